@@ -8,6 +8,6 @@ os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_p
 os.environ['NPROC'] = '16'
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
-import jax  # noqa: E402
+import jax
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')

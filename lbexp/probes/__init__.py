@@ -1,0 +1,25 @@
+"""A probe is one measurement of a training run: (init, update, summary) of pure functions. One file, one probe."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Facts(NamedTuple):
+    """What a probe sees after each optimizer update."""
+
+    step: Any  # int32, updates done, this one included
+    loss: Any  # mean training loss of the global batch
+    grads: Any  # gradient of that loss, before the update
+    updates: Any  # what the optimizer added to the parameters
+    params: Any  # parameters after the update
+    opt_state: Any  # optimizer state after the update
+    learning_rate: Any  # the scheduled rate that this update used
+    logging: Any  # bool: a row is written after this update
+
+
+class Probe(NamedTuple):
+    """Lives inside the compiled loop: jitted, mapped over trials and checkpointed with them."""
+
+    init: Callable  # facts (abstract or real) -> state
+    update: Callable  # (state, facts) -> state
+    summary: Callable  # state -> {name: scalar or small array}, the columns of a row

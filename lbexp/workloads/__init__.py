@@ -1,0 +1,21 @@
+"""A workload is data, model, loss and metrics: a NamedTuple of pure functions. One file, one workload."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lbexp.data.source import Source
+
+
+class Workload(NamedTuple):
+    """What is trained on what.
+
+    The engine weights the per-example values: a training loss is sum_n w_n loss_n / n, with w_n = 1 or
+    multiplicative gradient noise; an evaluation is sum_n w_n v_n / sum_n w_n, with w_n = 0 on padding.
+    """
+
+    init: Callable  # key -> (params, model_state)
+    loss: Callable  # (params, model_state, examples, key) -> (values {'loss': [n], ...}, model_state)
+    metrics: Callable  # (params, model_state, examples) -> values {'loss': [n], ...}, evaluation mode
+    train: Source  # training examples, in the order of training
+    test: Source | None = None  # held-out examples, in stored order
+    target: tuple[str, float] | None = None  # a test metric and the value that counts as reached

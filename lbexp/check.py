@@ -1,0 +1,141 @@
+"""One pass over a configuration that finds everything wrong with it, before anything is built or run."""
+
+import inspect
+
+from lbexp import config as configs
+from lbexp import lookup
+
+
+def check(config) -> list[str]:
+    """Problems of `config`, one line each: path, what was found, what is allowed. Empty: none.
+
+    Every trial of the sweep is checked; a problem that many trials share is told once.
+    """
+    problems = [*_sweep(config), *_part(configs.PARTS['study'], configs.plain(config.study), 'study')]
+    if problems:
+        return problems
+    try:
+        study = lookup.build(configs.PARTS['study'], configs.plain(config.study))
+        trials = [configs.resolve(config, overrides) for overrides in study.trials(config)]
+    except ValueError as error:
+        return [f'study: {error}']
+    if not trials:
+        return ['sweep: an axis has no values, so there are no trials']
+    found = {}  # a dict keeps the order in which problems were met, once each
+    for trial in trials:
+        for problem in [*_numbers(trial), *_parts(trial)]:
+            found[problem] = None
+    return list(found)
+
+
+def _sweep(config):
+    problems = []
+    for i, axis in enumerate(config.sweep):
+        if not isinstance(axis, (list, tuple)) or len(axis) != 2:
+            problems.append(f'sweep[{i}]: found {axis!r}; allowed: (path, values) or (paths, tuples of values)')
+            continue
+        paths, values = axis
+        paths, values = ((paths,), [(v,) for v in values]) if isinstance(paths, str) else (paths, values)
+        for path in paths:
+            try:
+                configs.field(config, path)
+            except ValueError as error:
+                problems.append(f'sweep[{i}]: {error}')
+        for point in values:
+            if not isinstance(point, (list, tuple)) or len(point) != len(paths):
+                problems.append(f'sweep[{i}]: found {point!r}; allowed: one value for each of {tuple(paths)}')
+    return problems
+
+
+def _numbers(c):
+    """Ranges, and the fields that depend on each other."""
+    if (c['steps'] is None) == (c['epochs'] is None):
+        yield f'steps, epochs: found {c["steps"]}, {c["epochs"]}; allowed: exactly one of them is set'
+    for name in ('steps', 'epochs', 'batch_size', 'microbatch', 'log', 'data_parallel'):
+        if c[name] is not None and not (_number(c[name]) and c[name] > 0):
+            yield f'{name}: found {c[name]!r}; allowed: a number > 0'
+    for name in ('evaluate', 'checkpoint'):
+        if not (_number(c[name]) and c[name] >= 0):
+            yield f'{name}: found {c[name]!r}; allowed: a number of times >= 0'
+    if not (isinstance(c['seed'], int) and 0 <= c['seed'] < 2**32):
+        yield f'seed: found {c["seed"]!r}; allowed: a whole number, 0 .. 2^32 - 1'
+    if c['microbatch'] and _number(c['batch_size']) and c['batch_size'] % c['microbatch']:
+        yield (
+            f'microbatch: found {c["microbatch"]} with batch_size {c["batch_size"]}; '
+            'allowed: a divisor of the batch size'
+        )
+    if c['layout'] not in ('auto', 'map', 'vmap'):
+        yield f"layout: found {c['layout']!r}; allowed: 'auto', 'map', 'vmap'"
+    rule, reference = c['batch_scaling']['rule'], c['batch_scaling']['reference']
+    if rule not in (None, 'linear', 'square_root'):
+        hint = lookup.nearest(str(rule), ['linear', 'square_root'])
+        yield f"batch_scaling.rule: found {rule!r}; allowed: None, 'linear', 'square_root'.{hint}"
+    if rule and not reference:
+        yield f"batch_scaling.reference: found {reference}; allowed: a batch size > 0 when rule is {rule!r}"
+
+
+def _parts(c):
+    for key, package in configs.PARTS.items():
+        if c[key] is None:
+            continue
+        parts = c[key] if isinstance(c[key], list) else [c[key]]
+        for i, part in enumerate(parts):
+            path = f'{key}[{i}]' if isinstance(c[key], list) else key
+            yield from _part(package, part, path)
+
+
+def _part(package, part, path):
+    """A part's name and arguments against the signature of the function that it names; then its inner parts."""
+    if not isinstance(part, dict) or not isinstance(part.get('name'), str):
+        yield f"{path}: found {part!r}; allowed: a dict with a 'name'"
+        return
+    try:
+        function = lookup.find(package, part['name'])
+    except ValueError as error:
+        yield f'{path}.name: {error}'
+        return
+    known = lookup.parameters(function)
+    kinds = {p.kind for p in known.values()}
+    given = {k: v for k, v in part.items() if k != 'name'}
+    for name, value in given.items():
+        if name not in known and inspect.Parameter.VAR_KEYWORD not in kinds:
+            yield (
+                f'{path}.{name}: found {value!r}; {part["name"]} has no such argument.'
+                f'{lookup.nearest(name, known)} It takes: {", ".join(known)}'
+            )
+        elif name in known and not _fits(value, known[name].default):
+            default = known[name].default
+            yield f'{path}.{name}: found {value!r}; allowed: a value like {default!r} ({type(default).__name__})'
+        if isinstance(value, dict) and 'name' in value:
+            yield from _part(package, value, f'{path}.{name}')
+    for name, parameter in known.items():
+        needed = parameter.default is inspect.Parameter.empty and parameter.kind not in (
+            inspect.Parameter.VAR_KEYWORD,
+            inspect.Parameter.VAR_POSITIONAL,
+        )
+        if needed and name not in given and name not in _ENGINE_GIVES.get(package, ()):
+            yield f'{path}.{name}: not set; {part["name"]} needs it'
+
+
+# What the engine itself passes, beside the arguments that the configuration gives.
+_ENGINE_GIVES = {
+    'lbexp.schedules': ('peak', 'steps'),
+    'lbexp.optimizers': ('batch_size', 'dataset_size', 'seed'),
+}
+
+
+def _fits(value, default):
+    """Whether `value` may stand where `default` stands: numbers for numbers, text for text."""
+    if value is None or default is None or default is inspect.Parameter.empty or isinstance(value, dict):
+        return True
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, (int, float)):
+        return _number(value) or isinstance(value, str)  # some numbers have named values: 'optimal'
+    if isinstance(default, str):
+        return isinstance(value, (str, int, float))
+    return True
+
+
+def _number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,168 @@
+"""Configurations: what an experiment file starts from, how it is read, overridden and expanded into trials."""
+
+import itertools
+import json
+import pathlib
+import runpy
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict, config_flags
+
+from lbexp import lookup
+
+PARTS = {  # which package the names of a part are looked up in
+    'workload': 'lbexp.workloads',
+    'optimizer': 'lbexp.optimizers',
+    'transforms': 'lbexp.optimizers',
+    'example_weights': 'lbexp.optimizers',
+    'schedule': 'lbexp.schedules',
+    'probes': 'lbexp.probes',
+    'study': 'lbexp.studies',
+}
+
+
+def base() -> ConfigDict:
+    """The configuration that every experiment file starts from.
+
+    A part (workload, optimizer, transforms, schedule, probes, study) is a dict: 'name' is looked up (lbexp.lookup),
+    the rest are the arguments of the function found. `None` means: not set.
+    """
+    c = ConfigDict()
+    c.workload = dict(name='digits_mlp')  # data, model, loss and metrics: a file of lbexp/workloads
+    c.optimizer = dict(name='momentum', learning_rate=0.1)  # a file of lbexp/optimizers, or 'optax:adamw'
+    c.transforms = ()  # parts chained before the optimizer: gradient noise, clipping ('optax:clip_by_global_norm')
+    c.schedule = dict(name='constant')  # multiplies every learning rate of the optimizer; see lbexp/schedules.py
+    c.batch_scaling = dict(  # how the learning rate follows the batch size
+        rule=config_dict.placeholder(str),  # 'linear', 'square_root'; None: it does not
+        reference=config_dict.placeholder(int),  # batch size at which the factor is 1 [examples]
+    )
+    c.batch_size = 64  # examples per global batch, that is: per optimizer update
+    c.microbatch = config_dict.placeholder(int)  # examples per forward/backward pass; None: the global batch.
+    #                     When it is set, batch size is a number: all batch sizes of a sweep share one program.
+    c.steps = config_dict.placeholder(int)  # length of the run [optimizer updates]; or:
+    c.epochs = config_dict.placeholder(float)  # length of the run [passes over the training set]
+    c.seed = 0  # of initial weights, data order, dropout and noise [0 .. 2^32 - 1]
+    c.log = 100  # rows per trial, evenly spaced over the run
+    c.evaluate = 20  # evaluations per trial, at rows evenly spaced over the run
+    c.checkpoint = 5  # checkpoints per cohort, evenly spaced over the run; one more when it is interrupted
+    c.probes = ()  # measurements beyond the norms: files of lbexp/probes
+    c.example_weights = config_dict.placeholder(ConfigDict)  # multiplicative gradient noise: dict(
+    #                     name='example_weights', matched_batch_size=...); None: every example weighs 1
+    c.sweep = ()  # ((path, values), ...): trials are the product; a tuple of paths goes with tuples of values
+    c.study = dict(name='training')  # the question asked of the trials: a file of lbexp/studies
+    c.layout = 'auto'  # of a cohort's trials on the devices: 'map' (one after another on each device), 'vmap'
+    c.data_parallel = config_dict.placeholder(int)  # devices that share each batch; None: all of an accelerator's
+    #                     devices for a lone trial, else 1
+    return c
+
+
+def load(argument: str) -> ConfigDict:
+    """Reads 'experiments/lamb.py' or 'experiments/lamb.py:argument' and returns what its get_config returns.
+
+    Raises:
+        ValueError: no such file, no get_config, an argument it does not take, or an error inside it.
+    """
+    path, _, given = argument.partition(':')
+    if not pathlib.Path(path).is_file():
+        beside = [str(p) for p in pathlib.Path(path).parent.glob('*.py')]
+        raise ValueError(f'no file {path!r}.{lookup.nearest(path, beside)}')
+    try:
+        get_config = runpy.run_path(path)['get_config']
+        loaded = get_config(given) if given else get_config()
+    except KeyError as error:
+        raise ValueError(f'{path} has no get_config()') from error
+    except Exception as error:
+        raise ValueError(f'{path}: {type(error).__name__}: {error}') from error
+    return loaded.lock()
+
+
+def override(config: ConfigDict, path: str, text: str):
+    """Sets the field `path` ('optimizer.weight_decay') to what `text` says, in place.
+
+    An argument that the part's function takes may be set even where the experiment file does not write it.
+
+    Raises:
+        ValueError: no such field, or `text` is not of the field's type.
+    """
+    parent, name = field(config, path)
+    if name not in parent:
+        with parent.unlocked():
+            parent[name] = _default(config, parent, path)
+    found = _at(config, path)
+    flags = config_flags.flags.FlagValues()
+    token = f'--config.{path}={text}'
+    try:
+        config_flags.DEFINE_config_dict('config', config, flag_values=flags, sys_argv=['', token])
+        flags(['', token])
+    except Exception as error:
+        kind = config.get_type(path) if '.' not in path else parent.get_type(name)
+        raise ValueError(f'{path}: found {text!r}; allowed: a value like {found!r} ({kind.__name__})') from error
+
+
+def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
+    """The dict that holds the field `path`, and the field's name in it. ValueError: there is no such field."""
+    *parents, name = path.split('.')
+    holder, so_far = config, []
+    for parent in parents:
+        if not isinstance(holder.get(parent), ConfigDict):
+            raise ValueError(_unknown(holder, [*so_far, parent]))
+        holder, so_far = holder[parent], [*so_far, parent]
+    if name not in holder and name not in _arguments(config, holder, so_far):
+        raise ValueError(_unknown(holder, [*so_far, name], _arguments(config, holder, so_far)))
+    return holder, name
+
+
+def trials(config: ConfigDict) -> list[dict[str, Any]]:
+    """The overrides of each trial: the product of the sweep, last axis fastest. One empty dict without a sweep."""
+    axes = []
+    for paths, values in config.sweep:
+        paths, values = ((paths,), [(v,) for v in values]) if isinstance(paths, str) else (paths, values)
+        axes.append([dict(zip(paths, point, strict=True)) for point in values])
+    return [{k: v for point in points for k, v in point.items()} for points in itertools.product(*axes)]
+
+
+def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
+    """The configuration of one trial as plain data: `overrides` set, the sweep dropped."""
+    resolved = plain(config)
+    del resolved['sweep']
+    for path, value in overrides.items():
+        *parents, name = path.split('.')
+        holder = resolved
+        for parent in parents:
+            holder = holder[parent]
+        holder[name] = value
+    return resolved
+
+
+def plain(config: ConfigDict) -> dict:
+    """The configuration as dicts, lists and scalars: what json holds."""
+    return json.loads(json.dumps(config.to_dict(), default=list))
+
+
+def _arguments(config, holder, path):
+    """Arguments that the part `holder` at `path` could take, as its function's signature says."""
+    if not path or path[0] not in PARTS or 'name' not in holder:
+        return {}
+    try:
+        return lookup.parameters(lookup.find(PARTS[path[0]], holder['name']))
+    except ValueError:  # an unknown name is reported where the parts are checked
+        return {}
+
+
+def _default(config, holder, path):
+    default = _arguments(config, holder, path.split('.')[:-1])[path.rpartition('.')[2]].default
+    plain_kinds = (bool, int, float, str, tuple)
+    return default if isinstance(default, plain_kinds) else config_dict.placeholder(object)
+
+
+def _unknown(holder, path, more=()):
+    known = sorted({*holder, *more} - {'name'})
+    where = '.'.join(path)
+    return f'{where}: no such field.{lookup.nearest(path[-1], known)} Fields here: {", ".join(known)}'
+
+
+def _at(config, path):
+    value = config
+    for name in path.split('.'):
+        value = value[name]
+    return value

@@ -1,0 +1,179 @@
+"""The life of a cohort: segments between events, rows, evaluations, checkpoints, and how it is taken up again."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from lbexp.engine.checkpoint import Checkpoints
+from lbexp.engine.plan import Cohort
+from lbexp.engine.program import Program
+from lbexp.engine.rows import Rows
+
+_DISPATCH_SECONDS = 0.5  # a dispatch longer than this would make progress bar and Ctrl-C sluggish
+
+
+class Progress(NamedTuple):
+    """Where a cohort stands, for whoever watches."""
+
+    step: int  # updates done, summed over the cohort's trials
+    steps: int  # updates to do
+    examples: int  # consumed by all trials together
+    metrics: dict[str, float]  # medians over the trials that have not diverged
+    diverged: int  # trials
+
+
+class _Position(NamedTuple):
+    """What a checkpoint holds beside the states."""
+
+    row: np.ndarray  # [1] rows written
+    frozen: np.ndarray  # [K] trials whose divergence is in a row
+    seconds: np.ndarray  # [1] wall time so far
+
+
+def loop(
+    cohort: Cohort,
+    program: Program,
+    train_size: int,
+    checkpoints: Checkpoints,
+    rows: Rows,
+    open_events: Callable,
+    observe: Callable[[Progress], Any],
+    stopping: Callable[[], bool],
+) -> tuple[bool, dict[int, dict]]:
+    """Trains the cohort's trials to their ends, from the last checkpoint if there is one.
+
+    Returns:
+        Whether the end was reached (False: `stopping` became true, and everything is saved), and by trial its status
+        ('done', 'diverged', 'running') and step.
+    """
+    watch = _Watch(cohort, program, train_size, checkpoints, rows, observe)
+    events = open_events(cohort.trials, watch.row_steps[watch.row])
+    try:
+        while watch.row < watch.events['log'] and watch.to_next_row(stopping):
+            events.write(watch.write_row())
+        watch.save()
+        checkpoints.wait()
+    finally:
+        events.close()
+    rows.sync()
+    return watch.row == watch.events['log'], watch.statuses()
+
+
+class _Watch:
+    """The host's side of a running cohort."""
+
+    def __init__(self, cohort, program, train_size, checkpoints, rows, observe):
+        self.cohort, self.program, self.train_size = cohort, program, train_size
+        self.checkpoints, self.rows, self.observe = checkpoints, rows, observe
+        self.events = {name: cohort.config[name] for name in ('log', 'evaluate', 'checkpoint')}
+        # Row r of a trial comes after floor(steps r / log) updates, whatever its batch size.
+        self.row_steps = cohort.steps * np.arange(self.events['log'] + 1)[:, None] // self.events['log']
+        self.chunk = 16  # microbatches per dispatch, until their speed is known
+        self._begin()
+
+    def _begin(self):
+        like = jax.eval_shape(self.program.init)
+        count = self.program.trials
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype), like)
+        fresh = _Position(np.zeros(1, np.int32), np.zeros(count, bool), np.zeros(1))
+        saved = self.checkpoints.restore((like, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), fresh)))
+        self.states = self.program.init() if saved is None else self.program.place(saved[0])
+        position = fresh if saved is None else saved[1]
+        self.row, self.frozen = int(position.row[0]), position.frozen
+        self.tick = np.zeros(count, int) if saved is None else np.asarray(saved[0].tick, int)
+        self.start = time.monotonic() - float(position.seconds[0])
+        reached = dict(zip(self.cohort.trials, self.row_steps[self.row], strict=True))
+        self.rows.keep(lambda row: row['step'] <= reached.get(row['trial'], row['step']))
+
+    def to_next_row(self, stopping) -> bool:
+        """Trains every trial to its next row. False: told to stop; what was done is saved."""
+        target = self.row_steps[self.row + 1]
+        row_tick = target * self.cohort.accumulation
+        while True:
+            until = np.minimum(row_tick, self.tick + self.chunk)
+            began = time.monotonic()
+            self.states, columns = self.program.segment(self.states, until, row_tick, target)
+            columns = jax.device_get(columns)
+            self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
+            self._pace(self.columns['tick'] - self.tick, time.monotonic() - began)
+            self.tick = self.columns['tick'].astype(int)
+            self.observe(self._progress())
+            if ((self.tick >= row_tick) | self.columns['diverged']).all():
+                return True
+            if stopping():
+                return False
+
+    def write_row(self) -> list[dict]:
+        """The rows of all trials that moved; evaluation and checkpoint where they are due."""
+        self.row += 1
+        moved = (self.row_steps[self.row] > self.row_steps[self.row - 1]) & ~self.frozen
+        columns = dict(self.columns)
+        if self._due('evaluate') and self.program.evaluate is not None:
+            measured = jax.device_get(self.program.evaluate(self.states))
+            columns |= {name: value[: self.program.trials] for name, value in measured.items()}
+        seconds = round(time.monotonic() - self.start, 3)
+        written = [self._row(i, columns, seconds) for i in np.flatnonzero(moved)]
+        self.rows.write(written)
+        self.frozen = self.frozen | self.columns['diverged']
+        if self._due('checkpoint'):
+            self.save()
+        return written
+
+    def save(self):
+        """A checkpoint at the present tick; rows written before it are on the disk first."""
+        self.rows.sync()
+        states = jax.tree.map(lambda leaf: leaf[: self.program.trials], self.states)
+        seconds = np.asarray([time.monotonic() - self.start])
+        position = _Position(np.asarray([self.row], np.int32), self.frozen, seconds)
+        self.checkpoints.save(int(self.tick.sum()), (states, position))
+
+    def statuses(self) -> dict[int, dict]:
+        ended = self.row == self.events['log']
+        return {
+            trial: {
+                'status': 'diverged' if self.frozen[i] else 'done' if ended else 'running',
+                'step': int(self.tick[i] // self.cohort.accumulation[i]),
+            }
+            for i, trial in enumerate(self.cohort.trials)
+        }
+
+    def _due(self, event) -> bool:
+        """Whether the event falls on this row: its count is spread evenly over the rows."""
+        passed = lambda row: row * self.events[event] // self.events['log']
+        return passed(self.row) > passed(self.row - 1)
+
+    def _row(self, i, columns, seconds):
+        examples = int(self.tick[i]) * self.cohort.microbatch
+        head = {
+            'trial': self.cohort.trials[i],
+            'step': int(columns['step'][i]),
+            'examples': examples,
+            'epoch': round(examples / self.train_size, 6),
+            'wall_time': seconds,
+        }
+        return head | {k: v[i] for k, v in columns.items() if k not in ('step', 'tick', 'diverged')}
+
+    def _pace(self, ticks, seconds):
+        """Aims at dispatches of a known length. Growth is bounded: the first dispatch also compiled."""
+        if ticks.max() > 0:
+            wanted = ticks.max() * _DISPATCH_SECONDS / max(seconds, 1e-4)
+            self.chunk = int(np.clip(wanted, max(self.chunk // 4, 1), self.chunk * 16))
+
+    def _progress(self):
+        columns = self.columns
+        sound = ~columns['diverged']
+        shown = {k: v[sound] for k, v in columns.items() if k in ('loss', 'accuracy') and sound.any()}
+        totals = self.cohort.steps * self.cohort.accumulation
+        stopped = columns['diverged'] & (self.tick < totals)
+        # A diverged trial has nothing left to do.
+        steps = np.where(stopped, self.cohort.steps, columns['step'])
+        return Progress(
+            step=int(steps.sum()),
+            steps=int(self.cohort.steps.sum()),
+            examples=int(self.tick.sum()) * self.cohort.microbatch,
+            metrics={name: float(np.median(values)) for name, values in shown.items()},
+            diverged=int(columns['diverged'].sum()),
+        )

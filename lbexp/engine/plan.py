@@ -1,0 +1,155 @@
+"""Which trials share a program, and how they lie on the devices."""
+
+import json
+import math
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from lbexp import lookup
+from lbexp.engine import step as steps_
+from lbexp.engine.recipe import data, recipe
+
+
+class Cohort(NamedTuple):
+    """Trials that share one compiled program. What differs between them is in `numbers`."""
+
+    trials: list[int]  # indices of the trials in the study
+    config: dict  # configuration of the first; the entries named in `numbers` are replaced in each trial
+    numbers: dict[str, np.ndarray]  # path in the configuration -> one value per trial [K]
+    accumulate: bool  # batch size is a number: updates happen every accumulation-th microbatch
+    microbatch: int  # examples per forward/backward pass
+    steps: np.ndarray  # updates in all [K]
+    accumulation: np.ndarray  # microbatches per update [K]
+
+
+def plan(trials: list[dict]) -> list[Cohort]:
+    """Groups the resolved configurations of a study's trials into cohorts.
+
+    A number that can be traced is traced, whether or not it varies: a trial then runs the same program alone as in
+    company, to the bit, and the next learning rate finds its program in the compilation cache. Seed and length of
+    the run always can, batch size when `microbatch` is set; of the parts' arguments, floats and whole numbers that the
+    parts accept as traced arrays. Everything else splits.
+
+    Args:
+        trials: plain data, as config.resolve returns it.
+    """
+    groups, traceable = {}, {}
+    for index, config in enumerate(trials):
+        shape = _split(config, _numeric(config))[0]
+        if shape not in traceable:
+            traceable[shape] = _traceable(config)
+        key, numbers = _split(config, traceable[shape])
+        groups.setdefault(key, []).append((index, config, numbers))
+    return [_cohort(members) for members in groups.values()]
+
+
+def numbered(config: dict, numbers: dict[str, Any]) -> dict:
+    """`config` with the entries at the paths of `numbers` replaced."""
+
+    def rebuilt(value, path):
+        if path in numbers:
+            return numbers[path]
+        if isinstance(value, dict):
+            return {k: rebuilt(v, f'{path}.{k}'.lstrip('.')) for k, v in value.items()}
+        if isinstance(value, list):
+            return [rebuilt(v, f'{path}.{i}') for i, v in enumerate(value)]
+        return value
+
+    return rebuilt(config, '')
+
+
+def _cohort(members):
+    indices, configs, numbers = zip(*members, strict=True)
+    first = configs[0]
+    size = first['microbatch'] or first['batch_size']
+    return Cohort(
+        trials=list(indices),
+        config=first,
+        numbers={
+            **{path: np.asarray([n[path] for n in numbers]) for path in numbers[0]},
+            'seed': np.asarray([c['seed'] for c in configs]),
+        },
+        accumulate=first['microbatch'] is not None,
+        microbatch=size,
+        steps=np.asarray([run_length(c) for c in configs]),
+        accumulation=np.asarray([c['batch_size'] // size for c in configs]),
+    )
+
+
+def run_length(config: dict) -> int:
+    """Updates in a run: `steps`, or what `epochs` passes over the training set make, rounded up."""
+    if config['steps'] is not None:
+        return int(config['steps'])
+    # A float such as 0.1 means the decimal that it prints as.
+    examples = Fraction(str(config['epochs'])) * train_size(config)
+    return math.ceil(examples / config['batch_size'])
+
+
+def train_size(config: dict) -> int:
+    """Examples in an epoch."""
+    return lookup.build('lbexp.workloads', config['workload']).train.size
+
+
+def _split(config, paths):
+    """What splits cohorts, as text, and the numbers that do not."""
+    numbers = {path: value for path, value in _leaves(config) if path in paths}
+    # The length of the run and, with a microbatch, the batch size are traced as whole.
+    free = dict.fromkeys(('seed', 'steps', 'epochs', *(['batch_size'] if config['microbatch'] else [])))
+    return json.dumps(numbered(config, {**dict.fromkeys(numbers), **free}), sort_keys=True), numbers
+
+
+_TRACED_PARTS = ('optimizer', 'transforms', 'schedule', 'example_weights', 'workload')
+
+
+def _numeric(config, kinds=(int, float), parts=_TRACED_PARTS):
+    return {
+        path
+        for path, value in _leaves(config)
+        if path.split('.')[0] in parts and isinstance(value, kinds) and not isinstance(value, bool)
+    }
+
+
+def _leaves(value, path=''):
+    if isinstance(value, dict):
+        for k, v in value.items():
+            yield from _leaves(v, f'{path}.{k}'.lstrip('.'))
+    elif isinstance(value, list):
+        for i, v in enumerate(value):
+            yield from _leaves(v, f'{path}.{i}')
+    else:
+        yield path, value
+
+
+def _traceable(config):
+    """The largest of a few sets of numeric arguments with which a step of training can be traced."""
+    optimizing = tuple(part for part in _TRACED_PARTS if part != 'workload')
+    floats, whole = _numeric(config, float), _numeric(config, int, optimizing)
+    candidates = [floats | whole, floats, _numeric(config, (int, float), optimizing), _numeric(config, float, optimizing)]
+    refused = []
+    for paths in candidates:
+        if paths not in refused:
+            try:
+                _trace(config, paths)
+                return paths
+            except Exception:  # whatever a part raises on a traced argument, the next smaller set is tried
+                refused.append(paths)
+    _trace(config, set())  # what fails even so is the user's to hear
+    return set()
+
+
+def _trace(config, paths):
+    size = config['microbatch'] or config['batch_size']
+    accumulate = config['microbatch'] is not None
+
+    def run(numbers, seed, steps, accumulation, arrays):
+        given = {'seed': seed, 'batch_size': accumulation * size if accumulate else size}
+        made = recipe(numbered(config, {**numbers, **given}), steps, arrays)
+        state = steps_.initial_state(made, accumulate)
+        return steps_.train_step(made, size, accumulation if accumulate else None)(state, steps)
+
+    numbers = {path: value for path, value in _leaves(config) if path in paths}
+    length = run_length(config)
+    jax.eval_shape(run, numbers, np.uint32(config['seed']), np.int32(length), np.int32(1), data(config))

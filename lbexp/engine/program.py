@@ -1,0 +1,113 @@
+"""A cohort as compiled functions over all its trials at once."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from lbexp.engine import step as steps
+from lbexp.engine.plan import Cohort, numbered
+from lbexp.engine.recipe import data, recipe
+from lbexp.parallel import mesh as meshes
+
+_EVALUATION_CHUNK = 1024  # examples evaluated at once
+
+
+class Program(NamedTuple):
+    """Functions over the stacked states of the cohort's trials: every leaf has a leading axis of `padded` trials."""
+
+    init: Callable  # () -> states
+    segment: Callable  # (states, until [K], row_tick [K], row_step [K]) -> (states, columns); donates the states
+    evaluate: Callable | None  # states -> {metric: [padded]}
+    place: Callable  # states of the cohort's K trials, on the host -> states on the devices
+    trials: int  # K; what lies beyond is padding, which trains for no tick
+    layout: str  # in words
+
+
+def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
+    """Lays the cohort's trials out on the devices and prepares its functions; each compiles at its first call."""
+    count = len(cohort.trials)
+    layout, across, shards = meshes.shape(layout, count, cohort.microbatch, data_parallel)
+    mesh = meshes.mesh(across, shards)
+    by_trial, everywhere = meshes.spread(mesh, 'trial'), meshes.spread(mesh)
+    padding = -count % across
+    pad = lambda values, fill=None: np.concatenate([values, np.repeat(values[-1:] if fill is None else fill, padding, 0)])
+    arrays = jax.device_put(data(cohort.config), everywhere)
+    numbers = dict(cohort.numbers, **{'/steps': cohort.steps, '/accumulation': cohort.accumulation})
+    numbers = jax.device_put({path: pad(_narrow(path, v)) for path, v in numbers.items()}, by_trial)
+
+    def constrain(examples):
+        if shards == 1:
+            return examples
+        return jax.lax.with_sharding_constraint(examples, meshes.spread(mesh, 'data'))
+
+    chunk = -(-_EVALUATION_CHUNK // shards) * shards
+    over = _over(layout, mesh)
+    initialise = over(lambda arrays, numbers: steps.initial_state(_recipe(cohort, arrays, numbers), cohort.accumulate))
+
+    def train(arrays, numbers, state, *ticks):
+        made = _recipe(cohort, arrays, numbers)
+        accumulation = numbers['/accumulation'] if cohort.accumulate else None
+        step = steps.train_step(made, cohort.microbatch, accumulation, constrain)
+        return steps.segment(made, step)(state, *ticks)
+
+    def assess(arrays, numbers, state):
+        return steps.evaluation(_recipe(cohort, arrays, numbers), chunk, constrain)(state)
+
+    init = jax.jit(initialise, out_shardings=by_trial)
+    segment = jax.jit(over(train), donate_argnums=2, out_shardings=by_trial)
+    evaluate = jax.jit(over(assess), out_shardings=by_trial)
+
+    def run_segment(states, *ticks):
+        nothing = np.zeros(1, np.int32)
+        ticks = jax.device_put([pad(np.asarray(t, np.int32), nothing) for t in ticks], by_trial)
+        return segment(arrays, numbers, states, *ticks)
+
+    return Program(
+        init=lambda: init(arrays, numbers),
+        segment=run_segment,
+        evaluate=(lambda states: evaluate(arrays, numbers, states)) if 'test' in arrays else None,
+        place=lambda states: jax.device_put(jax.tree.map(pad, states), by_trial),
+        trials=count,
+        layout=f'{layout}, mesh trial={across} data={shards}',
+    )
+
+
+def _over(layout, mesh):
+    """Lifts f(arrays, *of one trial) to f(arrays, *of all trials)."""
+
+    def over(f):
+        if layout == 'vmap':
+            lift = lambda arrays, *trials: jax.vmap(lambda *one: f(arrays, *one), spmd_axis_name='trial')(*trials)
+            return lift
+        one_by_one = lambda arrays, *trials: jax.lax.map(lambda one: f(arrays, *one), trials)
+        if mesh.shape['trial'] == 1:
+            return one_by_one
+        by_trial = PartitionSpec('trial')
+
+        def on_each_device(arrays, *trials):
+            specs = (PartitionSpec(), *(by_trial for _ in trials))
+            mapped = jax.shard_map(one_by_one, mesh=mesh, in_specs=specs, out_specs=by_trial, check_vma=False)
+            return mapped(arrays, *trials)
+
+        return on_each_device
+
+    return over
+
+
+def _recipe(cohort, arrays, numbers):
+    """The trial's recipe, its numbers traced, its data the arrays that the program was given."""
+    parts = {path: value for path, value in numbers.items() if not path.startswith('/')}
+    if cohort.accumulate:
+        parts['batch_size'] = cohort.microbatch * numbers['/accumulation']
+    return recipe(numbered(cohort.config, parts), numbers['/steps'], arrays)
+
+
+def _narrow(path: str, values: Any) -> np.ndarray:
+    """Numbers in the types that the program computes in."""
+    if path == 'seed':
+        return values.astype(np.uint32)
+    return values.astype(jax.dtypes.canonicalize_dtype(jnp.result_type(values)))

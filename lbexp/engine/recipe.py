@@ -1,0 +1,94 @@
+"""From a trial's configuration to the functions that train it. The numbers in it may be traced."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp import lookup, schedules
+from lbexp.probes import norms
+from lbexp.workloads import Workload
+
+
+class Recipe(NamedTuple):
+    workload: Workload
+    optimizer: optax.GradientTransformationExtraArgs
+    learning_rate: Callable  # updates done -> the scheduled rate
+    weights: Callable | None  # (key, positions) -> example weights; None: all 1
+    probes: tuple
+    seed: Any  # uint32
+
+
+def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
+    """Builds the parts of one trial.
+
+    Each 'learning_rate' in the optimizer's configuration, inner optimizers included, is a peak: what reaches the
+    optimizer is the function schedule(peak * batch scaling, steps). A part that takes a `seed` and is given none gets
+    the trial's, so that the noise of two trials is independent.
+
+    Args:
+        config: plain data, as config.resolve returns it; numbers may be traced.
+        steps: length of the run [updates]; may be traced.
+        arrays: what `data` returned, as arguments of the program: data should not be constants in it.
+    """
+    seed = config['seed']
+    scaling = config['batch_scaling']
+    factor = schedules.batch_scaling(scaling['rule'], config['batch_size'], scaling['reference'])
+    rates = []
+
+    def schedule(peak):
+        rates.append(lookup.build('lbexp.schedules', config['schedule'], peak=peak * factor, steps=steps))
+        return rates[-1]
+
+    workload = lookup.build('lbexp.workloads', config['workload'])
+    if arrays is not None:
+        workload = _with_arrays(workload, arrays)
+    parts = [_wired(part, schedule, seed) for part in (config['optimizer'], *config['transforms'])]
+    optimizer, *transforms = (lookup.build('lbexp.optimizers', part) for part in parts)
+    weights = config['example_weights']
+    if weights is not None:
+        size = {'batch_size': config['batch_size'], 'dataset_size': workload.train.size}
+        weights = lookup.build('lbexp.optimizers', weights, **{k: v for k, v in size.items() if k not in weights})
+    return Recipe(
+        workload,
+        optax.with_extra_args_support(optax.chain(*transforms, optimizer) if transforms else optimizer),
+        rates[0] if rates else lambda count: jnp.full((), jnp.nan),
+        weights,
+        (norms.norms(), *(lookup.build('lbexp.probes', part) for part in config['probes'])),
+        seed,
+    )
+
+
+def data(config: dict) -> dict:
+    """The arrays of the workload's training and test sets."""
+    return _arrays(lookup.build('lbexp.workloads', config['workload']))
+
+
+def _arrays(workload):
+    sources = {'train': workload.train, 'test': workload.test}
+    return {name: source.arrays for name, source in sources.items() if source is not None}
+
+
+def _with_arrays(workload, arrays):
+    """`workload` over the arrays given, except where its own depend on traced numbers."""
+    keep_traced = lambda own, given: own if isinstance(own, jax.core.Tracer) else given
+    sources = {
+        name: getattr(workload, name)._replace(arrays=jax.tree.map(keep_traced, own, arrays[name]))
+        for name, own in _arrays(workload).items()
+    }
+    return workload._replace(**sources)
+
+
+def _wired(part, schedule, seed):
+    """`part` with its learning rates scheduled and its seed given, inner parts included."""
+    wired = {}
+    for name, value in part.items():
+        if name == 'learning_rate' and value is not None and not callable(value):
+            value = schedule(value)
+        elif isinstance(value, dict) and 'name' in value:
+            value = _wired(value, schedule, seed)
+        wired[name] = value
+    takes_seed = 'seed' in lookup.parameters(lookup.find('lbexp.optimizers', part['name']))
+    return {**wired, 'seed': seed} if takes_seed and part.get('seed') is None else wired

@@ -1,0 +1,99 @@
+"""What a workdir says about its run: config.json, status.json."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+import jax
+
+from lbexp.engine.rows import replace
+
+_PACKAGES = ('lbexp', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'orbax-checkpoint')
+
+
+def record(workdir: pathlib.Path, config: dict, trials: list[dict]):
+    """Writes config.json: the resolved configuration, the overrides of each trial, and where it ran.
+
+    A workdir belongs to one configuration: what was begun can only be gone on with.
+
+    Raises:
+        ValueError: the workdir holds another configuration; the message lists the differences.
+    """
+    path = workdir / 'config.json'
+    wanted = {'config': config, 'trials': [{'trial': i, 'overrides': o} for i, o in enumerate(trials)]}
+    wanted = json.loads(json.dumps(wanted))
+    if not path.exists():
+        workdir.mkdir(parents=True, exist_ok=True)
+        replace(path, json.dumps({**wanted, 'environment': environment()}, indent=1).encode())
+        return
+    old, new = (dict(_flat(c)) for c in (json.loads(path.read_text())['config'], wanted['config']))
+    changed = [f'{k}: {old.get(k)!r} there, {new.get(k)!r} now' for k in {**old, **new} if old.get(k) != new.get(k)]
+    if changed:
+        raise ValueError(
+            f'workdir {str(workdir)!r} holds a run with another configuration ({"; ".join(changed)}). '
+            'Choose another --workdir, or delete it'
+        )
+
+
+def statuses(workdir: pathlib.Path) -> dict[int, dict]:
+    """By trial, the status that status.json tells; empty when there is none."""
+    path = workdir / 'status.json'
+    if not path.exists():
+        return {}
+    return {int(trial): status for trial, status in json.loads(path.read_text())['trials'].items()}
+
+
+def write_status(workdir: pathlib.Path, status: str, trials: dict[int, dict]):
+    """Writes status.json whole: 'running', 'done', 'preempted' or 'failed', and each trial's status and step."""
+    replace(workdir / 'status.json', json.dumps({'status': status, 'trials': trials}, indent=1).encode())
+
+
+def environment() -> dict:
+    """Versions, code and machine: what one needs to have the same numbers again."""
+    return {
+        'command': ' '.join([pathlib.Path(sys.executable).name, '-m', 'lbexp.main', *sys.argv[1:]]),
+        'python': platform.python_version(),
+        'platform': platform.platform(),
+        'processor': _processor(),
+        'cores': os.cpu_count(),
+        'devices': [f'{d.device_kind} {d.id}' for d in jax.devices()],
+        'backend': jax.default_backend(),
+        'git_commit': _git_commit(),
+        **{name: version for name in _PACKAGES if (version := _version(name))},
+    }
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit():
+    here = pathlib.Path(__file__).parent
+    try:
+        describe = ['git', '-C', str(here), 'describe', '--always', '--dirty', '--abbrev=40']
+        return subprocess.run(describe, capture_output=True, text=True, timeout=5).stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _processor():
+    cpuinfo = pathlib.Path('/proc/cpuinfo')
+    if not cpuinfo.exists():
+        return platform.processor()
+    names = [line.partition(':')[2].strip() for line in cpuinfo.read_text().splitlines() if 'model name' in line]
+    return names[0] if names else platform.processor()
+
+
+def _flat(value, path=''):
+    if isinstance(value, dict) and value:
+        for k, v in value.items():
+            yield from _flat(v, f'{path}.{k}'.lstrip('.'))
+    else:
+        yield path, value

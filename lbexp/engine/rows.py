@@ -1,0 +1,95 @@
+"""metrics.jsonl: one JSON object a line, append-only; and the same numbers as TensorBoard events."""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+
+class Rows:
+    """Appends rows to a file. Opening it repairs a last line that a crash has torn."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+        if path.exists() and not path.read_bytes().endswith(b'\n'):
+            self._rewrite(path.read_bytes().splitlines(keepends=True)[:-1])
+
+    def write(self, rows: Iterable[dict]):
+        """Appends the rows in one write: a crash tears the last line at most."""
+        lines = ''.join(json.dumps({k: _plain(v) for k, v in row.items()}) + '\n' for row in rows)
+        try:
+            with open(self.path, 'ab', buffering=0) as file:
+                file.write(lines.encode())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+
+    def keep(self, wanted: Callable[[dict], bool]):
+        """Drops the rows that are not `wanted`: what a killed run wrote after its last checkpoint."""
+        if not self.path.exists():
+            return
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if wanted(json.loads(line))]
+        if len(kept) < len(lines):
+            self._rewrite(kept)
+
+    def sync(self):
+        """Returns when everything written is on the disk."""
+        if self.path.exists():
+            with open(self.path, 'ab') as file:
+                os.fsync(file.fileno())
+
+    def _rewrite(self, lines):
+        replace(self.path, b''.join(lines))
+
+
+class Events:
+    """TensorBoard events, one directory a trial. Beyond `limit` trials none are written: lbexp.results reads them."""
+
+    def __init__(self, directory: pathlib.Path, trials: Iterable[int], first_steps: Iterable[int], limit: int = 64):
+        from tensorboardX import SummaryWriter  # imports protobuf: only when rows are about to come
+
+        trials, first_steps = list(trials), list(first_steps)
+        # purge_step hides what an interrupted run wrote beyond the step from which it goes on.
+        self.writers = {
+            trial: SummaryWriter(str(directory / f'trial-{trial:05d}'), purge_step=first + 1 if first else None)
+            for trial, first in zip(trials, first_steps, strict=True)
+            if len(trials) <= limit
+        }
+
+    def write(self, rows: Iterable[dict]):
+        for row in rows:
+            writer = self.writers.get(row['trial'])
+            for name, value in row.items() if writer else ():
+                if name not in ('trial', 'step') and np.ndim(value) == 0 and np.isfinite(value):
+                    writer.add_scalar(name, value, row['step'])
+
+    def close(self):
+        for writer in self.writers.values():
+            writer.close()
+
+
+def replace(path: pathlib.Path, content: bytes):
+    """Writes a file whole or not at all: beside it, synced, then renamed."""
+    beside = path.with_name(path.name + '.part')
+    try:
+        with open(beside, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _plain(value):
+    """JSON has no NaN: null. A float32 is written with the digits that it needs, so it reads back to the bit."""
+    value = np.asarray(value)
+    if value.ndim:
+        return [_plain(v) for v in value]
+    if value.dtype.kind in 'f' or value.dtype.name == 'bfloat16':
+        short = float(str(value.astype(np.float64) if value.dtype.itemsize < 4 else value))
+        return short if math.isfinite(short) else None
+    return value.item()

@@ -1,0 +1,65 @@
+"""A study's trials from configurations to rows: cohort by cohort, each in a workdir that can be taken up again."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from lbexp.engine import record
+from lbexp.engine.checkpoint import Checkpoints
+from lbexp.engine.loop import Progress, loop
+from lbexp.engine.plan import plan, run_length, train_size
+from lbexp.engine.program import program
+from lbexp.engine.recipe import recipe
+from lbexp.engine.rows import Events, Rows
+
+
+def build_once(trials: list[dict]):
+    """Builds every different trial with its numbers as they are: what a part refuses, it refuses here.
+
+    Raises:
+        ValueError: a part refuses its arguments; the message says which and why.
+    """
+    apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
+    for config in apart_from_seeds.values():
+        recipe(config, run_length(config))
+
+
+def run(
+    trials: list[dict],
+    workdir: pathlib.Path,
+    observe: Callable[[Progress], Any] = lambda progress: None,
+    announce: Callable[[str], Any] = lambda line: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> str:
+    """Runs what is not yet done of `trials` (resolved configurations). Returns 'done' or 'preempted'.
+
+    Args:
+        workdir: gets metrics.jsonl, status.json, checkpoints/, tensorboard/; what it holds already is gone on with.
+        observe: called after each dispatch.
+        announce: is told each cohort's plan in one line.
+        stopping: asked after each dispatch; when true, the run saves and returns.
+    """
+    rows = Rows(workdir / 'metrics.jsonl')
+    status = {i: {'status': 'pending', 'step': 0} for i in range(len(trials))} | record.statuses(workdir)
+    cohorts = plan(trials)
+    for number, cohort in enumerate(cohorts):
+        if all(status[i]['status'] in ('done', 'diverged') for i in cohort.trials):
+            continue
+        size = train_size(cohort.config)
+        ready = program(cohort, cohort.config['layout'], cohort.config['data_parallel'])
+        announce(f'cohort {number + 1}/{len(cohorts)}: {len(cohort.trials)} trials, {ready.layout}')
+        status |= {i: {**status[i], 'status': 'running'} for i in cohort.trials}
+        record.write_status(workdir, 'running', status)
+        checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{cohort.trials[0]:05d}')
+        events = lambda members, steps: Events(workdir / 'tensorboard', members, steps)
+        try:
+            ended, reached = loop(cohort, ready, size, checkpoints, rows, events, observe, stopping)
+        finally:
+            checkpoints.close()
+        status |= reached
+        record.write_status(workdir, 'running' if ended else 'preempted', status)
+        if not ended:
+            return 'preempted'
+    record.write_status(workdir, 'done', status)
+    return 'done'

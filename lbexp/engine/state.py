@@ -1,0 +1,17 @@
+"""What a trial carries from one microbatch to the next."""
+
+from typing import Any, NamedTuple
+
+
+class TrialState(NamedTuple):
+    """Everything that a trial's future depends on, beside its numbers: what a checkpoint holds."""
+
+    tick: Any  # int32, microbatches consumed
+    step: Any  # int32, optimizer updates done
+    params: Any
+    model_state: Any  # batch-norm statistics and the like
+    opt_state: Any
+    gathered: Any  # mean gradient and loss of the microbatches since the last update; () without accumulation
+    totals: Any  # sums over the training examples since the last row: {'examples': n, 'loss': ..., ...}
+    probes: tuple  # state of each probe
+    diverged: Any  # bool: the loss was not finite. The trial stands still from then on.

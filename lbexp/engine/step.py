@@ -1,0 +1,165 @@
+"""One microbatch of training, and the loop over many."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp import optimizers
+from lbexp.engine.recipe import Recipe
+from lbexp.engine.state import TrialState
+from lbexp.probes import Facts
+
+# Purposes of a trial's random streams: root key -> fold_in(purpose) -> fold_in(tick).
+_INIT, _MODEL, _WEIGHTS = range(3)
+
+
+def initial_state(recipe: Recipe, accumulate: bool) -> TrialState:
+    """The state before the first microbatch: a function of the trial's seed."""
+    params, model_state = recipe.workload.init(_key(recipe, _INIT))
+    opt_state = recipe.optimizer.init(params)
+    zero = jnp.zeros((), jnp.int32)
+    examples = jax.eval_shape(lambda: _draw(recipe, jnp.zeros((1,), jnp.uint32)))
+    values, _ = jax.eval_shape(recipe.workload.loss, params, model_state, examples, jax.random.key(0))
+    loss = jnp.zeros((), values['loss'].dtype)
+    facts = Facts(zero, loss, params, params, params, opt_state, jnp.zeros(()), jnp.zeros((), bool))
+    return TrialState(
+        tick=zero,
+        step=zero,
+        params=params,
+        model_state=model_state,
+        opt_state=opt_state,
+        gathered=(jax.tree.map(jnp.zeros_like, params), loss) if accumulate else (),
+        totals={'examples': jnp.zeros(()), **{name: jnp.zeros((), _total(v)) for name, v in values.items()}},
+        probes=tuple(probe.init(facts) for probe in recipe.probes),
+        diverged=jnp.zeros((), bool),
+    )
+
+
+def train_step(recipe: Recipe, size: int, accumulation, constrain: Callable = lambda examples: examples):
+    """(state, row_step) -> state: one microbatch, and an update when the global batch is complete.
+
+    loss = sum_n z_n loss_n / n over the microbatch; the global batch's gradient is the mean over its microbatches.
+
+    Args:
+        size: examples in a microbatch.
+        accumulation: microbatches per update; may be traced. None: every microbatch is a global batch.
+        constrain: places the drawn examples on devices.
+    """
+
+    def step(state, row_step):
+        positions = state.tick.astype(jnp.uint32) * size + jnp.arange(size, dtype=jnp.uint32)
+        examples = constrain(_draw(recipe, positions))
+        gradient = jax.value_and_grad(_weighted_loss(recipe, state, positions, examples), has_aux=True)
+        (loss, (values, model_state)), grads = gradient(state.params)
+        totals = {name: state.totals[name] + jnp.sum(v, dtype=_total(v)) for name, v in values.items()}
+        state = state._replace(
+            tick=state.tick + 1,
+            model_state=model_state,
+            totals={**totals, 'examples': state.totals['examples'] + size},
+            diverged=~jnp.isfinite(loss),
+        )
+        if accumulation is None:
+            return _update(recipe, state, grads, loss, row_step)
+        gathered = jax.tree.map(lambda old, new: old + new / accumulation, state.gathered, (grads, loss))
+        gathered = optax.tree.cast_like(gathered, state.gathered)
+
+        def complete():
+            updated = _update(recipe, state, *gathered, row_step)
+            return updated._replace(gathered=jax.tree.map(jnp.zeros_like, gathered))
+
+        return jax.lax.cond(state.tick % accumulation == 0, complete, lambda: state._replace(gathered=gathered))
+
+    return step
+
+
+def segment(recipe: Recipe, step: Callable):
+    """(state, until, row_tick, row_step) -> (state, columns): train to tick `until`, or until the loss is not finite.
+
+    The columns are what a row says of training; they count from the last row, and start anew at `row_tick`.
+    How a run is cut into segments does not change its results.
+    """
+
+    def run(state, until, row_tick, row_step):
+        going = lambda s: (s.tick < until) & ~s.diverged
+        state = jax.lax.while_loop(going, lambda s: step(s, row_step), state)
+        columns = _columns(recipe, state)
+        at_row = (state.tick >= row_tick) | state.diverged
+        totals = jax.tree.map(lambda total: jnp.where(at_row, 0, total), state.totals)
+        return state._replace(totals=totals), columns
+
+    return run
+
+
+def evaluation(recipe: Recipe, chunk: int, constrain: Callable = lambda examples: examples):
+    """state -> {'test_' + metric: mean over the whole test set}, with the weights that the optimizer would deploy.
+
+    The set is read in chunks of one size; the padding of the last has weight 0, so the mean is exact.
+    """
+    source = recipe.workload.test
+
+    def evaluate(state):
+        params = optimizers.evaluation_params(state.opt_state, state.params)
+
+        def add(i, totals):
+            positions = i * chunk + jnp.arange(chunk)
+            weight = (positions < source.size).astype(jnp.float32)
+            examples = constrain(source.read(source.arrays, jnp.minimum(positions, source.size - 1)))
+            values = recipe.workload.metrics(params, state.model_state, examples)
+            return {name: totals[name] + jnp.sum(weight * v) for name, v in values.items()}
+
+        one = jax.eval_shape(lambda: source.read(source.arrays, jnp.zeros((1,), jnp.int32)))
+        values = jax.eval_shape(recipe.workload.metrics, params, state.model_state, one)
+        zeros = {name: jnp.zeros((), jnp.float32) for name in values}
+        totals = jax.lax.fori_loop(0, -(-source.size // chunk), add, zeros)
+        return {f'test_{name}': total / source.size for name, total in totals.items()}
+
+    return evaluate
+
+
+def _total(values):
+    """The dtype in which per-example values are added up."""
+    return jnp.promote_types(values.dtype, jnp.float32)
+
+
+def _key(recipe, purpose):
+    return jax.random.fold_in(jax.random.key(recipe.seed), purpose)
+
+
+def _draw(recipe, positions):
+    source = recipe.workload.train
+    return source.draw(source.arrays, jnp.asarray(recipe.seed, jnp.uint32), positions)
+
+
+def _weighted_loss(recipe, state, positions, examples):
+    key = jax.random.fold_in(_key(recipe, _MODEL), state.tick)
+    z = None if recipe.weights is None else recipe.weights(_key(recipe, _WEIGHTS), positions)
+
+    def loss(params):
+        values, model_state = recipe.workload.loss(params, state.model_state, examples, key)
+        weighted = values['loss'] if z is None else values['loss'] * z.astype(values['loss'].dtype)
+        return weighted.mean(), (values, model_state)
+
+    return loss
+
+
+def _update(recipe, state, grads, loss, row_step):
+    rate = recipe.learning_rate(state.step)
+    updates, opt_state = recipe.optimizer.update(grads, state.opt_state, state.params, value=loss)
+    params = optax.apply_updates(state.params, updates)
+    count = state.step + 1
+    facts = Facts(count, loss, grads, updates, params, opt_state, rate, count == row_step)
+    probes = tuple(p.update(s, facts) for p, s in zip(recipe.probes, state.probes, strict=True))
+    return state._replace(step=count, params=params, opt_state=opt_state, probes=probes)
+
+
+def _columns(recipe, state):
+    examples = state.totals['examples']
+    means = {name: total / examples for name, total in state.totals.items() if name != 'examples'}
+    # The rate of the last update done.
+    rate = recipe.learning_rate(jnp.maximum(state.step - 1, 0))
+    columns = {'step': state.step, 'tick': state.tick, 'diverged': state.diverged, **means, 'learning_rate': rate}
+    for probe, probe_state in zip(recipe.probes, state.probes, strict=True):
+        columns |= probe.summary(probe_state)
+    return columns

@@ -1,0 +1,22 @@
+"""Dropout whose rate may be a traced number, so that trials with different rates share one program."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Dropout(nn.Module):
+    """x_i -> x_i / (1 - rate) with probability 1 - rate, else 0 (Srivastava et al. 2014). Off in evaluation.
+
+    Attributes:
+        rate: probability that a unit is dropped, in [0, 1). flax's own module branches on its value in Python.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        if not train:
+            return x
+        kept = jax.random.bernoulli(self.make_rng('dropout'), 1 - self.rate, x.shape)
+        return jnp.where(kept, x / (1 - self.rate), 0)

@@ -1,0 +1,63 @@
+"""Batch normalization whose statistics are shared by a ghost batch rather than by the whole batch."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class BatchNorm(nn.Module):
+    """Normalizes each ghost batch by its own mean and variance (Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, Alg. 1).
+
+    Training: x is cut into G = n / ghost groups of `ghost` consecutive examples, and group j becomes
+    scale * (x_j - mean_j) / sqrt(var_j + eps) + bias. The running statistics take the groups in order, as if each
+    had been a batch of its own: r <- (1 - rate)^G r + sum_j rate (1 - rate)^(G - j) mean_j, j = 1 .. G.
+    Evaluation uses the running statistics, so it never sees ghosts.
+
+    Attributes:
+        ghost: examples in a ghost batch; must divide the microbatch. None: the microbatch is one ghost batch.
+        rate: weight of a new group in the running statistics, in (0, 1].
+        eps: added to the variance.
+    """
+
+    ghost: int | None = None
+    rate: float = 0.1
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        features = x.shape[-1]
+        scale = self.param('scale', nn.initializers.ones, (features,))
+        bias = self.param('bias', nn.initializers.zeros, (features,))
+        mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
+        variance = self.variable('batch_stats', 'variance', jnp.ones, (features,))
+        if train:
+            groups = _groups(x, self.ghost)
+            axes = tuple(range(1, groups.ndim - 1))
+            group_mean = groups.mean(axes)
+            group_variance = groups.var(axes)
+            if not self.is_initializing():
+                mean.value = _running(mean.value, group_mean, self.rate)
+                variance.value = _running(variance.value, group_variance, self.rate)
+            spread = (len(groups), *(1 for _ in axes), features)
+            shift, width = group_mean.reshape(spread), group_variance.reshape(spread)
+        else:
+            groups = x
+            shift, width = (s.value.reshape((1,) * (x.ndim - 1) + (-1,)) for s in (mean, variance))
+        normal = ((groups - shift) * jax.lax.rsqrt(width + self.eps)).reshape(x.shape)
+        wide = (1,) * (x.ndim - 1) + (-1,)
+        return normal * scale.reshape(wide) + bias.reshape(wide)
+
+
+def _groups(x, ghost):
+    ghost = len(x) if ghost is None else ghost
+    if ghost < 1 or len(x) % ghost:
+        raise ValueError(f'ghost: found {ghost} with {len(x)} examples in a microbatch; allowed: a divisor')
+    return x.reshape(-1, ghost, *x.shape[1:])
+
+
+def _running(old, groups, rate):
+    """The running statistic after taking the groups in order."""
+    count = len(groups)
+    keep = 1 - rate
+    weights = rate * keep ** jnp.arange(count - 1, -1, -1, dtype=groups.dtype)
+    return keep**count * old + weights @ groups

@@ -1,0 +1,30 @@
+"""Fashion-MNIST with a small convolutional network."""
+
+from collections.abc import Sequence
+
+from lbexp.data.load import load
+from lbexp.data.source import memory
+from lbexp.models.classifier import classifier
+from lbexp.models.cnn import CNN
+from lbexp.workloads import Workload
+
+
+def fashion_cnn(
+    channels: Sequence[int] = (16, 32),
+    hidden: int = 128,
+    batch_norm: bool = False,
+    ghost: int | None = None,
+    dropout: float | None = None,
+    label_smoothing: float = 0.0,
+) -> Workload:
+    """Two 3x3 convolutions with pooling, a dense layer, softmax cross-entropy [nats]. Target: 0.90 test accuracy.
+
+    Args:
+        channels: output channels of each convolution.
+        hidden: width of the dense layer [units].
+        batch_norm, ghost, dropout, label_smoothing: as in digits_mlp.
+    """
+    module = CNN(channels, hidden, 10, batch_norm, ghost, dropout)
+    init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
+    train, test = (memory(load('fashion_mnist', split)) for split in ('train', 'test'))
+    return Workload(init, loss, metrics, train, test, target=('accuracy', 0.90))

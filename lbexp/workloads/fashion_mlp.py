@@ -1,0 +1,28 @@
+"""Fashion-MNIST with a multilayer perceptron."""
+
+from collections.abc import Sequence
+
+from lbexp.data.load import load
+from lbexp.data.source import memory
+from lbexp.models.classifier import classifier
+from lbexp.models.mlp import MLP
+from lbexp.workloads import Workload
+
+
+def fashion_mlp(
+    hidden: Sequence[int] = (512, 512),
+    batch_norm: bool = False,
+    ghost: int | None = None,
+    dropout: float | None = None,
+    label_smoothing: float = 0.0,
+) -> Workload:
+    """784 - hidden - 10, ReLU, softmax cross-entropy [nats] (Xiao et al. 2017, arXiv:1708.07747). Target: 0.87.
+
+    Args:
+        hidden: widths of the hidden layers [units].
+        batch_norm, ghost, dropout, label_smoothing: as in digits_mlp.
+    """
+    module = MLP(hidden, 10, batch_norm, ghost, dropout)
+    init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
+    train, test = (memory(load('fashion_mnist', split)) for split in ('train', 'test'))
+    return Workload(init, loss, metrics, train, test, target=('accuracy', 0.87))

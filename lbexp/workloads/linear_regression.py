@@ -1,0 +1,53 @@
+"""Synthetic y = w x + b + noise: the classic exercise of batch gradient descent."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lbexp.data.source import memory
+from lbexp.workloads import Workload
+
+
+def linear_regression(
+    size: int = 1000,
+    weights: Sequence[float] = (3.0,),
+    bias: float = 2.0,
+    noise: float = 0.5,
+    seed: int = 0,
+) -> Workload:
+    """loss_n = (w . x_n + b - y_n)^2 / 2, y_n = weights . x_n + bias + noise e_n, x_n and e_n standard normal.
+
+    The least achievable mean loss is about noise^2 / 2. As many test examples are drawn as training examples.
+
+    Args:
+        size: training examples.
+        weights: the w that made the data.
+        bias: the b that made the data.
+        noise: standard deviation of y around the line, >= 0 [units of y]; may be traced.
+        seed: of the data, not of the trial.
+    """
+    model = nn.Dense(1)
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((2 * size, len(weights)), dtype=np.float32)
+    e = generator.standard_normal(2 * size, dtype=np.float32)
+    line = (x @ np.asarray(weights, np.float32) + np.float32(bias)).astype(np.float32)
+    examples = {'x': x, 'line': line, 'e': e}
+
+    def init(key):
+        return model.init(key, jnp.zeros((1, len(weights))))['params'], {}
+
+    def values(params, examples):
+        error = model.apply({'params': params}, examples['x'])[:, 0] - examples['line'] - noise * examples['e']
+        return {'loss': jnp.square(error) / 2}
+
+    def loss(params, model_state, examples, key):
+        return values(params, examples), model_state
+
+    def metrics(params, model_state, examples):
+        return values(params, examples)
+
+    train, test = (memory(jax.tree.map(lambda v: v[part], examples)) for part in (slice(size), slice(size, None)))
+    return Workload(init, loss, metrics, train, test)
