@@ -71,7 +71,7 @@ def _numbers(c):
         hint = lookup.nearest(str(rule), ['linear', 'square_root'])
         yield f"batch_scaling.rule: found {rule!r}; allowed: None, 'linear', 'square_root'.{hint}"
     if rule and not reference:
-        yield f"batch_scaling.reference: found {reference}; allowed: a batch size > 0 when rule is {rule!r}"
+        yield f'batch_scaling.reference: found {reference}; allowed: a batch size > 0 when rule is {rule!r}'
 
 
 def _parts(c):

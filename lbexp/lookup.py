@@ -26,7 +26,7 @@ def find(package: str, name: str) -> Callable:
     if is_folder and name.isidentifier() and importlib.util.find_spec(f'{package}.{name}'):
         home = importlib.import_module(f'{package}.{name}')
     found = getattr(home, name, None)
-    if not inspect.isfunction(found) or not is_folder and found.__module__ != package:
+    if not inspect.isfunction(found) or (not is_folder and found.__module__ != package):
         known = names(package)
         what = package.rpartition('.')[2].removesuffix('s')
         raise ValueError(f'no {what} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}')

@@ -127,7 +127,12 @@ def _traceable(config):
     """The largest of a few sets of numeric arguments with which a step of training can be traced."""
     optimizing = tuple(part for part in _TRACED_PARTS if part != 'workload')
     floats, whole = _numeric(config, float), _numeric(config, int, optimizing)
-    candidates = [floats | whole, floats, _numeric(config, (int, float), optimizing), _numeric(config, float, optimizing)]
+    candidates = [
+        floats | whole,
+        floats,
+        _numeric(config, (int, float), optimizing),
+        _numeric(config, float, optimizing),
+    ]
     refused = []
     for paths in candidates:
         if paths not in refused:

@@ -34,7 +34,9 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     mesh = meshes.mesh(across, shards)
     by_trial, everywhere = meshes.spread(mesh, 'trial'), meshes.spread(mesh)
     padding = -count % across
-    pad = lambda values, fill=None: np.concatenate([values, np.repeat(values[-1:] if fill is None else fill, padding, 0)])
+    pad = lambda values, fill=None: np.concatenate(
+        [values, np.repeat(values[-1:] if fill is None else fill, padding, 0)]
+    )
     arrays = jax.device_put(data(cohort.config), everywhere)
     numbers = dict(cohort.numbers, **{'/steps': cohort.steps, '/accumulation': cohort.accumulation})
     numbers = jax.device_put({path: pad(_narrow(path, v)) for path, v in numbers.items()}, by_trial)

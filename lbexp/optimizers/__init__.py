@@ -1,0 +1,1 @@
+"""Optimizers as plain optax gradient transformations; imports jax and optax alone."""

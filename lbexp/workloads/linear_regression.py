@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -39,15 +38,16 @@ def linear_regression(
     def init(key):
         return model.init(key, jnp.zeros((1, len(weights))))['params'], {}
 
-    def values(params, examples):
+    def errors(params, examples):
         error = model.apply({'params': params}, examples['x'])[:, 0] - examples['line'] - noise * examples['e']
         return {'loss': jnp.square(error) / 2}
 
     def loss(params, model_state, examples, key):
-        return values(params, examples), model_state
+        return errors(params, examples), model_state
 
     def metrics(params, model_state, examples):
-        return values(params, examples)
+        return errors(params, examples)
 
-    train, test = (memory(jax.tree.map(lambda v: v[part], examples)) for part in (slice(size), slice(size, None)))
+    train = memory({name: values[:size] for name, values in examples.items()})
+    test = memory({name: values[size:] for name, values in examples.items()})
     return Workload(init, loss, metrics, train, test)
