@@ -50,7 +50,7 @@ def _sweep(config):
 def _numbers(c):
     """Ranges, and the fields that depend on each other."""
     if (c['steps'] is None) == (c['epochs'] is None):
-        yield f'steps, epochs: found {c["steps"]}, {c["epochs"]}; allowed: exactly one of them is set'
+        yield f'steps, epochs: found {c["steps"]}, {c["epochs"]}; allowed: one set, the other None'
     for name in ('steps', 'epochs', 'batch_size', 'microbatch', 'log', 'data_parallel'):
         if c[name] is not None and not (_number(c[name]) and c[name] > 0):
             yield f'{name}: found {c[name]!r}; allowed: a number > 0'
@@ -76,7 +76,7 @@ def _numbers(c):
 
 def _parts(c):
     for key, package in configs.PARTS.items():
-        if c[key] is None:
+        if c[key] == {}:
             continue
         parts = c[key] if isinstance(c[key], list) else [c[key]]
         for i, part in enumerate(parts):

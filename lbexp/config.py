@@ -6,6 +6,7 @@ import pathlib
 import runpy
 from typing import Any
 
+from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
 from lbexp import lookup
@@ -46,8 +47,8 @@ def base() -> ConfigDict:
     c.evaluate = 20  # evaluations per trial, at rows evenly spaced over the run
     c.checkpoint = 5  # checkpoints per cohort, evenly spaced over the run; one more when it is interrupted
     c.probes = ()  # measurements beyond the norms: files of lbexp/probes
-    c.example_weights = config_dict.placeholder(ConfigDict)  # multiplicative gradient noise: dict(
-    #                     name='example_weights', matched_batch_size=...); None: every example weighs 1
+    c.example_weights = {}  # multiplicative gradient noise: dict(name='example_weights', matched_batch_size=...);
+    #                     empty: every example weighs 1
     c.sweep = ()  # ((path, values), ...): trials are the product; a tuple of paths goes with tuples of values
     c.study = dict(name='training')  # the question asked of the trials: a file of lbexp/studies
     c.layout = 'auto'  # of a cohort's trials on the devices: 'map' (one after another on each device), 'vmap'
@@ -89,11 +90,14 @@ def override(config: ConfigDict, path: str, text: str):
         with parent.unlocked():
             parent[name] = _default(config, parent, path)
     found = _at(config, path)
-    flags = config_flags.flags.FlagValues()
+    if text == 'None':  # unsets a field that may be unset
+        parent[name] = None
+        return
+    values = flags.FlagValues()
     token = f'--config.{path}={text}'
     try:
-        config_flags.DEFINE_config_dict('config', config, flag_values=flags, sys_argv=['', token])
-        flags(['', token])
+        config_flags.DEFINE_config_dict('config', config, flag_values=values, sys_argv=['', token])
+        values(['', token])
     except Exception as error:
         kind = config.get_type(path) if '.' not in path else parent.get_type(name)
         raise ValueError(f'{path}: found {text!r}; allowed: a value like {found!r} ({kind.__name__})') from error

@@ -19,12 +19,7 @@ import threading
 from absl import flags
 
 from lbexp import config as configs
-
-_FLAGS = flags.FlagValues()
-flags.DEFINE_string(
-    'config', None, 'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides', flag_values=_FLAGS
-)
-flags.DEFINE_string('workdir', None, 'folder of the run; default: runs/NAME-HASH', flag_values=_FLAGS)
+from lbexp import lookup
 
 DONE, BAD_CONFIG, FAILED, STOPPED = 0, 2, 1, 75
 
@@ -32,16 +27,17 @@ DONE, BAD_CONFIG, FAILED, STOPPED = 0, 2, 1, 75
 def main(argv: list[str]) -> int:
     """Parses, checks, runs and reports. Returns the exit status."""
     if {'--help', '-h', '-help', '--helpfull'} & set(argv):
-        print(f'{__doc__}\nFlags:\n{_FLAGS.main_module_help() or _FLAGS.get_help()}')
+        print(f'{__doc__}\nFlags:\n{_flags().get_help()}')
         return DONE
-    config, problems = _read(argv)
+    given = _flags()
+    config, problems = _read(given, argv)
     stop = _Stop()
     try:
         if config is not None:
             problems += _prepare(config)
         if problems:
             return _refuse(problems)
-        return _run(config, _workdir(config), stop)
+        return _run(config, _workdir(given, config), stop)
     except ValueError as error:
         return _refuse([str(error)])
     except OSError as error:
@@ -49,20 +45,31 @@ def main(argv: list[str]) -> int:
         return FAILED
 
 
-def _read(argv):
+def _flags():
+    given = flags.FlagValues()
+    described = {
+        'config': 'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides a field of it',
+        'workdir': 'folder of the run; default: runs/NAME-HASH, the same for the same configuration',
+    }
+    for name, meaning in described.items():
+        flags.DEFINE_string(name, None, meaning, flag_values=given)
+    return given
+
+
+def _read(given, argv):
     """The configuration with its overrides, and what is wrong with the command line; None where it cannot be read."""
     own, overrides = _split(argv)
     problems = []
     try:
-        left = _FLAGS(own)[1:]
-        problems += [f'{token}: not a flag; allowed: --config, --config.FIELD=VALUE, --workdir' for token in left]
-    except flags.Error as error:
+        left = given(own, known_only=True)[1:]
+        problems += [f'{token}: not a flag.{lookup.nearest(token, ["--config", "--workdir"])}' for token in left]
+    except flags.Error as error:  # a flag without its value
         problems.append(str(error))
-    if not _FLAGS.is_parsed() or not _FLAGS.config:
+    if not given.is_parsed() or not given.config:
         here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
         return None, [*problems, f'--config: not given; allowed: an experiment file. There are: {", ".join(here)}']
     try:
-        config = configs.load(_FLAGS.config)
+        config = configs.load(given.config)
     except ValueError as error:
         return None, [*problems, f'--config: {error}']
     for path, text in overrides:
@@ -114,7 +121,6 @@ def _is_study(config):
 
 def _run(config, workdir, stop):
     threading.Thread(target=_import_ahead, daemon=True).start()
-    from lbexp import lookup
     from lbexp.engine import record, run
     from lbexp.report.progress import progress
 
@@ -151,11 +157,11 @@ def _import_ahead():
     from orbax.checkpoint import v1
 
 
-def _workdir(config):
+def _workdir(given, config):
     """runs/NAME-HASH: the same command finds its workdir again, another configuration gets another."""
-    if _FLAGS.workdir:
-        return pathlib.Path(_FLAGS.workdir)
-    file, _, argument = _FLAGS.config.partition(':')
+    if given.workdir:
+        return pathlib.Path(given.workdir)
+    file, _, argument = given.config.partition(':')
     content = json.dumps(configs.plain(config), sort_keys=True)
     name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
     return pathlib.Path('runs') / f'{name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}'

@@ -125,7 +125,7 @@ class _Watch:
     def save(self):
         """A checkpoint at the present tick; rows written before it are on the disk first."""
         self.rows.sync()
-        states = jax.tree.map(lambda leaf: leaf[: self.program.trials], self.states)
+        states = jax.tree.map(lambda leaf: leaf[: self.program.trials], jax.device_get(self.states))
         seconds = np.asarray([time.monotonic() - self.start])
         position = _Position(np.asarray([self.row], np.int32), self.frozen, seconds)
         self.checkpoints.save(int(self.tick.sum()), (states, position))

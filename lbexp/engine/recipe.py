@@ -47,10 +47,10 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         workload = _with_arrays(workload, arrays)
     parts = [_wired(part, schedule, seed) for part in (config['optimizer'], *config['transforms'])]
     optimizer, *transforms = (lookup.build('lbexp.optimizers', part) for part in parts)
-    weights = config['example_weights']
-    if weights is not None:
+    weights = None
+    if config['example_weights']:
         size = {'batch_size': config['batch_size'], 'dataset_size': workload.train.size}
-        weights = lookup.build('lbexp.optimizers', weights, **{k: v for k, v in size.items() if k not in weights})
+        weights = lookup.build('lbexp.optimizers', {**size, **config['example_weights']})
     return Recipe(
         workload,
         optax.with_extra_args_support(optax.chain(*transforms, optimizer) if transforms else optimizer),

@@ -24,7 +24,7 @@ def norms() -> Probe:
                 'parameter_norm': facts.params,
                 'update_norm': facts.updates,
             }
-            return {name: optax.global_norm(tree).astype(jnp.float32) for name, tree in trees.items()}
+            return {name: optax.tree.norm(tree).astype(jnp.float32) for name, tree in trees.items()}
 
         return jax.lax.cond(facts.logging, measure, lambda: state)
 

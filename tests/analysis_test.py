@@ -1,0 +1,97 @@
+"""The interval over seeds: known answers, the cases that the docstring lists, and coverage."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lbexp.analysis import Analysis, Figure, Series, Table, interval
+
+FLOATS = st.floats(-1e6, 1e6, allow_subnormal=False)
+
+
+def same(one, other):
+    return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    'values, expected',
+    [
+        ([], (math.nan, math.nan, math.nan)),
+        ([math.nan, None, math.inf], (math.nan, math.nan, math.nan)),
+        ([3], (3, math.nan, math.nan)),
+        ([3, math.nan], (3, math.nan, math.nan)),
+        ([4, 1], (2.5, 1, 4)),
+        ([None, 4, -math.inf, 1], (2.5, 1, 4)),
+        ([7, 7, 7, 7], (7, 7, 7)),
+        ([7, 7], (7, 7, 7)),
+    ],
+)
+def test_small_constant_and_diverged_values(values, expected):
+    assert same(interval(values), expected)
+
+
+def test_ties_in_the_middle_still_have_an_interval():
+    """The leave-one-out medians are all 2 here, so BCa is 0/0."""
+    median, low, high = interval([1, 2, 2, 2, 2, 2, 9])
+    assert median == 2 and math.isfinite(low) and math.isfinite(high)
+
+
+def test_the_interval_does_not_depend_on_order_and_repeats():
+    values = np.random.default_rng(0).normal(size=12)
+    assert interval(values) == interval(values[::-1]) == interval(values)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(FLOATS, min_size=3, max_size=12))
+def test_the_median_lies_in_the_interval_and_that_within_the_range(values):
+    median, low, high = interval(values)
+    assert median == np.median(values)
+    assert min(values) <= low <= median <= high <= max(values)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=12), st.integers(-100, 100))
+def test_shifting_the_values_shifts_the_interval(values, shift):
+    moved = interval([value + shift for value in values])
+    assert np.allclose(moved, np.add(interval(values), shift), atol=1e-9)
+
+
+def test_more_confidence_is_a_wider_interval():
+    values = np.random.default_rng(1).normal(size=40)
+    _, low, high = interval(values, confidence=0.5)
+    _, lower, higher = interval(values, confidence=0.99)
+    assert lower < low < high < higher
+
+
+def test_coverage_of_the_true_median():
+    """About 95 % of the intervals hold ln 2, the true median; four deviations of 200 draws are 6 %."""
+    samples = np.random.default_rng(2).exponential(size=(200, 25))
+    ends = np.array([interval(sample)[1:] for sample in samples])
+    held = np.mean((ends[:, 0] <= math.log(2)) & (math.log(2) <= ends[:, 1]))
+    assert 0.89 <= held <= 0.995
+
+
+@pytest.mark.parametrize('confidence', [0, 1, 95, -0.1, math.nan])
+def test_confidence_is_a_probability(confidence):
+    with pytest.raises(ValueError, match=r'\(0, 1\)'):
+        interval([1, 2, 3], confidence)
+
+
+def test_defaults_of_the_plain_data():
+    series = Series('loss', [1], [2])
+    assert (series.low, series.high, series.style, series.group) == (None, None, 'line', None)
+    figure = Figure('loss', 'Loss', 'step', 'loss', [series])
+    assert (figure.x_scale, figure.y_scale, figure.caption) == ('linear', 'linear', '')
+    assert Analysis('t', '', [Table('t', ['a'], [[1]])], [figure]).passed is None
+
+
+def test_importing_the_plain_data_brings_no_heavy_library():
+    import subprocess
+
+    code = 'import sys, lbexp.analysis; print(sorted({"jax", "scipy", "matplotlib", "plotly"} & set(sys.modules)))'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == '[]'

@@ -1,0 +1,83 @@
+"""The layers: imports go downward only, and each package's parts are files that are found, not listed."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from lbexp import lookup
+
+ROOT = pathlib.Path(__file__).parent.parent
+LAYERS = {
+    'config': 0, 'lookup': 0, 'check': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0, 'rows': 0,
+    'optimizers': 1, 'theory': 1, 'models': 1, 'data': 1, 'schedules': 1,
+    'workloads': 2, 'probes': 2,
+    'engine': 3, 'parallel': 3,
+    'studies': 4, 'report': 4,
+    'main': 5,
+}  # fmt: skip
+# Within a layer a package keeps to itself, but for these: the engine places its arrays with parallel; what a row
+# is belongs to results; check is the other half of config; the theory of Lookahead describes an optimizer.
+BESIDE = {('engine', 'parallel')}
+FILES = sorted((ROOT / 'lbexp').rglob('*.py'))
+
+
+def _home(path):
+    """'optimizers' for lbexp/optimizers/lamb.py, 'config' for lbexp/config.py."""
+    return path.relative_to(ROOT / 'lbexp').with_suffix('').parts[0]
+
+
+def _imports(path):
+    """Full names of what a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}: relative import'
+            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+@pytest.mark.parametrize('path', [f for f in FILES if f.name != '__init__.py' or f.parent.name != 'lbexp'], ids=str)
+def test_imports_go_downward(path):
+    home = _home(path)
+    for name in _imports(path):
+        if name.startswith('lbexp.'):
+            other = name.split('.')[1]
+            below = LAYERS[other] < LAYERS[home] or (LAYERS[other] == LAYERS[home] == 0)
+            assert below or other == home or (home, other) in BESIDE, f'{path.name} imports {name}'
+
+
+def test_every_file_has_a_layer():
+    assert {_home(path) for path in FILES} - {'__init__'} <= set(LAYERS)
+
+
+@pytest.mark.parametrize('path', FILES, ids=str)
+def test_flax_stays_behind_its_wall(path):
+    if any(name.split('.')[0] == 'flax' for name in _imports(path)):
+        assert _home(path) in ('models', 'workloads')
+
+
+@pytest.mark.parametrize('path', [f for f in FILES if _home(f) == 'optimizers'], ids=str)
+def test_optimizers_import_jax_and_optax_alone(path):
+    allowed = {'jax', 'optax', 'lbexp', *sys.stdlib_module_names}
+    assert {name.split('.')[0] for name in _imports(path)} <= allowed
+    assert all(name.startswith('lbexp.optimizers') for name in _imports(path) if name.startswith('lbexp'))
+
+
+@pytest.mark.parametrize('package', ['optimizers', 'workloads', 'probes', 'studies'])
+def test_a_part_is_a_file(package):
+    """Whatever file has a function of its own name is a part, and the lookup returns that function."""
+    names = lookup.names(f'lbexp.{package}')
+    assert names
+    for name in names:
+        part = lookup.find(f'lbexp.{package}', name)
+        assert part.__module__ == f'lbexp.{package}.{name}'
+        assert part.__doc__, f'{name} has no docstring'
+
+
+def test_configurations_are_read_without_jax():
+    code = 'import sys, lbexp.config, lbexp.main; print(sorted({"jax", "flax", "tensorflow_datasets"} & set(sys.modules)))'
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == '[]'

@@ -1,0 +1,145 @@
+"""A run that is stopped, killed or told to stop goes on with the same command and ends where it would have ended."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from training import rows, tiny, train
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+EXPERIMENT = """
+from lbexp import config
+def get_config():
+    c = config.base()
+    c.workload = dict(name='digits_mlp', hidden=(16,), dropout=0.1)
+    c.optimizer = dict(name='lookahead', k=5, inner=dict(name='momentum', learning_rate=0.05, momentum=0.9))
+    c.steps, c.batch_size, c.seed = {steps}, 32, 3
+    c.log, c.evaluate, c.checkpoint = {rows}, 10, {rows}
+    c.sweep = (('seed', (0, 1)), ('optimizer.inner.learning_rate', (0.05, 1e30)))
+    return c
+"""
+
+
+def command(experiment, workdir):
+    return [sys.executable, '-m', 'lbexp.main', f'--config={experiment}', f'--workdir={workdir}']
+
+
+@pytest.mark.parametrize('dispatches', [1, 3, 4, 7])
+def test_stopped_anywhere_it_ends_the_same(tmp_path, dispatches):
+    """In one process: told to stop after so many dispatches, again and again until it is done."""
+    config = tiny(workload=dict(name='digits_mlp', hidden=(16,)), steps=50, sweep=(('seed', (0, 1, 2)),))
+    whole = train(config, tmp_path / 'whole')
+    for _ in range(50):
+        left = iter([False] * (dispatches - 1))
+        train(config, tmp_path / 'cut', stopping=lambda left=left: next(left, True))
+        if json.loads((tmp_path / 'cut' / 'status.json').read_text())['status'] == 'done':
+            break
+    assert rows(tmp_path / 'cut') == whole
+
+
+def test_finished_trials_are_skipped_and_a_torn_line_is_repaired(tmp_path):
+    config = tiny(sweep=(('optimizer.nesterov', (False, True)),))
+    config.optimizer.nesterov = False
+    whole = train(config, tmp_path)
+    metrics = tmp_path / 'metrics.jsonl'
+    before = metrics.read_bytes()
+    assert train(config, tmp_path) == whole and metrics.read_bytes() == before
+    # As if killed while the second cohort wrote its last row.
+    status = json.loads((tmp_path / 'status.json').read_text())
+    status['trials']['1']['status'] = 'running'
+    (tmp_path / 'status.json').write_text(json.dumps(status))
+    metrics.write_bytes(before[:-20])
+    assert train(config, tmp_path) == whole[:-1]  # the checkpoint holds that this row was written
+    first = [line for line in before.splitlines() if json.loads(line)['trial'] == 0]
+    assert [line for line in metrics.read_bytes().splitlines() if json.loads(line)['trial'] == 0] == first
+
+
+def test_killed_at_random_moments_it_ends_to_the_bit_where_it_would_have(tmp_path):
+    """kill -9, at least ten times, some of them while a checkpoint is written."""
+    experiment = tmp_path / 'experiment.py'
+    experiment.write_text(EXPERIMENT.format(steps=60000, rows=200))
+    subprocess.run(command(experiment, tmp_path / 'whole'), cwd=ROOT, check=True, capture_output=True)
+    generator = random.Random(0)
+    kills = saving = 0
+    while True:
+        process = subprocess.Popen(command(experiment, tmp_path / 'cut'), cwd=ROOT, stdout=subprocess.DEVNULL)
+        began = _wait_for_a_row_more(process, tmp_path / 'cut')
+        deadline = began + generator.uniform(0, 0.6)
+        while time.monotonic() < deadline and process.poll() is None:
+            in_save = _unfinished_save(tmp_path / 'cut')
+            if in_save and kills % 2:
+                break
+            time.sleep(0.002)
+        if process.poll() is not None:
+            assert process.returncode == 0
+            break
+        process.kill()
+        process.wait()
+        kills += 1
+        saving += bool(_unfinished_save(tmp_path / 'cut'))
+        assert kills < 60
+    assert kills >= 10, kills
+    assert saving >= 1, f'{kills} kills, none during a save'
+    assert rows(tmp_path / 'cut') == rows(tmp_path / 'whole')
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_saves_and_says_how_to_go_on(tmp_path, number):
+    experiment = tmp_path / 'experiment.py'
+    experiment.write_text(EXPERIMENT.format(steps=200000, rows=100))
+    workdir = tmp_path / 'run'
+    process = subprocess.Popen(command(experiment, workdir), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    _wait_for_a_row_more(process, workdir)
+    process.send_signal(number)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert f'stopped by {number.name}' in printed and 'run the same command again' in printed
+    status = json.loads((workdir / 'status.json').read_text())
+    assert status['status'] == 'preempted'
+    assert status['trials']['0']['step'] > 0
+
+
+def test_another_configuration_in_the_same_workdir_is_refused(tmp_path):
+    experiment = tmp_path / 'experiment.py'
+    experiment.write_text(EXPERIMENT.format(steps=100, rows=2))
+    subprocess.run(command(experiment, tmp_path / 'run'), cwd=ROOT, check=True, capture_output=True)
+    changed = [*command(experiment, tmp_path / 'run'), '--config.optimizer.k=6']
+    done = subprocess.run(changed, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert 'optimizer.k: 5 there, 6 now' in done.stderr and '--workdir' in done.stderr
+
+
+
+def test_a_full_disk_is_told_by_name(tmp_path):
+    workdir = tmp_path / 'run'
+    workdir.mkdir()
+    os.symlink('/dev/full', workdir / 'metrics.jsonl')
+    experiment = tmp_path / 'experiment.py'
+    experiment.write_text(EXPERIMENT.format(steps=100, rows=2))
+    done = subprocess.run(command(experiment, workdir), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith('lbexp: No space left on device')
+    assert 'metrics.jsonl' in done.stderr and 'Traceback' not in done.stderr
+
+
+def _wait_for_a_row_more(process, workdir):
+    """Returns when the process has written a row of its own."""
+    metrics = workdir / 'metrics.jsonl'
+    size = metrics.stat().st_size if metrics.exists() else 0
+    began = time.monotonic()
+    while process.poll() is None and (not metrics.exists() or metrics.stat().st_size <= size):
+        size = min(size, metrics.stat().st_size) if metrics.exists() else 0
+        assert time.monotonic() - began < 120
+        time.sleep(0.005)
+    return time.monotonic()
+
+
+def _unfinished_save(workdir):
+    return list((workdir / 'checkpoints').glob('*/*tmp*'))
