@@ -197,6 +197,15 @@ def test_plotly_takes_the_figure_and_finds_the_numbers():
     assert len({trace.line.color for trace in named.values() if trace.mode == 'lines' and not trace.fill}) == 2
 
 
+def test_batch_sizes_are_the_ticks_of_their_axis(tmp_path):
+    lines = [Series('lamb', [16, 32, 64, 1024], [4, 3, 2, 1]), Series('rule', [16, 20], [4, 2])]
+    drawing = Figure('f', 'F', 'batch size', 'steps', lines, x_scale='log')
+    axis = figure.figure(drawing)['layout']['xaxis']
+    assert axis['tickvals'] == [16, 32, 64, 1024] and axis['ticktext'] == ['16', '32', '64', '1024']
+    for other in (drawing._replace(x_scale='linear'), drawing._replace(series=[Series('s', [1, 1.2, 0], [1, 1, 1])])):
+        assert 'tickvals' not in figure.figure(other)['layout']['xaxis']
+
+
 def test_a_group_shares_a_colour_and_one_line_of_the_legend():
     lines = [Series(f'{group}{i}', [0, 1], [i, i], group=group) for i in range(4) for group in 'ab']
     traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']

@@ -20,12 +20,14 @@ class Checkpoints:
             preservation_policy=ocp.training.preservation_policies.LatestN(keep),
             cleanup_tmp_directories=True,
         )
+        self._saved = self._manager.latest and self._manager.latest.step
 
     def save(self, step: int, tree: Any):
         """Copies `tree` to the host and writes it in the background; a second save waits for the first."""
-        saved = self._manager.latest
-        if saved is None or saved.step < step:
-            self._manager.save_async(step, {path: leaf for path, leaf in _named(tree) if leaf.size})
+        if self._saved is None or self._saved < step:
+            self._saved = step
+            # Without force, Orbax silently skips a save while another is in progress.
+            self._manager.save_async(step, {path: leaf for path, leaf in _named(tree) if leaf.size}, force=True)
 
     def restore(self, like: Any) -> Any | None:
         """The newest checkpoint as a tree of NumPy arrays with the structure of `like`; None: there is none."""
