@@ -75,9 +75,9 @@ class _Watch:
         self._begin()
 
     def _begin(self):
-        like = jax.eval_shape(self.program.init)
         count = self.program.trials
-        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype), like)
+        unpadded = lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype)
+        like = jax.tree.map(unpadded, self.program.states)
         fresh = _Position(np.zeros(1, np.int32), np.zeros(count, bool), np.zeros(1))
         saved = self.checkpoints.restore((like, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), fresh)))
         self.states = self.program.init() if saved is None else self.program.place(saved[0])

@@ -1,5 +1,6 @@
 """A cohort as compiled functions over all its trials at once."""
 
+import concurrent.futures
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ _EVALUATION_CHUNK = 1024  # examples evaluated at once
 class Program(NamedTuple):
     """Functions over the stacked states of the cohort's trials: every leaf has a leading axis of `padded` trials."""
 
+    states: Any  # shapes of the states
     init: Callable  # () -> states
     segment: Callable  # (states, until [K], row_tick [K], row_step [K]) -> (states, columns); donates the states
     evaluate: Callable | None  # states -> {metric: [padded]}
@@ -28,7 +30,7 @@ class Program(NamedTuple):
 
 
 def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
-    """Lays the cohort's trials out on the devices and prepares its functions; each compiles at its first call."""
+    """Lays the cohort's trials out on the devices and compiles its functions."""
     count = len(cohort.trials)
     layout, across, shards = meshes.shape(layout, count, cohort.microbatch, data_parallel)
     mesh = meshes.mesh(across, shards)
@@ -59,23 +61,37 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     def assess(arrays, numbers, state):
         return steps.evaluation(_recipe(cohort, arrays, numbers), chunk, constrain)(state)
 
-    init = jax.jit(initialise, out_shardings=by_trial)
-    segment = jax.jit(over(train), donate_argnums=2, out_shardings=by_trial)
-    evaluate = jax.jit(over(assess), out_shardings=by_trial)
+    placed = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=by_trial)
+    states = jax.tree.map(placed, jax.eval_shape(initialise, arrays, numbers))
+    ticks = [placed(jax.ShapeDtypeStruct((count + padding,), np.int32))] * 3
+    # XLA compiles the three side by side; what is not needed yet is waited for when it is.
+    compiler = concurrent.futures.ThreadPoolExecutor(3)
+    init = compiler.submit(_compiled, jax.jit(initialise, out_shardings=by_trial), arrays, numbers)
+    training = jax.jit(over(train), donate_argnums=2, out_shardings=by_trial)
+    segment = compiler.submit(_compiled, training, arrays, numbers, states, *ticks)
+    if 'test' in arrays:
+        assessing = jax.jit(over(assess), out_shardings=by_trial)
+        evaluate = compiler.submit(_compiled, assessing, arrays, numbers, states)
+    compiler.shutdown(wait=False)
 
     def run_segment(states, *ticks):
         nothing = np.zeros(1, np.int32)
         ticks = jax.device_put([pad(np.asarray(t, np.int32), nothing) for t in ticks], by_trial)
-        return segment(arrays, numbers, states, *ticks)
+        return segment.result()(arrays, numbers, states, *ticks)
 
     return Program(
-        init=lambda: init(arrays, numbers),
+        states=states,
+        init=lambda: init.result()(arrays, numbers),
         segment=run_segment,
-        evaluate=(lambda states: evaluate(arrays, numbers, states)) if 'test' in arrays else None,
+        evaluate=(lambda states: evaluate.result()(arrays, numbers, states)) if 'test' in arrays else None,
         place=lambda states: jax.device_put(jax.tree.map(pad, states), by_trial),
         trials=count,
         layout=f'{layout}, mesh trial={across} data={shards}',
     )
+
+
+def _compiled(function, *arguments):
+    return function.lower(*arguments).compile()
 
 
 def _over(layout, mesh):
