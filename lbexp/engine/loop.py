@@ -94,6 +94,8 @@ class _Watch:
         row_tick = target * self.cohort.accumulation
         while True:
             until = np.minimum(row_tick, self.tick + self.chunk)
+            if self.program.stretch:
+                until = np.minimum(until, (self.tick // self.program.stretch + 1) * self.program.stretch)
             began = time.monotonic()
             self.states, columns = self.program.segment(self.states, until, row_tick, target)
             columns = jax.device_get(columns)

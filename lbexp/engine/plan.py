@@ -10,7 +10,7 @@ import numpy as np
 
 from lbexp import lookup
 from lbexp.engine import step as steps_
-from lbexp.engine.recipe import data, recipe
+from lbexp.engine.recipe import data, recipe, stream
 
 
 class Cohort(NamedTuple):
@@ -42,6 +42,8 @@ def plan(trials: list[dict]) -> list[Cohort]:
         if shape not in traceable:
             traceable[shape] = _traceable(config)
         key, numbers = _split(config, traceable[shape])
+        if stream(config) is not None:
+            key += f' alone: {index}'  # trials do not share what is read from the disk
         groups.setdefault(key, []).append((index, config, numbers))
     return [_cohort(members) for members in groups.values()]
 

@@ -11,10 +11,11 @@ from jax.sharding import PartitionSpec
 
 from lbexp.engine import step as steps
 from lbexp.engine.plan import Cohort, numbered
-from lbexp.engine.recipe import data, recipe
+from lbexp.engine.recipe import data, recipe, stream
 from lbexp.parallel import mesh as meshes
 
 _EVALUATION_CHUNK = 1024  # examples evaluated at once
+_FEED = 64  # microbatches that a stream gives at once
 
 
 class Program(NamedTuple):
@@ -26,6 +27,7 @@ class Program(NamedTuple):
     evaluate: Callable | None  # states -> {metric: [padded]}
     place: Callable  # states of the cohort's K trials, on the host -> states on the devices
     trials: int  # K; what lies beyond is padding, which trains for no tick
+    stretch: int | None  # of a stream, microbatches given at once: a segment ends with its stretch; None: no stream
     layout: str  # in words
 
 
@@ -39,7 +41,11 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     pad = lambda values, fill=None: np.concatenate(
         [values, np.repeat(values[-1:] if fill is None else fill, padding, 0)]
     )
-    arrays = jax.device_put(data(cohort.config), everywhere)
+    feed = stream(cohort.config)
+    arrays = data(cohort.config)
+    if feed is not None:
+        arrays['train'] = feed(int(cohort.numbers['seed'][0]), 0, _FEED * cohort.microbatch)
+    arrays = jax.device_put(arrays, everywhere)
     numbers = dict(cohort.numbers, **{'/steps': cohort.steps, '/accumulation': cohort.accumulation})
     numbers = jax.device_put({path: pad(_narrow(path, v)) for path, v in numbers.items()}, by_trial)
 
@@ -74,10 +80,15 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         evaluate = compiler.submit(_compiled, assessing, arrays, numbers, states)
     compiler.shutdown(wait=False)
 
+    def fed(states):
+        first = int(states.tick[0]) // _FEED * _FEED * cohort.microbatch
+        stretch = feed(int(cohort.numbers['seed'][0]), first, _FEED * cohort.microbatch)
+        return {**arrays, 'train': jax.device_put(stretch, everywhere)}
+
     def run_segment(states, *ticks):
         nothing = np.zeros(1, np.int32)
         ticks = jax.device_put([pad(np.asarray(t, np.int32), nothing) for t in ticks], by_trial)
-        return segment.result()(arrays, numbers, states, *ticks)
+        return segment.result()(fed(states) if feed else arrays, numbers, states, *ticks)
 
     return Program(
         states=states,
@@ -86,6 +97,7 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         evaluate=(lambda states: evaluate.result()(arrays, numbers, states)) if 'test' in arrays else None,
         place=lambda states: jax.device_put(jax.tree.map(pad, states), by_trial),
         trials=count,
+        stretch=_FEED if feed else None,
         layout=f'{layout}, mesh trial={across} data={shards}',
     )
 

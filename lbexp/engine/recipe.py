@@ -66,6 +66,11 @@ def data(config: dict) -> dict:
     return _arrays(lookup.build('lbexp.workloads', config['workload']))
 
 
+def stream(config: dict) -> Callable | None:
+    """The feed of a training set that is not in memory; None: it is."""
+    return lookup.build('lbexp.workloads', config['workload']).train.feed
+
+
 def _arrays(workload):
     sources = {'train': workload.train, 'test': workload.test}
     return {name: source.arrays for name, source in sources.items() if source is not None}

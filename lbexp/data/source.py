@@ -1,0 +1,43 @@
+"""Where examples come from: a pure function of seed and position."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from lbexp.data.order import order
+
+
+class Source(NamedTuple):
+    """A data set as the engine sees it.
+
+    Position p = epoch * size + offset counts examples from the start of training; batches straddle epochs, nothing is
+    dropped.
+    """
+
+    size: int  # examples in an epoch
+    arrays: Any  # pytree that every compiled program takes as an argument, never a constant in it
+    draw: Callable  # (arrays, seed, positions uint32 [n]) -> examples {name: [n, ...]}, in training order
+    read: Callable  # (arrays, positions [n]) -> examples, in stored order
+    feed: Callable | None = None  # streams only: (seed, first, count) -> arrays serving positions first .. first+count-1
+
+
+def memory(examples: dict[str, np.ndarray]) -> Source:
+    """A source whose examples all live on the device.
+
+    Args:
+        examples: {name: [size, ...]}, all of one length.
+    """
+    sizes = {name: len(values) for name, values in examples.items()}
+    if len(set(sizes.values())) != 1:
+        raise ValueError(f'examples: found lengths {sizes}; allowed: one length')
+    (size,) = set(sizes.values())
+
+    def read(arrays, positions):
+        return jax.tree.map(lambda values: values[positions], arrays)
+
+    def draw(arrays, seed, positions):
+        return read(arrays, order(seed, positions, size))
+
+    return Source(size, examples, draw, read)
