@@ -53,6 +53,15 @@ def test_the_median_lies_in_the_interval_and_that_within_the_range(values):
     assert min(values) <= low <= median <= high <= max(values)
 
 
+@pytest.mark.parametrize(
+    'values', [[1.8, 0.2, 0.9], [0.0, 0.3, 1.8, 0.7], [1.7, 0.2, 1.1, 0.9, 0.7, 1.2, 0.4, 0.9, 0.3]]
+)
+@pytest.mark.parametrize('confidence', [0.5, 0.9, 0.95])
+def test_rounding_does_not_push_the_ends_over_the_range(values, confidence):
+    median, low, high = interval(values, confidence)
+    assert min(values) <= low <= median <= high <= max(values)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=12), st.integers(-100, 100))
 def test_shifting_the_values_shifts_the_interval(values, shift):

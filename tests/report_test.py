@@ -123,6 +123,14 @@ def test_of_many_trials_best_and_worst_are_drawn_and_the_number_is_told(tmp_path
     assert f'{curves.LINES} of {count} trials are drawn' in drawn.caption
 
 
+def test_a_schedule_is_drawn_on_a_linear_axis_unless_trials_are_far_apart():
+    rows = {'workdir': np.full(8, 'w', object), 'trial': np.repeat([0, 1], 4), 'step': np.tile([1, 2, 3, 4], 2)}
+    schedule = np.array([0.1, 1, 0.5, 1e-6])
+    for factor, scale in ((2, 'linear'), (100, 'log')):
+        rates = {'learning_rate': np.concatenate([schedule, factor * schedule])}
+        assert curves.curves(rows | rates)[0].y_scale == scale
+
+
 def test_no_rows_no_figures_and_one_row_is_a_point(tmp_path):
     assert curves.curves(results.read(sweep(tmp_path / 'none', steps=0))) == []
     (tmp_path / 'none' / 'report.html').unlink(missing_ok=True)
@@ -150,6 +158,12 @@ def test_one_trial_has_a_value_and_no_interval(tmp_path):
     assert content.rows == [['0.1', '1', '0.025', '0.9875', '0.05', '0.9']] and 'no interval' in content.caption
 
 
+def test_the_accuracy_of_a_diverged_trial_is_not_averaged_in_though_finite(tmp_path):
+    finals = results.final(sweep(tmp_path, rates=(0.1,), seeds=2, diverged=[0]))
+    assert finals['accuracy'].tolist() == [1 - 0.5 / 20, 1 - 0.5 / 40]
+    assert table.table(finals, ['accuracy']).rows == [['0.1', '1 of 2 (1 diverged)', '0.9875']]
+
+
 def test_a_configuration_that_diverged_altogether_has_no_value(tmp_path):
     content = table.table(results.final(sweep(tmp_path, seeds=2, diverged=[2, 3])), ['loss'])
     assert content.rows[1] == ['0.2', '0 of 2 (2 diverged)', '–']
@@ -160,6 +174,18 @@ def test_the_table_in_the_terminal_shows_markup_as_text():
     table.show(Table('Title', ['[red]name', 'x'], [['[bold]a', 0.123456], ['[/b]', None]], '[caption]'), console)
     for word in ('Title', '[red]name', '[bold]a', '0.12346', '[/b]', '[caption]'):
         assert word in console.file.getvalue()
+
+
+@pytest.mark.parametrize('width', [80, 140])
+def test_the_closing_table_fits_the_terminal_with_every_number(tmp_path, width):
+    content = table.table(results.final(sweep(tmp_path, seeds=5, diverged=[7])))
+    console = Console(file=io.StringIO(), width=width)
+    table.show(content, console)
+    printed = console.file.getvalue()
+    assert max(map(len, printed.splitlines())) <= width and '…' not in printed
+    words = printed.split()
+    for row in content.rows:
+        assert all(word in words for cell in row for word in cell.split())
 
 
 # Figures

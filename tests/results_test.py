@@ -154,7 +154,8 @@ def test_thousands_of_trials(tmp_path):
     count = 3000
     rows = [{'trial': t, 'step': s, 'loss': t + s / 10} for s in range(1, 6) for t in range(count)]
     own = [{'optimizer.learning_rate': t / 7, 'seed': t % 4} for t in range(count)]
-    folder = write(tmp_path, rows, own, ['done'] * count)
+    older = [row | {'loss': -1.0} for row in rows[:count]]
+    folder = write(tmp_path, older + rows, own, ['done'] * count)
     final = results.final(folder)
     assert np.array_equal(final['trial'], np.arange(count)) and np.allclose(final['loss'], np.arange(count) + 0.5)
     assert np.allclose(final['optimizer.learning_rate'], np.arange(count) / 7)

@@ -1,0 +1,126 @@
+"""What a study hands to the report: plain data (names, numbers, text), and the interval it is drawn with."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+RESAMPLES = 4000
+SEED = 20200
+
+
+class Series(NamedTuple):
+    """One curve, cloud of points or band of a figure.
+
+    Args:
+        name: what the legend says.
+        x, y: numbers of equal length; y may hold NaN (a gap).
+        low, high: ends of the interval around y (lengths as y), or None.
+        style: 'line' (with low and high: a line in its band), 'points' (with error bars) or 'band' (low
+            and high alone).
+        group: series of one group share a colour and one line of the legend; None: a group of its own.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    style: str = 'line'
+    group: str | None = None
+
+
+class Figure(NamedTuple):
+    """Series on one pair of axes; `name` is the stem of its files, scales are 'linear' or 'log'."""
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    x_scale: str = 'linear'
+    y_scale: str = 'linear'
+    caption: str = ''
+
+
+class Table(NamedTuple):
+    """Rows of text or numbers under `columns`."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence]
+    caption: str = ''
+
+
+class Analysis(NamedTuple):
+    """A study's answer: one sentence (or ''), what it rests on, whether the claim held (None: no claim)."""
+
+    title: str
+    verdict: str
+    tables: Sequence[Table]
+    figures: Sequence[Figure]
+    passed: bool | None = None
+
+
+def interval(values, confidence=0.95):
+    """Median and a bootstrap confidence interval of the median: (median, low, high), floats.
+
+    Bias-corrected and accelerated (BCa) where it is defined, else percentile; the resampling is seeded and
+    the values are sorted first, so the answer depends on the set of values alone. Values that are None,
+    NaN or infinite (diverged trials) are left out: say next to the number how many there were. What is
+    left decides:
+
+        0 values        (nan, nan, nan)
+        1 value         (value, nan, nan): one run says nothing about the spread
+        2 values        (mean, min, max): covers the median with probability 1/2 only
+        all equal       (value, value, value)
+        3 and more      bootstrap. It never leaves [min, max], which holds the median with probability 1 -
+        2^(1 - n):
+                        0.75 for 3 values, 0.94 for 5; below 6 values read it as a range, not as
+                        `confidence`.
+
+    Args:
+        values: numbers, any order.
+        confidence: probability in (0, 1).
+    Raises:
+        ValueError: `confidence` outside (0, 1).
+    Source: Efron 1987, "Better bootstrap confidence intervals", JASA 82, eq. 6.8.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f'confidence is {confidence}, but is a probability in (0, 1): give 0.95, for example.')
+    numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    numbers = np.sort(numbers[np.isfinite(numbers)])
+    if len(numbers) == 0:
+        return math.nan, math.nan, math.nan
+    median = float(np.median(numbers))
+    if len(numbers) == 1:
+        return median, math.nan, math.nan
+    lowest, highest = float(numbers[0]), float(numbers[-1])
+    if len(numbers) == 2 or lowest == highest:
+        return median, lowest, highest
+    low, high = _bootstrap(numbers, confidence)
+    # Rounding in the interpolated quantiles can pass these bounds by an ulp.
+    return median, max(lowest, min(low, median)), min(highest, max(high, median))
+
+
+def _bootstrap(numbers, confidence):
+    """BCa needs leave-one-out medians that differ; with ties in the middle the percentiles serve."""
+    from scipy import stats
+
+    for method in ('BCa', 'percentile'):
+        with warnings.catch_warnings(), np.errstate(all='ignore'):
+            warnings.simplefilter('ignore')
+            ends = stats.bootstrap(
+                (numbers,),
+                np.median,
+                confidence_level=confidence,
+                method=method,
+                n_resamples=RESAMPLES,
+                vectorized=True,
+                rng=np.random.default_rng(SEED),
+            ).confidence_interval
+        if np.isfinite(ends.low) and np.isfinite(ends.high):
+            break
+    return float(ends.low), float(ends.high)

@@ -1,0 +1,260 @@
+"""A Figure drawn twice: for the browser (plotly) and for the paper (matplotlib)."""
+
+import csv
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+
+# Okabe and Ito 2008: told apart with any colour vision, and dark enough on white, light enough on black.
+PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
+# More groups than that are ordered, not told apart: viridis, without its ends that vanish on black or white.
+ORDERED = ('#46327e', '#365c8d', '#277f8e', '#1fa187', '#4ac16d', '#a0da39', '#d8c822')
+LEGEND = 8  # entries; of more groups every n-th is named
+SYMBOLS = (('circle', 'o'), ('square', 's'), ('diamond', 'D'), ('triangle-up', '^'), ('cross', 'P'))
+ALONE = 64  # with more series than this those of a group become one trace, with gaps: the browser stays quick
+
+
+def figure(drawing):
+    """The plotly figure as plain data {'data', 'layout'}: what Plotly.newPlot takes;
+    `plotly.graph_objects.Figure(...)` too.
+
+    Args:
+        drawing: an `analysis.Figure`.
+    Raises:
+        ValueError: a scale, style or length that cannot be drawn.
+    """
+    _check(drawing)
+    colours, named = _groups(drawing.series)
+    crowded = len(drawing.series) > ALONE
+    traces, seen = [], set()
+    for series in _merged(drawing.series) if crowded else drawing.series:
+        key = _key(series)
+        first = key in named and key not in seen
+        seen.add(key)
+        bold = series.low is not None or len(drawing.series) <= len(PALETTE)
+        traces += _traces(series, colours[key], first, bold, SYMBOLS[list(colours).index(key) % len(SYMBOLS)][0])
+    layout = {
+        'xaxis': _axis(drawing.x_label, drawing.x_scale, [one.x for one in drawing.series]),
+        'yaxis': _axis(drawing.y_label, drawing.y_scale, [one.y for one in drawing.series]),
+        'showlegend': bool(named) and len(drawing.series) > 1,
+    }
+    if ticks := _ticks(drawing):
+        layout['xaxis'] |= {'tickvals': ticks, 'ticktext': [f'{tick:g}' for tick in ticks]}
+    return {'data': traces, 'layout': layout}
+
+
+def save(drawing, folder):
+    """Writes NAME.png (for slides), NAME.pdf (for the paper) and NAME.csv (the numbers drawn) under
+    `folder`.
+
+    Returns the three paths.
+    """
+    from matplotlib import figure as canvas
+    from matplotlib import rc_context
+
+    _check(drawing)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f'{drawing.name}.{kind}' for kind in ('png', 'pdf', 'csv')]
+    style = {
+        'font.size': 9,
+        'axes.spines.top': False,
+        'axes.spines.right': False,
+        'axes.grid': True,
+        'grid.alpha': 0.25,
+        'axes.titlesize': 10,
+        'axes.titlelocation': 'left',
+        'legend.frameon': False,
+        'pdf.fonttype': 42,
+    }
+    with rc_context(style):
+        page = canvas.Figure(figsize=(5.2, 3.4))
+        _draw(page, drawing)
+        page.savefig(paths[0], dpi=160)
+        page.set_layout_engine('none')  # laid out once: that takes a third of the time
+        page.savefig(paths[1], metadata={'CreationDate': None})
+    with open(paths[2], 'w', newline='') as file:
+        _numbers(drawing, csv.writer(file))
+    return paths
+
+
+def _check(drawing):
+    for name, scale in (('x_scale', drawing.x_scale), ('y_scale', drawing.y_scale)):
+        if scale not in ('linear', 'log'):
+            raise ValueError(f"figure {drawing.name!r}: {name} is {scale!r}, but is 'linear' or 'log'.")
+    for series in drawing.series:
+        lengths = {len(part) for part in (series.x, series.y, series.low, series.high) if part is not None}
+        if len(lengths) != 1:
+            raise ValueError(
+                f'figure {drawing.name!r}, series {series.name!r}: x, y, low, high have lengths '
+                f'{sorted(lengths)}, but need one.'
+            )
+        if series.style not in ('line', 'points', 'band'):
+            raise ValueError(
+                f'figure {drawing.name!r}, series {series.name!r}: style is {series.style!r}, '
+                "but is 'line', 'points' or 'band'."
+            )
+        if (series.low is None) != (series.high is None) or (series.style == 'band' and series.low is None):
+            raise ValueError(f'figure {drawing.name!r}, series {series.name!r}: give both low and high.')
+
+
+def _key(series):
+    return series.name if series.group is None else series.group
+
+
+def _groups(series):
+    """Colour of each group, and the groups that the legend names."""
+    keys = list(dict.fromkeys(_key(one) for one in series))
+    if len(keys) <= len(PALETTE):
+        return dict(zip(keys, PALETTE)), set(keys)
+    colours = {key: _ordered(place / (len(keys) - 1)) for place, key in enumerate(keys)}
+    shown = keys if len(keys) <= LEGEND else [keys[i] for i in np.linspace(0, len(keys) - 1, LEGEND).astype(int)]
+    return colours, set(shown)
+
+
+def _ordered(place):
+    """The colour at `place` in [0, 1] of the ordered palette."""
+    at = place * (len(ORDERED) - 1)
+    left = min(int(at), len(ORDERED) - 2)
+    ends = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in ORDERED[left : left + 2]]
+    return '#' + ''.join(f'{round(a + (b - a) * (at - left)):02x}' for a, b in zip(*ends))
+
+
+def _merged(series):
+    """Plain lines (and points) of one group as one series with gaps between them."""
+    merged, kept = {}, []
+    for one in series:
+        if one.low is not None:
+            kept.append(one)
+            continue
+        x, y = merged.setdefault((_key(one), one.style), ([], []))
+        x += [*one.x, math.nan]
+        y += [*one.y, math.nan]
+    return [
+        series[0]._replace(name=key, group=key, x=x, y=y, low=None, high=None, style=style)
+        for (key, style), (x, y) in merged.items()
+    ] + kept
+
+
+def _traces(series, colour, first, bold, symbol):
+    """Plotly traces: a band below its line, points with error bars."""
+    key, traces = _key(series), []
+    common = {'type': 'scatter', 'x': _values(series.x), 'legendgroup': key, 'name': key}
+    if series.low is not None and series.style != 'points':
+        edge = common | {'mode': 'lines', 'line': {'width': 0}, 'hoverinfo': 'skip', 'showlegend': False}
+        traces.append(edge | {'y': _values(series.low)})
+        traces.append(edge | {'y': _values(series.high), 'fill': 'tonexty', 'fillcolor': _faint(colour)})
+        if series.style == 'band':
+            traces[-1]['showlegend'] = first
+            return traces
+    few = sum(value is not None for value in _values(series.y)) <= 1
+    trace = common | {
+        'y': _values(series.y),
+        'showlegend': first,
+        'mode': 'markers' if few or series.style == 'points' else 'lines',
+        'line': {'color': colour, 'width': 2 if bold else 1},
+        'marker': {'color': colour, 'symbol': symbol, 'size': 8},
+        'hovertemplate': f'{_text(series.name)}<br>%{{x}}, %{{y:.5g}}<extra></extra>',
+    }
+    if series.low is not None and series.style == 'points':
+        trace['error_y'] = {
+            'type': 'data',
+            'symmetric': False,
+            'color': colour,
+            'array': _values(np.subtract(_floats(series.high), _floats(series.y))),
+            'arrayminus': _values(np.subtract(_floats(series.y), _floats(series.low))),
+        }
+    return [*traces, trace]
+
+
+def _axis(label, scale, parts):
+    axis = {'title': {'text': _text(label)}, 'type': scale, 'automargin': True}
+    if scale == 'linear':
+        return axis
+    values = np.concatenate([_floats(part) for part in parts] or [np.ones(1)])
+    values = values[np.isfinite(values) & (values > 0)]
+    decades = np.log10(values.max() / values.min()) if len(values) else 1
+    return axis | {'dtick': 'D2' if decades < 1.3 else max(1, round(decades / 6)), 'exponentformat': 'power'}
+
+
+def _ticks(drawing):
+    """A few values on a logarithmic x axis (batch sizes) are its ticks; None: the usual ones."""
+    values = sorted({float(x) for x in max((one.x for one in drawing.series), key=len, default=[])})
+    apart = all(right > 1.4 * left > 0 for left, right in itertools.pairwise(values))
+    return values if drawing.x_scale == 'log' and 1 < len(values) <= 12 and apart else None
+
+
+def _text(text):
+    """Plotly reads <b> and its like in text: a name is a name."""
+    return str(text).replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
+
+
+def _floats(values):
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _values(values):
+    """Numbers as JSON can hold them: five figures, whole where whole, None for what is not finite."""
+    plain = []
+    for value in _floats(values).tolist():
+        if not math.isfinite(value):
+            plain.append(None)
+        else:
+            plain.append(int(value) if value == int(value) and abs(value) < 1e15 else float(f'{value:.5g}'))
+    return plain
+
+
+def _faint(colour):
+    return 'rgba({},{},{},0.2)'.format(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)))
+
+
+def _draw(page, drawing):
+    """The same picture with matplotlib."""
+    axes = page.add_subplot()
+    colours, named = _groups(drawing.series)
+    seen = set()
+    for series in drawing.series:
+        key, colour = _key(series), colours[_key(series)]
+        label = key if key in named and key not in seen else None
+        seen.add(key)
+        x, y = _floats(series.x), _floats(series.y)
+        marker = SYMBOLS[list(colours).index(key) % len(SYMBOLS)][1]
+        bold = series.low is not None or len(drawing.series) <= len(PALETTE)
+        if series.low is not None:
+            low, high = _floats(series.low), _floats(series.high)
+            if series.style == 'points':
+                axes.errorbar(x, y, np.abs([y - low, high - y]), fmt='none', ecolor=colour, elinewidth=1, capsize=2)
+            else:
+                axes.fill_between(
+                    x, low, high, color=colour, alpha=0.2, linewidth=0, label=label if series.style == 'band' else None
+                )
+        if series.style == 'points' or np.isfinite(y).sum() == 1:
+            axes.plot(x, y, marker, color=colour, markersize=5, label=label)
+        elif series.style == 'line':
+            axes.plot(x, y, color=colour, linewidth=1.6 if bold else 0.7, label=label)
+    axes.set(
+        xlabel=drawing.x_label,
+        ylabel=drawing.y_label,
+        title=drawing.title,
+        xscale=drawing.x_scale,
+        yscale=drawing.y_scale,
+    )
+    if ticks := _ticks(drawing):
+        axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
+        axes.set_xticks([], minor=True)
+    if len(drawing.series) > 1:
+        page.set_layout_engine('constrained')  # a legend's width is not known before
+        page.legend(loc='outside right upper', fontsize=8)
+    else:
+        page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
+
+
+def _numbers(drawing, writer):
+    writer.writerow(['series', 'group', drawing.x_label, drawing.y_label, 'low', 'high'])
+    for series in drawing.series:
+        blank = [''] * len(series.x)
+        ends = (blank, blank) if series.low is None else (series.low, series.high)
+        for row in zip(series.x, series.y, *ends):
+            writer.writerow([series.name, _key(series), *row])

@@ -1,0 +1,114 @@
+"""How a run gets on: one live line in a terminal, a plain line now and then elsewhere."""
+
+import collections
+import math
+import time
+
+WINDOW = 30.0  # seconds over which rates are measured
+LIVE = 0.2  # seconds between two drawings in a terminal
+
+
+def progress(console=None, every=10.0, clock=time.monotonic):
+    """A context manager with `update(...)`; a call that draws nothing costs a comparison of two times.
+
+    In a terminal: a bar with ETA, steps/s, examples/s, loss and accuracy, drawn at most five times a
+    second and only from `update` (no thread competes with training). Elsewhere: a plain line at most every
+    `every` seconds, and one at the end. Rates are over the last 30 s and start at the first update, so
+    compilation is not in them.
+
+    Args:
+        console: a rich Console (None: standard error).
+        every: seconds between plain lines.
+        clock: seconds, monotonic.
+    """
+    from rich.console import Console
+
+    return _Progress(console or Console(stderr=True), every, clock)
+
+
+class _Progress:
+    def __init__(self, console, every, clock):
+        self._console, self._clock = console, clock
+        self._live = console.is_terminal
+        self._every = LIVE if self._live else every
+        self._next = -math.inf
+        self._marks = collections.deque()
+        self._bar = self._task = self._latest = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._latest is not None:
+            self._show(self._clock(), *self._latest)
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done_steps, total_steps, examples, loss=None, accuracy=None, trials_done=0, trials_total=1):
+        """Where the run is; values may live on a device: they are read only when something is drawn.
+
+        Args:
+            done_steps, total_steps: steps over all trials.
+            examples: examples consumed over all trials so far.
+            loss, accuracy: of the last row (best or mean over trials, as the caller likes); None: not
+                shown.
+            trials_done, trials_total: trials finished, trials in all.
+        """
+        now = self._clock()
+        self._latest = (done_steps, total_steps, examples, loss, accuracy, trials_done, trials_total)
+        if now < self._next:
+            return
+        self._next = now + self._every
+        self._show(now, *self._latest)
+
+    def _show(self, now, done, total, examples, loss, accuracy, trials_done, trials_total):
+        self._latest = None
+        self._marks.append((now, int(done), int(examples)))
+        while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
+            self._marks.popleft()
+        start, steps, seen = self._marks[0]
+        passed = now - start
+        rate = (done - steps) / passed if passed > 0 else math.nan
+        seconds = (total - done) / rate if rate > 0 else math.nan
+        speed = (examples - seen) / passed if passed > 0 else math.nan
+        parts = ['done' if done >= total else f'ETA {_duration(seconds)}']
+        parts += [f'{_number(rate)} steps/s', f'{_number(speed)} examples/s']
+        parts += [f'loss {float(loss):.4g}'] if loss is not None else []
+        parts += [f'accuracy {float(accuracy):.4f}'] if accuracy is not None else []
+        parts += [f'trials {trials_done}/{trials_total}'] if trials_total > 1 else []
+        if self._live:
+            self._draw(done, total, '  '.join(parts))
+        else:
+            line = f'step {done}/{total} ({done / max(total, 1):.0%})  ' + '  '.join(parts)
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _draw(self, done, total, words):
+        from rich import progress as rich
+
+        if self._bar is None:
+            columns = [rich.TaskProgressColumn(), rich.TextColumn('{task.fields[words]}', markup=False)]
+            if self._console.width >= 120:
+                columns.insert(0, rich.BarColumn(bar_width=24))
+            self._bar = rich.Progress(*columns, console=self._console, auto_refresh=False)
+            self._bar.start()
+            self._task = self._bar.add_task('', total=total, words=words)
+        self._bar.update(self._task, completed=done, total=total, words=words, refresh=True)
+
+
+def _number(value):
+    """'1.2k', '340', '–'."""
+    if not math.isfinite(value):
+        return '–'
+    for limit, unit in ((1e9, 'G'), (1e6, 'M'), (1e4, 'k')):
+        if value >= limit:
+            return f'{value / (limit if unit != "k" else 1e3):.3g}{unit}'
+    return f'{value:.3g}' if value < 100 else f'{value:.0f}'
+
+
+def _duration(seconds):
+    """'1:02:03', '2:03', '–'."""
+    if not math.isfinite(seconds):
+        return '–'
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02}:{seconds:02}' if hours else f'{minutes}:{seconds:02}'
