@@ -1,0 +1,69 @@
+"""One update from several microbatches, how many may change during training."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp.optimizers.conditional import rarely
+
+
+class AccumulateState(NamedTuple):
+    count: jax.Array  # updates done (int32)
+    gathered: jax.Array  # microbatches since the last update (int32)
+    mean: Any  # of their gradients, at least float32
+    inner_state: Any
+
+
+def accumulate(
+    tx: optax.GradientTransformation, steps: int | jax.Array | Callable
+) -> optax.GradientTransformationExtraArgs:
+    """`tx` on the mean gradient of `steps` microbatches; zero updates in between.
+
+        mean <- mean + (g - mean) / (i + 1),  i = 0 .. steps - 1;  then  w <- tx(mean),  mean <- 0
+
+    Everything inside `tx` counts updates: schedules, bias corrections, lookahead's k. `tx` runs in the steps that
+    complete a global batch; under vmap, in the steps where some replica completes one. Extra arguments reach `tx` as
+    the last microbatch gives them. Where optax.MultiSteps is exact this equals it; optax's runs `tx` on every
+    microbatch, keeps a float32 mean of float64 gradients, and multiplies by zero, so that a NaN stays in its mean.
+
+    Args:
+        tx: any optimizer.
+        steps: microbatches per update, >= 1; a number, traced or not, or a function of the number of updates done
+            (schedules.batch_growth gives one).
+
+    Raises:
+        ValueError: steps < 1.
+    """
+    if isinstance(steps, int) and steps < 1:
+        raise ValueError(f'steps is {steps}; an update takes at least 1 microbatch')
+    tx = optax.with_extra_args_support(tx)
+
+    def init(params):
+        zero = jnp.zeros((), jnp.int32)
+        mean = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.promote_types(p.dtype, jnp.float32)), params)
+        return AccumulateState(zero, zero, mean, tx.init(params))
+
+    def update(grads, state, params=None, **extra_args):
+        gathered = state.gathered + 1
+        mean = jax.tree.map(lambda m, g: m + (g - m) / gathered, state.mean, grads)
+        of_mean = lambda mean, inner_state, params: tx.update(
+            optax.tree.cast_like(mean, grads), inner_state, params, **extra_args
+        )
+        shapes, _ = jax.eval_shape(of_mean, mean, state.inner_state, params)
+        # Zeros made from the gradients vary over the same mesh axes, which shard_map checks.
+        idle = jax.tree.map(lambda u, g: jnp.where(False, g, 0).astype(u.dtype), shapes, grads)
+
+        def complete(carry, params):
+            _, mean, inner_state = carry
+            updates, inner_state = of_mean(mean, inner_state, params)
+            return updates, jax.tree.map(jnp.zeros_like, mean), inner_state
+
+        done = gathered >= (steps(state.count) if callable(steps) else steps)
+        (updates, mean, inner_state), _ = rarely(done, complete, (idle, mean, state.inner_state), params)
+        count = jnp.where(done, optax.safe_increment(state.count), state.count)
+        return updates, AccumulateState(count, jnp.where(done, 0, gathered), mean, inner_state)
+
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -1,0 +1,72 @@
+"""Adam with decoupled weight decay."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp.optimizers.layers import wide
+from lbexp.optimizers.leaves import buffer, leaves, value
+
+
+class AdamwState(NamedTuple):
+    count: jax.Array  # int32, updates done
+    mu: Any  # mean of gradients, like the parameters
+    nu: Any  # mean of squared gradients, like the parameters, float32 at least
+
+
+def adamw(
+    learning_rate: Any,
+    b1: Any = 0.9,
+    b2: Any = 0.999,
+    eps: Any = 1e-8,
+    weight_decay: Any = 1e-2,
+    decay: Any = 'matrices',
+    stacked_axes: Any = 0,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """AdamW (Kingma and Ba 2015, arXiv:1412.6980, Alg. 1; Loshchilov and Hutter 2019, arXiv:1711.05101, Alg. 2).
+
+        m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
+        w <- w - learning_rate [ m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + weight_decay w ]
+
+    As in optax and PyTorch the decay is multiplied by the learning rate; the paper has a schedule of its own for it, which
+    weight_decay as a function gives.
+
+    Args:
+        learning_rate: >= 0, or a function of the updates done.
+        b1, b2: in [0, 1).
+        eps: > 0, outside the root [gradient units].
+        weight_decay: >= 0 [1 / learning rate], or a function of the updates done.
+        decay: which parameters (see masks.masks); optax and the paper: 'all'.
+        stacked_axes: as in lars.
+        accumulator_dtype: of m; None: the parameters'.
+
+    Raises:
+        ValueError: in update, no parameters.
+    """
+
+    def init(params):
+        second = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.finfo(wide(p).dtype).dtype), params)
+        return AdamwState(jnp.zeros((), jnp.int32), buffer(params, accumulator_dtype), second)
+
+    def update(updates, state, params=None, **extra_args):
+        del extra_args
+        these = leaves(updates, params, decay, 'none', stacked_axes)
+        rate, beta = value(learning_rate, state.count), value(weight_decay, state.count)
+        t = state.count + 1
+        old = zip(*(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True)
+        first, second, changes = [], [], []
+        for g, w, d, (m, v) in zip(these.gradients, these.weights, these.decay, old, strict=True):
+            g = wide(g)
+            new = b1 * wide(m) + (1 - b1) * g
+            square = b2 * v + (1 - b2) * (g * g.conj()).real
+            root = jnp.sqrt(square / (1 - jnp.asarray(b2, v.dtype) ** t)) + eps
+            step = new / (1 - jnp.asarray(b1, v.dtype) ** t) / root
+            changes.append(-rate * (step + beta * wide(w) if d else step))
+            first.append(new.astype(m.dtype))
+            second.append(square.astype(v.dtype))
+        return these.cast(changes), AdamwState(t, these.tree(first), these.tree(second))
+
+    return optax.GradientTransformationExtraArgs(init, update)

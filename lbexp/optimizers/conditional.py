@@ -1,0 +1,44 @@
+"""Work that most steps skip, skipped under vmap too."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:
+    """(`change(carry, *given)` where `predicate` holds, else `carry`; *given).
+
+    A loop that runs at most once. `jax.lax.cond` says the same, but under vmap over a batched predicate it becomes
+    a select that computes both branches in every step; a loop runs, under vmap, only when *some* replica's
+    predicate holds, and then selects. Replicas of a cohort that change in the same steps pay for those steps alone.
+    It differentiates forwards only (jvp), as every loop of unknown length.
+
+    Whoever writes the buffers of `given` afterwards takes them from the result: then the write waits for the loop, where
+    otherwise XLA copies them for the loop to read.
+
+    Args:
+        predicate: bool scalar.
+        change: (carry, *given) -> carry of the same structure and shapes; cast to the dtypes of `carry`.
+        carry, given: pytrees of arrays.
+    """
+
+    def body(state):
+        going, old = state
+        # Without this XLA would move work on `given` alone out of the loop, into every step.
+        inputs = jax.tree.map(lambda x: _where(going, x), given)
+        return jnp.zeros_like(going), jax.tree.map(_cast_like, change(old, *inputs), old)
+
+    going, carry = jax.lax.while_loop(lambda state: state[0], body, (jnp.asarray(predicate), carry))
+    return carry, *jax.tree.map(lambda x: _where(~going, x), given)
+
+
+def _where(always, x):
+    """x. XLA does not know that `always` is true: a dependence on it that costs nothing where it is fused."""
+    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return x if is_key else jnp.where(always, x, jnp.zeros_like(x))
+
+
+def _cast_like(new, old):
+    return new if new.dtype == old.dtype else new.astype(old.dtype)

@@ -1,0 +1,72 @@
+"""What a layerwise optimizer did at its last update, layer by layer."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lbexp.optimizers.layers import LayerFacts, paths
+from lbexp.optimizers.lookahead import LookaheadState
+
+
+def diagnostics(opt_state: Any, params: Any) -> dict[str, Any]:
+    """Measurements of the last update that the state kept anyway: reading them costs a few numbers a layer.
+
+    For every layerwise optimizer found in `opt_state` (through chain, masked, MultiSteps, inject_hyperparams,
+    lookahead), in vectors over its adapted layers:
+
+        layer: names, 'Dense_0/kernel', or 'blocks/kernel[3]' in a stacked leaf
+        trust_ratio, weight_norm, gradient_norm (the norm in the ratio's denominator)
+        effective_learning_rate = learning rate x trust ratio
+        relative_update = effective learning rate x gradient_norm / weight_norm (without momentum)
+        clip_fraction: share of layers whose ratio met a bound
+
+    and for a lookahead slow_fast_distance = |params - slow|.
+
+    Args:
+        opt_state: state after an update.
+        params: the parameters; for names, and for the distance.
+    """
+    report = {}
+    names = jax.tree.leaves(paths(params))
+    kinds = (LayerFacts, LookaheadState)
+    for state in _all(opt_state, kinds):
+        if isinstance(state, LookaheadState):
+            gaps = jax.tree.map(lambda w, s: jnp.sum(jnp.square(jnp.abs(w - s))), params, state.slow)
+            report['slow_fast_distance'] = jnp.sqrt(sum(jax.tree.leaves(gaps)))
+        else:
+            report |= _layers(state, names)
+    return report
+
+
+def _layers(facts, names):
+    rate = facts.learning_rate * facts.ratio
+    return {
+        'layer': _named(np.asarray(facts.leaf), names),
+        'trust_ratio': facts.ratio,
+        'weight_norm': facts.weight_norm,
+        'gradient_norm': facts.direction_norm,
+        'effective_learning_rate': rate,
+        'relative_update': rate * facts.direction_norm / jnp.where(facts.weight_norm > 0, facts.weight_norm, jnp.nan),
+        'clip_fraction': facts.clipped.mean() if facts.clipped.size else jnp.zeros(()),
+    }
+
+
+def _named(leaf, names):
+    """A leaf of several layers has its index behind its name."""
+    several = {i for i in leaf.tolist() if (leaf == i).sum() > 1}
+    seen = {}
+    for i in leaf.tolist():
+        at = seen.setdefault(i, [])
+        at.append(f'{names[i]}[{len(at)}]' if i in several else names[i])
+    order = {i: iter(at) for i, at in seen.items()}
+    return [next(order[i]) for i in leaf.tolist()]
+
+
+def _all(tree, kinds):
+    """Every node of a kind, also those inside other such nodes."""
+    is_kind = lambda x: isinstance(x, kinds)
+    found = [x for x in jax.tree.leaves(tree, is_leaf=is_kind) if is_kind(x)]
+    inner = [_all(list(x), kinds) for x in found if isinstance(x, LookaheadState)]
+    return found + [x for each in inner for x in each]

@@ -1,0 +1,59 @@
+"""The exponential moving average of the weights, kept beside any optimizer."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class EmaState(NamedTuple):
+    count: jax.Array  # updates averaged (int32)
+    average: Any  # bias-corrected mean of the weights, at least float32; the initial weights before the first update
+    inner_state: Any
+
+
+def ema(inner: optax.GradientTransformation, decay: Any = 0.999) -> optax.GradientTransformationExtraArgs:
+    """Trains as `inner` does and averages the weights w_1 .. w_t after each update.
+
+        average_t = (1 - decay) sum_s decay^(t - s) w_s / (1 - decay^t)
+
+    kept in this bias-corrected form, so that `evaluation_params(opt_state, params)` needs no decay and the initial
+    weights leave no trace. The training weights are not changed. The updates must reach the parameters as they are: ema
+    comes last in a chain, and accumulation outside or inside both count updates.
+
+    Args:
+        inner: any optimizer; extra arguments reach it.
+        decay: in [0, 1]; may be traced. 0: the last weights; 1: the plain mean of all.
+
+    Raises:
+        ValueError: update without params.
+
+    Polyak and Juditsky 1992; bias correction as in Kingma and Ba 2015, arXiv:1412.6980, section 3.
+    """
+    inner = optax.with_extra_args_support(inner)
+
+    def init(params):
+        wide = lambda p: jnp.array(p, jnp.promote_types(p.dtype, jnp.float32))
+        return EmaState(jnp.zeros((), jnp.int32), jax.tree.map(wide, params), inner.init(params))
+
+    def update(grads, state, params=None, **extra_args):
+        if params is None:
+            raise ValueError('ema averages weights: call update(grads, state, params)')
+        updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
+        count = optax.safe_increment(state.count)
+        rate = weight_of_newest(decay, count)
+        move = lambda mean, w: (mean + rate * (w - mean)).astype(mean.dtype)
+        average = jax.tree.map(move, state.average, optax.apply_updates(params, updates))
+        return updates, EmaState(count, average, inner_state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def weight_of_newest(decay: Any, count: jax.Array) -> jax.Array:
+    """(1 - decay) / (1 - decay^count), 1 / count at decay = 1: the newest value's weight in a bias-corrected mean."""
+    dtype = jnp.promote_types(jnp.asarray(decay).dtype, jnp.float32)
+    count, decay = count.astype(dtype), jnp.asarray(decay, dtype)
+    # 1 - decay^count cancels for decay near 1; expm1 does not.
+    total = -jnp.expm1(count * jnp.log(decay))
+    return jnp.where(total > 0, (1 - decay) / jnp.where(total > 0, total, 1), 1 / count)

@@ -1,0 +1,116 @@
+"""Noise on the gradient, chained before any optimizer."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp.optimizers.ema import weight_of_newest
+
+_KINDS = ('isotropic', 'diagonal_fisher', 'gradient_difference', 'anticorrelated')
+
+
+class GradientNoiseState(NamedTuple):
+    count: jax.Array  # updates done (int32)
+    seed: jax.Array  # uint32; give replicas of a stacked state different ones to make their noise independent
+    second_moment: Any  # 'diagonal_fisher': bias-corrected running mean of squared gradients
+
+
+def gradient_noise(
+    kind: str = 'isotropic',
+    eta: Any = 0.01,
+    gamma: Any = None,
+    decay: Any = 0.99,
+    seed: Any = 0,
+    axis_name: str | tuple[str, ...] | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """g <- g + noise_t of mean zero and scale s_t^2 = eta / (1 + t)^gamma, t = updates done.
+
+        'isotropic'            noise_t = s_t xi_t                     covariance s_t^2 I
+        'diagonal_fisher'      noise_t = s_t sqrt(F) xi_t             covariance s_t^2 diag(F)
+        'gradient_difference'  noise_t = s_t D zeta_t                 covariance s_t^2 E[D D']
+        'anticorrelated'       noise_t = s_t (xi_{t+1} - xi_t)        covariance 2 s_t^2 I, with the next -s_t^2 I
+
+    xi_t is a standard normal tree, zeta_t one standard normal number. F is the running mean of squared gradients, or
+    the extra argument `squared_gradients` (a tree >= 0). D is the extra argument `gradient_difference`, a tree of mean
+    zero: for gradients g, g' of two independent batches of size b, D = (g - g') / sqrt(2) has the covariance of one of
+    them; for the mean g of two half batches, one of which has gradient h, D = g - h has the covariance of g.
+
+    xi_t is a function of (seed, t, index of the leaf, position in the leaf): there is no key in the state, a resumed
+    run goes on with the same noise, and neither the number of devices nor the sharding changes it. Replicas have
+    independent noise when their seeds differ: vmap over `seed`, replace `seed` in a stacked state, or name the vmapped
+    (or shard_map's) axis in `axis_name`, whose index then enters the key. Equal seeds without axis_name share it.
+
+    The noise enters where the gradient does: plain SGD of rate r moves the weights by r times it.
+
+    Args:
+        eta: >= 0 [gradient^2; without unit for 'diagonal_fisher' and 'gradient_difference']; may be traced, as all
+            numbers here.
+        gamma: annealing exponent, >= 0. None: 0.55 for 'isotropic' (the paper's), else 0.
+        decay: of the running mean of squared gradients, in [0, 1].
+        seed: 0 .. 2^32 - 1.
+        axis_name: mesh or vmap axes along which the noise differs.
+
+    Raises:
+        ValueError: unknown kind; 'gradient_difference' without its extra argument.
+
+    Neelakantan et al. 2015, arXiv:1511.06807 (isotropic, annealed; eta in {0.01, 0.3, 1}); Zhu et al. 2019,
+    arXiv:1803.00195 (diagonal Fisher); Wu et al. 2020, arXiv:1906.07405 (gradient differences, multiplicative noise);
+    Orvieto et al. 2022, arXiv:2202.02831, equation 2 (anticorrelated; there on the weights: sigma = rate * sqrt(eta)).
+    """
+    if kind not in _KINDS:
+        raise ValueError(f'kind is {kind!r}; allowed: {", ".join(map(repr, _KINDS))}')
+    gamma = (0.55 if kind == 'isotropic' else 0.0) if gamma is None else gamma
+
+    def init(params):
+        moment = jax.tree.map(lambda p: jnp.zeros_like(_wide(p).real), params) if kind == 'diagonal_fisher' else ()
+        return GradientNoiseState(jnp.zeros((), jnp.int32), jnp.asarray(seed).astype(jnp.uint32), moment)
+
+    def update(grads, state, params=None, **extra_args):
+        del params
+        count = optax.safe_increment(state.count)
+        s = jnp.sqrt(eta / (1.0 + state.count.astype(jnp.float32)) ** gamma)
+        draw = lambda t: _normal(_key(state.seed, axis_name), t, grads)
+        moment = state.second_moment
+        if kind == 'isotropic':
+            noise = draw(state.count)
+        elif kind == 'anticorrelated':
+            noise = jax.tree.map(jnp.subtract, draw(count), draw(state.count))
+        elif kind == 'diagonal_fisher':
+            if 'squared_gradients' in extra_args:
+                fisher = extra_args['squared_gradients']
+            else:
+                rate = weight_of_newest(decay, count)
+                fisher = moment = jax.tree.map(lambda v, g: v + rate * (_square(g) - v), moment, grads)
+            noise = jax.tree.map(lambda xi, f: jnp.sqrt(f) * xi, draw(state.count), fisher)
+        else:
+            if 'gradient_difference' not in extra_args:
+                raise ValueError("kind='gradient_difference' needs update(..., gradient_difference=D)")
+            zeta = jax.random.normal(jax.random.fold_in(_key(state.seed, axis_name), state.count))
+            noise = jax.tree.map(lambda d: zeta * _wide(d), extra_args['gradient_difference'])
+        noisy = jax.tree.map(lambda g, xi: (_wide(g) + s * xi).astype(g.dtype), grads, noise)
+        return noisy, GradientNoiseState(count, state.seed, moment)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _key(seed, axis_name):
+    key = jax.random.key(seed)
+    return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def _normal(key, t, like):
+    """Standard normal leaves, at least float32; complex ones have E |xi|^2 = 1."""
+    leaves, treedef = jax.tree.flatten(like)
+    key = jax.random.fold_in(key, t)
+    draw = lambda i, x: jax.random.normal(jax.random.fold_in(key, i), x.shape, _wide(x).dtype)
+    return treedef.unflatten([draw(i, x) for i, x in enumerate(leaves)])
+
+
+def _wide(x):
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _square(g):
+    return (_wide(g) * _wide(g).conj()).real

@@ -1,0 +1,116 @@
+"""LAMB: Adam's direction, with every layer's step as long as a fraction of the layer's weights."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
+from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
+
+
+class LambState(NamedTuple):
+    count: jax.Array  # int32, updates done
+    mu: Any  # mean of gradients, like the parameters
+    nu: Any  # mean of squared gradients, like the parameters, float32 at least
+    facts: LayerFacts
+
+
+def lamb(
+    learning_rate: Any,
+    b1: Any = 0.9,
+    b2: Any = 0.999,
+    eps: Any = 1e-6,
+    weight_decay: Any = 0.01,
+    bias_correction: bool = True,
+    normalize_gradients: bool = False,
+    max_gradient_norm: Any = None,
+    weight_norm_bounds: tuple | None = None,
+    ratio_bounds: tuple | None = None,
+    zero_ratio: Any = 1.0,
+    decay: Any = 'matrices',
+    adapt: Any = 'matrices',
+    stacked_axes: Any = 0,
+    axis_name: Any = None,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Layer-wise Adam (You et al. 2020, arXiv:1904.00962v5, Algorithm 2).
+
+        m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
+        u = m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + weight_decay w
+        w <- w - learning_rate phi(|w|) / |u| u,  phi(z) = min(max(z, low), high)
+
+    The variants: version 3 of the paper (and NVIDIA's Transformer-XL) has bias_correction=False; NVLAMB divides all
+    gradients by their common norm first: normalize_gradients=True, as it is described, or max_gradient_norm=1, as it is
+    implemented (only where the norm is above it). optax adapts and decays every parameter: decay='all', adapt='all'.
+
+    Args:
+        learning_rate: >= 0, length of a step in units of the weights' length; or a function of the updates done.
+        b1, b2: in [0, 1).
+        eps: > 0, outside the root [gradient units].
+        weight_decay: >= 0, or a function of the updates done; inside the norm |u|.
+        bias_correction: divide the moments by 1 - b^t.
+        normalize_gradients: g <- g / |all g|.
+        max_gradient_norm: g <- g / max(1, |all g| / max_gradient_norm); None: no limit.
+        weight_norm_bounds: (low, high) of phi; None: phi(z) = z.
+        ratio_bounds: (low, high) for phi(|w|) / |u|.
+        zero_ratio: the ratio where |w| or |u| is 0 (all known code: 1).
+        decay, adapt: which parameters (see masks.masks). What is not adapted has ratio 1: it takes Adam's step.
+        stacked_axes, axis_name, accumulator_dtype: as in lars; the dtype is that of m.
+
+    Raises:
+        ValueError: in update, no parameters.
+    """
+
+    def init(params):
+        second = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.finfo(wide(p).dtype).dtype), params)
+        first = buffer(params, accumulator_dtype)
+        return LambState(jnp.zeros((), jnp.int32), first, second, no_facts(params, adapt, stacked_axes))
+
+    def update(updates, state, params=None, **extra_args):
+        del extra_args
+        these = leaves(updates, params, decay, adapt, stacked_axes)
+        rate, beta = value(learning_rate, state.count), value(weight_decay, state.count)
+        scale = _gradient_scale(these.gradients, normalize_gradients, max_gradient_norm, axis_name)
+        old = zip(*(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True)
+        t = state.count + 1
+        first, second, directions = [], [], []
+        for g, w, d, (m, v) in zip(these.gradients, these.weights, these.decay, old, strict=True):
+            g = wide(g) if scale is None else wide(g) * scale
+            first.append(b1 * wide(m) + (1 - b1) * g)
+            second.append(b2 * v + (1 - b2) * (g * g.conj()).real)
+            corrected = [first[-1], second[-1]]
+            if bias_correction:
+                corrected = [x / (1 - jnp.asarray(b, v.dtype) ** t) for x, b in zip(corrected, (b1, b2), strict=True)]
+            u = corrected[0] / (jnp.sqrt(corrected[1]) + eps)
+            directions.append(u + beta * wide(w) if d else u)
+            first[-1] = first[-1].astype(m.dtype)
+            second[-1] = second[-1].astype(v.dtype)
+
+        at = [i for i, adapted in enumerate(these.adapt) if adapted]
+        ranks = [these.ranks[i] for i in at]
+        found = norms([these.weights[i] for i in at] + [directions[i] for i in at], ranks * 2, axis_name)
+        ratios, raw = {}, []
+        for i, weight_norm, norm in zip(at, found[: len(at)], found[len(at) :], strict=True):
+            phi, phi_clipped = bounded(weight_norm, weight_norm_bounds)
+            usual = (weight_norm > 0) & (norm > 0)
+            ratio = jnp.where(usual, phi / jnp.where(norm > 0, norm, 1), zero_ratio)
+            ratio, clipped = bounded(ratio, ratio_bounds)
+            ratios[i] = spread(ratio, these.weights[i])
+            raw.append((weight_norm, norm, ratio, clipped | (phi_clipped & usual)))
+        changes = [-rate * (ratios[i] * u if i in ratios else u) for i, u in enumerate(directions)]
+        facts = adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate) if raw else state.facts
+        return these.cast(changes), LambState(t, these.tree(first), these.tree(second), facts)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _gradient_scale(gradients, normalize, limit, axis_name):
+    """What all gradients are multiplied by before the moments; None: nothing."""
+    if not normalize and limit is None or not gradients:
+        return None
+    norm = jnp.linalg.norm(jnp.stack(norms(gradients, [0] * len(gradients), axis_name)))
+    if normalize:
+        return 1 / jnp.where(norm > 0, norm, 1)
+    return 1 / jnp.maximum(1, norm / limit)

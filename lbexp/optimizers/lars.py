@@ -1,0 +1,118 @@
+"""LARS: momentum whose step is, in every layer, a fixed fraction of the layer's weights."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
+from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
+
+
+class LarsState(NamedTuple):
+    count: jax.Array  # int32, updates done
+    velocity: Any  # like the parameters
+    facts: LayerFacts
+
+
+def lars(
+    learning_rate: Any,
+    weight_decay: Any = 5e-4,
+    momentum: Any = 0.9,
+    trust_coefficient: Any = 0.001,
+    eps: Any = 0.0,
+    momentum_form: str = 'paper',
+    denominator: str = 'sum_of_norms',
+    nesterov: bool = False,
+    ratio_bounds: tuple | None = None,
+    zero_ratio: Any = None,
+    decay: Any = 'matrices',
+    adapt: Any = 'matrices',
+    stacked_axes: Any = 0,
+    axis_name: Any = None,
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Layer-wise adaptive rate scaling (You, Gitman, Ginsburg 2017, arXiv:1708.03888, Algorithm 1).
+
+        ratio = trust_coefficient |w| / (|g| + weight_decay |w| + eps)
+        v <- momentum v + learning_rate ratio (g + weight_decay w);  w <- w - v
+
+    The learning rate is inside the buffer, so an old gradient keeps the rate it came with. The variants:
+    SimCLR and optax: denominator='norm_of_sum', |g + weight_decay w|; at equilibrium, where g = -weight_decay w, it
+    grows without bound. timm: momentum_form='outside', v <- momentum v + ratio (...), w <- w - learning_rate v. The LARS of
+    the LAMB paper (arXiv:1904.00962, Alg. 1): momentum_form='average', m <- momentum m + (1 - momentum) (g +
+    weight_decay w), w <- w - learning_rate |w| / |m| m, no trust coefficient. MLPerf: the default with zero_ratio=1.
+
+    Args:
+        learning_rate: >= 0, or a function of the updates done; of the order of 1 to 30 with the default coefficient.
+        weight_decay: >= 0 [1 / learning rate], or a function of the updates done.
+        momentum: in [0, 1).
+        trust_coefficient: > 0, length of a step in units of the weights' length, per unit of learning rate.
+        eps: >= 0, added to the denominator [gradient units].
+        momentum_form: 'paper', 'outside', 'average'.
+        denominator: 'sum_of_norms', 'norm_of_sum'.
+        nesterov: step along momentum v + (the newest term) instead of v.
+        ratio_bounds: (low, high) for the ratio.
+        zero_ratio: the ratio of a layer whose weights are all 0: the formula says 0 and freezes it, most code says 1,
+            1 / trust_coefficient times a normal step. None: trust_coefficient.
+        decay, adapt: which parameters (see masks.masks). What is not adapted has ratio 1.
+        stacked_axes: leading axes that count layers (see layers.stacked).
+        axis_name: mesh axes of a shard_map over which parameters are split.
+        accumulator_dtype: of the velocity; None: the parameters'.
+
+    Raises:
+        ValueError: an unknown variant; in update, no parameters.
+    """
+    if momentum_form not in ('paper', 'outside', 'average'):
+        raise ValueError(f"momentum_form: found {momentum_form!r}; allowed: 'paper', 'outside', 'average'")
+    if denominator not in ('sum_of_norms', 'norm_of_sum'):
+        raise ValueError(f"denominator: found {denominator!r}; allowed: 'sum_of_norms', 'norm_of_sum'")
+    if nesterov and momentum_form == 'average':
+        raise ValueError("nesterov: found True with momentum_form='average'; allowed: 'paper', 'outside'")
+    coefficient = 1.0 if momentum_form == 'average' else trust_coefficient
+    at_zero = coefficient if zero_ratio is None else zero_ratio
+
+    def init(params):
+        count = jnp.zeros((), jnp.int32)
+        return LarsState(count, buffer(params, accumulator_dtype), no_facts(params, adapt, stacked_axes))
+
+    def update(updates, state, params=None, **extra_args):
+        del extra_args
+        these = leaves(updates, params, decay, adapt, stacked_axes)
+        rate, beta = value(learning_rate, state.count), value(weight_decay, state.count)
+        old = these.structure.flatten_up_to(state.velocity)
+        gradients, weights = [wide(g) for g in these.gradients], [wide(w) for w in these.weights]
+        steps = [g + beta * w if d else g for g, w, d in zip(gradients, weights, these.decay, strict=True)]
+        if momentum_form == 'average':
+            steps = [momentum * wide(v) + (1 - momentum) * s for v, s in zip(old, steps, strict=True)]
+        at = [i for i, adapted in enumerate(these.adapt) if adapted]
+        summed = denominator == 'sum_of_norms' and momentum_form != 'average'
+        below = these.gradients if summed else steps
+        found = norms([these.weights[i] for i in at] + [below[i] for i in at], [these.ranks[i] for i in at] * 2, axis_name)
+        ratios, raw = {}, []
+        for i, weight_norm, norm in zip(at, found[: len(at)], found[len(at) :], strict=True):
+            full = norm + beta * weight_norm if summed and these.decay[i] else norm
+            full = full + eps
+            ratio = coefficient * weight_norm / jnp.where(full > 0, full, 1)
+            ratio, clipped = bounded(jnp.where((weight_norm > 0) & (full > 0), ratio, at_zero), ratio_bounds)
+            ratios[i] = spread(ratio, these.weights[i])
+            raw.append((weight_norm, norm, ratio, clipped))
+
+        velocities, changes = [], []
+        for i, (v, step) in enumerate(zip(old, steps, strict=True)):
+            scaled = ratios[i] * step if i in ratios else step
+            if momentum_form == 'average':
+                velocities.append(step)
+                changes.append(-rate * scaled)
+                continue
+            scaled = rate * scaled if momentum_form == 'paper' else scaled
+            new = momentum * wide(v) + scaled
+            change = momentum * new + scaled if nesterov else new
+            velocities.append(new)
+            changes.append(-change if momentum_form == 'paper' else -rate * change)
+        velocities = [new.astype(v.dtype) for new, v in zip(velocities, old, strict=True)]
+        facts = adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate) if raw else state.facts
+        return these.cast(changes), LarsState(state.count + 1, these.tree(velocities), facts)
+
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -1,0 +1,205 @@
+"""Lookahead around any optimizer: plain parameters in, plain updates out."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp.optimizers.conditional import rarely
+from lbexp.optimizers.ema import weight_of_newest
+
+
+class LookaheadState(NamedTuple):
+    count: jax.Array  # inner steps done (int32)
+    slow: Any  # slow weights, like the parameters
+    inner_state: Any
+    momentum: Any  # 'interpolate': the momentum buffers as the last synchronisation left them
+    second_moment: Any  # 'optimal': running mean of squared gradients
+
+
+def lookahead(
+    inner: optax.GradientTransformation,
+    k: Any = 5,
+    slow_step_size: Any = 0.5,
+    momentum: str = 'maintain',
+    alpha_low: Any = 0.2,
+    curvature_decay: Any = 0.99,
+    momentum_fields: tuple[str, ...] = ('trace', 'mu', 'momentum', 'velocity', 'buffer'),
+) -> optax.GradientTransformationExtraArgs:
+    """k steps forward, 1 step back.
+
+        every step:   w <- inner(w)                                              (fast weights: the parameters)
+        every k-th:   slow <- slow + slow_step_size (w - slow);  w <- slow
+
+    Slow weights live in the state: read them with `evaluation_params(opt_state, params)`. The updates must reach the
+    parameters as they are, so lookahead comes last in a chain; after a synchronisation slow and fast weights are equal
+    to the bit. k counts inner steps: accumulation goes outside. slow_step_size = 1 is the inner optimizer.
+    The synchronisation (which computes the inner update a second time) runs in the steps that need it, under vmap in
+    the steps where some replica needs it; the price is reverse-mode differentiation through the update.
+
+    Args:
+        inner: any optimizer; extra arguments reach it.
+        k: inner steps between synchronisations, >= 1; may be traced.
+        slow_step_size: in (0, 1]; may be traced. 'optimal': see below.
+        momentum: what a synchronisation does to the inner momentum buffers m. 'maintain': nothing. 'reset': m <- 0.
+            'interpolate': m <- a m + (1 - a) m_last, as the weights, m_last being the buffers after the last
+            synchronisation, at first 0. Never touched: step counts, schedule positions, keys, copies of weights, second
+            moments (zeroed with its step count running on, Adam's would make the next step 1 / sqrt(1 - b2) too long).
+        alpha_low: least step size of 'optimal', in (0, 1].
+        curvature_decay: decay of the second moment that 'optimal' keeps, in [0, 1). None: it keeps none, and every
+            update takes an extra argument `curvature`.
+        momentum_fields: the momentum buffers are the fields of the inner state with these names that
+            `optax.tree.map_params` sees as parameters; optax's and lbexp's are the default.
+
+    slow_step_size='optimal' is the minimiser along the line from slow to fast weights. For a loss
+    (w - w*)' A (w - w*) / 2 and d = slow - w, its derivative at slow - a d is -d' A (slow - a d - w*), zero at
+
+        a* = (slow - w*)' A d / d' A d                                                             (Proposition 1).
+
+    w* is unknown; one Newton step with a diagonal curvature C from the last point v where a gradient g was taken (w
+    is v plus the last inner update) estimates it as v - g / C, in which C cancels:
+
+        a = clip([(slow - v)' C d + g' d] / d' C d, alpha_low, 1),
+
+    exact where C is. The paper takes C from the running second moment of the gradients that Adam keeps (empirical
+    Fisher); here lookahead keeps its own, bias-corrected, or takes the extra argument `curvature` (a tree like the
+    parameters, >= 0). The mean gradient of a large batch has a smaller second moment than its examples have: C is
+    then too small and a at its bounds more often. Give a measured curvature where it matters.
+
+    Raises:
+        ValueError: k < 1, an unknown momentum, no params, no curvature, or momentum other than 'maintain' around a
+            state that has buffers of the parameters' shape but none with a name in momentum_fields.
+
+    Zhang, Lucas, Hinton, Ba 2019, arXiv:1907.08610, Algorithm 1, Proposition 1.
+    """
+    if isinstance(k, int) and k < 1:
+        raise ValueError(f'k is {k}; lookahead synchronises every k >= 1 steps')
+    if momentum not in ('maintain', 'reset', 'interpolate'):
+        raise ValueError(f"momentum is {momentum!r}; allowed: 'maintain', 'reset', 'interpolate'")
+    optimal = isinstance(slow_step_size, str)
+    if optimal and slow_step_size != 'optimal':
+        raise ValueError(f"slow_step_size is {slow_step_size!r}; allowed: a number in (0, 1] or 'optimal'")
+    inner = optax.with_extra_args_support(inner)
+    estimates = optimal and curvature_decay is not None
+
+    def buffers(inner_state):
+        return () if momentum == 'maintain' else _select(_momentum(inner, inner_state, momentum_fields), inner_state)
+
+    def init(params):
+        inner_state = inner.init(params)
+        last = jax.tree.map(jnp.zeros_like, buffers(inner_state))
+        last = last if momentum == 'interpolate' else ()
+        second_moment = jax.tree.map(lambda p: jnp.zeros_like(_wide(p).real), params) if estimates else ()
+        # Copies: parameters and state may both be donated.
+        slow = jax.tree.map(jnp.copy, params)
+        return LookaheadState(jnp.zeros((), jnp.int32), slow, inner_state, last, second_moment)
+
+    def update(grads, state, params=None, **extra_args):
+        if params is None:
+            raise ValueError('lookahead moves weights: call update(grads, state, params)')
+        count = optax.safe_increment(state.count)
+        second_moment = state.second_moment
+        if estimates:
+            rate = weight_of_newest(curvature_decay, count)
+            second_moment = jax.tree.map(lambda v, g: v + rate * (_square(g) - v), second_moment, grads)
+        curvature = extra_args.get('curvature', second_moment if estimates else None)
+        if optimal and curvature is None:
+            raise ValueError("slow_step_size='optimal' with curvature_decay=None needs update(..., curvature=...)")
+
+        def synchronise(carry, inner_state, grads, params):
+            slow, last = carry
+            updates, moved = inner.update(grads, inner_state, params, **extra_args)
+            fast = optax.apply_updates(params, updates)
+            a = _optimal(slow, params, fast, grads, curvature, alpha_low) if optimal else slow_step_size
+            if momentum == 'interpolate':
+                last = jax.tree.map(lambda m, old: _mix(a, m, old), buffers(moved), last)
+            mixed = jax.tree.map(lambda s, w: _mix(a, w, s), slow, fast)
+            # The update that leads there, rounded as the caller will round it, twice: then it is a fixed point.
+            for _ in range(2):
+                mixed = optax.apply_updates(params, _difference(mixed, params, updates))
+            return mixed, last
+
+        # The inner update is computed again inside: it is cheaper than to keep its result for the step that needs it.
+        sync = count % k == 0
+        carry = (state.slow, state.momentum)
+        (slow, last), inner_state, *_ = rarely(sync, synchronise, carry, state.inner_state, grads, params)
+        updates, inner_state = inner.update(grads, inner_state, params, **extra_args)
+        where = lambda new, old: jnp.where(sync, new, old)
+        updates = jax.tree.map(where, _difference(slow, params, updates), updates)
+        if momentum != 'maintain':
+            old = buffers(inner_state)
+            new = last if momentum == 'interpolate' else jax.tree.map(jnp.zeros_like, old)
+            marks = _momentum(inner, inner_state, momentum_fields)
+            inner_state = _replace(marks, inner_state, jax.tree.map(where, new, old))
+        return updates, LookaheadState(count, slow, inner_state, last, second_moment)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _momentum(inner, inner_state, fields):
+    """A prefix of `inner_state`: True at its momentum buffers, False elsewhere."""
+    like_params = object()
+    marks = optax.tree.map_params(
+        inner,
+        lambda _: like_params,
+        inner_state,
+        transform_non_params=lambda _: None,
+        is_leaf=lambda _: True,
+    )
+    paths, treedef = jax.tree.flatten_with_path(marks, is_leaf=lambda x: x is None)
+    names = [_name(path) if mark is like_params else None for path, mark in paths]
+    found = {name for name in names if name is not None}
+    if found and not found & set(fields):
+        raise ValueError(
+            f'no momentum in the inner state: its buffers are {sorted(found)}, momentum_fields are {list(fields)}; '
+            "name the momentum in momentum_fields, or use momentum='maintain'"
+        )
+    return treedef.unflatten([name in fields for name in names])
+
+
+def _name(path):
+    """The state's field that holds a buffer: the last named step of its path."""
+    named = [str(getattr(step, 'name', getattr(step, 'key', ''))) for step in path]
+    return next((name for name in reversed(named) if name), '')
+
+
+def _select(marks, state):
+    return jax.tree.map(lambda mark, part: part if mark else optax.MaskedNode(), marks, state)
+
+
+def _replace(marks, state, selected):
+    return jax.tree.map(lambda mark, part, new: new if mark else part, marks, state, selected)
+
+
+def _optimal(slow, before, fast, grads, curvature, low):
+    """The clipped step size; `before`: the weights where `grads` were taken, `fast` after the inner update."""
+
+    def terms(s, v, w, g, c):
+        s, v, w, g, c = (_wide(x) for x in (s, v, w, g, c))
+        d = s - w
+        return jnp.sum((((s - v) * c + g) * d.conj()).real), jnp.sum((c * d * d.conj()).real)
+
+    leaves = (jax.tree.leaves(tree) for tree in (slow, before, fast, grads, curvature))
+    numerator, denominator = (sum(part) for part in zip(*(terms(*x) for x in zip(*leaves, strict=True)), strict=True))
+    # Weights that did not move have no line to search.
+    a = jnp.where(denominator == 0, 1, numerator / jnp.where(denominator == 0, 1, denominator))
+    return jnp.clip(a, low, 1)
+
+
+def _mix(a, new, old):
+    return (_wide(old) + a * (_wide(new) - _wide(old))).astype(old.dtype)
+
+
+def _difference(new, old, like):
+    """new - old in the dtypes of `like`."""
+    return jax.tree.map(lambda n, o, u: (_wide(n) - _wide(o)).astype(u.dtype), new, old, like)
+
+
+def _wide(x):
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _square(g):
+    return (_wide(g) * _wide(g).conj()).real
+

@@ -1,0 +1,61 @@
+"""Stochastic gradient descent with momentum, in the two forms of the literature."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp.optimizers.layers import wide
+from lbexp.optimizers.leaves import buffer, value
+
+
+class MomentumState(NamedTuple):
+    count: jax.Array  # int32, updates done
+    velocity: Any  # like the parameters
+
+
+def momentum(
+    learning_rate: Any,
+    momentum: Any = 0.9,
+    nesterov: bool = False,
+    form: str = 'outside',
+    accumulator_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Heavy-ball momentum (Polyak 1964), or Nesterov's as Sutskever et al. (2013) have it.
+
+        outside:  v <- momentum v + g;                w <- w - learning_rate v        (optax, PyTorch)
+        inside:   v <- momentum v + learning_rate g;  w <- w - v                      (Caffe; LARS and Goyal et al. 2017)
+
+    They differ where the learning rate changes: outside, the whole history is scaled by today's rate; inside, an old gradient
+    keeps the rate it came with (Goyal et al. 2017, arXiv:1706.02677, eq. 9 and 10). Nesterov: the step is
+    momentum v + (the newest term).
+
+    Args:
+        learning_rate: >= 0, or a function of the updates done.
+        momentum: in [0, 1).
+        nesterov: look ahead along the velocity.
+        form: 'outside', 'inside'.
+        accumulator_dtype: of the velocity; None: the parameters'.
+
+    Raises:
+        ValueError: an unknown form.
+    """
+    if form not in ('outside', 'inside'):
+        raise ValueError(f"form: found {form!r}; allowed: 'outside', 'inside'")
+    decay = momentum
+
+    def init(params):
+        return MomentumState(jnp.zeros((), jnp.int32), buffer(params, accumulator_dtype))
+
+    def update(updates, state, params=None, **extra_args):
+        del params, extra_args
+        rate = value(learning_rate, state.count)
+        newest = lambda g: rate * wide(g) if form == 'inside' else wide(g)
+        wider = jax.tree.map(lambda v, g: decay * wide(v) + newest(g), state.velocity, updates)
+        step = jax.tree.map(lambda v, g: decay * v + newest(g), wider, updates) if nesterov else wider
+        change = jax.tree.map(lambda s, g: (-s if form == 'inside' else -rate * s).astype(g.dtype), step, updates)
+        velocity = jax.tree.map(lambda new, v: new.astype(v.dtype), wider, state.velocity)
+        return change, MomentumState(state.count + 1, velocity)
+
+    return optax.GradientTransformationExtraArgs(init, update)

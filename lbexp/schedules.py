@@ -1,0 +1,285 @@
+"""Learning rates and batch sizes as functions of the number of updates done.
+
+Every schedule is `(peak, steps, warmup=0.0, warmup_from=0.0, ...) -> f(count)` with f(count) the
+rate of the update that comes after `count` updates. Shapes are given as fractions of `peak` and of
+`steps`, so a schedule keeps its form when either is swept. All numbers may be traced (no Python
+branch looks at them), so a sweep over any of them vmaps.
+
+Gradual warm-up (Goyal et al. 2017, arXiv:1706.02677, section 2.2), the same in every schedule: over
+the first warmup * steps updates
+
+    rate = peak * (warmup_from + (1 - warmup_from) * count / (warmup * steps)),
+
+and the schedule's own shape occupies what is left, p = (count - warmup * steps) / ((1 - warmup) *
+steps) in [0, 1]; it keeps its last value afterwards. Goyal et al. start at the rate of the
+reference batch: warmup_from = 1 / scaling factor. With warmup_from = 0 the first update has rate 0,
+as in optax and MLPerf.
+
+Arguments common to all:
+    peak: highest learning rate.
+    steps: length of the run [updates], > 0.
+    warmup: length of the warm-up [fraction of steps], in [0, 1].
+    warmup_from: rate at count = 0 [fraction of peak]; without warm-up it has no effect.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Number = Any  # a Python number or a scalar array, traced or not
+
+
+def constant(peak: Number, steps: Number, warmup: Number = 0.0, warmup_from: Number = 0.0) -> optax.Schedule:
+    """rate = peak. `steps` is the unit of `warmup` only."""
+    return _schedule(lambda p, count: 1.0, peak, steps, warmup, warmup_from)
+
+
+def cosine(
+    peak: Number, steps: Number, warmup: Number = 0.0, warmup_from: Number = 0.0, end: Number = 0.0
+) -> optax.Schedule:
+    """rate = peak * (end + (1 - end) (1 + cos(pi p)) / 2).
+
+    Args:
+        end: last rate [fraction of peak].
+
+    Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5, one period.
+    """
+    return _schedule(lambda p, count: end + (1 - end) * _half_cosine(p), peak, steps, warmup, warmup_from)
+
+
+def polynomial(
+    peak: Number,
+    steps: Number,
+    warmup: Number = 0.0,
+    warmup_from: Number = 0.0,
+    power: Number = 2.0,
+    end: Number = 0.0,
+) -> optax.Schedule:
+    """rate = peak * (end + (1 - end) (1 - p)^power); power 1 is linear decay, 2 that of the LARS
+    and NovoGrad papers.
+
+    Args:
+        power: > 0.
+        end: last rate [fraction of peak].
+
+    You et al. 2017, arXiv:1708.03888, section 5.
+    """
+    return _schedule(lambda p, count: end + (1 - end) * (1 - p) ** power, peak, steps, warmup, warmup_from)
+
+
+def step(
+    peak: Number,
+    steps: Number,
+    warmup: Number = 0.0,
+    warmup_from: Number = 0.0,
+    boundaries: tuple = (1 / 3, 2 / 3, 8 / 9),
+    factor: Number = 0.1,
+) -> optax.Schedule:
+    """rate = peak * factor^(boundaries passed); piecewise constant.
+
+    Args:
+        boundaries: updates at which the rate drops [fractions of steps, the warm-up included], rounded to an
+            update; the default is epochs 30, 60 and 80 of 90.
+        factor: what each boundary multiplies the rate by.
+
+    Goyal et al. 2017, arXiv:1706.02677, section 5.1.
+    """
+
+    def shape(p, count):
+        passed = [count >= jnp.round(jnp.asarray(b * steps, jnp.float32)) for b in boundaries]
+        return factor ** sum(passed, jnp.zeros_like(p))
+
+    return _schedule(shape, peak, steps, warmup, warmup_from)
+
+
+def one_cycle(
+    peak: Number,
+    steps: Number,
+    warmup: Number = 0.3,
+    warmup_from: Number = 0.04,
+    end: Number = 4e-6,
+    anneal: str = 'cosine',
+) -> optax.Schedule:
+    """rate rises from warmup_from * peak to peak over warmup * steps, then falls to end * peak.
+
+    'linear': both ways straight, as in the paper (which ends with a short further fall: chain it by `end`).
+    'cosine': both ways half a cosine, as in PyTorch's, fastai's and optax's.
+
+    Args:
+        end: last rate [fraction of peak].
+
+    Smith and Topin 2017, arXiv:1708.07120; Smith 2018, arXiv:1803.09820.
+    """
+    if anneal not in ('cosine', 'linear'):
+        raise ValueError(f"anneal is {anneal!r}; allowed: 'cosine', 'linear'")
+    falling = _half_cosine if anneal == 'cosine' else (lambda p: 1 - p)
+    rising = lambda x: 1 - falling(x)
+    return _schedule(lambda p, count: end + (1 - end) * falling(p), peak, steps, warmup, warmup_from, rising)
+
+
+def trapezoid(
+    peak: Number,
+    steps: Number,
+    warmup: Number = 0.0,
+    warmup_from: Number = 0.0,
+    cooldown: Number = 0.2,
+    end: Number = 0.0,
+) -> optax.Schedule:
+    """rate = peak until (1 - cooldown) * steps, then straight down to end * peak at `steps`.
+
+    Args:
+        cooldown: length of the descent [fraction of steps], in (0, 1 - warmup].
+        end: last rate [fraction of peak].
+
+    Xing et al. 2018, arXiv:1802.08770 ("trapezoid"); Hu et al. 2024, arXiv:2404.06395 ("warmup, stable,
+    decay").
+    """
+
+    def shape(p, count):
+        left = jnp.clip((steps - count) / jnp.maximum(cooldown * steps, 1e-30), 0, 1)
+        return end + (1 - end) * left
+
+    return _schedule(shape, peak, steps, warmup, warmup_from)
+
+
+def batch_scaling(rule: str | None, batch_size: Number, reference: Number | None) -> Number:
+    """The factor by which a learning rate tuned at batch size `reference` is multiplied at
+    `batch_size`.
+
+    None: 1.  'linear': batch_size / reference (Goyal et al. 2017, arXiv:1706.02677: keeps the mean
+    of an epoch's motion).  'square_root': its root (Hoffer et al. 2017, arXiv:1705.08741, section
+    4: keeps the covariance of an update).
+
+    Args:
+        batch_size, reference: [examples per global batch], > 0.
+
+    Raises:
+        ValueError: unknown rule, or a rule without a reference.
+    """
+    if rule is None:
+        return 1.0
+    if rule not in ('linear', 'square_root'):
+        raise ValueError(f"batch_scaling.rule is {rule!r}; allowed: None, 'linear', 'square_root'")
+    if reference is None:
+        raise ValueError(f'batch_scaling.reference is None; the {rule} rule needs the batch size of factor 1')
+    ratio = batch_size / reference
+    return ratio if rule == 'linear' else jnp.sqrt(ratio)
+
+
+def regime_adaptation(length: Number, batch_size: Number, reference: Number) -> Number:
+    """The length of a run at `batch_size` that does as many updates as one of `length` epochs at
+    `reference`.
+
+        length * batch_size / reference
+
+    The same formula serves epochs and updates: `length` is what the run at `batch_size` would have without
+    adaptation (an epoch count tuned at `reference`, or that many epochs counted in updates of `batch_size`).
+    Schedules given as fractions of the run then drop the rate at the same update as at the reference batch
+    size.
+
+    Args:
+        length: [epochs, or updates at batch_size].
+        batch_size, reference: [examples per global batch], > 0.
+
+    Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 5 ("regime adaptation").
+    """
+    return length * (batch_size / reference)
+
+
+class BatchGrowth(NamedTuple):
+    """What a growing batch means for accumulation, data order and rate: functions of the update count."""
+
+    accumulation: Callable  # count -> microbatches in the global batch of the next update (int32)
+    position: Callable  # count -> examples consumed by the first `count` updates (uint32)
+    rate_factor: Callable  # count -> what the learning rate is multiplied by (1 until `largest`)
+
+
+def batch_growth(
+    batch_size: Number,
+    boundaries: tuple,
+    factor: Number = 5.0,
+    microbatch: Number = 1,
+    largest: Number | None = None,
+) -> BatchGrowth:
+    """The batch grows by `factor` where the learning rate would have decayed by 1 / factor.
+
+        noise scale ~ rate * N / B:  B_i = min(batch_size * factor^i, largest) in whole microbatches,
+        rate factor_i = min(1, largest / (batch_size * factor^i))
+
+    Update `count` belongs to phase i when the examples consumed before it reach boundaries[i - 1]; a phase's
+    last batch is not cut, so phase i has n_i = ceil((boundaries[i] - start_i) / B_i) updates and start_{i+1}
+    = start_i + n_i B_i. Both functions are closed forms in these sums: a run resumed in mid-ramp needs only
+    its update count.
+
+    Args:
+        batch_size: before the first boundary [examples per global batch].
+        boundaries: where the batch grows [examples consumed], ascending; for epochs multiply by the size of
+            the data.
+        factor: > 0.
+        microbatch: [examples per forward/backward pass]; batches are rounded to a multiple of it, at least
+            one.
+        largest: [examples per global batch]; from there on the learning rate decays instead. None: no limit.
+
+    `accumulate(tx, growth.accumulation)` trains with it; multiply the schedule by growth.rate_factor.
+
+    Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, sections 2 and 5.
+    """
+    index = lambda x: jnp.asarray(x, jnp.uint32)
+    whole = lambda size: index(jnp.maximum(jnp.round(size / microbatch), 1))
+    wanted = [batch_size * factor ** float(i) for i in range(len(boundaries) + 1)]
+    sizes = [whole(b if largest is None else jnp.minimum(b, largest)) for b in wanted]
+    starts, firsts = [jnp.uint32(0)], [jnp.uint32(0)]  # of each phase, in microbatches and updates
+    for boundary, size in zip(boundaries, sizes):
+        until = _ceil_divide(index(boundary), index(microbatch))
+        updates = _ceil_divide(jnp.maximum(until, starts[-1]) - starts[-1], size)
+        starts.append(starts[-1] + updates * size)
+        firsts.append(firsts[-1] + updates)
+
+    def of_phase(count, values):
+        value = values[0]
+        for first, later in zip(firsts[1:], values[1:]):
+            value = jnp.where(count >= first, later, value)
+        return value
+
+    def position(count):
+        count = index(count)
+        in_phase = count - of_phase(count, firsts)
+        return (of_phase(count, starts) + in_phase * of_phase(count, sizes)) * index(microbatch)
+
+    def accumulation(count):
+        return of_phase(index(count), sizes).astype(jnp.int32)
+
+    def rate_factor(count):
+        if largest is None:
+            return jnp.ones((), jnp.float32)
+        factors = [jnp.minimum(largest / jnp.asarray(b, jnp.float32), 1.0) for b in wanted]
+        return of_phase(index(count), factors)
+
+    return BatchGrowth(accumulation, position, rate_factor)
+
+
+def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):
+    """Warm-up, then `shape(p, count)`, a fraction of peak; p: progress through what is left of the run."""
+
+    def schedule(count):
+        # At least float32: a rate or a count must not be rounded to a 16-bit type.
+        dtype = jnp.promote_types(jnp.asarray(peak).dtype, jnp.float32)
+        count = jnp.asarray(count).astype(dtype)
+        ramp = warmup * steps
+        x = jnp.clip(count / jnp.maximum(ramp, 1e-30), 0, 1)
+        p = jnp.clip((count - ramp) / jnp.maximum(steps - ramp, 1e-30), 0, 1)
+        warming = warmup_from + (1 - warmup_from) * rising(x)
+        return (peak * jnp.where(count < ramp, warming, shape(p, count))).astype(dtype)
+
+    return schedule
+
+
+def _half_cosine(p):
+    return 0.5 * (1 + jnp.cos(jnp.pi * p))
+
+
+def _ceil_divide(a: jax.Array, b: jax.Array):
+    return a // b + (a % b != 0).astype(jnp.uint32)
