@@ -21,6 +21,8 @@ from absl import flags
 from lbexp import config as configs
 from lbexp import lookup
 
+_PRINTED = 60  # rows of a table in the terminal
+
 DONE, BAD_CONFIG, FAILED, STOPPED = 0, 2, 1, 75
 
 
@@ -146,8 +148,12 @@ def _report(study, workdir):
 
     analysis = study.analyse(workdir)
     path = page.page(workdir, analysis)
-    for content in (*analysis.tables, table.table(results.final(workdir))):
-        table.show(content)
+    # A study that has tables of its own says in them what its trials are.
+    for content in analysis.tables or (table.table(results.final(workdir)),):
+        if len(content.rows) <= _PRINTED:
+            table.show(content)
+        else:
+            print(f'{content.title}: {len(content.rows)} rows, in the report')
     print(f'{analysis.verdict}\nreport: {path}'.lstrip(), flush=True)
 
 

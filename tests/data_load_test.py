@@ -1,158 +1,134 @@
-"""Data sets: what they hold, without TensorFlow; and what is said when they are absent or damaged."""
+"""Data sets in memory: what they hold, without TensorFlow, and the decoded copies."""
 
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
-from lbexp.data import load as loading
-from lbexp.data.source import memory
-from lbexp.data.stream import stream
+from lbexp.data.load import load
 
 ROOT = pathlib.Path(__file__).parent.parent
-DEBIAN = pathlib.Path('/usr/share/datasets/fashion-mnist')
+SUM = 'from lbexp.data.load import load; print(load("digits", "train")["image"].sum())\n'
+MODULES = 'import sys; print(sorted({"tensorflow_datasets", "tensorflow", "torch", "grain"} & set(sys.modules)))'
 
 
-def python(code, data_dir, **environment):
-    """Runs code in a process of its own, with its own data folder and no network."""
-    nowhere = {'http_proxy': 'http://127.0.0.1:9', 'https_proxy': 'http://127.0.0.1:9'}
-    environment = {**os.environ, **nowhere, 'TFDS_DATA_DIR': str(data_dir), **environment}
-    return subprocess.run([sys.executable, *code], cwd=ROOT, env=environment, capture_output=True, text=True)
+def run(code, data_dir, **arguments):
+    environment = {**os.environ, 'TFDS_DATA_DIR': str(data_dir)}
+    return subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, env=environment, capture_output=True, text=True, **arguments
+    )
 
 
-def prepare(data_dir, *arguments):
-    return python(['-m', 'lbexp.data.prepare', *arguments], data_dir)
-
-
-@pytest.fixture(scope='module')
-def fashion(tmp_path_factory):
-    """Fashion-MNIST prepared from Debian's files, in a folder of this test's own."""
-    assert DEBIAN.is_dir(), 'these tests need the original files: apt-get install dataset-fashion-mnist'
-    folder = tmp_path_factory.mktemp('data')
-    done = prepare(folder, 'fashion_mnist', f'--from={DEBIAN}')
+@pytest.fixture
+def digits(tmp_path):
+    """The folder of digits prepared by their first use."""
+    done = run(SUM + MODULES, tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [str(load('digits', 'train')['image'].sum()), "['tensorflow_datasets']"]
+    (folder,) = (tmp_path / 'digits').iterdir()
     return folder
 
 
 def test_digits_are_the_digits():
-    train, test = loading.load('digits', 'train'), loading.load('digits', 'test')
+    train, test = load('digits', 'train'), load('digits', 'test')
     assert train['image'].shape == (1438, 8, 8, 1) and test['image'].shape == (359, 8, 8, 1)
     images = np.concatenate([train['image'], test['image']])
     labels = np.concatenate([train['label'], test['label']])
-    assert images.dtype == np.uint8 and images.min() == 0 and images.max() == 16
+    assert images.dtype == np.uint8 and images.min() == 0 and images.max() == 16 and labels.dtype == np.int32
     assert list(np.bincount(labels)) == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    share = np.bincount(test['label']) / np.bincount(labels)
+    assert abs(share - 0.2).max() < 0.005  # a fifth of each class is for testing
     assert len(np.unique(images.reshape(1797, -1), axis=0)) == 1797  # no test image is a training image
     with np.load(ROOT / 'lbexp' / 'data' / 'digits.npz') as file:  # order and labels went through TFDS unharmed
         expected = {image.tobytes(): label for image, label in zip(file['image'], file['label'], strict=True)}
     assert all(expected[image.tobytes()] == label for image, label in zip(images, labels, strict=True))
 
 
-def test_fashion_mnist_without_tensorflow(fashion):
+def test_the_decoded_copy_needs_no_tfds(digits):
+    assert run(SUM + MODULES, digits.parent.parent).stdout.splitlines()[-1] == '[]'
+
+
+def test_the_decoded_copy_follows_the_prepared_files(digits):
+    """Other prepared files, other data, in a new process and in the same one."""
+    (train,) = digits.glob('digits-train.array_record*')
     code = (
-        'import sys, numpy as np; from lbexp.data.load import load\n'
-        'for split in ("train", "test"):\n'
-        '    d = load("fashion_mnist", split); n = d["image"].mean()\n'
-        '    print(d["image"].shape, d["image"].dtype, round(float(n), 2), set(np.bincount(d["label"])))\n'
-        'print("tensorflow" in sys.modules, "torch" in sys.modules, "tensorflow_datasets" in sys.modules)'
+        'import os, sys, pathlib; from lbexp.data.load import load\n'
+        'before = load("digits", "train")["image"]\n'
+        'file = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else None\n'
+        f'os.utime({str(train)!r}, (1, 1))\n'
+        'import lbexp.data.records as r; was = r._Records.__getitems__; count = []\n'
+        'r._Records.__getitems__ = lambda *a: count.append(1) or was(*a)\n'
+        'after = load("digits", "train")["image"]\n'
+        'print((before == after).all(), len(count))'
     )
-    first, again = (python(['-c', code], fashion).stdout.splitlines() for _ in range(2))
-    assert first[0] == '(60000, 28, 28, 1) uint8 72.94 {np.int64(6000)}'
-    assert first[1] == '(10000, 28, 28, 1) uint8 73.15 {np.int64(1000)}'
-    assert first[2] == 'False False True'
-    assert again[:2] == first[:2]
-    assert again[2] == 'False False False'  # the decoded copy needs no TFDS
+    done = run(code, digits.parent.parent)
+    assert done.stdout.split() == ['True', '1'], done.stderr
+    assert len(list(digits.glob('decoded-train-*'))) == 1  # the outdated copy is gone
 
 
-def test_absent_and_offline_is_told_in_seconds(tmp_path):
-    began = time.monotonic()
-    done = prepare(tmp_path, 'mnist')
-    assert time.monotonic() - began < 30  # TFDS alone tries for 200 s
-    assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert 'storage.googleapis.com cannot be reached' in done.stderr
-    assert 'python -m lbexp.data.prepare mnist --from=DIR' in done.stderr
-    done = python(['-c', 'from lbexp.data.load import load; load("mnist", "train")'], tmp_path)
-    assert 'mnist is not prepared in' in done.stderr and 'python -m lbexp.data.prepare mnist' in done.stderr
+def test_a_damaged_copy_is_made_again(digits):
+    (copy,) = digits.glob('decoded-train-*.npz')
+    whole = copy.read_bytes()
+    for damage in (b'', whole[:1000], whole[:40000] + bytes(8) + whole[40008:]):
+        copy.write_bytes(damage)
+        done = run(SUM + MODULES, digits.parent.parent)
+        assert done.stdout.split()[0] == str(load('digits', 'train')['image'].sum()), done.stderr
+        assert copy.read_bytes() == whole
 
 
-def test_an_experiment_without_its_data_says_what_to_run(tmp_path):
-    command = ['-m', 'lbexp.main', '--config=experiments/lamb.py:fashion_mnist', f'--workdir={tmp_path / "run"}']
-    done = python(command, tmp_path)
-    assert done.returncode == 2 and 'Traceback' not in done.stderr
-    assert 'python -m lbexp.data.prepare fashion_mnist' in done.stderr
-    assert not (tmp_path / 'run').exists()
-
-
-def test_wrong_names_and_files(tmp_path):
-    done = prepare(tmp_path, 'fashon_mnist')
-    assert done.returncode == 2 and "Did you mean 'fashion_mnist'?" in done.stderr
-    done = prepare(tmp_path, 'fashion_mnist', f'--from={tmp_path}')
-    assert done.returncode == 1 and f'{tmp_path}/' in done.stderr and 'no such file' in done.stderr
-    wrong = tmp_path / 'wrong'
-    shutil.copytree(DEBIAN, wrong)
-    labels = wrong / 't10k-labels-idx1-ubyte.gz'
-    labels.write_bytes(labels.read_bytes()[:-1] + b'x')
-    done = prepare(tmp_path, 'fashion_mnist', f'--from={wrong}')
-    assert done.returncode == 1 and str(labels) in done.stderr and 'SHA-256' in done.stderr
-    with pytest.raises(ValueError, match="Did you mean 'digits'"):
-        loading.load('digit', 'train')
-    with pytest.raises(ValueError, match="no split 'validation'"):
-        loading.load('digits', 'validation')
-
-
-def test_a_damaged_file_is_named(tmp_path):
-    assert python(['-c', 'from lbexp.data.load import load; load("digits", "train")'], tmp_path).returncode == 0
-    (folder,) = (tmp_path / 'digits').iterdir()
-    (file,) = folder.glob('*-train.array_record*')
+@pytest.mark.parametrize('damage', ['flipped', 'truncated', 'empty'])
+def test_a_damaged_file_is_named(digits, damage):
+    (file,) = digits.glob('digits-train.array_record*')
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
-    file.write_bytes(content)
-    done = python(['-c', 'from lbexp.data.load import load; load("digits", "train")'], tmp_path)
-    assert 'ValueError' in done.stderr and str(file) in done.stderr
-    assert f'Delete {folder}' in done.stderr
+    file.write_bytes({'flipped': content, 'truncated': content[:100_000], 'empty': b''}[damage])
+    done = run(SUM, digits.parent.parent)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode and last.startswith('ValueError') and str(file) in last
+    assert f'Delete {digits} and run: python -m lbexp.data.prepare digits' in last
 
 
-def test_two_processes_may_prepare_at_once(tmp_path):
-    code = 'from lbexp.data.load import load; print(load("digits", "train")["image"].sum())'
+def test_a_missing_file_is_named(digits):
+    (file,) = digits.glob('digits-train.array_record*')
+    file.unlink()
+    last = run(SUM, digits.parent.parent).stderr.splitlines()[-1]
+    assert 'digits-train.array_record' in last and 'python -m lbexp.data.prepare digits' in last
+
+
+def test_three_processes_may_start_at_once(tmp_path):
     environment = {**os.environ, 'TFDS_DATA_DIR': str(tmp_path)}
-    start = lambda: subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    start = lambda: subprocess.Popen([sys.executable, '-c', SUM], cwd=ROOT, env=environment, stdout=subprocess.PIPE)
     printed = {process.communicate()[0].split()[-1] for process in [start(), start(), start()]}
-    assert len(printed) == 1 and int(printed.pop()) == loading.load('digits', 'train')['image'].sum()
+    assert printed == {str(load('digits', 'train')['image'].sum()).encode()}
+    assert [path.name for path in (tmp_path / 'digits').iterdir()] == ['1.1.0']
 
 
-class Slow:
-    """Random access to examples, as a TFDS data source gives it; counts what is read."""
-
-    def __init__(self, size):
-        self.size, self.reads = size, 0
-
-    def __len__(self):
-        return self.size
-
-    def __getitem__(self, i):
-        self.reads += 1
-        return {'image': np.full((2, 2), i, np.float32), 'label': np.int32(i % 10)}
+def test_an_interrupted_preparation_is_not_taken_for_data(tmp_path):
+    leftover = tmp_path / 'digits' / 'incomplete.ABCDEF_1.1.0'
+    leftover.mkdir(parents=True)
+    (leftover / 'dataset_info.json').write_text('{}')
+    (leftover / 'digits-train.array_record-00000-of-00001').write_bytes(b'')
+    assert run(SUM, tmp_path).returncode == 0
 
 
-def test_a_stream_gives_what_memory_gives():
-    """To the bit, from any position, in stretches of any length, straddling epochs."""
-    size = 50
-    slow = Slow(size)
-    streamed = stream(slow)
-    held = memory({'image': np.stack([slow[i]['image'] for i in range(size)]), 'label': np.arange(size) % 10})
-    for first, count in [(0, 20), (20, 20), (40, 20), (60, 20), (33, 7), (1000, 64)]:
-        arrays = streamed.feed(9, first, count)
-        positions = np.arange(first, first + count, dtype=np.uint32)
-        got = streamed.draw(arrays, np.uint32(9), positions)
-        wanted = held.draw(held.arrays, np.uint32(9), positions)
-        assert (np.asarray(got['image']) == np.asarray(wanted['image'])).all()
-        assert (np.asarray(got['label']) == np.asarray(wanted['label'])).all()
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / 'file').write_text('')
+    last = run(SUM, tmp_path / 'file' / 'data').stderr.splitlines()[-1]
+    assert last.startswith('ValueError') and 'TFDS_DATA_DIR' in last
 
 
-def test_a_source_in_memory_has_one_length():
-    with pytest.raises(ValueError, match='one length'):
-        memory({'x': np.zeros(3), 'y': np.zeros(4)})
+def test_wrong_names():
+    with pytest.raises(ValueError, match="Did you mean 'digits'"):
+        load('digit', 'train')
+    with pytest.raises(ValueError, match="no split 'validation'; it has: 'train', 'test'"):
+        load('digits', 'validation')
+
+
+def test_what_is_shared_cannot_be_written_to():
+    with pytest.raises(ValueError, match='read-only'):
+        load('digits', 'train')['image'][0] = 0
+    load('digits', 'train').clear()
+    assert set(load('digits', 'train')) == {'image', 'label'}

@@ -1,5 +1,7 @@
 """Order of examples: a permutation each epoch, a function of seed and position alone, and a random-looking one."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from scipy import stats
 from lbexp.data.order import order
 
 compiled = jax.jit(order, static_argnums=2)
+rows = jax.jit(jax.vmap(order, (0, 0, None)), static_argnums=2)
 
 
 def epoch(seed, number, size):
@@ -18,51 +21,83 @@ def epoch(seed, number, size):
     return np.asarray(compiled(np.uint32(seed), positions, size))
 
 
-@settings(max_examples=40, deadline=None)
+def many(size, draws, by, length=None):
+    """The first `length` places of the order, [draws, length], over seeds or over epochs."""
+    number = np.arange(draws, dtype=np.uint32)
+    seeds, epochs = (number, number * 0) if by == 'seeds' else (number * 0 + np.uint32(12345), number)
+    positions = epochs[:, None] * np.uint32(size) + np.arange(length or size, dtype=np.uint32)
+    return np.asarray(rows(seeds, positions, size)).astype(np.int64)
+
+
+def uniform(values, outcomes):
+    """p-value of the hypothesis that `values` are uniform on 0 .. outcomes-1."""
+    return stats.chisquare(np.bincount(values.ravel(), minlength=outcomes)).pvalue
+
+
+@settings(max_examples=12, deadline=None)
 @given(st.integers(1, 3000), st.integers(0, 2**32 - 1), st.integers(0, 1000))
 def test_each_example_comes_once_an_epoch(size, seed, number):
     assert sorted(epoch(seed, number, size)) == list(range(size))
 
 
-@pytest.mark.parametrize('size', [60000, 65536, 65537])
-def test_each_example_comes_once_in_large_epochs(size):
+@pytest.mark.parametrize('size', [1, 2, 3, 127, 128, 60000, 65536, 65537])
+def test_each_example_comes_once_at_the_edges(size):
     assert (np.sort(epoch(3, 7, size)) == np.arange(size)).all()
+
+
+@pytest.mark.parametrize('size', [10**7 + 19, 2**31 - 1, 2**31])
+def test_large_epochs_repeat_nothing(size):
+    positions = np.concatenate([np.arange(200_000), size - 1 - np.arange(200_000)]).astype(np.uint32)
+    found = np.asarray(compiled(np.uint32(1), positions, size))
+    assert found.min() >= 0 and found.max() < size
+    assert len(np.unique(found)) == len(positions)
+    assert abs(found.mean(dtype=float) / size - 0.5) < 4 / math.sqrt(12 * len(positions))
 
 
 def test_position_alone_decides():
     """The same whether asked one by one, in batches, or straddling epochs; so for any sharding too."""
     whole = np.concatenate([epoch(5, e, 37) for e in range(4)])
-    one_by_one = [int(order(np.uint32(5), np.uint32([p]), 37)[0]) for p in range(0, 148, 11)]
+    one_by_one = [int(compiled(np.uint32(5), np.uint32([p]), 37)[0]) for p in range(0, 148, 11)]
     assert one_by_one == list(whole[::11])
-    batches = [np.asarray(order(np.uint32(5), np.arange(s, s + 10, dtype=np.uint32), 37)) for s in range(0, 140, 10)]
+    batches = [np.asarray(compiled(np.uint32(5), np.arange(s, s + 10, dtype=np.uint32), 37)) for s in range(0, 140, 10)]
     assert (np.concatenate(batches) == whole[:140]).all()
 
 
-def test_no_example_prefers_a_place():
-    """Where an example lands is uniform, over seeds and over epochs: chi-square, p > 1e-4 in 2 x 16 tests."""
-    size, draws = 16, 4000
-    by_seed = np.stack([epoch(seed, 0, 100)[:size] for seed in range(draws)])
-    by_epoch = np.stack([epoch(1, number, 100)[:size] for number in range(draws)])
-    for places in (by_seed, by_epoch):
-        for place in range(size):
-            counts = np.bincount(places[:, place], minlength=100)
-            assert stats.chisquare(counts).pvalue > 1e-4
+def test_devices_change_nothing():
+    mesh = jax.make_mesh((8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+    positions = np.arange(90, 90 + 64, dtype=np.uint32)
+    placed = jax.device_put(positions, jax.NamedSharding(mesh, jax.P('data')))
+    assert (np.asarray(compiled(np.uint32(2), placed, 100)) == np.asarray(compiled(np.uint32(2), positions, 100))).all()
 
 
-def test_neighbours_are_independent():
-    """The step from one place to the next is uniform too; in a shifted or strided order it would not be."""
-    size, draws = 101, 3000
-    orders = np.stack([epoch(seed, 2, size)[:12] for seed in range(draws)]).astype(int)
-    steps = ((orders[:, 1:] - orders[:, :-1]) % size).ravel()
-    assert stats.chisquare(np.bincount(steps, minlength=size)[1:]).pvalue > 1e-4
-    first, second = orders[:, 0], orders[:, 1]
-    assert abs(stats.spearmanr(first, second).statistic + 1 / (size - 1)) < 4 / np.sqrt(draws)
+@pytest.mark.parametrize('by', ['seeds', 'epochs'])
+@pytest.mark.parametrize('size', [2, 3, 5, 6])
+def test_every_order_of_a_few_examples_is_equally_likely(size, by):
+    orders = many(size, 40 * math.factorial(size) + 20_000, by)
+    names, counts = np.unique(orders @ size ** np.arange(size), return_counts=True)
+    assert len(names) == math.factorial(size)
+    assert stats.chisquare(counts).pvalue > 1e-4
 
 
-def test_epochs_and_seeds_differ():
-    a, b, c = epoch(0, 0, 1000), epoch(0, 1, 1000), epoch(1, 0, 1000)
-    for x, y in ((a, b), (a, c), (b, c)):
-        assert (x == y).mean() < 0.01  # one in a thousand meets by chance
+@pytest.mark.parametrize('by', ['seeds', 'epochs'])
+@pytest.mark.parametrize('size', [7, 12, 30, 64, 128, 200])
+def test_no_example_prefers_a_place_or_a_neighbour(size, by):
+    """Each place, and the pair of the first two, is uniform; in a shifted or strided order the pair would not be."""
+    orders = many(size, 100_000, by, length=min(size, 8))
+    assert min(uniform(place, size) for place in orders.T) > 1e-5
+    first, step = orders[:, 0], (orders[:, 1] - orders[:, 0]) % size - 1
+    assert uniform(first * (size - 1) + step, size * (size - 1)) > 1e-4
+
+
+@pytest.mark.parametrize('size', [10, 1438, 60000])
+@pytest.mark.parametrize('by', ['seeds', 'epochs'])
+def test_epochs_and_seeds_are_independent(size, by):
+    """Two random permutations agree in Poisson(1) places, whether they follow each other or not."""
+    orders = many(size, 200 if size > 10 else 20_000, by, length=size if size < 2000 else 2000)
+    expected = orders.shape[1] / size
+    for lag in (1, 2, 16):
+        agreeing = (orders[lag:] == orders[:-lag]).sum(1).mean()
+        assert abs(agreeing - expected) < 5 * math.sqrt(expected / (len(orders) - lag))
 
 
 def test_the_range_of_sizes():

@@ -7,7 +7,8 @@ import optax
 import pytest
 
 from lbexp.optimizers import evaluation_params, lookahead
-from lbexp.theory import fixed_point, noisy_quadratic as exact, process
+from lbexp.theory import fixed_point, process
+from lbexp.theory import noisy_quadratic as exact
 from lbexp.workloads.noisy_quadratic import noisy_quadratic
 
 SEED = jnp.uint32(7)

@@ -163,7 +163,7 @@ def simulate(batch_size, boundaries, factor, microbatch, largest, updates):
     return np.array(rows).T
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     microbatch=st.integers(1, 8),
     accumulation=st.integers(1, 5),
@@ -183,7 +183,7 @@ def test_batch_growth_equals_its_simulation(microbatch, accumulation, gaps, fact
 
 
 def test_batch_growth_keeps_the_noise_scale_of_the_decaying_rate():
-    """rate / batch size falls by the factor at each boundary, whether the batch grows or, at its largest, the rate falls."""
+    """rate / batch size falls by the factor at each boundary: the batch grows or, at its largest, the rate falls."""
     growth = schedules.batch_growth(10, (100, 200, 300), 5.0, largest=250)
     counts = [int(c) for c in range(40)]
     scale = {float(growth.rate_factor(c) / growth.accumulation(c)) for c in counts}

@@ -34,7 +34,7 @@ def watch(probe, series, losses=None):
 
         return jax.lax.scan(look, (probe.init(first), 1), (series, losses))[0][0]
 
-    return probe.summary(jax.jit(run)(series, losses))
+    return jax.jit(lambda *seen: probe.summary(run(*seen)))(series, losses)
 
 
 def ar1(r, length, shape, seed=0, scale=1.0):
@@ -84,7 +84,7 @@ def many_runs():
     ],
 )
 def test_error_bars_cover(many_runs, name, truth):
-    """4000 values are 444 (mean) or 880 (variance) independent ones; 95 % intervals with 15 .. 31 degrees of freedom."""
+    """4000 values are worth 444 (mean) or 880 (variance) independent ones; 95 % intervals, 30 degrees of freedom."""
     value, error = np.asarray(many_runs[name]), np.asarray(many_runs[f'{name}_error'])
     batches = 4000 // 128
     assert value.mean() == pytest.approx(truth, abs=4.5 * value.std() / np.sqrt(400))
@@ -142,7 +142,7 @@ def test_population_errors_cover():
     assert abs(z.mean()) < 0.35 and 0.8 < z.std() < 1.25
 
 
-@pytest.mark.parametrize('burn_in, every, offset, steps', [(5, 1, 0, range(5, 41)), (7, 5, 2, [7, 12, 17, 22, 27, 32, 37])])
+@pytest.mark.parametrize('burn_in, every, offset, steps', [(5, 1, 0, range(5, 41)), (7, 5, 2, range(7, 41, 5))])
 def test_which_updates_count(burn_in, every, offset, steps):
     x = np.arange(1, 41, dtype='f4')[:, None]
     found = jax.jit(lambda b, e, o: watch(stationary_moments(b, every=e, offset=o), {'w': x}))(burn_in, every, offset)
@@ -178,17 +178,24 @@ def test_fast_and_slow_weights_of_lookahead():
         stationary_moments(burn_in=4, every=4, offset=3, prefix='third'),
         stationary_moments(weights='evaluation', burn_in=4, every=4, offset=0),
     ]
-    params = {'x': jnp.ones((2,))}
-    state = optimizer.init(params)
-    seen, measured = [], [p.init(facts(0, params, 0.0, state)) for p in probes]
-    generator = np.random.default_rng(0)
-    for step in range(1, 20):
-        grads = {'x': params['x'] - jnp.asarray(generator.standard_normal(2), jnp.float32)}
-        updates, state = optimizer.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        measured = [p.update(m, facts(step, params, 0.0, state)) for p, m in zip(probes, measured)]
-        seen.append(np.asarray(params['x']))
-    slow, fast, third, deployed = (p.summary(m) for p, m in zip(probes, measured))
+    targets = np.random.default_rng(0).standard_normal((19, 2)).astype('f4')
+
+    def run(targets):
+        def step(carry, target):
+            params, state, measured, t = carry
+            updates, state = optimizer.update({'x': params['x'] - target}, state, params)
+            params = optax.apply_updates(params, updates)
+            now = facts(t, params, 0.0, state)
+            measured = [p.update(m, now) for p, m in zip(probes, measured)]
+            return (params, state, measured, t + 1), params['x']
+
+        params = {'x': jnp.ones((2,))}
+        state = optimizer.init(params)
+        measured = [p.init(facts(0, params, 0.0, state)) for p in probes]
+        (_, _, measured, _), seen = jax.lax.scan(step, (params, state, measured, 1), targets)
+        return [p.summary(m) for p, m in zip(probes, measured)], seen
+
+    (slow, fast, third, deployed), seen = jax.jit(run)(targets)
     at_sync = np.array(seen)[3::4]
     np.testing.assert_allclose(slow['slow_coordinate_mean'], np.repeat(at_sync, 4, axis=0).mean(0), rtol=1e-5)
     np.testing.assert_allclose(fast['fast_coordinate_mean'], at_sync.mean(0), rtol=1e-5)
@@ -211,7 +218,7 @@ def test_sgd_at_rest_end_to_end():
         zero = jnp.zeros(1)
         return jax.lax.scan(step, (zero, probe.init(facts(0, {'w': zero})), 0), noise)[0][1]
 
-    found = probe.summary(jax.jit(run)(noise))
+    found = jax.jit(lambda noise: probe.summary(run(noise)))(noise)
     truth = float(stationary_variance(H, 1.0, 1.0))
     assert abs(found['fast_variance'] - truth) < 4 * found['fast_variance_error']
     assert found['fast_variance_error'] < 0.03 * truth
@@ -221,7 +228,8 @@ def test_sgd_at_rest_end_to_end():
 
 def test_states_of_two_segments_merge():
     x = {'w': ar1(0.5, 100, (6,), seed=9)}
-    fold = lambda values: jax.lax.scan(lambda m, v: (moments.update(m, v), None), moments.zeros({'w': x['w'][0]}), values)[0]
+    empty = moments.zeros({'w': x['w'][0]})
+    fold = lambda values: jax.lax.scan(lambda m, v: (moments.update(m, v), None), empty, values)[0]
     both = moments.merge(fold({'w': x['w'][:30]}), fold({'w': x['w'][30:]}))
     found = watch(stationary_moments(population=True), {'w': x['w'][..., None]})
     np.testing.assert_allclose(both.mean['w'].mean(), found['fast_mean'], rtol=1e-4)

@@ -105,7 +105,7 @@ def test_recursion_is_the_algorithm(case):
     states = trajectory(p, noise, start(p, mean, variance), 18)
     for t in (1, 3, 4, 5, 12, 18):
         direct = noisy_quadratic(p, noise, start(p, mean, variance), t)
-        stacked = jax.tree.map(lambda x: x[t], states)
+        stacked = jax.tree.map(lambda x, t=t: x[t], states)
         z, v = expected[t - 1]
         for state in (direct, stacked):
             np.testing.assert_allclose(fast_weights(p, state), (z[0], v[0]), rtol=1e-10)
@@ -256,9 +256,9 @@ def test_what_has_no_answer_is_told(case, words):
 
 
 def test_negative_noise_is_told():
-    with pytest.raises(ValueError, match='noise: found -1.0'):
+    with pytest.raises(ValueError, match=r'noise: found -1\.0'):
         fixed_point(process(0.1, 1.0), -1.0)
-    with pytest.raises(ValueError, match='noise: found -1.0'):
+    with pytest.raises(ValueError, match=r'noise: found -1\.0'):
         stationary_variance(0.1, 1.0, -1.0)
     with pytest.raises(ValueError, match=r'learning_rate \* curvature: found 2.5'):
         stationary_variance(jnp.array([0.1, 2.5]), 1.0, 1.0)

@@ -4,22 +4,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_ROUNDS = 6
+# Rounds of the Feistel network. With fewer, chi-square tests over a million seeds tell some places from others: the
+# tiny halves of small epochs mix slowly (5 examples: 16 rounds suffice, 12 do not; 64 examples: 8 do, 6 do not).
+_ROUNDS = 8
+_ROUNDS_BELOW_128 = 24
 
 
 def order(seed: jax.Array, positions: jax.Array, size: int) -> jax.Array:
     """Which example stands at each position of the endless stream of epochs.
 
     Position p is offset p mod size of epoch p // size, and the epoch's order is a permutation of 0 .. size-1 chosen by
-    (seed, epoch). The permutation is a Feistel network on pairs of half-words (Luby and Rackoff 1988, doi:10.1137/0217022)
-    of `_ROUNDS` rounds, R <- L + F(R), L <- R, with a hash keyed by seed, epoch and round for F; what falls outside
-    0 .. size-1 is encrypted again until it falls inside (cycle walking: Black and Rogaway 2002,
-    doi:10.1007/3-540-45760-7_9), so that each example comes exactly once an epoch. The halves count to about
-    sqrt(size), so that hardly any value falls outside.
+    (seed, epoch): a Feistel network (Luby and Rackoff 1988, doi:10.1137/0217022) on pairs (a, b), with rounds
+    a <- a + F(b) and b <- b + F(a) in turn, F a hash keyed by seed, epoch and round. What falls outside 0 .. size-1 is
+    encrypted again until it falls inside (cycle walking: Black and Rogaway 2002, doi:10.1007/3-540-45760-7_9), so that
+    each example comes exactly once an epoch. a and b count to about sqrt(size): hardly any value falls outside.
 
     Args:
         seed: uint32 scalar; may be traced.
-        positions: uint32 [n].
+        positions: uint32 [n]; they wrap after 2^32 examples.
         size: examples in an epoch, 1 .. 2^31.
 
     Returns:
@@ -31,7 +33,9 @@ def order(seed: jax.Array, positions: jax.Array, size: int) -> jax.Array:
     epoch, offset = positions // np.uint32(size), positions % np.uint32(size)
     left = max(int(np.ceil(np.sqrt(size))), 1)
     right = -(-size // left)
-    keys = [_mix(jnp.asarray(seed, jnp.uint32) ^ _mix(epoch * np.uint32(_ROUNDS) + np.uint32(r))) for r in range(_ROUNDS)]
+    rounds = _ROUNDS if size >= 128 else _ROUNDS_BELOW_128
+    streams = [_mix(epoch * np.uint32(rounds) + np.uint32(r)) for r in range(rounds)]
+    keys = [_mix(jnp.asarray(seed, jnp.uint32) ^ stream) for stream in streams]
 
     def encrypt(value):
         a, b = value // np.uint32(right), value % np.uint32(right)

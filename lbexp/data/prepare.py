@@ -8,131 +8,184 @@ TFDS reads. Exit status: 0 done, 1 could not, 2 wrong use.
 """
 
 import argparse
-import concurrent.futures
+import contextlib
 import hashlib
+import io
 import os
 import pathlib
-import socket
+import shutil
 import struct
 import sys
 import tempfile
-import urllib.parse
+import threading
+import urllib.error
+import urllib.request
 
-from lbexp import lookup
-from lbexp.data import load
+import filelock
 
+from lbexp.data import prepared
+
+# Where TFDS downloads from, known here as well so that a missing network is noticed before TFDS is imported.
+_SITES = {
+    'fashion_mnist': 'http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/',
+    'kmnist': 'http://codh.rois.ac.jp/kmnist/dataset/kmnist/',
+    'mnist': 'https://storage.googleapis.com/cvdf-datasets/mnist/',
+}
+_PATIENCE = 4  # seconds for the site's first answer
+_SPACE = 200 * 2**20  # bytes: prepared files, decoded copies and downloads of 70,000 images of 28x28
 # Fashion-MNIST as Debian packages it has reproducible gzip headers: no file name, another time. With these
 # modification times the headers, and so the SHA-256, are again those of the original files.
 _ORIGINAL_TIMES = {'train': 1504176606, 't10k': 1504176627}
 
 
-def prepare(name: str, files_from: pathlib.Path | None = None) -> pathlib.Path:
-    """Prepares `name` under load.data_dir() and returns its folder. What is prepared already stays.
+def prepare(name: str, files_from: str | None = None) -> pathlib.Path:
+    """Prepares `name` under prepared.data_dir() and returns its folder. What is prepared already stays.
+
+    Several processes may do so at once: one prepares, the others wait. The folder appears when it is complete.
 
     Args:
-        name: one of load.NAMES.
+        name: a key of prepared.VERSIONS.
         files_from: folder with the original .gz files; None: download.
 
     Raises:
-        ValueError: the host cannot be reached, or a file is missing, or not the original; the message says which.
+        ValueError: no such data set; no network; no space; a file is missing, or not the original; the message says
+            which, and what to do.
     """
-    ready = load.prepared(name)
-    if ready is not None:
-        return ready
-    if name != 'digits' and files_from is None:
-        _reachable(name)
-    import tensorflow_datasets as tfds
-
-    from lbexp.data.builders import builders
-
-    tfds.disable_progress_bar()
-    builder = builders(name, load.data_dir())
-    with tempfile.TemporaryDirectory() as scratch:
-        config = {}
-        if files_from is not None:
-            config['manual_dir'] = _originals(name, pathlib.Path(files_from), pathlib.Path(scratch) / 'originals')
-        config = tfds.download.DownloadConfig(
-            try_download_gcs=False, force_checksums_validation=name != 'digits', **config
-        )
-        try:
-            builder.download_and_prepare(download_dir=f'{scratch}/downloads', download_config=config)
-        except tfds.download.DownloadError as error:
-            raise ValueError(f'{name}: {error}') from error
-    return load.prepared(name)
+    prepared.known(name)
+    folder = prepared.data_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / f'.{name}.lock')
+        lock.acquire()
+    except OSError as error:
+        remedy = 'Set TFDS_DATA_DIR to a folder that can be written'
+        raise ValueError(f'{error.filename or folder}: {error.strerror or error}. {remedy}') from error
+    try:
+        return prepared.complete(name) or _prepare(name, folder, files_from)
+    finally:
+        lock.release()
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog='python -m lbexp.data.prepare', description=__doc__.partition('\n')[0])
-    parser.add_argument('name', help=', '.join(load.NAMES))
-    parser.add_argument('--from', dest='files_from', help='folder that holds the original .gz files')
-    parser.add_argument('--data_dir', help=f'where to prepare; default: {load.data_dir()} (or TFDS_DATA_DIR)')
+    parser = argparse.ArgumentParser(
+        prog='python -m lbexp.data.prepare',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('name', help=', '.join(prepared.VERSIONS))
+    parser.add_argument('--from', dest='files_from', metavar='DIR', help='folder that holds the original .gz files')
+    parser.add_argument('--data_dir', metavar='DIR', help='default: TFDS_DATA_DIR, or ~/tensorflow_datasets')
     given = parser.parse_args(argv)
-    if given.name not in load.NAMES:
-        hint = lookup.nearest(given.name, load.NAMES)
-        print(f'no data set is named {given.name!r}.{hint} There are: {", ".join(load.NAMES)}', file=sys.stderr)
-        return 2
     if given.data_dir:
         os.environ['TFDS_DATA_DIR'] = given.data_dir
-    already = load.prepared(given.name)
-    if already is not None:
-        print(f'{given.name} is prepared already in {already}')
+    try:
+        prepared.known(given.name)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    ready = prepared.complete(given.name)
+    if ready is not None:
+        print(f'{given.name} is prepared already in {ready}')
         return 0
     try:
+        print(f'{given.name}: preparing in {prepared.data_dir()}, half a minute', flush=True)
         print(f'{given.name} is prepared in {prepare(given.name, given.files_from)}')
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         print(f'{given.name}: {error}', file=sys.stderr)
         return 1
     return 0
 
 
-def _reachable(name):
-    """Tells within 5 s that there is no network: TFDS would try for minutes."""
+def _prepare(name, folder, files_from):
+    if name != 'digits':
+        if files_from is None:
+            _reachable(name)
+        free = shutil.disk_usage(folder).free
+        if free < _SPACE:
+            raise ValueError(f'{folder}: found {free >> 20} MiB of free space; needed: {_SPACE >> 20} MiB')
+    import tensorflow_datasets as tfds
+
     from lbexp.data.builders import builders
 
-    url = urllib.parse.urlparse(builders(name, load.data_dir()).URL)
-    proxy = os.environ.get(f'{url.scheme}_proxy') or os.environ.get(f'{url.scheme.upper()}_PROXY')
-    asked = urllib.parse.urlparse(proxy) if proxy else url
-    address = (asked.hostname, asked.port or (443 if asked.scheme == 'https' else 80))
-    pool = concurrent.futures.ThreadPoolExecutor(1)
     try:
-        # Resolving a name has no timeout of its own.
-        pool.submit(lambda: socket.create_connection(address, timeout=3).close()).result(timeout=4)
-    except (OSError, concurrent.futures.TimeoutError) as error:
-        via = f' (through the proxy {proxy})' if proxy else ''
-        raise ValueError(
-            f'{url.hostname} cannot be reached{via}: {error or "no answer"}. With the original files in a folder '
-            f'DIR, run: python -m lbexp.data.prepare {name} --from=DIR'
-            f'{" (Debian and Ubuntu: apt-get install dataset-fashion-mnist)" if name == "fashion_mnist" else ""}'
-        ) from error
-    finally:
-        pool.shutdown(wait=False)
+        builder = builders(name, folder)
+    except ValueError as error:  # TFDS reads what is there already
+        remedy = 'Prepare in another folder, with --data_dir or TFDS_DATA_DIR'
+        raise ValueError(f'{folder / name}: in the way ({error}). {remedy}') from error
+    tfds.disable_progress_bar()
+    with tempfile.TemporaryDirectory(prefix='downloads-', dir=folder) as scratch:
+        originals = None
+        if files_from is not None and name != 'digits':
+            originals = _originals(builder, pathlib.Path(files_from), pathlib.Path(scratch) / 'originals')
+        config = tfds.download.DownloadConfig(
+            manual_dir=originals, try_download_gcs=False, force_checksums_validation=name != 'digits'
+        )
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # TFDS tells at length what it does
+                builder.download_and_prepare(download_dir=f'{scratch}/downloads', download_config=config)
+        except (_checksum_error(), tfds.download.DownloadError, OSError, RuntimeError) as error:
+            raise ValueError(' '.join(str(error).split())) from error
+    return prepared.complete(name)
 
 
-def _originals(name, folder, target):
+def _reachable(name):
+    """Tells within 5 s that there is no network: TFDS would try for minutes."""
+    outcome = []
+
+    def ask():
+        try:
+            request = urllib.request.Request(_SITES[name] + 't10k-labels-idx1-ubyte.gz', method='HEAD')
+            urllib.request.urlopen(request, timeout=_PATIENCE).close()
+            outcome.append(None)
+        except urllib.error.HTTPError as error:
+            # The site is there; what else it has to say is for the download. From 500 on TFDS would insist.
+            outcome.append(error if error.code >= 500 else None)
+        except OSError as error:
+            outcome.append(getattr(error, 'reason', error))
+
+    # Looking up a name has no time limit of its own, and at its end the interpreter waits for threads, but not daemons.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE)
+    problem = outcome[0] if outcome else 'no answer'
+    if problem is None:
+        return
+    proxy = urllib.request.getproxies().get(_SITES[name].partition(':')[0])
+    debian = ' (Debian, Ubuntu: apt-get install dataset-fashion-mnist, DIR is /usr/share/datasets/fashion-mnist)'
+    raise ValueError(
+        f'{_SITES[name]} cannot be reached{f" through the proxy {proxy}" if proxy else ""} ({problem}). With the '
+        f'original files in a folder DIR, run: python -m lbexp.data.prepare {name} --from=DIR'
+        f'{debian if name == "fashion_mnist" else ""}'
+    )
+
+
+def _originals(builder, folder, target):
     """Copies of the four files under the names and, where Debian changed them, with the headers that TFDS knows."""
     target.mkdir(parents=True)
-    registered = _checksums(name)
+    registered = {url.rpartition('/')[2]: info.checksum for url, info in builder.url_infos.items()}
     for path, wanted in registered.items():
         source = folder / path
         if not source.is_file():
-            raise ValueError(f'{source}: no such file; allowed: a folder with {", ".join(registered)}')
+            raise ValueError(f'{source}: no such file; allowed: a folder with {", ".join(sorted(registered))}')
         raw = source.read_bytes()
-        if hashlib.sha256(raw).hexdigest() != wanted and name == 'fashion_mnist' and raw[:4] == b'\x1f\x8b\x08\x00':
+        if _sha256(raw) != wanted and builder.name == 'fashion_mnist' and raw[:4] == b'\x1f\x8b\x08\x00':
             time = struct.pack('<I', _ORIGINAL_TIMES[path.partition('-')[0]])
-            raw = raw[:3] + b'\x08' + time + raw[8:10] + path.removesuffix('.gz').encode() + b'\0' + raw[10:]
-        found = hashlib.sha256(raw).hexdigest()
-        if found != wanted:
-            raise ValueError(f'{source}: found SHA-256 {found}; allowed: {wanted}, the original file')
+            restored = raw[:3] + b'\x08' + time + raw[8:10] + path.removesuffix('.gz').encode() + b'\0' + raw[10:]
+            raw = restored if _sha256(restored) == wanted else raw
+        if _sha256(raw) != wanted:
+            raise ValueError(f'{source}: found SHA-256 {_sha256(raw)}; allowed: {wanted}, that of the original file')
         (target / path).write_bytes(raw)
     return target
 
 
-def _checksums(name):
-    """{file: SHA-256} as TFDS registers them for the four files of the MNIST family."""
-    from lbexp.data.builders import builders
+def _checksum_error():
+    from tensorflow_datasets.core.download import download_manager
 
-    infos = builders(name, load.data_dir()).url_infos
-    return {url.rpartition('/')[2]: info.checksum for url, info in infos.items()}
+    return download_manager.NonMatchingChecksumError
+
+
+def _sha256(raw):
+    return hashlib.sha256(raw).hexdigest()
 
 
 if __name__ == '__main__':

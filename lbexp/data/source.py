@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lbexp.data.order import order
@@ -20,22 +21,25 @@ class Source(NamedTuple):
     arrays: Any  # pytree that every compiled program takes as an argument, never a constant in it
     draw: Callable  # (arrays, seed, positions uint32 [n]) -> examples {name: [n, ...]}, in training order
     read: Callable  # (arrays, positions [n]) -> examples, in stored order
-    feed: Callable | None = None  # streams only: (seed, first, count) -> arrays serving positions first .. first+count-1
+    feed: Callable | None = None  # streams: (seed, first, count) -> arrays for positions first .. first+count-1
 
 
 def memory(examples: dict[str, np.ndarray]) -> Source:
     """A source whose examples all live on the device.
 
     Args:
-        examples: {name: [size, ...]}, all of one length.
+        examples: {name: [size, ...]}, all of one length, 1 .. 2^31.
+
+    Raises:
+        ValueError: no examples, or arrays of different lengths.
     """
     sizes = {name: len(values) for name, values in examples.items()}
-    if len(set(sizes.values())) != 1:
-        raise ValueError(f'examples: found lengths {sizes}; allowed: one length')
+    if len(set(sizes.values())) != 1 or not 1 <= min(sizes.values()) <= 2**31:
+        raise ValueError(f'examples: found sizes {sizes}; allowed: one length, 1 .. 2^31')
     (size,) = set(sizes.values())
 
     def read(arrays, positions):
-        return jax.tree.map(lambda values: values[positions], arrays)
+        return jax.tree.map(lambda values: jnp.asarray(values)[positions], arrays)
 
     def draw(arrays, seed, positions):
         return read(arrays, order(seed, positions, size))

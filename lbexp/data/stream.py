@@ -1,33 +1,37 @@
 """Examples that do not fit in memory, read with Grain a stretch at a time, in the same order as if they did."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lbexp.data.order import order
 from lbexp.data.source import Source
 
 
-def stream(examples: Any, prefetch: int = 2) -> Source:
-    """A source that holds only the stretch of examples that is being trained on.
+def stream(examples: Sequence[dict], prefetch: int = 2) -> Source:
+    """A source that holds only the stretch of positions that is being trained on.
 
-    Position p is the example order(seed, p, size) as in `memory`, so the batches are the same to the bit. The position of the
-    reader is a function of the training step: a resumed run asks for the stretch it stopped in, and there is no other
-    state to save.
+    Position p is the example order(seed, p, size), as in `memory`, so the batches are the same to the bit. Where the
+    reader stands is a function of the training step: a resumed run asks for the stretch it stopped in, from whatever
+    position, and there is no state to save.
 
     Args:
-        examples: random access, examples[i] -> {name: array of one shape}; a TFDS data source, for instance.
-        prefetch: stretches that Grain reads ahead, in one thread: more threads were slower (1,314 examples/s with
-            Grain's 16 against 1,926 with one).
+        examples: random access, examples[i] -> {name: array or number of one shape}, as from `records`; many at once by
+            examples.__getitems__(indices) if it has that.
+        prefetch: stretches that Grain reads ahead, >= 1, in one thread (with array_record more threads are slower).
+
+    Raises:
+        ValueError: no examples; whatever `examples` raises comes out of `feed`.
     """
     size = len(examples)
-    template = jax.tree.map(lambda value: np.zeros_like(value)[None], dict(examples[0]))
+    if not size:
+        raise ValueError('examples: found 0; allowed: 1 or more')
+    template = {name: np.asarray(value)[None] for name, value in examples[0].items()}
     reader = _Reader(examples, size, prefetch)
 
     def draw(arrays, seed, positions):
-        offsets = positions - arrays['first']
+        offsets = positions - arrays['first']  # modulo 2^32, as positions are
         return jax.tree.map(lambda values: values[offsets], arrays['examples'])
 
     def read(arrays, positions):
@@ -47,18 +51,34 @@ class _Reader:
     def feed(self, seed: int, first: int, count: int) -> dict:
         """The arrays that serve positions first .. first + count - 1."""
         if self.asked != (seed, first, count):
-            if self.asked != (seed, first - count, count):
+            if self.iterator is None or self.asked != (seed, first - count, count):
                 self.iterator = iter(self._stretches(seed, first, count))
-            self.asked, self.held = (seed, first, count), next(self.iterator)
-        return {'first': np.uint32(first), 'examples': self.held}
+            self.asked = None  # until the stretch is there: an error in the reader must not serve the old one
+            self.held = next(self.iterator)
+            self.asked = (seed, first, count)
+        return {'first': np.uint32(first % 2**32), 'examples': self.held}
 
     def _stretches(self, seed, first, count):
-        import grain
+        import grain  # slow to import
 
         def stretch(number):
-            positions = jnp.arange(count, dtype=jnp.uint32) + np.uint32(first + number * count)
-            chosen = [self.examples[int(i)] for i in np.asarray(self.indices(np.uint32(seed), positions))]
-            return jax.tree.map(lambda *values: np.stack(values), *(dict(example) for example in chosen))
+            positions = (np.arange(count, dtype=np.uint64) + first + number * count).astype(np.uint32)
+            # On the host: on an accelerator this thread would wait for the training that it reads ahead of.
+            given = jax.device_put((np.uint32(seed % 2**32), positions), _host())
+            chosen = self._many(jax.device_get(self.indices(*given)).tolist())
+            return {name: np.stack([example[name] for example in chosen]) for name in chosen[0]}
 
-        stretches = grain.MapDataset.range(2**31 // count).map(stretch)
+        stretches = grain.MapDataset.range(2**32 // count + 1).map(stretch)
         return stretches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=self.prefetch))
+
+    def _many(self, indices):
+        if hasattr(self.examples, '__getitems__'):
+            return self.examples.__getitems__(indices)
+        return [self.examples[i] for i in indices]
+
+
+def _host():
+    try:
+        return jax.local_devices(backend='cpu')[0]
+    except RuntimeError:  # JAX_PLATFORMS names the accelerator alone
+        return None

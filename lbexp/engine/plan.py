@@ -103,7 +103,7 @@ def _split(config, paths):
     return json.dumps(numbered(config, {**dict.fromkeys(numbers), **free}), sort_keys=True), numbers
 
 
-_TRACED_PARTS = ('optimizer', 'transforms', 'schedule', 'example_weights', 'workload')
+_TRACED_PARTS = ('optimizer', 'transforms', 'schedule', 'example_weights', 'probes', 'workload')
 
 
 def _numeric(config, kinds=(int, float), parts=_TRACED_PARTS):

@@ -48,7 +48,7 @@ def adamw(
     """
 
     def init(params):
-        second = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.finfo(wide(p).dtype).dtype), params)
+        second = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide(p).dtype).dtype), params)
         return AdamwState(jnp.zeros((), jnp.int32), buffer(params, accumulator_dtype), second)
 
     def update(updates, state, params=None, **extra_args):

@@ -15,7 +15,7 @@ def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> t
     predicate holds, and then selects. Replicas of a cohort that change in the same steps pay for those steps alone.
     It differentiates forwards only (jvp), as every loop of unknown length.
 
-    Whoever writes the buffers of `given` afterwards takes them from the result: then the write waits for the loop, where
+    Whoever writes the buffers of `given` afterwards takes them from the result: then the write waits for the loop;
     otherwise XLA copies them for the loop to read.
 
     Args:

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lbexp.optimizers.layers import LayerFacts, paths
 from lbexp.optimizers.lookahead import LookaheadState
@@ -43,7 +42,7 @@ def diagnostics(opt_state: Any, params: Any) -> dict[str, Any]:
 def _layers(facts, names):
     rate = facts.learning_rate * facts.ratio
     return {
-        'layer': _named(np.asarray(facts.leaf), names),
+        'layer': _named(facts.leaf.tolist(), names),
         'trust_ratio': facts.ratio,
         'weight_norm': facts.weight_norm,
         'gradient_norm': facts.direction_norm,
@@ -55,13 +54,13 @@ def _layers(facts, names):
 
 def _named(leaf, names):
     """A leaf of several layers has its index behind its name."""
-    several = {i for i in leaf.tolist() if (leaf == i).sum() > 1}
+    several = {i for i in leaf if leaf.count(i) > 1}
     seen = {}
-    for i in leaf.tolist():
+    for i in leaf:
         at = seen.setdefault(i, [])
         at.append(f'{names[i]}[{len(at)}]' if i in several else names[i])
     order = {i: iter(at) for i, at in seen.items()}
-    return [next(order[i]) for i in leaf.tolist()]
+    return [next(order[i]) for i in leaf]
 
 
 def _all(tree, kinds):

@@ -64,7 +64,7 @@ def lamb(
     """
 
     def init(params):
-        second = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.finfo(wide(p).dtype).dtype), params)
+        second = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide(p).dtype).dtype), params)
         first = buffer(params, accumulator_dtype)
         return LambState(jnp.zeros((), jnp.int32), first, second, no_facts(params, adapt, stacked_axes))
 

@@ -14,7 +14,7 @@ class NovogradState(NamedTuple):
     count: jax.Array  # int32, updates done
     mu: Any  # momentum, like the parameters
     nu: jax.Array  # root of the mean of squared gradient norms, a number for each layer [layers], float32 at least
-    largest: jax.Array  # largest nu so far [layers]; [0] without amsgrad
+    largest: Any  # largest nu so far [layers]; () without amsgrad
     facts: LayerFacts
 
 
@@ -65,7 +65,7 @@ def novograd(
         facts = no_facts(params, adapt, stacked_axes)
         dtype = jnp.result_type(jnp.float32, *(jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params)))
         nu = jnp.zeros(facts.leaf.shape, dtype)
-        largest = jnp.zeros_like(nu if amsgrad else nu[:0])
+        largest = jnp.zeros_like(nu) if amsgrad else ()
         return NovogradState(jnp.zeros((), jnp.int32), buffer(params, accumulator_dtype), nu, largest, facts)
 
     def update(updates, state, params=None, **extra_args):

@@ -1,0 +1,1 @@
+"""The noisy quadratic model in closed form and as exact recursions: one file, one question. Imports jax alone."""

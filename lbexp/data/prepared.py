@@ -1,0 +1,69 @@
+"""Where prepared data sets lie, and what to do when one does not."""
+
+import os
+import pathlib
+
+from lbexp import lookup
+
+# What builders.py can prepare, and the versions that results are about.
+VERSIONS = {'digits': '1.1.0', 'fashion_mnist': '3.0.1', 'kmnist': '3.0.1', 'mnist': '3.0.1'}
+SPLITS = ('train', 'test')
+
+
+def prepared(name: str, split: str) -> list[pathlib.Path]:
+    """The array_record files of one split of `name`.
+
+    The digits come with the package and are prepared on the way; nothing else is ever prepared unasked, or replaced.
+
+    Args:
+        name: a key of VERSIONS.
+        split: one of SPLITS.
+
+    Raises:
+        ValueError: no such data set or split, not prepared, or a file is missing; the message gives the remedy.
+    """
+    known(name)
+    if split not in SPLITS:
+        raise ValueError(f'{name} has no split {split!r}; it has: {", ".join(map(repr, SPLITS))}')
+    folder = complete(name)
+    if folder is None and name == 'digits':
+        from lbexp.data.prepare import prepare
+
+        folder = prepare(name)
+    if folder is None:
+        raise ValueError(
+            f'{name} {VERSIONS[name]} is not prepared in {data_dir()}. Run: python -m lbexp.data.prepare {name} '
+            '(with --from=DIR when its files are on this machine already)'
+        )
+    files = sorted(folder.glob(f'{name}-{split}.array_record*'))
+    if not files:
+        raise damaged(folder / f'{name}-{split}.array_record*', 'no such file')
+    return files
+
+
+def complete(name: str) -> pathlib.Path | None:
+    """The folder of `name` prepared in array_record; None: there is none."""
+    folder = data_dir() / name / VERSIONS[name]
+    # A preparation with TensorFlow may be there in tfrecord.
+    return folder if (folder / 'dataset_info.json').exists() and any(folder.glob('*.array_record*')) else None
+
+
+def data_dir() -> pathlib.Path:
+    """TFDS_DATA_DIR, or ~/tensorflow_datasets as TFDS has it."""
+    return pathlib.Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
+
+
+def known(name: str) -> None:
+    """Raises ValueError unless `name` is a key of VERSIONS."""
+    if name not in VERSIONS:
+        hint = lookup.nearest(name, VERSIONS)
+        raise ValueError(f'no data set is named {name!r}.{hint} There are: {", ".join(VERSIONS)}')
+
+
+def damaged(file: pathlib.Path, why: object) -> ValueError:
+    """What to say about a prepared file that cannot be read."""
+    folder = file.parent
+    return ValueError(
+        f'{file}: damaged ({(str(why).splitlines() or [repr(why)])[0]}). Delete {folder} and run: '
+        f'python -m lbexp.data.prepare {folder.parent.name}'
+    )

@@ -1,0 +1,199 @@
+"""Mean and variance of weights and loss once a run has come to rest, with honest error bars."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lbexp import moments, optimizers
+from lbexp.probes import Probe
+
+
+class StationaryState(NamedTuple):
+    weights: moments.Moments  # of each coordinate, over the updates measured
+    loss: moments.Moments
+    series: moments.BatchMeans  # per coordinate or per leaf: x, its increment to m2; the same of the loss
+
+
+def stationary_moments(
+    burn_in: Any = 0,
+    weights: str = 'fast',
+    population: bool = False,
+    every: Any = 1,
+    offset: Any = 0,
+    batches: int = 32,
+    coordinates: int = 64,
+    prefix: str | None = None,
+) -> Probe:
+    """Time-averages over the updates t >= burn_in with t = offset modulo `every`.
+
+    One run (population=False). Welford per coordinate; variance = m2 / T + se(mean)^2, where the second term restores
+    what autocorrelation takes from m2 / T: its bias is then that of the batch means, a fraction tau / b of itself (tau:
+    autocorrelation time, b: batch length). With more than `coordinates` of them only leaf means have an error bar, the
+    second term is left out, and the variance is low by a fraction tau / T. Errors: batch means (moments.standard_error)
+    of x and of the increments (x - old mean)(x - new mean), whose mean is m2 / T; Student's t with
+    batches / 2 .. batches - 1 degrees of freedom. Where a run drifts, `stationarity_z` (of the increments, second
+    quarter against last half of the measured stretch, Geweke) or `loss_stationarity_z` (first quarter against last
+    half) tells: |z| > 4 means a longer burn-in.
+
+    Population (population=True). The first axis of every leaf counts independent replicas. With w_r, x_r the variance
+    and mean over time of replica r: variance = mean_r w_r + var_r x_r, unbiased for any autocorrelation and any T >= 1
+    (law of total variance), its error the spread over replicas of w_r + (x_r - x)^2, over sqrt(R). The loss, a mean
+    over replicas already, has batch means as above. `stationarity_z` is that of the variance over replicas, first
+    quarter against last half.
+
+    Args:
+        burn_in: updates before measuring starts, >= 0; may be traced. For a quadratic: theory.autocorrelation.burn_in.
+        weights: 'fast' (the parameters), 'slow' (lookahead's), 'evaluation' (slow, averaged, or fast).
+        population: see above.
+        every: updates from one measurement to the next, >= 1; may be traced.
+        offset: 0 .. every - 1: with every = k, offset = j, lookahead's weights j updates after a synchronisation.
+        batches: even, >= 4. Complete batches: between half and all of it.
+        coordinates: up to so many coordinates (per replica) are reported one by one, as small arrays.
+        prefix: of the names in the summary; None: the value of `weights`.
+
+    Summary: {prefix}_count, _mean, _mean_error, _variance, _variance_error (means over coordinates; their errors take
+    the coordinates of one run as dependent), _stationarity_z, _loss_mean, _loss_mean_error, _loss_variance,
+    _loss_variance_error, _loss_stationarity_z; where coordinates are few also _coordinate_mean, _coordinate_mean_error,
+    _coordinate_variance, _coordinate_variance_error. NaN where there is too little to tell.
+
+    Raises:
+        ValueError: an unknown `weights`, every < 1, burn_in < 0, batches odd or < 4.
+    """
+    read = _reader(weights)
+    for name, value, low in (('burn_in', burn_in, 0), ('every', every, 1), ('offset', offset, 0)):
+        if not isinstance(value, jax.Array) and value < low:
+            raise ValueError(f'{name}: found {value}; allowed: a number of updates >= {low}')
+    name = weights if prefix is None else prefix
+
+    def init(facts):
+        params, loss = jax.eval_shape(lambda f: (read(f), jnp.asarray(f.loss)), facts)
+        empty = moments.zeros(params), moments.zeros(loss)
+        series = lambda params, loss: _features(*empty, *empty, params, loss, population, coordinates)
+        return StationaryState(*empty, moments.batch_means(jax.eval_shape(series, params, loss), batches))
+
+    def measure(state, facts):
+        params, loss = read(facts), jnp.asarray(facts.loss)
+        new = moments.update(state.weights, params), moments.update(state.loss, loss)
+        old = state.weights, state.loss
+        features = _features(*old, *new, params, loss, population, coordinates)
+        return StationaryState(*new, moments.push(state.series, features))
+
+    def update(state, facts):
+        due = (facts.step >= burn_in) & ((facts.step - offset) % every == 0)
+        return jax.lax.cond(due, lambda: measure(state, facts), lambda: state)
+
+    def summary(state):
+        columns = (_population if population else _one_run)(state, coordinates)
+        return {f'{name}_{key}': value for key, value in {**columns, **_loss(state)}.items()}
+
+    return Probe(init, update, summary)
+
+
+def _reader(weights):
+    readers = {
+        'fast': lambda facts: facts.params,
+        'slow': lambda facts: optimizers.slow_params(facts.opt_state, facts.params),
+        'evaluation': lambda facts: optimizers.evaluation_params(facts.opt_state, facts.params),
+    }
+    if weights not in readers:
+        raise ValueError(f'weights: found {weights!r}; allowed: {", ".join(readers)}')
+    return readers[weights]
+
+
+def _few(params, population, coordinates):
+    """Whether coordinates (per replica) are reported one by one."""
+    return sum(math.prod(x.shape[1:] if population else x.shape) for x in jax.tree.leaves(params)) <= coordinates
+
+
+def _features(old, old_loss, new, new_loss, params, loss, population, coordinates):
+    """The series whose batch means give the errors: vectors over coordinates, or over leaves where they are many."""
+    each = not population and _few(params, population, coordinates)
+    flat = lambda tree: jnp.concatenate([x.reshape(-1) if each else x.mean()[None] for x in _wide_leaves(tree)])
+    if population:  # the variance over replicas at this very update
+        square = jax.tree.map(lambda x: jnp.var(x, axis=0, ddof=1), params)
+    else:
+        square = moments.increments(old, new.mean, params)
+    return {
+        'mean': flat(params),
+        'square': flat(square),
+        'loss': loss,
+        'loss_square': moments.increments(old_loss, new_loss.mean, loss),
+    }
+
+
+def _wide_leaves(tree):
+    return [x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in jax.tree.leaves(tree)]
+
+
+def _one_run(state, coordinates):
+    leaves = jax.tree.leaves(state.weights.m2)
+    few = _few(leaves, False, coordinates)
+    # Each entry of the series stands for so many coordinates.
+    sizes = [1] * sum(x.size for x in leaves) if few else [x.size for x in leaves]
+    share = jnp.asarray(sizes, leaves[0].dtype) / sum(sizes)
+    pooled = {key: jnp.sum(state.series.means[key] * share[None], axis=-1) for key in ('mean', 'square')}
+    errors, pooled_errors = (moments.standard_error(state.series, of) for of in (state.series.means, pooled))
+    variances = jnp.concatenate([x.reshape(-1) for x in jax.tree.leaves(moments.variance(state.weights, 0))])
+    means = jnp.concatenate([x.reshape(-1) for x in jax.tree.leaves(state.weights.mean)])
+    missing = errors['mean'] ** 2 if few else jnp.zeros_like(errors['mean'])
+    complete = state.series.count // state.series.length
+    # `missing` is itself an estimate, with n - 1 degrees of freedom.
+    doubt = missing * jnp.sqrt(2 / jnp.maximum(complete - 1, 1)).astype(missing.dtype)
+    seen = state.weights.count > 0
+    columns = {
+        'count': state.weights.count,
+        'mean': jnp.where(seen, means.mean(), jnp.nan),
+        'mean_error': pooled_errors['mean'],
+        'variance': variances.mean() + missing.mean(),
+        'variance_error': jnp.hypot(pooled_errors['square'], doubt.mean()),
+        'stationarity_z': moments.stationarity(state.series, pooled['square'], early=(0.25, 0.5)),
+    }
+    if few:
+        columns |= {
+            'coordinate_mean': jnp.where(seen, means, jnp.nan),
+            'coordinate_mean_error': errors['mean'],
+            'coordinate_variance': variances + missing,
+            'coordinate_variance_error': jnp.hypot(errors['square'], doubt),
+        }
+    return columns
+
+
+def _population(state, coordinates):
+    by_replica = lambda tree: jnp.concatenate([x.reshape(x.shape[0], -1) for x in jax.tree.leaves(tree)], axis=1)
+    within, means = by_replica(moments.variance(state.weights, 0)), by_replica(state.weights.mean)
+    replicas = means.shape[0]
+    centre = means.mean(0)
+    between = jnp.sum((means - centre[None]) ** 2, axis=0) / (replicas - 1)
+    each = within + (means - centre[None]) ** 2 * (replicas / (replicas - 1))
+    error = lambda values: jnp.std(values, axis=0, ddof=1) / math.sqrt(replicas)
+    square = jnp.mean(state.series.means['square'], axis=-1)
+    columns = {
+        'count': state.weights.count,
+        'mean': jnp.where(state.weights.count > 0, centre.mean(), jnp.nan),
+        'mean_error': error(means.mean(1)),
+        'variance': jnp.mean(within.mean(0) + between),
+        'variance_error': error(each.mean(1)),
+        'stationarity_z': moments.stationarity(state.series, square),
+    }
+    if means.shape[1] <= coordinates:
+        columns |= {
+            'coordinate_mean': centre,
+            'coordinate_mean_error': error(means),
+            'coordinate_variance': within.mean(0) + between,
+            'coordinate_variance_error': error(each),
+        }
+    return columns
+
+
+def _loss(state):
+    series = {key: state.series.means[key] for key in ('loss', 'loss_square')}
+    errors, z = moments.standard_error(state.series, series), moments.stationarity(state.series, series)
+    return {
+        'loss_mean': jnp.where(state.loss.count > 0, state.loss.mean, jnp.nan),
+        'loss_mean_error': errors['loss'],
+        'loss_variance': moments.variance(state.loss, 0) + errors['loss'] ** 2,
+        'loss_variance_error': errors['loss_square'],
+        'loss_stationarity_z': z['loss'],
+    }

@@ -1,0 +1,291 @@
+"""How much noise is left in the weights? Stationary variance, in closed form and measured by the trainer."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lbexp import results
+from lbexp.analysis import Analysis, Figure, Series, Table
+from lbexp.studies import Study
+
+_SAW_TOOTH = 5  # k of the cycle whose inner updates are measured one by one
+
+
+class Row(NamedTuple):
+    """One measured variance beside its theory."""
+
+    label: str  # of the optimizer
+    facts: dict  # gamma, a, k, alpha, beta, B, weights
+    measured: float
+    error: float  # standard error of `measured`
+    theory: float  # NaN: no closed form
+    trial: int
+
+    @property
+    def z(self) -> float:
+        return (self.measured - self.theory) / self.error
+
+
+def steady_state(
+    learning_rates: Sequence[float] = (0.2, 0.5, 1.0),
+    momenta: Sequence[float] = (0.5, 0.9),
+    ks: Sequence[int] = (5, 20),
+    slow_step_sizes: Sequence[float] = (0.2, 0.5, 0.8),
+    ema_decays: Sequence[float] = (0.9,),
+    batch_sizes: Sequence[int] = (1, 4),
+    updates: int = 4000,
+) -> Study:
+    """Trials over optimizers and hyperparameters on the workload noisy_quadratic; a verdict on every |z| at once.
+
+    SGD and momentum at every learning rate; Nesterov, EMA, and Lookahead around SGD likewise; Lookahead around momentum with
+    the buffer maintained, reset and interpolated; SGD at every batch size, with real batches; gradient noise added to
+    SGD; and, without closed form, LARS, LAMB and NovoGrad, whose layers are the replicas. Each measures `updates`
+    updates or more after a burn-in of its slowest mode (lbexp.theory.autocorrelation.burn_in).
+
+    The verdict passes when the largest |z| is below 4 and the chi-square of the deployed weights' z has a p-value in
+    (0.001, 0.999): a wrong formula shows in the first, error bars that are too wide or too narrow in the second.
+
+    Args:
+        learning_rates: gamma > 0, below the stability limit of each optimizer for the largest curvature.
+        momenta: beta in [0, 1).
+        ks: updates per Lookahead cycle, >= 1.
+        slow_step_sizes: alpha in (0, 1].
+        ema_decays: in [0, 1).
+        batch_sizes: examples per update, >= 1.
+        updates: measured, per trial, at least; 2.5 times the burn-in where that is more.
+
+    Raises:
+        ValueError: a number out of range, or an optimizer outside its stability limit.
+    """
+    grid = dict(
+        learning_rates=learning_rates, momenta=momenta, ks=ks, slow_step_sizes=slow_step_sizes,
+        ema_decays=ema_decays, batch_sizes=batch_sizes,
+    )  # fmt: skip
+
+    cases = list(_cases(**grid))
+
+    def trials(config):
+        curvatures = _curvatures(config.workload.to_dict())
+        return [_trial(i, case, curvatures, updates) for i, case in enumerate(cases)]
+
+    return Study(trials, lambda workdir: analyse(workdir, cases))
+
+
+def analyse(workdir, cases: Sequence[dict], theory=None) -> Analysis:
+    """Table, verdict and figures from the rows of a workdir. `theory` replaces the formulas, to try wrong ones."""
+    rows = measured(workdir, cases, theory or predicted)
+    known = [row for row in rows if math.isfinite(row.theory)]
+    passed, words = verdict(known)
+    return Analysis(
+        'Steady-state variance', words, [_table(rows)], [_ratios(known), *_saw_tooth(workdir, rows)], passed
+    )
+
+
+def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
+    """Whether measurement and theory agree, in one sentence."""
+    from scipy import stats
+
+    z = np.array([row.z for row in rows])
+    # Fast and deployed weights of a trial are correlated; each trial and curvature counts once in the chi-square.
+    own = np.array([row.z for row in rows if row.facts['weights'] == 'deployed'])
+    largest = float(np.abs(z).max())
+    chi = stats.chi2.sf(float(own @ own), len(own))
+    sidak = -np.expm1(len(z) * np.log1p(-2 * stats.norm.sf(largest)))
+    precise = max(row.error / row.theory for row in rows)
+    passed = largest <= 4 and 0.001 < chi < 0.999
+    words = (
+        f'{len(rows)} variances with a closed form: largest |z| {largest:.2f} (p {sidak:.3g} for the largest of '
+        f'{len(z)}), chi-square p {chi:.3g} over {len(own)}, largest standard error {100 * precise:.2f} % of the value: '
+        f'theory and trainer {"agree" if passed else "do NOT agree"}.'
+    )
+    return passed, words
+
+
+def measured(workdir, cases: Sequence[dict], theory) -> list[Row]:
+    """A row for each trial, curvature and kind of weights."""
+    finals = results.final(workdir)
+    workload = results.document(workdir / results.CONFIG)['config']['workload']
+    rows = []
+    for at, trial in enumerate(finals['trial']):
+        case = cases[int(trial)]
+        for kind, weights in (('deployed', 'evaluation'), ('fast', 'fast')):
+            if kind == 'fast' and not ({'k', 'ema'} & set(case)):
+                continue  # they are the same weights
+            variances = finals[f'{weights}_coordinate_variance'][at]
+            errors = finals[f'{weights}_coordinate_variance_error'][at]
+            for a, variance, error in zip(_curvatures(workload), variances, errors, strict=True):
+                facts = {**case, 'a': a, 'weights': kind}
+                expected = theory(facts, workload.get('noise', 1.0) ** 2)
+                rows.append(Row(case['label'], facts, float(variance), float(error), expected, int(trial)))
+    return rows
+
+
+def predicted(facts: dict, noise: float) -> float:
+    """The stationary variance of a case; NaN where there is no closed form."""
+    from lbexp.theory.fixed_point import fixed_point
+    from lbexp.theory.lookahead import proposition_2
+    from lbexp.theory.stationary_variance import ema_variance, stationary_variance
+
+    if not facts['known']:
+        return math.nan
+    rate, a, v = facts['gamma'], facts['a'], noise / facts.get('B', 1) + facts.get('eta', 0.0) / facts['a'] ** 2
+    deployed = facts['weights'] == 'deployed'
+    if 'k' in facts:
+        if deployed and 'beta' not in facts:
+            return float(proposition_2(rate, a, v, facts['k'], facts['alpha']))
+        made = _process(facts, a)
+        seen = made.evaluation if deployed else made.fast
+        return float(seen @ fixed_point(made, v).average @ seen)
+    if 'ema' in facts and deployed:
+        return float(ema_variance(rate, a, v, facts['ema']))
+    return float(stationary_variance(rate, a, v, facts.get('beta', 0.0), facts.get('nesterov', False)))
+
+
+def _cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_sizes):
+    """The grid: what each trial is, in the words of the table."""
+    base = dict(known=True, B=1)
+    for gamma in learning_rates:
+        yield dict(base, label='SGD', gamma=gamma)
+        for beta in momenta:
+            yield dict(base, label='momentum', gamma=gamma, beta=beta)
+            yield dict(base, label='Nesterov', gamma=gamma, beta=beta, nesterov=True)
+        for decay in ema_decays:
+            yield dict(base, label='EMA of SGD', gamma=gamma, ema=decay)
+        for k in ks:
+            for alpha in slow_step_sizes:
+                yield dict(base, label='Lookahead(SGD)', gamma=gamma, k=k, alpha=alpha)
+    middle = learning_rates[len(learning_rates) // 2]
+    for beta in momenta:
+        for buffer in ('maintain', 'reset', 'interpolate'):
+            setting = dict(base, gamma=middle, beta=beta, k=ks[0], alpha=0.5, buffer=buffer)
+            yield dict(setting, label=f'Lookahead(momentum), {buffer}')
+    for size in batch_sizes:
+        if size != 1:
+            yield dict(base, label='SGD', gamma=middle, B=size)
+    yield dict(base, label='SGD + noise', gamma=middle, eta=0.25)
+    yield dict(base, label='Lookahead(SGD), cycle', gamma=middle, k=_SAW_TOOTH, alpha=0.5, saw_tooth=True)
+    for name in ('lars', 'lamb', 'novograd'):
+        yield dict(label=name.upper() if name != 'novograd' else 'NovoGrad', gamma=0.05, B=1, known=False, name=name)
+
+
+def _trial(index, case, curvatures, updates):
+    """The overrides that make a trial of a case."""
+    start = _burn_in(case, curvatures) if case['known'] else 2000
+    probes = [dict(name='stationary_moments', population=True, burn_in=start, weights=w) for w in ('evaluation', 'fast')]
+    if case.get('saw_tooth'):
+        one = dict(name='stationary_moments', population=True, burn_in=start, every=_SAW_TOOTH)
+        probes += [dict(one, offset=j, prefix=f'inner_{j}') for j in range(_SAW_TOOTH)]
+    noisy = dict(name='gradient_noise', kind='isotropic', eta=case.get('eta'), gamma=0.0)
+    return {
+        'optimizer': _optimizer(case),
+        'transforms': [noisy] if 'eta' in case else [],
+        'batch_size': case['B'],
+        'probes': probes,
+        'steps': start + max(updates, 5 * start // 2),  # slow modes are measured for longer
+        'seed': index,
+    }
+
+
+def _optimizer(case):
+    if not case['known']:
+        return dict(name=case['name'], learning_rate=case['gamma'], weight_decay=0.0, adapt='all', stacked_axes=1)
+    if 'beta' in case:
+        rest = dict(momentum=case['beta'], nesterov=case.get('nesterov', False))
+        inner = dict(name='momentum', learning_rate=case['gamma'], **rest)
+    else:
+        inner = dict(name='sgd', learning_rate=case['gamma'])
+    if 'k' in case:
+        rest = dict(k=case['k'], slow_step_size=case['alpha'], momentum=case.get('buffer', 'maintain'))
+        return dict(name='lookahead', inner=inner, **rest)
+    return dict(name='ema', inner=inner, decay=case['ema']) if 'ema' in case else inner
+
+
+def _process(case, a):
+    from lbexp.theory.process import process
+
+    return process(
+        case['gamma'], a, case.get('beta', 0.0), case.get('nesterov', False), case.get('k'),
+        case.get('alpha', 0.5), case.get('buffer', 'maintain'), case.get('ema'),
+    )  # fmt: skip
+
+
+def _burn_in(case, curvatures):
+    """Updates until the slowest coordinate has forgotten its start. ValueError where one is not stable."""
+    from lbexp.theory.autocorrelation import burn_in
+    from lbexp.theory.fixed_point import fixed_point
+
+    cycles = max(float(burn_in(fixed_point(_process(case, a), 1.0).radius, 1e-4)) for a in curvatures)
+    return int(cycles) * case.get('k', 1)
+
+
+def _curvatures(workload):
+    """The curvature of each coordinate."""
+    first, spectrum = workload.get('curvature', 1.0), workload.get('spectrum')
+    if isinstance(spectrum, (list, tuple)):
+        return [first * value for value in spectrum]
+    return [first / i ** (spectrum or 0) for i in range(1, workload.get('dimension', 1) + 1)]
+
+
+def _table(rows):
+    columns = ['optimizer', 'gamma', 'a', 'gamma a', 'k', 'alpha', 'beta', 'B', 'weights', 'measured', 'error', 'theory', 'z']
+    cell = lambda facts, name: facts.get(name, '')
+    lines = []
+    for row in rows:
+        f = row.facts
+        numbers = [f['gamma'], f['a'], f['gamma'] * f['a'], *(cell(f, n) for n in ('k', 'alpha', 'beta', 'B', 'weights'))]
+        known = math.isfinite(row.theory)
+        ends = [row.theory, round(row.z, 2)] if known else ['none', '']
+        lines.append([row.label, *numbers, row.measured, row.error, *ends])
+    caption = (
+        'Variance of a weight around the optimum at rest; errors are over independent replicas. "deployed" are the '
+        'slow weights of Lookahead, the average of EMA, else the weights; "fast" is the mean over a cycle.'
+    )
+    return Table('Stationary variance', columns, lines, caption)
+
+
+def _ratios(rows):
+    """Lookahead's variance over SGD's against gamma a: Proposition 2 as lines, measurements as points."""
+    from lbexp.theory.lookahead import proposition_2
+    from lbexp.theory.stationary_variance import stationary_variance
+
+    chosen = [r for r in rows if r.label == 'Lookahead(SGD)' and r.facts['weights'] == 'deployed']
+    series = []
+    h = np.linspace(0.01, 1.95, 200)
+    for k, alpha in sorted({(r.facts['k'], r.facts['alpha']) for r in chosen}):
+        group = f'k {k}, alpha {alpha}'
+        line = np.asarray(proposition_2(h, 1.0, 1.0, k, alpha) / stationary_variance(h, 1.0, 1.0))
+        points = [r for r in chosen if (r.facts['k'], r.facts['alpha']) == (k, alpha)]
+        sgd = [float(stationary_variance(r.facts['gamma'], r.facts['a'], 1.0)) for r in points]
+        x = [r.facts['gamma'] * r.facts['a'] for r in points]
+        y = [r.measured / s for r, s in zip(points, sgd, strict=True)]
+        bars = [2 * r.error / s for r, s in zip(points, sgd, strict=True)]
+        low, high = ([v + sign * b for v, b in zip(y, bars, strict=True)] for sign in (-1, 1))
+        series += [Series(group, h, line, group=group), Series(group, x, y, low, high, 'points', group)]
+    caption = 'Lines: Proposition 2. Points: the trainer, with two standard errors.'
+    title = 'Lookahead lowers the variance of SGD'
+    return Figure('variance_ratio', title, 'learning rate x curvature', 'variance of Lookahead / SGD', series, caption=caption)
+
+
+def _saw_tooth(workdir, rows):
+    """Variance of the fast weights at each update within a cycle."""
+    from lbexp.theory.fixed_point import fixed_point, within_cycle
+
+    chosen = [r for r in rows if r.facts.get('saw_tooth') and r.facts['weights'] == 'fast']
+    finals = results.final(workdir)
+    series = []
+    for i, row in enumerate(chosen):
+        at = int(np.flatnonzero(finals['trial'] == row.trial)[0])
+        made = _process(row.facts, row.facts['a'])
+        exact = within_cycle(made, 1.0, fixed_point(made, 1.0).covariance, _SAW_TOOTH)
+        line = [float(made.fast @ c @ made.fast) for c in exact]
+        inner = [finals[f'inner_{j}_coordinate_variance'][at][i] for j in range(_SAW_TOOTH)]
+        bars = [2 * finals[f'inner_{j}_coordinate_variance_error'][at][i] for j in range(_SAW_TOOTH)]
+        low, high = ([v + sign * b for v, b in zip(inner, bars, strict=True)] for sign in (-1, 1))
+        group = f'gamma a {row.facts["gamma"] * row.facts["a"]:.3g}'
+        series.append(Series(group, list(range(_SAW_TOOTH + 1)), line, group=group))
+        series.append(Series(group, list(range(_SAW_TOOTH)), inner, low, high, 'points', group))
+    caption = f'Lookahead around SGD, k {_SAW_TOOTH}, alpha 0.5. Lines: exact recursion. Points: the trainer.'
+    title = 'The variance of the fast weights is a saw-tooth'
+    return [Figure('saw_tooth', title, 'updates since the synchronisation', 'variance', series, caption=caption)]

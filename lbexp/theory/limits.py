@@ -1,0 +1,43 @@
+"""Ranges of arguments and limits of stability: told in one line where the numbers are known."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def require(name: str, value: Any, holds: Any, rule: str):
+    """Raises ValueError 'name: found value; allowed: rule' unless `holds` everywhere.
+
+    Traced numbers cannot be looked at: there nothing is raised, and what has no answer comes out as inf or with a
+    `stable` flag that is False.
+
+    Args:
+        name: of the argument.
+        value: what was given; of an array, the first offending entry is told.
+        holds: bool, or array of bool that broadcasts against `value`.
+        rule: what is allowed, and the remedy.
+    """
+    if isinstance(holds, jax.core.Tracer) or isinstance(value, jax.core.Tracer) or np.all(holds):
+        return
+    values, fine = np.broadcast_arrays(np.asarray(value), np.asarray(holds))
+    raise ValueError(f'{name}: found {values[~fine].flat[0]}; allowed: {rule}')
+
+
+def learning_rate_limit(curvature: Any, momentum: Any = 0.0, nesterov: bool = False) -> Any:
+    """The learning rate below which the optimizer alone is stable on curvature a.
+
+        heavy ball: 2 (1 + beta) / a        Nesterov: 2 (1 + beta) / ((1 + 2 beta) a)
+
+    The eigenvalues of one step are the roots of l^2 - T l + D, with h = rate a: heavy ball T = 1 + beta - h,
+    D = beta; Nesterov T = (1 + beta)(1 - h), D = beta (1 - h). Both are inside the unit circle iff |D| < 1 and
+    |T| < 1 + D (Jury); for 0 <= beta < 1 and h > 0 the condition that breaks first is 1 + T + D > 0.
+
+    Args:
+        curvature: a > 0.
+        momentum: beta in [0, 1).
+        nesterov: which of the two.
+    """
+    limit = 2 * (1 + jnp.asarray(momentum)) / curvature
+    return limit / (1 + 2 * jnp.asarray(momentum)) if nesterov else limit

@@ -1,0 +1,73 @@
+"""Proposition 1: how far the slow weights should move towards the fast ones."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lbexp.theory.limits import require
+
+
+def slow_step_size(slow: Any, fast: Any, curvature: Any, optimum: Any) -> Any:
+    """The slow step size that minimises a quadratic on the line from slow to fast weights.
+
+        alpha* = (s - x*)^T A (s - x) / ((s - x)^T A (s - x))
+
+    L(alpha) = 1/2 (s - x* + alpha (x - s))^T A (...) is a parabola in alpha; dL/dalpha = 0 gives alpha*. It is 1 where
+    the two coincide, as every step size is then optimal.
+
+    Args:
+        slow: s, pytree: weights at the start of the cycle.
+        fast: x, pytree: weights after k updates.
+        curvature: diagonal of A, pytree like slow; or one symmetric matrix [n, n] when the weights are one vector [n].
+        optimum: x*, pytree like slow.
+
+    Source: Zhang, Lucas, Ba, Hinton 2019, arXiv:1907.08610, Proposition 1.
+    """
+    path = jax.tree.map(jnp.subtract, slow, fast)
+    bent = _apply(curvature, path)
+    return _ratio(_dot(jax.tree.map(jnp.subtract, slow, optimum), bent), _dot(path, bent))
+
+
+def estimated_slow_step_size(
+    slow: Any, fast: Any, curvature: Any, gradient: Any, at: Any = None, low: Any = 0.0
+) -> Any:
+    """The paper's cheap estimate of alpha*, from one gradient and a diagonal curvature.
+
+        x* is taken to be v - A^-1 g(v); then, with d = s - x,
+        alpha = ((s - v)^T A d + g^T d) / (d^T A d), clipped to [low, 1]
+
+    A^-1 cancels against A, so coordinates without curvature do no harm. Exact on a quadratic when A is its Hessian
+    and g its true gradient at v. A minibatch gradient adds noise of variance d^T Sigma d / B to the numerator,
+    hence the clip.
+
+    Args:
+        slow, fast: s and x, pytrees, as in slow_step_size.
+        curvature: diagonal, >= 0, pytree like fast: Adam's second moment in the paper.
+        gradient: g, pytree like fast.
+        at: v, where the gradient was taken; None: at the fast weights.
+        low: smallest step allowed, in [0, 1].
+
+    Source: arXiv:1907.08610, Section 3.1 and Algorithm 2.
+    """
+    require('low', low, (jnp.asarray(low) >= 0) & (jnp.asarray(low) <= 1), '0 <= low <= 1')
+    path = jax.tree.map(jnp.subtract, slow, fast)
+    bent = _apply(curvature, path)
+    behind = jax.tree.map(jnp.subtract, slow, fast if at is None else at)
+    return jnp.clip(_ratio(_dot(behind, bent) + _dot(gradient, path), _dot(path, bent)), low, 1.0)
+
+
+def _apply(curvature, path):
+    leaves = jax.tree.leaves(curvature)
+    if len(leaves) == 1 and leaves[0].ndim == 2 and jax.tree.leaves(path)[0].ndim == 1:
+        return jax.tree.map(lambda a, p: jnp.matmul(a, p, precision='highest'), curvature, path)
+    return jax.tree.map(jnp.multiply, curvature, path)
+
+
+def _dot(a, b):
+    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
+
+
+def _ratio(top, bottom):
+    flat = bottom <= 0
+    return jnp.where(flat, 1.0, top / jnp.where(flat, 1.0, bottom))

@@ -1,0 +1,156 @@
+"""Steps to a target loss against batch size on a large noisy quadratic, by the exact recursion alone."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lbexp.theory.limits import learning_rate_limit, require
+from lbexp.theory.noisy_quadratic import cycle
+from lbexp.theory.process import process
+
+_DOUBLINGS = 26  # cycles up to 2^26 are searched
+
+
+def steps_to_target(
+    batch_size: Any,
+    learning_rate: Any,
+    power: Any = 0.0,
+    target: Any = 0.01,
+    spectrum: Any = None,
+    start: Any = 1.0,
+    **settings: Any,
+) -> Any:
+    """Updates until the expected loss of the evaluation weights is at most `target`; inf: never.
+
+    Loss 1/2 sum_i a_i x_i^2 (the noise-free excess), a_i = 1 / i, gradient noise of covariance diag(a) / B, start
+    E x_i^2 = 1. An update preconditioned by A^power sees curvature a^(1 - p) and noise a^(1 - 2p) / B: as if the target
+    c had variance 1 / (a B), for every p. The second moments E z z^T of each coordinate obey
+    S <- M S M^T + v w w^T exactly; maps of 1, 2, 4, ... cycles come by squaring, and the time of crossing by descending
+    through them: 2^j cycles are taken whenever the loss is still above the target after them. It is the first crossing
+    if the loss, once below, stays below for good, as it does for SGD; momentum may dip earlier and come back.
+
+    Args:
+        batch_size: B > 0 [examples per update].
+        learning_rate: of the preconditioned update, on the scale of a^(1 - p).
+        power: p in [0, 1]; 0: none, 0.5: Adam-like, 1: Newton.
+        target: loss > 0.
+        spectrum: curvatures [d]; None: 1 / i, d = 1e4.
+        start: E x_i^2 at the start, scalar or [d].
+        settings: momentum, nesterov, k, slow_step_size, buffer, ema_decay of `process`.
+
+    Scalars may be traced; vmap or lax.map over them. In float64: small modes matter over 1e6 updates.
+
+    Source: Zhang, Li, Nado et al. 2019, arXiv:1907.04164, Sections 3 and 4.
+    """
+    require('batch_size', batch_size, jnp.asarray(batch_size) > 0, 'a number of examples > 0')
+    require('target', target, jnp.asarray(target) > 0, 'a loss > 0')
+    a = _spectrum(spectrum)
+    start = jnp.broadcast_to(jnp.asarray(start, a.dtype), a.shape)
+
+    def coordinate(curvature, second, noise):
+        p = process(learning_rate, curvature, **settings)
+        moments = p.copies[:, None] * p.copies[None, :] * second
+        seen = p.evaluation[:, None] * p.evaluation[None, :]
+        return cycle(p, noise), moments, seen, (p.k, p.decay)
+
+    # Coordinates last: the small matrices' products then run over long rows.
+    curvature, noise = a ** (1 - jnp.asarray(power)), 1 / (a * batch_size)
+    maps, moments, seen, (k, decay) = jax.vmap(coordinate, out_axes=-1)(curvature, start, noise)
+    k, decay = k[0].astype(a.dtype), decay[0].astype(a.dtype)
+
+    def loss(second, cycles):
+        weight = -jnp.expm1(cycles * k * jnp.log(decay))  # the bias correction of an EMA
+        return jnp.sum(jnp.sum(seen * second, axis=(0, 1)) * a) / (2 * weight**2)
+
+    def double(maps, _):
+        matrix, spread = maps
+        return (_product(matrix, matrix), _moved(maps, spread)), maps
+
+    def descend(carry, rung):
+        moments, cycles = carry
+        maps, count = rung
+        further = _moved(maps, moments)
+        above = ~(loss(further, cycles + count) <= target)
+        return (jnp.where(above, further, moments), cycles + jnp.where(above, count, 0.0)), None
+
+    _, ladder = jax.lax.scan(double, maps, None, length=_DOUBLINGS)
+    counts = 2.0 ** jnp.arange(_DOUBLINGS, dtype=a.dtype)
+    begin = (moments, jnp.zeros((), a.dtype))
+    (_, cycles), _ = jax.lax.scan(descend, begin, (ladder, counts), reverse=True)
+    reached = cycles < 2.0**_DOUBLINGS - 1
+    steps = jnp.where(jnp.sum(a * start) / 2 <= target, 0.0, (cycles + 1) * k)
+    return jnp.where(reached, steps, jnp.inf)
+
+
+def tuned_steps(
+    batch_size: Any, momentum: Any = 0.0, nesterov: bool = False, spectrum: Any = None, **settings: Any
+) -> tuple[Any, Any]:
+    """(steps, learning rate): steps_to_target with the learning rate that needs fewest, all else fixed.
+
+    Steps fall like 1 / rate until noise or instability ends it: one minimum in log rate. A grid of 20 over six decades
+    below the stability limit brackets it; three rounds of 7 narrow it to 3 %, where steps are flat.
+    Arguments as in steps_to_target, without the learning rate.
+    """
+    power = jnp.asarray(settings.get('power', 0.0))
+    limit = learning_rate_limit(jnp.max(_spectrum(spectrum) ** (1 - power)), momentum, nesterov)
+
+    def steps(rate):
+        return steps_to_target(
+            batch_size, rate, momentum=momentum, nesterov=nesterov, spectrum=spectrum, **settings
+        )
+
+    rates = limit * jnp.geomspace(1e-6, 0.999, 20)
+    for count in (7, 7, 7, 1):
+        found = jax.lax.map(steps, rates)
+        # Among equals the smallest rate is the safe one.
+        best = jnp.argmin(found)
+        fewest, rate = found[best], rates[best]
+        low, high = rates[jnp.maximum(best - 1, 0)], rates[jnp.minimum(best + 1, rates.shape[0] - 1)]
+        if count > 1:
+            rates = jnp.exp(jnp.linspace(jnp.log(low), jnp.log(high), count))
+        else:
+            break
+    return fewest, rate
+
+
+def critical_batch_size(batch_sizes: Any, steps: Any) -> tuple[Any, Any, Any]:
+    """(critical batch size, fewest steps, fewest examples) from steps to target at several batch sizes.
+
+        S = S_min + E_min / B,   B_crit = E_min / S_min
+
+    the hyperbola (S / S_min - 1)(E / E_min - 1) = 1 with E = B S. S_min and E_min by least squares on relative errors,
+    sum ((S_min + E_min / B) / S - 1)^2. At B_crit both steps and examples are twice their minimum.
+
+    Args:
+        batch_sizes: [n], at least two different ones.
+        steps: [n], finite and > 0.
+
+    Source: McCandlish, Kaplan, Amodei 2018, arXiv:1812.06162, Section 2.3.
+    """
+    batch_sizes, steps = jnp.asarray(batch_sizes), jnp.asarray(steps)
+    require('steps', steps, jnp.isfinite(steps) & (steps > 0), 'finite numbers > 0: leave out what never arrived')
+    u, v = 1 / steps, 1 / (batch_sizes * steps)
+    uu, uv, vv = (jnp.sum(x) for x in (u * u, u * v, v * v))
+    determinant = uu * vv - uv * uv
+    fewest_steps = (vv * u.sum() - uv * v.sum()) / determinant
+    fewest_examples = (uu * v.sum() - uv * u.sum()) / determinant
+    return fewest_examples / fewest_steps, fewest_steps, fewest_examples
+
+
+def _spectrum(spectrum):
+    if spectrum is None:
+        return 1 / jnp.arange(1, 10_001, dtype=jnp.result_type(float))
+    spectrum = jnp.asarray(spectrum)
+    require('spectrum', spectrum, spectrum > 0, 'curvatures > 0')
+    return spectrum
+
+
+def _moved(maps, moments):
+    matrix, spread = maps
+    return _product(_product(matrix, moments), jnp.swapaxes(matrix, 0, 1)) + spread
+
+
+def _product(a, b):
+    """Matrix product over the first two axes."""
+    return sum(a[:, j, None] * b[None, j] for j in range(a.shape[1]))
