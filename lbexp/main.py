@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
             problems += _prepare(config)
         if problems:
             return _refuse(problems)
-        return _run(config, _workdir(given, config), stop)
+        return _run(given, config, stop)
     except ValueError as error:
         return _refuse([str(error)])
     except OSError as error:
@@ -121,13 +121,14 @@ def _is_study(config):
     return config.study.name != 'training'
 
 
-def _run(config, workdir, stop):
+def _run(given, config, stop):
     threading.Thread(target=_import_ahead, daemon=True).start()
     from lbexp.engine import record, run
     from lbexp.report.progress import progress
 
     study = lookup.build('lbexp.studies', configs.plain(config.study))
     overrides = study.trials(config)
+    workdir = _workdir(given, config, overrides)
     trials = [configs.resolve(config, each) for each in overrides]
     run.build_once(trials)
     record.record(workdir, configs.plain(config), overrides)
@@ -163,12 +164,12 @@ def _import_ahead():
     from orbax.checkpoint import v1
 
 
-def _workdir(given, config):
+def _workdir(given, config, overrides):
     """runs/NAME-HASH: the same command finds its workdir again, another configuration gets another."""
     if given.workdir:
         return pathlib.Path(given.workdir)
     file, _, argument = given.config.partition(':')
-    content = json.dumps(configs.plain(config), sort_keys=True)
+    content = json.dumps([configs.plain(config), overrides], sort_keys=True)
     name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
     return pathlib.Path('runs') / f'{name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}'
 

@@ -30,11 +30,12 @@ def record(workdir: pathlib.Path, config: dict, trials: list[dict]):
         workdir.mkdir(parents=True, exist_ok=True)
         replace(path, json.dumps({**wanted, 'environment': environment()}, indent=1).encode())
         return
-    old, new = (dict(_flat(c)) for c in (json.loads(path.read_text())['config'], wanted['config']))
+    old, new = _facts(json.loads(path.read_text())), _facts(wanted)
     changed = [f'{k}: {old.get(k)!r} there, {new.get(k)!r} now' for k in {**old, **new} if old.get(k) != new.get(k)]
     if changed:
+        told = '; '.join(changed[:5]) + ('; ...' if len(changed) > 5 else '')
         raise ValueError(
-            f'workdir {str(workdir)!r} holds a run with another configuration ({"; ".join(changed)}). '
+            f'workdir {str(workdir)!r} holds a run with another configuration ({told}). '
             'Choose another --workdir, or delete it'
         )
 
@@ -89,6 +90,12 @@ def _processor():
         return platform.processor()
     names = [line.partition(':')[2].strip() for line in cpuinfo.read_text().splitlines() if 'model name' in line]
     return names[0] if names else platform.processor()
+
+
+def _facts(document):
+    """{path: value} of the configuration, and of each trial's overrides."""
+    trials = {str(t['trial']): t['overrides'] for t in document['trials']}
+    return dict(_flat({**document['config'], 'trials': trials}))
 
 
 def _flat(value, path=''):

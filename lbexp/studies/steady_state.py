@@ -39,9 +39,9 @@ def steady_state(
 ) -> Study:
     """Trials over optimizers and hyperparameters on the workload noisy_quadratic; a verdict on every |z| at once.
 
-    SGD and momentum at every learning rate; Nesterov, EMA, and Lookahead around SGD likewise; Lookahead around momentum with
-    the buffer maintained, reset and interpolated; SGD at every batch size, with real batches; gradient noise added to
-    SGD; and, without closed form, LARS, LAMB and NovoGrad, whose layers are the replicas. Each measures `updates`
+    SGD and momentum at every learning rate; Nesterov, EMA, and Lookahead around SGD likewise; Lookahead around momentum
+    with the buffer maintained, reset and interpolated; SGD at every batch size, with real batches; gradient noise added
+    to SGD; and, without closed form, LARS, LAMB and NovoGrad, whose layers are the replicas. Each measures `updates`
     updates or more after a burn-in of its slowest mode (lbexp.theory.autocorrelation.burn_in).
 
     The verdict passes when the largest |z| is below 4 and the chi-square of the deployed weights' z has a p-value in
@@ -173,7 +173,9 @@ def _cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_sizes
 def _trial(index, case, curvatures, updates):
     """The overrides that make a trial of a case."""
     start = _burn_in(case, curvatures) if case['known'] else 2000
-    probes = [dict(name='stationary_moments', population=True, burn_in=start, weights=w) for w in ('evaluation', 'fast')]
+    probes = [
+        dict(name='stationary_moments', population=True, burn_in=start, weights=w) for w in ('evaluation', 'fast')
+    ]
     if case.get('saw_tooth'):
         one = dict(name='stationary_moments', population=True, burn_in=start, every=_SAW_TOOTH)
         probes += [dict(one, offset=j, prefix=f'inner_{j}') for j in range(_SAW_TOOTH)]
@@ -229,12 +231,14 @@ def _curvatures(workload):
 
 
 def _table(rows):
-    columns = ['optimizer', 'gamma', 'a', 'gamma a', 'k', 'alpha', 'beta', 'B', 'weights', 'measured', 'error', 'theory', 'z']
+    columns = ['optimizer', 'gamma', 'a', 'gamma a', 'k', 'alpha', 'beta', 'B', 'weights']
+    columns += ['measured', 'error', 'theory', 'z']
     cell = lambda facts, name: facts.get(name, '')
     lines = []
     for row in rows:
         f = row.facts
-        numbers = [f['gamma'], f['a'], f['gamma'] * f['a'], *(cell(f, n) for n in ('k', 'alpha', 'beta', 'B', 'weights'))]
+        numbers = [f['gamma'], f['a'], f['gamma'] * f['a']]
+        numbers += [cell(f, name) for name in ('k', 'alpha', 'beta', 'B', 'weights')]
         known = math.isfinite(row.theory)
         ends = [row.theory, round(row.z, 2)] if known else ['none', '']
         lines.append([row.label, *numbers, row.measured, row.error, *ends])
@@ -265,7 +269,8 @@ def _ratios(rows):
         series += [Series(group, h, line, group=group), Series(group, x, y, low, high, 'points', group)]
     caption = 'Lines: Proposition 2. Points: the trainer, with two standard errors.'
     title = 'Lookahead lowers the variance of SGD'
-    return Figure('variance_ratio', title, 'learning rate x curvature', 'variance of Lookahead / SGD', series, caption=caption)
+    labels = 'learning rate x curvature', 'variance of Lookahead / SGD'
+    return Figure('variance_ratio', title, *labels, series, caption=caption)
 
 
 def _saw_tooth(workdir, rows):
@@ -288,4 +293,5 @@ def _saw_tooth(workdir, rows):
         series.append(Series(group, list(range(_SAW_TOOTH)), inner, low, high, 'points', group))
     caption = f'Lookahead around SGD, k {_SAW_TOOTH}, alpha 0.5. Lines: exact recursion. Points: the trainer.'
     title = 'The variance of the fast weights is a saw-tooth'
-    return [Figure('saw_tooth', title, 'updates since the synchronisation', 'variance', series, caption=caption)]
+    labels = 'updates since the synchronisation', 'variance'
+    return [Figure('saw_tooth', title, *labels, series, caption=caption)]
