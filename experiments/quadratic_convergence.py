@@ -10,7 +10,7 @@ def get_config():
         dimension=32,  # curvatures, from 1 / condition number to 1, even in the logarithm
         spectrum=(1.0,) * 32,  # each trial sets its own
         noise=0.0,  # deterministic
-        start=1.0,  # distance of each coordinate from the optimum
+        start=1e17,  # distance of each coordinate from the optimum: room to fall far in float32
     )
     c.study = dict(
         name='convergence',
@@ -21,5 +21,5 @@ def get_config():
     )
     c.batch_size = 1
     c.steps = 1  # each trial sets its own
-    c.log, c.evaluate, c.checkpoint = 40, 0, 1
+    c.log, c.evaluate, c.checkpoint = 100, 0, 1
     return c

@@ -32,7 +32,8 @@ def digits(tmp_path):
     return folder
 
 
-def test_digits_are_the_digits():
+def test_digits_are_the_digits(tmp_path, monkeypatch):
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))  # prepared here and now, in this process
     train, test = load('digits', 'train'), load('digits', 'test')
     assert train['image'].shape == (1438, 8, 8, 1) and test['image'].shape == (359, 8, 8, 1)
     images = np.concatenate([train['image'], test['image']])

@@ -23,7 +23,7 @@ def python(arguments, data_dir, **environment):
     """A process with its own data folder and no network; a minute is far less than TFDS's own patience."""
     environment = {**os.environ, **NOWHERE, 'TFDS_DATA_DIR': str(data_dir), **environment}
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100)
 
 
 def prepare(data_dir, *arguments, **environment):

@@ -97,16 +97,25 @@ def test_a_prepared_data_set_streams():
 
 
 def test_an_error_of_the_disk_arrives():
+    """Every time that the stretch is asked for; and once the disk is repaired, the right stretch."""
+
     class Broken(Disk):
+        bad = None
+
         def __getitem__(self, i):
-            if i == 7 and self.reads:
-                raise ValueError('file 7: damaged')
+            if i == self.bad:
+                raise ValueError(f'example {i}: damaged')
             return super().__getitem__(i)
 
-    streamed = stream(Broken(20))
-    for _ in range(2):  # and again: what was read before must not be served instead
-        with pytest.raises(ValueError, match='file 7: damaged'):
-            streamed.feed(0, 0, 20)
+    disk, held = Broken(20), in_memory(Disk(20))
+    streamed = stream(disk)
+    disk.bad = int(held.draw(held.arrays, np.uint32(0), np.uint32([7]))['image'][0, 0, 0])
+    streamed.feed(0, 0, 5)
+    for _ in range(2):
+        with pytest.raises(ValueError, match='damaged'):
+            streamed.feed(0, 5, 5)
+    disk.bad = None
+    same(streamed, held, 0, 5, 5)
 
 
 def test_a_stream_has_no_stored_order_and_is_not_empty():

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -116,17 +117,19 @@ def test_another_configuration_in_the_same_workdir_is_refused(tmp_path):
     assert 'optimizer.k: 5 there, 6 now' in done.stderr and '--workdir' in done.stderr
 
 
-
 def test_a_full_disk_is_told_by_name(tmp_path):
-    workdir = tmp_path / 'run'
-    workdir.mkdir()
-    os.symlink('/dev/full', workdir / 'metrics.jsonl')
+    """A limit on the size of files stands for the disk: metrics.jsonl meets it first."""
     experiment = tmp_path / 'experiment.py'
-    experiment.write_text(EXPERIMENT.format(steps=100, rows=2))
-    done = subprocess.run(command(experiment, workdir), cwd=ROOT, capture_output=True, text=True)
+    experiment.write_text(EXPERIMENT.format(steps=400, rows=400).replace('10, 400', '10, 1'))
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+    environment = {**os.environ, 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
+    done = subprocess.run(
+        command(experiment, tmp_path / 'run'), cwd=ROOT, env=environment, capture_output=True, text=True, preexec_fn=limit
+    )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith('lbexp: No space left on device')
-    assert 'metrics.jsonl' in done.stderr and 'Traceback' not in done.stderr
+    assert 'Traceback' not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith('lbexp: File too large') and 'run/metrics.jsonl' in last
 
 
 def _wait_for_a_row_more(process, workdir):

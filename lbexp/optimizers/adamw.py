@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers.layers import wide
-from lbexp.optimizers.leaves import buffer, leaves, value
+from lbexp.optimizers.leaves import buffer, grown, leaves, value
 
 
 class AdamwState(NamedTuple):
@@ -62,8 +62,8 @@ def adamw(
             g = wide(g)
             new = b1 * wide(m) + (1 - b1) * g
             square = b2 * v + (1 - b2) * (g * g.conj()).real
-            root = jnp.sqrt(square / (1 - jnp.asarray(b2, v.dtype) ** t)) + eps
-            step = new / (1 - jnp.asarray(b1, v.dtype) ** t) / root
+            root = jnp.sqrt(square / grown(b2, t, v.dtype)) + eps
+            step = new / grown(b1, t, v.dtype) / root
             changes.append(-rate * (step + beta * wide(w) if d else step))
             first.append(new.astype(m.dtype))
             second.append(square.astype(v.dtype))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
-from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
+from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, grown, leaves, no_facts, value
 
 
 class LambState(NamedTuple):
@@ -82,7 +82,7 @@ def lamb(
             second.append(b2 * v + (1 - b2) * (g * g.conj()).real)
             corrected = [first[-1], second[-1]]
             if bias_correction:
-                corrected = [x / (1 - jnp.asarray(b, v.dtype) ** t) for x, b in zip(corrected, (b1, b2), strict=True)]
+                corrected = [x / grown(b, t, v.dtype) for x, b in zip(corrected, (b1, b2), strict=True)]
             u = corrected[0] / (jnp.sqrt(corrected[1]) + eps)
             directions.append(u + beta * wide(w) if d else u)
             first[-1] = first[-1].astype(m.dtype)

@@ -79,7 +79,7 @@ def novograd(
         nu = _averaged(state.nu, norm.astype(state.nu.dtype), b2)
         largest = jnp.maximum(state.largest, nu) if amsgrad else state.largest
         below = largest if amsgrad else nu
-        below = jnp.sqrt(below**2 + eps) if eps_inside_root else below + eps
+        below = jnp.hypot(below, jnp.sqrt(eps).astype(below.dtype)) if eps_inside_root else below + eps
         scales = _by_leaf(jnp.where(below > 0, 1 / jnp.where(below > 0, below, 1), 0), found, at)
 
         share = jnp.where(state.count == 0, 1, 1 - b1) if grad_averaging else 1

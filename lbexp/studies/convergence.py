@@ -10,7 +10,8 @@ from lbexp.analysis import Analysis, Figure, Series, Table
 from lbexp.studies import Study
 
 _CURVE = tuple(10.0**e for e in np.arange(0.5, 8.01, 0.5))  # condition numbers of the theory's curve
-_FALL = 1e-18  # how far the trainer lets the error fall
+_SMALLEST = 1e-15  # norms below have squares that underflow
+_FALL = 1e-30  # how far the trainer lets the error fall at least; from 1e17, so that squares stay within float32
 
 
 def convergence(
@@ -18,14 +19,16 @@ def convergence(
     momenta: Sequence[float] = (0.9, 0.99),
     k: int = 20,
     slow_step_size: float = 0.5,
-    tolerance: float = 0.02,
+    tolerance: float = 0.1,
 ) -> Study:
     """Trials over condition numbers and momenta on a quadratic without noise, each at its best learning rate.
 
     The learning rate of each optimizer is tuned by the spectral radius of its cycle (theory.convergence.tuned_rate). The
-    trainer's rate is the slope of log |w| against updates over the last half of the run, as many updates as let the
-    slowest mode fall by 1e-18; it is compared with the largest spectral radius over the workload's own curvatures. The
-    verdict passes when all agree within `tolerance`; the claim (Zhang et al. 2019, arXiv:1907.08610, Section 3.2:
+    trainer's rate is the slope of log |w| against updates over the last two thirds of the run, as many updates as let
+    the slowest mode fall by 1e-30; it is compared with the largest spectral radius over the workload's own curvatures. The
+    verdict passes when the median difference is below 1 % and all are within `tolerance`: the best learning rate puts the
+    slowest modes near critical damping, where a few of them beat against each other for as long as float32 lets one look.
+    The claim (Zhang et al. 2019, arXiv:1907.08610, Section 3.2:
     Lookahead helps where momentum is under-damped, costs little where it is over-damped) is told with its numbers.
 
     Args:
@@ -33,7 +36,7 @@ def convergence(
         momenta: beta in [0, 1).
         k: updates per Lookahead cycle.
         slow_step_size: alpha in (0, 1].
-        tolerance: relative difference of rates that passes.
+        tolerance: largest relative difference of rates that passes.
     """
     cases = [
         dict(label=label, condition=condition, beta=beta, **rest)
@@ -53,9 +56,15 @@ def convergence(
 
 
 def measured_rate(steps: Sequence[int], norms: Sequence[float]) -> float:
-    """1 - exp(slope) of log |w| against updates over the last half of the rows: the error falls like (1 - rate)^t."""
-    half = len(steps) // 2
-    slope = np.polyfit(np.asarray(steps[half:], float), np.log(np.asarray(norms[half:], float)), 1)[0]
+    """1 - exp(slope) of log |w| against updates over the last two thirds of the rows: the error falls like (1 - rate)^t.
+
+    Rows near float32's underflow (squares of 1e-15 and less) are left out. A mode near critical damping falls like
+    t (1 - rate)^t, so the fit has a term in log t too.
+    """
+    steps, norms = np.asarray(steps, float), np.asarray(norms, float)
+    kept = norms > _SMALLEST
+    t, y = steps[kept][kept.sum() // 3 :], np.log(norms[kept][kept.sum() // 3 :])
+    slope = np.linalg.lstsq(np.stack([t, np.log(t), np.ones_like(t)], axis=1), y, rcond=None)[0][0]
     return float(-np.expm1(slope))
 
 
@@ -141,17 +150,18 @@ def _analyse(workdir, cases, momenta, k, alpha, tolerance):
             ]
         )
         points.setdefault((case['label'], case['beta']), []).append((case['condition'], found))
-    worst = max(abs(line[6]) for line in lines)
+    differences = np.abs([line[6] for line in lines])
+    worst, usual = float(differences.max()), float(np.median(differences))
     columns = ['optimizer', 'beta', 'kappa', 'learning rate', 'measured rate', 'theory', 'difference', 'under-damped']
     caption = 'Rates per update, each at its tuned learning rate; the last column is the share of modes that oscillate.'
     figure, gains = _figure(points, momenta, k, alpha)
     words = (
-        f'{len(lines)} rates: trainer and spectral radius differ by at most {100 * worst:.2f} %. Best gain of '
-        f'Lookahead over momentum at equal beta: {gains[0]:.2g} times (kappa {gains[1]:.2g}, beta {gains[2]}); largest loss: '
+        f'{len(lines)} rates: trainer and spectral radius differ by {100 * usual:.2f} % in the median, {100 * worst:.1f} % at most. '
+        f'Best gain of Lookahead over momentum at equal beta: {gains[0]:.2g} times (kappa {gains[1]:.2g}, beta {gains[2]}); largest loss: '
         f'{1 / gains[3]:.2g} times slower (kappa {gains[4]:.2g}, beta {gains[5]}).'
     )
     tables = [Table('Rate of convergence', columns, lines, caption)]
-    return Analysis('Convergence on quadratics', words, tables, [figure], worst <= tolerance)
+    return Analysis('Convergence on quadratics', words, tables, [figure], bool(worst <= tolerance and usual <= 0.01))
 
 
 def _figure(points, momenta, k, alpha):
