@@ -133,7 +133,11 @@ def _trials(folders, seen):
         own = {entry['trial']: entry['overrides'] for entry in config['trials']}
         for trial in sorted(own.keys() | with_rows.get(number, set())):
             status = states.get(str(trial), {}).get('status', 'unknown')
-            entries[number, trial] = (flat, shared | own.get(trial, {}), status)
+            overrides = own.get(trial, {})
+            # A part that is overridden as a whole has nothing left of the config's own part.
+            parts = tuple(f'{name}.' for name, value in overrides.items() if isinstance(value, dict))
+            kept = {name: value for name, value in flat.items() if not name.startswith(parts)} if parts else flat
+            entries[number, trial] = (kept, shared | _flat(overrides), status)
     names = list(dict.fromkeys(name for _, own, _ in entries.values() for name in own))
     columns = {
         'workdir': np.array([str(folders[number]) for number, _ in entries], object),

@@ -9,7 +9,7 @@ from lbexp.optimizers.layers import LayerFacts, paths
 from lbexp.optimizers.lookahead import LookaheadState
 
 
-def diagnostics(opt_state: Any, params: Any) -> dict[str, Any]:
+def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:
     """Measurements of the last update that the state kept anyway: reading them costs a few numbers a layer.
 
     For every layerwise optimizer found in `opt_state` (through chain, masked, MultiSteps, inject_hyperparams,
@@ -24,14 +24,17 @@ def diagnostics(opt_state: Any, params: Any) -> dict[str, Any]:
     and for a lookahead slow_fast_distance = |params - slow|.
 
     Args:
-        opt_state: state after an update.
-        params: the parameters; for names, and for the distance.
+        opt_state: state after an update; inside a compiled program too.
+        params: the parameters, which give the names and the distance. None: both are left out. Names are Python's:
+            a compiled program leaves them out.
     """
     report = {}
-    names = jax.tree.leaves(paths(params))
+    names = None if params is None else jax.tree.leaves(paths(params))
     kinds = (LayerFacts, LookaheadState)
     for state in _all(opt_state, kinds):
         if isinstance(state, LookaheadState):
+            if params is None:
+                continue
             gaps = jax.tree.map(lambda w, s: jnp.sum(jnp.square(jnp.abs(w - s))), params, state.slow)
             report['slow_fast_distance'] = jnp.sqrt(sum(jax.tree.leaves(gaps)))
         else:
@@ -41,8 +44,9 @@ def diagnostics(opt_state: Any, params: Any) -> dict[str, Any]:
 
 def _layers(facts, names):
     rate = facts.learning_rate * facts.ratio
+    named = names is not None and not isinstance(facts.leaf, jax.core.Tracer)
     return {
-        'layer': _named(facts.leaf.tolist(), names),
+        **({'layer': _named(facts.leaf.tolist(), names)} if named else {}),
         'trust_ratio': facts.ratio,
         'weight_norm': facts.weight_norm,
         'gradient_norm': facts.direction_norm,

@@ -46,11 +46,17 @@ def configurations(columns, at):
     """The configuration, in words, of the trials at the positions `at`: 'learning_rate 0.1, b1 0.9',
     without the seed.
 
-    A name's last part serves where that is unambiguous.
+    A name's last part serves where that is unambiguous. What a trial does not have, and lists, are left out.
     """
     keys = [name for name in results.varied(columns) if name != 'seed']
     short = shortened(keys)
-    return [', '.join(f'{short[key]} {text(columns[key][i])}' for key in keys) for i in at]
+    words = lambda i: [f'{short[key]} {text(columns[key][i])}' for key in keys if _telling(columns[key][i])]
+    return [', '.join(words(i)) for i in at]
+
+
+def _telling(value):
+    absent = value is None or (isinstance(value, (float, np.floating)) and np.isnan(value))
+    return not absent and not isinstance(value, (list, tuple, np.ndarray)) and not str(value).startswith(('[', '{'))
 
 
 def shortened(names):

@@ -40,7 +40,7 @@ def page(workdir, analysis=None):
     own = len(analysis.figures)
     sections = [
         _header(analysis, finals),
-        *(_table(one) for one in analysis.tables or [table.table(finals)]),
+        *(_table(one) for one in [*analysis.tables, table.table(finals)]),
         _figures('Findings', drawn[:own], 0) if own else '',
         _figures('Training curves', drawn[own:], own),
         _folded('Trials', _table(_trials(finals)), 'trials'),

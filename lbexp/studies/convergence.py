@@ -23,13 +23,13 @@ def convergence(
 ) -> Study:
     """Trials over condition numbers and momenta on a quadratic without noise, each at its best learning rate.
 
-    The learning rate of each optimizer is tuned by the spectral radius of its cycle (theory.convergence.tuned_rate). The
-    trainer's rate is the slope of log |w| against updates over the last two thirds of the run, as many updates as let
-    the slowest mode fall by 1e-30; it is compared with the largest spectral radius over the workload's own curvatures. The
-    verdict passes when the median difference is below 1 % and all are within `tolerance`: the best learning rate puts the
-    slowest modes near critical damping, where a few of them beat against each other for as long as float32 lets one look.
-    The claim (Zhang et al. 2019, arXiv:1907.08610, Section 3.2:
-    Lookahead helps where momentum is under-damped, costs little where it is over-damped) is told with its numbers.
+    The learning rate of each optimizer is tuned by the spectral radius of its cycle (theory.convergence.tuned_rate).
+    The trainer's rate is the slope of log |w| against updates over the last two thirds of the run, as many updates as
+    let the slowest mode fall by 1e-30; it is compared with the largest spectral radius over the workload's own
+    curvatures. The verdict passes when the median difference is below 1 % and all are within `tolerance`: the best
+    learning rate puts the slowest modes near critical damping, where a few of them beat against each other for as long
+    as float32 lets one look. The claim (Zhang et al. 2019, arXiv:1907.08610, Section 3.2: Lookahead helps where
+    momentum is under-damped, costs little where it is over-damped) is told with its numbers.
 
     Args:
         conditions: kappa > 1, ratio of the largest to the smallest curvature.
@@ -56,7 +56,7 @@ def convergence(
 
 
 def measured_rate(steps: Sequence[int], norms: Sequence[float]) -> float:
-    """1 - exp(slope) of log |w| against updates over the last two thirds of the rows: the error falls like (1 - rate)^t.
+    """1 - exp(slope) of log |w| against updates over the last two thirds of the rows: |w| falls like (1 - rate)^t.
 
     Rows near float32's underflow (squares of 1e-15 and less) are left out. A mode near critical damping falls like
     t (1 - rate)^t, so the fit has a term in log t too.
@@ -156,9 +156,10 @@ def _analyse(workdir, cases, momenta, k, alpha, tolerance):
     caption = 'Rates per update, each at its tuned learning rate; the last column is the share of modes that oscillate.'
     figure, gains = _figure(points, momenta, k, alpha)
     words = (
-        f'{len(lines)} rates: trainer and spectral radius differ by {100 * usual:.2f} % in the median, {100 * worst:.1f} % at most. '
-        f'Best gain of Lookahead over momentum at equal beta: {gains[0]:.2g} times (kappa {gains[1]:.2g}, beta {gains[2]}); largest loss: '
-        f'{1 / gains[3]:.2g} times slower (kappa {gains[4]:.2g}, beta {gains[5]}).'
+        f'{len(lines)} rates: trainer and spectral radius differ by {100 * usual:.2f} % in the median, '
+        f'{100 * worst:.1f} % at most. '
+        f'Best gain of Lookahead over momentum at equal beta: {gains[0]:.2g} times (kappa {gains[1]:.2g}, '
+        f'beta {gains[2]}); largest loss: {1 / gains[3]:.2g} times slower (kappa {gains[4]:.2g}, beta {gains[5]}).'
     )
     tables = [Table('Rate of convergence', columns, lines, caption)]
     return Analysis('Convergence on quadratics', words, tables, [figure], bool(worst <= tolerance and usual <= 0.01))
@@ -173,7 +174,8 @@ def _figure(points, momenta, k, alpha):
     for label, rest in labels.items():
         for beta in momenta:
             setting = _setting(dict(beta=beta, **rest))
-            y = [tuned[setting, c][0] for c in _CURVE]
+            # In float32 a rate below 1e-7 is lost: no point of the curve.
+            y = [tuned[setting, c][0] if tuned[setting, c][0] > 1e-7 else math.nan for c in _CURVE]
             curves[label, beta] = y
             group = f'{label}, beta {beta}'
             series.append(Series(group, _CURVE, y, group=group))
@@ -184,7 +186,7 @@ def _figure(points, momenta, k, alpha):
         (curves['Lookahead, maintain', beta][i] / curves['momentum', beta][i], c, beta)
         for beta in momenta
         for i, c in enumerate(_CURVE)
-        if c >= 10
+        if c >= 10 and math.isfinite(curves['Lookahead, maintain', beta][i])
     ]
     caption = (
         f'Lookahead: k {k}, alpha {alpha}. Lines: spectral radius at the tuned learning rate. Points: the trainer. '

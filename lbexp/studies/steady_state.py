@@ -97,8 +97,8 @@ def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
     passed = largest <= 4 and 0.001 < chi < 0.999
     words = (
         f'{len(rows)} variances with a closed form: largest |z| {largest:.2f} (p {sidak:.3g} for the largest of '
-        f'{len(z)}), chi-square p {chi:.3g} over {len(own)}, largest standard error {100 * precise:.2f} % of the value: '
-        f'theory and trainer {"agree" if passed else "do NOT agree"}.'
+        f'{len(z)}), chi-square p {chi:.3g} over {len(own)}, largest standard error {100 * precise:.2f} % of the '
+        f'value: theory and trainer {"agree" if passed else "do NOT agree"}.'
     )
     return passed, words
 
