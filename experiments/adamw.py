@@ -1,4 +1,9 @@
-"""AdamW, taken from optax by name, on the digits: any optax optimizer is a baseline."""
+"""AdamW on the digits, taken from optax by name: any optax optimizer is a baseline.
+
+    python -m lbexp.main --config=experiments/adamw.py
+
+On 2 CPU cores: 11 s. Expected test accuracy 0.98 +- 0.01. Measured (seed 0): 0.9777.
+"""
 
 from lbexp import config
 

@@ -1,4 +1,9 @@
-"""SGD with momentum on the digits: the baseline that the others are measured against."""
+"""SGD with momentum on the digits: the baseline that the others are measured against.
+
+    python -m lbexp.main --config=experiments/momentum.py
+
+On 2 CPU cores: 10 s. Expected test accuracy 0.98 +- 0.01. Measured (seed 0): 0.9777.
+"""
 
 from lbexp import config
 

@@ -1,4 +1,13 @@
-"""Lookahead lowers the stationary variance of the weights as Proposition 2 of its paper says."""
+"""Lookahead lowers the stationary variance of the weights as Proposition 2 of its paper says.
+
+Zhang, Lucas, Ba, Hinton 2019 (arXiv:1907.08610), Proposition 2 and Figure 2, with momentum, Nesterov, EMA, real batches
+and added noise beside it; every closed form against the trainer.
+
+    python -m lbexp.main --config=experiments/steady_state.py
+
+On 2 CPU cores: about 3 minutes (180 s of CPU time). Expected: every |z| below 4 over 292 variances, p-value of the
+chi-square in (0.001, 0.999). Measured: largest |z| 3.03, p 0.876.
+"""
 
 from lbexp import config
 

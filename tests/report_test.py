@@ -366,8 +366,7 @@ def test_trials_of_different_batch_sizes_meet_at_equal_epochs(tmp_path):
 def browse(path, profile):
     """The page's document after its scripts ran, and what they said on the console."""
     browser = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-    if browser is None:
-        pytest.skip('no Chromium on this machine')
+    assert browser, 'this test opens the report in a browser: apt-get install chromium'
     command = [browser, '--headless=new', '--no-sandbox', '--disable-gpu', f'--user-data-dir={profile}']
     command += ['--enable-logging=stderr', '--virtual-time-budget=20000', '--dump-dom', path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)

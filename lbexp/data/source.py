@@ -24,11 +24,13 @@ class Source(NamedTuple):
     feed: Callable | None = None  # streams: (seed, first, count) -> arrays for positions first .. first+count-1
 
 
-def memory(examples: dict[str, np.ndarray]) -> Source:
+def memory(examples: dict[str, np.ndarray], replacement: bool = False) -> Source:
     """A source whose examples all live on the device.
 
     Args:
         examples: {name: [size, ...]}, all of one length, 1 .. 2^31.
+        replacement: draw each position's example independently, as the theory of stochastic gradients has it. Without
+            replacement, the default and common practice, the gradient noise of an epoch adds up to nearly nothing.
 
     Raises:
         ValueError: no examples, or arrays of different lengths.
@@ -42,6 +44,9 @@ def memory(examples: dict[str, np.ndarray]) -> Source:
         return jax.tree.map(lambda values: jnp.asarray(values)[positions], arrays)
 
     def draw(arrays, seed, positions):
-        return read(arrays, order(seed, positions, size))
+        if not replacement:
+            return read(arrays, order(seed, positions, size))
+        one = lambda position: jax.random.randint(jax.random.fold_in(jax.random.key(seed), position), (), 0, size)
+        return read(arrays, jax.vmap(one)(positions))
 
     return Source(size, examples, draw, read)

@@ -15,6 +15,7 @@ def digits_mlp(
     ghost: int | None = None,
     dropout: float | None = None,
     label_smoothing: float = 0.0,
+    replacement: bool = False,
 ) -> Workload:
     """64 - hidden - 10, ReLU, softmax cross-entropy [nats], on the UCI handwritten digits. Target: 0.96 test accuracy.
 
@@ -24,8 +25,9 @@ def digits_mlp(
         ghost: examples that share batch-norm statistics; must divide the microbatch. None: the microbatch.
         dropout: probability in [0, 1); None: no dropout.
         label_smoothing: in [0, 1).
+        replacement: draw training examples with replacement.
     """
     module = MLP(hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (8, 8, 1), 1 / 16, label_smoothing)
-    train, test = (memory(load('digits', split)) for split in ('train', 'test'))
+    train, test = memory(load('digits', 'train'), replacement), memory(load('digits', 'test'))
     return Workload(init, loss, metrics, train, test, target=('accuracy', 0.96))

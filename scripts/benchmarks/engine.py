@@ -37,7 +37,8 @@ def main(argv):
                 rates[name].append(steps[name] / (time.perf_counter() - began))
         ratios = [a / b for a, b in zip(rates['engine'], rates['usual loop'], strict=True)]
         told = ', '.join(f'{name} {statistics.median(r):.1f}' for name, r in rates.items())
-        print(f'batch {size}: updates/s {told}; ratio {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]')
+        span = f'{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]'
+        print(f'batch {size}: updates/s {told}; ratio {span}')
 
 
 def _calibrated(way, seconds):

@@ -1,0 +1,157 @@
+"""The steady-state studies, small: theory and trainer agree, wrong formulas do not, bad input is one line."""
+
+import math
+import pathlib
+
+import numpy as np
+import pytest
+
+from lbexp import config as configs
+from lbexp import lookup, main, results
+from lbexp.engine import record, run
+from lbexp.studies import convergence as convergences
+from lbexp.studies import steady_state as steady
+from lbexp.studies.network_steady_state import windowed_variance
+
+ROOT = pathlib.Path(__file__).parent.parent
+GRID = dict(
+    learning_rates=(0.5,), momenta=(0.9,), ks=(5,), slow_step_sizes=(0.5,), ema_decays=(0.9,), batch_sizes=(1, 4)
+)
+
+
+def study(config, workdir):
+    """Runs a study's trials as main does and returns the study."""
+    made = lookup.build('lbexp.studies', configs.plain(config.study))
+    overrides = made.trials(config)
+    record.record(workdir, configs.plain(config), overrides)
+    run.run([configs.resolve(config, each) for each in overrides], workdir)
+    return made
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+    config = configs.load(str(ROOT / 'experiments' / 'steady_state.py'))
+    config.workload.replicas = 400
+    config.study = dict(name='steady_state', updates=1500, **GRID)
+    workdir = tmp_path_factory.mktemp('steady')
+    study(config, workdir)
+    return workdir
+
+
+def analyse(workdir, theory=None):
+    return steady.analyse(workdir, list(steady._cases(**GRID)), theory)
+
+
+def test_theory_and_trainer_agree(workdir):
+    analysis = analyse(workdir)
+    assert analysis.passed, analysis.verdict
+    (table,) = analysis.tables
+    known = [row for row in table.rows if row[11] != 'none']
+    assert len(known) >= 60
+    labels = {row[0] for row in table.rows}
+    assert {'SGD', 'momentum', 'Nesterov', 'EMA of SGD', 'SGD + noise', 'LARS', 'LAMB', 'NovoGrad'} <= labels
+    assert {f'Lookahead(momentum), {b}' for b in ('maintain', 'reset', 'interpolate')} <= labels
+    assert {figure.name for figure in analysis.figures} == {'variance_ratio', 'saw_tooth'}
+
+
+def without_second_order(facts, noise):
+    """gamma v / 2 instead of gamma a v / (2 - gamma a): the limit of small steps."""
+    right = steady.predicted(facts, noise)
+    return facts['gamma'] * facts['a'] * noise / 2 if facts['label'] == 'SGD' and facts['B'] == 1 else right
+
+
+def momentum_as_a_larger_rate(facts, noise):
+    """SGD's variance at gamma / (1 - beta): right to first order only."""
+    if facts['label'] != 'momentum':
+        return steady.predicted(facts, noise)
+    h = facts['gamma'] * facts['a'] / (1 - facts['beta'])
+    return h * noise / (2 - h) if h < 2 else math.inf
+
+
+def one_power_of_r(facts, noise):
+    """Proposition 2 with r^k in the place of r^2k."""
+    if facts['label'] != 'Lookahead(SGD)' or facts['weights'] != 'deployed':
+        return steady.predicted(facts, noise)
+    h, k, alpha = facts['gamma'] * facts['a'], facts['k'], facts['alpha']
+    q = (1 - h) ** k
+    top = alpha**2 * (1 - q)
+    return top / (top + 2 * alpha * (1 - alpha) * (1 - q)) * h * noise / (2 - h)
+
+
+@pytest.mark.parametrize('wrong', [without_second_order, momentum_as_a_larger_rate, one_power_of_r])
+def test_the_verdict_rejects_a_wrong_formula(workdir, wrong):
+    analysis = analyse(workdir, wrong)
+    assert analysis.passed is False, analysis.verdict
+    assert 'do NOT agree' in analysis.verdict
+
+
+@pytest.mark.parametrize(
+    'argument, told',
+    [
+        ('--config.study.learning_rates=(1.7,)', 'spectral radius of a cycle: found 1.04'),  # gamma a = 2.04
+        ('--config.study.slow_step_sizes=(0.5, 1.5)', 'slow_step_size: found 1.5'),
+        ('--config.study.ks=(0,)', 'k: found 0'),
+        ('--config.workload.noise=-1.0', 'noise'),
+        ('--config.workload.curvature=-1.0', 'curvature'),
+    ],
+)
+def test_bad_input_is_one_line(capsys, argument, told):
+    assert main.main(['main', '--config=experiments/steady_state.py', argument]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line, line
+
+
+def test_rates_of_convergence(tmp_path):
+    config = configs.load(str(ROOT / 'experiments' / 'quadratic_convergence.py'))
+    config.study = dict(name='convergence', conditions=(100.0,), momenta=(0.9,))
+    made = lookup.build('lbexp.studies', configs.plain(config.study))
+    overrides = made.trials(config)
+    run.run([configs.resolve(config, each) for each in overrides], tmp_path)
+    rows = results.read(tmp_path)
+    for trial, given in enumerate(overrides):
+        mine = rows['trial'] == trial
+        found = convergences.measured_rate(rows['step'][mine], rows['parameter_norm'][mine])
+        # The cycle as an explicit matrix, for every curvature of the workload: NumPy, not lbexp.theory.
+        slowest = max(_radius(given['optimizer'], a) for a in given['workload.spectrum'])
+        assert found == pytest.approx(1 - slowest, rel=0.03)
+
+
+def _radius(optimizer, a):
+    """Spectral radius per update of momentum, or of Lookahead around it, on curvature a: state (x, m)."""
+    inner = optimizer.get('inner', optimizer)
+    rate, beta = inner['learning_rate'], inner['momentum']
+    step = np.array([[1 - rate * a, -rate * beta], [a, beta]])
+    if inner is optimizer:
+        return np.abs(np.linalg.eigvals(step)).max()
+    k, alpha = optimizer['k'], optimizer['slow_step_size']
+    power = np.linalg.matrix_power(step, k)
+    # At the start of a cycle slow = fast. A reset buffer starts at 0 and ends at 0.
+    cycle = np.array([[1 - alpha, 0], [0, 0]]) + np.diag([alpha, 1.0]) @ power
+    if optimizer['momentum'] == 'reset':
+        cycle = np.array([[cycle[0, 0], 0.0], [0.0, 0.0]])
+    return np.abs(np.linalg.eigvals(cycle)).max() ** (1 / k)
+
+
+def test_windowed_variance_is_that_of_a_simulation():
+    """Three directions, one nearly flat, in float64 NumPy: 4000 replicas, error bars of the mean."""
+    generator = np.random.default_rng(0)
+    a, c, gamma, updates, k, alpha = np.array([1.0, 0.1, 1e-4]), np.array([1.0, 2.0, 0.5]), 0.3, 200, 5, 0.5
+    for slow in (None, alpha):
+        x = generator.standard_normal((4000, 3)) * np.sqrt(_rest(a, c, gamma, k, slow))
+        phi, seen = x.copy(), []
+        for t in range(1, updates + 1):
+            x = x - gamma * (a * x + np.sqrt(c) * generator.standard_normal(x.shape))
+            if slow is not None and t % k == 0:
+                phi = x = phi + slow * (x - phi)
+            seen.append(x if slow is None else phi)
+        each = np.var(np.stack(seen[k - 1 :] if slow is not None else seen), axis=0).sum(axis=1)
+        error = each.std() / math.sqrt(len(each))
+        assert abs(each.mean() - windowed_variance(a, c, gamma, updates, k, slow)) < 4 * error + 0.01 * each.mean()
+
+
+def _rest(a, c, gamma, k, alpha):
+    r = 1 - gamma * a
+    variance = gamma**2 * c / (1 - r**2)
+    if alpha is None:
+        return variance
+    return variance * alpha**2 * (1 - r ** (2 * k)) / (1 - (1 - alpha + alpha * r**k) ** 2)
