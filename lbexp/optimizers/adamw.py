@@ -31,8 +31,8 @@ def adamw(
         m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
         w <- w - learning_rate [ m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + weight_decay w ]
 
-    As in optax and PyTorch the decay is multiplied by the learning rate; the paper has a schedule of its own for it, which
-    weight_decay as a function gives.
+    As in optax and PyTorch the decay is multiplied by the learning rate; the paper has a schedule of its own for it,
+    which weight_decay as a function gives.
 
     Args:
         learning_rate: >= 0, or a function of the updates done.

@@ -108,7 +108,7 @@ def lamb(
 
 def _gradient_scale(gradients, normalize, limit, axis_name):
     """What all gradients are multiplied by before the moments; None: nothing."""
-    if not normalize and limit is None or not gradients:
+    if not gradients or (limit is None and not normalize):
         return None
     norm = jnp.linalg.norm(jnp.stack(norms(gradients, [0] * len(gradients), axis_name)))
     if normalize:

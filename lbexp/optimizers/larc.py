@@ -37,8 +37,8 @@ def larc(
         clip:   f = min(local / learning_rate, 1);   scale: f = local
         v <- momentum v + f (g + weight_decay w);  w <- w - learning_rate v
 
-    In mode 'clip' the layer's rate is min(local, learning_rate). Where |w| or |g| is 0, f = 1. apex then drops the weight
-    decay too; here it stays, so that a parameter without a gradient decays as under SGD.
+    In mode 'clip' the layer's rate is min(local, learning_rate). Where |w| or |g| is 0, f = 1. apex then drops the
+    weight decay too; here it stays, so that a parameter without a gradient decays as under SGD.
 
     Args:
         learning_rate: >= 0, or a function of the updates done.

@@ -40,7 +40,7 @@ def lars(
 
     The learning rate is inside the buffer, so an old gradient keeps the rate it came with. The variants:
     SimCLR and optax: denominator='norm_of_sum', |g + weight_decay w|; at equilibrium, where g = -weight_decay w, it
-    grows without bound. timm: momentum_form='outside', v <- momentum v + ratio (...), w <- w - learning_rate v. The LARS of
+    grows without bound. timm: momentum_form='outside', v <- momentum v + ratio (...), w <- w - learning_rate v. LARS of
     the LAMB paper (arXiv:1904.00962, Alg. 1): momentum_form='average', m <- momentum m + (1 - momentum) (g +
     weight_decay w), w <- w - learning_rate |w| / |m| m, no trust coefficient. MLPerf: the default with zero_ratio=1.
 
@@ -89,7 +89,8 @@ def lars(
         at = [i for i, adapted in enumerate(these.adapt) if adapted]
         summed = denominator == 'sum_of_norms' and momentum_form != 'average'
         below = these.gradients if summed else steps
-        found = norms([these.weights[i] for i in at] + [below[i] for i in at], [these.ranks[i] for i in at] * 2, axis_name)
+        arrays = [these.weights[i] for i in at] + [below[i] for i in at]
+        found = norms(arrays, [these.ranks[i] for i in at] * 2, axis_name)
         ratios, raw = {}, []
         for i, weight_norm, norm in zip(at, found[: len(at)], found[len(at) :], strict=True):
             full = norm + beta * weight_norm if summed and these.decay[i] else norm

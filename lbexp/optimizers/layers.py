@@ -35,8 +35,8 @@ def layers(params: Any, stacked_axes: Any = 0) -> dict[str, tuple[int, ...]]:
 def stacked(params: Any, stacked_axes: Any) -> Any:
     """How many leading axes of each leaf count layers: a tree of ints.
 
-    A layer is what one trust ratio belongs to. A leaf is one layer, unless leading axes say otherwise: under nn.scan the
-    kernels of L layers are one leaf [L, ...], and one ratio for all of them is wrong for each.
+    A layer is what one trust ratio belongs to. A leaf is one layer, unless leading axes say otherwise: under nn.scan
+    the kernels of L layers are one leaf [L, ...], and one ratio for all of them is wrong for each.
 
     Args:
         stacked_axes: an int for all leaves; {regular expression: int} for paths ('blocks/Dense_0/kernel'), the first
@@ -74,8 +74,8 @@ def norms(arrays: Sequence[jax.Array], ranks: Sequence[int], axis_name: Any = No
     """|x| of every layer of every array: one dot product each, and one all-reduce for all of them.
 
     Sums are in float32 (float64 for float64) also for half precision. Where a sum of squares leaves the safe range
-    (|x| below 1e-15 or above 1e15 in float32), all are computed again with each layer scaled by its largest element, which
-    is exact from 1e-38 to 1e38. That happens in a loop that otherwise runs zero times, also under vmap.
+    (|x| below 1e-15 or above 1e15 in float32), all are computed again with each layer scaled by its largest element,
+    which is exact from 1e-38 to 1e38. That happens in a loop that otherwise runs zero times, also under vmap.
 
     Args:
         arrays: any shapes and dtypes, complex too.

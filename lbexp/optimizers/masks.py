@@ -13,8 +13,8 @@ def masks(which: Any, params: Any, stacked_axes: Any = 0) -> Any:
     """A tree of bools like `params`.
 
     The default of every optimizer here is 'matrices': what has two or more axes is decayed and adapted, biases and
-    normalization scales are not. (You et al. 2020, arXiv:1904.00962, and MLPerf exclude these by name.) Leading axes that
-    count layers, as nn.scan makes them, do not count: a bias of [layers, width] is still a vector.
+    normalization scales are not. (You et al. 2020, arXiv:1904.00962, and MLPerf exclude these by name.) Leading axes
+    that count layers, as nn.scan makes them, do not count: a bias of [layers, width] is still a vector.
 
     Args:
         which: 'matrices'; 'all'; 'none'; a tree of bools like `params`; a function of `params` that returns one; or

@@ -24,11 +24,11 @@ def momentum(
 ) -> optax.GradientTransformationExtraArgs:
     """Heavy-ball momentum (Polyak 1964), or Nesterov's as Sutskever et al. (2013) have it.
 
-        outside:  v <- momentum v + g;                w <- w - learning_rate v        (optax, PyTorch)
-        inside:   v <- momentum v + learning_rate g;  w <- w - v                      (Caffe; LARS and Goyal et al. 2017)
+        outside:  v <- momentum v + g;                w <- w - learning_rate v      (optax, PyTorch)
+        inside:   v <- momentum v + learning_rate g;  w <- w - v                    (Caffe; LARS and Goyal et al. 2017)
 
-    They differ where the learning rate changes: outside, the whole history is scaled by today's rate; inside, an old gradient
-    keeps the rate it came with (Goyal et al. 2017, arXiv:1706.02677, eq. 9 and 10). Nesterov: the step is
+    They differ where the learning rate changes: outside, the whole history is scaled by today's rate; inside, an old
+    gradient keeps the rate it came with (Goyal et al. 2017, arXiv:1706.02677, eq. 9 and 10). Nesterov: the step is
     momentum v + (the newest term).
 
     Args:

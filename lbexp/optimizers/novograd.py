@@ -50,7 +50,7 @@ def novograd(
         eps: > 0 [gradient norm; its square inside the root].
         weight_decay: >= 0, or a function of the updates done.
         grad_averaging: the bracket is multiplied by 1 - b1 (not at the first update).
-        decoupled_decay: weight_decay w joins the step instead of the bracket: w <- w - learning_rate (m + weight_decay w).
+        decoupled_decay: weight_decay w joins the step, not the bracket: w <- w - learning_rate (m + weight_decay w).
         eps_inside_root: divide by sqrt(v + eps).
         amsgrad: divide by the largest v so far (section 3.2 of the paper's first version, after Reddi et al. 2018).
         decay: which parameters (see masks.masks). The paper decays all.
@@ -92,7 +92,8 @@ def novograd(
             new = b1 * wide(m) + share * step
             first.append(new.astype(m.dtype))
             changes.append(-rate * (new + beta * wide(w) if d and decoupled_decay else new))
-        raw = [[jnp.full(n.shape, jnp.nan) for n in found], found, [scales[i] for i in at], [jnp.zeros(n.shape) for n in found]]
+        unknown, never = [jnp.full(n.shape, jnp.nan) for n in found], [jnp.zeros(n.shape) for n in found]
+        raw = [unknown, found, [scales[i] for i in at], never]
         facts = adapted_facts(state.facts, *raw, rate)
         return these.cast(changes), NovogradState(state.count + 1, these.tree(first), nu, largest, facts)
 
