@@ -6,8 +6,9 @@ Zhang et al. 2019 (arXiv:1907.08610), Proposition 2, with the whole Hessian and 
 
 On 2 CPU cores: 2 to 3 minutes. Expected on the quadratic: V ~ (gamma / B)^1. Measured (4 seeds):
 (gamma / B)^0.71 [0.45, 1.01]; Lookahead over SGD 0.46 [0.33, 0.82] where the quadratic says 0.47 (gamma 0.2),
-0.32 [0.29, 0.42] where it says 0.45 (gamma 0.1). Measured over predicted: 1.5 at gamma 0.2, up to 4.8 at gamma 0.05,
-where slow drift outlasts the burn-in: the claim holds at high rates, and total variance at low rates is not yet at rest.
+0.32 [0.29, 0.42] where it says 0.45 (gamma 0.1). Measured over
+predicted: 1.5 at gamma 0.2, up to 4.8 at gamma 0.05, where slow drift outlasts the burn-in: the claim holds at high
+rates, and total variance at low rates is not yet at rest.
 """
 
 from lbexp import config
