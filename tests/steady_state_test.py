@@ -12,6 +12,7 @@ from lbexp.engine import record, run
 from lbexp.studies import convergence as convergences
 from lbexp.studies import steady_state as steady
 from lbexp.studies.network_steady_state import windowed_variance
+from lbexp.studies.steady_cases import grid_cases
 
 ROOT = pathlib.Path(__file__).parent.parent
 GRID = dict(
@@ -39,7 +40,7 @@ def workdir(tmp_path_factory):
 
 
 def analyse(workdir, theory=None):
-    return steady.analyse(workdir, list(steady._cases(**GRID)), theory)
+    return steady.analyse(workdir, list(grid_cases(**GRID)), theory)
 
 
 def test_theory_and_trainer_agree(workdir):
@@ -51,7 +52,18 @@ def test_theory_and_trainer_agree(workdir):
     labels = {row[0] for row in table.rows}
     assert {'SGD', 'momentum', 'Nesterov', 'EMA of SGD', 'SGD + noise', 'LARS', 'LAMB', 'NovoGrad'} <= labels
     assert {f'Lookahead(momentum), {b}' for b in ('maintain', 'reset', 'interpolate')} <= labels
-    assert {figure.name for figure in analysis.figures} == {'variance_ratio', 'saw_tooth'}
+    assert {figure.name for figure in analysis.figures} == {'variance_ratio', 'path', 'saw_tooth'}
+
+
+def test_the_way_to_rest_is_the_recursion(workdir):
+    """The trainer's mean loss within five standard errors of theory at every row, before and at rest."""
+    (path,) = [figure for figure in analyse(workdir).figures if figure.name == 'path']
+    for line, points in zip(path.series[::2], path.series[1::2], strict=True):
+        exact, seen = np.asarray(line.y), np.asarray(points.y)
+        error = (np.asarray(points.high) - seen) / 2
+        pooled = np.sqrt(np.mean((error / exact) ** 2)) * exact  # one error from four trials alone is a poor guess
+        assert np.all(np.abs(seen - exact) < 5 * pooled), line.name
+        assert exact[0] > 3 * exact[-1]
 
 
 def without_second_order(facts, noise):

@@ -9,8 +9,7 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table
 from lbexp.studies import Study
-
-_SAW_TOOTH = 5  # k of the cycle whose inner updates are measured one by one
+from lbexp.studies.steady_cases import PATHS, SAW_TOOTH, START, curvatures_of, grid_cases, process_of, trial_of
 
 
 class Row(NamedTuple):
@@ -64,11 +63,11 @@ def steady_state(
         ema_decays=ema_decays, batch_sizes=batch_sizes,
     )  # fmt: skip
 
-    cases = list(_cases(**grid))
+    cases = list(grid_cases(**grid))
 
     def trials(config):
-        curvatures = _curvatures(config.workload.to_dict())
-        return [_trial(i, case, curvatures, updates) for i, case in enumerate(cases)]
+        curvatures = curvatures_of(config.workload.to_dict())
+        return [trial_of(i, case, curvatures, updates) for i, case in enumerate(cases)]
 
     return Study(trials, lambda workdir: analyse(workdir, cases))
 
@@ -79,7 +78,11 @@ def analyse(workdir, cases: Sequence[dict], theory=None) -> Analysis:
     known = [row for row in rows if math.isfinite(row.theory)]
     passed, words = verdict(known)
     return Analysis(
-        'Steady-state variance', words, [_table(rows)], [_ratios(known), *_saw_tooth(workdir, rows)], passed
+        'Steady-state variance',
+        words,
+        [_table(rows)],
+        [_ratios(known), _path(workdir, cases), *_saw_tooth(workdir, rows)],
+        passed,
     )
 
 
@@ -110,12 +113,14 @@ def measured(workdir, cases: Sequence[dict], theory) -> list[Row]:
     rows = []
     for at, trial in enumerate(finals['trial']):
         case = cases[int(trial)]
+        if case.get('path'):
+            continue
         for kind, weights in (('deployed', 'evaluation'), ('fast', 'fast')):
             if kind == 'fast' and not ({'k', 'ema'} & set(case)):
                 continue  # they are the same weights
             variances = finals[f'{weights}_coordinate_variance'][at]
             errors = finals[f'{weights}_coordinate_variance_error'][at]
-            for a, variance, error in zip(_curvatures(workload), variances, errors, strict=True):
+            for a, variance, error in zip(curvatures_of(workload), variances, errors, strict=True):
                 facts = {**case, 'a': a, 'weights': kind}
                 expected = theory(facts, workload.get('noise', 1.0) ** 2)
                 rows.append(Row(case['label'], facts, float(variance), float(error), expected, int(trial)))
@@ -135,99 +140,12 @@ def predicted(facts: dict, noise: float) -> float:
     if 'k' in facts:
         if deployed and 'beta' not in facts:
             return float(proposition_2(rate, a, v, facts['k'], facts['alpha']))
-        made = _process(facts, a)
+        made = process_of(facts, a)
         seen = made.evaluation if deployed else made.fast
         return float(seen @ fixed_point(made, v).average @ seen)
     if 'ema' in facts and deployed:
         return float(ema_variance(rate, a, v, facts['ema']))
     return float(stationary_variance(rate, a, v, facts.get('beta', 0.0), facts.get('nesterov', False)))
-
-
-def _cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_sizes):
-    """The grid: what each trial is, in the words of the table."""
-    base = dict(known=True, B=1)
-    for gamma in learning_rates:
-        yield dict(base, label='SGD', gamma=gamma)
-        for beta in momenta:
-            yield dict(base, label='momentum', gamma=gamma, beta=beta)
-            yield dict(base, label='Nesterov', gamma=gamma, beta=beta, nesterov=True)
-        for decay in ema_decays:
-            yield dict(base, label='EMA of SGD', gamma=gamma, ema=decay)
-        for k in ks:
-            for alpha in slow_step_sizes:
-                yield dict(base, label='Lookahead(SGD)', gamma=gamma, k=k, alpha=alpha)
-    middle = learning_rates[len(learning_rates) // 2]
-    for beta in momenta:
-        for buffer in ('maintain', 'reset', 'interpolate'):
-            setting = dict(base, gamma=middle, beta=beta, k=ks[0], alpha=0.5, buffer=buffer)
-            yield dict(setting, label=f'Lookahead(momentum), {buffer}')
-    for size in batch_sizes:
-        if size != 1:
-            yield dict(base, label='SGD', gamma=middle, B=size)
-    yield dict(base, label='SGD + noise', gamma=middle, eta=0.25)
-    yield dict(base, label='Lookahead(SGD), cycle', gamma=middle, k=_SAW_TOOTH, alpha=0.5, saw_tooth=True)
-    for name in ('lars', 'lamb', 'novograd'):
-        yield dict(label=name.upper() if name != 'novograd' else 'NovoGrad', gamma=0.05, B=1, known=False, name=name)
-
-
-def _trial(index, case, curvatures, updates):
-    """The overrides that make a trial of a case."""
-    start = _burn_in(case, curvatures) if case['known'] else 2000
-    probes = [
-        dict(name='stationary_moments', population=True, burn_in=start, weights=w) for w in ('evaluation', 'fast')
-    ]
-    if case.get('saw_tooth'):
-        one = dict(name='stationary_moments', population=True, burn_in=start, every=_SAW_TOOTH)
-        probes += [dict(one, offset=j, prefix=f'inner_{j}') for j in range(_SAW_TOOTH)]
-    noisy = dict(name='gradient_noise', kind='isotropic', eta=case.get('eta'), gamma=0.0)
-    return {
-        'optimizer': _optimizer(case),
-        'transforms': [noisy] if 'eta' in case else [],
-        'batch_size': case['B'],
-        'probes': probes,
-        'steps': start + max(updates, 5 * start // 2),  # slow modes are measured for longer
-        'seed': index,
-    }
-
-
-def _optimizer(case):
-    if not case['known']:
-        return dict(name=case['name'], learning_rate=case['gamma'], weight_decay=0.0, adapt='all', stacked_axes=1)
-    if 'beta' in case:
-        rest = dict(momentum=case['beta'], nesterov=case.get('nesterov', False))
-        inner = dict(name='momentum', learning_rate=case['gamma'], **rest)
-    else:
-        inner = dict(name='sgd', learning_rate=case['gamma'])
-    if 'k' in case:
-        rest = dict(k=case['k'], slow_step_size=case['alpha'], momentum=case.get('buffer', 'maintain'))
-        return dict(name='lookahead', inner=inner, **rest)
-    return dict(name='ema', inner=inner, decay=case['ema']) if 'ema' in case else inner
-
-
-def _process(case, a):
-    from lbexp.theory.process import process
-
-    return process(
-        case['gamma'], a, case.get('beta', 0.0), case.get('nesterov', False), case.get('k'),
-        case.get('alpha', 0.5), case.get('buffer', 'maintain'), case.get('ema'),
-    )  # fmt: skip
-
-
-def _burn_in(case, curvatures):
-    """Updates until the slowest coordinate has forgotten its start. ValueError where one is not stable."""
-    from lbexp.theory.autocorrelation import burn_in
-    from lbexp.theory.fixed_point import fixed_point
-
-    cycles = max(float(burn_in(fixed_point(_process(case, a), 1.0).radius, 1e-4)) for a in curvatures)
-    return int(cycles) * case.get('k', 1)
-
-
-def _curvatures(workload):
-    """The curvature of each coordinate."""
-    first, spectrum = workload.get('curvature', 1.0), workload.get('spectrum')
-    if isinstance(spectrum, (list, tuple)):
-        return [first * value for value in spectrum]
-    return [first / i ** (spectrum or 0) for i in range(1, workload.get('dimension', 1) + 1)]
 
 
 def _table(rows):
@@ -273,6 +191,35 @@ def _ratios(rows):
     return Figure('variance_ratio', title, *labels, series, caption=caption)
 
 
+def _path(workdir, cases):
+    """Expected loss against updates: exact recursion as lines, the trainer's mean over replicas as points."""
+    from lbexp.theory.noisy_quadratic import evaluation_weights, noisy_quadratic, start
+
+    rows = results.read(workdir)
+    workload = results.document(workdir / results.CONFIG)['config']['workload']
+    trials = {}
+    for trial, case in enumerate(cases):
+        if case.get('path'):
+            trials.setdefault(case['label'], []).append(trial)
+    series = []
+    for label, members in trials.items():
+        seen = [rows['test_loss'][rows['trial'] == trial] for trial in members]
+        steps = rows['step'][rows['trial'] == members[0]]
+        exact = np.zeros(len(steps))
+        for a in curvatures_of(workload):
+            made = process_of(cases[members[0]], a)
+            begun, noise = start(made, START), workload.get('noise', 1.0) ** 2
+            for i, t in enumerate(steps):
+                mean, variance = evaluation_weights(made, noisy_quadratic(made, noise, begun, int(t)), int(t))
+                exact[i] += float(a * (mean**2 + variance) / 2)
+        middle, error = np.mean(seen, axis=0), np.std(seen, axis=0, ddof=1) / math.sqrt(len(seen))
+        series.append(Series(label, steps, exact, group=label))
+        series.append(Series(label, steps, middle, middle - 2 * error, middle + 2 * error, 'points', label))
+    caption = f'Excess loss of the deployed weights. Lines: theory. Points: {PATHS} trials, two standard errors.'
+    labels = 'updates', 'expected loss'
+    return Figure('path', 'The way to rest', *labels, series, 'linear', 'log', caption)
+
+
 def _saw_tooth(workdir, rows):
     """Variance of the fast weights at each update within a cycle."""
     from lbexp.theory.fixed_point import fixed_point, within_cycle
@@ -282,16 +229,16 @@ def _saw_tooth(workdir, rows):
     series = []
     for i, row in enumerate(chosen):
         at = int(np.flatnonzero(finals['trial'] == row.trial)[0])
-        made = _process(row.facts, row.facts['a'])
-        exact = within_cycle(made, 1.0, fixed_point(made, 1.0).covariance, _SAW_TOOTH)
+        made = process_of(row.facts, row.facts['a'])
+        exact = within_cycle(made, 1.0, fixed_point(made, 1.0).covariance, SAW_TOOTH)
         line = [float(made.fast @ c @ made.fast) for c in exact]
-        inner = [finals[f'inner_{j}_coordinate_variance'][at][i] for j in range(_SAW_TOOTH)]
-        bars = [2 * finals[f'inner_{j}_coordinate_variance_error'][at][i] for j in range(_SAW_TOOTH)]
+        inner = [finals[f'inner_{j}_coordinate_variance'][at][i] for j in range(SAW_TOOTH)]
+        bars = [2 * finals[f'inner_{j}_coordinate_variance_error'][at][i] for j in range(SAW_TOOTH)]
         low, high = ([v + sign * b for v, b in zip(inner, bars, strict=True)] for sign in (-1, 1))
         group = f'gamma a {row.facts["gamma"] * row.facts["a"]:.3g}'
-        series.append(Series(group, list(range(_SAW_TOOTH + 1)), line, group=group))
-        series.append(Series(group, list(range(_SAW_TOOTH)), inner, low, high, 'points', group))
-    caption = f'Lookahead around SGD, k {_SAW_TOOTH}, alpha 0.5. Lines: exact recursion. Points: the trainer.'
+        series.append(Series(group, list(range(SAW_TOOTH + 1)), line, group=group))
+        series.append(Series(group, list(range(SAW_TOOTH)), inner, low, high, 'points', group))
+    caption = f'Lookahead around SGD, k {SAW_TOOTH}, alpha 0.5. Lines: exact recursion. Points: the trainer.'
     title = 'The variance of the fast weights is a saw-tooth'
     labels = 'updates since the synchronisation', 'variance'
     return [Figure('saw_tooth', title, *labels, series, caption=caption)]
