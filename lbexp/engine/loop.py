@@ -18,7 +18,7 @@ _DISPATCH_SECONDS = 0.5  # a dispatch longer than this would make progress bar a
 class Progress(NamedTuple):
     """Where a cohort stands, for whoever watches."""
 
-    step: int  # updates done, summed over the cohort's trials
+    step: int  # updates done, summed over the trials
     steps: int  # updates to do
     examples: int  # consumed by all trials together
     metrics: dict[str, float]  # medians over the trials that have not diverged

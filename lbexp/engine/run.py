@@ -36,15 +36,22 @@ def run(
 
     Args:
         workdir: gets metrics.jsonl, status.json, checkpoints/, tensorboard/; what it holds already is gone on with.
-        observe: called after each dispatch.
+        observe: called after each dispatch, with counts over all trials of the study.
         announce: is told each cohort's plan in one line.
         stopping: asked after each dispatch; when true, the run saves and returns.
     """
     rows = Rows(workdir / 'metrics.jsonl')
     status = {i: {'status': 'pending', 'step': 0} for i in range(len(trials))} | record.statuses(workdir)
     cohorts = plan(trials)
+    total, before = sum(int(cohort.steps.sum()) for cohort in cohorts), Progress(0, 0, 0, {}, 0)
+
+    def overall(progress):
+        step, examples = before.step + progress.step, before.examples + progress.examples
+        observe(progress._replace(step=step, steps=total, examples=examples))
+
     for number, cohort in enumerate(cohorts):
         if all(status[i]['status'] in ('done', 'diverged') for i in cohort.trials):
+            before = _after(before, cohort)
             continue
         size = train_size(cohort.config)
         ready = program(cohort, cohort.config['layout'], cohort.config['data_parallel'])
@@ -54,12 +61,19 @@ def run(
         checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{cohort.trials[0]:05d}')
         events = lambda members, steps: Events(workdir / 'tensorboard', members, steps)
         try:
-            ended, reached = loop(cohort, ready, size, checkpoints, rows, events, observe, stopping)
+            ended, reached = loop(cohort, ready, size, checkpoints, rows, events, overall, stopping)
         finally:
             checkpoints.close()
         status |= reached
+        before = _after(before, cohort)
         record.write_status(workdir, 'running' if ended else 'preempted', status)
         if not ended:
             return 'preempted'
     record.write_status(workdir, 'done', status)
     return 'done'
+
+
+def _after(before, cohort):
+    """Progress once this cohort is through."""
+    examples = int((cohort.steps * cohort.accumulation).sum()) * cohort.microbatch
+    return before._replace(step=before.step + int(cohort.steps.sum()), examples=before.examples + examples)
