@@ -18,13 +18,14 @@ FIRST = (
     'parameter_norm',
     'update_norm',
 )
+OTHERS = 8  # metrics drawn beyond FIRST; a probe may add dozens, which are in the rows
 LINES = 160  # trials drawn in one figure
 POINTS = 8000  # points drawn in one figure
 LABELS = {'step': 'step (optimizer updates)', 'epoch': 'epochs', 'examples': 'examples', 'wall_time': 'wall time (s)'}
 
 
 def curves(rows, x='step'):
-    """Figures of every metric against `x`, trials coloured by configuration (all that varies but the seed).
+    """Figures of the metrics against `x` (all of FIRST, and of the others the first OTHERS), trials coloured by configuration (all that varies but the seed).
 
     What is not drawn is said in the caption: of many trials those at evenly spaced ranks of the last
     value, the best and the worst among them; of many rows the lowest and the highest of each stretch, so
@@ -37,8 +38,8 @@ def curves(rows, x='step'):
     bounds = _bounds(rows)
     names = configurations(rows, [first for first, _ in bounds])
     metrics = [name for name in results.measured(rows) if name not in COUNTS and rows[name].dtype != object]
-    ordered = sorted(metrics, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
-    drawn = (_figure(rows, bounds, names, x, metric) for metric in ordered)
+    chosen = [name for name in FIRST if name in metrics] + [name for name in metrics if name not in FIRST][:OTHERS]
+    drawn = (_figure(rows, bounds, names, x, metric) for metric in chosen)
     return [one for one in drawn if one.series]
 
 

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import math
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
 # More groups than that are ordered, not told apart: viridis, without its ends that vanish on black or white.
 ORDERED = ('#46327e', '#365c8d', '#277f8e', '#1fa187', '#4ac16d', '#a0da39', '#d8c822')
 LEGEND = 8  # entries; of more groups every n-th is named
+_LABEL = 40  # characters of a name in a printed legend, which stands beside the axes
 SYMBOLS = (('circle', 'o'), ('square', 's'), ('diamond', 'D'), ('triangle-up', '^'), ('cross', 'P'))
 ALONE = 64  # with more series than this those of a group become one trace, with gaps: the browser stays quick
 
@@ -217,7 +219,7 @@ def _draw(page, drawing):
     seen = set()
     for series in drawing.series:
         key, colour = _key(series), colours[_key(series)]
-        label = key if key in named and key not in seen else None
+        label = textwrap.shorten(key, _LABEL, placeholder='…') if key in named and key not in seen else None
         seen.add(key)
         x, y = _floats(series.x), _floats(series.y)
         marker = SYMBOLS[list(colours).index(key) % len(SYMBOLS)][1]
