@@ -25,9 +25,9 @@ LABELS = {'step': 'step (optimizer updates)', 'epoch': 'epochs', 'examples': 'ex
 
 
 def curves(rows, x='step'):
-    """Figures of the metrics against `x` (all of FIRST, and of the others the first OTHERS), trials coloured by configuration (all that varies but the seed).
+    """Figures of metrics against `x`, trials coloured by configuration (all that varies but the seed).
 
-    What is not drawn is said in the caption: of many trials those at evenly spaced ranks of the last
+    Drawn are the metrics in FIRST and OTHERS more. What is not drawn of these is said in the caption: of many trials those at evenly spaced ranks of the last
     value, the best and the worst among them; of many rows the lowest and the highest of each stretch, so
     no spike is lost. A cross marks the last finite value of a trial whose loss was not finite afterwards.
 
