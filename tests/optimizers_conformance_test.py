@@ -1,6 +1,7 @@
 """Every optimizer and variant against float64 transcriptions of its paper, 50 steps, in float64 and float32."""
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from reference import optimizers as reference
 
 from lbexp import optimizers as o
-from tests.reference import optimizers as reference
 
 STEPS = 50
 TOLERANCE = {'float64': 1e-10, 'float32': 1e-5}
@@ -63,9 +64,7 @@ CASES = {
         decay=everything,
         optax=lambda: optax.adamw(schedule, 0.8, 0.99, 1e-7, weight_decay=0.1),
     ),
-    'adamw decay schedule': Case(
-        lambda: o.adamw(0.02, weight_decay=decay_schedule), r.adamw(0.02, wd=decay_schedule)
-    ),
+    'adamw decay schedule': Case(lambda: o.adamw(0.02, weight_decay=decay_schedule), r.adamw(0.02, wd=decay_schedule)),
     'lars': Case(lambda: o.lars(lambda t: 30 * schedule(t)), r.lars(lambda t: 30 * schedule(t))),
     'lars all': Case(
         lambda: o.lars(schedule, 0.05, trust_coefficient=0.1, **ALL), r.lars(schedule, 0.05, eta=0.1), **whole
@@ -92,9 +91,7 @@ CASES = {
         lambda: o.lars(schedule, 0.05, momentum_form='average'), r.lars(schedule, 0.05, form='average')
     ),
     'lars norm of sum': Case(
-        lambda: o.lars(
-            schedule, 0.05, trust_coefficient=0.1, denominator='norm_of_sum', zero_ratio=1.0, **ALL
-        ),
+        lambda: o.lars(schedule, 0.05, trust_coefficient=0.1, denominator='norm_of_sum', zero_ratio=1.0, **ALL),
         r.lars(schedule, 0.05, eta=0.1, den='of_sum', zero=1.0),
         optax=lambda: optax.lars(schedule, 0.05, trust_coefficient=0.1),
         **whole,
@@ -142,7 +139,8 @@ CASES = {
         before=functools.partial(r.normalized, limit=0.1),
     ),
     'lamb phi': Case(
-        lambda: o.lamb(schedule, weight_decay=0.0, weight_norm_bounds=(0.5, 3.0)), r.lamb(schedule, wd=0.0, phi=(0.5, 3.0))
+        lambda: o.lamb(schedule, weight_decay=0.0, weight_norm_bounds=(0.5, 3.0)),
+        r.lamb(schedule, wd=0.0, phi=(0.5, 3.0)),
     ),
     'lamb bounds': Case(lambda: o.lamb(schedule, ratio_bounds=(0.01, 0.3)), r.lamb(schedule, bounds=(0.01, 0.3))),
     'novograd': Case(
@@ -195,7 +193,7 @@ def network():
     draw = np.random.default_rng(0)
     sizes = (12, 10, 6, 3)
     weights = {}
-    for i, (rows, columns) in enumerate(zip(sizes, sizes[1:])):
+    for i, (rows, columns) in enumerate(itertools.pairwise(sizes)):
         weights[f'w{i}'] = draw.standard_normal((rows, columns)) / np.sqrt(rows)
         weights[f'b{i}'] = np.zeros(columns)
 

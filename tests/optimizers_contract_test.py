@@ -228,5 +228,3 @@ def test_descends_on_the_parabola_and_rosenbrock(name):
     assert after['parabola'] < 0.1 * before['parabola']
     assert after['rosenbrock'] < 0.5 * before['rosenbrock']
     assert after['matrix'] < 0.99 * before['matrix']
-
-

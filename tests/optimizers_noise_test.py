@@ -156,9 +156,9 @@ def test_replicas_are_independent_by_seed_or_axis_and_share_when_asked():
 
     seeds = jnp.array([1, 2], jnp.uint32)
     by_seed = jax.vmap(lambda seed: draw(gradient_noise(eta=1.0, gamma=0.0, seed=seed)))(seeds)
-    by_axis = jax.vmap(
-        lambda _: draw(gradient_noise(eta=1.0, gamma=0.0, axis_name='replica')), axis_name='replica'
-    )(jnp.arange(2))
+    by_axis = jax.vmap(lambda _: draw(gradient_noise(eta=1.0, gamma=0.0, axis_name='replica')), axis_name='replica')(
+        jnp.arange(2)
+    )
     for pair in (by_seed, by_axis):
         assert abs(np.corrcoef(*pair)[0, 1]) < ERRORS / 20
     shared = jax.vmap(lambda _: draw(gradient_noise(eta=1.0, gamma=0.0, seed=1)))(jnp.arange(2))

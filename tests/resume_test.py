@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -113,10 +112,10 @@ def test_a_full_disk_is_told_by_name(tmp_path):
     """A limit on the size of files stands for the disk: metrics.jsonl meets it first."""
     experiment = tmp_path / 'experiment.py'
     experiment.write_text(EXPERIMENT.format(steps=400, rows=400).replace('10, 400', '10, 1'))
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+    limited = ['bash', '-c', 'ulimit -f 50 && exec "$@"', 'bash']  # blocks of 1024 bytes
     environment = {**os.environ, 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
-    how = dict(cwd=ROOT, env=environment, capture_output=True, text=True, preexec_fn=limit)
-    done = subprocess.run(command(experiment, tmp_path / 'run'), **how)
+    how = dict(cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run([*limited, *command(experiment, tmp_path / 'run')], **how)
     assert done.returncode == 1
     assert 'Traceback' not in done.stderr
     last = done.stderr.splitlines()[-1]

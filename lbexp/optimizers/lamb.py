@@ -90,7 +90,7 @@ def lamb(
 
         at = [i for i, adapted in enumerate(these.adapt) if adapted]
         ranks = [these.ranks[i] for i in at]
-        found = norms([these.weights[i] for i in at] + [directions[i] for i in at], ranks * 2, axis_name)
+        found = norms([these.weights[i] for i in at] + [directions[i] for i in at], ranks * 2, axis_name, len(at))
         ratios, raw = {}, []
         for i, weight_norm, norm in zip(at, found[: len(at)], found[len(at) :], strict=True):
             phi, phi_clipped = bounded(weight_norm, weight_norm_bounds)

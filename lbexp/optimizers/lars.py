@@ -90,7 +90,7 @@ def lars(
         summed = denominator == 'sum_of_norms' and momentum_form != 'average'
         below = these.gradients if summed else steps
         arrays = [these.weights[i] for i in at] + [below[i] for i in at]
-        found = norms(arrays, [these.ranks[i] for i in at] * 2, axis_name)
+        found = norms(arrays, [these.ranks[i] for i in at] * 2, axis_name, None if summed else len(at))
         ratios, raw = {}, []
         for i, weight_norm, norm in zip(at, found[: len(at)], found[len(at) :], strict=True):
             full = norm + beta * weight_norm if summed and these.decay[i] else norm

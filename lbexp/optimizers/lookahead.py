@@ -202,4 +202,3 @@ def _wide(x):
 
 def _square(g):
     return (_wide(g) * _wide(g).conj()).real
-

@@ -19,8 +19,6 @@ def autocorrelation(process: Process, noise: Any, lags: int) -> Any:
     r = 1 - rate a; squares of Gaussian weights have rho_j^2.
     """
 
-
-
     matrix, _ = cycle(process, noise)
     covariance = fixed_point(process, noise).covariance
     column, rho = covariance[:, :1], []

@@ -67,9 +67,7 @@ def proposition_2(learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_s
     return jnp.where(jnp.isinf(sgd), jnp.inf, rise / (rise + 2 * (1 - alpha)) * sgd)
 
 
-def variance_within_cycle(
-    learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_step_size: Any, j: Any
-) -> Any:
+def variance_within_cycle(learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_step_size: Any, j: Any) -> Any:
     """Variance of the fast weights of Lookahead around SGD, j updates after a synchronisation, before the next.
 
         V_j = r^2j V*_LA + (1 - r^2j) V*_SGD

@@ -96,9 +96,7 @@ def tuned_steps(
     limit = learning_rate_limit(jnp.max(_spectrum(spectrum) ** (1 - power)), momentum, nesterov)
 
     def steps(rate):
-        return steps_to_target(
-            batch_size, rate, momentum=momentum, nesterov=nesterov, spectrum=spectrum, **settings
-        )
+        return steps_to_target(batch_size, rate, momentum=momentum, nesterov=nesterov, spectrum=spectrum, **settings)
 
     rates = limit * jnp.geomspace(1e-6, 0.999, 20)
     for count in (7, 7, 7, 1):

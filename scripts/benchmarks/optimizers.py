@@ -6,6 +6,7 @@ python scripts/benchmark.py optimizers [--quick] [--only lars,lamb] [--rounds 15
 import argparse
 import functools
 import os
+import pathlib
 import platform
 import re
 import statistics
@@ -96,9 +97,7 @@ def _cohort(names, rounds, trials=8):
         ours, theirs, _ = PAIRS[name]
         many = lambda draw: jax.tree.map(lambda x: jnp.stack([x] * trials), draw)
         gradients = many(_draw(shapes, 1e-2))
-        runners = [
-            _runner(tx(), shapes, gradients, many=many) for tx in ([ours, theirs] if theirs else [ours])
-        ]
+        runners = [_runner(tx(), shapes, gradients, many=many) for tx in ([ours, theirs] if theirs else [ours])]
         seconds = _interleaved(runners, 3 * rounds)
         line = ' '.join(f'{1e3 * statistics.median(s):8.2f}' for s in seconds)
         ratio = statistics.median(b / a for a, b in zip(seconds[0], seconds[-1]))
@@ -120,7 +119,9 @@ def _all_reduces():
     params = {f'w{i}': jnp.ones((16, 8)) for i in range(10)}
     spec = jax.tree.map(lambda _: P('data'), params)
     whole = jax.tree.map(lambda x: jax.device_put(x, NamedSharding(mesh, P('data'))), params)
-    print('\nAll-reduces in the compiled update of ten sharded leaves, 8 devices (jit / shard_map; + in the rescue loop)')
+    print(
+        '\nAll-reduces in the compiled update of ten sharded leaves, 8 devices (jit / shard_map; + in the rescue loop)'
+    )
     for name, (ours, theirs, _) in PAIRS.items():
         counts = []
         for tx in [ours, theirs] if theirs else [ours]:
@@ -235,7 +236,11 @@ def _bert_base():
 
 
 def _machine():
-    models = re.findall(r'model name\s*:\s*(.*)', open('/proc/cpuinfo').read()) if os.path.exists('/proc/cpuinfo') else []
+    models = (
+        re.findall(r'model name\s*:\s*(.*)', pathlib.Path('/proc/cpuinfo').read_text())
+        if os.path.exists('/proc/cpuinfo')
+        else []
+    )
     device = jax.devices()[0]
     load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else float('nan')
     return (

@@ -19,7 +19,7 @@ def at(number, t):
 
 
 def momentum(rate, mu=0.9, form='outside', nesterov=False):
-    """Goyal et al. 2017, arXiv:1706.02677: eq. 9 (outside) and eq. 10 (inside). Nesterov: Sutskever et al. 2013, eq. 3-4
+    """Goyal et al. 2017, arXiv:1706.02677: eq. 9 (outside) and eq. 10 (inside). Nesterov: Sutskever et al. 2013, eq. 3
     in the variables of the look-ahead point."""
 
     def update(w, g, s, t, decay=True, adapt=True):
@@ -55,11 +55,9 @@ def adamw(rate, b1=0.9, b2=0.999, eps=1e-8, wd=1e-2):
     return update
 
 
-def lars(
-    rate, wd=5e-4, mu=0.9, eta=1e-3, eps=0.0, form='paper', den='sum', nesterov=False, bounds=None, zero=None
-):
+def lars(rate, wd=5e-4, mu=0.9, eta=1e-3, eps=0.0, form='paper', den='sum', nesterov=False, bounds=None, zero=None):
     """You, Gitman, Ginsburg 2017, arXiv:1708.03888, Algorithm 1; form 'outside': the rate outside the buffer; form
-    'average': You et al. 2020, arXiv:1904.00962v5, Algorithm 1. `zero`: the ratio where the formula is 0 or undefined."""
+    'average': You et al. 2020, arXiv:1904.00962v5, Algorithm 1. `zero`: the ratio where the formula is undefined."""
     eta = 1.0 if form == 'average' else eta
     zero = eta if zero is None else zero
 
@@ -117,9 +115,7 @@ def normalized(gradients, limit=None):
     return {name: g * scale for name, g in gradients.items()}
 
 
-def novograd(
-    rate, b1=0.95, b2=0.98, eps=1e-8, wd=0.0, averaging=False, decoupled=False, inside=False, amsgrad=False
-):
+def novograd(rate, b1=0.95, b2=0.98, eps=1e-8, wd=0.0, averaging=False, decoupled=False, inside=False, amsgrad=False):
     """Ginsburg et al. 2019, arXiv:1905.11286v3, Algorithm 1. v may exceed float64's range: its root is kept."""
 
     def update(w, g, s, t, decay=True, adapt=True):
@@ -152,17 +148,3 @@ def lookahead(inner, k=5, alpha=0.5, buffers='maintain'):
         return s['slow']
 
     return update
-
-
-def trajectory(update, weights, gradients, decay=lambda w: True, adapt=lambda w: True, before=lambda g: g):
-    """Weights after each step: a list of dicts. `gradients` is a function (weights, t) -> dict."""
-    weights = {name: np.asarray(w, np.float64) for name, w in weights.items()}
-    states = {name: {} for name in weights}
-    seen = []
-    for t, slope in gradients(weights):
-        slope = before({name: np.asarray(g, np.float64) for name, g in slope.items()})
-        weights = {
-            name: update(w, slope[name], states[name], t, decay(w), adapt(w)) for name, w in weights.items()
-        }
-        seen.append(weights)
-    return seen

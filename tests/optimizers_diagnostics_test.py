@@ -1,0 +1,108 @@
+"""What the optimizers say about their last update, through every wrapper."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lbexp import optimizers
+
+PARAMS = {
+    'blocks': {'kernel': jnp.stack([jnp.full((2, 2), 1.0), jnp.full((2, 2), 3.0)]), 'bias': jnp.zeros((2, 2))},
+    'head': jnp.full((4, 1), 0.5),
+}
+SLOPE = jax.tree.map(lambda w: jnp.ones_like(w) * 0.25, PARAMS)
+STACKED = {'blocks': 1}
+lars = lambda **more: optimizers.lars(2.0, 0.1, trust_coefficient=0.01, stacked_axes=STACKED, **more)
+
+
+def after(tx, steps=1, params=PARAMS):
+    state = tx.init(params)
+    for _ in range(steps):
+        updates, state = tx.update(SLOPE, state, params)
+        params = optax.apply_updates(params, updates)
+    return state, params
+
+
+def test_lars_says_what_it_did():
+    found = optimizers.diagnostics(after(lars())[0], PARAMS)
+    weight = np.array([2.0, 6.0, 1.0])
+    ratio = 0.01 * weight / (0.5 + 0.1 * weight)
+    assert found['layer'] == ['blocks/kernel[0]', 'blocks/kernel[1]', 'head']
+    np.testing.assert_allclose(found['weight_norm'], weight, rtol=1e-6)
+    np.testing.assert_allclose(found['gradient_norm'], 0.5, rtol=1e-6)
+    np.testing.assert_allclose(found['trust_ratio'], ratio, rtol=1e-6)
+    np.testing.assert_allclose(found['effective_learning_rate'], 2 * ratio, rtol=1e-6)
+    np.testing.assert_allclose(found['relative_update'], 2 * ratio * 0.5 / weight, rtol=1e-6)
+    assert found['clip_fraction'] == 0
+
+
+def test_clip_fraction_counts_layers_at_a_bound():
+    assert optimizers.diagnostics(after(lars(ratio_bounds=(0.0, 0.03)))[0])['clip_fraction'] == pytest.approx(1 / 3)
+    # local rates 0.08, 0.24, 0.04 against a rate of 0.06
+    clipped = optimizers.larc(0.06, stacked_axes=STACKED)
+    assert optimizers.diagnostics(after(clipped)[0])['clip_fraction'] == pytest.approx(2 / 3)
+    assert optimizers.diagnostics(after(optimizers.lamb(0.1, weight_norm_bounds=(0.0, 4.0)))[0])['clip_fraction'] > 0
+
+
+WRAPPERS = {
+    'chain': lambda tx: optax.chain(optax.clip(10.0), tx, optax.identity()),
+    'masked': lambda tx: optax.masked(tx, True),
+    'MultiSteps': lambda tx: optax.MultiSteps(tx, 1),
+    'accumulate': lambda tx: optimizers.accumulate(tx, 1),
+    'apply_if_finite': lambda tx: optax.apply_if_finite(tx, 3),
+    'lookahead': lambda tx: optimizers.lookahead(tx, 5),
+    'nested': lambda tx: optax.chain(optimizers.lookahead(optimizers.lookahead(tx, 3), 2)),
+}
+
+
+@pytest.mark.parametrize('name', WRAPPERS)
+def test_looks_through_wrappers(name):
+    found = optimizers.diagnostics(after(WRAPPERS[name](lars()))[0], PARAMS)
+    expected = optimizers.diagnostics(after(lars())[0], PARAMS)
+    assert {key: found[key] for key in ('layer',)} == {'layer': expected['layer']}
+    np.testing.assert_allclose(found['trust_ratio'], expected['trust_ratio'], rtol=1e-6)
+
+
+def test_looks_through_inject_hyperparams():
+    make = optax.inject_hyperparams(optimizers.lars, static_args=('stacked_axes', 'decay', 'adapt', 'momentum_form',
+                                                                   'denominator', 'nesterov'))  # fmt: skip
+    state, _ = after(make(2.0, 0.1, trust_coefficient=0.01))
+    assert optimizers.diagnostics(state, PARAMS)['trust_ratio'].shape == (3,)
+
+
+def test_distance_of_slow_and_fast_weights():
+    state, params = after(optimizers.lookahead(optimizers.sgd(0.4), k=3), 2)
+    moved = np.sqrt(sum(w.size for w in jax.tree.leaves(PARAMS))) * 0.4 * 0.25 * 2
+    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(moved, rel=1e-6)
+    state, params = after(optimizers.lookahead(optimizers.sgd(0.4), k=3), 3)
+    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == 0
+
+
+def test_works_in_a_compiled_program_and_without_parameters():
+    state, _ = after(lars())
+    plain, compiled = optimizers.diagnostics(state), jax.jit(optimizers.diagnostics)(state, PARAMS)
+    assert set(plain) == set(compiled) and 'layer' not in plain
+    jax.tree.map(np.testing.assert_array_equal, plain, compiled)
+
+
+def test_optimizers_without_layers_have_nothing_to_say():
+    assert optimizers.diagnostics(after(optimizers.adamw(0.1))[0], PARAMS) == {}
+
+
+def test_costs_nothing_measurable():
+    """Reading it adds no work that grows with the parameters to a compiled update."""
+    tx = optimizers.lamb(0.1)
+    params = {'w': jnp.ones((256, 256))}
+
+    def update(state, slope, params):
+        updates, state = tx.update(slope, state, params)
+        return updates, state
+
+    def told(state, slope, params):
+        updates, state = update(state, slope, params)
+        return updates, state, optimizers.diagnostics(state)
+
+    cost = lambda f: jax.jit(f).lower(tx.init(params), params, params).compile().cost_analysis()['bytes accessed']
+    assert cost(told) <= 1.001 * cost(update)

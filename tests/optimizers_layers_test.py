@@ -1,0 +1,226 @@
+"""What a layer is, and norms that neither overflow, underflow nor stop at a device's border."""
+
+import re
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from lbexp import optimizers
+
+layers = sys.modules['lbexp.optimizers.layers']
+PARAMS = {'blocks': {'kernel': jnp.ones((3, 4, 2)), 'bias': jnp.ones((3, 2))}, 'head': jnp.ones((2, 5))}
+LAYERWISE = {
+    'lars': lambda **more: optimizers.lars(0.1, trust_coefficient=0.1, **more),
+    'larc': lambda **more: optimizers.larc(0.1, mode='scale', **more),
+    'lamb': lambda **more: optimizers.lamb(0.1, max_gradient_norm=1.0, **more),
+    'novograd': lambda **more: optimizers.novograd(0.1, **more),
+}
+
+
+def measured(x, rank=0):
+    return np.asarray(layers.norms([jnp.asarray(x)], [rank])[0], np.float64)
+
+
+def exact(x, rank=0):
+    x = np.asarray(x).astype(np.complex128 if np.iscomplexobj(x) else np.longdouble)
+    return np.asarray(np.sqrt(np.sum(np.abs(x) ** 2, axis=tuple(range(rank, x.ndim)))), np.float64)
+
+
+@pytest.mark.parametrize(
+    ('given_', 'expected'),
+    [
+        (1, {'blocks/kernel': (3,), 'blocks/bias': (3,), 'head': (2,)}),
+        ({'blocks': 1}, {'blocks/kernel': (3,), 'blocks/bias': (3,), 'head': ()}),
+        ({'kernel': 2, 'blocks': 1}, {'blocks/kernel': (3, 4), 'blocks/bias': (3,), 'head': ()}),
+        (lambda path: int(path == 'head'), {'blocks/kernel': (), 'blocks/bias': (), 'head': (2,)}),
+    ],
+)
+def test_a_layer_is_a_path_and_a_number_of_stacked_axes(given_, expected):
+    assert optimizers.layers(PARAMS, given_) == expected
+
+
+def test_a_pattern_that_matches_nothing_and_too_many_axes_are_errors():
+    with pytest.raises(ValueError, match=r"'block/' matches no parameter.*blocks/bias, blocks/kernel, head"):
+        optimizers.layers(PARAMS, {'block/': 1})
+    with pytest.raises(ValueError, match="found 3 for 'blocks/bias', which has 2 axes"):
+        optimizers.layers(PARAMS, 3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(exponent=st.integers(-30, 30), zeros=st.integers(0, 5), seed=st.integers(0, 100))
+def test_norms_are_right_at_every_scale(exponent, zeros, seed):
+    x = np.random.default_rng(seed).standard_normal(6) * 10.0**exponent
+    x[:zeros] = 0
+    x = x.astype(np.float32)
+    np.testing.assert_allclose(measured(x), exact(x), rtol=1e-6)
+
+
+def test_norms_of_half_precision_are_sums_of_float32():
+    assert measured(np.full(100_000, 300, np.float16)) == pytest.approx(300 * np.sqrt(100_000), rel=1e-6)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((64, 33)), jnp.bfloat16)
+    np.testing.assert_allclose(measured(x), exact(np.asarray(x, np.float32)), rtol=1e-6)
+
+
+def test_norms_by_layer_of_complex_empty_and_broken_leaves():
+    draw = np.random.default_rng(0)
+    x = (draw.standard_normal((3, 2, 5)) + 1j * draw.standard_normal((3, 2, 5))).astype(np.complex64)
+    np.testing.assert_allclose(measured(x, 2), exact(x, 2), rtol=1e-6)
+    assert measured(np.zeros((0, 3), np.float32)) == 0
+    assert measured(np.zeros((2, 0), np.float32), 1).tolist() == [0, 0]
+    assert np.isnan(measured(np.array([1, np.nan], np.float32)))
+    assert measured(np.array([1, np.inf], np.float32)) == np.inf
+
+
+def test_a_broken_layer_leaves_the_others_alone():
+    wrong, small, right = layers.norms([jnp.array([jnp.nan]), jnp.full(3, 1e-25), jnp.full(4, 2.0)], [0, 0, 0])
+    assert np.isnan(wrong)
+    assert small == pytest.approx(np.sqrt(3) * 1e-25, rel=1e-6)
+    assert right == 4
+
+
+@pytest.mark.parametrize('outer', [None, 2])
+def test_norms_under_vmap_equal_the_loop(outer):
+    """One replica needs the scaled pass, the others do not; also where replicas have replicas."""
+    x = jnp.stack([jnp.full((2, 3), value) for value in (1e-25, 1.0, 1e25, 0.0)])
+    norm = lambda x: layers.norms([x, jnp.full(2, 1e-25)], [1, 0])
+    several = jax.vmap(norm)
+    if outer:
+        found = jax.vmap(several)(jnp.stack([x] * outer))
+        found = jax.tree.map(lambda y: y[0], found)
+    else:
+        found = several(x)
+    expected = [norm(each) for each in x]
+    for i, parts in enumerate(expected):
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_array_equal(a[i], b), found, parts)
+
+
+def test_the_scaled_pass_stays_a_branch_under_vmap():
+    text = str(jax.make_jaxpr(jax.vmap(lambda x: layers.norms([x], [0])))(jnp.ones((4, 3))))
+    assert re.search(r'\bcond\[', text)
+
+
+def stacked(count=3):
+    draw = np.random.default_rng(0)
+    scale = np.array([0.01, 1.0, 50.0])[:, None, None]
+    params = {'kernel': jnp.asarray(scale * draw.standard_normal((3, 6, 4)), jnp.float32)}
+    slopes = [{'kernel': jnp.asarray(draw.standard_normal((3, 6, 4)), jnp.float32)} for _ in range(count)]
+    return params, slopes
+
+
+def walk(tx, params, slopes):
+    state = tx.init(params)
+    for slope in slopes:
+        updates, state = tx.update(slope, state, params)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
+@pytest.mark.parametrize('name', ['lars', 'larc', 'novograd', 'lamb'])
+def test_stacked_layers_move_as_they_would_apart(name):
+    make = (lambda **more: optimizers.lamb(0.1, **more)) if name == 'lamb' else LAYERWISE[name]
+    params, slopes = stacked()
+    together, _ = walk(make(stacked_axes=1), params, slopes)
+    pick = lambda tree, i: jax.tree.map(lambda x: x[i], tree)
+    for i in range(3):
+        apart, _ = walk(make(), pick(params, i), [pick(slope, i) for slope in slopes])
+        np.testing.assert_allclose(together['kernel'][i], apart['kernel'], rtol=1e-5, atol=1e-7)
+
+
+MESH = ((2, 4), ('data', 'model'))
+
+
+def sharded_walk(make, params, slopes, specs, axes, check_vma=True):
+    mesh = jax.make_mesh(*MESH, axis_types=(AxisType.Auto,) * 2)
+    tx = make(axis_name=axes)
+
+    def steps(params, *slopes):
+        return walk(tx, params, slopes)[0]
+
+    run = jax.shard_map(
+        steps, mesh=mesh, in_specs=(specs, *[specs] * len(slopes)), out_specs=specs, check_vma=check_vma
+    )
+    return jax.jit(run)(params, *slopes)
+
+
+def three_leaves():
+    """Split over two mesh axes, over one of them, and held by every device."""
+    draw = np.random.default_rng(1)
+    shapes = {'both': (8, 4), 'one': (8, 3), 'whole': (5, 3)}
+    specs = {'both': P('data', 'model'), 'one': P(('model',)), 'whole': P()}
+    tree = lambda scale: {n: jnp.asarray(scale * draw.standard_normal(s), jnp.float32) for n, s in shapes.items()}
+    return tree(1), [tree(3.0), tree(0.1)], specs
+
+
+@pytest.mark.parametrize('name', LAYERWISE)
+def test_shards_of_shard_map_move_as_the_whole(name):
+    params, slopes, specs = three_leaves()
+    expected, _ = walk(LAYERWISE[name](), params, slopes)
+    found = sharded_walk(LAYERWISE[name], params, slopes, specs, ('data', 'model'))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), found, expected)
+
+
+def test_shards_need_no_checking_where_every_leaf_is_split():
+    params, slopes, specs = three_leaves()
+    only = lambda tree: {'both': tree['both']}
+    params, slopes, specs = only(params), [only(s) for s in slopes], only(specs)
+    expected, _ = walk(LAYERWISE['lars'](), params, slopes)
+    found = sharded_walk(LAYERWISE['lars'], params, slopes, specs, ('data', 'model'), check_vma=False)
+    np.testing.assert_allclose(found['both'], expected['both'], rtol=1e-6, atol=1e-6)
+
+
+def reductions(lowered):
+    """All-reduces that every update runs: those of the entry computation."""
+    entry = re.search(r'\nENTRY .*?\n}', lowered.compile().as_text(), re.S).group()
+    return len(re.findall(r' all-reduce(?:-start)?\(', entry))
+
+
+@pytest.mark.parametrize(('name', 'phases'), [('lars', 1), ('larc', 1), ('novograd', 1), ('lamb', 1)])
+def test_one_all_reduce_for_each_norm_phase(name, phases):
+    mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
+    params = {f'w{i}': jax.device_put(jnp.ones((16, 8)), NamedSharding(mesh, P('data'))) for i in range(10)}
+    make = (lambda **more: optimizers.lamb(0.1, **more)) if name == 'lamb' else LAYERWISE[name]
+    tx = make()
+    assert reductions(jax.jit(tx.update).lower(params, tx.init(params), params)) == phases
+
+    manual = make(axis_name='data')
+    spec = jax.tree.map(lambda _: P('data'), params)
+    in_shards = jax.shard_map(
+        lambda g, p: manual.update(g, manual.init(p), p)[0], mesh=mesh, in_specs=(spec, spec), out_specs=spec
+    )
+    assert reductions(jax.jit(in_shards).lower(params, params)) == phases
+
+
+@pytest.mark.parametrize('name', ['lars', 'lamb', 'novograd'])
+def test_step_length_does_not_depend_on_the_scale_of_the_gradient(name):
+    """LARS and LAMB as their papers prove it; NovoGrad for every layer apart."""
+    make = {
+        'lars': lambda: optimizers.lars(0.1, 0.0),
+        'lamb': lambda: optimizers.lamb(0.1, eps=0.0, weight_decay=0.0),
+        'novograd': lambda: optimizers.novograd(0.1, eps=0.0),
+    }[name]
+    params, slopes = stacked(4)
+    params, slopes = (
+        {'a': params['kernel'][1], 'b': params['kernel'][2]},
+        [{'a': s['kernel'][0], 'b': s['kernel'][1]} for s in slopes],
+    )
+    scaled = [{'a': s['a'] * 1e3, 'b': s['b'] * 1e-12} for s in slopes]
+    plain, other = walk(make(), params, slopes)[0], walk(make(), params, scaled)[0]
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-5, atol=1e-6), plain, other)
+
+
+@pytest.mark.parametrize('name', ['lars', 'lamb'])
+def test_a_first_step_is_a_fraction_of_the_weights(name):
+    make = {'lars': lambda: optimizers.lars(2.0, 0.0), 'lamb': lambda: optimizers.lamb(0.002, weight_decay=0.1)}[name]
+    params, slopes = stacked(1)
+    params = {'kernel': params['kernel'][2]}
+    moved, _ = walk(make(), params, [{'kernel': slopes[0]['kernel'][0]}])
+    length = jnp.linalg.norm(moved['kernel'] - params['kernel']) / jnp.linalg.norm(params['kernel'])
+    assert length == pytest.approx(0.002, rel=1e-4)
