@@ -28,9 +28,9 @@ def curves(rows, x='step'):
     """Figures of metrics against `x`, trials coloured by configuration (all that varies but the seed).
 
     Drawn are the metrics in FIRST and OTHERS more. What is not drawn of these is said in the caption: of many
-    trials those at evenly spaced ranks of the last value, the best and the worst among them; of many rows the lowest
-    and the highest of each stretch, so no spike is lost. A cross marks the last finite value of a trial whose loss was not
-    finite afterwards.
+    trials those at evenly spaced ranks of the last value, the best and the worst among them; of many rows the
+    lowest and the highest of each stretch, so no spike is lost. A cross marks the last finite value of a trial
+    whose loss was not finite afterwards.
 
     Args:
         rows: columns of `results.read`.
