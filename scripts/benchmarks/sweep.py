@@ -16,16 +16,20 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 def main(argv):
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument('--config', default='experiments/sweep_lr.py')
+    options.add_argument('--runs', type=int, default=None, help='time so many of the lone runs, and scale to all')
     options = options.parse_args(argv)
     config = configs.load(str(ROOT / options.config))
     with tempfile.TemporaryDirectory() as folder:
         together = _seconds([], options.config, pathlib.Path(folder), 'study')
         alone = []
-        for i, overrides in enumerate(configs.trials(config)):
+        trials = configs.trials(config)
+        for i, overrides in enumerate(trials[: options.runs]):
             arguments = [f'--config.{path}={value}' for path, value in overrides.items()]
             alone.append(_seconds([*arguments, '--config.sweep=()'], options.config, pathlib.Path(folder), f'run-{i}'))
             print(f'run {i}: {alone[-1]:.1f} s', flush=True)
-    print(f'{len(alone)} runs {sum(alone):.1f} s, one study {together:.1f} s; ratio {sum(alone) / together:.1f}')
+    apart = sum(alone) / len(alone) * len(trials)
+    timed = '' if len(alone) == len(trials) else f' (from {len(alone)} that were timed)'
+    print(f'{len(trials)} runs {apart:.1f} s{timed}, one study {together:.1f} s; ratio {apart / together:.1f}')
 
 
 def _seconds(arguments, config, folder, name):
