@@ -63,7 +63,7 @@ def test_the_way_to_rest_is_the_recursion(workdir):
         error = (np.asarray(points.high) - seen) / 2
         pooled = np.sqrt(np.mean((error / exact) ** 2)) * exact  # one error from four trials alone is a poor guess
         assert np.all(np.abs(seen - exact) < 5 * pooled), line.name
-        assert exact[0] > 3 * exact[-1]
+        assert exact.max() > 1.5 * exact[-1], 'the way starts at rest'  # momentum passes the optimum, then overshoots
 
 
 def without_second_order(facts, noise):

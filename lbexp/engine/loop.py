@@ -52,8 +52,11 @@ def loop(
     watch = _Watch(cohort, program, train_size, checkpoints, rows, observe)
     events = open_events(cohort.trials, watch.row_steps[watch.row])
     try:
-        while watch.row < watch.events['log'] and watch.to_next_row(stopping):
-            events.write(watch.write_row())
+        told = False
+        while watch.row < watch.events['log'] and not told:
+            if watch.dispatch():
+                events.write(watch.write_row())
+            told = stopping()
         watch.save()
         checkpoints.wait()
     finally:
@@ -88,25 +91,21 @@ class _Watch:
         reached = dict(zip(self.cohort.trials, self.row_steps[self.row], strict=True))
         self.rows.keep(lambda row: row['step'] <= reached.get(row['trial'], row['step']))
 
-    def to_next_row(self, stopping) -> bool:
-        """Trains every trial to its next row. False: told to stop; what was done is saved."""
+    def dispatch(self) -> bool:
+        """Trains every trial towards its next row for one dispatch; whether all trials are there."""
         target = self.row_steps[self.row + 1]
         row_tick = target * self.cohort.accumulation
-        while True:
-            until = np.minimum(row_tick, self.tick + self.chunk)
-            if self.program.stretch:
-                until = np.minimum(until, (self.tick // self.program.stretch + 1) * self.program.stretch)
-            began = time.monotonic()
-            self.states, columns = self.program.segment(self.states, until, row_tick, target)
-            columns = jax.device_get(columns)
-            self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
-            self._pace(self.columns['tick'] - self.tick, time.monotonic() - began)
-            self.tick = self.columns['tick'].astype(int)
-            self.observe(self._progress())
-            if ((self.tick >= row_tick) | self.columns['diverged']).all():
-                return True
-            if stopping():
-                return False
+        until = np.minimum(row_tick, self.tick + self.chunk)
+        if self.program.stretch:
+            until = np.minimum(until, (self.tick // self.program.stretch + 1) * self.program.stretch)
+        began = time.monotonic()
+        self.states, columns = self.program.segment(self.states, until, row_tick, target)
+        columns = jax.device_get(columns)
+        self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
+        self._pace(self.columns['tick'] - self.tick, time.monotonic() - began)
+        self.tick = self.columns['tick'].astype(int)
+        self.observe(self._progress())
+        return ((self.tick >= row_tick) | self.columns['diverged']).all()
 
     def write_row(self) -> list[dict]:
         """The rows of all trials that moved; evaluation and checkpoint where they are due."""
