@@ -64,6 +64,7 @@ def _numbers(c):
             f'microbatch: found {c["microbatch"]} with batch_size {c["batch_size"]}; '
             'allowed: a divisor of the batch size'
         )
+    yield from _batch_growth(c)
     if c['layout'] not in ('auto', 'map', 'vmap'):
         yield f"layout: found {c['layout']!r}; allowed: 'auto', 'map', 'vmap'"
     rule, reference = c['batch_scaling']['rule'], c['batch_scaling']['reference']
@@ -72,6 +73,24 @@ def _numbers(c):
         yield f"batch_scaling.rule: found {rule!r}; allowed: None, 'linear', 'square_root'.{hint}"
     if rule and not reference:
         yield f'batch_scaling.reference: found {reference}; allowed: a batch size > 0 when rule is {rule!r}'
+
+
+def _batch_growth(c):
+    growth = c['batch_growth']
+    if not growth:
+        return
+    known = ('boundaries', 'factor', 'largest')
+    for name in growth.keys() - set(known):
+        yield f'batch_growth.{name}: no such field.{lookup.nearest(name, known)} Fields here: {", ".join(known)}'
+    places = growth.get('boundaries')
+    ascending = isinstance(places, list) and places and all(_number(p) for p in places) and places == sorted(places)
+    if not (ascending and places[0] > 0 and places[-1] < 1):
+        yield f'batch_growth.boundaries: found {places!r}; allowed: ascending fractions of the run, in (0, 1)'
+    for name in ('factor', 'largest'):
+        if growth.get(name) is not None and not (_number(growth[name]) and growth[name] > 0):
+            yield f'batch_growth.{name}: found {growth[name]!r}; allowed: a number > 0'
+    if not c['microbatch']:
+        yield 'microbatch: found None with batch_growth; allowed: a divisor of the batch size, which then is a number'
 
 
 def _parts(c):

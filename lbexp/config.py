@@ -40,11 +40,14 @@ def base() -> ConfigDict:
     c.batch_size = 64  # examples per global batch, that is: per optimizer update
     c.microbatch = config_dict.placeholder(int)  # examples per forward/backward pass; None: the global batch.
     #                     When it is set, batch size is a number: all batch sizes of a sweep share one program.
+    c.batch_growth = {}  # the batch grows in training: dict(boundaries=(0.5, 0.75), factor=2.0, largest=1024): where
+    #                     [fractions of the examples of the run], by what, up to what; needs a microbatch
     c.steps = config_dict.placeholder(int)  # length of the run [optimizer updates]; or:
     c.epochs = config_dict.placeholder(float)  # length of the run [passes over the training set]
     c.seed = 0  # of initial weights, data order, dropout and noise [0 .. 2^32 - 1]
     c.log = 100  # rows per trial, evenly spaced over the run
     c.evaluate = 20  # evaluations per trial, at rows evenly spaced over the run
+    c.evaluate_train = 0  # training examples, the first ones, that each evaluation covers too: metrics train_...
     c.checkpoint = 5  # checkpoints per cohort, evenly spaced over the run; one more when it is interrupted
     c.probes = ()  # measurements beyond the norms: files of lbexp/probes
     c.example_weights = {}  # multiplicative gradient noise: dict(name='example_weights', matched_batch_size=...);

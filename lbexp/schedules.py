@@ -194,6 +194,7 @@ class BatchGrowth(NamedTuple):
 
     accumulation: Callable  # count -> microbatches in the global batch of the next update (int32)
     position: Callable  # count -> examples consumed by the first `count` updates (uint32)
+    updates: Callable  # examples -> the fewest updates that consume as many (uint32)
     rate_factor: Callable  # count -> what the learning rate is multiplied by (1 until `largest`)
 
 
@@ -249,6 +250,13 @@ def batch_growth(
         in_phase = count - of_phase(count, firsts)
         return (of_phase(count, starts) + in_phase * of_phase(count, sizes)) * index(microbatch)
 
+    def updates(examples):
+        wanted = _ceil_divide(index(examples), index(microbatch))
+        count = _ceil_divide(wanted, sizes[0])
+        for start, first, size in zip(starts[1:], firsts[1:], sizes[1:]):
+            count = jnp.where(wanted > start, first + _ceil_divide(jnp.maximum(wanted, start) - start, size), count)
+        return count
+
     def accumulation(count):
         return of_phase(index(count), sizes).astype(jnp.int32)
 
@@ -258,7 +266,7 @@ def batch_growth(
         factors = [jnp.minimum(largest / jnp.asarray(b, jnp.float32), 1.0) for b in wanted]
         return of_phase(index(count), factors)
 
-    return BatchGrowth(accumulation, position, rate_factor)
+    return BatchGrowth(accumulation, position, updates, rate_factor)
 
 
 def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):

@@ -74,6 +74,7 @@ class _Watch:
         self.events = {name: cohort.config[name] for name in ('log', 'evaluate', 'checkpoint')}
         # Row r of a trial comes after floor(steps r / log) updates, whatever its batch size.
         self.row_steps = cohort.steps * np.arange(self.events['log'] + 1)[:, None] // self.events['log']
+        self.row_ticks = cohort.ticks(self.row_steps)  # [rows + 1, K] microbatches
         self.chunk = 16  # microbatches per dispatch, until their speed is known
         self._begin()
 
@@ -87,6 +88,7 @@ class _Watch:
         position = fresh if saved is None else saved[1]
         self.row, self.frozen = int(position.row[0]), position.frozen
         self.tick = np.zeros(count, int) if saved is None else np.asarray(saved[0].tick, int)
+        self.step = np.zeros(count, int) if saved is None else np.asarray(saved[0].step, int)
         self.start = time.monotonic() - float(position.seconds[0])
         reached = dict(zip(self.cohort.trials, self.row_steps[self.row], strict=True))
         self.rows.keep(lambda row: row['step'] <= reached.get(row['trial'], row['step']))
@@ -94,7 +96,7 @@ class _Watch:
     def dispatch(self) -> bool:
         """Trains every trial towards its next row for one dispatch; whether all trials are there."""
         target = self.row_steps[self.row + 1]
-        row_tick = target * self.cohort.accumulation
+        row_tick = self.row_ticks[self.row + 1]
         until = np.minimum(row_tick, self.tick + self.chunk)
         if self.program.stretch:
             until = np.minimum(until, (self.tick // self.program.stretch + 1) * self.program.stretch)
@@ -103,7 +105,7 @@ class _Watch:
         columns = jax.device_get(columns)
         self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
         self._pace(self.columns['tick'] - self.tick, time.monotonic() - began)
-        self.tick = self.columns['tick'].astype(int)
+        self.tick, self.step = (self.columns[name].astype(int) for name in ('tick', 'step'))
         self.observe(self._progress())
         return ((self.tick >= row_tick) | self.columns['diverged']).all()
 
@@ -136,7 +138,7 @@ class _Watch:
         return {
             trial: {
                 'status': 'diverged' if self.frozen[i] else 'done' if ended else 'running',
-                'step': int(self.tick[i] // self.cohort.accumulation[i]),
+                'step': int(self.step[i]),
             }
             for i, trial in enumerate(self.cohort.trials)
         }
@@ -167,8 +169,7 @@ class _Watch:
         columns = self.columns
         sound = ~columns['diverged']
         shown = {k: v[sound] for k, v in columns.items() if k in ('loss', 'accuracy') and sound.any()}
-        totals = self.cohort.steps * self.cohort.accumulation
-        stopped = columns['diverged'] & (self.tick < totals)
+        stopped = columns['diverged'] & (self.tick < self.row_ticks[-1])
         # A diverged trial has nothing left to do.
         steps = np.where(stopped, self.cohort.steps, columns['step'])
         return Progress(

@@ -1,5 +1,6 @@
 """Which trials share a program, and how they lie on the devices."""
 
+import functools
 import json
 import math
 from fractions import Fraction
@@ -10,6 +11,7 @@ import numpy as np
 
 from lbexp import lookup
 from lbexp.engine import step as steps_
+from lbexp.engine.pace import boundaries, pace
 from lbexp.engine.recipe import data, recipe, stream
 
 
@@ -19,10 +21,23 @@ class Cohort(NamedTuple):
     trials: list[int]  # indices of the trials in the study
     config: dict  # configuration of the first; the entries named in `numbers` are replaced in each trial
     numbers: dict[str, np.ndarray]  # path in the configuration -> one value per trial [K]
-    accumulate: bool  # batch size is a number: updates happen every accumulation-th microbatch
+    accumulate: bool  # batch size is a number: an update takes several microbatches
     microbatch: int  # examples per forward/backward pass
     steps: np.ndarray  # updates in all [K]
-    accumulation: np.ndarray  # microbatches per update [K]
+    accumulation: np.ndarray  # microbatches per update [K], the first one where the batch grows
+
+    def ticks(self, counts: np.ndarray) -> np.ndarray:
+        """Microbatches in the first counts[..., k] updates of trial k."""
+        if not self.config['batch_growth']:
+            return counts * self.accumulation
+        paces = [self._pace(k) for k in range(len(self.trials))]
+        columns = [np.asarray(pace.position(counts[..., k]), int) for k, pace in enumerate(paces)]
+        return np.stack(columns, axis=-1)
+
+    def _pace(self, k):
+        given = {path: values[k] for path, values in self.numbers.items()}
+        size = {'batch_size': int(self.accumulation[k]) * self.microbatch}
+        return pace(numbered(self.config, {**given, **size}))
 
 
 def plan(trials: list[dict]) -> list[Cohort]:
@@ -73,6 +88,7 @@ def _cohort(members):
         numbers={
             **{path: np.asarray([n[path] for n in numbers]) for path in numbers[0]},
             'seed': np.asarray([c['seed'] for c in configs]),
+            **_growth(configs),
         },
         accumulate=first['microbatch'] is not None,
         microbatch=size,
@@ -82,25 +98,53 @@ def _cohort(members):
 
 
 def run_length(config: dict) -> int:
-    """Updates in a run: `steps`, or what `epochs` passes over the training set make, rounded up."""
+    """Updates in a run: `steps`, or what `epochs` passes over the training set make, rounded up.
+
+    Where the batch grows these say how many examples the run has, and there are fewer updates.
+    """
+    if config['batch_growth']:
+        first = {'batch_growth.boundaries': boundaries(config, _examples(config))}
+        return int(pace(numbered(config, first)).updates(math.ceil(_examples(config) / config['microbatch'])))
     if config['steps'] is not None:
         return int(config['steps'])
-    # A float such as 0.1 means the decimal that it prints as.
-    examples = Fraction(str(config['epochs'])) * train_size(config)
-    return math.ceil(examples / config['batch_size'])
+    return math.ceil(_examples(config) / config['batch_size'])
+
+
+def _examples(config):
+    """Examples in a run. A float such as 0.1 means the decimal that it prints as."""
+    if config['steps'] is not None:
+        return Fraction(int(config['steps']) * config['batch_size'])
+    return Fraction(str(config['epochs'])) * train_size(config)
+
+
+def _growth(configs):
+    """The numbers of batch_growth, boundaries in examples."""
+    if not configs[0]['batch_growth']:
+        return {}
+    grown = [{**c['batch_growth'], 'boundaries': boundaries(c, _examples(c))} for c in configs]
+    numbers = [name for name, value in grown[0].items() if value is not None]
+    return {f'batch_growth.{name}': np.asarray([g[name] for g in grown]) for name in numbers}
 
 
 def train_size(config: dict) -> int:
     """Examples in an epoch."""
-    return lookup.build('lbexp.workloads', config['workload']).train.size
+    return _train_size(json.dumps(config['workload']))
+
+
+@functools.lru_cache(64)
+def _train_size(workload):
+    return lookup.build('lbexp.workloads', json.loads(workload)).train.size
 
 
 def _split(config, paths):
     """What splits cohorts, as text, and the numbers that do not."""
     numbers = {path: value for path, value in _leaves(config) if path in paths}
-    # The length of the run and, with a microbatch, the batch size are traced as whole.
+    # The length of the run and, with a microbatch, the batch size are traced as whole; so is how the batch grows.
     free = dict.fromkeys(('seed', 'steps', 'epochs', *(['batch_size'] if config['microbatch'] else [])))
-    return json.dumps(numbered(config, {**dict.fromkeys(numbers), **free}), sort_keys=True), numbers
+    growth = {name: np.size(value) for name, value in config['batch_growth'].items()}
+    return json.dumps(
+        numbered(config, {**dict.fromkeys(numbers), **free, 'batch_growth': growth}), sort_keys=True
+    ), numbers
 
 
 _TRACED_PARTS = ('optimizer', 'transforms', 'schedule', 'example_weights', 'probes', 'workload')
@@ -154,8 +198,7 @@ def _trace(config, paths):
     def run(numbers, seed, steps, accumulation, arrays):
         given = {'seed': seed, 'batch_size': accumulation * size if accumulate else size}
         made = recipe(numbered(config, {**numbers, **given}), steps, arrays)
-        state = steps_.initial_state(made, accumulate)
-        return steps_.train_step(made, size, accumulation if accumulate else None)(state, steps)
+        return steps_.train_step(made, size)(steps_.initial_state(made), steps)
 
     numbers = {path: value for path, value in _leaves(config) if path in paths}
     length = run_length(config)

@@ -56,12 +56,11 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
 
     chunk = -(-_EVALUATION_CHUNK // shards) * shards
     over = _over(layout, mesh)
-    initialise = over(lambda arrays, numbers: steps.initial_state(_recipe(cohort, arrays, numbers), cohort.accumulate))
+    initialise = over(lambda arrays, numbers: steps.initial_state(_recipe(cohort, arrays, numbers)))
 
     def train(arrays, numbers, state, *ticks):
         made = _recipe(cohort, arrays, numbers)
-        accumulation = numbers['/accumulation'] if cohort.accumulate else None
-        step = steps.train_step(made, cohort.microbatch, accumulation, constrain)
+        step = steps.train_step(made, cohort.microbatch, constrain)
         return steps.segment(made, step)(state, *ticks)
 
     def assess(arrays, numbers, state):
@@ -75,7 +74,8 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     init = compiler.submit(_compiled, jax.jit(initialise, out_shardings=by_trial), arrays, numbers)
     training = jax.jit(over(train), donate_argnums=2, out_shardings=by_trial)
     segment = compiler.submit(_compiled, training, arrays, numbers, states, *ticks)
-    if 'test' in arrays:
+    assessed = bool(jax.eval_shape(over(assess), arrays, numbers, states))
+    if assessed:
         assessing = jax.jit(over(assess), out_shardings=by_trial)
         evaluate = compiler.submit(_compiled, assessing, arrays, numbers, states)
     compiler.shutdown(wait=False)
@@ -94,7 +94,7 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         states=states,
         init=lambda: init.result()(arrays, numbers),
         segment=run_segment,
-        evaluate=(lambda states: evaluate.result()(arrays, numbers, states)) if 'test' in arrays else None,
+        evaluate=(lambda states: evaluate.result()(arrays, numbers, states)) if assessed else None,
         place=lambda states: jax.device_put(jax.tree.map(pad, states), by_trial),
         trials=count,
         stretch=_FEED if feed else None,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp import lookup, schedules
+from lbexp.engine.pace import Pace, pace
 from lbexp.probes import norms
 from lbexp.workloads import Workload
 
@@ -17,7 +18,9 @@ class Recipe(NamedTuple):
     optimizer: optax.GradientTransformationExtraArgs
     learning_rate: Callable  # updates done -> the scheduled rate
     weights: Callable | None  # (key, positions) -> example weights; None: all 1
+    pace: Pace | None  # microbatches per update; None: one
     probes: tuple
+    assessed: dict  # prefix of the metric -> (source, examples evaluated)
     seed: Any  # uint32
 
 
@@ -36,10 +39,12 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     seed = config['seed']
     scaling = config['batch_scaling']
     factor = schedules.batch_scaling(scaling['rule'], config['batch_size'], scaling['reference'])
+    paced = pace(config)
     rates = []
 
     def schedule(peak):
-        rates.append(lookup.build('lbexp.schedules', config['schedule'], peak=peak * factor, steps=steps))
+        rate = lookup.build('lbexp.schedules', config['schedule'], peak=peak * factor, steps=steps)
+        rates.append(rate if paced is None else lambda count: rate(count) * paced.rate_factor(count))
         return rates[-1]
 
     workload = lookup.build('lbexp.workloads', config['workload'])
@@ -56,13 +61,15 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         optax.with_extra_args_support(optax.chain(*transforms, optimizer) if transforms else optimizer),
         rates[0] if rates else lambda count: jnp.full((), jnp.nan),
         weights,
+        paced,
         (norms.norms(), *(lookup.build('lbexp.probes', part) for part in config['probes'])),
+        _assessed(workload, config['evaluate_train']),
         seed,
     )
 
 
 def data(config: dict) -> dict:
-    """The arrays of the workload's training and test sets."""
+    """The arrays of the workload's training, validation and test sets."""
     return _arrays(lookup.build('lbexp.workloads', config['workload']))
 
 
@@ -72,8 +79,16 @@ def stream(config: dict) -> Callable | None:
 
 
 def _arrays(workload):
-    sources = {'train': workload.train, 'test': workload.test}
+    sources = {name: getattr(workload, name) for name in ('train', 'validation', 'test')}
     return {name: source.arrays for name, source in sources.items() if source is not None}
+
+
+def _assessed(workload, train):
+    held = {name: getattr(workload, name) for name in ('validation', 'test')}
+    sources = {name: (source, source.size) for name, source in held.items() if source is not None}
+    if train and workload.train.feed is None:
+        sources['train'] = workload.train, min(train, workload.train.size)
+    return sources
 
 
 def _with_arrays(workload, arrays):

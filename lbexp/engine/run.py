@@ -75,5 +75,5 @@ def run(
 
 def _after(before, cohort):
     """Progress once this cohort is through."""
-    examples = int((cohort.steps * cohort.accumulation).sum()) * cohort.microbatch
+    examples = int(cohort.ticks(cohort.steps).sum()) * cohort.microbatch
     return before._replace(step=before.step + int(cohort.steps.sum()), examples=before.examples + examples)

@@ -15,7 +15,7 @@ from lbexp.probes import Facts
 _INIT, _MODEL, _WEIGHTS = range(3)
 
 
-def initial_state(recipe: Recipe, accumulate: bool) -> TrialState:
+def initial_state(recipe: Recipe) -> TrialState:
     """The state before the first microbatch: a function of the trial's seed."""
     params, model_state = recipe.workload.init(_key(recipe, _INIT))
     opt_state = recipe.optimizer.init(params)
@@ -30,21 +30,20 @@ def initial_state(recipe: Recipe, accumulate: bool) -> TrialState:
         params=params,
         model_state=model_state,
         opt_state=opt_state,
-        gathered=(jax.tree.map(jnp.zeros_like, params), loss) if accumulate else (),
+        gathered=() if recipe.pace is None else (jax.tree.map(jnp.zeros_like, params), loss),
         totals={'examples': jnp.zeros(()), **{name: jnp.zeros((), _total(v)) for name, v in values.items()}},
         probes=tuple(probe.init(facts) for probe in recipe.probes),
         diverged=jnp.zeros((), bool),
     )
 
 
-def train_step(recipe: Recipe, size: int, accumulation, constrain: Callable = lambda examples: examples):
+def train_step(recipe: Recipe, size: int, constrain: Callable = lambda examples: examples):
     """(state, row_step) -> state: one microbatch, and an update when the global batch is complete.
 
     loss = sum_n z_n loss_n / n over the microbatch; the global batch's gradient is the mean over its microbatches.
 
     Args:
-        size: examples in a microbatch.
-        accumulation: microbatches per update; may be traced. None: every microbatch is a global batch.
+        size: examples in a microbatch. Without a pace in the recipe every microbatch is a global batch.
         constrain: places the drawn examples on devices.
     """
 
@@ -60,8 +59,9 @@ def train_step(recipe: Recipe, size: int, accumulation, constrain: Callable = la
             totals={**totals, 'examples': state.totals['examples'] + size},
             diverged=~jnp.isfinite(loss),
         )
-        if accumulation is None:
+        if recipe.pace is None:
             return _update(recipe, state, grads, loss, row_step)
+        accumulation = recipe.pace.accumulation(state.step)
         gathered = jax.tree.map(lambda old, new: old + new / accumulation, state.gathered, (grads, loss))
         gathered = optax.tree.cast_like(gathered, state.gathered)
 
@@ -69,7 +69,8 @@ def train_step(recipe: Recipe, size: int, accumulation, constrain: Callable = la
             updated = _update(recipe, state, *gathered, row_step)
             return updated._replace(gathered=jax.tree.map(jnp.zeros_like, gathered))
 
-        return jax.lax.cond(state.tick % accumulation == 0, complete, lambda: state._replace(gathered=gathered))
+        due = recipe.pace.position(state.step + 1)
+        return jax.lax.cond(state.tick == due, complete, lambda: state._replace(gathered=gathered))
 
     return step
 
@@ -93,29 +94,37 @@ def segment(recipe: Recipe, step: Callable):
 
 
 def evaluation(recipe: Recipe, chunk: int, constrain: Callable = lambda examples: examples):
-    """state -> {'test_' + metric: mean over the whole test set}, with the weights that the optimizer would deploy.
+    """state -> {'test_' + metric: mean over the whole test set, ...}, with the weights that the optimizer would deploy.
 
-    The set is read in chunks of one size; the padding of the last has weight 0, so the mean is exact.
+    Likewise for the validation set and the first examples of the training set, where the recipe assesses them. A set
+    is read in chunks of one size; the padding of the last has weight 0, so the mean is exact.
     """
-    source = recipe.workload.test
 
     def evaluate(state):
         params = optimizers.evaluation_params(state.opt_state, state.params)
-
-        def add(i, totals):
-            positions = i * chunk + jnp.arange(chunk)
-            weight = (positions < source.size).astype(jnp.float32)
-            examples = constrain(source.read(source.arrays, jnp.minimum(positions, source.size - 1)))
-            values = recipe.workload.metrics(params, state.model_state, examples)
-            return {name: totals[name] + jnp.sum(weight * v) for name, v in values.items()}
-
-        one = jax.eval_shape(lambda: source.read(source.arrays, jnp.zeros((1,), jnp.int32)))
-        values = jax.eval_shape(recipe.workload.metrics, params, state.model_state, one)
-        zeros = {name: jnp.zeros((), jnp.float32) for name in values}
-        totals = jax.lax.fori_loop(0, -(-source.size // chunk), add, zeros)
-        return {f'test_{name}': total / source.size for name, total in totals.items()}
+        metrics = lambda examples: recipe.workload.metrics(params, state.model_state, examples)
+        found = {}
+        for prefix, (source, size) in recipe.assessed.items():
+            means = _means(metrics, source, size, chunk, constrain)
+            found |= {f'{prefix}_{name}': value for name, value in means.items()}
+        return found
 
     return evaluate
+
+
+def _means(metrics, source, size, chunk, constrain):
+    """Mean of each metric over the first `size` examples of a source."""
+
+    def add(i, totals):
+        positions = i * chunk + jnp.arange(chunk)
+        weight = (positions < size).astype(jnp.float32)
+        values = metrics(constrain(source.read(source.arrays, jnp.minimum(positions, size - 1))))
+        return {name: totals[name] + jnp.sum(weight * v) for name, v in values.items()}
+
+    one = jax.eval_shape(lambda: source.read(source.arrays, jnp.zeros((1,), jnp.int32)))
+    zeros = {name: jnp.zeros((), jnp.float32) for name in jax.eval_shape(metrics, one)}
+    totals = jax.lax.fori_loop(0, -(-size // chunk), add, zeros)
+    return {name: total / size for name, total in totals.items()}
 
 
 def _total(values):

@@ -18,4 +18,5 @@ class Workload(NamedTuple):
     metrics: Callable  # (params, model_state, examples) -> values {'loss': [n], ...}, evaluation mode
     train: Source  # training examples, in the order of training
     test: Source | None = None  # held-out examples, in stored order
+    validation: Source | None = None  # examples held out of the training set, for tuning; in stored order
     target: tuple[str, float] | None = None  # a test metric and the value that counts as reached

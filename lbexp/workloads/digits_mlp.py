@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from lbexp.data.load import load
-from lbexp.data.source import memory
+from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.mlp import MLP
 from lbexp.workloads import Workload
@@ -16,6 +15,7 @@ def digits_mlp(
     dropout: float | None = None,
     label_smoothing: float = 0.0,
     replacement: bool = False,
+    validation: int = 0,
 ) -> Workload:
     """64 - hidden - 10, ReLU, softmax cross-entropy [nats], on the UCI handwritten digits. Target: 0.96 test accuracy.
 
@@ -26,8 +26,8 @@ def digits_mlp(
         dropout: probability in [0, 1); None: no dropout.
         label_smoothing: in [0, 1).
         replacement: draw training examples with replacement.
+        validation: examples of the training set held out for tuning; 0: none.
     """
     module = MLP(hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (8, 8, 1), 1 / 16, label_smoothing)
-    train, test = memory(load('digits', 'train'), replacement), memory(load('digits', 'test'))
-    return Workload(init, loss, metrics, train, test, target=('accuracy', 0.96))
+    return Workload(init, loss, metrics, **splits('digits', validation, replacement), target=('accuracy', 0.96))

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from lbexp.data.load import load
-from lbexp.data.source import memory
+from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.cnn import CNN
 from lbexp.workloads import Workload
@@ -16,15 +15,15 @@ def fashion_cnn(
     ghost: int | None = None,
     dropout: float | None = None,
     label_smoothing: float = 0.0,
+    validation: int = 0,
 ) -> Workload:
     """Two 3x3 convolutions with pooling, a dense layer, softmax cross-entropy [nats]. Target: 0.90 test accuracy.
 
     Args:
         channels: output channels of each convolution.
         hidden: width of the dense layer [units].
-        batch_norm, ghost, dropout, label_smoothing: as in digits_mlp.
+        batch_norm, ghost, dropout, label_smoothing, validation: as in digits_mlp.
     """
     module = CNN(channels, hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
-    train, test = (memory(load('fashion_mnist', split)) for split in ('train', 'test'))
-    return Workload(init, loss, metrics, train, test, target=('accuracy', 0.90))
+    return Workload(init, loss, metrics, **splits('fashion_mnist', validation), target=('accuracy', 0.90))

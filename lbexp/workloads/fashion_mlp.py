@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from lbexp.data.load import load
-from lbexp.data.source import memory
+from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.mlp import MLP
 from lbexp.workloads import Workload
@@ -15,14 +14,14 @@ def fashion_mlp(
     ghost: int | None = None,
     dropout: float | None = None,
     label_smoothing: float = 0.0,
+    validation: int = 0,
 ) -> Workload:
     """784 - hidden - 10, ReLU, softmax cross-entropy [nats] (Xiao et al. 2017, arXiv:1708.07747). Target: 0.87.
 
     Args:
         hidden: widths of the hidden layers [units].
-        batch_norm, ghost, dropout, label_smoothing: as in digits_mlp.
+        batch_norm, ghost, dropout, label_smoothing, validation: as in digits_mlp.
     """
     module = MLP(hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
-    train, test = (memory(load('fashion_mnist', split)) for split in ('train', 'test'))
-    return Workload(init, loss, metrics, train, test, target=('accuracy', 0.87))
+    return Workload(init, loss, metrics, **splits('fashion_mnist', validation), target=('accuracy', 0.87))
