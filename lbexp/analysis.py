@@ -54,6 +54,17 @@ class Table(NamedTuple):
     caption: str = ''
 
 
+class Claim(NamedTuple):
+    """A paper's claim beside what was measured; `outcome` is one of OUTCOMES."""
+
+    claim: str  # one line, with its source
+    measured: str  # the effect with its interval
+    outcome: str
+
+
+OUTCOMES = REPRODUCED, NOT_REPRODUCED, UNDECIDED = 'reproduced', 'not reproduced', 'undecided at this budget'
+
+
 class Analysis(NamedTuple):
     """A study's answer: one sentence (or ''), what it rests on, whether the claim held (None: no claim)."""
 
@@ -62,6 +73,22 @@ class Analysis(NamedTuple):
     tables: Sequence[Table]
     figures: Sequence[Figure]
     passed: bool | None = None
+    claims: Sequence[Claim] = ()
+
+
+def outcome(low: float, high: float, above: float = 0.0) -> str:
+    """What an interval says of the claim 'the effect is above `above`'. No interval (one seed): undecided."""
+    if low > above:
+        return REPRODUCED
+    return NOT_REPRODUCED if high < above else UNDECIDED
+
+
+def spread(values: Sequence[float], digits: int = 3, confidence: float = 0.95) -> str:
+    """'median [low, high]' of `interval`, or the lone value with what it lacks."""
+    median, low, high = interval(values, confidence)
+    if math.isnan(low):
+        return f'{median:.{digits}g} (one seed: no interval)' if math.isfinite(median) else 'none'
+    return f'{median:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]'
 
 
 def interval(values, confidence=0.95):

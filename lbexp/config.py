@@ -1,5 +1,6 @@
 """Configurations: what an experiment file starts from, how it is read, overridden and expanded into trials."""
 
+import copy
 import itertools
 import json
 import pathlib
@@ -137,7 +138,7 @@ def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
         holder = resolved
         for parent in parents:
             holder = holder[parent]
-        holder[name] = value
+        holder[name] = copy.deepcopy(value)  # a later path may lead into it
     return resolved
 
 

@@ -127,30 +127,40 @@ def _run(given, config, stop):
     from lbexp.report.progress import progress
 
     study = lookup.build('lbexp.studies', configs.plain(config.study))
-    overrides = study.trials(config)
-    workdir = _workdir(given, config, overrides)
-    trials = [configs.resolve(config, each) for each in overrides]
-    run.build_once(trials)
-    record.record(workdir, configs.plain(config), overrides)
-    print(f'{len(trials)} trials; workdir {workdir}' if len(trials) > 1 else f'workdir {workdir}', flush=True)
-    with progress() as bar:
-        show = lambda p: bar.update(p.step, p.steps, p.examples, p.metrics.get('loss'), p.metrics.get('accuracy'))
-        ended = run.run(trials, workdir, show, lambda line: print(line, flush=True), stop)
-    if ended == 'preempted':
-        print(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.', flush=True)
-        return STOPPED
+    wanted = study.trials(config)
+    workdir = _workdir(given, config, wanted)
+    before = 0
+    while True:
+        run.build_once([configs.resolve(config, overrides) for overrides in wanted])
+        entries = record.record(workdir, configs.plain(config), wanted, study.more is not None)
+        if len(entries) == before:
+            break
+        before = len(entries)
+        print(f'{before} trials; workdir {workdir}' if before > 1 else f'workdir {workdir}', flush=True)
+        trials = [configs.resolve(config, entry['overrides']) for entry in entries]
+        with progress() as bar:
+            show = lambda p: bar.update(p.step, p.steps, p.examples, p.metrics.get('loss'), p.metrics.get('accuracy'))
+            tell = lambda line: print(line, flush=True)
+            ended = run.run(trials, workdir, show, tell, stop, [entry['round'] for entry in entries])
+        if ended == 'preempted':
+            print(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.', flush=True)
+            return STOPPED
+        if study.more is None:
+            break
+        wanted = study.more(config, workdir)
     _report(study, workdir)
     return DONE
 
 
 def _report(study, workdir):
     from lbexp import results
-    from lbexp.report import page, table
+    from lbexp.report import claims, page, table
 
     analysis = study.analyse(workdir)
     path = page.page(workdir, analysis)
+    claims.write(workdir, analysis)
     # A study that has tables of its own says in them what its trials are.
-    for content in analysis.tables or (table.table(results.final(workdir)),):
+    for content in [*claims.claims(analysis), *(analysis.tables or [table.table(results.final(workdir))])]:
         if len(content.rows) <= _PRINTED:
             table.show(content)
         else:

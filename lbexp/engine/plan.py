@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -61,6 +62,20 @@ def plan(trials: list[dict]) -> list[Cohort]:
             key += f' alone: {index}'  # trials do not share what is read from the disk
         groups.setdefault(key, []).append((index, config, numbers))
     return [_cohort(members) for members in groups.values()]
+
+
+def shared_microbatch(workload: dict, batch_sizes: Sequence[int]) -> int | None:
+    """The microbatch with which runs of these batch sizes share one program; None: each needs a program of its own.
+
+    It is their greatest common divisor, where the model can take that many examples at once: batch norm over ghost
+    batches needs whole ghosts, batch norm over the whole batch needs all of it.
+
+    Args:
+        workload: the part of the configuration.
+        batch_sizes: examples per global batch.
+    """
+    together, size = lookup.build('lbexp.workloads', workload).together, math.gcd(*batch_sizes)
+    return None if together is None or size % together else size
 
 
 def numbered(config: dict, numbers: dict[str, Any]) -> dict:

@@ -15,22 +15,40 @@ from lbexp.engine.rows import replace
 _PACKAGES = ('lbexp', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'orbax-checkpoint')
 
 
-def record(workdir: pathlib.Path, config: dict, trials: list[dict]):
+def record(workdir: pathlib.Path, config: dict, trials: list[dict], grows: bool = False) -> list[dict]:
     """Writes config.json: the resolved configuration, the overrides of each trial, and where it ran.
 
-    A workdir belongs to one configuration: what was begun can only be gone on with.
+    A workdir belongs to one configuration: what was begun can only be gone on with. Where it `grows`, trials that are
+    not there yet are added as a round of their own, and the arguments of the study may change.
+
+    Returns:
+        The trials of the workdir: {'trial': number, 'round': in which they came, 'overrides': {path: value}}.
 
     Raises:
         ValueError: the workdir holds another configuration; the message lists the differences.
     """
     path = workdir / 'config.json'
-    wanted = {'config': config, 'trials': [{'trial': i, 'overrides': o} for i, o in enumerate(trials)]}
-    wanted = json.loads(json.dumps(wanted))
-    if not path.exists():
+    config, trials = json.loads(json.dumps([config, trials], default=list))
+    there = json.loads(path.read_text()) if path.exists() else None
+    before = there['trials'] if there and grows else []
+    fresh = [overrides for overrides in trials if overrides not in [entry['overrides'] for entry in before]]
+    number = 1 + max((entry['round'] for entry in before), default=-1)
+    added = [{'trial': i, 'round': number, 'overrides': o} for i, o in enumerate(fresh, len(before))]
+    now = {'config': config, 'trials': [*before, *added]}
+    if there:
+        _refuse_changes(workdir, there, now, grows)
+    if not there or (grows and now != {'config': there['config'], 'trials': there['trials']}):
         workdir.mkdir(parents=True, exist_ok=True)
-        replace(path, json.dumps({**wanted, 'environment': environment()}, indent=1).encode())
-        return
-    old, new = _facts(json.loads(path.read_text())), _facts(wanted)
+        where = there['environment'] if there else environment()
+        replace(path, json.dumps({**now, 'environment': where}, indent=1).encode())
+    return now['trials']
+
+
+def _refuse_changes(workdir, there, now, grows):
+    old, new = _facts(there), _facts(now)
+    if grows:  # what is new is no change
+        new = {path: value for path, value in new.items() if not path.startswith('trials.') or path in old}
+        old, new = ({p: v for p, v in f.items() if p == 'study.name' or not p.startswith('study.')} for f in (old, new))
     changed = [f'{k}: {old.get(k)!r} there, {new.get(k)!r} now' for k in {**old, **new} if old.get(k) != new.get(k)]
     if changed:
         told = '; '.join(changed[:5]) + ('; ...' if len(changed) > 5 else '')

@@ -31,18 +31,20 @@ def run(
     observe: Callable[[Progress], Any] = lambda progress: None,
     announce: Callable[[str], Any] = lambda line: None,
     stopping: Callable[[], bool] = lambda: False,
+    rounds: list[int] | None = None,
 ) -> str:
     """Runs what is not yet done of `trials` (resolved configurations). Returns 'done' or 'preempted'.
 
     Args:
         workdir: gets metrics.jsonl, status.json, checkpoints/, tensorboard/; what it holds already is gone on with.
-        observe: called after each dispatch, with counts over all trials of the study.
+        observe: called after each dispatch, with counts over all trials of the rounds that are not done.
         announce: is told each cohort's plan in one line.
         stopping: asked after each dispatch; when true, the run saves and returns.
+        rounds: in which each trial came; those of different rounds share no cohort. None: they came together.
     """
     rows = Rows(workdir / 'metrics.jsonl')
     status = {i: {'status': 'pending', 'step': 0} for i in range(len(trials))} | record.statuses(workdir)
-    cohorts = plan(trials)
+    cohorts = _cohorts(trials, rounds or [0] * len(trials), status)
     total, before = sum(int(cohort.steps.sum()) for cohort in cohorts), Progress(0, 0, 0, {}, 0)
 
     def overall(progress):
@@ -50,7 +52,7 @@ def run(
         observe(progress._replace(step=step, steps=total, examples=examples))
 
     for number, cohort in enumerate(cohorts):
-        if all(status[i]['status'] in ('done', 'diverged') for i in cohort.trials):
+        if _through(status, cohort.trials):
             before = _after(before, cohort)
             continue
         size = train_size(cohort.config)
@@ -58,7 +60,7 @@ def run(
         announce(f'cohort {number + 1}/{len(cohorts)}: {len(cohort.trials)} trials, {ready.layout}')
         status |= {i: {**status[i], 'status': 'running'} for i in cohort.trials}
         record.write_status(workdir, 'running', status)
-        checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{cohort.trials[0]:05d}')
+        checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}')
         events = lambda members, steps: Events(workdir / 'tensorboard', members, steps)
         try:
             ended, reached = loop(cohort, ready, size, checkpoints, rows, events, overall, stopping)
@@ -71,6 +73,21 @@ def run(
             return 'preempted'
     record.write_status(workdir, 'done', status)
     return 'done'
+
+
+def _cohorts(trials, rounds, status):
+    """The cohorts of the rounds that are not through, with the numbers that the trials have in the study."""
+    cohorts = []
+    for number in sorted(set(rounds)):
+        members = [i for i, own in enumerate(rounds) if own == number]
+        if not _through(status, members):
+            planned = plan([trials[i] for i in members])
+            cohorts += [cohort._replace(trials=[members[i] for i in cohort.trials]) for cohort in planned]
+    return cohorts
+
+
+def _through(status, members):
+    return all(status[i]['status'] in ('done', 'diverged') for i in members)
 
 
 def _after(before, cohort):

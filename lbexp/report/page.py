@@ -9,7 +9,7 @@ import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Analysis, Table
-from lbexp.report import curves, figure, table
+from lbexp.report import claims, curves, figure, table
 
 TRIALS = 500  # rows of the table of trials
 
@@ -40,7 +40,7 @@ def page(workdir, analysis=None):
     own = len(analysis.figures)
     sections = [
         _header(analysis, finals),
-        *(_table(one) for one in [*analysis.tables, table.table(finals)]),
+        *(_table(one) for one in [*claims.claims(analysis), *analysis.tables, table.table(finals)]),
         _figures('Findings', drawn[:own], 0) if own else '',
         _figures('Training curves', drawn[own:], own),
         _folded('Trials', _table(_trials(finals)), 'trials'),

@@ -19,4 +19,5 @@ class Workload(NamedTuple):
     train: Source  # training examples, in the order of training
     test: Source | None = None  # held-out examples, in stored order
     validation: Source | None = None  # examples held out of the training set, for tuning; in stored order
+    together: int | None = 1  # examples that must pass the model at once: 1; a ghost batch; None: all of a batch
     target: tuple[str, float] | None = None  # a test metric and the value that counts as reached

@@ -30,4 +30,7 @@ def digits_mlp(
     """
     module = MLP(hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (8, 8, 1), 1 / 16, label_smoothing)
-    return Workload(init, loss, metrics, **splits('digits', validation, replacement), target=('accuracy', 0.96))
+    together = ghost if batch_norm else 1
+    return Workload(
+        init, loss, metrics, **splits('digits', validation, replacement), together=together, target=('accuracy', 0.96)
+    )

@@ -26,4 +26,7 @@ def fashion_cnn(
     """
     module = CNN(channels, hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
-    return Workload(init, loss, metrics, **splits('fashion_mnist', validation), target=('accuracy', 0.90))
+    together = ghost if batch_norm else 1
+    return Workload(
+        init, loss, metrics, **splits('fashion_mnist', validation), together=together, target=('accuracy', 0.90)
+    )

@@ -24,4 +24,7 @@ def fashion_mlp(
     """
     module = MLP(hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
-    return Workload(init, loss, metrics, **splits('fashion_mnist', validation), target=('accuracy', 0.87))
+    together = ghost if batch_norm else 1
+    return Workload(
+        init, loss, metrics, **splits('fashion_mnist', validation), together=together, target=('accuracy', 0.87)
+    )

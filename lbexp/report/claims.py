@@ -1,0 +1,25 @@
+"""The claims of a study beside what was measured: as a table, and as claims.md in the workdir."""
+
+from pathlib import Path
+
+from lbexp.analysis import Analysis, Table
+
+
+def claims(analysis: Analysis) -> list[Table]:
+    """The table of claims; none where the study makes none."""
+    if not analysis.claims:
+        return []
+    caption = (
+        'Reproduced: the interval lies on the side that the claim says; not reproduced: on the other; else undecided.'
+    )
+    return [Table('Claims', ('claim', 'measured', 'verdict'), [list(one) for one in analysis.claims], caption)]
+
+
+def write(workdir: Path, analysis: Analysis):
+    """Writes claims.md, a Markdown table; nothing where there are no claims."""
+    if not analysis.claims:
+        return
+    cell = lambda text: str(text).replace('|', '\\|').replace('\n', ' ')
+    lines = [f'# {analysis.title}', '', analysis.verdict, '', '| claim | measured | verdict |', '|---|---|---|']
+    lines += [f'| {cell(one.claim)} | {cell(one.measured)} | {cell(one.outcome)} |' for one in analysis.claims]
+    (Path(workdir) / 'claims.md').write_text('\n'.join(lines) + '\n', encoding='utf-8')

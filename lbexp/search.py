@@ -1,0 +1,54 @@
+"""Quasi-random points of a search space: point i is a function of space, seed and i alone."""
+
+import math
+from collections.abc import Mapping
+
+
+def search(space: Mapping[str, tuple], count: int, seed: int = 0, kind: str = 'halton') -> list[dict[str, float]]:
+    """The first `count` points of a low-discrepancy sequence over `space`, as {path: value}.
+
+    A search is extended by asking for more points: the first ones stay. Quasi-random points cover a space more evenly
+    than random ones, and in each single dimension as a grid would (Bousquet et al. 2017, arXiv:1706.03200).
+
+    Args:
+        space: path -> (scale, low, high); scale is 'linear', 'log' (low > 0), or 'whole' (numbers low .. high, both
+            included).
+        count: points, >= 1.
+        seed: of the scrambling.
+        kind: 'halton' (scrambled), 'sobol' (scrambled; balanced at powers of two).
+
+    Raises:
+        ValueError: an empty space, a scale or kind that does not exist, low > high, or a count below 1.
+    """
+    problems = [f'{path}: {told}' for path, given in space.items() for told in _problems(given)]
+    if not space:
+        problems.append('space: found nothing; allowed: at least one path -> (scale, low, high)')
+    if count < 1:
+        problems.append(f'count: found {count}; allowed: at least 1 point')
+    if kind not in ('halton', 'sobol'):
+        problems.append(f"kind: found {kind!r}; allowed: 'halton', 'sobol'")
+    if problems:
+        raise ValueError('; '.join(problems))
+    from scipy.stats import qmc  # a second to import
+
+    if kind == 'halton':
+        unit = qmc.Halton(len(space), scramble=True, rng=seed).random(count)
+    else:  # Sobol sequences are made, and balanced, in powers of two
+        unit = qmc.Sobol(len(space), scramble=True, rng=seed).random_base2(math.ceil(math.log2(count)))[:count]
+    ranges = list(space.items())
+    return [{path: _at(x, *given) for x, (path, given) in zip(row, ranges, strict=True)} for row in unit.tolist()]
+
+
+def _problems(given):
+    if not isinstance(given, (tuple, list)) or len(given) != 3 or given[0] not in ('linear', 'log', 'whole'):
+        yield f"found {given!r}; allowed: ('linear', 'log' or 'whole', low, high)"
+    elif given[1] > given[2] or (given[0] == 'log' and given[1] <= 0):
+        yield f'found {given!r}; allowed: low <= high' + (', low > 0' if given[0] == 'log' else '')
+
+
+def _at(x, scale, low, high):
+    if scale == 'whole':
+        return min(low + int(x * (high - low + 1)), high)
+    if scale == 'linear':
+        return low + x * (high - low)
+    return low * (high / low) ** x

@@ -1,0 +1,152 @@
+"""What studies that compare share: arms, each tuned with the same budget on validation examples, then run with seeds.
+
+Round 0 tries every arm at the points of a quasi-random search, with one seed. Where the best point lies on the edge of
+what was tried, the space grows beyond that edge by rounds of its own. Then each arm runs at its best point with fresh
+seeds: what is reported was not selected on, and the test set was looked at once.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lbexp import results
+from lbexp.search import search
+
+TUNING_SEED = 0  # of the trials that tune; those that are reported have the seeds 1, 2, ...
+
+
+class Arm(NamedTuple):
+    """One of the things compared."""
+
+    name: str
+    overrides: dict[str, Any]  # what makes it, over the study's configuration
+    space: dict[str, tuple]  # what is tuned: path -> (scale, low, high), as in lbexp.search; {}: nothing
+    like: str | None = None  # nothing is tuned: the best point of the arm of this name serves
+
+
+class Tuning(NamedTuple):
+    """How arms are tuned."""
+
+    budget: int  # points tried for each arm
+    seeds: int  # trials reported for each arm
+    score: Callable  # (workdir) -> {trial: number to be lowest; inf where there is none}
+    extensions: int = 2  # times a space may grow beyond an edge, by half the budget each time
+
+
+class Found(NamedTuple):
+    """What tuning found for an arm."""
+
+    points: list[dict]  # tried, in the order of trying
+    scores: np.ndarray  # of each; inf: diverged, or never reached
+    best: dict | None  # point; None: no point has a score
+    edges: dict[str, str]  # path -> 'low' or 'high', where the best is the outermost tried
+    next: list[dict]  # points beyond an edge that are not tried yet
+    trials: list[int]  # those reported, in the order of seeds
+
+
+def wanted(arms: Sequence[Arm], tuning: Tuning) -> list[dict]:
+    """The overrides of the first round's trials."""
+    return [_trial(arm, point, TUNING_SEED) for arm in arms for point in _points(arm, tuning.budget)]
+
+
+def more(workdir, arms: Sequence[Arm], tuning: Tuning) -> list[dict]:
+    """The overrides of what the results so far ask for: points beyond an edge, or the trials to be reported."""
+    found = outcome(workdir, arms, tuning)
+    beyond = [_trial(arm, point, TUNING_SEED) for arm in arms for point in found[arm.name].next]
+    if beyond:
+        return beyond
+    tuned = [arm for arm in arms if found[arm.name].best is not None]
+    return [_trial(arm, found[arm.name].best, s) for arm in tuned for s in range(1, tuning.seeds + 1)]
+
+
+def outcome(workdir, arms: Sequence[Arm], tuning: Tuning) -> dict[str, Found]:
+    """By arm, what was tried and found, as far as the workdir has it."""
+    entries = results.document(Path(workdir) / results.CONFIG)['trials']
+    there = {_key(entry['overrides']): entry['trial'] for entry in entries}
+    scores = tuning.score(workdir)
+    found = {}
+    for arm in sorted(arms, key=lambda arm: arm.like is not None):
+        own = arm.like is None
+        mine = _tuned(arm, tuning, there, scores) if own else found[arm.like]._replace(next=[])
+        trials = [there.get(_key(_trial(arm, mine.best or {}, s))) for s in range(1, tuning.seeds + 1)]
+        found[arm.name] = mine._replace(trials=[trial for trial in trials if trial is not None])
+    return {arm.name: found[arm.name] for arm in arms}
+
+
+def validate(arms: Sequence[Arm], tuning: Tuning):
+    """ValueError for what cannot be tuned: nothing to try, nobody to report, an arm that leans on none."""
+    if tuning.budget < 1 or tuning.seeds < 1 or tuning.extensions < 0:
+        raise ValueError(
+            f'budget, seeds, extensions: found {tuning.budget}, {tuning.seeds}, {tuning.extensions}; '
+            'allowed: at least 1, 1, 0'
+        )
+    own = {arm.name for arm in arms if arm.like is None}
+    for arm in arms:
+        _points(arm, 1)
+        if arm.like is not None and arm.like not in own:
+            raise ValueError(f'arm {arm.name!r}: like {arm.like!r}; allowed: {", ".join(sorted(own))}')
+
+
+def validation_error(workdir) -> dict[int, float]:
+    """1 - accuracy on the validation examples at the end of each trial; inf where it diverged."""
+    finals = results.final(workdir)
+    accuracy = finals.get('validation_accuracy', np.full(len(finals['trial']), np.nan))
+    sound = np.isfinite(accuracy) & (finals['status'] == 'done')
+    return {int(t): 1 - float(a) if ok else math.inf for t, a, ok in zip(finals['trial'], accuracy, sound, strict=True)}
+
+
+def _tuned(arm, tuning, there, scores):
+    space, points = arm.space, _points(arm, tuning.budget)
+    for number in range(tuning.extensions + 1):
+        keys = [_key(_trial(arm, point, TUNING_SEED)) for point in points]
+        values = np.array([scores.get(there.get(key), math.inf) for key in keys])
+        best = points[int(values.argmin())] if np.isfinite(values).any() else None
+        edges = _edges(space, points, best)
+        fresh = []
+        if edges and number < tuning.extensions:
+            beyond = {path: _beyond(space[path], side) for path, side in edges.items()}
+            fresh = search({**space, **beyond}, max(tuning.budget // 2, 1), seed=number + 1)
+        if not fresh or _key(_trial(arm, fresh[0], TUNING_SEED)) not in there:
+            return Found(points, values, best, edges, fresh, [])
+        points = points + fresh
+        space = {path: _joined(given, beyond.get(path, given)) for path, given in space.items()}
+
+
+def _trial(arm, point, seed):
+    return {**arm.overrides, **point, 'seed': seed}
+
+
+def _key(overrides):
+    return json.dumps(overrides, sort_keys=True, default=list)
+
+
+def _points(arm, budget):
+    """The first points of an arm."""
+    if arm.like is not None:
+        return []
+    return search(arm.space, budget) if arm.space else [{}]
+
+
+def _edges(space, points, best):
+    """{path: 'low' or 'high'} of the logarithmic dimensions in which the best point is the outermost tried."""
+    found = {}
+    for path, (scale, *_) in space.items():
+        values = [point[path] for point in points]
+        if best is not None and scale == 'log' and len(set(values)) > 1 and best[path] in (min(values), max(values)):
+            found[path] = 'low' if best[path] == min(values) else 'high'
+    return found
+
+
+def _beyond(given, side):
+    """The range next to a range, half as wide."""
+    scale, low, high = given
+    wide = math.sqrt(high / low)
+    return (scale, high, high * wide) if side == 'high' else (scale, low / wide, low)
+
+
+def _joined(one, other):
+    return one[0], min(one[1], other[1]), max(one[2], other[2])
