@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbexp.search import search
@@ -13,6 +13,7 @@ SPACE = {'rate': ('log', 1e-3, 10.0), 'momentum': ('linear', 0.5, 1.0), 'k': ('w
 
 
 @pytest.mark.parametrize('kind', ['halton', 'sobol'])
+@settings(deadline=None)  # the first example imports scipy
 @given(fewer=st.integers(1, 64), more=st.integers(1, 128), seed=st.integers(0, 2**31))
 def test_more_points_keep_the_first(kind, fewer, more, seed):
     short, long = search(SPACE, fewer, seed, kind), search(SPACE, fewer + more, seed, kind)
