@@ -54,6 +54,17 @@ def test_a_trial_is_the_same_alone_and_in_company(tmp_path, workload):
         assert of_trial(train(alone, tmp_path / str(trial)), 0) == of_trial(together, trial)
 
 
+def test_rows_of_trials_of_unequal_work(tmp_path):
+    """A trial that reaches its row in an earlier dispatch than others keeps what the row says."""
+    sweep = (('batch_size', (4, 96)),)
+    config = tiny(microbatch=4, steps=60, log=3, sweep=sweep, workload=dict(name='linear_regression', size=100))
+    together = train(config, tmp_path / 'both')
+    for trial, (_, (size,)) in enumerate((('batch_size', (4,)), ('batch_size', (96,)))):
+        alone = train(tiny(microbatch=4, steps=60, log=3, batch_size=size), tmp_path / str(size))
+        assert of_trial(together, trial) == of_trial(alone, 0)
+    assert all(row['loss'] is not None for row in together)
+
+
 def test_vmap_agrees_with_map(tmp_path):
     sweep = (('optimizer.learning_rate', RATES), ('seed', (0, 7)))
     mapped = train(tiny(workload=dict(name='digits_mlp'), sweep=sweep), tmp_path / 'map')
@@ -213,3 +224,16 @@ def assert_close(left, right, tolerance):
         assert set(a) == set(b)
         for name in a:
             assert a[name] == pytest.approx(b[name], rel=tolerance, abs=tolerance), name
+
+
+def test_every_share_of_the_trials_has_about_the_same_work():
+    """Work from 1 to 64: halves, quarters and eighths of the trial axis."""
+    sweep = (('batch_size', tuple(range(1, 65))),)
+    config = tiny(microbatch=1, sweep=sweep)
+    (cohort,) = plan([configs.resolve(config, overrides) for overrides in configs.trials(config)])
+    assert sorted(cohort.trials) == list(range(64))
+    work = cohort.steps * cohort.accumulation
+    assert work.tolist() == [24 * (trial + 1) for trial in cohort.trials]
+    for shares in (2, 4, 8):
+        sums = work.reshape(shares, -1).sum(axis=1)
+        assert sums.max() < 1.3 * sums.min()  # in the order given: 2.9, 6, 13

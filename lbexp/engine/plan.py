@@ -94,6 +94,8 @@ def numbered(config: dict, numbers: dict[str, Any]) -> dict:
 
 
 def _cohort(members):
+    work = np.asarray([run_length(config) * config['batch_size'] for _, config, _ in members])
+    members = [members[i] for i in _dealt(work)]
     indices, configs, numbers = zip(*members, strict=True)
     first = configs[0]
     size = first['microbatch'] or first['batch_size']
@@ -110,6 +112,17 @@ def _cohort(members):
         steps=np.asarray([run_length(c) for c in configs]),
         accumulation=np.asarray([c['batch_size'] // size for c in configs]),
     )
+
+
+def _dealt(work):
+    """An order of the trials in which every stretch, such as a device's share, has about the same work.
+
+    The ranks by work in the order of van der Corput: as they come where the work is equal.
+    """
+    if len(set(work)) == 1:
+        return range(len(work))
+    turned = [int(f'{place:032b}'[::-1], 2) for place in range(len(work))]
+    return np.argsort(-work, kind='stable')[np.argsort(np.argsort(turned))]
 
 
 def run_length(config: dict) -> int:

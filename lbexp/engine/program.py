@@ -23,7 +23,7 @@ class Program(NamedTuple):
 
     states: Any  # shapes of the states
     init: Callable  # () -> states
-    segment: Callable  # (states, until [K], row_tick [K], row_step [K]) -> (states, columns); donates the states
+    segment: Callable  # (states, until [K], row_start [K], row_step [K]) -> (states, columns); donates the states
     evaluate: Callable | None  # states -> {metric: [padded]}
     place: Callable  # states of the cohort's K trials, on the host -> states on the devices
     trials: int  # K; what lies beyond is padding, which trains for no tick

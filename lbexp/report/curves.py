@@ -69,7 +69,9 @@ def shortened(names):
 
 def text(value):
     """A value as a person writes it: five figures, no trailing zeros."""
-    return f'{value:.5g}' if isinstance(value, (float, np.floating)) else str(value)
+    if not isinstance(value, (float, np.floating)):
+        return str(value)
+    return '–' if np.isnan(value) else f'{value:.5g}'
 
 
 def _bounds(rows):

@@ -184,7 +184,7 @@ def _axis(label, scale, parts):
 def _ticks(drawing):
     """A few values on a logarithmic x axis (batch sizes) are its ticks; None: the usual ones."""
     values = sorted({float(x) for x in max((one.x for one in drawing.series), key=len, default=[])})
-    apart = all(right > 1.4 * left > 0 for left, right in itertools.pairwise(values))
+    apart = all(right > 1.4 * left > 0 and right == round(right) for left, right in itertools.pairwise(values))
     return values if drawing.x_scale == 'log' and 1 < len(values) <= 12 and apart else None
 
 

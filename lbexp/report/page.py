@@ -12,6 +12,7 @@ from lbexp.analysis import Analysis, Table
 from lbexp.report import claims, curves, figure, table
 
 TRIALS = 500  # rows of the table of trials
+PROSE = 60  # characters of a cell that is to be wrapped
 
 
 def page(workdir, analysis=None):
@@ -93,10 +94,13 @@ def _table(content):
     body = ''.join('<tr>' + ''.join(_cell(cell) for cell in row) + '</tr>' for row in content.rows)
     title = f'<h2>{escape(content.title)}</h2>' if content.title else ''
     caption = f'<p class="caption">{escape(content.caption)}</p>' if content.caption else ''
-    return (
-        f'<section>{title}<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'{caption}</section>'
+    prose = (
+        ' class="prose"'
+        if any(isinstance(cell, str) and len(cell) > PROSE for row in content.rows for cell in row)
+        else ''
     )
+    grid = f'<table{prose}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<section>{title}<div class="wide">{grid}</div>{caption}</section>'
 
 
 def _cell(cell):
@@ -203,6 +207,7 @@ th { color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child, .pairs td { text-align: left; }
 .pairs td { white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
 .pairs td:first-child { white-space: nowrap; }
+.prose td { white-space: normal; text-align: left; vertical-align: top; } .prose th { text-align: left; }
 code { font: 13px/1.4 ui-monospace, monospace; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); gap: 26px 32px; }
 figure { margin: 0; min-width: 0; } .plot { height: 370px; }

@@ -91,6 +91,14 @@ def validate(arms: Sequence[Arm], tuning: Tuning):
             raise ValueError(f'arm {arm.name!r}: like {arm.like!r}; allowed: {", ".join(sorted(own))}')
 
 
+def learning_rate(optimizer: dict) -> str:
+    """The path of the learning rate of an optimizer's configuration, or of the optimizer inside it."""
+    path = 'optimizer'
+    while 'learning_rate' not in optimizer and isinstance(optimizer.get('inner'), dict):
+        optimizer, path = optimizer['inner'], f'{path}.inner'
+    return f'{path}.learning_rate'
+
+
 def validation_error(workdir) -> dict[int, float]:
     """1 - accuracy on the validation examples at the end of each trial; inf where it diverged."""
     finals = results.final(workdir)

@@ -1,0 +1,25 @@
+"""How far the weights are from where they began."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp.probes import Probe
+
+
+def distance() -> Probe:
+    """|w_t - w_0|, the 2-norm over all parameters, at the last update before each row.
+
+    In the phase of high learning rate it grows like log t (Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 3:
+    "ultra-slow diffusion"). The state keeps the initial parameters.
+    """
+
+    def init(facts):
+        return jax.tree.map(jnp.copy, facts.params), jnp.zeros((), jnp.float32)
+
+    def update(state, facts):
+        start, last = state
+        measure = lambda: optax.tree.norm(optax.tree.sub(facts.params, start)).astype(jnp.float32)
+        return start, jax.lax.cond(facts.logging, measure, lambda: last)
+
+    return Probe(init, update, lambda state: {'distance': state[1]})
