@@ -33,7 +33,10 @@ class Series(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """Series on one pair of axes; `name` is the stem of its files, scales are 'linear' or 'log'."""
+    """Series on one pair of axes; `name` is the stem of its files, scales are 'linear' or 'log'.
+
+    With `places`, x counts them, 0, 1, ..., and their names stand along the axis.
+    """
 
     name: str
     title: str
@@ -43,6 +46,7 @@ class Figure(NamedTuple):
     x_scale: str = 'linear'
     y_scale: str = 'linear'
     caption: str = ''
+    places: Sequence[str] = ()
 
 
 class Table(NamedTuple):

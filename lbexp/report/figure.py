@@ -42,7 +42,10 @@ def figure(drawing):
         'yaxis': _axis(drawing.y_label, drawing.y_scale, [one.y for one in drawing.series]),
         'showlegend': bool(named) and len(drawing.series) > 1,
     }
-    if ticks := _ticks(drawing):
+    if drawing.places:
+        names = [_text(name) for name in drawing.places]
+        layout['xaxis'] |= {'tickvals': list(range(len(names))), 'ticktext': names, 'tickangle': -30}
+    elif ticks := _ticks(drawing):
         layout['xaxis'] |= {'tickvals': ticks, 'ticktext': [f'{tick:g}' for tick in ticks]}
     return {'data': traces, 'layout': layout}
 
@@ -243,10 +246,14 @@ def _draw(page, drawing):
         xscale=drawing.x_scale,
         yscale=drawing.y_scale,
     )
-    if ticks := _ticks(drawing):
+    if drawing.places:
+        axes.set_xticks(range(len(drawing.places)), drawing.places, rotation=30, ha='right')
+    elif ticks := _ticks(drawing):
         axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
         axes.set_xticks([], minor=True)
-    if len(drawing.series) > 1:
+    if drawing.places:
+        page.set_layout_engine('constrained')
+    elif len(drawing.series) > 1:
         page.set_layout_engine('constrained')  # a legend's width is not known before
         page.legend(loc='outside right upper', fontsize=8)
     else:

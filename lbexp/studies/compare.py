@@ -1,12 +1,13 @@
 """What the reported trials of arms measured, beside each other."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lbexp import results
-from lbexp.analysis import Series, Table, interval, spread
+from lbexp.analysis import RESAMPLES, SEED, Series, Table, interval, spread
 from lbexp.studies.arms import Arm, Found, Tuning
 
 METRICS = ('test_error', 'train_error', 'gap', 'validation_error', 'test_loss')
@@ -40,6 +41,27 @@ def paired(measured: Mapping, one: str, other: str, metric: str = 'test_error') 
     count = min(len(a), len(b))
     difference = a[:count] - b[:count]
     return difference[np.isfinite(difference)]
+
+
+def closed(
+    measured: Mapping, arm: str, large: str, small: str, metric: str = 'test_error'
+) -> tuple[float, float, float]:
+    """The share of the gap between `large` and `small` that `arm` closes, with its bootstrap interval over seeds.
+
+        median(large - arm) / median(large - small), seeds resampled together
+
+    1: `arm` is as good as `small`; 0: no better than `large`; NaN ends: one seed, or a gap that may be 0.
+    """
+    values = np.stack([measured[name][metric] for name in (arm, large, small)])
+    values = values[:, np.isfinite(values).all(axis=0)]
+    share = lambda arm, large, small: np.median(large - arm, axis=-1) / np.median(large - small, axis=-1)
+    if values.shape[1] == 0 or np.median(values[1] - values[2]) <= 0:
+        return math.nan, math.nan, math.nan
+    draws = np.random.default_rng(SEED).integers(values.shape[1], size=(RESAMPLES, values.shape[1]))
+    with np.errstate(all='ignore'):
+        shares = share(*values[:, draws])
+    ends = np.quantile(shares, (0.025, 0.975)) if np.isfinite(shares).all() and values.shape[1] > 1 else (math.nan,) * 2
+    return float(share(*values)), float(ends[0]), float(ends[1])
 
 
 def table(made: Sequence[Arm], found: Mapping[str, Found], measured: Mapping, tuning: Tuning, reference: str) -> Table:
