@@ -1,27 +1,45 @@
-"""x"""
+"""A large batch generalizes worse at equal epochs, its learning rate tuned; at equal updates most of the gap is gone.
+
+Keskar et al. 2017 (arXiv:1609.04836); Hoffer, Hubara, Soudry 2017 (arXiv:1705.08741), Figures 1 and 2, on MNIST-1D.
+
+    python -m lbexp.main --config=experiments/generalization_gap.py
+    python -m lbexp.main --config=experiments/generalization_gap.py:digits
+"""
 
 from lbexp import config
 
 
-def get_config():
+def get_config(data: str = 'mnist1d'):
+    """`data`: 'mnist1d', 'digits' (smaller), 'fashion_mlp', 'fashion_cnn'; with '_bn': ghost batch norm."""
     c = config.base()
-    c.workload = dict(name='digits_mlp', validation=300)
     c.optimizer = dict(
         name='momentum',
         learning_rate=0.1,  # each trial sets its own
         momentum=0.9,
         nesterov=True,
     )
-    c.schedule = dict(name='cosine', warmup=0.05)
-    c.epochs = 30.0
-    c.evaluate_train = 1000
+    c.schedule = dict(name='cosine', warmup=0.05)  # warm-up: fraction of all updates
+    c.evaluate_train = 1000  # examples of the training set on which the training error is measured
     c.probes = (dict(name='distance'),)
     c.study = dict(
         name='generalization_gap',
-        batch_sizes=(16, 64, 256, 1024),
-        learning_rates=(0.01, 3.0),
-        budget=8,
+        batch_sizes=(32, 64, 128, 256, 512, 1024),  # examples per update
+        learning_rates=(0.01, 3.0),  # searched
+        budget=8,  # learning rates tried for each batch size and regime
         seeds=5,
     )
-    c.log, c.evaluate, c.checkpoint = 50, 10, 2
+    c.log, c.evaluate, c.checkpoint = 50, 25, 2
+    if data == 'mnist1d':
+        c.workload = dict(name='mnist1d', validation=400)  # examples held out of the training set, for tuning
+        c.epochs = 30.0
+    elif data == 'digits':
+        c.workload = dict(name='digits_mlp', validation=300)
+        c.epochs = 20.0
+    elif data in ('fashion_mlp', 'fashion_mlp_bn', 'fashion_cnn', 'fashion_cnn_bn'):
+        name, normed = data.removesuffix('_bn'), data.endswith('_bn')
+        c.workload = dict(name=name, validation=5000, batch_norm=normed, ghost=32 if normed else None)
+        c.epochs = 5.0
+        c.study.update(batch_sizes=(32, 256, 2048), equal_updates=False)
+    else:
+        raise ValueError(f"data: found {data!r}; allowed: 'mnist1d', 'digits', 'fashion_mlp', 'fashion_cnn', '..._bn'")
     return c

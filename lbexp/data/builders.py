@@ -1,4 +1,4 @@
-"""TFDS builders that need no TensorFlow: the embedded digits, and the MNIST family with its file reading replaced."""
+"""TFDS builders that need no TensorFlow: the embedded sets, and the MNIST family with its file reading replaced."""
 
 import gzip
 import pathlib
@@ -8,6 +8,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core import registered
 from tensorflow_datasets.image_classification import mnist as stock
+
+from lbexp.data.signals import signals
 
 _FILES = {
     'train': ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz', 60000),
@@ -92,8 +94,39 @@ with registered.skip_registration():
                 if is_test == test:
                     yield i, {'image': images[i], 'label': int(label)}
 
+    class MNIST1D(tfds.core.GeneratorBasedBuilder):
+        """MNIST-1D (Greydanus and Kobak 2024, arXiv:2011.14439): 4,000 signals of 40 points to train, 1,000 to test.
 
-_BUILDERS = {'digits': Digits, 'fashion_mnist': FashionMNIST, 'mnist': MNIST, 'kmnist': KMNIST}
+        Made by this package's reading of the recipe, with random numbers of its own: the same distribution as the
+        published file, other examples. In the paper a linear model reaches 0.32, a perceptron 0.68, a convolution 0.94.
+        """
+
+        name = 'mnist1d'
+        VERSION = tfds.core.Version('1.0.0')
+        pkg_dir_path = None
+
+        def _info(self):
+            features = tfds.features.FeaturesDict(
+                {
+                    'image': tfds.features.Tensor(shape=(40, 1), dtype=np.float32),
+                    'label': tfds.features.ClassLabel(num_classes=10),
+                }
+            )
+            return tfds.core.DatasetInfo(
+                builder=self, description=self.__doc__, features=features, license='Apache 2.0'
+            )
+
+        def _split_generators(self, manager):
+            made, labels = signals(5000, seed=42)
+            bounds = {'train': range(4000), 'test': range(4000, 5000)}
+            return {split: self._generate_examples(made, labels, places) for split, places in bounds.items()}
+
+        def _generate_examples(self, made, labels, places):
+            for i in places:
+                yield i, {'image': made[i], 'label': int(labels[i])}
+
+
+_BUILDERS = {'digits': Digits, 'mnist1d': MNIST1D, 'fashion_mnist': FashionMNIST, 'mnist': MNIST, 'kmnist': KMNIST}
 
 
 def _idx(path, rank, count):

@@ -12,7 +12,7 @@ from lbexp.data.prepared import prepared
 
 
 def load(name: str, split: str) -> dict[str, np.ndarray]:
-    """{'image': uint8 [n, h, w, c], 'label': int32 [n]} of one split, in stored order; read-only.
+    """{'image': uint8 [n, h, w, c] or float32 [n, points, 1], 'label': int32 [n]} of a split, as stored; read-only.
 
     The first call decodes (seconds; imports TFDS); later ones, in this process or another, take the decoded copy,
     which is made again when the prepared files change. No copy is kept where the folder cannot be written.

@@ -97,7 +97,7 @@ def main(argv: list[str]) -> int:
 
 
 def _prepare(name, folder, files_from):
-    if name != 'digits':
+    if name not in prepared.EMBEDDED:
         if files_from is None:
             _reachable(name)
         free = shutil.disk_usage(folder).free
@@ -115,10 +115,10 @@ def _prepare(name, folder, files_from):
     tfds.disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix='downloads-', dir=folder) as scratch:
         originals = None
-        if files_from is not None and name != 'digits':
+        if files_from is not None and name not in prepared.EMBEDDED:
             originals = _originals(builder, pathlib.Path(files_from), pathlib.Path(scratch) / 'originals')
         config = tfds.download.DownloadConfig(
-            manual_dir=originals, try_download_gcs=False, force_checksums_validation=name != 'digits'
+            manual_dir=originals, try_download_gcs=False, force_checksums_validation=name not in prepared.EMBEDDED
         )
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # TFDS tells at length what it does

@@ -6,14 +6,15 @@ import pathlib
 from lbexp import lookup
 
 # What builders.py can prepare, and the versions that results are about.
-VERSIONS = {'digits': '1.1.0', 'fashion_mnist': '3.0.1', 'kmnist': '3.0.1', 'mnist': '3.0.1'}
+VERSIONS = {'digits': '1.1.0', 'fashion_mnist': '3.0.1', 'kmnist': '3.0.1', 'mnist': '3.0.1', 'mnist1d': '1.0.0'}
+EMBEDDED = ('digits', 'mnist1d')  # they need no download
 SPLITS = ('train', 'test')
 
 
 def prepared(name: str, split: str) -> list[pathlib.Path]:
     """The array_record files of one split of `name`.
 
-    The digits come with the package and are prepared on the way; nothing else is ever prepared unasked, or replaced.
+    What the package embeds is prepared on the way; nothing else is ever prepared unasked, or replaced.
 
     Args:
         name: a key of VERSIONS.
@@ -26,7 +27,7 @@ def prepared(name: str, split: str) -> list[pathlib.Path]:
     if split not in SPLITS:
         raise ValueError(f'{name} has no split {split!r}; it has: {", ".join(map(repr, SPLITS))}')
     folder = complete(name)
-    if folder is None and name == 'digits':
+    if folder is None and name in EMBEDDED:
         from lbexp.data.prepare import prepare
 
         folder = prepare(name)

@@ -23,6 +23,9 @@ def build_once(trials: list[dict]):
     apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
     for config in apart_from_seeds.values():
         recipe(config, run_length(config))
+        size, batch = train_size(config), config['batch_size']
+        if batch > size:
+            raise ValueError(f'batch_size: found {batch} with {size} training examples; allowed: at most as many')
 
 
 def run(

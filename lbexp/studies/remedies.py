@@ -12,7 +12,7 @@ from lbexp.engine import plan
 from lbexp.studies import Study, arms, compare
 
 SMALL, LARGE, ROOT, TUNED = 'small batch', 'large batch', '+ square-root scaling', '+ tuned learning rate'
-GHOST, ADAPTED = '+ ghost batch norm', '+ regime adaptation'
+GHOST, ADAPTED, NOISE = '+ ghost batch norm', '+ regime adaptation', 'ghosts + multiplicative noise'
 
 
 def remedies(
@@ -89,7 +89,7 @@ def _arms(config, small, large, rates, lars_rates, lamb_rates):
         arms.Arm(TUNED, big, own),
         arms.Arm(GHOST, ghost, own),
         arms.Arm(ADAPTED, {**ghost, 'steps': updates, 'epochs': None}, own),
-        arms.Arm('ghosts + multiplicative noise', {**ghost, 'example_weights': _noise(small)}, own),
+        arms.Arm(NOISE, {**ghost, 'example_weights': _noise(small)}, own),
         arms.Arm('ghosts + LARS', {**ghost, **lars}, lars_space),
         arms.Arm('ghosts + LAMB', {**ghost, **lamb}, lamb_space),
         arms.Arm('ghosts + Lookahead', {**ghost, 'optimizer': lookahead}, inner),
@@ -125,7 +125,7 @@ def _claims(measured):
         ('Square-root scaling of the learning rate closes part of the gap (Hoffer et al. 2017)', LARGE, ROOT),
         ('Ghost batch norm closes more, both tuned (Hoffer et al. 2017)', TUNED, GHOST),
         ('Regime adaptation closes more (Hoffer et al. 2017)', GHOST, ADAPTED),
-        ('Multiplicative noise closes more at equal epochs (Hoffer et al. 2017, section 4)', GHOST, 'ghosts + multiplicative noise'),
+        ('Multiplicative noise closes more at equal epochs (Hoffer et al. 2017, section 4)', GHOST, NOISE),
         ('LARS closes more at equal epochs (You et al. 2017)', GHOST, 'ghosts + LARS'),
         ('LAMB closes more at equal epochs (You et al. 2020)', GHOST, 'ghosts + LAMB'),
         ('Lookahead closes more at equal epochs (Zhang et al. 2019)', GHOST, 'ghosts + Lookahead'),

@@ -1,0 +1,28 @@
+"""MNIST-1D with a multilayer perceptron: real generalization, hundreds of trials in minutes."""
+
+from collections.abc import Sequence
+
+from lbexp.data.splits import splits
+from lbexp.models.classifier import classifier
+from lbexp.models.mlp import MLP
+from lbexp.workloads import Workload
+
+
+def mnist1d(
+    hidden: Sequence[int] = (128, 128),
+    batch_norm: bool = False,
+    ghost: int | None = None,
+    dropout: float | None = None,
+    label_smoothing: float = 0.0,
+    validation: int = 0,
+) -> Workload:
+    """40 - hidden - 10, ReLU, softmax cross-entropy [nats] (Greydanus and Kobak 2024, arXiv:2011.14439). Target: 0.65.
+
+    Args:
+        hidden: widths of the hidden layers [units].
+        batch_norm, ghost, dropout, label_smoothing, validation: as in digits_mlp.
+    """
+    module = MLP(hidden, 10, batch_norm, ghost, dropout)
+    init, loss, metrics = classifier(module, (40, 1), 1.0, label_smoothing)
+    together = ghost if batch_norm else 1
+    return Workload(init, loss, metrics, **splits('mnist1d', validation), together=together, target=('accuracy', 0.65))
