@@ -64,6 +64,18 @@ def plan(trials: list[dict]) -> list[Cohort]:
     return [_cohort(members) for members in groups.values()]
 
 
+def explain(cohort: Cohort, others: Sequence[Cohort]) -> str:
+    """How the cohort takes its batch sizes, and why those of `others` are apart, in words."""
+    sizes = sorted({int(n) * cohort.microbatch for n in cohort.accumulation})
+    told = f'batch size {sizes[0]}' if len(sizes) == 1 else f'batch sizes {sizes[0]} to {sizes[-1]}'
+    if cohort.accumulate:
+        return f'{told} in microbatches of {cohort.microbatch}'
+    if all(other.microbatch == cohort.microbatch for other in others):
+        return told
+    together = lookup.build('lbexp.workloads', cohort.config['workload']).together
+    return f'{told}, apart: ' + ('batch norm takes the whole batch' if together is None else 'no microbatch is set')
+
+
 def shared_microbatch(workload: dict, batch_sizes: Sequence[int]) -> int | None:
     """The microbatch with which runs of these batch sizes share one program; None: each needs a program of its own.
 
@@ -226,7 +238,7 @@ def _trace(config, paths):
     def run(numbers, seed, steps, accumulation, arrays):
         given = {'seed': seed, 'batch_size': accumulation * size if accumulate else size}
         made = recipe(numbered(config, {**numbers, **given}), steps, arrays)
-        return steps_.train_step(made, size)(steps_.initial_state(made), steps)
+        return steps_.train_step(made)(steps_.initial_state(made), steps)
 
     numbers = {path: value for path, value in _leaves(config) if path in paths}
     length = run_length(config)

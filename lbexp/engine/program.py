@@ -60,7 +60,7 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
 
     def train(arrays, numbers, state, *ticks):
         made = _recipe(cohort, arrays, numbers)
-        step = steps.train_step(made, cohort.microbatch, constrain)
+        step = steps.train_step(made, constrain)
         return steps.segment(made, step)(state, *ticks)
 
     def assess(arrays, numbers, state):

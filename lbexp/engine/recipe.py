@@ -18,6 +18,7 @@ class Recipe(NamedTuple):
     optimizer: optax.GradientTransformationExtraArgs
     learning_rate: Callable  # updates done -> the scheduled rate
     weights: Callable | None  # (key, positions) -> example weights; None: all 1
+    microbatch: int  # examples per forward/backward pass
     pace: Pace | None  # microbatches per update; None: one
     probes: tuple
     assessed: dict  # prefix of the metric -> (source, examples evaluated)
@@ -61,6 +62,7 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         optax.with_extra_args_support(optax.chain(*transforms, optimizer) if transforms else optimizer),
         rates[0] if rates else lambda count: jnp.full((), jnp.nan),
         weights,
+        config['microbatch'] or config['batch_size'],
         paced,
         (norms.norms(), *(lookup.build('lbexp.probes', part) for part in config['probes'])),
         _assessed(workload, config['evaluate_train']),

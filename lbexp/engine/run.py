@@ -8,7 +8,7 @@ from typing import Any
 from lbexp.engine import record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.loop import Progress, loop
-from lbexp.engine.plan import plan, run_length, train_size
+from lbexp.engine.plan import explain, plan, run_length, train_size
 from lbexp.engine.program import program
 from lbexp.engine.recipe import recipe
 from lbexp.engine.rows import Events, Rows
@@ -60,7 +60,8 @@ def run(
             continue
         size = train_size(cohort.config)
         ready = program(cohort, cohort.config['layout'], cohort.config['data_parallel'])
-        announce(f'cohort {number + 1}/{len(cohorts)}: {len(cohort.trials)} trials, {ready.layout}')
+        told = f'{len(cohort.trials)} trials, {explain(cohort, cohorts)}, {ready.layout}'
+        announce(f'cohort {number + 1}/{len(cohorts)}: {told}')
         status |= {i: {**status[i], 'status': 'running'} for i in cohort.trials}
         record.write_status(workdir, 'running', status)
         checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}')

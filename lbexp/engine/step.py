@@ -20,7 +20,7 @@ def initial_state(recipe: Recipe) -> TrialState:
     params, model_state = recipe.workload.init(_key(recipe, _INIT))
     opt_state = recipe.optimizer.init(params)
     zero = jnp.zeros((), jnp.int32)
-    examples = jax.eval_shape(lambda: _draw(recipe, jnp.zeros((1,), jnp.uint32)))
+    examples = jax.eval_shape(lambda: _draw(recipe, jnp.zeros((recipe.microbatch,), jnp.uint32)))
     values, _ = jax.eval_shape(recipe.workload.loss, params, model_state, examples, jax.random.key(0))
     loss = jnp.zeros((), values['loss'].dtype)
     facts = Facts(zero, loss, params, params, params, opt_state, jnp.zeros(()), jnp.zeros((), bool))
@@ -37,15 +37,18 @@ def initial_state(recipe: Recipe) -> TrialState:
     )
 
 
-def train_step(recipe: Recipe, size: int, constrain: Callable = lambda examples: examples):
+def train_step(recipe: Recipe, constrain: Callable = lambda examples: examples):
     """(state, row_step) -> state: one microbatch, and an update when the global batch is complete.
 
     loss = sum_n z_n loss_n / n over the microbatch; the global batch's gradient is the mean over its microbatches.
 
+    Without a pace in the recipe every microbatch is a global batch.
+
     Args:
-        size: examples in a microbatch. Without a pace in the recipe every microbatch is a global batch.
         constrain: places the drawn examples on devices.
     """
+
+    size = recipe.microbatch
 
     def step(state, row_step):
         positions = state.tick.astype(jnp.uint32) * size + jnp.arange(size, dtype=jnp.uint32)

@@ -1,6 +1,8 @@
 """What does batch size do to generalization? Errors against batch size, learning rate tuned for each."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, interval, outcome, spread
 from lbexp.engine import plan
+from lbexp.engine import speed as speeds
 from lbexp.studies import Study, arms, compare
 
 EPOCHS, UPDATES = 'equal epochs', 'equal updates'
@@ -20,6 +23,7 @@ def generalization_gap(
     seeds: int = 5,
     equal_updates: bool = True,
     extensions: int = 2,
+    speed: bool = True,
 ) -> Study:
     """Trials over batch sizes, at as many epochs as the configuration says and at as many updates as the smallest has.
 
@@ -35,6 +39,7 @@ def generalization_gap(
         equal_updates: also the regime of equal updates, where a larger batch sees more epochs (Hoffer et al. 2017,
             "regime adaptation").
         extensions: times that the search may grow beyond an edge.
+        speed: also time one trial of each batch size, alone, a second each.
 
     Raises:
         ValueError: an empty search space, no batch size, or one below 1.
@@ -56,7 +61,7 @@ def generalization_gap(
 
     return Study(
         trials,
-        lambda workdir: _analyse(workdir, made(compare.configuration(workdir)), tuning),
+        lambda workdir: _analyse(workdir, made(compare.configuration(workdir)), tuning, speed),
         lambda config, workdir: arms.more(workdir, made(configs.plain(config)), tuning),
     )
 
@@ -72,7 +77,7 @@ def _arms(config, sizes, learning_rates, equal_updates):
     return made
 
 
-def _analyse(workdir, made, tuning):
+def _analyse(workdir, made, tuning, timed):
     found = arms.outcome(workdir, made, tuning)
     measured = compare.measure(workdir, found)
     # The smallest batch is the same run in both regimes.
@@ -85,6 +90,7 @@ def _analyse(workdir, made, tuning):
         _gaps(regimes, measured),
         *_rates(regimes, found, next(iter(made[0].space))),
         *_paths(rows, regimes[EPOCHS], found),
+        *(_speeds(workdir, regimes[EPOCHS]) if timed else []),
     ]
     claims = _claims(regimes, measured) if len(regimes[EPOCHS]) > 1 else []
     claims += _diffusion(rows, regimes[EPOCHS][-1], found)
@@ -209,3 +215,20 @@ def _paths(rows, own, found):
     if distances:
         title, labels = 'Distance from the initial weights', ('updates', '|w - w_0|')
         yield Figure('distance', title, *labels, distances, 'log', 'linear', caption)
+
+
+def _speeds(workdir, own):
+    """Examples and epochs per second of one trial alone; measured once, kept in speed.json."""
+    file, config = Path(workdir) / 'speed.json', compare.configuration(workdir)
+    known = results.document(file)
+    for arm in own:
+        size = str(arm.overrides['batch_size'])
+        if size not in known:
+            known[size] = speeds.speed({**config, **arm.overrides, 'seed': 1})
+    file.write_text(json.dumps(known))
+    sizes = [arm.overrides['batch_size'] for arm in own]
+    examples = np.array([known[str(size)] for size in sizes])
+    title, axis = 'Training speed of one trial alone', 'batch size [examples]'
+    yield Figure('speed', title, axis, 'examples / s', [Series('examples', sizes, examples)], 'log', 'log')
+    epochs = examples / plan.train_size(config)
+    yield Figure('speed_epochs', title, axis, 'epochs / s', [Series('epochs', sizes, epochs)], 'log', 'log')

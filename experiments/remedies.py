@@ -1,0 +1,42 @@
+"""The generalization gap of a large batch can be closed: learning rate, ghost batch norm, as many updates.
+
+Hoffer, Hubara, Soudry 2017 (arXiv:1705.08741), Table 1, on MNIST-1D with batch norm; and, at equal epochs, their
+multiplicative noise, LARS, LAMB and Lookahead, each with its own learning rate tuned on validation examples.
+
+    python -m lbexp.main --config=experiments/remedies.py
+"""
+
+from ml_collections import config_dict
+
+from lbexp import config
+
+
+def get_config():
+    c = config.base()
+    c.workload = dict(
+        name='mnist1d',
+        batch_norm=True,
+        validation=400,  # examples held out of the training set, for tuning
+        ghost=config_dict.placeholder(int),  # each trial sets its own
+    )
+    c.optimizer = dict(
+        name='momentum',
+        learning_rate=0.1,  # each trial sets its own
+        momentum=0.9,
+        nesterov=True,
+    )
+    c.schedule = dict(name='cosine', warmup=0.05)  # warm-up: fraction of all updates
+    c.epochs = 30.0
+    c.evaluate_train = 1000  # examples of the training set on which the training error is measured
+    c.study = dict(
+        name='remedies',
+        small=32,  # examples per update
+        large=1024,
+        learning_rates=(0.01, 3.0),  # searched, for momentum and Lookahead around it
+        lars_rates=(1.0, 100.0),
+        lamb_rates=(0.001, 0.3),
+        budget=8,  # learning rates tried for each remedy
+        seeds=5,
+    )
+    c.log, c.evaluate, c.checkpoint = 50, 25, 2
+    return c

@@ -1,0 +1,96 @@
+"""A curve of 60 trials (5 batch sizes x 4 learning rates x 3 seeds, one program) against one process a trial.
+
+python scripts/benchmark.py study [--workload mnist1d] [--runs 10] [--rounds 1]
+
+Cold: every process has an empty compilation cache of its own. With --runs, so many of the lone runs are timed, spread
+over the batch sizes, and scaled to all; each is also timed as two processes at a time.
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+EXPERIMENT = """
+from lbexp import config
+
+
+def get_config():
+    c = config.base()
+    c.workload = dict(name={workload!r})
+    c.optimizer = dict(name='momentum', learning_rate=0.1, momentum=0.9)
+    c.schedule = dict(name='cosine')
+    c.batch_size, c.microbatch, c.epochs = 32, 32, 20.0
+    c.log, c.evaluate, c.checkpoint = 20, 5, 1
+    c.sweep = (('batch_size', (32, 64, 128, 256, 512)), ('optimizer.learning_rate', (0.02, 0.05, 0.1, 0.2)),
+               ('seed', (0, 1, 2)))
+    return c
+"""
+
+
+def main(argv):
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument('--workload', default='digits_mlp', help='digits_mlp or mnist1d')
+    options.add_argument('--runs', type=int, default=10, help='lone runs that are timed, of 60')
+    options.add_argument('--rounds', type=int, default=1)
+    options = options.parse_args(argv)
+    points = [(b, rate, seed) for b in (32, 64, 128, 256, 512) for rate in (0.02, 0.05, 0.1, 0.2) for seed in range(3)]
+    some = points[:: len(points) // min(options.runs, len(points))][: options.runs]
+    print(f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.workload}')
+    found = {'study': [], 'one': [], 'two': []}
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / 'curve.py'
+        file.write_text(EXPERIMENT.format(workload=options.workload))
+        _wait([_start(file, folder, 'warm', _alone(points[0]))])  # prepares the data, reads the packages from the disk
+        for number in range(options.rounds):
+            found['study'].append(_wait([_start(file, folder, f'study-{number}', [])]))
+            lone = [_wait([_start(file, folder, f'{number}-{i}', _alone(p))]) for i, p in enumerate(some)]
+            pairs = list(zip(some[::2], some[1::2], strict=False))
+            both = [
+                _wait([_start(file, folder, f'{number}-{i}-{j}', _alone(p)) for j, p in enumerate(pair)])
+                for i, pair in enumerate(pairs)
+            ]
+            found['one'].append(statistics.mean(lone) * len(points))
+            found['two'].append(statistics.mean(both) / 2 * len(points))
+    study, one, two = (statistics.median(found[name]) for name in ('study', 'one', 'two'))
+    print(f'one study            {study:7.1f} s   {study / 60:6.2f} s a trial')
+    print(
+        f'one process a trial  {one:7.1f} s   {one / 60:6.2f} s a trial   ratio {one / study:5.1f}   (from {len(some)})'
+    )
+    print(f'two at a time        {two:7.1f} s   {two / 60:6.2f} s a trial   ratio {two / study:5.1f}')
+
+
+def _alone(point):
+    size, rate, seed = point
+    overrides = {'batch_size': size, 'optimizer.learning_rate': rate, 'seed': seed, 'microbatch': None, 'sweep': ()}
+    return [f'--config.{path}={value}' for path, value in overrides.items()]
+
+
+def _start(file, folder, name, arguments):
+    command = [sys.executable, '-m', 'lbexp.main', f'--config={file}', f'--workdir={folder}/{name}', *arguments]
+    environment = {**os.environ, 'XDG_CACHE_HOME': f'{folder}/{name}-cache', 'PYTHONPATH': str(ROOT)}
+    began = time.perf_counter()
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **quiet), began
+
+
+def _wait(started):
+    for process, _ in started:
+        if process.wait():
+            raise RuntimeError(f'exit {process.returncode}: {" ".join(process.args)}')
+    return time.perf_counter() - started[0][1]
+
+
+def _processor():
+    cpuinfo = pathlib.Path('/proc/cpuinfo')
+    names = [n.partition(':')[2].strip() for n in cpuinfo.read_text().splitlines() if 'model name' in n]
+    return names[0] if names else 'unknown processor'
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])
