@@ -96,6 +96,15 @@ def test_batch_size_as_a_number(tmp_path):
         assert_close(of_trial(together, trial), of_trial(ordinary, 0), 1e-4)
 
 
+def test_a_trial_that_waits_for_others_at_a_row_keeps_its_means(tmp_path, monkeypatch):
+    """Rows of 4 and of 24 microbatches in one cohort, one microbatch a dispatch."""
+    config = tiny(microbatch=4, sweep=(('batch_size', (4, 24)),))
+    whole = train(config, tmp_path / 'whole')
+    monkeypatch.setattr('lbexp.engine.loop._DISPATCH_SECONDS', 0.0)
+    assert train(config, tmp_path / 'cut') == whole
+    assert all(np.isfinite(row['loss']) for row in whole)
+
+
 @pytest.mark.parametrize('devices', [2, 8])
 def test_the_same_curve_on_many_devices(tmp_path, devices):
     config = dict(workload=dict(name='digits_mlp', batch_norm=True, dropout=0.1), batch_size=32)

@@ -101,7 +101,7 @@ class _Watch:
         if self.program.stretch:
             until = np.minimum(until, (self.tick // self.program.stretch + 1) * self.program.stretch)
         began = time.monotonic()
-        self.states, columns = self.program.segment(self.states, until, row_tick, target)
+        self.states, columns = self.program.segment(self.states, until, self.row_ticks[self.row], target)
         columns = jax.device_get(columns)
         self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
         self._pace(self.columns['tick'] - self.tick, time.monotonic() - began)

@@ -78,17 +78,16 @@ def train_step(recipe: Recipe, size: int, constrain: Callable = lambda examples:
 def segment(recipe: Recipe, step: Callable):
     """(state, until, row_tick, row_step) -> (state, columns): train to tick `until`, or until the loss is not finite.
 
-    The columns are what a row says of training; they count from the last row, and start anew at `row_tick`.
-    How a run is cut into segments does not change its results.
+    The columns are what a row says of training; they count from the last row, which was at `row_tick`. A trial that
+    waits for others at its next row keeps what it has. How a run is cut into segments does not change its results.
     """
 
     def run(state, until, row_tick, row_step):
+        at_row = state.tick == row_tick
+        state = state._replace(totals=jax.tree.map(lambda total: jnp.where(at_row, 0, total), state.totals))
         going = lambda s: (s.tick < until) & ~s.diverged
         state = jax.lax.while_loop(going, lambda s: step(s, row_step), state)
-        columns = _columns(recipe, state)
-        at_row = (state.tick >= row_tick) | state.diverged
-        totals = jax.tree.map(lambda total: jnp.where(at_row, 0, total), state.totals)
-        return state._replace(totals=totals), columns
+        return state, _columns(recipe, state)
 
     return run
 
