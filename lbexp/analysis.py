@@ -87,6 +87,16 @@ def outcome(low: float, high: float, above: float = 0.0) -> str:
     return NOT_REPRODUCED if high < above else UNDECIDED
 
 
+def equivalence(low: float, high: float, margin: float) -> str:
+    """What an interval says of the claim 'the effect is no larger than `margin`': it must lie inside +-margin.
+
+    That an interval holds 0 is no evidence of equality. No interval (one seed): undecided.
+    """
+    if -margin <= low and high <= margin:
+        return REPRODUCED
+    return NOT_REPRODUCED if low > margin or high < -margin else UNDECIDED
+
+
 def spread(values: Sequence[float], digits: int = 3, confidence: float = 0.95) -> str:
     """'median [low, high]' of `interval`, or the lone value with what it lacks."""
     median, low, high = interval(values, confidence)

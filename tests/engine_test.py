@@ -54,17 +54,6 @@ def test_a_trial_is_the_same_alone_and_in_company(tmp_path, workload):
         assert of_trial(train(alone, tmp_path / str(trial)), 0) == of_trial(together, trial)
 
 
-def test_rows_of_trials_of_unequal_work(tmp_path):
-    """A trial that reaches its row in an earlier dispatch than others keeps what the row says."""
-    sweep = (('batch_size', (4, 96)),)
-    config = tiny(microbatch=4, steps=60, log=3, sweep=sweep, workload=dict(name='linear_regression', size=100))
-    together = train(config, tmp_path / 'both')
-    for trial, (_, (size,)) in enumerate((('batch_size', (4,)), ('batch_size', (96,)))):
-        alone = train(tiny(microbatch=4, steps=60, log=3, batch_size=size), tmp_path / str(size))
-        assert of_trial(together, trial) == of_trial(alone, 0)
-    assert all(row['loss'] is not None for row in together)
-
-
 def test_vmap_agrees_with_map(tmp_path):
     sweep = (('optimizer.learning_rate', RATES), ('seed', (0, 7)))
     mapped = train(tiny(workload=dict(name='digits_mlp'), sweep=sweep), tmp_path / 'map')
@@ -105,6 +94,15 @@ def test_batch_size_as_a_number(tmp_path):
     for trial, size in enumerate(sizes):
         ordinary = train(tiny(**fields, batch_size=size), tmp_path / str(size))
         assert_close(of_trial(together, trial), of_trial(ordinary, 0), 1e-4)
+
+
+def test_a_trial_that_waits_for_others_at_a_row_keeps_its_means(tmp_path, monkeypatch):
+    """Rows of 4 and of 24 microbatches in one cohort, one microbatch a dispatch."""
+    config = tiny(microbatch=4, sweep=(('batch_size', (4, 24)),))
+    whole = train(config, tmp_path / 'whole')
+    monkeypatch.setattr('lbexp.engine.loop._DISPATCH_SECONDS', 0.0)
+    assert train(config, tmp_path / 'cut') == whole
+    assert all(np.isfinite(row['loss']) for row in whole)
 
 
 @pytest.mark.parametrize('devices', [2, 8])

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lbexp import results
+from lbexp import config as configs
+from lbexp import lookup, results
 from lbexp.search import search
 
 TUNING_SEED = 0  # of the trials that tune; those that are reported have the seeds 1, 2, ...
@@ -105,6 +106,22 @@ def validation_error(workdir) -> dict[int, float]:
     accuracy = finals.get('validation_accuracy', np.full(len(finals['trial']), np.nan))
     sound = np.isfinite(accuracy) & (finals['status'] == 'done')
     return {int(t): 1 - float(a) if ok else math.inf for t, a, ok in zip(finals['trial'], accuracy, sound, strict=True)}
+
+
+def final_error(workdir, trials: Sequence[int], part: str = 'test') -> np.ndarray:
+    """1 - accuracy on the `part` at the end of each of the trials; NaN where it diverged or is not done."""
+    finals = results.final(workdir)
+    accuracy = finals.get(f'{part}_accuracy', np.full(len(finals['trial']), np.nan))
+    error = np.where(finals['status'] == 'done', 1 - accuracy, np.nan)
+    return np.array([error[int(np.flatnonzero(finals['trial'] == trial)[0])] for trial in trials], np.float64)
+
+
+def require_validation(config):
+    """ValueError where the workload holds no examples out to tune on, or nobody looks at them."""
+    if lookup.build('lbexp.workloads', configs.plain(config.workload)).validation is None:
+        raise ValueError('workload.validation: found none; allowed: at least 1 example held out, to tune on')
+    if config.evaluate < 1:
+        raise ValueError(f'evaluate: found {config.evaluate}; allowed: at least 1, what is tuned on is an evaluation')
 
 
 def _tuned(arm, tuning, there, scores):
