@@ -51,7 +51,7 @@ def _numbers(c):
     """Ranges, and the fields that depend on each other."""
     if (c['steps'] is None) == (c['epochs'] is None):
         yield f'steps, epochs: found {c["steps"]}, {c["epochs"]}; allowed: one set, the other None'
-    for name in ('steps', 'epochs', 'batch_size', 'microbatch', 'log', 'data_parallel'):
+    for name in ('steps', 'epochs', 'batch_size', 'microbatch', 'log', 'data_parallel', 'regime_adaptation'):
         if c[name] is not None and not (_number(c[name]) and c[name] > 0):
             yield f'{name}: found {c[name]!r}; allowed: a number > 0'
     for name in ('evaluate', 'checkpoint'):
@@ -68,11 +68,13 @@ def _numbers(c):
     if c['layout'] not in ('auto', 'map', 'vmap'):
         yield f"layout: found {c['layout']!r}; allowed: 'auto', 'map', 'vmap'"
     rule, reference = c['batch_scaling']['rule'], c['batch_scaling']['reference']
-    if rule not in (None, 'linear', 'square_root'):
-        hint = lookup.nearest(str(rule), ['linear', 'square_root'])
-        yield f"batch_scaling.rule: found {rule!r}; allowed: None, 'linear', 'square_root'.{hint}"
+    if rule not in (None, *configs.SCALINGS):
+        hint = lookup.nearest(str(rule), configs.SCALINGS)
+        yield f'batch_scaling.rule: found {rule!r}; allowed: None, {", ".join(map(repr, configs.SCALINGS))}.{hint}'
     if rule and not reference:
         yield f'batch_scaling.reference: found {reference}; allowed: a batch size > 0 when rule is {rule!r}'
+    if c['regime_adaptation'] is not None and c['epochs'] is None:
+        yield 'regime_adaptation: set with steps; allowed: with epochs, which it turns into updates'
 
 
 def _batch_growth(c):

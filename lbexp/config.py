@@ -12,6 +12,7 @@ from ml_collections import ConfigDict, config_dict, config_flags
 
 from lbexp import lookup
 
+SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.schedules has them
 PARTS = {  # which package the names of a part are looked up in
     'workload': 'lbexp.workloads',
     'optimizer': 'lbexp.optimizers',
@@ -35,12 +36,14 @@ def base() -> ConfigDict:
     c.transforms = ()  # parts chained before the optimizer: gradient noise, clipping ('optax:clip_by_global_norm')
     c.schedule = dict(name='constant')  # multiplies every learning rate of the optimizer; see lbexp/schedules.py
     c.batch_scaling = dict(  # how the learning rate follows the batch size
-        rule=config_dict.placeholder(str),  # 'linear', 'square_root'; None: it does not
+        rule=config_dict.placeholder(str),  # 'linear', 'square_root', 'square_root_adam'; None: it does not
         reference=config_dict.placeholder(int),  # batch size at which the factor is 1 [examples]
     )
     c.batch_size = 64  # examples per global batch, that is: per optimizer update
     c.microbatch = config_dict.placeholder(int)  # examples per forward/backward pass; None: the global batch.
     #                     When it is set, batch size is a number: all batch sizes of a sweep share one program.
+    c.regime_adaptation = config_dict.placeholder(int)  # a batch size [examples]: the run makes as many updates as
+    #                     `epochs` of that batch size would, whatever its own; None: as many epochs
     c.batch_growth = {}  # the batch grows in training: dict(boundaries=(0.5, 0.75), factor=2.0, largest=1024): where
     #                     [fractions of the examples of the run], by what, up to what; needs a microbatch
     c.steps = config_dict.placeholder(int)  # length of the run [optimizer updates]; or:

@@ -151,7 +151,8 @@ def batch_scaling(rule: str | None, batch_size: Number, reference: Number | None
 
     None: 1.  'linear': batch_size / reference (Goyal et al. 2017, arXiv:1706.02677: keeps the mean
     of an epoch's motion).  'square_root': its root (Hoffer et al. 2017, arXiv:1705.08741, section
-    4: keeps the covariance of an update).
+    4: keeps the covariance of an update).  'square_root_adam': the root too; `adam_scaling` says what
+    becomes of betas and eps.
 
     Args:
         batch_size, reference: [examples per global batch], > 0.
@@ -161,12 +162,29 @@ def batch_scaling(rule: str | None, batch_size: Number, reference: Number | None
     """
     if rule is None:
         return 1.0
-    if rule not in ('linear', 'square_root'):
-        raise ValueError(f"batch_scaling.rule is {rule!r}; allowed: None, 'linear', 'square_root'")
+    if rule not in ('linear', 'square_root', 'square_root_adam'):
+        allowed = "None, 'linear', 'square_root', 'square_root_adam'"
+        raise ValueError(f'batch_scaling.rule is {rule!r}; allowed: {allowed}')
     if reference is None:
         raise ValueError(f'batch_scaling.reference is None; the {rule} rule needs the batch size of factor 1')
     ratio = batch_size / reference
     return ratio if rule == 'linear' else jnp.sqrt(ratio)
+
+
+def adam_scaling(batch_size: Number, reference: Number, b1: Number, b2: Number, eps: Number) -> tuple:
+    """(b1, b2, eps) of Adam at `batch_size` that were tuned at `reference`, beside a rate that grows by the root.
+
+        kappa = batch_size / reference:  1 - b1 <- kappa (1 - b1),  1 - b2 <- kappa (1 - b2),  eps <- eps / sqrt(kappa)
+
+    It keeps the stochastic differential equation of Adam where gradients are mostly noise; time constants of both
+    averages then stay the same in examples. Beyond kappa = 1 / (1 - b) an average would be shorter than an update:
+    b stays 0 there, and the rule no longer holds.
+
+    Malladi, Lyu, Panigrahi, Arora 2022, arXiv:2205.10287, Definition 5.2.
+    """
+    kappa = batch_size / reference
+    shorter = lambda b: jnp.maximum(1 - kappa * (1 - b), 0.0)
+    return shorter(b1), shorter(b2), eps / jnp.sqrt(kappa)
 
 
 def regime_adaptation(length: Number, batch_size: Number, reference: Number) -> Number:

@@ -272,3 +272,30 @@ def test_what_may_share_a_microbatch():
     assert shared_microbatch(part(batch_norm=True, ghost=16), (48, 96)) == 48
     assert shared_microbatch(part(batch_norm=True, ghost=32), (48, 96)) is None  # a ghost and a half
     assert shared_microbatch(part(batch_norm=True), (48, 96)) is None
+
+
+def test_regime_adaptation_makes_as_many_updates_as_the_reference():
+    """100 examples, 3 epochs: 30 updates of 10; with more examples for larger batches, and a schedule to match."""
+    sweep = (('batch_size', (10, 20, 50)),)
+    c = tiny(steps=None, epochs=3.0, sweep=sweep, microbatch=10, regime_adaptation=10)
+    (cohort,) = plan([configs.resolve(c, overrides) for overrides in configs.trials(c)])
+    assert cohort.steps.tolist() == [30, 30, 30]
+    assert sorted((cohort.steps * cohort.accumulation * 10).tolist()) == [300, 600, 1500]
+
+
+def test_adam_scales_its_betas_with_the_batch_size(tmp_path):
+    """Malladi et al. 2022 by hand, and as a rule; traced with the batch size."""
+    optimizer = dict(name='adamw', learning_rate=0.01, b1=0.9, b2=0.99, eps=1e-3, weight_decay=0.0)
+    scaled = dict(rule='square_root_adam', reference=4)
+    ruled = train(
+        tiny(optimizer=optimizer, batch_scaling=scaled, sweep=(('batch_size', (4, 16)),), microbatch=4), tmp_path
+    )
+    by_hand = {4: optimizer, 16: dict(optimizer, learning_rate=0.02, b1=1 - 4 * 0.1, b2=1 - 4 * 0.01, eps=0.5e-3)}
+    for trial, (size, part) in enumerate(by_hand.items()):
+        alone = train(tiny(optimizer=part, batch_size=size, microbatch=4), tmp_path / str(size))
+        assert_close(of_trial(alone, 0), of_trial(ruled, trial), 1e-5)
+    wrapped = dict(name='lookahead', inner=dict(name='optax:adam', learning_rate=0.01), k=5)
+    (cohort,) = plan([configs.resolve(tiny(optimizer=wrapped, batch_scaling=scaled), {})])
+    assert cohort.steps.tolist() == [24]
+    with pytest.raises(ValueError, match="'square_root_adam' with momentum, which has no b1, b2, eps"):
+        plan([configs.resolve(tiny(batch_scaling=scaled), {})])

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbexp import lookup, schedules
+from lbexp.config import SCALINGS
 
 SHAPES = ('constant', 'cosine', 'one_cycle', 'polynomial', 'step', 'trapezoid')
 COUNTS = jnp.arange(121)
@@ -131,6 +132,18 @@ def test_a_schedule_drives_an_optimizer_under_jit():
         update, state = jax.jit(optimizer.update)(jnp.ones(()), state)
         steps.append(-float(update))
     close(steps, [1, 0.75, 0.5, 0.25, 0])
+
+
+def test_adam_scaling():
+    """The averages keep their time constants in examples; beyond a batch of that length they are gone."""
+    b1, b2, eps = schedules.adam_scaling(256, 64, 0.9, 0.999, 1e-8)
+    close(b1, 0.6)
+    close(b2, 0.996)
+    close(eps, 0.5e-8)
+    assert schedules.adam_scaling(64 * 20, 64, 0.9, 0.999, 1e-8)[0] == 0
+    close(schedules.batch_scaling('square_root_adam', 256, 64), 2.0)
+    for rule in SCALINGS:
+        schedules.batch_scaling(rule, 2, 1)
 
 
 def test_batch_scaling():

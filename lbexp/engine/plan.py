@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lbexp import lookup
+from lbexp import lookup, schedules
 from lbexp.engine import step as steps_
 from lbexp.engine.pace import boundaries, pace
 from lbexp.engine.recipe import data, recipe, stream
@@ -154,7 +154,10 @@ def _examples(config):
     """Examples in a run. A float such as 0.1 means the decimal that it prints as."""
     if config['steps'] is not None:
         return Fraction(int(config['steps']) * config['batch_size'])
-    return Fraction(str(config['epochs'])) * train_size(config)
+    examples, reference = Fraction(str(config['epochs'])) * train_size(config), config['regime_adaptation']
+    if reference is None:
+        return examples
+    return schedules.regime_adaptation(examples, config['batch_size'], Fraction(reference))
 
 
 def _growth(configs):
@@ -180,7 +183,9 @@ def _split(config, paths):
     """What splits cohorts, as text, and the numbers that do not."""
     numbers = {path: value for path, value in _leaves(config) if path in paths}
     # The length of the run and, with a microbatch, the batch size are traced as whole; so is how the batch grows.
-    free = dict.fromkeys(('seed', 'steps', 'epochs', *(['batch_size'] if config['microbatch'] else [])))
+    free = dict.fromkeys(
+        ('seed', 'steps', 'epochs', 'regime_adaptation', *(['batch_size'] if config['microbatch'] else []))
+    )
     growth = {name: np.size(value) for name, value in config['batch_growth'].items()}
     return json.dumps(
         numbered(config, {**dict.fromkeys(numbers), **free, 'batch_growth': growth}), sort_keys=True

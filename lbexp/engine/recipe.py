@@ -51,7 +51,10 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     workload = lookup.build('lbexp.workloads', config['workload'])
     if arrays is not None:
         workload = _with_arrays(workload, arrays)
-    parts = [_wired(part, schedule, seed) for part in (config['optimizer'], *config['transforms'])]
+    parts = [config['optimizer'], *config['transforms']]
+    if scaling['rule'] == 'square_root_adam':
+        parts[0] = _adam_scaled(parts[0], config['batch_size'], scaling['reference'])
+    parts = [_wired(part, schedule, seed) for part in parts]
     optimizer, *transforms = (lookup.build('lbexp.optimizers', part) for part in parts)
     weights = None
     if config['example_weights']:
@@ -114,3 +117,17 @@ def _wired(part, schedule, seed):
         wired[name] = value
     takes_seed = 'seed' in lookup.parameters(lookup.find('lbexp.optimizers', part['name']))
     return {**wired, 'seed': seed} if takes_seed and part.get('seed') is None else wired
+
+
+def _adam_scaled(part, batch_size, reference):
+    """`part`, or the optimizer inside it, with the betas and eps that go with the batch size."""
+    known, names = lookup.parameters(lookup.find('lbexp.optimizers', part['name'])), ('b1', 'b2', 'eps')
+    if set(names) <= known.keys():
+        given = [part.get(name, known[name].default) for name in names]
+        return {**part, **dict(zip(names, schedules.adam_scaling(batch_size, reference, *given), strict=True))}
+    if isinstance(part.get('inner'), dict):
+        return {**part, 'inner': _adam_scaled(part['inner'], batch_size, reference)}
+    raise ValueError(
+        f"batch_scaling.rule: found 'square_root_adam' with {part['name']}, which has no b1, b2, eps; "
+        "allowed: 'linear', 'square_root'"
+    )

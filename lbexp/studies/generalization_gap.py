@@ -71,8 +71,7 @@ def _arms(config, sizes, learning_rates, equal_updates):
     shared = config['microbatch'] or plan.shared_microbatch(config['workload'], sizes)
     made = [arms.Arm(f'{EPOCHS}, B {size}', {'batch_size': size, 'microbatch': shared}, space) for size in sizes]
     if equal_updates:
-        length = {'steps': plan.run_length({**config, **made[0].overrides}), 'epochs': None}
-        longer = [{**arm.overrides, **length} for arm in made[1:]]
+        longer = [{**arm.overrides, 'regime_adaptation': sizes[0]} for arm in made[1:]]
         made += [arms.Arm(f'{UPDATES}, B {each["batch_size"]}', each, space) for each in longer]
     return made
 
@@ -81,8 +80,8 @@ def _analyse(workdir, made, tuning, timed):
     found = arms.outcome(workdir, made, tuning)
     measured = compare.measure(workdir, found)
     # The smallest batch is the same run in both regimes.
-    regimes = {EPOCHS: [arm for arm in made if 'steps' not in arm.overrides]}
-    regimes[UPDATES] = [made[0], *(arm for arm in made if 'steps' in arm.overrides)]
+    regimes = {EPOCHS: [arm for arm in made if 'regime_adaptation' not in arm.overrides]}
+    regimes[UPDATES] = [made[0], *(arm for arm in made if 'regime_adaptation' in arm.overrides)]
     rows = results.read(workdir)
     table = compare.table(made, found, measured, tuning, made[0].name)
     figures = [

@@ -8,7 +8,6 @@ import numpy as np
 from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, Table, interval, outcome, spread
-from lbexp.engine import plan
 from lbexp.studies import Study, arms, compare
 
 SMALL, LARGE, ROOT, TUNED = 'small batch', 'large batch', '+ square-root scaling', '+ tuned learning rate'
@@ -71,9 +70,8 @@ def _arms(config, small, large, rates, lars_rates, lamb_rates):
     path = arms.learning_rate(optimizer)
     own = {path: ('log', *rates)}
     big = {'batch_size': large}
-    scaled = {'batch_scaling': {'rule': 'square_root', 'reference': small}}
+    scaled = {'batch_scaling.rule': 'square_root', 'batch_scaling.reference': small}
     ghost = {**big, 'workload.ghost': small}
-    updates = plan.run_length({**config, 'batch_size': small})
     lookahead = {'name': 'lookahead', 'inner': optimizer, 'k': 5, 'slow_step_size': 0.5}
     at = lambda name, given: (
         {'optimizer': {'name': name, 'learning_rate': 1.0}},
@@ -88,7 +86,7 @@ def _arms(config, small, large, rates, lars_rates, lamb_rates):
         arms.Arm(ROOT, {**big, **scaled}, {}, like=SMALL),
         arms.Arm(TUNED, big, own),
         arms.Arm(GHOST, ghost, own),
-        arms.Arm(ADAPTED, {**ghost, 'steps': updates, 'epochs': None}, own),
+        arms.Arm(ADAPTED, {**ghost, 'regime_adaptation': small}, own),
         arms.Arm(NOISE, {**ghost, 'example_weights': _noise(small)}, own),
         arms.Arm('ghosts + LARS', {**ghost, **lars}, lars_space),
         arms.Arm('ghosts + LAMB', {**ghost, **lamb}, lamb_space),
