@@ -71,13 +71,13 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     ticks = [placed(jax.ShapeDtypeStruct((count + padding,), np.int32))] * 3
     # XLA compiles the three side by side; what is not needed yet is waited for when it is.
     compiler = concurrent.futures.ThreadPoolExecutor(3)
-    init = compiler.submit(_compiled, jax.jit(initialise, out_shardings=by_trial), arrays, numbers)
+    init = compiler.submit(_compiled, mesh, jax.jit(initialise, out_shardings=by_trial), arrays, numbers)
     training = jax.jit(over(train), donate_argnums=2, out_shardings=by_trial)
-    segment = compiler.submit(_compiled, training, arrays, numbers, states, *ticks)
+    segment = compiler.submit(_compiled, mesh, training, arrays, numbers, states, *ticks)
     assessed = bool(jax.eval_shape(over(assess), arrays, numbers, states))
     if assessed:
         assessing = jax.jit(over(assess), out_shardings=by_trial)
-        evaluate = compiler.submit(_compiled, assessing, arrays, numbers, states)
+        evaluate = compiler.submit(_compiled, mesh, assessing, arrays, numbers, states)
     compiler.shutdown(wait=False)
 
     def fed(states):
@@ -102,8 +102,9 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     )
 
 
-def _compiled(function, *arguments):
-    return function.lower(*arguments).compile()
+def _compiled(mesh, function, *arguments):
+    with jax.set_mesh(mesh):  # batch norm of replicas asks how many there are
+        return function.lower(*arguments).compile()
 
 
 def _over(layout, mesh):

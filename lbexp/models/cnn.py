@@ -24,7 +24,7 @@ class CNN(nn.Module):
     hidden: int
     outputs: int
     batch_norm: bool = False
-    ghost: int | None = None
+    ghost: int | str | None = None
     dropout: float | None = None
 
     @nn.compact

@@ -16,14 +16,14 @@ class MLP(nn.Module):
         hidden: width of each hidden layer [units].
         outputs: width of the last layer [units].
         batch_norm: normalize before each ReLU.
-        ghost: examples that share batch-norm statistics; None: the microbatch.
+        ghost: examples that share batch-norm statistics, or a policy of BatchNorm; None: the microbatch.
         dropout: probability that a hidden unit is dropped in training, in [0, 1); None: no dropout.
     """
 
     hidden: Sequence[int]
     outputs: int
     batch_norm: bool = False
-    ghost: int | None = None
+    ghost: int | str | None = None
     dropout: float | None = None
 
     @nn.compact

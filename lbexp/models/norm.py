@@ -14,12 +14,14 @@ class BatchNorm(nn.Module):
     Evaluation uses the running statistics, so it never sees ghosts.
 
     Attributes:
-        ghost: examples in a ghost batch; must divide the microbatch. None: the microbatch is one ghost batch.
+        ghost: examples in a ghost batch; must divide the microbatch. None or 'sync': the microbatch, on however many
+            devices, is one ghost batch. 'replica': the examples of one device are, as in data-parallel training without
+            synchronised batch norm; results then depend on the number of devices.
         rate: weight of a new group in the running statistics, in (0, 1].
         eps: added to the variance.
     """
 
-    ghost: int | None = None
+    ghost: int | str | None = None
     rate: float = 0.1
     eps: float = 1e-5
 
@@ -49,9 +51,14 @@ class BatchNorm(nn.Module):
 
 
 def _groups(x, ghost):
-    ghost = len(x) if ghost is None else ghost
-    if ghost < 1 or len(x) % ghost:
-        raise ValueError(f'ghost: found {ghost} with {len(x)} examples in a microbatch; allowed: a divisor')
+    if ghost in (None, 'sync'):
+        ghost = len(x)
+    elif ghost == 'replica':
+        # The mesh that the program is compiled for; a model used outside has none, and is one replica.
+        ghost = len(x) // jax.sharding.get_abstract_mesh().shape.get('data', 1)
+    if not isinstance(ghost, int) or ghost < 1 or len(x) % ghost:
+        allowed = "a divisor, 'sync', 'replica'"
+        raise ValueError(f'ghost: found {ghost!r} with {len(x)} examples in a microbatch; allowed: {allowed}')
     return x.reshape(-1, ghost, *x.shape[1:])
 
 
@@ -61,3 +68,10 @@ def _running(old, groups, rate):
     keep = 1 - rate
     weights = rate * keep ** jnp.arange(count - 1, -1, -1, dtype=groups.dtype)
     return keep**count * old + weights @ groups
+
+
+def together(batch_norm: bool, ghost: int | str | None) -> int | None:
+    """Examples that a model with this batch norm has to see at once; None: all of a batch."""
+    if not batch_norm:
+        return 1
+    return ghost if isinstance(ghost, int) else None

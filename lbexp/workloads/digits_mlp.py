@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.mlp import MLP
+from lbexp.models.norm import together
 from lbexp.workloads import Workload
 
 
 def digits_mlp(
     hidden: Sequence[int] = (128, 128),
     batch_norm: bool = False,
-    ghost: int | None = None,
+    ghost: int | str | None = None,
     dropout: float | None = None,
     label_smoothing: float = 0.0,
     replacement: bool = False,
@@ -22,7 +23,8 @@ def digits_mlp(
     Args:
         hidden: widths of the hidden layers [units].
         batch_norm: normalize before each ReLU.
-        ghost: examples that share batch-norm statistics; must divide the microbatch. None: the microbatch.
+        ghost: examples that share batch-norm statistics; must divide the microbatch. None or 'sync': the microbatch;
+            'replica': what one device has of it.
         dropout: probability in [0, 1); None: no dropout.
         label_smoothing: in [0, 1).
         replacement: draw training examples with replacement.
@@ -30,7 +32,11 @@ def digits_mlp(
     """
     module = MLP(hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (8, 8, 1), 1 / 16, label_smoothing)
-    together = ghost if batch_norm else 1
     return Workload(
-        init, loss, metrics, **splits('digits', validation, replacement), together=together, target=('accuracy', 0.96)
+        init,
+        loss,
+        metrics,
+        **splits('digits', validation, replacement),
+        together=together(batch_norm, ghost),
+        target=('accuracy', 0.96),
     )

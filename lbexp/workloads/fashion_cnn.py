@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.cnn import CNN
+from lbexp.models.norm import together
 from lbexp.workloads import Workload
 
 
@@ -12,7 +13,7 @@ def fashion_cnn(
     channels: Sequence[int] = (16, 32),
     hidden: int = 128,
     batch_norm: bool = False,
-    ghost: int | None = None,
+    ghost: int | str | None = None,
     dropout: float | None = None,
     label_smoothing: float = 0.0,
     validation: int = 0,
@@ -26,7 +27,11 @@ def fashion_cnn(
     """
     module = CNN(channels, hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
-    together = ghost if batch_norm else 1
     return Workload(
-        init, loss, metrics, **splits('fashion_mnist', validation), together=together, target=('accuracy', 0.90)
+        init,
+        loss,
+        metrics,
+        **splits('fashion_mnist', validation),
+        together=together(batch_norm, ghost),
+        target=('accuracy', 0.90),
     )

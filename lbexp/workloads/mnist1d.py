@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.mlp import MLP
+from lbexp.models.norm import together
 from lbexp.workloads import Workload
 
 
 def mnist1d(
     hidden: Sequence[int] = (128, 128),
     batch_norm: bool = False,
-    ghost: int | None = None,
+    ghost: int | str | None = None,
     dropout: float | None = None,
     label_smoothing: float = 0.0,
     validation: int = 0,
@@ -24,5 +25,11 @@ def mnist1d(
     """
     module = MLP(hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (40, 1), 1.0, label_smoothing)
-    together = ghost if batch_norm else 1
-    return Workload(init, loss, metrics, **splits('mnist1d', validation), together=together, target=('accuracy', 0.65))
+    return Workload(
+        init,
+        loss,
+        metrics,
+        **splits('mnist1d', validation),
+        together=together(batch_norm, ghost),
+        target=('accuracy', 0.65),
+    )
