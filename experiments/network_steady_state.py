@@ -14,11 +14,14 @@ rates, and total variance at low rates is not yet at rest.
 from lbexp import config
 
 
-def get_config():
+def get_config(workload: str = 'digits_mlp'):
+    """`workload`: 'digits_mlp' or 'fashion_mlp'."""
+    if workload not in ('digits_mlp', 'fashion_mlp'):
+        raise ValueError(f"workload: found {workload!r}; allowed: 'digits_mlp', 'fashion_mlp'")
     c = config.base()
     c.workload = dict(
-        name='digits_mlp',
-        hidden=(8,),  # 610 weights: the whole Hessian is affordable
+        name=workload,
+        hidden=(8,) if workload == 'digits_mlp' else (2,),  # 610 and 1,600 weights: the whole Hessian is affordable
         replacement=True,  # independent batches, as the theory has them
     )
     c.study = dict(
@@ -31,6 +34,7 @@ def get_config():
         seeds=4,
         burn_in=30000,
         updates=20000,
+        spectrum_examples=4000,
     )
     c.steps = 1  # each trial sets its own
     c.log, c.evaluate, c.checkpoint = 10, 2, 2

@@ -19,6 +19,7 @@ def network_steady_state(
     seeds: int = 4,
     burn_in: int = 30000,
     updates: int = 20000,
+    spectrum_examples: int | None = None,
 ) -> Study:
     """Trials of SGD over learning rates and batch sizes, and of Lookahead around it, with replicas by seed.
 
@@ -42,6 +43,7 @@ def network_steady_state(
         weight_decay: lambda >= 0 of a term lambda |w|^2 / 2 in the loss. Without it flat directions never come to rest.
         seeds: replicas; all settings share the seeds, so their data and initial weights are paired.
         burn_in, updates: before and in the measured window.
+        spectrum_examples: training examples, the first ones, that Hessian and gradient variance are of; None: all.
     """
     smallest = min(batch_sizes)
     settings = [(None, gamma, smallest) for gamma in learning_rates]
@@ -52,7 +54,7 @@ def network_steady_state(
     def trials(config):
         return [_trial(*case, k, weight_decay, burn_in, updates) for case in cases]
 
-    return Study(trials, lambda workdir: _analyse(workdir, cases, k, weight_decay, updates))
+    return Study(trials, lambda workdir: _analyse(workdir, cases, k, weight_decay, updates, spectrum_examples))
 
 
 def _trial(alpha, gamma, size, seed, k, weight_decay, burn_in, updates):
@@ -70,10 +72,10 @@ def _trial(alpha, gamma, size, seed, k, weight_decay, burn_in, updates):
     }
 
 
-def _analyse(workdir, cases, k, weight_decay, updates):
+def _analyse(workdir, cases, k, weight_decay, updates, count):
     finals = results.final(workdir)
     config = results.document(workdir / results.CONFIG)['config']
-    spectrum = _spectrum(config['workload'])
+    spectrum = _spectrum(config['workload'], count)
     found = {}
     for at, trial in enumerate(finals['trial']):
         alpha, gamma, size, _ = cases[int(trial)]
@@ -106,7 +108,7 @@ def windowed_variance(curvatures, noise, gamma, updates, k=1, alpha=None) -> flo
     return float(np.sum(variance - of_mean))
 
 
-def _spectrum(part):
+def _spectrum(part, count):
     """Function of flat weights: (Hessian eigenvalues of the training loss, gradient variance along each)."""
     import jax
     import jax.numpy as jnp
@@ -115,14 +117,19 @@ def _spectrum(part):
     workload = lookup.build('lbexp.workloads', part)
     params, model_state = workload.init(jax.random.key(0))
     _, unravel = ravel_pytree(params)
-    examples = workload.train.read(workload.train.arrays, jnp.arange(workload.train.size))
+    count = min(count or workload.train.size, workload.train.size)
+    examples = workload.train.read(workload.train.arrays, jnp.arange(count))
 
     def losses(weights):
         return workload.loss(unravel(weights), model_state, examples, jax.random.key(0))[0]['loss']
 
     @jax.jit
     def spectrum(weights):
-        values, vectors = jnp.linalg.eigh(jax.hessian(lambda w: losses(w).mean())(weights))
+        # A column at a time: jax.hessian would hold the gradients of all columns at once.
+        gradient = jax.grad(lambda w: losses(w).mean())
+        column = lambda v: jax.jvp(gradient, (weights,), (v,))[1]
+        hessian = jax.lax.map(column, jnp.eye(len(weights), dtype=weights.dtype), batch_size=16)
+        values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
         # d loss_n / d w along each eigenvector: one forward pass a direction.
         along = jax.lax.map(lambda v: jax.jvp(losses, (weights,), (v,))[1], vectors.T)
         return values, along.var(axis=1)

@@ -16,6 +16,7 @@ def fashion_cnn(
     ghost: int | str | None = None,
     dropout: float | None = None,
     label_smoothing: float = 0.0,
+    replacement: bool = False,
     validation: int = 0,
 ) -> Workload:
     """Two 3x3 convolutions with pooling, a dense layer, softmax cross-entropy [nats]. Target: 0.90 test accuracy.
@@ -23,7 +24,7 @@ def fashion_cnn(
     Args:
         channels: output channels of each convolution.
         hidden: width of the dense layer [units].
-        batch_norm, ghost, dropout, label_smoothing, validation: as in digits_mlp.
+        batch_norm, ghost, dropout, label_smoothing, replacement, validation: as in digits_mlp.
     """
     module = CNN(channels, hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
@@ -31,7 +32,7 @@ def fashion_cnn(
         init,
         loss,
         metrics,
-        **splits('fashion_mnist', validation),
+        **splits('fashion_mnist', validation, replacement),
         together=together(batch_norm, ghost),
         target=('accuracy', 0.90),
     )

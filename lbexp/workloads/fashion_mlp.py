@@ -15,13 +15,14 @@ def fashion_mlp(
     ghost: int | str | None = None,
     dropout: float | None = None,
     label_smoothing: float = 0.0,
+    replacement: bool = False,
     validation: int = 0,
 ) -> Workload:
     """784 - hidden - 10, ReLU, softmax cross-entropy [nats] (Xiao et al. 2017, arXiv:1708.07747). Target: 0.87.
 
     Args:
         hidden: widths of the hidden layers [units].
-        batch_norm, ghost, dropout, label_smoothing, validation: as in digits_mlp.
+        batch_norm, ghost, dropout, label_smoothing, replacement, validation: as in digits_mlp.
     """
     module = MLP(hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
@@ -29,7 +30,7 @@ def fashion_mlp(
         init,
         loss,
         metrics,
-        **splits('fashion_mnist', validation),
+        **splits('fashion_mnist', validation, replacement),
         together=together(batch_norm, ghost),
         target=('accuracy', 0.87),
     )

@@ -15,13 +15,14 @@ def mnist1d(
     ghost: int | str | None = None,
     dropout: float | None = None,
     label_smoothing: float = 0.0,
+    replacement: bool = False,
     validation: int = 0,
 ) -> Workload:
     """40 - hidden - 10, ReLU, softmax cross-entropy [nats] (Greydanus and Kobak 2024, arXiv:2011.14439). Target: 0.65.
 
     Args:
         hidden: widths of the hidden layers [units].
-        batch_norm, ghost, dropout, label_smoothing, validation: as in digits_mlp.
+        batch_norm, ghost, dropout, label_smoothing, replacement, validation: as in digits_mlp.
     """
     module = MLP(hidden, 10, batch_norm, ghost, dropout)
     init, loss, metrics = classifier(module, (40, 1), 1.0, label_smoothing)
@@ -29,7 +30,7 @@ def mnist1d(
         init,
         loss,
         metrics,
-        **splits('mnist1d', validation),
+        **splits('mnist1d', validation, replacement),
         together=together(batch_norm, ghost),
         target=('accuracy', 0.65),
     )
