@@ -46,6 +46,7 @@ class Found(NamedTuple):
     best: dict | None  # point; None: no point has a score
     edges: dict[str, str]  # path -> 'low' or 'high', where the best is the outermost tried
     next: list[dict]  # points beyond an edge that are not tried yet
+    tried: list  # trial of each point; None: not there yet
     trials: list[int]  # those reported, in the order of seeds
 
 
@@ -128,7 +129,7 @@ def _tuned(arm, tuning, there, scores):
             beyond = {path: _beyond(space[path], side) for path, side in edges.items()}
             fresh = search({**space, **beyond}, max(tuning.budget // 2, 1), seed=number + 1)
         if not fresh or _key(_trial(arm, fresh[0], TUNING_SEED)) not in there:
-            return Found(points, values, best, edges, fresh, [])
+            return Found(points, values, best, edges, fresh, [there.get(key) for key in keys], [])
         points = points + fresh
         space = {path: _joined(given, beyond.get(path, given)) for path, given in space.items()}
 
