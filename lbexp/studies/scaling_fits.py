@@ -77,7 +77,7 @@ def _fit(batch_sizes, medians):
     import jax
 
     with jax.enable_x64(True):
-        fitted = jax.jit(jax.vmap(lambda steps: critical_batch_size(batch_sizes, steps)))(medians)
+        fitted = jax.vmap(lambda steps: critical_batch_size(batch_sizes, steps))(medians)
     _, fewest_steps, fewest_examples = (np.asarray(values) for values in fitted)
     with np.errstate(divide='ignore', invalid='ignore'):
         critical = np.where(fewest_steps > 0, np.maximum(fewest_examples, 0) / fewest_steps, np.inf)

@@ -52,12 +52,12 @@ class _Case(NamedTuple):
 
 def steps_to_target(
     optimizers: Sequence[str] = ('sgd', 'momentum', 'lamb'),
-    batch_sizes: Sequence[int] = (8, 16, 32, 64, 128, 256, 512, 1024),
-    target: float = 0.1,
-    examples: int = 16000,
+    batch_sizes: Sequence[int] = (4, 8, 16, 32, 64, 128, 256, 512),
+    target: float = 0.05,
+    examples: int = 20000,
     updates: int = 120,
     budget: int = 8,
-    seeds: int = 5,
+    seeds: int = 7,
     extensions: int = 2,
     margin: float = 0.15,
     tolerance: float = 0.2,
