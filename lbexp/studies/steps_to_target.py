@@ -56,8 +56,9 @@ def steps_to_target(
     target: float = 0.05,
     examples: int = 20000,
     updates: int = 120,
-    budget: int = 8,
-    seeds: int = 7,
+    budget: int = 7,
+    tries: int = 3,
+    seeds: int = 15,
     extensions: int = 2,
     margin: float = 0.15,
     tolerance: float = 0.2,
@@ -73,6 +74,7 @@ def steps_to_target(
         target: validation error, in (0, 1).
         examples, updates: of which a run's length is made.
         budget: learning rates tried for each optimizer and batch size.
+        tries: seeds with which each of them is tried; the median decides.
         seeds: trials reported for each.
         extensions: times a range of learning rates may grow beyond an edge.
         margin: by how much the slope at small batch sizes may differ from -1.
@@ -82,7 +84,7 @@ def steps_to_target(
     """
     _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance)
     lengths = [updates + math.ceil(examples / size) for size in batch_sizes]
-    tuning = arms.Tuning(budget, seeds, lambda workdir: _reached(workdir, target), extensions)
+    tuning = arms.Tuning(budget, seeds, lambda workdir: _reached(workdir, target), tries, extensions)
     arms.validate(_arms(optimizers, batch_sizes, lengths, None), tuning)
 
     def compared(workload):
