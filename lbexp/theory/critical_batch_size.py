@@ -1,0 +1,85 @@
+"""Steps to a target against batch size: the hyperbola of McCandlish et al., fitted, censored trials included."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+PERFECT, DIMINISHING, STAGNATION = 'perfect scaling', 'diminishing returns', 'stagnation'
+_ROUNDS = 100  # of the active set; each changes at least one censored trial, or ends
+
+
+class Fit(NamedTuple):
+    """S = s_min + e_min / B."""
+
+    s_min: float  # steps that no batch size saves, >= 0
+    e_min: float  # examples that no batch size saves, >= 0
+    critical: float  # batch size e_min / s_min, at which both are twice their least; inf: no sign of s_min
+
+
+def critical_batch_size(batch_sizes: Sequence[float], steps: Sequence[float], reached: Sequence[bool]) -> Fit:
+    """Fits (S / s_min - 1) (E / e_min - 1) = 1, S steps and E = B S examples to a target, over trials.
+
+    With E = B S the product expands to S B / (s_min e_min) = 1 / s_min + B / e_min, that is
+
+        S = s_min + e_min / B,
+
+    linear in s_min and e_min. The fit is least squares of relative errors, sum_i (1 - S(B_i) / S_i)^2, as steps vary by
+    a factor rather than by an amount, with both >= 0: the unconstrained solution of two normal equations where it
+    is, else the better of the two edges.
+
+    A trial that did not reach the target within its S_i steps is censored: the truth is above S_i. It counts as a
+    point at S_i where the fit says less than that, and not at all where the fit agrees with it; the set of those that
+    count is found by iteration. To drop them would bias the fit towards those who were quick; to take S_i for the
+    truth, likewise.
+
+    Args:
+        batch_sizes: B_i > 0 [examples].
+        steps: S_i > 0, steps to the target, or steps done without reaching it.
+        reached: whether the trial reached the target.
+
+    Raises:
+        ValueError: lengths differ, a number out of range, or fewer than two batch sizes reached the target.
+
+    McCandlish, Kaplan, Amodei 2018, arXiv:1812.06162, equation 2.11 and Appendix D.
+    """
+    b, s, hit = np.asarray(batch_sizes, float), np.asarray(steps, float), np.asarray(reached, bool)
+    if not len(b) == len(s) == len(hit):
+        raise ValueError(f'batch_sizes, steps, reached: found lengths {len(b)}, {len(s)}, {len(hit)}; allowed: one')
+    if not (np.all(b > 0) and np.all(s > 0) and np.all(np.isfinite(s))):
+        raise ValueError('batch_sizes, steps: found a number that is not > 0 or not finite; allowed: positive numbers')
+    if len(set(b[hit])) < 2:
+        found = len(set(b[hit]))
+        raise ValueError(f'reached: found the target reached at {found} batch sizes; allowed: at least 2')
+    counting = hit
+    for _ in range(_ROUNDS):
+        s_min, e_min = _least_squares(b[counting], s[counting])
+        short = hit | (s_min + e_min / b < s)
+        if np.array_equal(short, counting):
+            break
+        counting = short
+    return Fit(s_min, e_min, e_min / s_min if s_min > 0 else np.inf)
+
+
+def regions(batch_sizes: Sequence[float], critical: float) -> list[str]:
+    """The region of each batch size: what twice the batch still saves of the steps, by the fit S ~ 1 + critical / B.
+
+    'perfect scaling': B < critical / 4, where doubling takes off more than 2/5 of the steps (1/2 were perfect);
+    'stagnation': B > 4 critical, where it takes off at most a tenth; 'diminishing returns' between them.
+
+    Names: Shallue et al. 2019, arXiv:1811.03600, Figure 1; the bounds are ours.
+    """
+    return [PERFECT if b < critical / 4 else STAGNATION if b > 4 * critical else DIMINISHING for b in batch_sizes]
+
+
+def _least_squares(b, s):
+    """Non-negative (s_min, e_min) that minimise sum (1 - (s_min + e_min / b) / s)^2."""
+    x, y = 1 / s, 1 / (b * s)
+    xx, xy, yy, x1, y1 = x @ x, x @ y, y @ y, x.sum(), y.sum()
+    determinant = xx * yy - xy**2
+    if determinant > 0:
+        s_min, e_min = (x1 * yy - y1 * xy) / determinant, (y1 * xx - x1 * xy) / determinant
+        if s_min >= 0 and e_min >= 0:
+            return float(s_min), float(e_min)
+    edges = [(x1 / xx, 0.0), (0.0, y1 / yy)]
+    return min(((float(u), float(v)) for u, v in edges), key=lambda edge: np.sum((1 - edge[0] * x - edge[1] * y) ** 2))

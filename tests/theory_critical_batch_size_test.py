@@ -1,0 +1,87 @@
+"""The hyperbola of steps and examples: exact recovery, spread, censored trials, bounds, bad input."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+from lbexp.theory.critical_batch_size import critical_batch_size, regions
+
+SIZES = 2.0 ** np.arange(3, 13)
+
+
+@settings(deadline=None)
+@given(s_min=st.floats(1, 1e4), critical=st.floats(10, 3000))
+def test_points_on_the_hyperbola_give_it_back(s_min, critical):
+    e_min = s_min * critical
+    steps = s_min + e_min / SIZES
+    assert np.allclose((steps / s_min - 1) * (SIZES * steps / e_min - 1), 1)  # the paper's form
+    fit = critical_batch_size(SIZES, steps, np.ones(10, bool))
+    assert fit == pytest.approx((s_min, e_min, critical), rel=1e-6)
+
+
+def test_it_is_the_non_negative_least_squares_of_scipy():
+    generator = np.random.default_rng(0)
+    for critical in (0.1, 5.0, 200.0, 1e6):  # the first and the last lie on an edge now and then
+        steps = (10 + 10 * critical / SIZES) * np.exp(0.3 * generator.standard_normal(10))
+        fit = critical_batch_size(SIZES, steps, np.ones(10, bool))
+        expected, _ = optimize.nnls(np.stack([1 / steps, 1 / (SIZES * steps)], axis=1), np.ones(10))
+        assert (fit.s_min, fit.e_min) == pytest.approx(expected, rel=1e-8, abs=1e-12)
+
+
+def test_the_spread_of_the_critical_batch_size_shrinks_with_trials():
+    """Steps with 10 % noise: the estimate is right on average, and sixteen trials a size are four times as sure."""
+    generator = np.random.default_rng(1)
+
+    def spread(trials):
+        sizes = np.repeat(SIZES, trials)
+        noise = np.exp(0.1 * generator.standard_normal((200, len(sizes))))
+        found = [critical_batch_size(sizes, s, np.ones(len(s), bool)).critical for s in (20 + 20 * 100 / sizes) * noise]
+        return np.mean(np.log(found)), np.std(np.log(found))
+
+    (one, wide), (sixteen, narrow) = spread(1), spread(16)
+    assert abs(one - np.log(100)) < 0.05 and abs(sixteen - np.log(100)) < 0.03
+    assert 3 < wide / narrow < 5.3
+
+
+def test_censored_trials_are_lower_bounds():
+    """A cap censors the slow half at the smallest batch: to drop them would say that small batches are quick."""
+    generator = np.random.default_rng(2)
+    sizes = np.repeat(SIZES, 40)
+    truth = (20 + 20 * 100 / sizes) * np.exp(0.2 * generator.standard_normal(len(sizes)))
+    cap = 20 + 20 * 100 / 8  # the median at the smallest batch size
+    reached = truth <= cap
+    assert 15 <= np.sum(~reached) <= 30
+    steps = np.minimum(truth, cap)
+    whole = critical_batch_size(sizes, truth, np.ones(len(sizes), bool)).e_min
+    kept = critical_batch_size(sizes, steps, reached).e_min
+    dropped = critical_batch_size(sizes[reached], steps[reached], reached[reached]).e_min
+    assert dropped < kept < 1.02 * whole
+    # A bound that the fit respects says nothing more: far below the curve, it changes nothing.
+    more = critical_batch_size([*sizes, 8.0], [*steps, 1.0], [*reached, False])
+    assert more.e_min == pytest.approx(kept)
+
+
+def test_regions():
+    assert regions([1, 24, 26, 100, 399, 401], 100.0) == ['perfect scaling'] * 2 + ['diminishing returns'] * 3 + [
+        'stagnation'
+    ]
+    assert regions([1, 4096], np.inf) == ['perfect scaling'] * 2
+    # What the bounds mean: the share of the steps that a doubled batch saves.
+    saved = lambda b: 1 - (1 + 100 / (2 * b)) / (1 + 100 / b)
+    assert saved(25) == pytest.approx(0.4) and saved(400) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    'arguments, told',
+    [
+        (([8, 16], [10, 5], [True, False]), 'reached at 1 batch sizes'),
+        (([8, 16], [10], [True, True]), 'lengths 2, 1, 2'),
+        (([8, 16], [10, 0], [True, True]), 'not > 0'),
+        (([8, 16], [10, np.inf], [True, True]), 'not finite'),
+    ],
+)
+def test_what_cannot_be_fitted(arguments, told):
+    with pytest.raises(ValueError, match=told):
+        critical_batch_size(*arguments)
