@@ -18,6 +18,7 @@ from lbexp import lookup, results
 from lbexp.search import search
 
 TUNING_SEED = 0  # of the trials that tune; those that are reported have the seeds 1, 2, ...
+_MORE_SEEDS = 2**31  # where each point is tried with several seeds: those after the first begin here
 
 
 class Arm(NamedTuple):
@@ -35,6 +36,8 @@ class Tuning(NamedTuple):
     budget: int  # points tried for each arm
     seeds: int  # trials reported for each arm
     score: Callable  # (workdir) -> {trial: number to be lowest; inf where there is none}
+    tries: int = 1  # seeds with which each point is tried; its score is their median. One lucky run is soon the lowest
+    #   of many, where scores are noisy
     extensions: int = 2  # times a space may grow beyond an edge, by half the budget each time
 
 
@@ -46,18 +49,19 @@ class Found(NamedTuple):
     best: dict | None  # point; None: no point has a score
     edges: dict[str, str]  # path -> 'low' or 'high', where the best is the outermost tried
     next: list[dict]  # points beyond an edge that are not tried yet
+    tried: list  # trial of each point, with the first of the tuning's seeds; None: not there yet
     trials: list[int]  # those reported, in the order of seeds
 
 
 def wanted(arms: Sequence[Arm], tuning: Tuning) -> list[dict]:
     """The overrides of the first round's trials."""
-    return [_trial(arm, point, TUNING_SEED) for arm in arms for point in _points(arm, tuning.budget)]
+    return _trials(arms, {arm.name: _points(arm, tuning.budget) for arm in arms}, tuning)
 
 
 def more(workdir, arms: Sequence[Arm], tuning: Tuning) -> list[dict]:
     """The overrides of what the results so far ask for: points beyond an edge, or the trials to be reported."""
     found = outcome(workdir, arms, tuning)
-    beyond = [_trial(arm, point, TUNING_SEED) for arm in arms for point in found[arm.name].next]
+    beyond = _trials(arms, {name: one.next for name, one in found.items()}, tuning)
     if beyond:
         return beyond
     tuned = [arm for arm in arms if found[arm.name].best is not None]
@@ -85,6 +89,8 @@ def validate(arms: Sequence[Arm], tuning: Tuning):
             f'budget, seeds, extensions: found {tuning.budget}, {tuning.seeds}, {tuning.extensions}; '
             'allowed: at least 1, 1, 0'
         )
+    if tuning.tries < 1:
+        raise ValueError(f'tries: found {tuning.tries}; allowed: at least 1 seed for each point')
     own = {arm.name for arm in arms if arm.like is None}
     for arm in arms:
         _points(arm, 1)
@@ -127,8 +133,8 @@ def require_validation(config):
 def _tuned(arm, tuning, there, scores):
     space, points = arm.space, _points(arm, tuning.budget)
     for number in range(tuning.extensions + 1):
-        keys = [_key(_trial(arm, point, TUNING_SEED)) for point in points]
-        values = np.array([scores.get(there.get(key), math.inf) for key in keys])
+        tried = [[there.get(_key(_trial(arm, point, seed))) for seed in _seeds(tuning)] for point in points]
+        values = np.array([sorted(scores.get(trial, math.inf) for trial in own)[len(own) // 2] for own in tried])
         best = points[int(values.argmin())] if np.isfinite(values).any() else None
         edges = _edges(space, points, best)
         fresh = []
@@ -136,9 +142,17 @@ def _tuned(arm, tuning, there, scores):
             beyond = {path: _beyond(space[path], side) for path, side in edges.items()}
             fresh = search({**space, **beyond}, max(tuning.budget // 2, 1), seed=number + 1)
         if not fresh or _key(_trial(arm, fresh[0], TUNING_SEED)) not in there:
-            return Found(points, values, best, edges, fresh, [])
+            return Found(points, values, best, edges, fresh, [own[0] for own in tried], [])
         points = points + fresh
         space = {path: _joined(given, beyond.get(path, given)) for path, given in space.items()}
+
+
+def _seeds(tuning):
+    return [TUNING_SEED, *range(_MORE_SEEDS, _MORE_SEEDS + tuning.tries - 1)]
+
+
+def _trials(arms, points, tuning):
+    return [_trial(arm, point, seed) for arm in arms for point in points[arm.name] for seed in _seeds(tuning)]
 
 
 def _trial(arm, point, seed):

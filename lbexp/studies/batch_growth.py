@@ -74,7 +74,7 @@ def batch_growth(
     made = {'growth': grown(), 'hybrid': grown(largest=largest), 'constant': constant}
     compared = [arms.Arm('decay', decay, {_RATE: ('log', *learning_rates)})]
     compared += [arms.Arm(name, overrides, {}, like='decay') for name, overrides in made.items()]
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions)
+    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
     arms.validate(compared, tuning)
 
     def sized(workload):

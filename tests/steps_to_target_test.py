@@ -1,0 +1,187 @@
+"""Steps to a target: a known critical batch size comes back, censored runs stay censored, a wrong shape is noticed."""
+
+import json
+import math
+import pathlib
+
+import numpy as np
+import pytest
+from rounds import analysis, rounds
+
+from lbexp import analysis as words
+from lbexp import check, main
+from lbexp import config as configs
+from lbexp.studies.scaling_fits import scaling_fit, span
+
+ROOT = pathlib.Path(__file__).parent.parent
+SIZES = (8, 32, 128, 512, 2048)
+
+
+def experiment(**study):
+    config = configs.load(str(ROOT / 'experiments' / 'steps_to_target.py'))
+    small = dict(optimizers=('sgd', 'momentum'), batch_sizes=SIZES, examples=40000, updates=400, budget=3, seeds=7)
+    with config.unlocked():
+        config.study = {**configs.plain(config.study), **small, 'target': 0.1, **study}
+    return config
+
+
+def hyperbola(critical, fewest=100.0):
+    return {name: lambda size, own=own: fewest * (1 + own / size) for name, own in critical.items()}
+
+
+def made_up(steps, best=0.1, noise=0.03, censored=()):
+    """Trials that reach the target after steps[optimizer](batch size), longer away from the best learning rate."""
+
+    def answer(trial):
+        name, size, seed = trial['optimizer']['name'], trial['batch_size'], trial['seed']
+        rate = trial['optimizer']['learning_rate']
+        generator = np.random.default_rng([seed, size, len(name)])
+        until = steps[name](size) * math.exp(noise * generator.standard_normal() + 0.1 * abs(math.log(rate / best)))
+        if (name, size, seed) in censored:
+            until = math.inf
+        marks = np.unique(np.linspace(1, trial['steps'], 1000).astype(int))
+        shown = [marks[0], *marks[(marks > 0.9 * until) & (marks < 1.2 * until)], marks[-1]]
+        accuracy = lambda step: 0.95 if step >= until else 0.5
+        return [dict(step=int(s), validation_accuracy=accuracy(s)) for s in dict.fromkeys(shown)], 'done'
+
+    return answer
+
+
+def test_a_known_critical_batch_size_comes_back(tmp_path):
+    config = experiment(margin=0.3)
+    rounds(config, tmp_path, made_up(hyperbola(dict(sgd=60.0, momentum=240.0)), best=0.3))
+    found = analysis(config, tmp_path)
+    fits, steps = found.tables
+    for row, critical in zip(fits.rows, (60, 240), strict=True):
+        middle, low, high = numbers(row[1])
+        assert low <= critical <= high and high / low < 2 and middle == pytest.approx(critical, rel=0.2)
+    ratio = found.claims[-1]
+    _, low, high = numbers(ratio.measured)
+    assert ratio.outcome == words.REPRODUCED and low < 4 < high and 'noisy quadratic says 7.8' in ratio.measured
+    assert [claim.outcome for claim in found.claims[1:4:2]] == [words.REPRODUCED] * 2  # the hyperbola holds
+    assert found.passed and '0 of 70 reported runs censored' in found.verdict
+    assert {row[-1] for row in steps.rows} == {'perfect', 'diminishing', 'stagnation'}
+    assert {figure.name for figure in found.figures} == {'steps', 'trade', 'rates'}
+
+
+def test_slope_of_perfect_scaling(tmp_path):
+    config = experiment(optimizers=('sgd',), examples=800000)
+    rounds(config, tmp_path, made_up(hyperbola(dict(sgd=5000.0))))
+    perfect, _ = analysis(config, tmp_path).claims
+    assert perfect.outcome == words.REPRODUCED, perfect
+
+
+def root(size):
+    return 3000 / math.sqrt(size)
+
+
+def with_a_hump(size):
+    return 100 * (1 + 60 / size) * (3 if size == 128 else 1)
+
+
+@pytest.mark.parametrize('wrong, claims', [(root, (0, 1)), (with_a_hump, (1,))])
+def test_a_wrong_shape_is_noticed(tmp_path, wrong, claims):
+    """Steps that fall like the root of the batch size, or that stick out at one, are no hyperbola."""
+    config = experiment(optimizers=('sgd',))
+    rounds(config, tmp_path, made_up(dict(sgd=wrong)))
+    found = analysis(config, tmp_path).claims
+    assert all(found[at].outcome == words.NOT_REPRODUCED for at in claims), found
+
+
+def test_momentum_that_gains_nothing_is_told(tmp_path):
+    config = experiment()
+    rounds(config, tmp_path, made_up(hyperbola(dict(sgd=240.0, momentum=60.0))))
+    found = analysis(config, tmp_path)
+    assert found.claims[-1].outcome == words.NOT_REPRODUCED and found.passed is False
+
+
+def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
+    """3 of 7 seeds: the median rises to that of the longest; 4 of 7: it is censored, and has no part in the fit."""
+    steps = hyperbola(dict(sgd=60.0, momentum=240.0))
+    plain, some, most = experiment(), experiment(), experiment()
+    lost = lambda count: {('sgd', 32, seed) for seed in range(1, count + 1)}
+    tables = {}
+    for config, name, censored in ((plain, 'none', ()), (some, 'some', lost(3)), (most, 'most', lost(4))):
+        rounds(config, tmp_path / name, made_up(steps, censored=censored))
+        found = analysis(config, tmp_path / name)
+        tables[name] = {tuple(row[:2]): row for row in found.tables[1].rows}
+        assert f'{len(censored)} of 70 reported runs censored' in found.verdict
+    middle = {name: table['sgd', 32][5] for name, table in tables.items()}
+    assert [tables[name]['sgd', 32][4] for name in ('some', 'most')] == ['4 of 7', '3 of 7']
+    assert float(middle['some'].split()[0]) > numbers(middle['none'])[0] and middle['some'].endswith('> 1650]')
+    assert middle['most'].startswith('> 1650') and tables['most']['sgd', 32][6] == 'censored'
+    (fit,) = [row for row in analysis(most, tmp_path / 'most').tables[0].rows if row[0] == 'sgd']
+    _, low, high = numbers(fit[1])
+    assert low <= 60 <= high
+
+
+def test_a_target_that_is_never_reached_is_told_in_words(tmp_path):
+    config = experiment()
+    never = dict(sgd=lambda size: math.inf, momentum=hyperbola(dict(momentum=60.0))['momentum'])
+    rounds(config, tmp_path, made_up(never))
+    found = analysis(config, tmp_path)
+    assert 'at 5 settings no learning rate reached the target' in found.verdict
+    assert [row[2] for row in found.tables[1].rows[:5]] == ['none reached'] * 5
+    assert found.claims[-1].outcome == words.UNDECIDED and found.passed is None
+
+
+def test_one_seed_has_no_interval(tmp_path):
+    config = experiment(seeds=1)
+    rounds(config, tmp_path, made_up(hyperbola(dict(sgd=60.0, momentum=240.0))))
+    found = analysis(config, tmp_path)
+    assert {claim.outcome for claim in found.claims} == {words.UNDECIDED}
+    assert 'one seed: no interval' in found.verdict and 'one seed: no interval' in found.tables[0].rows[0][1]
+
+
+def test_the_interval_covers_what_it_should():
+    """Of 200 data sets with a known critical batch size nearly all intervals hold it: 7 seeds at 6 batch sizes."""
+    generator = np.random.default_rng(0)
+    sizes = 2.0 ** np.arange(2, 14, 2)
+    held = 0
+    for _ in range(200):
+        steps = 50 * (1 + 90 / sizes)[:, None] * np.exp(0.1 * generator.standard_normal((6, 7)))
+        fit = scaling_fit(sizes, list(steps))
+        _, low, high = span(fit.critical, fit.seeds)
+        held += low <= 90 <= high
+    assert 0.85 * 200 <= held <= 0.995 * 200
+
+
+@pytest.mark.parametrize(
+    'study, told',
+    [
+        (dict(optimizers=()), 'optimizers: found none'),
+        (dict(optimizers=('sgd', 'adagrad')), "optimizers: found ['adagrad']"),
+        (dict(batch_sizes=(0, 8, 16)), 'batch_sizes: found (0, 8, 16)'),
+        (dict(batch_sizes=(8, 16)), '3 or more'),
+        (dict(batch_sizes=(16, 8, 32)), 'ascending'),
+        (dict(target=1.5), 'target: found 1.5'),
+        (dict(updates=0), 'updates: found 0'),
+        (dict(budget=0), 'budget, seeds, extensions'),
+        (dict(tolerance=0.0), 'tolerance: found 0.0'),
+    ],
+)
+def test_bad_arguments_are_told_in_one_line(study, told):
+    (problem,) = check.check(experiment(**study))
+    assert told in problem and '\n' not in problem
+
+
+def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
+    how = ['--config=experiments/steps_to_target.py', f'--workdir={tmp_path}', '--config.workload.hidden=(8,)']
+    how += ["--config.study.optimizers=('lookahead',)", '--config.study.batch_sizes=(64,128,256)']
+    how += ['--config.study.target=0.6', '--config.study.examples=3000', '--config.study.updates=20']
+    how += ['--config.study.budget=2', '--config.study.extensions=0', '--config.log=10', '--config.evaluate=10']
+    assert main.main(['', *how, '--config.study.seeds=1']) == 0
+    first = (tmp_path / 'metrics.jsonl').read_bytes()
+    assert main.main(['', *how, '--config.study.seeds=2']) == 0
+    rows = (tmp_path / 'metrics.jsonl').read_bytes()
+    assert rows.startswith(first)
+    trials = {json.loads(line)['trial'] for line in rows[len(first) :].splitlines()}
+    assert trials and trials.isdisjoint({json.loads(line)['trial'] for line in first.splitlines()})
+    assert 'Shallue' in (tmp_path / 'claims.md').read_text() and (tmp_path / 'report.html').exists()
+
+
+def numbers(text):
+    """'3.1 [2.9, 3.4]...' as three numbers."""
+    middle, _, ends = text.partition(' [')
+    low, high = ends.partition(']')[0].split(', ')
+    return float(middle), float(low), float(high)
