@@ -21,7 +21,7 @@ def get_config(workload: str = 'digits_mlp'):
     c = config.base()
     c.workload = dict(
         name=workload,
-        hidden=(8,) if workload == 'digits_mlp' else (2,),  # 610 and 1,600 weights: the whole Hessian is affordable
+        hidden=(8,) if workload == 'digits_mlp' else (3,),  # 610 and 2,395 weights: the whole Hessian is affordable
         replacement=True,  # independent batches, as the theory has them
     )
     c.study = dict(

@@ -24,7 +24,7 @@ def tuned(tmp_path, optimum, low=0.01, high=1.0, extensions=2, budget=8, seeds=3
         rates = {entry['trial']: entry['overrides'][RATE] for entry in entries}
         return {trial: abs(math.log10(rate / optimum)) if rate < 30 else math.inf for trial, rate in rates.items()}
 
-    tuning = arms.Tuning(budget, seeds, score, extensions)
+    tuning = arms.Tuning(budget, seeds, score, extensions=extensions)
     asked, rounds = arms.wanted(made, tuning), []
     while True:
         before = len(entries)

@@ -51,7 +51,7 @@ def generalization_gap(
     if not sizes or sizes[0] < 1 or len(learning_rates) != 2:
         found = f'{tuple(batch_sizes)}, {tuple(learning_rates)}'
         raise ValueError(f'batch_sizes, learning_rates: found {found}; allowed: numbers >= 1, and (low, high)')
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions)
+    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
     made = lambda config: _arms(config, sizes, learning_rates, equal_updates)
 
     def trials(config):

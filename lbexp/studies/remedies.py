@@ -48,7 +48,7 @@ def remedies(
     for name, given in spaces.items():
         if len(given) != 2:
             raise ValueError(f'{name}: found {tuple(given)}; allowed: (low, high)')
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions)
+    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
     made = lambda config: _arms(config, small, large, learning_rates, lars_rates, lamb_rates)
 
     def trials(config):
