@@ -3,8 +3,9 @@
     python -m lbexp.main --config=experiments/lamb.py
     python -m lbexp.main --config=experiments/lamb.py:fashion_mnist --config.optimizer.learning_rate=0.02
 
-Ctrl-C and SIGTERM save and stop; the same command goes on. Exit status: 0 done, 2 the configuration is wrong,
-75 stopped before the end.
+Ctrl-C and SIGTERM save and stop; the same command goes on. Exit status: 0 done, 1 the disk failed, 2 the configuration
+is wrong, or another process runs in the workdir, 3 no checkpoint is usable, 75 stopped before the end, 78 every trial
+diverged.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from lbexp import lookup
 
 _PRINTED = 60  # rows of a table in the terminal
 
-DONE, BAD_CONFIG, FAILED, STOPPED = 0, 2, 1, 75
+DONE, FAILED, BAD_CONFIG, NO_CHECKPOINT, STOPPED, DIVERGED = 0, 1, 2, 3, 75, 78
 
 
 def main(argv: list[str]) -> int:
@@ -123,36 +124,51 @@ def _is_study(config):
 
 def _run(given, config, stop):
     threading.Thread(target=_import_ahead, daemon=True).start()
-    from lbexp.engine import record, run
-    from lbexp.report.progress import progress
+    from lbexp.engine import run
+    from lbexp.engine.checkpoint import Damaged
+    from lbexp.engine.lock import lock
 
     study = lookup.build('lbexp.studies', configs.plain(config.study))
     wanted = study.trials(config)
     workdir = _workdir(given, config, wanted)
+    run.build_once([configs.resolve(config, overrides) for overrides in wanted])
+    try:
+        with lock(workdir):
+            if not _train(study, config, workdir, wanted, stop):
+                print(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.', flush=True)
+                return STOPPED
+            return _report(study, workdir)
+    except Damaged as error:
+        print(f'lbexp: {error}', file=sys.stderr)
+        return NO_CHECKPOINT
+
+
+def _train(study, config, workdir, wanted, stop):
+    """Runs the trials wanted, and those that their results ask for, until there are none. False: told to stop."""
+    from lbexp.engine import record, run
+    from lbexp.report.progress import progress
+
+    tell = lambda line: print(line, flush=True)
     before = 0
     while True:
-        run.build_once([configs.resolve(config, overrides) for overrides in wanted])
         entries = record.record(workdir, configs.plain(config), wanted, study.more is not None)
         if len(entries) == before:
-            break
+            return True
         before = len(entries)
-        print(f'{before} trials; workdir {workdir}' if before > 1 else f'workdir {workdir}', flush=True)
+        tell(f'{before} trials; workdir {workdir}' if before > 1 else f'workdir {workdir}')
         trials = [configs.resolve(config, entry['overrides']) for entry in entries]
         with progress() as bar:
             show = lambda p: bar.update(p.step, p.steps, p.examples, p.metrics.get('loss'), p.metrics.get('accuracy'))
-            tell = lambda line: print(line, flush=True)
-            ended = run.run(trials, workdir, show, tell, stop, [entry['round'] for entry in entries])
-        if ended == 'preempted':
-            print(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.', flush=True)
-            return STOPPED
+            if run.run(trials, workdir, show, tell, stop, [entry['round'] for entry in entries]) == 'preempted':
+                return False
         if study.more is None:
-            break
+            return True
         wanted = study.more(config, workdir)
-    _report(study, workdir)
-    return DONE
+        run.build_once([configs.resolve(config, overrides) for overrides in wanted])
 
 
 def _report(study, workdir):
+    """Analyses, writes and prints; returns the exit status."""
     from lbexp import results
     from lbexp.report import claims, page, table
 
@@ -166,6 +182,7 @@ def _report(study, workdir):
         else:
             print(f'{content.title}: {len(content.rows)} rows, in the report')
     print(f'{analysis.verdict}\nreport: {path}'.lstrip(), flush=True)
+    return DIVERGED if (results.final(workdir)['status'] == 'diverged').all() else DONE
 
 
 def _import_ahead():

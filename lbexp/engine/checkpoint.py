@@ -1,45 +1,95 @@
 """Checkpoints of a cohort with Orbax: the only file that imports it."""
 
+import hashlib
 import pathlib
+import shutil
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
+_DIGEST = '/sha256'
+
+
+class Damaged(Exception):
+    """There are checkpoints, and none of them is what was saved."""
+
 
 class Checkpoints:
-    """Saves and restores a tree of arrays by step. A save that was cut off is not seen by the next reader."""
+    """Saves and restores a tree of arrays by step. A save that was cut off is not seen by the next reader.
 
-    def __init__(self, directory: pathlib.Path, keep: int = 2):
+    Each checkpoint holds the SHA-256 of what is in it: Orbax restores flipped bits without a word.
+    """
+
+    def __init__(self, directory: pathlib.Path, keep: int = 2, warn: Callable[[str], Any] = lambda line: None):
         # Orbax takes a second to import; a run that is refused before it trains should not wait for it.
         from orbax.checkpoint import v1 as ocp
 
         directory.mkdir(parents=True, exist_ok=True)
-        self._manager = ocp.training.Checkpointer(
+        self._open = lambda: ocp.training.Checkpointer(
             directory.absolute(),
             preservation_policy=ocp.training.preservation_policies.LatestN(keep),
             cleanup_tmp_directories=True,
         )
+        self._directory, self._warn = directory, warn
+        self._manager = self._open()
         self._saved = self._manager.latest and self._manager.latest.step
 
     def save(self, step: int, tree: Any):
         """Copies `tree` to the host and writes it in the background; a second save waits for the first."""
         if self._saved is None or self._saved < step:
             self._saved = step
+            leaves = {path: leaf for path, leaf in _named(tree) if leaf.size}
             # Without force, Orbax silently skips a save while another is in progress.
-            self._manager.save_async(step, {path: leaf for path, leaf in _named(tree) if leaf.size}, force=True)
+            self._manager.save_async(step, {**leaves, _DIGEST: _digest(leaves)}, force=True)
 
     def restore(self, like: Any) -> Any | None:
-        """The newest checkpoint as a tree of NumPy arrays with the structure of `like`; None: there is none."""
-        latest = self._manager.latest
-        if latest is None:
-            return None
+        """The newest sound checkpoint as a tree of NumPy arrays with the structure of `like`; None: there is none.
+
+        A checkpoint that is not what was saved is moved to the folder `damaged`, with a warning.
+
+        Raises:
+            Damaged: there are checkpoints, and none is sound.
+        """
+        steps = sorted((one.step for one in self._manager.checkpoints), reverse=True)
+        for step in steps:
+            try:
+                return self._load(step, like)
+            except Exception as error:  # Orbax raises what it likes on damaged files
+                self._quarantine(step, error)
+        if steps:
+            raise Damaged(
+                f'{self._directory}: no usable checkpoint is left of {len(steps)}; what was there is in '
+                f'{self._damaged}. To begin anew, choose another --workdir, or delete this one'
+            )
+        return None
+
+    def _load(self, step, like):
         # Orbax refuses empty arrays, so they were not saved; they hold nothing.
         empty = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in _named(like)}
-        loaded = self._manager.load(latest.step, {path: leaf for path, leaf in empty.items() if leaf.size})
+        wanted = {path: leaf for path, leaf in empty.items() if leaf.size}
+        loaded = dict(self._manager.load(step, {**wanted, _DIGEST: np.zeros(32, np.uint8)}))
+        if bytes(loaded.pop(_DIGEST)) != bytes(_digest(loaded)):
+            raise ValueError('its contents are not what was saved (SHA-256)')
         leaves = [{**empty, **loaded}[path] for path in empty]
         rebuilt = jax.tree.unflatten(jax.tree.structure(like), leaves)
         return jax.tree.map(_as_key, rebuilt, like)
+
+    @property
+    def _damaged(self):
+        return self._directory.parent / 'damaged'
+
+    def _quarantine(self, step, error):
+        self._manager.close()
+        target = self._damaged / f'{self._directory.name}-{step}'
+        target.parent.mkdir(exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)  # of an earlier time
+        shutil.move(self._directory / str(step), target)
+        why = (str(error).splitlines() or [repr(error)])[0][:200]
+        self._warn(f'checkpoint {self._directory / str(step)} is damaged ({why}); moved to {target}')
+        self._manager = self._open()
+        self._saved = self._manager.latest and self._manager.latest.step
 
     def wait(self):
         """Returns when the last save is complete on the disk."""
@@ -47,6 +97,16 @@ class Checkpoints:
 
     def close(self):
         self._manager.close()
+
+
+def _digest(leaves):
+    """SHA-256 of named arrays, with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for path in sorted(leaves):
+        array = np.ascontiguousarray(leaves[path])
+        digest.update(f'{path} {array.dtype} {array.shape} '.encode())
+        digest.update(array.tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def _named(tree):

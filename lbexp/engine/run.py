@@ -64,7 +64,7 @@ def run(
         announce(f'cohort {number + 1}/{len(cohorts)}: {told}')
         status |= {i: {**status[i], 'status': 'running'} for i in cohort.trials}
         record.write_status(workdir, 'running', status)
-        checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}')
+        checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}', warn=announce)
         events = lambda members, steps: Events(workdir / 'tensorboard', members, steps)
         try:
             ended, reached = loop(cohort, ready, size, checkpoints, rows, events, overall, stopping)

@@ -1,0 +1,38 @@
+"""One process at a time in a workdir."""
+
+import contextlib
+import json
+import os
+import pathlib
+import platform
+
+import filelock
+
+
+@contextlib.contextmanager
+def lock(workdir: pathlib.Path):
+    """Holds the workdir while the context lasts; the lock of a process that died is nobody's.
+
+    Raises:
+        ValueError: another process holds it; the message names its host and pid.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    owner = workdir / 'owner.json'
+    held = filelock.FileLock(workdir / '.lock')
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout as error:
+        try:
+            told = json.loads(owner.read_text())
+        except (OSError, ValueError):  # it has just begun, or just ended
+            told = {'host': 'unknown', 'pid': 'unknown'}
+        raise ValueError(
+            f'workdir {str(workdir)!r} is in use by process {told["pid"]} on host {told["host"]}. '
+            'Wait for it, or choose another --workdir'
+        ) from error
+    try:
+        owner.write_text(json.dumps({'host': platform.node(), 'pid': os.getpid()}))
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        held.release()
