@@ -5,7 +5,9 @@ from lbexp import config
 
 def get_config():
     c = config.base()
-    c.workload = dict(name='digits_mlp', hidden=(64,), validation=360)
+    c.workload = dict(
+        name='digits_mlp', hidden=(64,), label_smoothing=0.1, validation=360
+    )  # smoothing keeps the gradient noise alive
     c.optimizer = dict(
         name='momentum',
         learning_rate=0.1,  # tuned
@@ -13,15 +15,15 @@ def get_config():
     )
     c.study = dict(
         name='batch_growth',
-        batch_size=16,  # before the first boundary [examples per update]
+        batch_size=8,  # before the first boundary [examples per update]
         boundaries=(0.3, 0.6, 0.8),  # fractions of the run: epochs 60, 120, 160 of 200 in the paper
         factor=4,
-        largest=128,  # of the hybrid [examples per update]
-        learning_rates=(0.01, 1.0),
+        largest=64,  # of the hybrid [examples per update]
+        learning_rates=(0.003, 0.3),
         budget=8,  # learning rates tried
-        seeds=10,
+        seeds=15,
         margin=0.005,  # difference of test error that counts as none
     )
     c.epochs = 30.0
-    c.log, c.evaluate, c.checkpoint = 100, 100, 2
+    c.log, c.evaluate, c.checkpoint = 200, 200, 2
     return c
