@@ -128,6 +128,26 @@ def test_a_target_that_is_never_reached_is_told_in_words(tmp_path):
     assert found.claims[-1].outcome == words.UNDECIDED and found.passed is None
 
 
+@pytest.mark.parametrize('tries', [1, 3])
+def test_a_lucky_run_decides_only_where_each_point_is_tried_once(tmp_path, tries):
+    """With the first tuning seed the rates furthest from the best reach the target at once, with no other ever."""
+    config = experiment(optimizers=('sgd',), tries=tries, extensions=0)
+    plain = made_up(hyperbola(dict(sgd=60.0)), best=0.3)
+
+    def answer(trial):
+        far = abs(math.log(trial['optimizer']['learning_rate'] / 0.3)) > 1.2
+        reached = [dict(step=1, validation_accuracy=0.95)], 'done'
+        never = [dict(step=trial['steps'], validation_accuracy=0.5)], 'done'
+        return plain(trial) if not far else reached if trial['seed'] == 0 else never
+
+    entries = rounds(config, tmp_path, answer)
+    rates = [e['overrides']['optimizer.learning_rate'] for e in entries]
+    assert any(abs(math.log(rate / 0.3)) > 1.2 for rate in rates), 'no rate is far'
+    verdict = analysis(config, tmp_path).verdict
+    assert ('35 of 35 reported runs censored' in verdict) == (tries == 1)
+    assert ('0 of 35 reported runs censored' in verdict) == (tries == 3)
+
+
 def test_one_seed_has_no_interval(tmp_path):
     config = experiment(seeds=1)
     rounds(config, tmp_path, made_up(hyperbola(dict(sgd=60.0, momentum=240.0))))

@@ -234,8 +234,8 @@ def _fits_table(cases):
     columns = ['optimizer', 'critical batch size', 'S_min [updates]', 'E_min [examples]', 'deviation']
     caption = (
         'Least squares of S = S_min + E_min / B over trials, on relative errors, censored ones included; at the '
-        'critical batch size E_min / S_min steps and examples are twice their minimum. Intervals: bootstrap over seeds, '
-        'at the learning rates that tuning chose.'
+        'critical batch size E_min / S_min steps and examples are twice their minimum. Intervals: bootstrap over '
+        'seeds, at the learning rates that tuning chose.'
     )
     return Table('Critical batch sizes', columns, rows, caption)
 
