@@ -1,4 +1,16 @@
-"""Momentum extends perfect scaling: more examples an update save updates for longer than with plain SGD."""
+"""Momentum extends perfect scaling: it turns examples into fewer updates up to a larger batch than plain SGD does.
+
+Shallue et al. 2019 (arXiv:1811.03600); McCandlish et al. 2018 (arXiv:1812.06162), Section 2.3.
+
+    python -m lbexp.main --config=experiments/steps_to_target.py
+    python -m lbexp.main --config=experiments/steps_to_target.py --config.study.optimizers="('sgd','momentum','lamb')"
+
+On 2 CPU cores, shared (load average 4 to 6): 2 minutes, 576 trials. Expected: a critical batch size of momentum above
+that of SGD. Measured (15 seeds): SGD 28.8 [25.6, 32.6], momentum 75.4 [66.0, 86.9], ratio 2.6 [2.2, 3.2]; the noisy
+quadratic (500 curvatures 1 / i, loss 0.01) says 7.8. The hyperbola deviates by 9 and 10 % (root mean square) from the
+medians. Perfect scaling itself is undecided: slopes -0.74 [-1.03, -0.66] and -0.94 [-1.08, -0.73] from batch size 4 to
+16, which for SGD is not far below the critical batch size.
+"""
 
 from lbexp import config
 
@@ -11,12 +23,12 @@ def get_config():
         optimizers=('sgd', 'momentum'),  # also: lookahead, lars, lamb, novograd
         batch_sizes=(4, 8, 16, 32, 64, 128, 256, 512),  # examples per update
         target=0.05,  # validation error
-        examples=20000,  # a run has updates + examples / batch size updates
-        updates=120,
+        examples=10000,  # a run has updates + examples / batch size updates
+        updates=150,
         budget=7,  # learning rates tried at each setting,
         tries=3,  # with as many seeds each: first crossings are noisy
         seeds=15,
     )
     c.steps = 1  # each trial sets its own
-    c.log, c.evaluate, c.checkpoint = 120, 120, 1
+    c.log, c.evaluate, c.checkpoint = 150, 150, 1  # each crossing is known to one 150th of its run
     return c

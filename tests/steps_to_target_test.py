@@ -19,7 +19,9 @@ SIZES = (8, 32, 128, 512, 2048)
 
 def experiment(**study):
     config = configs.load(str(ROOT / 'experiments' / 'steps_to_target.py'))
-    small = dict(optimizers=('sgd', 'momentum'), batch_sizes=SIZES, examples=40000, updates=400, budget=3, seeds=7)
+    small = dict(
+        optimizers=('sgd', 'momentum'), batch_sizes=SIZES, examples=40000, updates=400, budget=3, seeds=7, tries=1
+    )
     with config.unlocked():
         config.study = {**configs.plain(config.study), **small, 'target': 0.1, **study}
     return config
@@ -60,7 +62,7 @@ def test_a_known_critical_batch_size_comes_back(tmp_path):
     assert ratio.outcome == words.REPRODUCED and low < 4 < high and 'noisy quadratic says 7.8' in ratio.measured
     assert [claim.outcome for claim in found.claims[1:4:2]] == [words.REPRODUCED] * 2  # the hyperbola holds
     assert found.passed and '0 of 70 reported runs censored' in found.verdict
-    assert {row[-1] for row in steps.rows} == {'perfect', 'diminishing', 'stagnation'}
+    assert {row[-1] for row in steps.rows} == {'perfect scaling', 'diminishing returns', 'stagnation'}
     assert {figure.name for figure in found.figures} == {'steps', 'trade', 'rates'}
 
 
@@ -96,7 +98,7 @@ def test_momentum_that_gains_nothing_is_told(tmp_path):
 
 
 def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
-    """3 of 7 seeds: the median rises to that of the longest; 4 of 7: it is censored, and has no part in the fit."""
+    """3 of 7 seeds: the median rises to that of the longest; 4 of 7: it is censored, and the fit knows it."""
     steps = hyperbola(dict(sgd=60.0, momentum=240.0))
     plain, some, most = experiment(), experiment(), experiment()
     lost = lambda count: {('sgd', 32, seed) for seed in range(1, count + 1)}
@@ -110,9 +112,10 @@ def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
     assert [tables[name]['sgd', 32][4] for name in ('some', 'most')] == ['4 of 7', '3 of 7']
     assert float(middle['some'].split()[0]) > numbers(middle['none'])[0] and middle['some'].endswith('> 1650]')
     assert middle['most'].startswith('> 1650') and tables['most']['sgd', 32][6] == 'censored'
-    (fit,) = [row for row in analysis(most, tmp_path / 'most').tables[0].rows if row[0] == 'sgd']
-    _, low, high = numbers(fit[1])
-    assert low <= 60 <= high
+    critical = {
+        name: _critical(analysis(config, tmp_path / name)) for name, config in (('none', plain), ('most', most))
+    }
+    assert critical['none'][1] <= 60 <= critical['none'][2] < critical['most'][0]
 
 
 def test_a_target_that_is_never_reached_is_told_in_words(tmp_path):
@@ -123,6 +126,26 @@ def test_a_target_that_is_never_reached_is_told_in_words(tmp_path):
     assert 'at 5 settings no learning rate reached the target' in found.verdict
     assert [row[2] for row in found.tables[1].rows[:5]] == ['none reached'] * 5
     assert found.claims[-1].outcome == words.UNDECIDED and found.passed is None
+
+
+@pytest.mark.parametrize('tries', [1, 3])
+def test_a_lucky_run_decides_only_where_each_point_is_tried_once(tmp_path, tries):
+    """With the first tuning seed the rates furthest from the best reach the target at once, with no other ever."""
+    config = experiment(optimizers=('sgd',), tries=tries, extensions=0)
+    plain = made_up(hyperbola(dict(sgd=60.0)), best=0.3)
+
+    def answer(trial):
+        far = abs(math.log(trial['optimizer']['learning_rate'] / 0.3)) > 1.2
+        reached = [dict(step=1, validation_accuracy=0.95)], 'done'
+        never = [dict(step=trial['steps'], validation_accuracy=0.5)], 'done'
+        return plain(trial) if not far else reached if trial['seed'] == 0 else never
+
+    entries = rounds(config, tmp_path, answer)
+    rates = [e['overrides']['optimizer.learning_rate'] for e in entries]
+    assert any(abs(math.log(rate / 0.3)) > 1.2 for rate in rates), 'no rate is far'
+    verdict = analysis(config, tmp_path).verdict
+    assert ('35 of 35 reported runs censored' in verdict) == (tries == 1)
+    assert ('0 of 35 reported runs censored' in verdict) == (tries == 3)
 
 
 def test_one_seed_has_no_interval(tmp_path):
@@ -140,7 +163,7 @@ def test_the_interval_covers_what_it_should():
     held = 0
     for _ in range(200):
         steps = 50 * (1 + 90 / sizes)[:, None] * np.exp(0.1 * generator.standard_normal((6, 7)))
-        fit = scaling_fit(sizes, list(steps))
+        fit = scaling_fit(sizes, list(steps), [10000] * 6)
         _, low, high = span(fit.critical, fit.seeds)
         held += low <= 90 <= high
     assert 0.85 * 200 <= held <= 0.995 * 200
@@ -157,6 +180,7 @@ def test_the_interval_covers_what_it_should():
         (dict(target=1.5), 'target: found 1.5'),
         (dict(updates=0), 'updates: found 0'),
         (dict(budget=0), 'budget, seeds, extensions'),
+        (dict(tries=0), 'tries: found 0'),
         (dict(tolerance=0.0), 'tolerance: found 0.0'),
     ],
 )
@@ -169,7 +193,13 @@ def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
     how = ['--config=experiments/steps_to_target.py', f'--workdir={tmp_path}', '--config.workload.hidden=(8,)']
     how += ["--config.study.optimizers=('lookahead',)", '--config.study.batch_sizes=(64,128,256)']
     how += ['--config.study.target=0.6', '--config.study.examples=3000', '--config.study.updates=20']
-    how += ['--config.study.budget=2', '--config.study.extensions=0', '--config.log=10', '--config.evaluate=10']
+    how += [
+        '--config.study.budget=2',
+        '--config.study.tries=1',
+        '--config.study.extensions=0',
+        '--config.log=10',
+        '--config.evaluate=10',
+    ]
     assert main.main(['', *how, '--config.study.seeds=1']) == 0
     first = (tmp_path / 'metrics.jsonl').read_bytes()
     assert main.main(['', *how, '--config.study.seeds=2']) == 0
@@ -185,3 +215,8 @@ def numbers(text):
     middle, _, ends = text.partition(' [')
     low, high = ends.partition(']')[0].split(', ')
     return float(middle), float(low), float(high)
+
+
+def _critical(found):
+    """Of SGD."""
+    return numbers(found.tables[0].rows[0][1])

@@ -163,7 +163,7 @@ def _apart(run, decay, first):
 
 def _claim(name, apart, margin):
     how = {'growth': 'Growing the batch', 'hybrid': 'Growing the batch, then decaying the rate'}[name]
-    claim = f'{how} ends within {margin:g} of the test error of decaying the rate at the same epochs ({_PAPER}, 5.1)'
+    claim = f'{how} ends within {margin:g} of the test error of decaying the rate, at the same epochs ({_PAPER})'
     return Claim(claim, f'{name} - decay: {spread(apart)}{_lost(apart)}', equivalence(*interval(apart)[1:], margin))
 
 
@@ -174,7 +174,9 @@ def _curve_claim(epochs, apart, margin):
     mean = np.trapezoid(apart, epochs, axis=1) / (epochs[-1] - epochs[0])
     middle = np.array([interval(column)[0] for column in apart.T])
     worst = int(np.nanargmax(np.abs(middle))) if np.isfinite(middle).any() else 0
-    claim = f'After the first boundary the validation curves against epochs are within {margin:g} ({_PAPER}, Figure 2)'
+    claim = (
+        f'After the first boundary the validation curves against epochs are within {margin:g} ({_PAPER}, Section 5.1)'
+    )
     measured = (
         f'growth - decay, mean over epochs: {spread(mean)}{_lost(mean)}; largest median difference '
         f'{middle[worst]:.3g}, at epoch {epochs[worst]:.1f}'
@@ -184,7 +186,7 @@ def _curve_claim(epochs, apart, margin):
 
 def _updates_claim(runs):
     return Claim(
-        f'Growing the batch needs fewer updates ({_PAPER}, Figure 1)',
+        f'Growing the batch needs fewer updates ({_PAPER}, Section 5.1)',
         _saved(runs),
         REPRODUCED if runs['growth']['step'][-1] < runs['decay']['step'][-1] else NOT_REPRODUCED,
     )

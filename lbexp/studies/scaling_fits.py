@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lbexp.theory.steps_to_target import critical_batch_size
+from lbexp.theory.critical_batch_size import critical_batch_size
 
 RESAMPLES = 1000
 SEED = 18110
@@ -25,33 +25,35 @@ class Fit(NamedTuple):
     seeds: int  # fewest at a batch size
 
 
-def scaling_fit(batch_sizes: Sequence[int], steps: Sequence[Sequence[float]]) -> Fit:
-    """Fits S = S_min + E_min / B to medians over seeds, and to those of resampled seeds.
+def scaling_fit(batch_sizes: Sequence[int], steps: Sequence[Sequence[float]], limits: Sequence[int]) -> Fit:
+    """Fits S = S_min + E_min / B to all trials, and to those of resampled seeds.
 
-    A censored run counts as inf: it moves a median as a run that would have taken longer than any other, and where the
-    median itself is censored, the batch size has no part in the fit of that resample. Seeds are resampled at each
-    batch size on its own; the learning rates that tuning chose stay.
+    A censored trial takes part as one that needs longer than its run was (theory.critical_batch_size); in a median it
+    counts as inf. Where tuning found no rate that reaches the target, one censored trial stands for the batch size.
+    Seeds are resampled at each batch size on its own; the learning rates that tuning chose stay.
 
     Args:
         batch_sizes: [examples per update], ascending.
         steps: for each batch size the steps of each seed; inf where censored; none where tuning found no rate.
+        limits: for each batch size the length of its runs [updates].
 
     Source: McCandlish et al. 2018, arXiv:1812.06162, Section 2.3.
     """
-    generator = np.random.default_rng(SEED)
-    medians = np.stack([_medians(np.asarray(own, float), generator) for own in steps], axis=1)
-    # 1 / inf = 0: a censored median has no weight in the fit.
-    critical, fewest_steps, fewest_examples = _fit(np.asarray(batch_sizes, float), medians)
-    line = fewest_steps[:, None] + fewest_examples[:, None] / np.asarray(batch_sizes, float)
+    generator, sizes = np.random.default_rng(SEED), np.asarray(batch_sizes, float)
+    drawn = [_resampled(np.asarray(own if len(own) else [np.inf], float), generator) for own in steps]
+    # Of an even number the upper middle one: the mean of a number and of a censored one is no number.
+    medians = np.stack([np.sort(own, axis=1)[:, own.shape[1] // 2] for own in drawn], axis=1)
+    trials, counts = np.concatenate(drawn, axis=1), [own.shape[1] for own in drawn]
+    fits = np.array([_fit(np.repeat(sizes, counts), own, np.repeat(limits, counts)) for own in trials])
+    critical, fewest_steps, fewest_examples = fits.T
+    line = fewest_steps[:, None] + fewest_examples[:, None] / sizes
     deviation = np.sqrt(_mean(np.where(np.isfinite(medians), line / medians - 1, np.nan) ** 2))
-    first = np.log(np.asarray(batch_sizes[:SMALLEST], float))
-    centred = first - first.mean()
+    first = np.log(sizes[:SMALLEST]) - np.log(sizes[:SMALLEST]).mean()
     with np.errstate(invalid='ignore'):
-        slope = np.log(medians[:, : len(first)]) @ centred / max(np.sum(centred**2), 1e-30)
-    enough = (np.isfinite(medians).sum(axis=1) >= 3)[:, None]  # two points lie on any hyperbola
-    numbers = np.where(enough, np.stack([critical, fewest_steps, fewest_examples, deviation], axis=1), np.nan)
-    slope = np.where(np.isfinite(slope) & (len(first) > 1), slope, np.nan)
-    return Fit(medians, *numbers.T, slope, min(len(own) for own in steps))
+        slope = np.log(medians[:, :SMALLEST]) @ first / np.sum(first**2)
+    slope = np.where(np.isfinite(slope), slope, np.nan)
+    seeds = min(len(own) for own in steps if len(own)) if any(map(len, steps)) else 0
+    return Fit(medians, critical, fewest_steps, fewest_examples, deviation, slope, seeds)
 
 
 def span(values: np.ndarray, seeds: int) -> tuple[float, float, float]:
@@ -63,25 +65,18 @@ def span(values: np.ndarray, seeds: int) -> tuple[float, float, float]:
     return estimate, float(low), float(high)
 
 
-def _medians(steps, generator):
-    """[1 + RESAMPLES]: of the seeds, and of as many drawn from them with replacement."""
-    if not len(steps):
-        return np.full(1 + RESAMPLES, np.inf)
+def _resampled(steps, generator):
+    """[1 + RESAMPLES, seeds]: the seeds, and as many drawn from them with replacement."""
     drawn = generator.integers(len(steps), size=(RESAMPLES, len(steps)))
-    # Of an even number the upper middle one: the mean of a number and of a censored one is no number.
-    middle = lambda values: np.sort(values, axis=-1)[..., values.shape[-1] // 2]
-    return np.append(middle(steps), middle(steps[drawn]))
+    return np.concatenate([steps[None], steps[drawn]])
 
 
-def _fit(batch_sizes, medians):
-    import jax
-
-    with jax.enable_x64(True):
-        fitted = jax.vmap(lambda steps: critical_batch_size(batch_sizes, steps))(medians)
-    _, fewest_steps, fewest_examples = (np.asarray(values) for values in fitted)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        critical = np.where(fewest_steps > 0, np.maximum(fewest_examples, 0) / fewest_steps, np.inf)
-    return critical, fewest_steps, fewest_examples
+def _fit(sizes, steps, limits):
+    reached = np.isfinite(steps)
+    if len(set(sizes[reached])) < 3:  # two batch sizes lie on any hyperbola
+        return np.nan, np.nan, np.nan
+    found = critical_batch_size(sizes, np.where(reached, steps, limits), reached)
+    return found.critical, found.s_min, found.e_min
 
 
 def _mean(squares):

@@ -14,7 +14,8 @@ from lbexp.engine.plan import shared_microbatch
 from lbexp.studies import Study, arms
 from lbexp.studies.scaling_drawn import scaling_figures
 from lbexp.studies.scaling_fits import Fit, scaling_fit, span
-from lbexp.theory.steps_to_target import critical_batch_size, tuned_steps
+from lbexp.theory.critical_batch_size import critical_batch_size, regions
+from lbexp.theory.steps_to_target import tuned_steps
 
 _RATE = 'optimizer.learning_rate'
 _SHALLUE, _MCCANDLISH, _ZHANG = (
@@ -38,7 +39,6 @@ _KNOWN = {
     'lamb': (dict(name='lamb', weight_decay=0.0), _RATE, (0.002, 0.3)),
     'novograd': (dict(name='novograd'), _RATE, (0.001, 0.3)),
 }
-_PERFECT, _STAGNANT = -0.75, -0.25  # slopes that separate perfect scaling, diminishing returns and stagnation
 
 
 class _Case(NamedTuple):
@@ -54,8 +54,8 @@ def steps_to_target(
     optimizers: Sequence[str] = ('sgd', 'momentum', 'lamb'),
     batch_sizes: Sequence[int] = (4, 8, 16, 32, 64, 128, 256, 512),
     target: float = 0.05,
-    examples: int = 20000,
-    updates: int = 120,
+    examples: int = 10000,
+    updates: int = 150,
     budget: int = 7,
     tries: int = 3,
     seeds: int = 15,
@@ -148,7 +148,7 @@ def _reached(workdir, target):
 def _case(found, reached, name, batch_sizes, lengths):
     own = [found[_name(name, size)] for size in batch_sizes]
     steps = [[reached.get(trial, math.inf) for trial in one.trials] for one in own]
-    return _Case(scaling_fit(batch_sizes, steps), own, steps, lengths)
+    return _Case(scaling_fit(batch_sizes, steps, lengths), own, steps, lengths)
 
 
 def _analyse(cases, batch_sizes, target, seeds, margin, tolerance):
@@ -212,7 +212,8 @@ def _noisy_quadratic():
     with jax.enable_x64(True):
         sizes, spectrum = 4.0 ** jnp.arange(10), 1 / jnp.arange(1, 501.0)
         steps = jax.jit(lambda beta: jax.lax.map(lambda b: tuned_steps(b, beta, spectrum=spectrum)[0], sizes))
-        return float(critical_batch_size(sizes, steps(0.9))[0] / critical_batch_size(sizes, steps(0.0))[0])
+        one, other = (critical_batch_size(sizes, steps(beta), [True] * len(sizes)).critical for beta in (0.9, 0.0))
+    return one / other
 
 
 def _told(found, limit=None):
@@ -232,8 +233,9 @@ def _fits_table(cases):
         rows.append([name, *(_told(span(values, case.fit.seeds)) for values in numbers)])
     columns = ['optimizer', 'critical batch size', 'S_min [updates]', 'E_min [examples]', 'deviation']
     caption = (
-        'Least squares of S = S_min + E_min / B on relative errors; critical batch size E_min / S_min, where steps and '
-        'examples are twice their minimum. Intervals: bootstrap over seeds, at the learning rates that tuning chose.'
+        'Least squares of S = S_min + E_min / B over trials, on relative errors, censored ones included; at the '
+        'critical batch size E_min / S_min steps and examples are twice their minimum. Intervals: bootstrap over '
+        'seeds, at the learning rates that tuning chose.'
     )
     return Table('Critical batch sizes', columns, rows, caption)
 
@@ -243,7 +245,8 @@ def _steps_table(cases, batch_sizes):
     rows = []
     for name, case in cases.items():
         path = _KNOWN[name][1]
-        slopes = _slopes(batch_sizes, case.fit.medians[0])
+        slopes, critical = _slopes(batch_sizes, case.fit.medians[0]), float(case.fit.critical[0])
+        names = [''] * len(batch_sizes) if math.isnan(critical) else regions(batch_sizes, critical)
         for at, (size, one) in enumerate(zip(batch_sizes, case.found, strict=True)):
             rate = (
                 'none reached'
@@ -257,10 +260,11 @@ def _steps_table(cases, batch_sizes):
             examples = f'{median:.3g}' if math.isfinite(median) else 'censored'
             counts = [len(one.points), f'{arrived} of {len(case.steps[at])}']
             slope = f'{slopes[at]:.2f}' if math.isfinite(slopes[at]) else ''
-            rows.append([name, size, rate, *counts, told, examples, slope, _region(slopes[at])])
+            rows.append([name, size, rate, *counts, told, examples, slope, names[at]])
     caption = (
         'Steps: median over seeds, a censored run counting as longer than any other. Slope: d log steps / d log batch '
-        f'size between the neighbours; perfect scaling below {_PERFECT}, stagnation above {_STAGNANT}.'
+        'size between the neighbours. Regions by the fit: perfect scaling below a quarter of the critical batch size, '
+        'stagnation above four times it.'
     )
     return Table('Steps to the target', columns, rows, caption)
 
@@ -274,9 +278,3 @@ def _slopes(batch_sizes, medians):
     x = np.log(np.asarray(batch_sizes, float))
     y = np.log(np.where(np.isfinite(medians), medians, np.nan))
     return np.gradient(y, x)
-
-
-def _region(slope):
-    if math.isnan(slope):
-        return ''
-    return 'perfect' if slope < _PERFECT else 'stagnation' if slope > _STAGNANT else 'diminishing'
