@@ -1,19 +1,17 @@
 """Learning rates and batch sizes as functions of the number of updates done.
 
-Every schedule is `(peak, steps, warmup=0.0, warmup_from=0.0, ...) -> f(count)` with f(count) the
-rate of the update that comes after `count` updates. Shapes are given as fractions of `peak` and of
-`steps`, so a schedule keeps its form when either is swept. All numbers may be traced (no Python
-branch looks at them), so a sweep over any of them vmaps.
+Every schedule is `(peak, steps, warmup=0.0, warmup_from=0.0, ...) -> f(count)` with f(count) the rate of the update
+that comes after `count` updates. Shapes are given as fractions of `peak` and of `steps`, so a schedule keeps its form
+when either is swept. All numbers may be traced (no Python branch looks at them), so a sweep over any of them vmaps.
 
-Gradual warm-up (Goyal et al. 2017, arXiv:1706.02677, section 2.2), the same in every schedule: over
-the first warmup * steps updates
+Gradual warm-up (Goyal et al. 2017, arXiv:1706.02677, section 2.2), the same in every schedule: over the first
+warmup * steps updates
 
     rate = peak * (warmup_from + (1 - warmup_from) * count / (warmup * steps)),
 
-and the schedule's own shape occupies what is left, p = (count - warmup * steps) / ((1 - warmup) *
-steps) in [0, 1]; it keeps its last value afterwards. Goyal et al. start at the rate of the
-reference batch: warmup_from = 1 / scaling factor. With warmup_from = 0 the first update has rate 0,
-as in optax and MLPerf.
+and the schedule's own shape occupies what is left, p = (count - warmup * steps) / ((1 - warmup) * steps) in [0, 1]; it
+keeps its last value afterwards. Goyal et al. start at the rate of the reference batch: warmup_from = 1 / scaling
+factor. With warmup_from = 0 the first update has rate 0, as in optax and MLPerf.
 
 Arguments common to all:
     peak: highest learning rate.
@@ -146,13 +144,11 @@ def trapezoid(
 
 
 def batch_scaling(rule: str | None, batch_size: Number, reference: Number | None) -> Number:
-    """The factor by which a learning rate tuned at batch size `reference` is multiplied at
-    `batch_size`.
+    """The factor by which a learning rate tuned at batch size `reference` is multiplied at `batch_size`.
 
-    None: 1.  'linear': batch_size / reference (Goyal et al. 2017, arXiv:1706.02677: keeps the mean
-    of an epoch's motion).  'square_root': its root (Hoffer et al. 2017, arXiv:1705.08741, section
-    4: keeps the covariance of an update).  'square_root_adam': the root too; `adam_scaling` says what
-    becomes of betas and eps.
+    None: 1.  'linear': batch_size / reference (Goyal et al. 2017, arXiv:1706.02677: keeps the mean of an epoch's
+    motion).  'square_root': its root (Hoffer et al. 2017, arXiv:1705.08741, section 4: keeps the covariance of an
+    update).  'square_root_adam': the root too; `adam_scaling` says what becomes of betas and eps.
 
     Args:
         batch_size, reference: [examples per global batch], > 0.
@@ -188,15 +184,13 @@ def adam_scaling(batch_size: Number, reference: Number, b1: Number, b2: Number, 
 
 
 def regime_adaptation(length: Number, batch_size: Number, reference: Number) -> Number:
-    """The length of a run at `batch_size` that does as many updates as one of `length` epochs at
-    `reference`.
+    """The length of a run at `batch_size` that does as many updates as one of `length` epochs at `reference`.
 
         length * batch_size / reference
 
-    The same formula serves epochs and updates: `length` is what the run at `batch_size` would have without
-    adaptation (an epoch count tuned at `reference`, or that many epochs counted in updates of `batch_size`).
-    Schedules given as fractions of the run then drop the rate at the same update as at the reference batch
-    size.
+    The same formula serves epochs and updates: `length` is what the run at `batch_size` would have without adaptation
+    (an epoch count tuned at `reference`, or that many epochs counted in updates of `batch_size`). Schedules given as
+    fractions of the run then drop the rate at the same update as at the reference batch size.
 
     Args:
         length: [epochs, or updates at batch_size].

@@ -1,0 +1,58 @@
+"""The planner: how long runs are, how work is shared out, what shares a program, and what it says of that."""
+
+import pytest
+from training import tiny, train
+
+from lbexp import config as configs
+from lbexp.engine.plan import plan, shared_microbatch
+
+
+def test_every_share_of_the_trials_has_about_the_same_work():
+    """Work from 1 to 64: halves, quarters and eighths of the trial axis."""
+    sweep = (('batch_size', tuple(range(1, 65))),)
+    config = tiny(microbatch=1, sweep=sweep)
+    (cohort,) = plan([configs.resolve(config, overrides) for overrides in configs.trials(config)])
+    assert sorted(cohort.trials) == list(range(64))
+    work = cohort.steps * cohort.accumulation
+    assert work.tolist() == [24 * (trial + 1) for trial in cohort.trials]
+    for shares in (2, 4, 8):
+        sums = work.reshape(shares, -1).sum(axis=1)
+        assert sums.max() < 1.3 * sums.min()  # in the order given: 2.9, 6, 13
+
+
+@pytest.mark.parametrize(
+    'fields, told',
+    [
+        (dict(microbatch=8), ['batch sizes 8 to 32 in microbatches of 8']),
+        (dict(), ['batch size 8, apart: no microbatch is set', 'batch size 32, apart: no microbatch is set']),
+        (
+            dict(workload=dict(name='digits_mlp', hidden=(8,), batch_norm=True)),
+            [
+                'batch size 8, apart: batch norm takes the whole batch',
+                'batch size 32, apart: batch norm takes the whole',
+            ],
+        ),
+    ],
+)
+def test_the_planner_says_what_it_chose_and_why(tmp_path, fields, told):
+    lines = []
+    train(tiny(steps=2, log=1, sweep=(('batch_size', (8, 32)),), **fields), tmp_path, announce=lines.append)
+    assert len(lines) == len(told)
+    assert all(words in line for words, line in zip(told, lines, strict=True))
+
+
+def test_what_may_share_a_microbatch():
+    part = lambda **given: dict(name='digits_mlp', **given)
+    assert shared_microbatch(part(), (48, 96, 144)) == 48
+    assert shared_microbatch(part(batch_norm=True, ghost=16), (48, 96)) == 48
+    assert shared_microbatch(part(batch_norm=True, ghost=32), (48, 96)) is None  # a ghost and a half
+    assert shared_microbatch(part(batch_norm=True), (48, 96)) is None
+
+
+def test_regime_adaptation_makes_as_many_updates_as_the_reference():
+    """100 examples, 3 epochs: 30 updates of 10; with more examples for larger batches, and a schedule to match."""
+    sweep = (('batch_size', (10, 20, 50)),)
+    c = tiny(steps=None, epochs=3.0, sweep=sweep, microbatch=10, regime_adaptation=10)
+    (cohort,) = plan([configs.resolve(c, overrides) for overrides in configs.trials(c)])
+    assert cohort.steps.tolist() == [30, 30, 30]
+    assert sorted((cohort.steps * cohort.accumulation * 10).tolist()) == [300, 600, 1500]
