@@ -56,8 +56,7 @@ def polynomial(
     power: Number = 2.0,
     end: Number = 0.0,
 ) -> optax.Schedule:
-    """rate = peak * (end + (1 - end) (1 - p)^power); power 1 is linear decay, 2 that of the LARS
-    and NovoGrad papers.
+    """rate = peak * (end + (1 - end) (1 - p)^power); power 1 is linear decay, 2 that of the LARS and NovoGrad papers.
 
     Args:
         power: > 0.
@@ -132,8 +131,7 @@ def trapezoid(
         cooldown: length of the descent [fraction of steps], in (0, 1 - warmup].
         end: last rate [fraction of peak].
 
-    Xing et al. 2018, arXiv:1802.08770 ("trapezoid"); Hu et al. 2024, arXiv:2404.06395 ("warmup, stable,
-    decay").
+    Xing et al. 2018, arXiv:1802.08770 ("trapezoid"); Hu et al. 2024, arXiv:2404.06395 ("warmup, stable, decay").
     """
 
     def shape(p, count):
@@ -222,18 +220,15 @@ def batch_growth(
         noise scale ~ rate * N / B:  B_i = min(batch_size * factor^i, largest) in whole microbatches,
         rate factor_i = min(1, largest / (batch_size * factor^i))
 
-    Update `count` belongs to phase i when the examples consumed before it reach boundaries[i - 1]; a phase's
-    last batch is not cut, so phase i has n_i = ceil((boundaries[i] - start_i) / B_i) updates and start_{i+1}
-    = start_i + n_i B_i. Both functions are closed forms in these sums: a run resumed in mid-ramp needs only
-    its update count.
+    Update `count` belongs to phase i when the examples consumed before it reach boundaries[i - 1]; a phase's last batch
+    is not cut, so phase i has n_i = ceil((boundaries[i] - start_i) / B_i) updates and start_{i+1} = start_i + n_i B_i.
+    All functions are closed forms in these sums: a run resumed in mid-ramp needs only its update count.
 
     Args:
         batch_size: before the first boundary [examples per global batch].
-        boundaries: where the batch grows [examples consumed], ascending; for epochs multiply by the size of
-            the data.
+        boundaries: where the batch grows [examples consumed], ascending; for epochs multiply by the size of the data.
         factor: > 0.
-        microbatch: [examples per forward/backward pass]; batches are rounded to a multiple of it, at least
-            one.
+        microbatch: [examples per forward/backward pass]; batches are rounded to a multiple of it, at least one.
         largest: [examples per global batch]; from there on the learning rate decays instead. None: no limit.
 
     `accumulate(tx, growth.accumulation)` trains with it; multiply the schedule by growth.rate_factor.
