@@ -1,5 +1,7 @@
 """Layers in blocks: the same numbers, and memory for one block at a time."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,15 +36,17 @@ def test_after_keeps_the_number_and_its_type(norm):
     assert half.dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize('name', ['lamb'])
-def test_blocks_change_no_bit_and_hold_one_block_in_memory(name, monkeypatch):
+@pytest.mark.parametrize(
+    'make', [optimizers.lamb, functools.partial(optimizers.lars, denominator='norm_of_sum')], ids=['lamb', 'lars']
+)
+def test_blocks_change_no_bit_and_hold_one_block_in_memory(make, monkeypatch):
     draw = np.random.default_rng(0)
     params = {f'layer{i}': jnp.asarray(draw.standard_normal((128, 128)), jnp.float32) for i in range(16)}
     size, default = 128 * 128, blocks.__defaults__
 
     def updated(elements):
         monkeypatch.setattr(blocks, '__defaults__', (*default[:-1], elements))
-        tx = getattr(optimizers, name)(0.1)
+        tx = make(0.1)
 
         def step(params, state, gradients):
             updates, state = tx.update(gradients, state, params)
