@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers.blocks import after, blocks
 from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, grown, leaves, no_facts, value
 
@@ -73,33 +74,34 @@ def lamb(
         these = leaves(updates, params, decay, adapt, stacked_axes)
         rate, beta = value(learning_rate, state.count), value(weight_decay, state.count)
         scale = _gradient_scale(these.gradients, normalize_gradients, max_gradient_norm, axis_name)
-        old = zip(*(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True)
+        old = list(zip(*(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True))
         t = state.count + 1
-        first, second, directions = [], [], []
-        for g, w, d, (m, v) in zip(these.gradients, these.weights, these.decay, old, strict=True):
-            g = wide(g) if scale is None else wide(g) * scale
-            first.append(b1 * wide(m) + (1 - b1) * g)
-            second.append(b2 * v + (1 - b2) * (g * g.conj()).real)
-            corrected = [first[-1], second[-1]]
-            if bias_correction:
-                corrected = [x / grown(b, t, v.dtype) for x, b in zip(corrected, (b1, b2), strict=True)]
-            u = corrected[0] / (jnp.sqrt(corrected[1]) + eps)
-            directions.append(u + beta * wide(w) if d else u)
-            first[-1] = first[-1].astype(m.dtype)
-            second[-1] = second[-1].astype(v.dtype)
+        first, second, changes, raw, found = [], [], [], [], []
+        for block in blocks(these.weights, axis_name):
+            floor, directions, ratios = after(found, eps), {}, {}
+            for i in block:
+                g, w, (m, v) = these.gradients[i], these.weights[i], old[i]
+                g = wide(g) if scale is None else wide(g) * scale
+                corrected = [b1 * wide(m) + (1 - b1) * g, b2 * v + (1 - b2) * (g * g.conj()).real]
+                first.append(corrected[0].astype(m.dtype))
+                second.append(corrected[1].astype(v.dtype))
+                if bias_correction:
+                    corrected = [x / grown(b, t, v.dtype) for x, b in zip(corrected, (b1, b2), strict=True)]
+                u = corrected[0] / (jnp.sqrt(corrected[1]) + floor)
+                directions[i] = u + beta * wide(w) if these.decay[i] else u
 
-        at = [i for i, adapted in enumerate(these.adapt) if adapted]
-        ranks = [these.ranks[i] for i in at]
-        found = norms([these.weights[i] for i in at] + [directions[i] for i in at], ranks * 2, axis_name, len(at))
-        ratios, raw = {}, []
-        for i, weight_norm, norm in zip(at, found[: len(at)], found[len(at) :], strict=True):
-            phi, phi_clipped = bounded(weight_norm, weight_norm_bounds)
-            usual = (weight_norm > 0) & (norm > 0)
-            ratio = jnp.where(usual, phi / jnp.where(norm > 0, norm, 1), zero_ratio)
-            ratio, clipped = bounded(ratio, ratio_bounds)
-            ratios[i] = spread(ratio, these.weights[i])
-            raw.append((weight_norm, norm, ratio, clipped | (phi_clipped & usual)))
-        changes = [-rate * (ratios[i] * u if i in ratios else u) for i, u in enumerate(directions)]
+            at = [i for i in block if these.adapt[i]]
+            arrays = [these.weights[i] for i in at] + [directions[i] for i in at]
+            new = norms(arrays, [these.ranks[i] for i in at] * 2, axis_name, len(at))
+            found = new or found
+            for i, weight_norm, norm in zip(at, new[: len(at)], new[len(at) :], strict=True):
+                phi, phi_clipped = bounded(weight_norm, weight_norm_bounds)
+                usual = (weight_norm > 0) & (norm > 0)
+                ratio = jnp.where(usual, phi / jnp.where(norm > 0, norm, 1), zero_ratio)
+                ratio, clipped = bounded(ratio, ratio_bounds)
+                ratios[i] = spread(ratio, these.weights[i])
+                raw.append((weight_norm, norm, ratio, clipped | (phi_clipped & usual)))
+            changes += [-rate * (ratios[i] * u if i in ratios else u) for i, u in directions.items()]
         facts = adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate) if raw else state.facts
         return these.cast(changes), LambState(t, these.tree(first), these.tree(second), facts)
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers.blocks import after, blocks
 from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
 
@@ -80,39 +81,40 @@ def lars(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         these = leaves(updates, params, decay, adapt, stacked_axes)
-        rate, beta = value(learning_rate, state.count), value(weight_decay, state.count)
+        rate, given = value(learning_rate, state.count), value(weight_decay, state.count)
         old = these.structure.flatten_up_to(state.velocity)
-        gradients, weights = [wide(g) for g in these.gradients], [wide(w) for w in these.weights]
-        steps = [g + beta * w if d else g for g, w, d in zip(gradients, weights, these.decay, strict=True)]
-        if momentum_form == 'average':
-            steps = [momentum * wide(v) + (1 - momentum) * s for v, s in zip(old, steps, strict=True)]
-        at = [i for i, adapted in enumerate(these.adapt) if adapted]
         summed = denominator == 'sum_of_norms' and momentum_form != 'average'
-        below = these.gradients if summed else steps
-        arrays = [these.weights[i] for i in at] + [below[i] for i in at]
-        found = norms(arrays, [these.ranks[i] for i in at] * 2, axis_name, None if summed else len(at))
-        ratios, raw = {}, []
-        for i, weight_norm, norm in zip(at, found[: len(at)], found[len(at) :], strict=True):
-            full = norm + beta * weight_norm if summed and these.decay[i] else norm
-            full = full + eps
-            ratio = coefficient * weight_norm / jnp.where(full > 0, full, 1)
-            ratio, clipped = bounded(jnp.where((weight_norm > 0) & (full > 0), ratio, at_zero), ratio_bounds)
-            ratios[i] = spread(ratio, these.weights[i])
-            raw.append((weight_norm, norm, ratio, clipped))
+        velocities, changes, raw, found = [], [], [], []
+        for block in blocks(these.weights, axis_name):
+            beta, steps, ratios = after(found, given), {}, {}
+            for i in block:
+                g, w = wide(these.gradients[i]), wide(these.weights[i])
+                steps[i] = g + beta * w if these.decay[i] else g
+                if momentum_form == 'average':
+                    steps[i] = momentum * wide(old[i]) + (1 - momentum) * steps[i]
+            at = [i for i in block if these.adapt[i]]
+            arrays = [these.weights[i] for i in at] + [these.gradients[i] if summed else steps[i] for i in at]
+            new = norms(arrays, [these.ranks[i] for i in at] * 2, axis_name, None if summed else len(at))
+            found = new or found
+            for i, weight_norm, norm in zip(at, new[: len(at)], new[len(at) :], strict=True):
+                full = norm + beta * weight_norm if summed and these.decay[i] else norm
+                full = full + eps
+                ratio = coefficient * weight_norm / jnp.where(full > 0, full, 1)
+                ratio, clipped = bounded(jnp.where((weight_norm > 0) & (full > 0), ratio, at_zero), ratio_bounds)
+                ratios[i] = spread(ratio, these.weights[i])
+                raw.append((weight_norm, norm, ratio, clipped))
 
-        velocities, changes = [], []
-        for i, (v, step) in enumerate(zip(old, steps, strict=True)):
-            scaled = ratios[i] * step if i in ratios else step
-            if momentum_form == 'average':
-                velocities.append(step)
-                changes.append(-rate * scaled)
-                continue
-            scaled = rate * scaled if momentum_form == 'paper' else scaled
-            new = momentum * wide(v) + scaled
-            change = momentum * new + scaled if nesterov else new
-            velocities.append(new)
-            changes.append(-change if momentum_form == 'paper' else -rate * change)
-        velocities = [new.astype(v.dtype) for new, v in zip(velocities, old, strict=True)]
+            for i, step in steps.items():
+                scaled = ratios[i] * step if i in ratios else step
+                if momentum_form == 'average':
+                    velocities.append(step.astype(old[i].dtype))
+                    changes.append(-rate * scaled)
+                    continue
+                scaled = rate * scaled if momentum_form == 'paper' else scaled
+                velocity = momentum * wide(old[i]) + scaled
+                change = momentum * velocity + scaled if nesterov else velocity
+                velocities.append(velocity.astype(old[i].dtype))
+                changes.append(-change if momentum_form == 'paper' else -rate * change)
         facts = adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate) if raw else state.facts
         return these.cast(changes), LarsState(state.count + 1, these.tree(velocities), facts)
 

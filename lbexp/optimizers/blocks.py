@@ -1,0 +1,38 @@
+"""Layers worked on one after another: what is computed for one block is in cache, and its memory serves the next."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def blocks(arrays: Sequence[jax.Array], axis_name: Any = None, size: int = 2**21) -> list[range]:
+    """Consecutive positions in `arrays`, each with `size` elements or a little more together.
+
+    XLA on CPU runs whatever can run, in breadth: all first passes over all layers, then all second passes. LAMB then
+    holds the directions of all layers in fresh memory (page faults) and reads every array from main memory again.
+    Blocks that wait for the last one's norms (`after`) keep that to 26 MB instead of 102. ResNet-50's 25.6 M parameters
+    in 161 tensors, best of 9 on 2 busy cores: LAMB 62 ms instead of 110 (size 2**18: 69, 2**22: 80), LARS with
+    denominator='norm_of_sum' 37 instead of 75; LARS without, which stores no directions, 31 in both.
+
+    Elsewhere, and where norms are summed over a mesh, all is one block: each costs a conditional and an all-reduce.
+    """
+    if axis_name is not None or jax.default_backend() != 'cpu':
+        return [range(len(arrays))]
+    found, start, held = [], 0, 0
+    for i, x in enumerate(arrays):
+        held += math.prod(x.shape)
+        if held >= size or i == len(arrays) - 1:
+            found.append(range(start, i + 1))
+            start, held = i + 1, 0
+    return found
+
+
+def after(found: Sequence[jax.Array], number: Any) -> Any:
+    """`number`, bit by bit and of the same type, but not before the norms `found` are known; at once if there are none.
+
+    A norm is never below 0, nor is NaN. XLA does not know that (nor does it keep a lax.optimization_barrier so long).
+    """
+    return number if not found else jnp.where(found[0].ravel()[:1].sum() < 0, jnp.nan, number)
