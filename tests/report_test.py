@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from lbexp import results
-from lbexp.analysis import Analysis, Figure, Series, Table, interval
-from lbexp.report import curves, figure, table
+from lbexp.analysis import Analysis, Claim, Figure, Series, Table, interval
+from lbexp.report import claims, curves, figure, table
 from lbexp.report.page import page
 
 NASTY = '</script><script>document.title="broken"</script><b>&"\''
@@ -386,3 +386,30 @@ def test_a_browser_draws_every_curve_without_a_word_on_the_console(tmp_path):
         layer = part[part.index('class="scatterlayer') : part.index('class="legend"')]
         lines = re.findall(r'class="js-line"[^>]* d="(M[^"]*)"', layer)
         assert len(lines) == expected and all('L' in line for line in lines)
+
+
+def test_a_figure_of_the_study_named_like_a_metric_keeps_its_files(tmp_path):
+    workdir = sweep(tmp_path)
+    own = Figure('loss', 'Mine', 'x', 'y', [Series('only', [1.0, 2.0], [3.0, 4.0])])
+    page(workdir, Analysis('t', '', [], [own]))
+    assert (workdir / 'figures' / 'loss.csv').read_text().splitlines()[1].startswith('only,')
+    assert len((workdir / 'figures' / 'loss_curves.csv').read_text().splitlines()) > 3
+
+
+def test_claims_stand_in_page_and_workdir(tmp_path):
+    told = [Claim('A | claim', 'measured <0.1>', 'reproduced'), Claim('Another', 'x', 'undecided at this budget')]
+    analysis = Analysis('Study', 'It holds.', [], [], None, told)
+    text = page(sweep(tmp_path), analysis).read_text()
+    assert 'A | claim' in text and 'measured &lt;0.1&gt;' in text and 'undecided at this budget' in text
+    claims.write(tmp_path, analysis)
+    lines = (tmp_path / 'claims.md').read_text().splitlines()
+    assert lines[0] == '# Study' and '| A \\| claim | measured <0.1> | reproduced |' in lines
+    claims.write(tmp_path / 'nowhere', analysis._replace(claims=()))  # without claims there is nothing to write
+    assert claims.claims(analysis._replace(claims=())) == []
+
+
+def test_named_places_stand_along_the_axis(tmp_path):
+    drawing = Figure('f', 't', '', 'y', [Series('s', [0, 1], [1.0, 2.0], style='points')], places=['small', '<large>'])
+    axis = figure.figure(drawing)['layout']['xaxis']
+    assert axis['tickvals'] == [0, 1] and axis['ticktext'] == ['small', '&lt;large&gt;']
+    assert all(path.stat().st_size for path in figure.save(drawing, tmp_path))

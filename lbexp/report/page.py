@@ -35,7 +35,9 @@ def page(workdir, analysis=None):
     facts = results.document(workdir / results.CONFIG)
     config, environment = facts.get('config', {}), facts.get('environment', {})
     analysis = analysis or Analysis(_title(config, workdir), '', [], [])
-    drawn = [*analysis.figures, *curves.curves(rows, _abscissa(finals))]
+    taken = {drawing.name for drawing in analysis.figures}
+    every = curves.curves(rows, _abscissa(finals))
+    drawn = [*analysis.figures, *(d._replace(name=f'{d.name}_curves') if d.name in taken else d for d in every)]
     for drawing in drawn:
         figure.save(drawing, workdir / 'figures')
     own = len(analysis.figures)

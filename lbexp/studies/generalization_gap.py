@@ -213,7 +213,7 @@ def _paths(rows, own, found):
     yield Figure('paths', 'Test error in training', 'epochs', 'test error', errors, caption=caption)
     if distances:
         title, labels = 'Distance from the initial weights', ('updates', '|w - w_0|')
-        yield Figure('distance', title, *labels, distances, 'log', 'linear', caption)
+        yield Figure('diffusion', title, *labels, distances, 'log', 'linear', caption)
 
 
 def _speeds(workdir, own):
