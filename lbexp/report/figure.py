@@ -251,12 +251,11 @@ def _draw(page, drawing):
     elif ticks := _ticks(drawing):
         axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
         axes.set_xticks([], minor=True)
-    if drawing.places:
-        page.set_layout_engine('constrained')
-    elif len(drawing.series) > 1:
-        page.set_layout_engine('constrained')  # a legend's width is not known before
+    if drawing.places or len(drawing.series) > 1:
+        page.set_layout_engine('constrained')  # the width of a legend, and the height of names, are not known before
+    if len(drawing.series) > 1:
         page.legend(loc='outside right upper', fontsize=8)
-    else:
+    elif not drawing.places:
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
 
 
