@@ -5,10 +5,10 @@ Keskar et al. 2017 (arXiv:1609.04836); Hoffer, Hubara, Soudry 2017 (arXiv:1705.0
     python -m lbexp.main --config=experiments/generalization_gap.py
     python -m lbexp.main --config=experiments/generalization_gap.py:digits
 
-On 2 CPU cores, shared (load average 4): 5 minutes cold, 143 trials. Expected: test error that rises from some batch size
-on. Measured (medians of 5 seeds): 0.316 at batch 32, 0.304 at 64, 0.387 at 1024, where the paired difference to batch 32
-is 0.069 [0.042, 0.088]; with as many updates as batch 32 has, 0.037 [0.028, 0.053]. The best learning rate follows the
-linear rule up to batch 128 and stops at 0.56 from 256 on.
+On 2 CPU cores, shared (load average 4): 5 minutes cold, 143 trials. Expected: test error that rises from some batch
+size on. Measured (medians of 5 seeds): 0.316 at batch 32, 0.304 at 64, 0.387 at 1024, where the paired difference to
+batch 32 is 0.069 [0.042, 0.088]; with as many updates as batch 32 has, 0.037 [0.028, 0.053]. The best learning rate
+follows the linear rule up to batch 128 and stops at 0.56 from 256 on.
 """
 
 from lbexp import config
