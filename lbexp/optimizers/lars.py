@@ -85,7 +85,8 @@ def lars(
         old = these.structure.flatten_up_to(state.velocity)
         summed = denominator == 'sum_of_norms' and momentum_form != 'average'
         velocities, changes, raw, found = [], [], [], []
-        for block in blocks(these.weights, axis_name):
+        # Summed norms need no array of their own: blocks would only add conditionals.
+        for block in [range(len(old))] if summed else blocks(these.weights, axis_name):
             beta, steps, ratios = after(found, given), {}, {}
             for i in block:
                 g, w = wide(these.gradients[i]), wide(these.weights[i])
