@@ -80,6 +80,15 @@ class Analysis(NamedTuple):
     claims: Sequence[Claim] = ()
 
 
+def bounds(values: Sequence[float]) -> tuple[float, float]:
+    """The interval that a claim is judged by: that of `interval`, and none (NaN) below three values.
+
+    The range of two values holds the median with probability 1/2, and two equal ones have none.
+    """
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return interval(finite)[1:] if len(finite) > 2 else (math.nan, math.nan)
+
+
 def outcome(low: float, high: float, above: float = 0.0) -> str:
     """What an interval says of the claim 'the effect is above `above`'. No interval (one seed): undecided."""
     if low > above:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbexp.analysis import Analysis, Figure, Series, Table, interval
+from lbexp.analysis import Analysis, Figure, Series, Table, bounds, equivalence, interval, outcome
 
 FLOATS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
@@ -104,3 +104,13 @@ def test_importing_the_plain_data_brings_no_heavy_library():
     code = 'import sys, lbexp.analysis; print(sorted({"jax", "scipy", "matplotlib", "plotly"} & set(sys.modules)))'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == '[]'
+
+
+def test_a_claim_is_judged_by_three_values_or_more():
+    assert all(math.isnan(end) for end in bounds([1.0, 1.0])) and all(math.isnan(end) for end in bounds([1.0, None]))
+    low, high = bounds([1.0, 1.1, 1.2, None, math.nan])
+    assert 1.0 <= low < high <= 1.2
+    assert outcome(low, high) == 'reproduced' and outcome(low, high, 2.0) == 'not reproduced'
+    assert outcome(low, high, 1.1) == outcome(math.nan, math.nan) == 'undecided at this budget'
+    assert equivalence(-0.1, 0.2, 0.3) == 'reproduced' and equivalence(0.4, 0.5, 0.3) == 'not reproduced'
+    assert equivalence(-0.1, 0.4, 0.3) == equivalence(math.nan, math.nan, 1.0) == 'undecided at this budget'

@@ -18,6 +18,7 @@ from lbexp.analysis import (
     Figure,
     Series,
     Table,
+    bounds,
     equivalence,
     interval,
     outcome,
@@ -164,7 +165,7 @@ def _apart(run, decay, first):
 def _claim(name, apart, margin):
     how = {'growth': 'Growing the batch', 'hybrid': 'Growing the batch, then decaying the rate'}[name]
     claim = f'{how} ends within {margin:g} of the test error of decaying the rate, at the same epochs ({_PAPER})'
-    return Claim(claim, f'{name} - decay: {spread(apart)}{_lost(apart)}', equivalence(*interval(apart)[1:], margin))
+    return Claim(claim, f'{name} - decay: {spread(apart)}{_lost(apart)}', equivalence(*bounds(apart), margin))
 
 
 def _curve_claim(epochs, apart, margin):
@@ -181,7 +182,7 @@ def _curve_claim(epochs, apart, margin):
         f'growth - decay, mean over epochs: {spread(mean)}{_lost(mean)}; largest median difference '
         f'{middle[worst]:.3g}, at epoch {epochs[worst]:.1f}'
     )
-    return Claim(claim, measured, equivalence(*interval(mean)[1:], margin))
+    return Claim(claim, measured, equivalence(*bounds(mean), margin))
 
 
 def _updates_claim(runs):
@@ -194,7 +195,7 @@ def _updates_claim(runs):
 
 def _control_claim(apart):
     claim = 'The noise has to fall: constant rate and batch end with a higher test error (control)'
-    return Claim(claim, f'constant - decay: {spread(apart)}{_lost(apart)}', outcome(*interval(apart)[1:]))
+    return Claim(claim, f'constant - decay: {spread(apart)}{_lost(apart)}', outcome(*bounds(apart)))
 
 
 def _saved(runs):

@@ -8,7 +8,7 @@ import numpy as np
 
 from lbexp import config as configs
 from lbexp import results
-from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, interval, outcome, spread
+from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, bounds, outcome, spread
 from lbexp.engine import plan
 from lbexp.engine import speed as speeds
 from lbexp.studies import Study, arms, compare
@@ -55,6 +55,7 @@ def generalization_gap(
     made = lambda config: _arms(config, sizes, learning_rates, equal_updates)
 
     def trials(config):
+        arms.require_validation(config)
         compared = made(configs.plain(config))
         arms.validate(compared, tuning)
         return arms.wanted(compared, tuning)
@@ -114,18 +115,18 @@ def _claims(regimes, measured):
         Claim(
             'At equal epochs a large batch generalizes worse than a small one (Keskar et al. 2017)',
             f'batch {size} minus batch {small.overrides["batch_size"]}, test error: {spread(gap)}',
-            outcome(*interval(gap)[1:]),
+            outcome(*bounds(gap)),
         )
     ]
     if len(regimes[UPDATES]) > 1:
         longer = regimes[UPDATES][-1]
         closed = compare.paired(measured, large.name, longer.name)
         left = compare.paired(measured, longer.name, small.name)
-        _, low, high = interval(left)
+        low, high = bounds(left)
         told = f'batch {size}, test error at equal epochs minus at equal updates: {spread(closed)}'
         claims += [
             Claim('As many updates as the small batch has shrink the gap (Hoffer et al. 2017)', told,
-                  outcome(*interval(closed)[1:])),
+                  outcome(*bounds(closed))),
             Claim('... and leave none', f'test error left at batch {size}: {spread(left)}',
                   'reproduced' if high <= 0 else 'not reproduced' if low > 0 else UNDECIDED),
         ]  # fmt: skip
@@ -143,7 +144,7 @@ def _diffusion(rows, arm, found):
     misfit = lambda x, y: np.polyfit(x, y, 1, full=True)[1].sum() / y.var() / len(y)  # 1 - R^2
     ratio = [misfit(np.log(at[high]), y[high]) / misfit(np.sqrt(at[high]), y[high]) for y in far]
     told = f'batch {arm.overrides["batch_size"]}, first half: 1 - R^2 of log t over that of t^1/2: {spread(ratio)}'
-    _, low, up = interval(ratio)
+    low, up = bounds(ratio)
     claim = 'The distance from the initial weights grows like log t rather than t^1/2 (Hoffer et al. 2017)'
     return [Claim(claim, told, outcome(-up, -low, -1.0))]
 

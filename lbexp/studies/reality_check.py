@@ -16,8 +16,8 @@ from lbexp.analysis import (
     Figure,
     Series,
     Table,
+    bounds,
     equivalence,
-    interval,
     spread,
 )
 from lbexp.studies import Study, arms
@@ -141,7 +141,7 @@ def _claim(one, other, errors, budget, batch_size, margin):
     claim = (
         f'At an equal budget of {budget} {one} matches {other} at batch size {batch_size}, within {margin:g} ({_PAPER})'
     )
-    _, low, high = interval(apart)
+    low, high = bounds(apart)
     result = equivalence(low, high, margin)
     if result == NOT_REPRODUCED:
         measured += f'; {one if high < 0 else other} has the lower error'

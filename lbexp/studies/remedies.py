@@ -7,7 +7,7 @@ import numpy as np
 
 from lbexp import config as configs
 from lbexp import results
-from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, Table, interval, outcome, spread
+from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, Table, bounds, outcome, spread
 from lbexp.studies import Study, arms, compare
 
 SMALL, LARGE, ROOT, TUNED = 'small batch', 'large batch', '+ square-root scaling', '+ tuned learning rate'
@@ -54,6 +54,7 @@ def remedies(
     def trials(config):
         if not config.workload.get('batch_norm'):
             raise ValueError('workload.batch_norm: found None or False; allowed: True, for ghost batch norm to act on')
+        arms.require_validation(config)
         compared = made(configs.plain(config))
         arms.validate(compared, tuning)
         return arms.wanted(compared, tuning)
@@ -132,9 +133,9 @@ def _claims(measured):
     for claim, worse, better in steps:
         gained = compare.paired(measured, worse, better)
         told = f'test error, "{worse}" minus "{better}": {spread(gained)}'
-        claims.append(Claim(claim, told, outcome(*interval(gained)[1:])))
+        claims.append(Claim(claim, told, outcome(*bounds(gained))))
     left = compare.paired(measured, ADAPTED, SMALL)
-    _, low, high = interval(left)
+    low, high = bounds(left)
     judged = 'reproduced' if high <= 0 else 'not reproduced' if low > 0 else UNDECIDED
     claims.append(Claim('The whole ladder leaves no gap (Hoffer et al. 2017)', f'left: {spread(left)}', judged))
     return claims
