@@ -31,12 +31,20 @@ def critical_batch_size(batch_sizes: Sequence[float], steps: Sequence[float], re
     A trial that did not reach the target within its S_i steps is censored: the truth is above S_i. It counts as a
     point at S_i where the fit says less than that, and not at all where the fit agrees with it; the set of those that
     count is found by iteration. To drop them would bias the fit towards those who were quick; to take S_i for the
-    truth, likewise.
+    truth, likewise, and so does what is left of the bias here: a bound says nothing of how far beyond it the truth is.
+
+    With log-normal steps of median S(B_i), sigma the standard deviation of their logarithm, none censored, many trials
+    give exp(-3 sigma^2 / 2) s_min and exp(-3 sigma^2 / 2) e_min, as the short ones weigh more, but the true ratio:
+    `critical` has no bias then. The covariance of (s_min, e_min) is sigma^2 (X^T X)^-1 to leading order in sigma, with
+    rows X_i = (1, 1 / B_i) / S(B_i).
 
     Args:
-        batch_sizes: B_i > 0 [examples].
-        steps: S_i > 0, steps to the target, or steps done without reaching it.
+        batch_sizes: B_i > 0, finite [examples].
+        steps: S_i > 0, finite [steps]: to the target, or done without reaching it.
         reached: whether the trial reached the target.
+
+    Returns:
+        Fit: s_min [steps], e_min [examples], critical [examples].
 
     Raises:
         ValueError: lengths differ, a number out of range, or fewer than two batch sizes reached the target.
@@ -46,7 +54,7 @@ def critical_batch_size(batch_sizes: Sequence[float], steps: Sequence[float], re
     b, s, hit = np.asarray(batch_sizes, float), np.asarray(steps, float), np.asarray(reached, bool)
     if not len(b) == len(s) == len(hit):
         raise ValueError(f'batch_sizes, steps, reached: found lengths {len(b)}, {len(s)}, {len(hit)}; allowed: one')
-    if not (np.all(b > 0) and np.all(s > 0) and np.all(np.isfinite(s))):
+    if not (np.all(b > 0) and np.all(s > 0) and np.all(np.isfinite(b * s))):
         raise ValueError('batch_sizes, steps: found a number that is not > 0 or not finite; allowed: positive numbers')
     if len(set(b[hit])) < 2:
         found = len(set(b[hit]))
