@@ -20,7 +20,7 @@ def shape(layout: str, trials: int, microbatch: int, data_parallel: int | None) 
 
     'map' runs the trials of a device one after another, each as it would run alone; 'vmap' runs them as one batched
     program. On CPU one device per core and 'map' is fastest (MLP 784-512-512-10, batch 32, 2 cores: 772 updates/s
-    against 605 for two devices with vmap, 443 for one) and repeats a lone trial bit by bit; an accelerator has one$
+    against 605 for two devices with vmap, 443 for one) and repeats a lone trial bit by bit; an accelerator has one
     queue per device and fills it by vmap. A lone trial takes all devices of an accelerator for its batch.
 
     Raises:
