@@ -157,8 +157,7 @@ def batch_scaling(rule: str | None, batch_size: Number, reference: Number | None
     if rule is None:
         return 1.0
     if rule not in ('linear', 'square_root', 'square_root_adam'):
-        allowed = "None, 'linear', 'square_root', 'square_root_adam'"
-        raise ValueError(f'batch_scaling.rule is {rule!r}; allowed: {allowed}')
+        raise ValueError(f"batch_scaling.rule is {rule!r}; allowed: None, 'linear', 'square_root', 'square_root_adam'")
     if reference is None:
         raise ValueError(f'batch_scaling.reference is None; the {rule} rule needs the batch size of factor 1')
     ratio = batch_size / reference

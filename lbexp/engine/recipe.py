@@ -36,6 +36,9 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         config: plain data, as config.resolve returns it; numbers may be traced.
         steps: length of the run [updates]; may be traced.
         arrays: what `data` returned, as arguments of the program: data should not be constants in it.
+
+    Raises:
+        ValueError: a part refuses its arguments, or batch_scaling needs betas that the optimizer does not have.
     """
     seed = config['seed']
     scaling = config['batch_scaling']
@@ -120,13 +123,14 @@ def _wired(part, schedule, seed):
 
 
 def _adam_scaled(part, batch_size, reference):
-    """`part`, or the optimizer inside it, with the betas and eps that go with the batch size."""
+    """`part`, or the parts inside it, with the betas and eps (set, or defaults) that go with the batch size."""
     known, names = lookup.parameters(lookup.find('lbexp.optimizers', part['name'])), ('b1', 'b2', 'eps')
     if set(names) <= known.keys():
         given = [part.get(name, known[name].default) for name in names]
         return {**part, **dict(zip(names, schedules.adam_scaling(batch_size, reference, *given), strict=True))}
-    if isinstance(part.get('inner'), dict):
-        return {**part, 'inner': _adam_scaled(part['inner'], batch_size, reference)}
+    inner = {name: value for name, value in part.items() if isinstance(value, dict) and 'name' in value}
+    if inner:
+        return {**part, **{name: _adam_scaled(value, batch_size, reference) for name, value in inner.items()}}
     raise ValueError(
         f"batch_scaling.rule: found 'square_root_adam' with {part['name']}, which has no b1, b2, eps; "
         "allowed: 'linear', 'square_root'"
