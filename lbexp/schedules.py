@@ -173,7 +173,7 @@ def adam_scaling(batch_size: Number, reference: Number, b1: Number, b2: Number, 
     averages then stay the same in examples. Beyond kappa = 1 / (1 - b) an average would be shorter than an update:
     b stays 0 there, and the rule no longer holds.
 
-    Malladi, Lyu, Panigrahi, Arora 2022, arXiv:2205.10287, Definition 5.2.
+    Malladi, Lyu, Panigrahi, Arora 2022, arXiv:2205.10287, the square-root scaling rule for Adam.
     """
     kappa = batch_size / reference
     shorter = lambda b: jnp.maximum(1 - kappa * (1 - b), 0.0)

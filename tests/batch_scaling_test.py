@@ -19,7 +19,7 @@ REFERENCE = 16
 
 
 def scaled(b1, b2, eps, kappa):
-    """Malladi et al. 2022, arXiv:2205.10287, Definition 5.2; an average cannot be shorter than an update."""
+    """Malladi et al. 2022, arXiv:2205.10287: an average cannot be shorter than an update."""
     return {'b1': max(1 - kappa * (1 - b1), 0), 'b2': max(1 - kappa * (1 - b2), 0), 'eps': eps / np.sqrt(kappa)}
 
 

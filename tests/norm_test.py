@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 from training import tiny, train
 
+from lbexp import lookup
+from lbexp.models.cnn import CNN
+from lbexp.models.mlp import MLP
 from lbexp.models.norm import BatchNorm, together
+from lbexp.parallel.mesh import mesh, spread
 
 RATE, EPS = 0.1, 1e-5
 
@@ -54,7 +58,7 @@ def test_evaluation_never_uses_ghosts():
     np.testing.assert_allclose(module.apply(variables, x[:7], False), whole[:7], rtol=1e-6)
 
 
-@pytest.mark.parametrize('ghost', [0, 5, 'replicas', 2.0])
+@pytest.mark.parametrize('ghost', [0, 5, -4, 48, 'replicas', 2.0, True])
 def test_what_is_no_ghost(ghost):
     with pytest.raises(
         ValueError, match=r"ghost: found .* with 24 examples in a microbatch; allowed: a divisor, 'sync'"
@@ -68,8 +72,10 @@ def test_what_has_to_stay_together():
 
 
 def losses(tmp_path, ghost, **fields):
+    """[rows, metrics] of a trial; of each trial one after the other where the fields sweep."""
     part = dict(name='digits_mlp', hidden=(16,), batch_norm=True, ghost=ghost)
-    rows = train(tiny(workload=part, batch_size=32, **fields), tmp_path / '-'.join(map(str, (ghost, *fields.values()))))
+    name = '-'.join(''.join(c for c in str(value) if c.isalnum()) for value in (ghost, *fields.values()))
+    rows = train(tiny(workload=part, batch_size=32, **fields), tmp_path / name)
     return np.array([[row['loss'], row.get('test_loss', 0), row['gradient_norm']] for row in rows])
 
 
@@ -81,9 +87,11 @@ def test_ghosts_are_the_same_on_any_number_of_devices(tmp_path, ghost):
         np.testing.assert_allclose(losses(tmp_path, ghost, data_parallel=devices), one, rtol=1e-4)
 
 
-@pytest.mark.parametrize('microbatch', [8, 16])
-def test_ghosts_are_the_same_with_accumulation(tmp_path, microbatch):
-    np.testing.assert_allclose(losses(tmp_path, 8, microbatch=microbatch), losses(tmp_path, 8), rtol=1e-4)
+@pytest.mark.parametrize('microbatch, devices', [(16, 1), (16, 2), (8, 8)])
+def test_ghosts_are_the_same_with_accumulation(tmp_path, microbatch, devices):
+    """Two ghosts in a microbatch; a ghost on each of two devices; a ghost spread over eight."""
+    found = losses(tmp_path, 8, microbatch=microbatch, data_parallel=devices)
+    np.testing.assert_allclose(found, losses(tmp_path, 8), rtol=1e-4)
 
 
 def test_policies(tmp_path):
@@ -94,3 +102,40 @@ def test_policies(tmp_path):
     np.testing.assert_allclose(losses(tmp_path, 'sync', data_parallel=2), whole, rtol=1e-4)
     np.testing.assert_allclose(losses(tmp_path, 'replica', data_parallel=1), whole, rtol=1e-4)
     assert abs(replicas - whole).max() > 1e-3
+
+
+def test_replicas_share_the_microbatch(tmp_path):
+    """With accumulation a replica has its share of the microbatch, not of the batch."""
+    replicas = losses(tmp_path, 'replica', microbatch=16, data_parallel=2)
+    np.testing.assert_allclose(replicas, losses(tmp_path, 8, microbatch=16, data_parallel=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize('layout', ['map', 'vmap'])
+def test_replicas_are_counted_along_the_batch_and_not_over_trials(tmp_path, layout):
+    """Three trials beside each other: with vmap six devices, two of which share a batch."""
+    sweep = (('seed', (0, 1, 2)),)
+    replicas = losses(tmp_path, 'replica', layout=layout, data_parallel=2, sweep=sweep)
+    alone = losses(tmp_path, 16, data_parallel=1, sweep=sweep)
+    np.testing.assert_allclose(replicas, alone, rtol=1e-4)
+
+
+@pytest.mark.parametrize('devices', [1, 2, 8])
+@pytest.mark.parametrize(
+    'make', [lambda ghost: MLP((8,), 10, True, ghost), lambda ghost: CNN((2,), 8, 10, True, ghost)]
+)
+def test_replicas_in_a_model_under_a_mesh(make, devices):
+    """Outputs and running statistics of 'replica' on so many devices are those of ghosts of a device's share."""
+    x = np.random.default_rng(2).standard_normal((16, 8, 8, 1)).astype(np.float32)
+    variables = make(None).init(jax.random.key(0), x, True)
+    run = lambda ghost: jax.jit(lambda x: make(ghost).apply(variables, x, True, mutable=['batch_stats']))
+    expected = run(16 // devices)(x)
+    made = mesh(1, devices)
+    with jax.set_mesh(made):
+        found = run('replica')(jax.device_put(x, spread(made, 'data')))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+
+
+def test_a_workload_says_what_has_to_stay_together():
+    build = lambda **given: lookup.build('lbexp.workloads', dict(name='digits_mlp', hidden=(8,), **given)).together
+    assert [build(), build(ghost='replica')] == [1, 1]
+    assert [build(batch_norm=True, ghost=ghost) for ghost in (8, None, 'sync', 'replica')] == [8, None, None, None]

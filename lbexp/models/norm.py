@@ -56,7 +56,7 @@ def _groups(x, ghost):
     elif ghost == 'replica':
         # The mesh that the program is compiled for; a model used outside has none, and is one replica.
         ghost = len(x) // jax.sharding.get_abstract_mesh().shape.get('data', 1)
-    if not isinstance(ghost, int) or ghost < 1 or len(x) % ghost:
+    if not isinstance(ghost, int) or isinstance(ghost, bool) or ghost < 1 or len(x) % ghost:
         allowed = "a divisor, 'sync', 'replica'"
         raise ValueError(f'ghost: found {ghost!r} with {len(x)} examples in a microbatch; allowed: {allowed}')
     return x.reshape(-1, ghost, *x.shape[1:])
