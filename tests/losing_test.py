@@ -69,7 +69,7 @@ def test_damage_of_any_file_is_never_restored(tmp_path):
     files = [file.relative_to(tmp_path / 'sound') for file in sorted(newest.rglob('*')) if file.is_file()]
     cases = [(file, how, n) for file in files for how in (flip, cut, delete) for n in range(3 if how is flip else 1)]
     assert len(cases) >= 50
-    harmless = 0
+    noticed = set()
     for number, (file, how, _) in enumerate(cases):
         folder = tmp_path / 'case'
         shutil.copytree(tmp_path / 'sound', folder)
@@ -80,9 +80,12 @@ def test_damage_of_any_file_is_never_restored(tmp_path):
         assert int(tree['b']) in (1, 2)
         if int(tree['b']) == 1:  # the older one serves, and the newest is out of the way
             assert told or not (folder / 'trial-00000' / '2').exists()
-        harmless += int(tree['b']) == 2
+            noticed.add((file.name, how))
         shutil.rmtree(folder)
-    assert harmless < len(cases) * 2 / 3  # metadata that nobody reads
+    # How many small files there are, and which of them nobody reads, is Orbax's affair; what holds the arrays is not.
+    assert {('manifest.ocdbt', how) for how in (flip, cut, delete)} <= noticed
+    large = [file.name for file in files if (tmp_path / 'sound' / file).stat().st_size > TREE['a'].nbytes / 2]
+    assert large and {(name, delete) for name in large} <= noticed
 
 
 def test_a_damaged_checkpoint_is_quarantined_and_the_older_one_used(tmp_path):
