@@ -64,6 +64,8 @@ def _numbers(c):
             f'microbatch: found {c["microbatch"]} with batch_size {c["batch_size"]}; '
             'allowed: a divisor of the batch size'
         )
+    if c['watchdog'] is not None and not (_number(c['watchdog']) and c['watchdog'] > 0):
+        yield f'watchdog: found {c["watchdog"]!r}; allowed: seconds > 0, or None'
     yield from _batch_growth(c)
     if c['layout'] not in ('auto', 'map', 'vmap'):
         yield f"layout: found {c['layout']!r}; allowed: 'auto', 'map', 'vmap'"

@@ -58,6 +58,8 @@ def base() -> ConfigDict:
     #                     empty: every example weighs 1
     c.sweep = ()  # ((path, values), ...): trials are the product; a tuple of paths goes with tuples of values
     c.study = dict(name='training')  # the question asked of the trials: a file of lbexp/studies
+    c.watchdog = 600.0  # a dispatch that takes longer, and ten times longer than is usual, has hung: the process ends
+    #                     [seconds]; None: it may take for ever
     c.layout = 'auto'  # of a cohort's trials on the devices: 'map' (one after another on each device), 'vmap'
     c.data_parallel = config_dict.placeholder(int)  # devices that share each batch; None: all of an accelerator's
     #                     devices for a lone trial, else 1

@@ -1,5 +1,7 @@
-"""Checkpoints of a cohort with Orbax: the only file that imports it."""
+"""Checkpoints of a cohort with Orbax: the only file that imports it. Every process of a job calls them alike."""
 
+import contextlib
+import errno
 import hashlib
 import pathlib
 import shutil
@@ -8,6 +10,8 @@ from typing import Any
 
 import jax
 import numpy as np
+
+from lbexp.parallel import hosts
 
 _DIGEST = '/sha256'
 
@@ -34,15 +38,21 @@ class Checkpoints:
         )
         self._directory, self._warn = directory, warn
         self._manager = self._open()
-        self._saved = self._manager.latest and self._manager.latest.step
+        self.saved = self._pending = self._manager.latest and self._manager.latest.step
 
     def save(self, step: int, tree: Any):
-        """Copies `tree` to the host and writes it in the background; a second save waits for the first."""
-        if self._saved is None or self._saved < step:
-            self._saved = step
+        """Copies `tree` to the host and writes it in the background; a second save waits for the first.
+
+        Raises:
+            OSError: the disk is full; what was saved before is not touched. So does `wait`, for what was begun here.
+        """
+        if self._pending is None or self._pending < step:
+            self.wait()
             leaves = {path: leaf for path, leaf in _named(tree) if leaf.size}
-            # Without force, Orbax silently skips a save while another is in progress.
-            self._manager.save_async(step, {**leaves, _DIGEST: _digest(leaves)}, force=True)
+            with self._disk_full_is_told():
+                # Without force, Orbax silently skips a save while another is in progress.
+                self._manager.save_async(step, {**leaves, _DIGEST: _digest(leaves)}, force=True)
+            self._pending = step
 
     def restore(self, like: Any) -> Any | None:
         """The newest sound checkpoint as a tree of NumPy arrays with the structure of `like`; None: there is none.
@@ -51,13 +61,20 @@ class Checkpoints:
 
         Raises:
             Damaged: there are checkpoints, and none is sound.
+            ValueError: all hold other arrays than `like`.
         """
-        steps = sorted((one.step for one in self._manager.checkpoints), reverse=True)
+        steps = hosts.lead(lambda: sorted((one.step for one in self._manager.checkpoints), reverse=True))
         for step in steps:
             try:
-                return self._load(step, like)
+                found, problem = self._load(step, like), None
             except Exception as error:  # Orbax raises what it likes on damaged files
-                self._quarantine(step, error)
+                found, problem = None, (str(error).splitlines() or [repr(error)])[0][:200]
+            problems = [one for one in hosts.exchange(problem) if one]
+            if not problems:
+                return found
+            if step == steps[0]:
+                self._refuse_another_state(steps, like)
+            self._quarantine(step, problems[0])
         if steps:
             raise Damaged(
                 f'{self._directory}: no usable checkpoint is left of {len(steps)}; what was there is in '
@@ -76,24 +93,57 @@ class Checkpoints:
         rebuilt = jax.tree.unflatten(jax.tree.structure(like), leaves)
         return jax.tree.map(_as_key, rebuilt, like)
 
+    def _refuse_another_state(self, steps, like):
+        """A changed configuration is no damage; where one of the checkpoints fits, it was not changed."""
+        wanted = {path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in _named(like) if leaf.size}
+        differ = [sorted(self._shapes(step).items() ^ wanted.items(), key=str) for step in steps]
+        told = hosts.lead(lambda: str(differ[0][:3]) if all(differ) and self._shapes(steps[0]) else None)
+        if told:
+            raise ValueError(
+                f'{self._directory}: its checkpoints hold other arrays than this configuration trains ({told}, ...); '
+                'allowed: a change that keeps the shapes of parameters and optimizer state. Choose another --workdir'
+            )
+
+    def _shapes(self, step):
+        """{path: (shape, dtype)} that the checkpoint says it holds; empty where it does not say."""
+        try:
+            said = dict(self._manager.metadata(step).metadata)
+            return {path: (tuple(one.shape), np.dtype(one.dtype)) for path, one in said.items() if path != _DIGEST}
+        except Exception:  # Orbax raises what it likes on damaged files
+            return {}
+
     @property
     def _damaged(self):
         return self._directory.parent / 'damaged'
 
-    def _quarantine(self, step, error):
+    def _quarantine(self, step, why):
         self._manager.close()
         target = self._damaged / f'{self._directory.name}-{step}'
-        target.parent.mkdir(exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)  # of an earlier time
-        shutil.move(self._directory / str(step), target)
-        why = (str(error).splitlines() or [repr(error)])[0][:200]
+
+        def move():
+            target.parent.mkdir(exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)  # of an earlier time
+            shutil.move(self._directory / str(step), target)
+
+        hosts.lead(move)
         self._warn(f'checkpoint {self._directory / str(step)} is damaged ({why}); moved to {target}')
         self._manager = self._open()
-        self._saved = self._manager.latest and self._manager.latest.step
+        self.saved = self._pending = self._manager.latest and self._manager.latest.step
 
     def wait(self):
         """Returns when the last save is complete on the disk."""
-        self._manager.wait()
+        with self._disk_full_is_told():
+            self._manager.wait()
+        self.saved = self._pending
+
+    @contextlib.contextmanager
+    def _disk_full_is_told(self):
+        try:
+            yield
+        except Exception as error:  # TensorStore has its own words for it
+            if not any(word in str(error) for word in ('No space left', 'RESOURCE_EXHAUSTED', 'ENOSPC')):
+                raise
+            raise OSError(errno.ENOSPC, 'No space left on device', str(self._directory)) from error
 
     def close(self):
         self._manager.close()

@@ -11,6 +11,8 @@ from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.plan import Cohort
 from lbexp.engine.program import Program
 from lbexp.engine.rows import Rows
+from lbexp.engine.watchdog import Watchdog
+from lbexp.parallel import hosts, mesh
 
 _DISPATCH_SECONDS = 0.5  # a dispatch longer than this would make progress bar and Ctrl-C sluggish
 
@@ -28,7 +30,6 @@ class Progress(NamedTuple):
 class _Position(NamedTuple):
     """What a checkpoint holds beside the states."""
 
-    row: np.ndarray  # [1] rows written
     frozen: np.ndarray  # [K] trials whose divergence is in a row
     seconds: np.ndarray  # [1] wall time so far
 
@@ -54,14 +55,17 @@ def loop(
     try:
         told = False
         while watch.row < watch.events['log'] and not told:
-            if watch.dispatch():
+            at_row, told = watch.dispatch(stopping)
+            if at_row:
                 events.write(watch.write_row())
-            told = stopping()
         watch.save()
         checkpoints.wait()
+        rows.sync()
+    except OSError as error:
+        raise OSError(error.errno, f'{error.strerror}; {watch.told_saved()}', error.filename) from error
     finally:
+        watch.watchdog.close()
         events.close()
-    rows.sync()
     return watch.row == watch.events['log'], watch.statuses()
 
 
@@ -76,38 +80,50 @@ class _Watch:
         self.row_steps = cohort.steps * np.arange(self.events['log'] + 1)[:, None] // self.events['log']
         self.row_ticks = cohort.ticks(self.row_steps)  # [rows + 1, K] microbatches
         self.chunk = 16  # microbatches per dispatch, until their speed is known
+        self.watchdog = Watchdog(cohort.config['watchdog'])
         self._begin()
 
     def _begin(self):
         count = self.program.trials
         unpadded = lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype)
         like = jax.tree.map(unpadded, self.program.states)
-        fresh = _Position(np.zeros(1, np.int32), np.zeros(count, bool), np.zeros(1))
+        fresh = _Position(np.zeros(count, bool), np.zeros(1))
         saved = self.checkpoints.restore((like, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), fresh)))
         self.states = self.program.init() if saved is None else self.program.place(saved[0])
         position = fresh if saved is None else saved[1]
-        self.row, self.frozen = int(position.row[0]), position.frozen
+        self.frozen = self.diverged = position.frozen
         self.tick = np.zeros(count, int) if saved is None else np.asarray(saved[0].tick, int)
         self.step = np.zeros(count, int) if saved is None else np.asarray(saved[0].step, int)
+        passed = ((self.row_ticks <= self.tick) | self.frozen).all(-1)
+        self.row = int(np.flatnonzero(passed)[-1])  # rows written
         self.start = time.monotonic() - float(position.seconds[0])
+        self.saved = {int(self.tick.sum()): int(self.step.max())}  # microbatches in all -> updates
         reached = dict(zip(self.cohort.trials, self.row_steps[self.row], strict=True))
         self.rows.keep(lambda row: row['step'] <= reached.get(row['trial'], row['step']))
 
-    def dispatch(self) -> bool:
-        """Trains every trial towards its next row for one dispatch; whether all trials are there."""
+    def dispatch(self, stopping: Callable[[], bool]) -> tuple[bool, bool]:
+        """Trains every trial towards its next row for one dispatch.
+
+        Returns:
+            Whether all trials are there, and whether `stopping` is true in any process.
+        """
         target = self.row_steps[self.row + 1]
         row_tick = self.row_ticks[self.row + 1]
         until = np.minimum(row_tick, self.tick + self.chunk)
         if self.program.stretch:
             until = np.minimum(until, (self.tick // self.program.stretch + 1) * self.program.stretch)
-        began = time.monotonic()
-        self.states, columns = self.program.segment(self.states, until, self.row_ticks[self.row], target)
-        columns = jax.device_get(columns)
+        with self.watchdog:
+            began = time.monotonic()
+            self.states, columns = self.program.segment(self.states, until, self.row_ticks[self.row], target)
+            columns = mesh.fetch(columns)
+            # All processes go the same way: as fast as the slowest, and to the end of this dispatch.
+            seconds, told = hosts.gather([time.monotonic() - began, stopping()]).max(0)
         self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
-        self._pace(self.columns['tick'] - self.tick, time.monotonic() - began)
+        self.diverged = self.columns['diverged']
+        self._pace(self.columns['tick'] - self.tick, float(seconds))
         self.tick, self.step = (self.columns[name].astype(int) for name in ('tick', 'step'))
         self.observe(self._progress())
-        return ((self.tick >= row_tick) | self.columns['diverged']).all()
+        return bool(((self.tick >= row_tick) | self.diverged).all()), bool(told)
 
     def write_row(self) -> list[dict]:
         """The rows of all trials that moved; evaluation and checkpoint where they are due."""
@@ -115,23 +131,34 @@ class _Watch:
         moved = (self.row_steps[self.row] > self.row_steps[self.row - 1]) & ~self.frozen
         columns = dict(self.columns)
         if self._due('evaluate') and self.program.evaluate is not None:
-            measured = jax.device_get(self.program.evaluate(self.states))
+            measured = mesh.fetch(self.program.evaluate(self.states))
             columns |= {name: value[: self.program.trials] for name, value in measured.items()}
         seconds = round(time.monotonic() - self.start, 3)
         written = [self._row(i, columns, seconds) for i in np.flatnonzero(moved)]
         self.rows.write(written)
-        self.frozen = self.frozen | self.columns['diverged']
+        self.frozen = self.frozen | self.diverged
         if self._due('checkpoint'):
             self.save()
         return written
 
     def save(self):
-        """A checkpoint at the present tick; rows written before it are on the disk first."""
+        """A checkpoint at the present tick; rows written before it are on the disk first.
+
+        None where every trial has diverged: the last sound state stays.
+        """
+        if self.diverged.all():
+            return
         self.rows.sync()
-        states = jax.tree.map(lambda leaf: leaf[: self.program.trials], jax.device_get(self.states))
+        states = jax.tree.map(lambda leaf: leaf[: self.program.trials], mesh.fetch(self.states))
         seconds = np.asarray([time.monotonic() - self.start])
-        position = _Position(np.asarray([self.row], np.int32), self.frozen, seconds)
+        position = _Position(self.frozen, seconds)
         self.checkpoints.save(int(self.tick.sum()), (states, position))
+        self.saved[int(self.tick.sum())] = int(self.step.max())
+
+    def told_saved(self) -> str:
+        """What is left to go on from, for a message."""
+        step = self.saved.get(self.checkpoints.saved)
+        return 'there is no checkpoint yet' if step is None else f'the last good checkpoint is that of step {step}'
 
     def statuses(self) -> dict[int, dict]:
         ended = self.row == self.events['log']
@@ -167,9 +194,9 @@ class _Watch:
 
     def _progress(self):
         columns = self.columns
-        sound = ~columns['diverged']
+        sound = ~self.diverged
         shown = {k: v[sound] for k, v in columns.items() if k in ('loss', 'accuracy') and sound.any()}
-        stopped = columns['diverged'] & (self.tick < self.row_ticks[-1])
+        stopped = self.diverged & (self.tick < self.row_ticks[-1])
         # A diverged trial has nothing left to do.
         steps = np.where(stopped, self.cohort.steps, columns['step'])
         return Progress(
@@ -177,5 +204,5 @@ class _Watch:
             steps=int(self.cohort.steps.sum()),
             examples=int(self.tick.sum()) * self.cohort.microbatch,
             metrics={name: float(np.median(values)) for name, values in shown.items()},
-            diverged=int(columns['diverged'].sum()),
+            diverged=int(self.diverged.sum()),
         )

@@ -45,9 +45,9 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     arrays = data(cohort.config)
     if feed is not None:
         arrays['train'] = feed(int(cohort.numbers['seed'][0]), 0, _FEED * cohort.microbatch)
-    arrays = jax.device_put(arrays, everywhere)
+    arrays = meshes.put(arrays, everywhere)
     numbers = dict(cohort.numbers, **{'/steps': cohort.steps, '/accumulation': cohort.accumulation})
-    numbers = jax.device_put({path: pad(_narrow(path, v)) for path, v in numbers.items()}, by_trial)
+    numbers = meshes.put({path: pad(_narrow(path, v)) for path, v in numbers.items()}, by_trial)
 
     def constrain(examples):
         if shards == 1:
@@ -72,30 +72,32 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     # XLA compiles the three side by side; what is not needed yet is waited for when it is.
     compiler = concurrent.futures.ThreadPoolExecutor(3)
     init = compiler.submit(_compiled, mesh, jax.jit(initialise, out_shardings=by_trial), arrays, numbers)
-    training = jax.jit(over(train), donate_argnums=2, out_shardings=by_trial)
+    # What the host reads, every host reads whole.
+    told = by_trial if jax.process_count() == 1 else everywhere
+    training = jax.jit(over(train), donate_argnums=2, out_shardings=(by_trial, told))
     segment = compiler.submit(_compiled, mesh, training, arrays, numbers, states, *ticks)
     assessed = bool(jax.eval_shape(over(assess), arrays, numbers, states))
     if assessed:
-        assessing = jax.jit(over(assess), out_shardings=by_trial)
+        assessing = jax.jit(over(assess), out_shardings=told)
         evaluate = compiler.submit(_compiled, mesh, assessing, arrays, numbers, states)
     compiler.shutdown(wait=False)
 
-    def fed(states):
-        first = int(states.tick[0]) // _FEED * _FEED * cohort.microbatch
+    def fed(until):
+        first = (int(until.max()) - 1) // _FEED * _FEED * cohort.microbatch
         stretch = feed(int(cohort.numbers['seed'][0]), first, _FEED * cohort.microbatch)
-        return {**arrays, 'train': jax.device_put(stretch, everywhere)}
+        return {**arrays, 'train': meshes.put(stretch, everywhere)}
 
-    def run_segment(states, *ticks):
+    def run_segment(states, until, *ticks):
         nothing = np.zeros(1, np.int32)
-        ticks = jax.device_put([pad(np.asarray(t, np.int32), nothing) for t in ticks], by_trial)
-        return segment.result()(fed(states) if feed else arrays, numbers, states, *ticks)
+        placed = meshes.put([pad(np.asarray(t, np.int32), nothing) for t in (until, *ticks)], by_trial)
+        return segment.result()(fed(until) if feed else arrays, numbers, states, *placed)
 
     return Program(
         states=states,
         init=lambda: init.result()(arrays, numbers),
         segment=run_segment,
         evaluate=(lambda states: evaluate.result()(arrays, numbers, states)) if assessed else None,
-        place=lambda states: jax.device_put(jax.tree.map(pad, states), by_trial),
+        place=lambda states: meshes.put(jax.tree.map(pad, states), by_trial),
         trials=count,
         stretch=_FEED if feed else None,
         layout=f'{layout}, mesh trial={across} data={shards}',

@@ -7,25 +7,41 @@ import pathlib
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
 from lbexp.engine.rows import replace
+from lbexp.parallel import hosts
 
 _PACKAGES = ('lbexp', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'orbax-checkpoint')
 
 
-def record(workdir: pathlib.Path, config: dict, trials: list[dict], grows: bool = False) -> list[dict]:
+# Fields that say how a run is watched over, not what it computes.
+_HARMLESS = ('checkpoint', 'evaluate', 'evaluate_train', 'watchdog')
+
+
+def record(
+    workdir: pathlib.Path,
+    config: dict,
+    trials: list[dict],
+    grows: bool = False,
+    may_change: bool = False,
+    announce: Callable[[str], Any] = lambda line: None,
+) -> list[dict]:
     """Writes config.json: the resolved configuration, the overrides of each trial, and where it ran.
 
     A workdir belongs to one configuration: what was begun can only be gone on with. Where it `grows`, trials that are
-    not there yet are added as a round of their own, and the arguments of the study may change.
+    not there yet are added as a round of their own, and the arguments of the study may change. A change of how the
+    run is watched over is announced and recorded under 'changes'; of what it computes, only where it `may_change`:
+    every trial then goes on from its checkpoint, towards the new end.
 
     Returns:
         The trials of the workdir: {'trial': number, 'round': in which they came, 'overrides': {path: value}}.
 
     Raises:
-        ValueError: the workdir holds another configuration; the message lists the differences.
+        ValueError: the workdir holds another configuration, or other trials; the message lists the differences.
     """
     path = workdir / 'config.json'
     config, trials = json.loads(json.dumps([config, trials], default=list))
@@ -35,26 +51,41 @@ def record(workdir: pathlib.Path, config: dict, trials: list[dict], grows: bool 
     number = 1 + max((entry['round'] for entry in before), default=-1)
     added = [{'trial': i, 'round': number, 'overrides': o} for i, o in enumerate(fresh, len(before))]
     now = {'config': config, 'trials': [*before, *added]}
-    if there:
-        _refuse_changes(workdir, there, now, grows)
-    if not there or (grows and now != {'config': there['config'], 'trials': there['trials']}):
+    changes = _changes(there, now, grows) if there else {}
+    _refuse(workdir, changes, may_change)
+    for changed, (old, new) in changes.items():
+        announce(f'changed since the run was begun: {changed}: {old!r} there, {new!r} now')
+    if not there or now != {'config': there['config'], 'trials': there['trials']}:
         workdir.mkdir(parents=True, exist_ok=True)
-        where = there['environment'] if there else environment()
-        replace(path, json.dumps({**now, 'environment': where}, indent=1).encode())
+        document = {**now, 'environment': there['environment'] if there else environment()}
+        history = [*(there or {}).get('changes', []), *([changes] if changes else [])]
+        if _numeric(changes):  # no trial is through any more
+            replace(workdir / 'status.json', json.dumps({'status': 'running', 'trials': {}}).encode())
+        replace(path, json.dumps({**document, **({'changes': history} if history else {})}, indent=1).encode())
     return now['trials']
 
 
-def _refuse_changes(workdir, there, now, grows):
-    old, new = _facts(there), _facts(now)
+def _changes(there, now, grows):
+    """{path: [there, now]} of what differs."""
+    old, new = facts(there['config'], there['trials']), facts(now['config'], now['trials'])
     if grows:  # what is new is no change
         new = {path: value for path, value in new.items() if not path.startswith('trials.') or path in old}
         old, new = ({p: v for p, v in f.items() if p == 'study.name' or not p.startswith('study.')} for f in (old, new))
-    changed = [f'{k}: {old.get(k)!r} there, {new.get(k)!r} now' for k in {**old, **new} if old.get(k) != new.get(k)]
-    if changed:
-        told = '; '.join(changed[:5]) + ('; ...' if len(changed) > 5 else '')
+    return {k: [old.get(k), new.get(k)] for k in {**old, **new} if old.get(k) != new.get(k)}
+
+
+def _numeric(changes):
+    return [path for path in changes if path not in _HARMLESS]
+
+
+def _refuse(workdir, changes, may_change):
+    told = [f'{path}: {changes[path][0]!r} there, {changes[path][1]!r} now' for path in _numeric(changes)]
+    others = any(path.startswith(('trials.', 'sweep', 'study.name')) for path in changes)
+    if told and (others or not may_change):
+        remedy = 'Choose another --workdir' if others else 'Choose another --workdir, or give --allow_config_change'
         raise ValueError(
-            f'workdir {str(workdir)!r} holds a run with another configuration ({told}). '
-            'Choose another --workdir, or delete it'
+            f'workdir {str(workdir)!r} holds a run with another configuration '
+            f'({"; ".join(told[:5])}{"; ..." if len(told) > 5 else ""}). {remedy}'
         )
 
 
@@ -68,7 +99,8 @@ def statuses(workdir: pathlib.Path) -> dict[int, dict]:
 
 def write_status(workdir: pathlib.Path, status: str, trials: dict[int, dict]):
     """Writes status.json whole: 'running', 'done', 'preempted' or 'failed', and each trial's status and step."""
-    replace(workdir / 'status.json', json.dumps({'status': status, 'trials': trials}, indent=1).encode())
+    if hosts.first():
+        replace(workdir / 'status.json', json.dumps({'status': status, 'trials': trials}, indent=1).encode())
 
 
 def environment() -> dict:
@@ -84,6 +116,12 @@ def environment() -> dict:
         'git_commit': _git_commit(),
         **{name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def code() -> dict:
+    """What must be the same on all processes of a job, beside the configuration."""
+    versions = {name: _version(name) for name in _PACKAGES}
+    return {**versions, 'git_commit': _git_commit(), 'python': platform.python_version()}
 
 
 def _version(package):
@@ -110,10 +148,10 @@ def _processor():
     return names[0] if names else platform.processor()
 
 
-def _facts(document):
+def facts(config: dict, trials: list[dict]) -> dict[str, Any]:
     """{path: value} of the configuration, and of each trial's overrides."""
-    trials = {str(t['trial']): t['overrides'] for t in document['trials']}
-    return dict(_flat({**document['config'], 'trials': trials}))
+    overrides = {str(i): trial.get('overrides', trial) for i, trial in enumerate(trials)}
+    return json.loads(json.dumps(dict(_flat({**config, 'trials': overrides})), default=list))
 
 
 def _flat(value, path=''):

@@ -45,6 +45,22 @@ class Rows:
         replace(self.path, b''.join(lines))
 
 
+class Nowhere:
+    """The rows and events of a process that does not write them."""
+
+    def write(self, rows: Iterable[dict]):
+        pass
+
+    def keep(self, wanted: Callable[[dict], bool]):
+        pass
+
+    def sync(self):
+        pass
+
+    def close(self):
+        pass
+
+
 class Events:
     """TensorBoard events, one directory a trial. Beyond `limit` trials none are written: lbexp.results reads them."""
 

@@ -1,5 +1,6 @@
 """A study's trials from configurations to rows: cohort by cohort, each in a workdir that can be taken up again."""
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from lbexp.engine.loop import Progress, loop
 from lbexp.engine.plan import explain, plan, run_length, train_size
 from lbexp.engine.program import program
 from lbexp.engine.recipe import recipe
-from lbexp.engine.rows import Events, Rows
+from lbexp.engine.rows import Events, Nowhere, Rows
+from lbexp.parallel import hosts
 
 
 def build_once(trials: list[dict]):
@@ -45,8 +47,9 @@ def run(
         stopping: asked after each dispatch; when true, the run saves and returns.
         rounds: in which each trial came; those of different rounds share no cohort. None: they came together.
     """
-    rows = Rows(workdir / 'metrics.jsonl')
-    status = {i: {'status': 'pending', 'step': 0} for i in range(len(trials))} | record.statuses(workdir)
+    rows = Rows(workdir / 'metrics.jsonl') if hosts.first() else Nowhere()
+    reached = dict(hosts.lead(lambda: list(record.statuses(workdir).items())))
+    status = {i: {'status': 'pending', 'step': 0} for i in range(len(trials))} | reached
     cohorts = _cohorts(trials, rounds or [0] * len(trials), status)
     total, before = sum(int(cohort.steps.sum()) for cohort in cohorts), Progress(0, 0, 0, {}, 0)
 
@@ -59,13 +62,14 @@ def run(
             before = _after(before, cohort)
             continue
         size = train_size(cohort.config)
-        ready = program(cohort, cohort.config['layout'], cohort.config['data_parallel'])
+        layout, shards = cohort.config['layout'], cohort.config['data_parallel']
+        ready = hosts.together(functools.partial(program, cohort, layout, shards))
         told = f'{len(cohort.trials)} trials, {explain(cohort, cohorts)}, {ready.layout}'
         announce(f'cohort {number + 1}/{len(cohorts)}: {told}')
         status |= {i: {**status[i], 'status': 'running'} for i in cohort.trials}
         record.write_status(workdir, 'running', status)
         checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}', warn=announce)
-        events = lambda members, steps: Events(workdir / 'tensorboard', members, steps)
+        events = lambda *members: Events(workdir / 'tensorboard', *members) if hosts.first() else Nowhere()
         try:
             ended, reached = loop(cohort, ready, size, checkpoints, rows, events, overall, stopping)
         finally:

@@ -11,6 +11,7 @@ from lbexp import results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, bounds, outcome, spread
 from lbexp.engine import plan
 from lbexp.engine import speed as speeds
+from lbexp.parallel import hosts
 from lbexp.studies import Study, arms, compare
 
 EPOCHS, UPDATES = 'equal epochs', 'equal updates'
@@ -225,7 +226,8 @@ def _speeds(workdir, own):
         size = str(arm.overrides['batch_size'])
         if size not in known:
             known[size] = speeds.speed({**config, **arm.overrides, 'seed': 1})
-    file.write_text(json.dumps(known))
+    if hosts.first():
+        file.write_text(json.dumps(known))
     sizes = [arm.overrides['batch_size'] for arm in own]
     examples = np.array([known[str(size)] for size in sizes])
     title, axis = 'Training speed of one trial alone', 'batch size [examples]'

@@ -1,0 +1,27 @@
+"""JAX set up for a run, before it starts: CPU devices and the compilation cache."""
+
+import os
+import pathlib
+
+import jax
+
+
+def devices(shards: int, many_trials: bool):
+    """Sets how many devices a CPU is taken for, and where compiled programs are kept, unless the user has.
+
+    Args:
+        shards: devices of this process that share a batch.
+        many_trials: whether there is work for a device on every core.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
+        # One CPU device per core for the trials of a cohort; a lone trial's operations use all cores themselves.
+        jax.config.update('jax_num_cpu_devices', max(shards, cores if many_trials else 1))
+    if shards > cores:
+        # XLA:CPU's pool has a thread per core; an all-reduce over more devices waits for threads that never come.
+        os.environ.setdefault('NPROC', str(2 * shards))
+    if not jax.config.jax_compilation_cache_dir:
+        cache = pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'lbexp' / 'jax'
+        jax.config.update('jax_compilation_cache_dir', str(cache))
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+        jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
