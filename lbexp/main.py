@@ -183,7 +183,8 @@ def _run(given, config, stop):
         with contextlib.ExitStack() as held:
             hosts.lead(lambda: held.enter_context(lock(workdir)))
             if not _train(study, config, workdir, wanted, stop, given.allow_config_change):
-                _tell(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
+                by = stop.name or 'a signal to another process'
+                _tell(f'stopped by {by}; saved in {workdir}. To go on, run the same command again.')
                 return STOPPED
             return _report(study, workdir)
     except Damaged as error:

@@ -1,0 +1,188 @@
+"""Several real processes train as one: the same curve, one voice, and no result lost with any of them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from jobs import ROOT, Job, environment
+from training import rows
+
+EXPERIMENT = """
+from lbexp import config
+def get_config():
+    c = config.base()
+    c.workload = dict(name='digits_mlp', hidden=(16,), batch_norm=True, dropout=0.1)
+    c.optimizer = dict(name='lookahead', k=5, inner=dict(name='momentum', learning_rate=0.02))
+    c.transforms = (dict(name='gradient_noise', kind='isotropic', eta=0.01, gamma=0.55),)
+    c.example_weights = dict(name='example_weights', matched_batch_size=16)
+    c.steps, c.batch_size, c.data_parallel = {steps}, 32, {shards}
+    c.log, c.evaluate, c.checkpoint = {rows}, 4, {rows} // 2
+    return c
+"""
+LOST = (76, -signal.SIGABRT)  # ours, or JAX's own where its heartbeat is faster than the broken connection
+
+
+@pytest.fixture(scope='module')
+def long(tmp_path_factory):
+    """An experiment of some seconds, and the rows of its undisturbed run in one process."""
+    folder = tmp_path_factory.mktemp('long')
+    (folder / 'experiment.py').write_text(EXPERIMENT.format(steps=2000, rows=200, shards=2))
+    command = [sys.executable, '-m', 'lbexp.main', f'--config={folder}/experiment.py', f'--workdir={folder}/whole']
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment())
+    return folder / 'experiment.py', rows(folder / 'whole')
+
+
+@pytest.mark.parametrize('shards, splits, tolerance', [(2, (1, 2), 0), (4, (1, 2, 4), 2e-6)])
+def test_one_curve_however_the_devices_lie(tmp_path, shards, splits, tolerance):
+    """Of two shards the sum is the same either way round: to the bit. Four are added in another order by Gloo."""
+    (tmp_path / 'experiment.py').write_text(EXPERIMENT.format(steps=30, rows=6, shards=shards))
+    curves = []
+    for processes in splits:
+        workdir = tmp_path / str(processes)
+        with Job(processes, f'--config={tmp_path}/experiment.py', f'--workdir={workdir}') as job:
+            ended = job.end()
+        assert [status for status, *_ in ended] == [0] * processes, ended
+        for i, (_, printed, _) in enumerate(ended):
+            told = (
+                f'process {i} of {processes} on host {os.uname().nodename}: {shards // processes} of {shards} devices'
+            )
+            assert (told in printed) == (processes > 1)
+            assert ('report:' in printed) == (i == 0)
+        curves.append(rows(workdir))
+        assert (workdir / 'report.html').exists()
+    assert len(curves[0]) == 6 and curves[0][-1]['loss'] < curves[0][0]['loss']
+    for curve in curves[1:]:
+        assert curve == [pytest.approx(row, rel=tolerance, abs=0) for row in curves[0]]
+
+
+def test_trials_lie_on_all_processes(tmp_path):
+    """Three trials on devices of two processes: whichever has none trains for no tick, and every trial is there."""
+    experiment = EXPERIMENT.format(steps=30, rows=6, shards=None)
+    experiment = experiment.replace('    return c', "    c.sweep = (('seed', (0, 1, 2)),)\n    return c")
+    (tmp_path / 'experiment.py').write_text(experiment)
+    with Job(2, f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/two') as job:
+        assert [status for status, *_ in job.end()] == [0, 0]
+    found = rows(tmp_path / 'two')
+    assert [sum(row['trial'] == trial for row in found) for trial in range(3)] == [6, 6, 6]
+    assert len({row['loss'] for row in found if row['step'] == 30}) == 3
+
+
+@pytest.mark.parametrize('told', [0, 1])
+def test_sigterm_to_one_process_stops_all_at_one_step(tmp_path, long, told):
+    experiment, whole = long
+    arguments = [f'--config={experiment}', f'--workdir={tmp_path}']
+    with Job(2, *arguments) as job:
+        job.wait_for_rows(tmp_path, 20)
+        job.processes[told].send_signal(signal.SIGTERM)
+        ended = job.end(60)
+    assert [status for status, *_ in ended] == [75, 75], ended
+    assert 'run the same command again' in ended[0][1]
+    step = json.loads((tmp_path / 'status.json').read_text())['trials']['0']['step']
+    assert 0 < step < 2000
+    with Job(2, *arguments) as job:
+        assert [status for status, *_ in job.end()] == [0, 0]
+    assert rows(tmp_path) == whole
+
+
+def test_a_killed_process_ends_the_job_and_the_same_command_goes_on(tmp_path, long):
+    """kill -9 of either; then SIGSTOP, which only the heartbeat sees; at last the curve is the undisturbed one."""
+    experiment, whole = long
+    arguments = [f'--config={experiment}', f'--workdir={tmp_path}']
+    for lost, number in [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)]:
+        with Job(2, *arguments) as job:
+            job.wait_for_rows(tmp_path, 20)
+            job.processes[lost].send_signal(number)
+            began = time.monotonic()
+            _, problem = job.processes[1 - lost].communicate(timeout=60)
+            assert job.processes[1 - lost].returncode in LOST, problem
+            assert time.monotonic() - began < 40
+    with Job(2, *arguments) as job:
+        assert [status for status, *_ in job.end()] == [0, 0]
+    assert rows(tmp_path) == whole
+
+
+def test_a_dispatch_that_hangs_is_ended_with_the_stacks(tmp_path):
+    (tmp_path / 'stuck.py').write_text(
+        """
+import time, jax, jax.numpy as jnp, optax
+def stuck(after=50):
+    wait = lambda count: time.sleep(1000) if count == after else None
+    def update(updates, state, params=None):
+        jax.debug.callback(wait, state)
+        return updates, state + 1
+    return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
+"""
+    )
+    experiment = EXPERIMENT.format(steps=2000, rows=200, shards=None)
+    stuck = experiment.replace("'gradient_noise', kind='isotropic', eta=0.01, gamma=0.55", "'stuck:stuck'")
+    assert stuck != experiment
+    (tmp_path / 'experiment.py').write_text(stuck)
+    arguments = [f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run', '--config.watchdog=2']
+    how = dict(cwd=ROOT, capture_output=True, text=True, timeout=100)
+    paths = f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'
+    done = subprocess.run([sys.executable, '-m', 'lbexp.main', *arguments], env=environment(PYTHONPATH=paths), **how)
+    assert done.returncode == 77, done.stderr
+    assert 'the run hangs' in done.stderr and 'in dispatch' in done.stderr
+
+
+def refused(job):
+    ended = job.end(60)
+    assert [status for status, *_ in ended] == [2] * len(ended), ended
+    return '\n'.join(error for _, _, error in ended)
+
+
+def test_processes_that_differ_are_refused(tmp_path, long):
+    experiment, _ = long
+    arguments = [f'--config={experiment}', f'--workdir={tmp_path}']
+    with Job(2, *arguments, own={1: ['--config.batch_size=64']}) as job:
+        assert 'batch_size: 32 on process 0, 64 on process 1' in refused(job)
+    with Job(2, *arguments, own={1: ['--config.batch_sise=64']}) as job:
+        problem = refused(job)
+        assert problem.count('batch_sise: no such field') == 1
+    assert not (tmp_path / 'metrics.jsonl').exists()
+
+
+def test_a_workdir_that_is_not_shared_is_refused(tmp_path, long):
+    """The second process sees a file system of its own at the same path."""
+    experiment, _ = long
+    (tmp_path / 'run').mkdir()
+    apart = ['unshare', '--mount', 'sh', '-c', f'mount -t tmpfs none {tmp_path}/run && exec "$@"', 'sh']
+    probe = subprocess.run([*apart, 'true'], capture_output=True, text=True)
+    if shutil.which('unshare') is None or probe.returncode:
+        pytest.skip(f'needs the right to mount: {probe.stderr}')
+    with Job(2, f'--config={experiment}', f'--workdir={tmp_path}/run', before={1: apart}) as job:
+        assert 'not the folder of process 0 on processes [1]' in refused(job)
+
+
+def test_a_second_job_in_the_workdir_is_refused(tmp_path, long):
+    experiment, _ = long
+    arguments = [f'--config={experiment}', f'--workdir={tmp_path}']
+    with Job(2, *arguments) as job:
+        job.wait_for_rows(tmp_path)
+        with Job(2, *arguments) as second:
+            assert f'in use by process {job.processes[0].pid} on host' in refused(second)
+
+
+@pytest.mark.parametrize(
+    'given, more, said',
+    [
+        ([], {'SLURM_JOB_ID': '7', 'SLURM_NTASKS': '2'}, 'Start it with srun'),
+        ([], {'OMPI_COMM_WORLD_SIZE': '2', 'OMPI_COMM_WORLD_RANK': '0'}, '--coordinator_address=HOST:PORT'),
+        (['--distributed=on'], {}, 'no launcher was found'),
+        (['--distributed=yes'], {}, "allowed: 'auto', 'on', 'off'"),
+        (['--distributed=off', '--process_id=1'], {}, '--distributed: found off with --process_id=1'),
+        (['--num_processes=2', '--process_id=2', '--coordinator_address=x:1'], {}, '--process_id=0..N-1'),
+        (['--num_processes=0'], {}, 'num_processes'),
+    ],
+)
+def test_one_process_where_several_are_meant(tmp_path, long, given, more, said):
+    experiment, _ = long
+    command = [sys.executable, '-m', 'lbexp.main', f'--config={experiment}', f'--workdir={tmp_path}/run', *given]
+    done = subprocess.run(command, cwd=ROOT, env=environment(**more), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert 'Traceback' not in done.stderr and not (tmp_path / 'run').exists()

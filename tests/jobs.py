@@ -1,0 +1,62 @@
+"""A job of several real processes on this machine, as tests start it, disturb it and read its end."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def environment(**more):
+    """That of the user's shell: not the eight devices of these tests."""
+    clean = {name: value for name, value in os.environ.items() if name not in ('XLA_FLAGS', 'NPROC')}
+    return {**clean, 'JAX_PLATFORMS': 'cpu', **more}
+
+
+class Job:
+    """`processes` of the command at once, without a launcher.
+
+    Args:
+        arguments: of lbexp.main, for all.
+        own: of one process, by index.
+        before: a command that starts the process, by index, as unshare does.
+    """
+
+    def __init__(self, processes, *arguments, own=None, before=None, peer_timeout=10):
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            address = f'127.0.0.1:{free.getsockname()[1]}'
+        job = [f'--coordinator_address={address}', f'--num_processes={processes}', f'--peer_timeout={peer_timeout}']
+        self.processes = []
+        for i in range(processes):
+            main = [sys.executable, '-m', 'lbexp.main', *job, f'--process_id={i}', *arguments, *(own or {}).get(i, [])]
+            command = [*(before or {}).get(i, []), *main]
+            how = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT)
+            self.processes.append(subprocess.Popen(command, **how))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+    def wait_for_rows(self, workdir, more=1):
+        """Returns when the job has written so many rows of its own; the job must not end before."""
+        metrics = workdir / 'metrics.jsonl'
+        count = lambda: metrics.read_bytes().count(b'\n') if metrics.exists() else 0
+        least, began = count(), time.monotonic()
+        while count() < least + more:
+            least = min(least, count())  # a run that goes on drops rows beyond its checkpoint
+            assert time.monotonic() - began < 120, 'no rows'
+            assert any(process.poll() is None for process in self.processes), self.end()
+            time.sleep(0.01)
+
+    def end(self, seconds=120):
+        """[(exit status, standard output, standard error)] of the processes, when all have ended."""
+        told = [process.communicate(timeout=seconds) for process in self.processes]
+        return [(process.returncode, *streams) for process, streams in zip(self.processes, told)]
