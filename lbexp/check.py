@@ -69,6 +69,9 @@ def _numbers(c):
     yield from _batch_growth(c)
     if c['layout'] not in ('auto', 'map', 'vmap'):
         yield f"layout: found {c['layout']!r}; allowed: 'auto', 'map', 'vmap'"
+    if c['sharding'] not in configs.SHARDINGS:
+        yield f'sharding: found {c["sharding"]!r}; allowed: {", ".join(map(repr, configs.SHARDINGS))}'
+    yield from _data(c)
     rule, reference = c['batch_scaling']['rule'], c['batch_scaling']['reference']
     if rule not in (None, *configs.SCALINGS):
         hint = lookup.nearest(str(rule), configs.SCALINGS)
@@ -77,6 +80,15 @@ def _numbers(c):
         yield f'batch_scaling.reference: found {reference}; allowed: a batch size > 0 when rule is {rule!r}'
     if c['regime_adaptation'] is not None and c['epochs'] is None:
         yield 'regime_adaptation: set with steps; allowed: with epochs, which it turns into updates'
+
+
+def _data(c):
+    mode, hosts = c['data']['partition'], c['data']['hosts']
+    if mode not in configs.PARTITIONS:
+        hint = lookup.nearest(str(mode), configs.PARTITIONS)
+        yield f'data.partition: found {mode!r}; allowed: {", ".join(map(repr, configs.PARTITIONS))}.{hint}'
+    if hosts is not None and not (_number(hosts) and hosts >= 1):
+        yield f'data.hosts: found {hosts!r}; allowed: a number >= 1, or None: the processes of the job'
 
 
 def _batch_growth(c):

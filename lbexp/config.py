@@ -13,6 +13,8 @@ from ml_collections import ConfigDict, config_dict, config_flags
 from lbexp import lookup
 
 SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.schedules has them
+PARTITIONS = ('shuffle_then_shard', 'independent')  # of data, as lbexp/data/partition.py has them
+SHARDINGS = ('replicated', 'fsdp')  # as lbexp/parallel/mesh.py has them
 PARTS = {  # which package the names of a part are looked up in
     'workload': 'lbexp.workloads',
     'optimizer': 'lbexp.optimizers',
@@ -60,6 +62,12 @@ def base() -> ConfigDict:
     c.study = dict(name='training')  # the question asked of the trials: a file of lbexp/studies
     c.watchdog = 600.0  # a dispatch that takes longer, and ten times longer than is usual, has hung: the process ends
     #                     [seconds]; None: it may take for ever
+    c.data = dict(  # how the hosts of a job share the training set; see lbexp/data/partition.py
+        partition='shuffle_then_shard',  # one order, of which each reads its slice; 'independent': each its own order
+        hosts=config_dict.placeholder(int),  # of 'independent'; None: the processes of the job
+    )
+    c.sharding = 'replicated'  # of parameters and optimizer state over the devices that share a batch: 'replicated':
+    #                     each has all; 'fsdp': each has its share of every large array
     c.layout = 'auto'  # of a cohort's trials on the devices: 'map' (one after another on each device), 'vmap'
     c.data_parallel = config_dict.placeholder(int)  # devices that share each batch; None: all of an accelerator's
     #                     devices for a lone trial, else 1

@@ -155,6 +155,8 @@ def _prepare(config):
     from lbexp.parallel import hosts
     from lbexp.parallel.devices import devices
 
+    if config.data.partition == 'independent' and config.data.hosts is None:
+        config.data.hosts = hosts.count()  # a run that goes on with other processes goes on with these orders
     devices(-(-(config.data_parallel or 1) // hosts.count()), bool(config.sweep) or _is_study(config))
     return [f'config.{problem}' for problem in check.check(config)]
 

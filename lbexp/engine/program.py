@@ -49,10 +49,17 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     numbers = dict(cohort.numbers, **{'/steps': cohort.steps, '/accumulation': cohort.accumulation})
     numbers = meshes.put({path: pad(_narrow(path, v)) for path, v in numbers.items()}, by_trial)
 
+    sharding = cohort.config['sharding']
+
     def constrain(examples):
         if shards == 1:
             return examples
         return jax.lax.with_sharding_constraint(examples, meshes.spread(mesh, 'data'))
+
+    def keep(state):
+        if shards == 1 or sharding == 'replicated':
+            return state
+        return jax.lax.with_sharding_constraint(state, meshes.shared(mesh, state, sharding))
 
     chunk = -(-_EVALUATION_CHUNK // shards) * shards
     over = _over(layout, mesh)
@@ -61,20 +68,22 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     def train(arrays, numbers, state, *ticks):
         made = _recipe(cohort, arrays, numbers)
         step = steps.train_step(made, constrain)
-        return steps.segment(made, step)(state, *ticks)
+        return steps.segment(made, lambda *state: keep(step(*state)))(state, *ticks)
 
     def assess(arrays, numbers, state):
         return steps.evaluation(_recipe(cohort, arrays, numbers), chunk, constrain)(state)
 
-    placed = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=by_trial)
-    states = jax.tree.map(placed, jax.eval_shape(initialise, arrays, numbers))
-    ticks = [placed(jax.ShapeDtypeStruct((count + padding,), np.int32))] * 3
+    placed = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+    states = jax.eval_shape(initialise, arrays, numbers)
+    places = meshes.shared(mesh, states, sharding, 'trial')
+    states = jax.tree.map(placed, states, places)
+    ticks = [jax.ShapeDtypeStruct((count + padding,), np.int32, sharding=by_trial)] * 3
     # XLA compiles the three side by side; what is not needed yet is waited for when it is.
     compiler = concurrent.futures.ThreadPoolExecutor(3)
-    init = compiler.submit(_compiled, mesh, jax.jit(initialise, out_shardings=by_trial), arrays, numbers)
+    init = compiler.submit(_compiled, mesh, jax.jit(initialise, out_shardings=places), arrays, numbers)
     # What the host reads, every host reads whole.
     told = by_trial if jax.process_count() == 1 else everywhere
-    training = jax.jit(over(train), donate_argnums=2, out_shardings=(by_trial, told))
+    training = jax.jit(over(train), donate_argnums=2, out_shardings=(places, told))
     segment = compiler.submit(_compiled, mesh, training, arrays, numbers, states, *ticks)
     assessed = bool(jax.eval_shape(over(assess), arrays, numbers, states))
     if assessed:
@@ -97,10 +106,10 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         init=lambda: init.result()(arrays, numbers),
         segment=run_segment,
         evaluate=(lambda states: evaluate.result()(arrays, numbers, states)) if assessed else None,
-        place=lambda states: meshes.put(jax.tree.map(pad, states), by_trial),
+        place=lambda states: meshes.put(jax.tree.map(pad, states), places),
         trials=count,
         stretch=_FEED if feed else None,
-        layout=f'{layout}, mesh trial={across} data={shards}',
+        layout=f'{layout}, mesh trial={across} data={shards}, {sharding}',
     )
 
 

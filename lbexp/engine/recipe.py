@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from lbexp import lookup, schedules
+from lbexp.data.partition import partition
 from lbexp.engine.pace import Pace, pace
+from lbexp.parallel import hosts
 from lbexp.probes import norms
 from lbexp.workloads import Workload
 
@@ -54,6 +56,9 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     workload = lookup.build('lbexp.workloads', config['workload'])
     if arrays is not None:
         workload = _with_arrays(workload, arrays)
+    shared, microbatch = config['data'], config['microbatch'] or config['batch_size']
+    divided = partition(workload.train, shared['partition'], shared['hosts'] or hosts.count(), microbatch)
+    workload = workload._replace(train=divided)
     parts = [config['optimizer'], *config['transforms']]
     if scaling['rule'] == 'square_root_adam':
         parts[0] = _adam_scaled(parts[0], config['batch_size'], scaling['reference'])
@@ -68,7 +73,7 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         optax.with_extra_args_support(optax.chain(*transforms, optimizer) if transforms else optimizer),
         rates[0] if rates else lambda count: jnp.full((), jnp.nan),
         weights,
-        config['microbatch'] or config['batch_size'],
+        microbatch,
         paced,
         (norms.norms(), *(lookup.build('lbexp.probes', part) for part in config['probes'])),
         _assessed(workload, config['evaluate_train']),

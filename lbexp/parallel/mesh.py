@@ -1,11 +1,14 @@
 """Where trials and batches lie: meshes with the axes ('trial', 'data'), over the devices of all processes."""
 
 import functools
+import math
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+_LARGE = 4096  # elements
 
 
 def mesh(trials: int, data: int) -> Mesh:
@@ -65,11 +68,36 @@ def spread(mesh: Mesh, *axes: str) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
-def put(tree: Any, placement: NamedSharding) -> Any:
-    """Arrays of the host, the same on every process, on the devices."""
+def shared(mesh: Mesh, tree: Any, sharding: str, *before: str) -> Any:
+    """The placement of each array of a state over the devices that share a batch, as a tree.
+
+    'replicated': each has all of it. 'fsdp': each has its share of an array of 4,096 elements or more, along the
+    longest axis that 'data' divides (Rajbhandari et al. 2020, arXiv:1910.02054, stage 3: parameters, gradients and
+    optimizer state). What has the same shape lies in the same way, so that what an optimizer keeps of a parameter lies
+    where the parameter does. Below that size an all-gather costs more than the memory is worth.
+
+    Args:
+        before: mesh axes of the leading axes.
+    """
+
+    def place(leaf):
+        own = leaf.shape[len(before) :]
+        parted = [d for d in own if d % mesh.shape['data'] == 0]
+        if sharding == 'replicated' or math.prod(own) < _LARGE or not parted:
+            return spread(mesh, *before)
+        longest = own.index(max(parted))
+        return spread(mesh, *before, *[None] * longest, 'data')
+
+    return jax.tree.map(place, tree)
+
+
+def put(tree: Any, placement: Any) -> Any:
+    """Arrays of the host, the same on every process, on the devices; one placement for all, or a tree of them."""
     if jax.process_count() == 1:
         return jax.device_put(tree, placement)
-    return jax.tree.map(lambda leaf: _put(leaf, placement), tree)
+    if isinstance(placement, NamedSharding):
+        return jax.tree.map(lambda leaf: _put(leaf, placement), tree)
+    return jax.tree.map(_put, tree, placement)
 
 
 def _put(leaf, placement):
