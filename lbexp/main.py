@@ -13,6 +13,7 @@ command goes on; the launchers in scripts/ do that by themselves.
 import contextlib
 import hashlib
 import json
+import logging
 import pathlib
 import re
 import signal
@@ -157,6 +158,7 @@ def _prepare(config):
 
     if config.data.partition == 'independent' and config.data.hosts is None:
         config.data.hosts = hosts.count()  # a run that goes on with other processes goes on with these orders
+    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax: of one failure, pages from each of its threads
     devices(-(-(config.data_parallel or 1) // hosts.count()), bool(config.sweep) or _is_study(config))
     return [f'config.{problem}' for problem in check.check(config)]
 
