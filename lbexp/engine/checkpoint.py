@@ -166,7 +166,7 @@ def _digest(leaves):
     for path in sorted(leaves):
         array = np.ascontiguousarray(leaves[path])
         digest.update(f'{path} {array.dtype} {array.shape} '.encode())
-        digest.update(array.tobytes())
+        digest.update(array.reshape(-1).view(np.uint8))
     return np.frombuffer(digest.digest(), np.uint8)
 
 
