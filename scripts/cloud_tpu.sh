@@ -5,8 +5,8 @@
 #       --config=experiments/lamb.py --workdir=/shared/lamb
 #
 # Needs: gcloud with a project that may create TPUs; and, as all hosts must see the workdir, an NFS export (Filestore,
-# for one) in the network of the TPU: SHARED is mounted at /shared. Run it in the folder of lbexp, which is copied to the
-# hosts. RUNTIME is the TPU's software (default tpu-ubuntu2204-base), CREATE more options of its creation (default
+# for one) in the network of the TPU: SHARED is mounted at /shared. Run it in the folder of lbexp, which is copied to
+# the hosts. RUNTIME is the TPU's software (default tpu-ubuntu2204-base), CREATE more options of its creation (default
 # --spot).
 #
 # Every host starts the command again where it ends with 75, 76, 77, 134, 137 or 143 (preempted, lost another, hung,
