@@ -128,7 +128,8 @@ def _read(given, argv):
         config = configs.load(given.config)
     except ValueError as error:
         return None, [*problems, f'--config: {error}']
-    for path, text in overrides:
+    # Names first: which arguments a part takes depends on its name.
+    for path, text in sorted(overrides, key=lambda override: not override[0].endswith('.name')):
         try:
             configs.override(config, path, text)
         except ValueError as error:
@@ -282,7 +283,7 @@ class _Stop:
 
 def _refuse(problems):
     for problem in problems:
-        print(f'lbexp: {problem}', file=sys.stderr)
+        print(f'lbexp: {" ".join(problem.split())}', file=sys.stderr)  # each is one line
     return BAD_CONFIG
 
 
