@@ -1,5 +1,6 @@
 """The closing table: final metrics of every configuration, median and interval over its seeds."""
 
+import json
 import math
 
 import numpy as np
@@ -36,7 +37,7 @@ def table(finals, metrics=None, confidence=0.95):
     ]
     cells = [_column([interval(finals[metric][places], confidence) for places in sound]) for metric in metrics]
     rows = [
-        [*values, _count(finals['status'][places]), *row]
+        [*map(_setting, values), _count(finals['status'][places]), *row]
         for (values, places), row in zip(groups.items(), zip(*cells) if cells else [()] * len(groups))
     ]
     columns = [*(short[key] for key in keys), 'trials', *(name.replace('_', ' ') for name in metrics)]
@@ -66,6 +67,17 @@ def show(content, console=None):
     console.print(grid)
     if content.caption:
         console.print(Text(content.caption), style='dim')
+
+
+def _setting(text):
+    """What a configuration sets, for a cell: parts (dicts with a name) by their names, a dash where nothing is set."""
+    if text == 'None':
+        return '–'
+    if not text.startswith(('{', '[{')):
+        return text
+    parts = json.loads(text)
+    names = [str(part.get('name', part)) for part in (parts if isinstance(parts, list) else [parts])]
+    return ', '.join(names) or '–'
 
 
 def _column(intervals):
