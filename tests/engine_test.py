@@ -208,6 +208,31 @@ def test_noise_of_trials_is_independent(tmp_path):
     assert of_trial(rows, 0)[0]['update_norm'] != of_trial(rows, 1)[0]['update_norm']
 
 
+def test_each_seed_and_each_update_draws_its_own(tmp_path):
+    """Examples and example weights: the problem has one start and one curvature, so nothing else can differ."""
+    weighted = dict(name='example_weights', matched_batch_size=1)
+    for name, fields in {'examples': dict(noise=1.0), 'weights': dict(noise=0.0)}.items():
+        config = tiny(
+            workload=dict(name='noisy_quadratic', **fields),
+            optimizer=dict(name='sgd', learning_rate=1e-20),
+            example_weights=weighted if name == 'weights' else {},
+            sweep=(('seed', (0, 1)),),
+            log=24,
+        )
+        seen = [row['gradient_norm'] for row in train(config, tmp_path / name)]
+        assert len(set(seen)) == 48, name
+
+
+def test_each_update_drops_other_units(tmp_path):
+    """All examples in every batch and weights that do not move: the loss differs by its dropout masks alone."""
+    workload = dict(name='digits_mlp', hidden=(16,), dropout=0.5)
+    still = dict(optimizer=dict(name='sgd', learning_rate=1e-20), batch_size=1438, steps=4, log=4)
+    losses = [row['loss'] for row in train(tiny(workload=workload, **still), tmp_path / 'whole')]
+    assert len(set(losses)) == 4
+    plain = [row['loss'] for row in train(tiny(workload=dict(workload, dropout=None), **still), tmp_path / 'plain')]
+    assert max(plain) - min(plain) < 1e-5
+
+
 def test_a_stream_trains_as_memory_does(tmp_path):
     """To the bit, across epochs and segments: the stream hands the engine one stretch of positions after another."""
     fields = dict(steps=150, batch_size=32, log=7)
