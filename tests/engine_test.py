@@ -224,13 +224,13 @@ def test_each_seed_and_each_update_draws_its_own(tmp_path):
 
 
 def test_each_update_drops_other_units(tmp_path):
-    """All examples in every batch and weights that do not move: the loss differs by its dropout masks alone."""
-    workload = dict(name='digits_mlp', hidden=(16,), dropout=0.5)
-    still = dict(optimizer=dict(name='sgd', learning_rate=1e-20), batch_size=1438, steps=4, log=4)
+    """Batches that do not differ and weights that do not move: the loss tells the dropout masks apart."""
+    workload = dict(name='streamed:one_digit', hidden=(16,), dropout=0.5)
+    still = dict(optimizer=dict(name='sgd', learning_rate=1e-20), steps=8, log=8)
     losses = [row['loss'] for row in train(tiny(workload=workload, **still), tmp_path / 'whole')]
-    assert len(set(losses)) == 4
+    assert len(set(losses)) == 8
     plain = [row['loss'] for row in train(tiny(workload=dict(workload, dropout=None), **still), tmp_path / 'plain')]
-    assert max(plain) - min(plain) < 1e-5
+    assert len(set(plain)) == 1
 
 
 def test_a_stream_trains_as_memory_does(tmp_path):
