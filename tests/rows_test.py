@@ -81,7 +81,9 @@ def test_config_json_says_what_ran_where_and_with_what(tmp_path):
     assert [trial['overrides'] for trial in said['trials']] == configs.trials(config)
     environment = said['environment']
     assert environment['jax'] == jax.__version__ and environment['numpy'] == np.__version__
-    assert {'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'python', 'processor'} <= set(environment)
+    assert {'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'python', 'processor', 'git_commit'} <= set(
+        environment
+    )
     assert len(environment['devices']) == len(jax.devices()) and environment['backend'] == jax.default_backend()
     here = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True)
     if here.returncode == 0:
