@@ -237,6 +237,15 @@ def test_trials_are_the_product_of_the_sweep():
     assert (resolved['seed'], resolved['batch_size'], resolved['optimizer']['learning_rate']) == (1, 64, 0.2)
 
 
+def test_trials_do_not_share_what_a_later_path_leads_into():
+    config = configs.base()
+    optimizers = (dict(name='momentum', learning_rate=0.1), dict(name='lamb', learning_rate=0.2))
+    config.sweep = (('optimizer', optimizers), ('optimizer.learning_rate', (1.0, 2.0)))
+    resolved = [configs.resolve(config, overrides) for overrides in configs.trials(config)]
+    assert [trial['optimizer']['learning_rate'] for trial in resolved] == [1.0, 2.0, 1.0, 2.0]
+    assert [trial['optimizer']['name'] for trial in resolved] == ['momentum', 'momentum', 'lamb', 'lamb']
+
+
 @pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=lambda p: p.stem)
 def test_every_experiment_is_sound(path):
     from lbexp import check
