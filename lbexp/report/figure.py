@@ -250,6 +250,7 @@ def _draw(page, drawing):
         xscale=drawing.x_scale,
         yscale=drawing.y_scale,
     )
+    _number(axes, drawing)
     if drawing.places:
         axes.set_xticks(range(len(drawing.places)), drawing.places, rotation=30, ha='right')
     elif ticks := _ticks(drawing):
@@ -261,6 +262,23 @@ def _draw(page, drawing):
         page.legend(loc='outside right upper', fontsize=8)
     elif not drawing.places:
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
+
+
+def _number(axes, drawing):
+    """Numbers along logarithmic axes, few enough not to run into each other."""
+    from matplotlib import ticker
+
+    for axis, scale in ((axes.xaxis, drawing.x_scale), (axes.yaxis, drawing.y_scale)):
+        low, high = axis.get_view_interval()
+        if scale == 'log' and 0 < low < high:
+            decades = math.log10(high / low)
+            if decades < 0.8:
+                axis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
+            elif decades < 3:
+                axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3)))
+            if decades < 3:
+                axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:.3g}'))
+            axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _numbers(drawing, writer):

@@ -141,7 +141,8 @@ def _trials(finals):
     several = len(set(finals['workdir'])) > 1
     names = [*(['workdir'] if several else []), 'trial', *keys, 'status', 'step', *metrics]
     short = curves.shortened(keys)
-    rows = [[finals[name][place] for name in names] for place in order]
+    cell = lambda name, value: table.setting(value) if name in keys else value
+    rows = [[cell(name, finals[name][place]) for name in names] for place in order]
     caption = (
         f'{TRIALS} of {count} trials, those not done first; all of them: python -m lbexp.results WORKDIR --csv=FILE'
     )

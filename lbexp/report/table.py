@@ -9,6 +9,7 @@ from lbexp import results
 from lbexp.analysis import Table, interval
 from lbexp.report import curves
 
+LONGEST = 48  # characters of what a configuration sets, in a cell
 HEADLINE = ('loss', 'accuracy', 'test_loss', 'test_accuracy')
 
 
@@ -37,11 +38,22 @@ def table(finals, metrics=None, confidence=0.95):
     ]
     cells = [_column([interval(finals[metric][places], confidence) for places in sound]) for metric in metrics]
     rows = [
-        [*map(_setting, values), _count(finals['status'][places]), *row]
+        [*map(setting, values), _count(finals['status'][places]), *row]
         for (values, places), row in zip(groups.items(), zip(*cells) if cells else [()] * len(groups))
     ]
     columns = [*(short[key] for key in keys), 'trials', *(name.replace('_', ' ') for name in metrics)]
     return Table('Final metrics', columns, rows, _caption(confidence, groups))
+
+
+def setting(value):
+    """What a configuration sets, for a cell: parts (dicts with a name) by their names, a dash where nothing is set."""
+    text = curves.text(value)
+    if text in ('None', '[]', '{}'):
+        return '–'
+    if text.startswith(('{', '[{')):
+        parts = json.loads(text)
+        text = ', '.join(str(part.get('name', part)) for part in (parts if isinstance(parts, list) else [parts]))
+    return text if len(text) <= LONGEST else f'{text[: LONGEST - 1]}…'
 
 
 def show(content, console=None):
@@ -67,17 +79,6 @@ def show(content, console=None):
     console.print(grid)
     if content.caption:
         console.print(Text(content.caption), style='dim')
-
-
-def _setting(text):
-    """What a configuration sets, for a cell: parts (dicts with a name) by their names, a dash where nothing is set."""
-    if text == 'None':
-        return '–'
-    if not text.startswith(('{', '[{')):
-        return text
-    parts = json.loads(text)
-    names = [str(part.get('name', part)) for part in (parts if isinstance(parts, list) else [parts])]
-    return ', '.join(names) or '–'
 
 
 def _column(intervals):
