@@ -1,6 +1,7 @@
 """Configurations: what an experiment file starts from, how it is read, overridden and expanded into trials."""
 
 import copy
+import inspect
 import itertools
 import json
 import pathlib
@@ -15,6 +16,7 @@ from lbexp import lookup
 SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.schedules has them
 PARTITIONS = ('shuffle_then_shard', 'independent')  # of data, as lbexp/data/partition.py has them
 SHARDINGS = ('replicated', 'fsdp')  # as lbexp/parallel/mesh.py has them
+GROWTH = ('boundaries', 'factor', 'largest')  # fields of batch_growth
 PARTS = {  # which package the names of a part are looked up in
     'workload': 'lbexp.workloads',
     'optimizer': 'lbexp.optimizers',
@@ -91,6 +93,8 @@ def load(argument: str) -> ConfigDict:
         raise ValueError(f'{path} has no get_config()') from error
     except Exception as error:
         raise ValueError(f'{path}: {type(error).__name__}: {error}') from error
+    if not isinstance(loaded, ConfigDict):
+        raise ValueError(f'{path}: get_config() returned {loaded!r}; allowed: lbexp.config.base(), with its fields set')
     return loaded.lock()
 
 
@@ -107,6 +111,9 @@ def override(config: ConfigDict, path: str, text: str):
         with parent.unlocked():
             parent[name] = _default(config, parent, path)
     found = _at(config, path)
+    if isinstance(found, ConfigDict):
+        fields = ', '.join(f'{path}.{inner}' for inner in sorted(found)) or 'none that could be set here'
+        raise ValueError(f'{path}: found {text!r}; allowed: a value for one of its fields: {fields}')
     if text == 'None':  # unsets a field that may be unset
         parent[name] = None
         return
@@ -162,8 +169,13 @@ def plain(config: ConfigDict) -> dict:
 
 def _arguments(config, holder, path):
     """Arguments that the part `holder` at `path` could take, as its function's signature says."""
-    if not path or path[0] not in PARTS or 'name' not in holder:
+    unset = lambda names: {name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names}
+    if path == ['batch_growth']:
+        return unset(GROWTH)
+    if not path or path[0] not in PARTS:
         return {}
+    if 'name' not in holder:  # such as example_weights, where the experiment file sets none
+        return unset(['name'])
     try:
         return lookup.parameters(lookup.find(PARTS[path[0]], holder['name']))
     except ValueError:  # an unknown name is reported where the parts are checked
@@ -177,7 +189,7 @@ def _default(config, holder, path):
 
 
 def _unknown(holder, path, more=()):
-    known = sorted({*holder, *more} - {'name'})
+    known = sorted({*holder, *more} - {'name'}) or ['name']
     where = '.'.join(path)
     return f'{where}: no such field.{lookup.nearest(path[-1], known)} Fields here: {", ".join(known)}'
 

@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
     if {'--help', '-h', '-help', '--helpfull'} & set(argv):
         print(f'{__doc__}\nFlags:\n{_flags().get_help()}')
         return DONE
+    stop = _Stop()
     given = _flags()
     config, problems = _read(given, argv)
     if not given.is_parsed() or (problems and given.distributed == 'off'):
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> int:
     except (ValueError, RuntimeError) as error:
         return _refuse([*problems, str(error)])
     try:
-        status = _main(given, config, problems)
+        status = _main(given, config, problems, stop)
     except Exception as error:
         if hosts.count() == 1:
             raise
@@ -57,10 +58,10 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _main(given, config, problems):
+def _main(given, config, problems, stop):
     from lbexp.parallel import hosts
 
-    stop = _Stop()
+    stop.listen()  # jax.distributed takes SIGTERM for itself
     try:
         if config is not None:
             problems += _prepare(config)
@@ -128,7 +129,8 @@ def _read(given, argv):
         config = configs.load(given.config)
     except ValueError as error:
         return None, [*problems, f'--config: {error}']
-    for path, text in overrides:
+    # Names first: which arguments a part takes depends on its name.
+    for path, text in sorted(overrides, key=lambda override: not override[0].endswith('.name')):
         try:
             configs.override(config, path, text)
         except ValueError as error:
@@ -267,16 +269,19 @@ def _workdir(given, config, overrides):
 
 
 class _Stop:
-    """Becomes true at SIGTERM or Ctrl-C. A second Ctrl-C ends the process at once."""
+    """Becomes true at SIGTERM or Ctrl-C, also while the run is still being set up. A second Ctrl-C ends the process."""
 
     def __init__(self):
         self.name = None
+        self.listen()
+
+    def listen(self):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
     def _stop(self, number, frame):
         self.name = signal.Signals(number).name
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def __call__(self):
         return self.name is not None
@@ -284,7 +289,7 @@ class _Stop:
 
 def _refuse(problems):
     for problem in problems:
-        print(f'lbexp: {problem}', file=sys.stderr)
+        print(f'lbexp: {" ".join(problem.split())}', file=sys.stderr)  # each is one line
     return BAD_CONFIG
 
 

@@ -277,6 +277,8 @@ def batch_growth(
 
 def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):
     """Warm-up, then `shape(p, count)`, a fraction of peak; p: progress through what is left of the run."""
+    if isinstance(warmup, (int, float)) and not 0 <= warmup <= 1:  # traced, it cannot be looked at
+        raise ValueError(f'warmup: found {warmup}; allowed: a fraction of the run, in [0, 1]')
 
     def schedule(count):
         # At least float32: a rate or a count must not be rounded to a 16-bit type.

@@ -208,6 +208,31 @@ def test_noise_of_trials_is_independent(tmp_path):
     assert of_trial(rows, 0)[0]['update_norm'] != of_trial(rows, 1)[0]['update_norm']
 
 
+def test_each_seed_and_each_update_draws_its_own(tmp_path):
+    """Examples and example weights: the problem has one start and one curvature, so nothing else can differ."""
+    weighted = dict(name='example_weights', matched_batch_size=1)
+    for name, fields in {'examples': dict(noise=1.0), 'weights': dict(noise=0.0)}.items():
+        config = tiny(
+            workload=dict(name='noisy_quadratic', **fields),
+            optimizer=dict(name='sgd', learning_rate=1e-20),
+            example_weights=weighted if name == 'weights' else {},
+            sweep=(('seed', (0, 1)),),
+            log=24,
+        )
+        seen = [row['gradient_norm'] for row in train(config, tmp_path / name)]
+        assert len(set(seen)) == 48, name
+
+
+def test_each_update_drops_other_units(tmp_path):
+    """Batches that do not differ and weights that do not move: the loss tells the dropout masks apart."""
+    workload = dict(name='streamed:one_digit', hidden=(16,), dropout=0.5)
+    still = dict(optimizer=dict(name='sgd', learning_rate=1e-20), steps=8, log=8)
+    losses = [row['loss'] for row in train(tiny(workload=workload, **still), tmp_path / 'whole')]
+    assert len(set(losses)) == 8
+    plain = [row['loss'] for row in train(tiny(workload=dict(workload, dropout=None), **still), tmp_path / 'plain')]
+    assert len(set(plain)) == 1
+
+
 def test_a_stream_trains_as_memory_does(tmp_path):
     """To the bit, across epochs and segments: the stream hands the engine one stretch of positions after another."""
     fields = dict(steps=150, batch_size=32, log=7)

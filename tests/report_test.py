@@ -3,6 +3,7 @@
 import csv
 import html.parser
 import io
+import itertools
 import json
 import math
 import re
@@ -271,6 +272,24 @@ def test_only_values_that_cannot_be_drawn_and_a_single_point(tmp_path):
         json.dumps(figure.figure(drawing), allow_nan=False)
 
 
+@pytest.mark.parametrize('x', [[0.0015, 0.003, 0.006, 0.0125, 0.025], [0.5, 0.7], [0.01, 0.9], [1e-6, 1e3]])
+def test_numbers_along_logarithmic_axes_do_not_overlap(x):
+    """Over a decade and a bit matplotlib's own labels at 2, 3, 4 and 6 run into each other."""
+    from matplotlib.figure import Figure as Page
+
+    page, lines = Page(figsize=(5.2, 3.4)), [Series('a', x, x), Series('b', x, x)]
+    figure._draw(page, Figure('f', 'F', 'gamma / B', 'v', lines, x_scale='log', y_scale='log'))
+    page.draw_without_rendering()
+    (axes,) = page.axes
+    for axis, side in ((axes.xaxis, 0), (axes.yaxis, 1)):
+        low, high = sorted(axis.get_view_interval())
+        labels = [tick.label1 for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]]
+        shown = [one for one in labels if one.get_text() and low <= one.get_position()[side] <= high]
+        ends = sorted(tuple(one.get_window_extent().get_points()[:, side]) for one in shown)
+        assert len(ends) >= 2
+        assert all(first[1] < second[0] for first, second in itertools.pairwise(ends)), [t.get_text() for t in shown]
+
+
 @pytest.mark.parametrize(
     'change, message',
     [
@@ -325,6 +344,29 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     links = set(re.findall(r'<a href="([^"]+)"', text[: text.index('<script>')]))
     assert links == {f'figures/{name}' for name in files}
     assert not (tmp_path / 'report.html.part').exists()
+
+
+def test_a_study_with_tables_of_its_own_folds_the_closing_table(tmp_path):
+    path = page(sweep(tmp_path / 'own'), Analysis('T', 'V', [Table('Own', ['batch'], [[64]])], []))
+    text = path.read_text()
+    assert text.index('<h2>Own</h2>') < text.index('<details id="final"><summary><h2>Final metrics</h2>')
+    assert '<details id="final">' not in page(sweep(tmp_path / 'none')).read_text()
+
+
+def test_what_a_configuration_sets_is_short(tmp_path):
+    """Parts by their names, nothing as a dash, long lists cut: in the closing table and in that of the trials."""
+    folder = sweep(tmp_path, seeds=1)
+    content = json.loads((folder / 'config.json').read_text())
+    probes = [{'name': 'distance', 'origin': 'start'}, {'name': 'stationary_moments', 'burn_in': 456}]
+    for trial in content['trials']:
+        first = trial['trial'] == 0
+        trial['overrides'] = {'probes': probes if first else [], 'spectrum': [0.125] * 99 if first else [1.0]}
+    (folder / 'config.json').write_text(json.dumps(content))
+    rows = table.table(results.final(folder)).rows
+    assert rows[0][0] == 'distance, stationary_moments'
+    assert len(rows[0][1]) == 48 and rows[0][1].startswith('[0.125, 0.125') and rows[0][1].endswith('…')
+    assert rows[1][:2] == ['–', '[1.0]']
+    assert 'burn_in' not in Source(page(folder).read_text()).text
 
 
 def test_values_are_text_not_html(tmp_path):

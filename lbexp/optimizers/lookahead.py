@@ -21,10 +21,10 @@ class LookaheadState(NamedTuple):
 def lookahead(
     inner: optax.GradientTransformation,
     k: Any = 5,
-    slow_step_size: Any = 0.5,
+    slow_step_size: Any | str = 0.5,
     momentum: str = 'maintain',
     alpha_low: Any = 0.2,
-    curvature_decay: Any = 0.99,
+    curvature_decay: Any | None = 0.99,
     momentum_fields: tuple[str, ...] = ('trace', 'mu', 'momentum', 'velocity', 'buffer'),
 ) -> optax.GradientTransformationExtraArgs:
     """k steps forward, 1 step back.

@@ -13,7 +13,7 @@ PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
 # More groups than that are ordered, not told apart: viridis, without its ends that vanish on black or white.
 ORDERED = ('#46327e', '#365c8d', '#277f8e', '#1fa187', '#4ac16d', '#a0da39', '#d8c822')
 LEGEND = 8  # entries; of more groups every n-th is named
-_LABEL = 40  # characters of a name in a printed legend, which stands beside the axes
+_LABEL = 40  # characters of a name in a legend, which takes its room from the axes
 SYMBOLS = (('circle', 'o'), ('square', 's'), ('diamond', 'D'), ('triangle-up', '^'), ('cross', 'P'))
 ALONE = 64  # with more series than this those of a group become one trace, with gaps: the browser stays quick
 
@@ -146,7 +146,7 @@ def _merged(series):
 def _traces(series, colour, first, bold, symbol):
     """Plotly traces: a band below its line, points with error bars."""
     key, traces = _key(series), []
-    common = {'type': 'scatter', 'x': _values(series.x), 'legendgroup': key, 'name': key}
+    common = {'type': 'scatter', 'x': _values(series.x), 'legendgroup': key, 'name': _short(key)}
     if series.low is not None and series.style != 'points':
         edge = common | {'mode': 'lines', 'line': {'width': 0}, 'hoverinfo': 'skip', 'showlegend': False}
         traces.append(edge | {'y': _values(series.low)})
@@ -196,6 +196,10 @@ def _text(text):
     return str(text).replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
 
 
+def _short(name):
+    return textwrap.shorten(name, _LABEL, placeholder='…')
+
+
 def _floats(values):
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
@@ -222,7 +226,7 @@ def _draw(page, drawing):
     seen = set()
     for series in drawing.series:
         key, colour = _key(series), colours[_key(series)]
-        label = textwrap.shorten(key, _LABEL, placeholder='…') if key in named and key not in seen else None
+        label = _short(key) if key in named and key not in seen else None
         seen.add(key)
         x, y = _floats(series.x), _floats(series.y)
         marker = SYMBOLS[list(colours).index(key) % len(SYMBOLS)][1]
@@ -246,6 +250,7 @@ def _draw(page, drawing):
         xscale=drawing.x_scale,
         yscale=drawing.y_scale,
     )
+    _number(axes, drawing)
     if drawing.places:
         axes.set_xticks(range(len(drawing.places)), drawing.places, rotation=30, ha='right')
     elif ticks := _ticks(drawing):
@@ -257,6 +262,23 @@ def _draw(page, drawing):
         page.legend(loc='outside right upper', fontsize=8)
     elif not drawing.places:
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
+
+
+def _number(axes, drawing):
+    """Numbers along logarithmic axes, few enough not to run into each other."""
+    from matplotlib import ticker
+
+    for axis, scale in ((axes.xaxis, drawing.x_scale), (axes.yaxis, drawing.y_scale)):
+        low, high = axis.get_view_interval()
+        if scale == 'log' and 0 < low < high:
+            decades = math.log10(high / low)
+            if decades < 0.8:
+                axis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
+            elif decades < 3:
+                axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3)))
+            if decades < 3:
+                axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:.3g}'))
+            axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _numbers(drawing, writer):
