@@ -232,6 +232,14 @@ def test_batch_sizes_are_the_ticks_of_their_axis(tmp_path):
         assert 'tickvals' not in figure.figure(other)['layout']['xaxis']
 
 
+def test_ticks_between_powers_of_ten_are_whole_numbers():
+    """Of an axis from 2e5 to 8e5 '5' would say nothing."""
+    drawing = Figure('f', 'F', 'x', 'examples / s', [Series('s', [1, 2], [2e5, 8e5])], y_scale='log')
+    assert figure.figure(drawing)['layout']['yaxis']['tickformat'] == '~g'
+    wide = drawing._replace(series=[Series('s', [1, 2], [2e2, 8e5])])
+    assert 'tickformat' not in figure.figure(wide)['layout']['yaxis']
+
+
 def test_a_group_shares_a_colour_and_one_line_of_the_legend():
     lines = [Series(f'{group}{i}', [0, 1], [i, i], group=group) for i in range(4) for group in 'ab']
     traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']

@@ -156,7 +156,9 @@ def _axis(label, scale, parts):
     values = np.concatenate([_floats(part) for part in parts] or [np.ones(1)])
     values = values[np.isfinite(values) & (values > 0)]
     decades = np.log10(values.max() / values.min()) if len(values) else 1
-    return axis | {'dtick': 'D2' if decades < 1.3 else max(1, round(decades / 6)), 'exponentformat': 'power'}
+    if decades < 1.3:  # 2 and 5 as well, written out: by themselves plotly prints the digit without its power
+        return axis | {'dtick': 'D2', 'tickformat': '~g'}
+    return axis | {'dtick': max(1, round(decades / 6)), 'exponentformat': 'power'}
 
 
 def _ticks(drawing):
