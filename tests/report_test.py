@@ -16,7 +16,7 @@ from rich.console import Console
 
 from lbexp import results
 from lbexp.analysis import Analysis, Claim, Figure, Series, Table, interval
-from lbexp.report import claims, curves, figure, table
+from lbexp.report import claims, curves, figure, looks, table
 from lbexp.report.page import page
 
 NASTY = '</script><script>document.title="broken"</script><b>&"\''
@@ -233,6 +233,14 @@ def test_batch_sizes_are_the_ticks_of_their_axis(tmp_path):
         assert 'tickvals' not in figure.figure(other)['layout']['xaxis']
 
 
+def test_ticks_between_powers_of_ten_are_whole_numbers():
+    """Of an axis from 2e5 to 8e5 '5' would say nothing."""
+    drawing = Figure('f', 'F', 'x', 'examples / s', [Series('s', [1, 2], [2e5, 8e5])], y_scale='log')
+    assert figure.figure(drawing)['layout']['yaxis']['tickformat'] == '~g'
+    wide = drawing._replace(series=[Series('s', [1, 2], [2e2, 8e5])])
+    assert 'tickformat' not in figure.figure(wide)['layout']['yaxis']
+
+
 def test_a_group_shares_a_colour_and_one_line_of_the_legend():
     lines = [Series(f'{group}{i}', [0, 1], [i, i], group=group) for i in range(4) for group in 'ab']
     traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
@@ -241,10 +249,49 @@ def test_a_group_shares_a_colour_and_one_line_of_the_legend():
     assert len(colours['a']) == len(colours['b']) == 1 and colours['a'] != colours['b']
 
 
+def traces_of(*series, **fields):
+    drawn = figure.figure(Figure('f', 'F', 'batch size', 'error', list(series), **fields))['data']
+    return {trace['name']: trace for trace in drawn if trace['showlegend']}
+
+
+def test_lines_are_told_apart_in_grey():
+    """By dashes where each group is one line; symbols do it elsewhere, and many lines a group stay plain."""
+    lines = [Series(name, [0, 1], [i, i], [i - 1, i], [i, i + 1]) for i, name in enumerate('abcdef')]
+    assert len({trace['line']['dash'] for trace in traces_of(*lines).values()}) == 6
+    dots = [Series(name, [0, 1], [0, 1], style='points', group=name) for name in 'ab']
+    joined = [Series(name, [0, 1], [0, 1], group=name) for name in 'ab']
+    drawn = figure.figure(Figure('f', 'F', 'x', 'y', [*dots, *joined]))['data']
+    assert {trace['line']['dash'] for trace in drawn} == {'solid'}
+    assert len({trace['marker']['symbol'] for trace in drawn}) == 2
+    several = [Series(f'{name}{i}', [0, 1], [i, i], group=name) for i in range(2) for name in 'ab']
+    assert {trace['line']['dash'] for trace in traces_of(*several).values()} == {'solid'}
+
+
+def test_equal_points_of_two_groups_are_both_seen():
+    sizes = [t['marker']['size'] for t in traces_of(*(Series(n, [1], [1], style='points') for n in 'abc')).values()]
+    assert sizes == sorted(set(sizes), reverse=True)
+
+
+@pytest.mark.parametrize('scale', ['linear', 'log'])
+def test_error_bars_of_two_groups_stand_side_by_side(tmp_path, scale):
+    x = [32, 64, 128]
+    bars = [Series(name, x, [1, 2, 3], [0, 1, 2], [2, 3, 4], 'points', name) for name in 'ab']
+    lines = [Series(name, x, [1, 2, 3], group=name) for name in 'ab']
+    drawing = Figure('f', 'F', 'batch size', 'error', [*bars, *lines], scale)
+    a, b, line_of_a, _ = figure.figure(drawing)['data']
+    assert all(left < true < right < left + 0.3 * 32 for left, true, right in zip(a['x'][:1], x, b['x']))
+    assert line_of_a['x'] == a['x']  # a line goes through its own points
+    assert a['customdata'] == x and '{customdata}' in a['hovertemplate']
+    numbers = list(csv.reader(figure.save(drawing, tmp_path)[2].read_text().splitlines()))
+    assert [row[2] for row in numbers[1:4]] == ['32', '64', '128']  # the numbers are the true ones
+    alone = traces_of(bars[0], Series('b', [48], [1], [0], [2], 'points'), x_scale=scale)
+    assert alone['a']['x'] == x and alone['b']['x'] == [48]
+
+
 def test_hundreds_of_lines_become_one_trace_a_group_and_a_short_legend():
     lines = [Series(f'{i}', [0, 1], [i, i + 1], group=f'g{i % 40}') for i in range(400)]
     traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
-    assert len(traces) == 40 and sum(trace['showlegend'] for trace in traces) == figure.LEGEND
+    assert len(traces) == 40 and sum(trace['showlegend'] for trace in traces) == looks.LEGEND
     assert len({trace['line']['color'] for trace in traces}) == 40
     drawn = next(trace for trace in traces if trace['name'] == 'g3')['y']
     assert drawn[:6] == [3, 4, None, 43, 44, None] and len(drawn) == 30
