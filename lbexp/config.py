@@ -20,6 +20,7 @@ PARTS = {  # which package the names of a part are looked up in
     'example_weights': 'lbexp.optimizers',
     'schedule': 'lbexp.schedules',
     'probes': 'lbexp.probes',
+    'replicas': 'lbexp.parallel.replicas',
     'study': 'lbexp.studies',
 }
 
@@ -60,6 +61,8 @@ def base() -> ConfigDict:
     c.study = dict(name='training')  # the question asked of the trials: a file of lbexp/studies
     c.watchdog = 600.0  # a dispatch that takes longer, and ten times longer than is usual, has hung: the process ends
     #                     [seconds]; None: it may take for ever
+    c.replicas = {}  # workers that differ between synchronisations, a file of lbexp/parallel/replicas:
+    #                     dict(name='local_sgd', workers=4, k=8); they share the batch. Empty: none
     c.layout = 'auto'  # of a cohort's trials on the devices: 'map' (one after another on each device), 'vmap'
     c.data_parallel = config_dict.placeholder(int)  # devices that share each batch; None: all of an accelerator's
     #                     devices for a lone trial, else 1
