@@ -96,6 +96,8 @@ def _numbers(c):
     if c['watchdog'] is not None and not (_number(c['watchdog']) and c['watchdog'] > 0):
         yield f'watchdog: found {c["watchdog"]!r}; allowed: seconds > 0, or None'
     yield from _batch_growth(c)
+    if c['replicas'] and c['microbatch'] is not None:
+        yield f'microbatch: found {c["microbatch"]} with replicas, which divide the batch themselves; allowed: None'
     if c['layout'] not in ('auto', 'map', 'vmap'):
         yield f"layout: found {c['layout']!r}; allowed: 'auto', 'map', 'vmap'"
     if c['sharding'] not in configs.SHARDINGS:
@@ -184,6 +186,7 @@ def _part(package, part, path):
 _ENGINE_GIVES = {
     'lbexp.schedules': ('peak', 'steps'),
     'lbexp.optimizers': ('batch_size', 'dataset_size', 'seed'),
+    'lbexp.parallel.replicas': ('seed',),
 }
 
 

@@ -24,6 +24,7 @@ PARTS = {  # which package the names of a part are looked up in
     'example_weights': 'lbexp.optimizers',
     'schedule': 'lbexp.schedules',
     'probes': 'lbexp.probes',
+    'replicas': 'lbexp.parallel.replicas',
     'study': 'lbexp.studies',
 }
 
@@ -70,6 +71,8 @@ def base() -> ConfigDict:
     )
     c.sharding = 'replicated'  # of parameters and optimizer state over the devices that share a batch: 'replicated':
     #                     each has all; 'fsdp': each has its share of every large array
+    c.replicas = {}  # workers that differ between synchronisations, a file of lbexp/parallel/replicas:
+    #                     dict(name='local_sgd', workers=4, k=8); they share the batch. Empty: none
     c.layout = 'auto'  # of a cohort's trials on the devices: 'map' (one after another on each device), 'vmap'
     c.data_parallel = config_dict.placeholder(int)  # devices that share each batch; None: all of an accelerator's
     #                     devices for a lone trial, else 1

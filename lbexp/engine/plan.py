@@ -207,14 +207,18 @@ def _split(config, paths):
     ), numbers
 
 
-_TRACED_PARTS = ('optimizer', 'transforms', 'schedule', 'example_weights', 'probes', 'workload')
+_TRACED_PARTS = ('optimizer', 'transforms', 'schedule', 'example_weights', 'probes', 'replicas', 'workload')
+_SHAPES = ('replicas.workers',)  # whole numbers that no program can trace
 
 
 def _numeric(config, kinds=(int, float), parts=_TRACED_PARTS):
     return {
         path
         for path, value in _leaves(config)
-        if path.split('.')[0] in parts and isinstance(value, kinds) and not isinstance(value, bool)
+        if path.split('.')[0] in parts
+        and isinstance(value, kinds)
+        and not isinstance(value, bool)
+        and path not in _SHAPES
     }
 
 
@@ -233,8 +237,10 @@ def _traceable(config):
     """The largest of a few sets of numeric arguments with which a step of training can be traced."""
     optimizing = tuple(part for part in _TRACED_PARTS if part != 'workload')
     floats, whole = _numeric(config, float), _numeric(config, int, optimizing)
+    replicas = {path for path in whole if path.startswith('replicas.')}  # the pieces of a batch are a shape
     candidates = [
         floats | whole,
+        floats | (whole - replicas),
         floats,
         _numeric(config, (int, float), optimizing),
         _numeric(config, float, optimizing),
