@@ -114,6 +114,7 @@ def _run(given, config, stop):
         print(hosts.described(), flush=True)
         hosts.agree({**record.facts(configs.plain(config), wanted), 'workdir': str(workdir), **record.code()})
         hosts.check_shared(workdir)
+    hosts.lead(lambda: _refuse_a_sweep(workdir))
     hosts.together(lambda: run.build_once([configs.resolve(config, overrides) for overrides in wanted]))
     try:
         with contextlib.ExitStack() as held:
@@ -126,6 +127,14 @@ def _run(given, config, stop):
     except Damaged as error:
         print(f'lbexp: {error}', file=sys.stderr)
         return NO_CHECKPOINT
+
+
+def _refuse_a_sweep(workdir):
+    if (workdir / 'cohorts.json').exists():
+        raise ValueError(
+            f'workdir {str(workdir)!r} holds trials that lbexp.sweep trains. '
+            'Go on with python -m lbexp.sweep, or choose another --workdir'
+        )
 
 
 def _train(study, config, workdir, wanted, stop, may_change):

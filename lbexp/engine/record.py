@@ -27,7 +27,7 @@ def record(
     config: dict,
     trials: list[dict],
     grows: bool = False,
-    may_change: bool = False,
+    may_change: bool | None = False,
     announce: Callable[[str], Any] = lambda line: None,
 ) -> list[dict]:
     """Writes config.json: the resolved configuration, the overrides of each trial, and where it ran.
@@ -35,7 +35,7 @@ def record(
     A workdir belongs to one configuration: what was begun can only be gone on with. Where it `grows`, trials that are
     not there yet are added as a round of their own, and the arguments of the study and the length of a search may
     change. A change of how the run is watched over is announced and recorded under 'changes'; of what it computes, only
-    where it `may_change`: every trial then goes on from its checkpoint, towards the new end.
+    where it `may_change` (None: it never may): every trial then goes on from its checkpoint, towards the new end.
 
     Returns:
         The trials of the workdir: {'trial': number, 'round': in which they came, 'overrides': {path: value}}.
@@ -85,7 +85,9 @@ def _numeric(changes):
 
 def _refuse(workdir, changes, may_change):
     told = [f'{path}: {changes[path][0]!r} there, {changes[path][1]!r} now' for path in _numeric(changes)]
-    others = any(path.startswith(('trials.', 'sweep', 'search', 'study.name')) for path in changes)
+    others = may_change is None or any(
+        path.startswith(('trials.', 'sweep', 'search', 'study.name')) for path in changes
+    )
     if told and (others or not may_change):
         remedy = 'Choose another --workdir' if others else 'Choose another --workdir, or give --allow_config_change'
         raise ValueError(
@@ -111,7 +113,7 @@ def write_status(workdir: pathlib.Path, status: str, trials: dict[int, dict]):
 def environment() -> dict:
     """Versions, code and machine: what one needs to have the same numbers again."""
     return {
-        'command': ' '.join([pathlib.Path(sys.executable).name, '-m', 'lbexp.main', *sys.argv[1:]]),
+        'command': ' '.join([pathlib.Path(sys.executable).name, *sys.orig_argv[1:]]),
         'python': platform.python_version(),
         'platform': platform.platform(),
         'processor': _processor(),
