@@ -2,10 +2,13 @@
 
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
 import time
+
+import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -14,6 +17,16 @@ def environment(**more):
     """That of the user's shell: not the eight devices of these tests."""
     clean = {name: value for name, value in os.environ.items() if name not in ('XLA_FLAGS', 'NPROC')}
     return {**clean, 'JAX_PLATFORMS': 'cpu', **more}
+
+
+def needs(*commands, packages=''):
+    """The path of the first command. Where one is absent the test is skipped; under CI=true it fails."""
+    paths = os.environ['PATH'] + os.pathsep + os.pathsep.join(('/usr/sbin', '/sbin'))  # not on every user's path
+    found = {command: shutil.which(command, path=paths) for command in commands}
+    if absent := [command for command, path in found.items() if path is None]:
+        told = f'{", ".join(absent)}: not on this machine; apt-get install --no-install-recommends {packages}'
+        (pytest.fail if os.environ.get('CI') == 'true' else pytest.skip)(told)
+    return found[commands[0]]
 
 
 class Job:
