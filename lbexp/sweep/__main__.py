@@ -69,8 +69,8 @@ def _of_config(given, overrides, word):
     config, problems = command.read(given, overrides)
     if config is None or problems:
         return command.refuse(problems)
+    executor = _executor(given) if word == 'run' else None
     stop = command.Stop()
-    lookup.find('lbexp.sweep.executors', given.executor)
     _plan_on_cpu()
     command.prepare(config)
     problems = command.checked(config)
@@ -82,20 +82,32 @@ def _of_config(given, overrides, word):
     if word != 'run':
         return _of_workdir(workdir, word)
     from lbexp.sweep.rounds import rounds
+    from lbexp.sweep.schedule import How
 
-    outcome = rounds(study, config, workdir, wanted, given, stop)
+    tell = lambda line: print(line, flush=True)
+    outcome = rounds(study, config, workdir, wanted, How(executor, given.attempts, given.lost, stop, tell))
     if outcome.stopped:
-        print(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.', flush=True)
+        tell(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
         return STOPPED
     if outcome.failed:
         _of_workdir(workdir, 'report')
-        again = f'To try again: the same command with --attempts={given.attempts + 3}'
-        print(f'lbexp: {len(outcome.failed)} cohorts failed:', file=sys.stderr)
-        for number, cause in outcome.failed.items():
-            print(f'lbexp: cohort {number}: {cause}', file=sys.stderr)
-        print(f'lbexp: {again}', file=sys.stderr)
-        return FAILED
+        return _tell_failed(outcome.failed, given.attempts)
     return command.report(study.analyse(workdir), workdir)
+
+
+def _executor(given):
+    from lbexp.sweep.executors import Wanted
+
+    make = lookup.find('lbexp.sweep.executors', given.executor)
+    return make(Wanted(given.workers, given.cores, given.accelerators))
+
+
+def _tell_failed(failed, tries):
+    for number, cause in failed.items():
+        print(f'lbexp: cohort {number}: {cause}', file=sys.stderr)
+    again = f'The same command with --attempts={tries + 3} tries again'
+    print(f'lbexp: {len(failed)} cohorts failed {tries} times. {again}', file=sys.stderr)
+    return FAILED
 
 
 def _plan_on_cpu():

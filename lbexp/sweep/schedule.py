@@ -15,6 +15,16 @@ from lbexp.sweep.worker import Task, log
 _TOLD = 10.0  # seconds between two lines on how it goes
 
 
+class How(NamedTuple):
+    """How cohorts are brought to their ends."""
+
+    executor: Executor
+    tries: int  # attempts at a cohort, those that were told to stop not counted, after which it is given up
+    lost: float  # seconds without a sign of life after which an attempt counts as lost
+    stop: Callable[[], bool]  # whether to stop
+    tell: Callable[[str], Any]
+
+
 class Outcome(NamedTuple):
     """What became of the cohorts."""
 
@@ -28,46 +38,42 @@ class _Start(NamedTuple):
     after: int  # attempt before
 
 
-def schedule(
-    workdir: pathlib.Path,
-    works: list[Work],
-    executor: Executor,
-    tries: int,
-    lost: float,
-    stop: Callable[[], bool],
-    tell: Callable[[str], Any],
-) -> Outcome:
-    """Returns when each of `works` is through or given up, or, after `stop`, when all that was started here has ended.
-
-    Args:
-        tries: attempts at a cohort, those that were told to stop not counted, after which it is given up.
-        lost: seconds without a sign of life after which an attempt counts as lost.
-    """
-    schedule_ = _Schedule(workdir, works, executor, tries, lost, tell)
-    while schedule_.open and not stop():
-        schedule_.look()
-        schedule_.start()
-        schedule_.tell_now_and_then()
-        if schedule_.open:
-            time.sleep(executor.seconds)
-    return Outcome(schedule_.stop(), schedule_.failed)
+def schedule(workdir: pathlib.Path, works: list[Work], how: How) -> Outcome:
+    """Returns when each of `works` is through or given up; told to stop, when all that was started here has ended."""
+    scheduled = _Schedule(workdir, works, how)
+    while scheduled.open and not how.stop():
+        scheduled.look()
+        scheduled.start()
+        scheduled.tell_now_and_then()
+        if scheduled.open:
+            time.sleep(how.executor.seconds)
+    return Outcome(scheduled.stop(), scheduled.failed)
 
 
 class _Schedule:
-    def __init__(self, workdir, works, executor, tries, lost, tell):
-        self.workdir, self.executor, self.tries, self.lost, self.tell = workdir, executor, tries, lost, tell
+    def __init__(self, workdir, works, how):
+        self.workdir, self.executor, self.tries, self.lost, self.tell = (
+            workdir,
+            how.executor,
+            how.tries,
+            how.lost,
+            how.tell,
+        )
         self.open = {work.number: work for work in works}
         self.count, self.failed = len(works), {}
         self.mine = {}  # number -> _Start
+        self.room = how.executor.room(len(works))
         self.ready = {}  # number -> the attempt after which it may start
         self.vain = collections.Counter()  # starts that never became an attempt
         self.ends, self.said = {}, set()  # how the last start from here ended; attempts whose failure is told
-        self.watch, self.told = attempts.Watch(lost), time.monotonic()
+        self.watch, self.told = attempts.Watch(how.lost), time.monotonic()
 
     def look(self):
-        """At every cohort that is not through."""
+        """At what was started here; where there is room for more, at every cohort that is not through."""
         self.ready = {}
-        for number, work in list(self.open.items()):
+        full = self.room is not None and len(self.mine) >= self.room
+        for number in list(self.mine if full else self.open):
+            work = self.open[number]
             over = self._over(number)
             now = attempts.latest(work.folder)
             if now.state in attempts.THROUGH:
@@ -82,7 +88,7 @@ class _Schedule:
 
     def start(self):
         """What is ready, as far as there is room."""
-        room = None if self.executor.slots is None else self.executor.slots - len(self.mine)
+        room = None if self.room is None else max(self.room - len(self.mine), 0)
         chosen = list(self.ready.items())[:room]
         tasks = []
         for number, now in chosen:

@@ -13,9 +13,12 @@ class Wanted(NamedTuple):
 
 
 class Executor(NamedTuple):
-    """Starts workers, and tells whether a start may still come to something. The folders say what became of it."""
+    """Starts workers, and tells whether a start may still come to something. The folders say what became of it.
 
-    slots: int | None  # cohorts to hand over at once; None: all, the scheduler queues them
+    It is made before JAX starts, which does not like to be forked.
+    """
+
+    room: Callable  # cohorts to train -> how many to hand over at once; None: all, a scheduler queues them
     submit: Callable  # [Task] -> [handle]
     over: Callable  # handle -> None while it waits or runs, then how it ended, in words
     cancel: Callable  # (handle, kill=False): what waits need not start; what runs has been told to save and stop

@@ -12,11 +12,8 @@ from lbexp.sweep.executors import Executor, Wanted
 from lbexp.sweep.worker import log
 
 
-def local(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
+def local(wanted: Wanted) -> Executor:
     """Each worker keeps to its own share of the cores. They outlive this process, and another finds them at work.
-
-    Args:
-        cohorts: to be trained; no more workers than that are started.
 
     Raises:
         ValueError: more cores are asked for than there are.
@@ -26,9 +23,14 @@ def local(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
     if wanted.cores is not None and wanted.cores > count:
         raise ValueError(f'--cores: found {wanted.cores}; allowed: at most the {count} of this machine')
     most = count // (wanted.cores or 1) if not _accelerator() else 1
-    workers = wanted.workers or min(most, cohorts)
-    each = wanted.cores or max(count // workers, 1)
-    running = dict.fromkeys(range(workers))  # slot -> process
+    running = {}  # slot -> process
+
+    def room(cohorts):
+        workers = wanted.workers or min(most, cohorts)
+        running.update({slot: running.get(slot) for slot in range(workers)})
+        for slot in [slot for slot in running if slot >= workers]:
+            del running[slot]
+        return workers
 
     def submit(tasks):
         return [start(task) for task in tasks]
@@ -37,7 +39,7 @@ def local(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
         ended = lambda: [slot for slot, one in running.items() if one is None or one.poll() is not None]
         while not (free := ended()):
             time.sleep(0.01)  # one has said that it is through, and is about to end
-        slot = free[0]
+        slot, each = free[0], wanted.cores or max(count // len(running), 1)
         share = [cores[(slot * each + i) % count] for i in range(each)] if cores else None
         command = [sys.executable, '-m', 'lbexp.sweep.worker', json.dumps(task._replace(cores=share))]
         folder = pathlib.Path(task.workdir) / 'cohorts' / f'{task.number:05d}'
@@ -57,7 +59,7 @@ def local(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
     def cancel(process, kill=False):
         process.kill() if kill else process.terminate()
 
-    return Executor(workers, submit, over, cancel, 0.1)
+    return Executor(room, submit, over, cancel, 0.1)
 
 
 def _accelerator():

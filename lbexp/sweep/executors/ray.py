@@ -1,13 +1,12 @@
 """Ray: core tasks, on a cluster that there is or on this machine."""
 
 import os
-import pathlib
 
 from lbexp.sweep.executors import Executor, Wanted
 from lbexp.sweep.worker import worker
 
 
-def ray(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
+def ray(wanted: Wanted) -> Executor:
     """Each cohort is a task, in a process of its own, on the cluster of RAY_ADDRESS or one that Ray finds; else here.
 
     Ray places tasks; whether a cohort is tried again is decided by its folder. The workdir lies on a file system that
@@ -21,8 +20,7 @@ def ray(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
         import ray as cluster
     except ModuleNotFoundError as error:
         raise ValueError(f"--executor=ray: {error}; pip install '.[ray]'") from error
-    if not cluster.is_initialized():
-        _join(cluster)
+    _join(cluster)
     # One call a process: JAX is set up once, for one cohort.
     needs = dict(num_cpus=wanted.cores or 1, num_gpus=wanted.accelerators)
     train = cluster.remote(max_retries=0, max_calls=1, **needs)(worker)
@@ -40,7 +38,8 @@ def ray(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
     def cancel(task, kill=False):
         cluster.cancel(task, force=kill)
 
-    return Executor(wanted.workers, lambda tasks: [train.remote(task) for task in tasks], over, cancel, 0.2)
+    submit = lambda tasks: [train.remote(task) for task in tasks]
+    return Executor(lambda cohorts: wanted.workers, submit, over, cancel, 0.2)
 
 
 def _join(cluster):

@@ -12,7 +12,7 @@ from lbexp.sweep.worker import worker
 _LISTED = 2.0  # seconds for which a list of jobs is good
 
 
-def slurm(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
+def slurm(wanted: Wanted) -> Executor:
     """Cohorts as tasks of arrays, `workers` of which run at once. The workdir lies on a file system that nodes share.
 
     Partition, account, time and the like are given to sbatch by its own environment: SBATCH_PARTITION, SBATCH_ACCOUNT,
@@ -28,17 +28,20 @@ def slurm(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
         raise ValueError(f"--executor=slurm: {error}; pip install '.[slurm]'") from error
     if shutil.which('sbatch') is None:
         raise ValueError('--executor=slurm: found no sbatch here; allowed: on a machine that submits to Slurm')
-    executor = submitit.SlurmExecutor(folder=workdir / 'slurm')
-    executor.update_parameters(
+    cores = wanted.cores or 1
+    asked = dict(
         job_name='lbexp',
         array_parallelism=wanted.workers or 1000,
-        cpus_per_task=wanted.cores or 1,
-        time=24 * 60,
-        **({'gpus_per_node': wanted.accelerators} if wanted.accelerators else {}),
+        cpus_per_task=cores,
+        srun_args=[f'--cpus-per-task={cores}'],  # which steps do not take over from their job
+        gpus_per_node=wanted.accelerators or None,
+        time=None,  # what the partition, or SBATCH_TIMELIMIT, says
     )
     queue = _Queue()
 
     def submit(tasks):
+        executor = submitit.SlurmExecutor(folder=pathlib.Path(tasks[0].workdir) / 'slurm')
+        executor.update_parameters(**asked)
         jobs = executor.map_array(worker, tasks)
         queue.forget()
         return [job.job_id for job in jobs]
@@ -50,7 +53,7 @@ def slurm(workdir: pathlib.Path, wanted: Wanted, cohorts: int) -> Executor:
     def cancel(job, kill=False):
         subprocess.run(['scancel', *([] if kill else ['--state=PENDING']), job], capture_output=True, timeout=60)
 
-    return Executor(None, submit, over, cancel, 1.0)
+    return Executor(lambda cohorts: None, submit, over, cancel, 1.0)
 
 
 class _Queue:
