@@ -16,7 +16,7 @@ def check(config) -> list[str]:
     strange, missing = _fields(config)
     if missing:
         return [*strange, *missing]
-    problems = [*_sweep(config), *_part(configs.PARTS['study'], configs.plain(config.study), 'study')]
+    problems = [*_sweep(config), *_search(config), *_part(configs.PARTS['study'], configs.plain(config.study), 'study')]
     if problems:
         problems = [*strange, *problems]
         return problems
@@ -71,6 +71,47 @@ def _sweep(config):
             if not isinstance(point, (list, tuple)) or len(point) != len(paths):
                 problems.append(f'sweep[{i}]: found {point!r}; allowed: one value for each of {tuple(paths)}')
     return problems
+
+
+def _search(config):
+    """The fields of the search, its paths, and what the search itself refuses."""
+    given = configs.plain(config)['search']
+    if not given:
+        return
+    known, needed = ('kind', 'trials', 'seed', 'space'), ('trials', 'space')
+    unknown = [name for name in given if name not in known]
+    for name in unknown:
+        yield f'search.{name}: no such field.{lookup.nearest(name, known)} Fields here: {", ".join(known)}'
+    missing = [name for name in needed if name not in given]
+    for name in missing:
+        yield f'search.{name}: not set; a search needs it'
+    for name in ('trials', 'seed'):
+        if name in given and not (type(given[name]) is int and given[name] >= 0):
+            yield f'search.{name}: found {given[name]!r}; allowed: a whole number >= 0'
+            return
+    space = given.get('space', [])
+    if not isinstance(space, list) or not all(isinstance(d, list) and d and isinstance(d[0], str) for d in space):
+        yield f'search.space: found {space!r}; allowed: ((path, scale, low, high), ...)'
+        return
+    wrong = [*_paths(config, 'search.space', [path for path, *_ in space])]
+    yield from wrong
+    if not (unknown or missing or wrong):
+        try:
+            configs.trials(config)
+        except ValueError as error:
+            yield f'search: {error}'
+
+
+def _paths(config, where, paths):
+    """Each is a field, and stands there once."""
+    swept = [path for given, _ in config.sweep for path in ([given] if isinstance(given, str) else given)]
+    for path in dict.fromkeys(paths):
+        try:
+            configs.field(config, path)
+        except ValueError as error:
+            yield f'{where}: {error}'
+        if path in swept or paths.count(path) > 1:
+            yield f'{where}: found {path!r} twice; allowed: a path stands once, in search or in sweep'
 
 
 def _numbers(c):

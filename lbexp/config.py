@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
-from lbexp import lookup
+from lbexp import lookup, search
 
 SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.schedules has them
 PARTITIONS = ('shuffle_then_shard', 'independent')  # of data, as lbexp/data/partition.py has them
@@ -62,6 +62,9 @@ def base() -> ConfigDict:
     c.example_weights = {}  # multiplicative gradient noise: dict(name='example_weights', matched_batch_size=...);
     #                     empty: every example weighs 1
     c.sweep = ()  # ((path, values), ...): trials are the product; a tuple of paths goes with tuples of values
+    c.search = {}  # quasi-random points, each with the whole sweep: dict(trials=64, space=((path, scale, low, high),
+    #                     ...)), scale 'log', 'linear' or 'whole'; also kind='halton' or 'sobol', seed=0. More trials
+    #                     later, in the same workdir, keep the first and run only what is new
     c.study = dict(name='training')  # the question asked of the trials: a file of lbexp/studies
     c.watchdog = 600.0  # a dispatch that takes longer, and ten times longer than is usual, has hung: the process ends
     #                     [seconds]; None: it may take for ever
@@ -144,8 +147,11 @@ def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
 
 
 def trials(config: ConfigDict) -> list[dict[str, Any]]:
-    """The overrides of each trial: the product of the sweep, last axis fastest. One empty dict without a sweep."""
-    axes = []
+    """The overrides of each trial: the points of the search, each with the product of the sweep, last axis fastest.
+
+    One empty dict without either.
+    """
+    axes = [_searched(**config.search)] if config.search else []
     for paths, values in config.sweep:
         paths, values = ((paths,), [(v,) for v in values]) if isinstance(paths, str) else (paths, values)
         axes.append([dict(zip(paths, point, strict=True)) for point in values])
@@ -153,9 +159,9 @@ def trials(config: ConfigDict) -> list[dict[str, Any]]:
 
 
 def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
-    """The configuration of one trial as plain data: `overrides` set, the sweep dropped."""
+    """The configuration of one trial as plain data: `overrides` set, sweep and search dropped."""
     resolved = plain(config)
-    del resolved['sweep']
+    del resolved['sweep'], resolved['search']
     for path, value in overrides.items():
         *parents, name = path.split('.')
         holder = resolved
@@ -163,6 +169,10 @@ def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
             holder = holder[parent]
         holder[name] = copy.deepcopy(value)  # a later path may lead into it
     return resolved
+
+
+def _searched(trials, space, **how):
+    return search.search({path: tuple(given) for path, *given in space}, trials, **how)
 
 
 def plain(config: ConfigDict) -> dict:

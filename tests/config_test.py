@@ -205,6 +205,49 @@ def test_sweeps_are_checked(experiment, capsys):
         assert all(told in line for line in lines), lines
 
 
+SEARCH = "dict(kind='halton', trials=4, space=(('optimizer.learning_rate', 'log', 1e-3, 1.0),))"
+
+
+@pytest.mark.parametrize(
+    'was, now, told',
+    [
+        ("'halton'", "'haltn'", "search: kind: found 'haltn'; allowed: 'halton', 'sobol'"),
+        ('kind', 'knd', "search.knd: no such field. Did you mean 'kind'?"),
+        ('trials=4, ', '', 'search.trials: not set'),
+        ('trials=4', 'trials=0', 'search: count: found 0'),
+        ('trials=4', 'trials=4.5', 'search.trials: found 4.5; allowed: a whole number'),
+        ('learning_rate', 'learning_rat', "Did you mean 'learning_rate'?"),
+        ("'log'", "'lg'", "search: optimizer.learning_rate: found ('lg', 0.001, 1.0); allowed: ('linear', 'log'"),
+        ('1e-3', '0.0', 'low > 0'),
+        ('1e-3', '2.0', 'low <= high'),
+        (', 1e-3, 1.0', '', "search: optimizer.learning_rate: found ('log',)"),
+        ('optimizer.learning_rate', 'seed', "search.space: found 'seed' twice"),
+        ("'log', 1e-3, 1.0", "'log', -1e-3, 'x'", 'search: optimizer.learning_rate: found'),
+    ],
+)
+def test_searches_are_checked(experiment, capsys, was, now, told):
+    assert was in SEARCH
+    given = f"    c.sweep = (('seed', (0, 1)),)\n    c.search = {SEARCH.replace(was, now)}\n    return c"
+    experiment.write_text(experiment.read_text().replace('    return c', given))
+    (line,) = problems(capsys, f'--config={experiment}')
+    assert told in line
+
+
+@pytest.mark.parametrize('kind', ['halton', 'sobol'])
+def test_a_search_is_a_product_with_the_sweep_and_keeps_its_points(kind):
+    config = configs.base()
+    config.sweep = (('seed', (0, 1)),)
+    space = (('optimizer.momentum', 'linear', 0.5, 1.0), ('optimizer.learning_rate', 'log', 1e-3, 10.0))
+    config.search = dict(kind=kind, trials=64, seed=3, space=space)
+    few = configs.trials(config)
+    config.search.trials = 128
+    many = configs.trials(config)
+    assert (len(few), len(many)) == (128, 256) and many[:128] == few
+    assert [t['seed'] for t in few[:4]] == [0, 1, 0, 1] and few[0]['optimizer.momentum'] == few[1]['optimizer.momentum']
+    resolved = configs.resolve(config, few[5])
+    assert resolved['optimizer']['learning_rate'] == few[5]['optimizer.learning_rate'] and 'search' not in resolved
+
+
 def test_overrides_keep_types_and_reach_every_argument(experiment):
     config = configs.load(str(experiment))
     configs.override(config, 'optimizer.learning_rate', '1')

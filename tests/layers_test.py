@@ -11,12 +11,13 @@ from lbexp import lookup
 
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = {
-    'config': 0, 'lookup': 0, 'check': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0, 'rows': 0,
-    'optimizers': 1, 'theory': 1, 'models': 1, 'data': 1, 'schedules': 1, 'search': 1,
+    'config': 0, 'lookup': 0, 'check': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0, 'rows': 0, 'search': 0,
+    'optimizers': 1, 'theory': 1, 'models': 1, 'data': 1, 'schedules': 1, 
     'workloads': 2, 'probes': 2,
     'engine': 3, 'parallel': 3,
     'studies': 4, 'report': 4,
-    'main': 5,
+    'command': 5,
+    'main': 6, 'sweep': 6,
 }  # fmt: skip
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with parallel; what a row
 # is belongs to results; check is the other half of config; the theory of Lookahead describes an optimizer.
