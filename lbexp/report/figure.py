@@ -3,7 +3,6 @@
 import csv
 import itertools
 import math
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +174,7 @@ def _text(text):
 
 
 def _short(name):
-    return textwrap.shorten(name, _LABEL, placeholder='…')
+    return name if len(name) <= _LABEL else f'{name[: _LABEL - 1].rstrip()}…'
 
 
 def _floats(values):
