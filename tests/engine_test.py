@@ -83,7 +83,10 @@ def test_segments_do_not_matter(tmp_path):
 
 
 def test_batch_size_as_a_number(tmp_path):
-    """With a microbatch, batch sizes share a cohort, and each equals the ordinary run of its batch size."""
+    """With a microbatch, batch sizes share a cohort, and each equals the ordinary run of its batch size.
+
+    To the bit where that sums in the same order, microbatch after microbatch.
+    """
     sizes = (8, 16, 48)
     fields = dict(workload=dict(name='digits_mlp'), steps=None, epochs=0.5)
     fused = tiny(**fields, microbatch=8, sweep=(('batch_size', sizes),))
@@ -94,6 +97,8 @@ def test_batch_size_as_a_number(tmp_path):
     for trial, size in enumerate(sizes):
         ordinary = train(tiny(**fields, batch_size=size), tmp_path / str(size))
         assert_close(of_trial(together, trial), of_trial(ordinary, 0), 1e-4)
+        same_order = train(tiny(**fields, batch_size=size, microbatch=8), tmp_path / f'{size} in eights')
+        assert of_trial(together, trial) == of_trial(same_order, 0)
 
 
 def test_a_trial_that_waits_for_others_at_a_row_keeps_its_means(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ class TrialState(NamedTuple):
     model_state: Any  # batch-norm statistics and the like
     opt_state: Any
     replicas: Any  # of workers that differ: slow weights, or a server's clock; () without
-    gathered: Any  # mean gradient and loss of the microbatches since the last update; () without accumulation
+    gathered: Any  # sum of gradients and losses of the microbatches since the last update; () without accumulation
     totals: Any  # sums over the training examples since the last row: {'examples': n, 'loss': ..., ...}
     probes: tuple  # state of each probe
     diverged: Any  # bool: the loss was not finite. The trial stands still from then on.

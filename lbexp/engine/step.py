@@ -73,12 +73,14 @@ def train_step(recipe: Recipe, constrain: Callable = lambda examples: examples, 
         )
         if recipe.pace is None:
             return _update(recipe, state, grads, loss, row_step)
-        accumulation = recipe.pace.accumulation(state.step)
-        gathered = jax.tree.map(lambda old, new: old + new / accumulation, state.gathered, (grads, loss))
+        gathered = jax.tree.map(jnp.add, state.gathered, (grads, loss))
         gathered = optax.tree.cast_like(gathered, state.gathered)
 
         def complete():
-            updated = _update(recipe, state, *gathered, row_step)
+            # A product: of a quotient XLA makes one program's product and another's division, which round differently.
+            share = 1 / recipe.pace.accumulation(state.step)
+            means = optax.tree.cast_like(jax.tree.map(lambda total: total * share, gathered), gathered)
+            updated = _update(recipe, state, *means, row_step)
             return updated._replace(gathered=jax.tree.map(jnp.zeros_like, gathered))
 
         due = recipe.pace.position(state.step + 1)
