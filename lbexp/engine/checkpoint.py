@@ -132,9 +132,10 @@ class Checkpoints:
 
     def wait(self):
         """Returns when the last save is complete on the disk."""
+        pending, self._pending = self._pending, self.saved  # a save that failed is not pending: nobody tells it twice
         with self._disk_full_is_told():
             self._manager.wait()
-        self.saved = self._pending
+        self.saved = self._pending = pending
 
     @contextlib.contextmanager
     def _disk_full_is_told(self):
@@ -146,7 +147,9 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, 'No space left on device', str(self._directory)) from error
 
     def close(self):
-        self._manager.close()
+        """Whoever wants to hear of a save that failed has asked `wait`; what ends a run is not hidden behind it."""
+        with contextlib.suppress(Exception):
+            self._manager.close()
 
 
 def _digest(leaves):
