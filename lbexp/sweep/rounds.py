@@ -34,7 +34,7 @@ def rounds(study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list
                 return outcome
         failed = outcome.failed if open_ else {}
         with attempts.turn(workdir / 'cohorts' / 'turn', how.lost):
-            cohorts.merge(workdir, list(failed))
+            cohorts.merge(workdir, failed)
         if failed or study.more is None:
             return Outcome(False, failed)
         wanted = study.more(config, workdir)

@@ -132,7 +132,7 @@ class _Schedule:
         own = now.state == 'running' and now.token == start.token
         if own and self.watch.is_lost(work.folder, now):
             self.executor.cancel(start.handle, kill=True)
-            del self.mine[work.number]
+            self._ended(work, self.mine.pop(work.number), now, self.executor.over(start.handle) or '')
 
     def _ended(self, work, start, now, over):
         self.ends[work.number] = over
