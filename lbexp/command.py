@@ -60,7 +60,8 @@ def read(given: flags.FlagValues, overrides: list) -> tuple:
     except ValueError as error:
         return None, [f'--config: {error}']
     problems = []
-    for path, text in overrides:
+    # Names first: which arguments a part takes depends on its name.
+    for path, text in sorted(overrides, key=lambda override: not override[0].endswith('.name')):
         try:
             configs.override(config, path, text)
         except ValueError as error:
@@ -86,6 +87,8 @@ def prepare(config):
     from lbexp.parallel import hosts
     from lbexp.parallel.devices import devices
 
+    if config.data.partition == 'independent' and config.data.hosts is None:
+        config.data.hosts = hosts.count()  # a run that goes on with other processes goes on with these orders
     many = bool(config.sweep) or bool(config.search) or config.study.name != 'training'
     devices(-(-(config.data_parallel or 1) // hosts.count()), many)
 
@@ -108,16 +111,20 @@ def workdir_of(given: flags.FlagValues, config, overrides: list[dict]) -> pathli
 
 
 class Stop:
-    """Becomes true at SIGTERM or Ctrl-C. A second Ctrl-C ends the process at once."""
+    """Becomes true at SIGTERM or Ctrl-C, also while the run is still being set up. A second Ctrl-C ends the process."""
 
     def __init__(self, *more: signal.Signals):
-        self.name = None
-        for number in (signal.SIGTERM, signal.SIGINT, *more):
+        self.name, self._numbers = None, (signal.SIGTERM, signal.SIGINT, *more)
+        self.listen()
+
+    def listen(self):
+        """Again, after something that took the signals for itself."""
+        for number in self._numbers:
             signal.signal(number, self._stop)
 
     def _stop(self, number, frame):
         self.name = signal.Signals(number).name
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def __call__(self):
         return self.name is not None
@@ -126,7 +133,7 @@ class Stop:
 def refuse(problems: list[str]) -> int:
     """Prints what is wrong; returns the exit status."""
     for problem in problems:
-        print(f'lbexp: {problem}', file=sys.stderr)
+        print(f'lbexp: {" ".join(problem.split())}', file=sys.stderr)  # each is one line
     return BAD_CONFIG
 
 

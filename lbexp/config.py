@@ -1,6 +1,7 @@
 """Configurations: what an experiment file starts from, how it is read, overridden and expanded into trials."""
 
 import copy
+import inspect
 import itertools
 import json
 import pathlib
@@ -13,6 +14,9 @@ from ml_collections import ConfigDict, config_dict, config_flags
 from lbexp import lookup, search
 
 SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.schedules has them
+PARTITIONS = ('shuffle_then_shard', 'independent')  # of data, as lbexp/data/partition.py has them
+SHARDINGS = ('replicated', 'fsdp')  # as lbexp/parallel/mesh.py has them
+GROWTH = ('boundaries', 'factor', 'largest')  # fields of batch_growth
 PARTS = {  # which package the names of a part are looked up in
     'workload': 'lbexp.workloads',
     'optimizer': 'lbexp.optimizers',
@@ -20,6 +24,7 @@ PARTS = {  # which package the names of a part are looked up in
     'example_weights': 'lbexp.optimizers',
     'schedule': 'lbexp.schedules',
     'probes': 'lbexp.probes',
+    'replicas': 'lbexp.parallel.replicas',
     'study': 'lbexp.studies',
 }
 
@@ -63,6 +68,14 @@ def base() -> ConfigDict:
     c.study = dict(name='training')  # the question asked of the trials: a file of lbexp/studies
     c.watchdog = 600.0  # a dispatch that takes longer, and ten times longer than is usual, has hung: the process ends
     #                     [seconds]; None: it may take for ever
+    c.data = dict(  # how the hosts of a job share the training set; see lbexp/data/partition.py
+        partition='shuffle_then_shard',  # one order, of which each reads its slice; 'independent': each its own order
+        hosts=config_dict.placeholder(int),  # of 'independent'; None: the processes of the job
+    )
+    c.sharding = 'replicated'  # of parameters and optimizer state over the devices that share a batch: 'replicated':
+    #                     each has all; 'fsdp': each has its share of every large array
+    c.replicas = {}  # workers that differ between synchronisations, a file of lbexp/parallel/replicas:
+    #                     dict(name='local_sgd', workers=4, k=8); they share the batch. Empty: none
     c.layout = 'auto'  # of a cohort's trials on the devices: 'map' (one after another on each device), 'vmap'
     c.data_parallel = config_dict.placeholder(int)  # devices that share each batch; None: all of an accelerator's
     #                     devices for a lone trial, else 1
@@ -86,6 +99,8 @@ def load(argument: str) -> ConfigDict:
         raise ValueError(f'{path} has no get_config()') from error
     except Exception as error:
         raise ValueError(f'{path}: {type(error).__name__}: {error}') from error
+    if not isinstance(loaded, ConfigDict):
+        raise ValueError(f'{path}: get_config() returned {loaded!r}; allowed: lbexp.config.base(), with its fields set')
     return loaded.lock()
 
 
@@ -102,6 +117,9 @@ def override(config: ConfigDict, path: str, text: str):
         with parent.unlocked():
             parent[name] = _default(config, parent, path)
     found = _at(config, path)
+    if isinstance(found, ConfigDict):
+        fields = ', '.join(f'{path}.{inner}' for inner in sorted(found)) or 'none that could be set here'
+        raise ValueError(f'{path}: found {text!r}; allowed: a value for one of its fields: {fields}')
     if text == 'None':  # unsets a field that may be unset
         parent[name] = None
         return
@@ -164,8 +182,13 @@ def plain(config: ConfigDict) -> dict:
 
 def _arguments(config, holder, path):
     """Arguments that the part `holder` at `path` could take, as its function's signature says."""
-    if not path or path[0] not in PARTS or 'name' not in holder:
+    unset = lambda names: {name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names}
+    if path == ['batch_growth']:
+        return unset(GROWTH)
+    if not path or path[0] not in PARTS:
         return {}
+    if 'name' not in holder:  # such as example_weights, where the experiment file sets none
+        return unset(['name'])
     try:
         return lookup.parameters(lookup.find(PARTS[path[0]], holder['name']))
     except ValueError:  # an unknown name is reported where the parts are checked
@@ -179,7 +202,7 @@ def _default(config, holder, path):
 
 
 def _unknown(holder, path, more=()):
-    known = sorted({*holder, *more} - {'name'})
+    known = sorted({*holder, *more} - {'name'}) or ['name']
     where = '.'.join(path)
     return f'{where}: no such field.{lookup.nearest(path[-1], known)} Fields here: {", ".join(known)}'
 

@@ -29,6 +29,7 @@ def main(argv: list[str]) -> int:
     if {'--help', '-h', '-help', '--helpfull'} & set(argv):
         print(f'{__doc__}\nFlags:\n{_flags().get_help()}')
         return DONE
+    stop = command.Stop()
     given = _flags()
     overrides, _, problems = command.parse(given, argv)
     config, wrong = command.read(given, overrides)
@@ -42,7 +43,7 @@ def main(argv: list[str]) -> int:
     except (ValueError, RuntimeError) as error:
         return command.refuse([*problems, str(error)])
     try:
-        status = _main(given, config, problems)
+        status = _main(given, config, problems, stop)
     except Exception as error:
         if hosts.count() == 1:
             raise
@@ -52,10 +53,10 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _main(given, config, problems):
+def _main(given, config, problems, stop):
     from lbexp.parallel import hosts
 
-    stop = command.Stop()
+    stop.listen()  # jax.distributed takes SIGTERM for itself
     try:
         if config is not None:
             command.prepare(config)

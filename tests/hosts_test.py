@@ -37,14 +37,22 @@ def long(tmp_path_factory):
     return folder / 'experiment.py', rows(folder / 'whole')
 
 
-@pytest.mark.parametrize('shards, splits, tolerance', [(2, (1, 2), 0), (4, (1, 2, 4), 2e-6)])
-def test_one_curve_however_the_devices_lie(tmp_path, shards, splits, tolerance):
+SHARES = ('--config.sharding=fsdp', '--config.workload.hidden=(128,)')
+APART = ('--config.data.partition=independent',)
+
+
+@pytest.mark.parametrize(
+    'shards, splits, more, tolerance',
+    [(2, (1, 2), (), 0), (2, (1, 2), (*SHARES, *APART), 0), (4, (1, 2, 4), (), 2e-6)],
+)
+def test_one_curve_however_the_devices_lie(tmp_path, shards, splits, more, tolerance):
     """Of two shards the sum is the same either way round: to the bit. Four are added in another order by Gloo."""
     (tmp_path / 'experiment.py').write_text(EXPERIMENT.format(steps=30, rows=6, shards=shards))
     curves = []
     for processes in splits:
         workdir = tmp_path / str(processes)
-        with Job(processes, f'--config={tmp_path}/experiment.py', f'--workdir={workdir}') as job:
+        hosts = ['--config.data.hosts=2'] if processes == 1 else []  # two processes are two hosts
+        with Job(processes, f'--config={tmp_path}/experiment.py', f'--workdir={workdir}', *more, *hosts) as job:
             ended = job.end()
         assert [status for status, *_ in ended] == [0] * processes, ended
         for i, (_, printed, _) in enumerate(ended):

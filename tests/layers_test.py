@@ -67,6 +67,13 @@ def test_optimizers_import_jax_and_optax_alone(path):
     assert all(name.startswith('lbexp.optimizers') for name in _imports(path) if name.startswith('lbexp'))
 
 
+@pytest.mark.parametrize('path', [f for f in FILES if _home(f) == 'theory'], ids=str)
+def test_theory_imports_jax_and_numpy_alone(path):
+    names = list(_imports(path))
+    assert {name.split('.')[0] for name in names} <= {'jax', 'numpy', 'lbexp', *sys.stdlib_module_names}
+    assert all(name.startswith('lbexp.theory') for name in names if name.startswith('lbexp'))
+
+
 @pytest.mark.parametrize('package', ['optimizers', 'workloads', 'probes', 'studies'])
 def test_a_part_is_a_file(package):
     """Whatever file has a function of its own name is a part, and the lookup returns that function."""

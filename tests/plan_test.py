@@ -32,11 +32,17 @@ def test_every_share_of_the_trials_has_about_the_same_work():
                 'batch size 32, apart: batch norm takes the whole',
             ],
         ),
+        (
+            dict(sweep=(('batch_size', (8, 9)),)),
+            [f'batch size {size}, apart: a common microbatch of 1 would be slower' for size in (8, 9)],
+        ),
     ],
 )
 def test_the_planner_says_what_it_chose_and_why(tmp_path, fields, told):
     lines = []
-    train(tiny(steps=2, log=1, sweep=(('batch_size', (8, 32)),), **fields), tmp_path, announce=lines.append)
+    train(
+        tiny(**{'steps': 2, 'log': 1, 'sweep': (('batch_size', (8, 32)),), **fields}), tmp_path, announce=lines.append
+    )
     assert len(lines) == len(told)
     assert all(words in line for words, line in zip(told, lines, strict=True))
 
@@ -47,6 +53,8 @@ def test_what_may_share_a_microbatch():
     assert shared_microbatch(part(batch_norm=True, ghost=16), (48, 96)) == 48
     assert shared_microbatch(part(batch_norm=True, ghost=32), (48, 96)) is None  # a ghost and a half
     assert shared_microbatch(part(batch_norm=True), (48, 96)) is None
+    # Slivers of all batches are slower than programs of their own; the smallest batch itself is no sliver.
+    assert [shared_microbatch(part(), sizes) for sizes in ((50, 64), (28, 32), (4, 8), (16, 24))] == [None, None, 4, 8]
 
 
 def test_regime_adaptation_makes_as_many_updates_as_the_reference():

@@ -8,7 +8,10 @@ import jax.numpy as jnp
 import optax
 
 from lbexp import lookup, schedules
+from lbexp.data.partition import partition
 from lbexp.engine.pace import Pace, pace
+from lbexp.parallel import hosts
+from lbexp.parallel.replicas import Replicas
 from lbexp.probes import norms
 from lbexp.workloads import Workload
 
@@ -21,6 +24,7 @@ class Recipe(NamedTuple):
     microbatch: int  # examples per forward/backward pass
     pace: Pace | None  # microbatches per update; None: one
     probes: tuple
+    replicas: Replicas | None  # workers that differ; None: one model, wherever its batch lies
     assessed: dict  # prefix of the metric -> (source, examples evaluated)
     seed: Any  # uint32
 
@@ -54,6 +58,9 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     workload = lookup.build('lbexp.workloads', config['workload'])
     if arrays is not None:
         workload = _with_arrays(workload, arrays)
+    shared, microbatch = config['data'], config['microbatch'] or config['batch_size']
+    divided = partition(workload.train, shared['partition'], shared['hosts'] or hosts.count(), microbatch)
+    workload = workload._replace(train=divided)
     parts = [config['optimizer'], *config['transforms']]
     if scaling['rule'] == 'square_root_adam':
         parts[0] = _adam_scaled(parts[0], config['batch_size'], scaling['reference'])
@@ -68,9 +75,10 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         optax.with_extra_args_support(optax.chain(*transforms, optimizer) if transforms else optimizer),
         rates[0] if rates else lambda count: jnp.full((), jnp.nan),
         weights,
-        config['microbatch'] or config['batch_size'],
+        microbatch,
         paced,
         (norms.norms(), *(lookup.build('lbexp.probes', part) for part in config['probes'])),
+        replicas(config),
         _assessed(workload, config['evaluate_train']),
         seed,
     )
@@ -84,6 +92,25 @@ def data(config: dict) -> dict:
 def stream(config: dict) -> Callable | None:
     """The feed of a training set that is not in memory; None: it is."""
     return lookup.build('lbexp.workloads', config['workload']).train.feed
+
+
+def replicas(config: dict) -> Replicas | None:
+    """The workers of a trial; None: it has none.
+
+    Raises:
+        ValueError: a batch that they cannot divide.
+    """
+    part, package = config['replicas'], 'lbexp.parallel.replicas'
+    if not part:
+        return None
+    takes_seed = 'seed' in lookup.parameters(lookup.find(package, part['name']))
+    made = lookup.build(package, part, **({'seed': config['seed']} if takes_seed else {}))
+    if config['batch_size'] % made.pieces:
+        raise ValueError(
+            f'batch_size: found {config["batch_size"]} with {part["name"]}, which cuts it into {made.pieces} equal '
+            'pieces; allowed: a multiple'
+        )
+    return made
 
 
 def _arrays(workload):

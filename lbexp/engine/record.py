@@ -65,6 +65,15 @@ def record(
     return now['trials']
 
 
+def note(workdir: pathlib.Path, name: str, value: Any):
+    """Adds a fact about the run to the environment in config.json, if there is one."""
+    path = workdir / 'config.json'
+    if path.exists():
+        document = json.loads(path.read_text())
+        document['environment'][name] = value
+        replace(path, json.dumps(document, indent=1).encode())
+
+
 def _changes(there, now, grows):
     """{path: [there, now]} of what differs."""
     old, new = facts(there['config'], there['trials']), facts(now['config'], now['trials'])

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from lbexp.data.partition import distinct
 from lbexp.engine import record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.loop import Progress, loop
@@ -69,6 +70,9 @@ def run(
         ready = hosts.together(functools.partial(program, cohort, layout, shards))
         told = f'{len(cohort.trials)} trials, {explain(cohort, planned)}, {ready.layout}'
         announce(f'cohort {number + 1}/{len(planned)}: {told}')
+        if cohort.config['data']['partition'] == 'independent':
+            told = hosts.lead(functools.partial(_told_of_data, cohort, workdir))
+            announce(f'cohort {number + 1}/{len(planned)}: {told}')
         status |= {i: {**status[i], 'status': 'running'} for i in cohort.trials}
         record.write_status(workdir, 'running', status)
         checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}', warn=announce)
@@ -84,6 +88,16 @@ def run(
             return 'preempted'
     record.write_status(workdir, 'done', status)
     return 'done'
+
+
+def _told_of_data(cohort, workdir):
+    """How the data is shared, and what share of it an epoch of the first trial has; also into config.json."""
+    train = recipe(cohort.config, 1).workload.train
+    share = distinct(train, int(cohort.numbers['seed'][0]))
+    count = cohort.config['data']['hosts'] or hosts.count()
+    told = f'data: independent orders of {count} hosts, {share:.3f} of the examples are in the first epoch'
+    record.note(workdir, f'data of trial {cohort.trials[0]}', told.removeprefix('data: '))
+    return told
 
 
 def cohorts_of(trials: dict[int, dict], rounds: dict[int, int], status: dict[int, dict]) -> list[Cohort]:
