@@ -1,7 +1,6 @@
 """Cohorts as processes of this machine: the results of a direct run, whatever is killed, stopped, doubled or broken."""
 
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -162,22 +161,24 @@ def test_a_study_that_asks_for_more_gets_its_rounds(tmp_path):
 
 
 def test_a_lease_is_taken_once(tmp_path):
-    """Eight processes take what they can of twenty attempts at one piece of work."""
-    with multiprocessing.get_context('fork').Pool(8) as pool:
-        taken = [number for numbers in pool.map(_take_all, [tmp_path] * 8) for number in numbers]
-    assert sorted(taken) == list(range(1, 21))
-    assert len({len(set(taken))}) == 1 and files.latest(tmp_path).number == 20
-
-
-def _take_all(folder):
-    """Numbers that this process got; each is given up at once."""
-    got = []
-    while (last := files.latest(folder)).number < 20:
-        held = files.take(folder, last, f'{os.getpid()}', 60.0) if last.state != 'running' else None
-        if held:
-            got.append(held.attempt.number)
-            held.end('preempted')
-    return got
+    """Four processes at once take what they can of a hundred attempts at one piece of work, and give it up at once."""
+    code = (
+        'import pathlib, sys\nfrom lbexp.sweep import attempts\nfolder = pathlib.Path(sys.argv[1])\n'
+        'print("here", flush=True)\nsys.stdin.readline()\n'
+        'while (last := attempts.latest(folder)).number < 100:\n'
+        '    held = attempts.take(folder, last, "", 60.0) if last.state != "running" else None\n'
+        '    if held:\n        print(held.attempt.number)\n        held.end("preempted")\n'
+    )
+    streams = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    how = dict(env={**environment(), 'PYTHONPATH': str(ROOT)}, **streams)
+    processes = [subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], **how) for _ in range(4)]
+    assert [process.stdout.readline() for process in processes] == ['here\n'] * 4
+    for process in processes:
+        process.stdin.write('go\n')
+        process.stdin.flush()
+    taken = [[int(number) for number in process.communicate(timeout=60)[0].split()] for process in processes]
+    assert sorted(number for numbers in taken for number in numbers) == list(range(1, 101))
+    assert sum(bool(numbers) for numbers in taken) > 1
 
 
 def test_without_a_sign_of_life_an_attempt_is_lost_and_its_process_ends(tmp_path):

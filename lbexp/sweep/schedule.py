@@ -13,6 +13,7 @@ from lbexp.sweep.executors import Executor
 from lbexp.sweep.worker import Task, log
 
 _TOLD = 10.0  # seconds between two lines on how it goes
+_LOOK = 0.005  # seconds for each cohort that waits or trains: thousands are looked at less often
 
 
 class How(NamedTuple):
@@ -46,7 +47,7 @@ def schedule(workdir: pathlib.Path, works: list[Work], how: How) -> Outcome:
         scheduled.start()
         scheduled.tell_now_and_then()
         if scheduled.open:
-            time.sleep(how.executor.seconds)
+            time.sleep(max(how.executor.seconds, len(scheduled.open) * _LOOK))
     return Outcome(scheduled.stop(), scheduled.failed)
 
 
