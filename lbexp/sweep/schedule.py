@@ -131,7 +131,7 @@ class _Schedule:
     def _still(self, work, start, now):
         """A start that its executor takes for alive is not, where it gives no sign of life."""
         own = now.state == 'running' and now.token == start.token
-        if own and self.watch.is_lost(work.folder, now):
+        if own and self.watch.is_silent(work.folder, now):
             self.executor.cancel(start.handle, kill=True)
             self._ended(work, self.mine.pop(work.number), now, self.executor.over(start.handle) or '')
 
