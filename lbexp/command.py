@@ -27,8 +27,6 @@ def own_flags() -> flags.FlagValues:
     }
     for name, meaning in described.items():
         flags.DEFINE_string(name, None, meaning, flag_values=given)
-    change = 'go on in a workdir with another configuration than it was begun with; the change is recorded there'
-    flags.DEFINE_bool('allow_config_change', False, change, flag_values=given)
     return given
 
 

@@ -89,6 +89,8 @@ def _told_of(error):
 
 def _flags():
     given = command.own_flags()
+    change = 'go on in a workdir with another configuration than it was begun with; the change is recorded there'
+    flags.DEFINE_bool('allow_config_change', False, change, flag_values=given)
     several = "join the processes of a job: 'auto' where a launcher started several, 'on', 'off'"
     flags.DEFINE_string('distributed', 'auto', several, flag_values=given)
     address = 'HOST:PORT of process 0; with the next two, where no launcher says'

@@ -81,6 +81,7 @@ def _of_config(given, overrides, word):
     workdir = command.workdir_of(given, config, wanted)
     if word != 'run':
         return _of_workdir(workdir, word)
+    from lbexp.sweep import standing
     from lbexp.sweep.rounds import rounds
     from lbexp.sweep.schedule import How
 
@@ -90,7 +91,7 @@ def _of_config(given, overrides, word):
         tell(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
         return STOPPED
     if outcome.failed:
-        _of_workdir(workdir, 'report')
+        standing.report(workdir, outcome.failed)
         return _tell_failed(outcome.failed, given.attempts)
     return command.report(study.analyse(workdir), workdir)
 

@@ -128,10 +128,14 @@ class Watch:
 
     def is_lost(self, folder: pathlib.Path, attempt: Attempt) -> bool:
         """Whether a running attempt is dead: at once on this host, elsewhere after a while without a sign of life."""
+        return dead(attempt) or self.is_silent(folder, attempt)
+
+    def is_silent(self, folder: pathlib.Path, attempt: Attempt) -> bool:
+        """Whether the last sign of life that was seen was first seen too long ago."""
         now, sign = time.monotonic(), (attempt.number, attempt.token, attempt.beat)
-        if self._seen.get(folder, (None,))[0] != sign:
+        if folder not in self._seen or self._seen[folder][0] != sign:
             self._seen[folder] = sign, now
-        return dead(attempt) or now - self._seen[folder][1] > self._lost
+        return now - self._seen[folder][1] > self._lost
 
 
 @contextlib.contextmanager

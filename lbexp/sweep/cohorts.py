@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Collection
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -58,11 +59,11 @@ def is_through(work: Work, status: dict[int, dict]) -> bool:
     return all(trial in status for trial in work.trials) and run.through(status, work.trials)
 
 
-def merge(workdir: pathlib.Path, given_up: list[int] = ()):
+def merge(workdir: pathlib.Path, given_up: Collection[int] = ()):
     """Puts the rows and statuses of all cohorts together, as a direct run would have written them.
 
     Args:
-        given_up: numbers of cohorts that failed too often.
+        given_up: numbers of the cohorts that failed too often.
     """
     begun = [work for work in works(workdir) if work.folder.exists()]
     own = {trial for work in begun for trial in work.trials}

@@ -1,5 +1,6 @@
 """The rounds of a study: its trials, and those that its results ask for, until there are none."""
 
+import contextlib
 import pathlib
 
 from ml_collections import ConfigDict
@@ -34,7 +35,7 @@ def rounds(study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list
                 return outcome
         failed = outcome.failed if open_ else {}
         with attempts.turn(workdir / 'cohorts' / 'turn', how.lost):
-            cohorts.merge(workdir, list(failed))
+            cohorts.merge(workdir, failed)
         if failed or study.more is None:
             return Outcome(False, failed)
         wanted = study.more(config, workdir)
@@ -43,9 +44,8 @@ def rounds(study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list
 def _begin(study, config, workdir, wanted, how):
     """Records the trials and plans their cohorts: the cohorts, and how many trials there are."""
     grows = study.more is not None or bool(config.search)
-    # The folder of the turn is only made where nobody trains directly.
-    with lock(workdir):
-        pass
     with attempts.turn(workdir / 'cohorts' / 'turn', how.lost):
+        with contextlib.suppress(OSError), lock(workdir):  # where a file system has no locks, nobody is kept out
+            pass
         entries = record.record(workdir, configs.plain(config), wanted, grows, None, how.tell)
         return cohorts.plan(workdir, config, entries), len(entries)

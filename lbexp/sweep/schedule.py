@@ -13,6 +13,7 @@ from lbexp.sweep.executors import Executor
 from lbexp.sweep.worker import Task, log
 
 _TOLD = 10.0  # seconds between two lines on how it goes
+_LOOK = 0.005  # seconds for each cohort that waits or trains: thousands are looked at less often
 
 
 class How(NamedTuple):
@@ -46,7 +47,7 @@ def schedule(workdir: pathlib.Path, works: list[Work], how: How) -> Outcome:
         scheduled.start()
         scheduled.tell_now_and_then()
         if scheduled.open:
-            time.sleep(how.executor.seconds)
+            time.sleep(max(how.executor.seconds, len(scheduled.open) * _LOOK))
     return Outcome(scheduled.stop(), scheduled.failed)
 
 
@@ -130,9 +131,9 @@ class _Schedule:
     def _still(self, work, start, now):
         """A start that its executor takes for alive is not, where it gives no sign of life."""
         own = now.state == 'running' and now.token == start.token
-        if own and self.watch.is_lost(work.folder, now):
+        if own and self.watch.is_silent(work.folder, now):
             self.executor.cancel(start.handle, kill=True)
-            del self.mine[work.number]
+            self._ended(work, self.mine.pop(work.number), now, self.executor.over(start.handle) or '')
 
     def _ended(self, work, start, now, over):
         self.ends[work.number] = over

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import time
+from collections.abc import Collection
 
 from lbexp import command, lookup
 from lbexp.analysis import Analysis, Table
@@ -27,10 +28,14 @@ def show(workdir: pathlib.Path) -> int:
     return command.DONE
 
 
-def report(workdir: pathlib.Path) -> int:
-    """Writes the report; until every cohort is through it draws curves, and gives no verdict."""
+def report(workdir: pathlib.Path, given_up: Collection[int] = ()) -> int:
+    """Writes the report; until every cohort is through it draws curves, and gives no verdict.
+
+    Args:
+        given_up: numbers of the cohorts that failed too often.
+    """
     with attempts.turn(workdir / 'cohorts' / 'turn', 120.0):
-        cohorts.merge(workdir)
+        cohorts.merge(workdir, given_up)
     config = json.loads((workdir / 'config.json').read_text())['config']
     status, works = record.statuses(workdir), cohorts.works(workdir)
     through = [work for work in works if cohorts.is_through(work, status)]

@@ -29,8 +29,6 @@ class Task(NamedTuple):
 
 def worker(task: Task):
     """Trains the cohort, unless another process is at it or it was done meanwhile. What it prints goes to its log."""
-    if task.cores is not None:  # before JAX starts, which has a thread per core
-        os.sched_setaffinity(0, task.cores)
     stop = command.Stop(signal.SIGUSR2)  # Slurm's word, by way of submitit, that time is nearly up
     from lbexp.sweep import cohorts
 
@@ -44,7 +42,7 @@ def worker(task: Task):
         return
     print(f'lbexp: attempt {held.attempt.number} on {held.attempt.host}, process {held.attempt.pid}', flush=True)
     try:
-        held.end(_train(pathlib.Path(task.workdir), work, held, stop))
+        held.end(_train(task, work, held, stop))
     except BaseException as error:
         traceback.print_exc()
         cause = (str(error).splitlines() or [''])[0][:500]
@@ -56,11 +54,13 @@ def log(folder: pathlib.Path) -> pathlib.Path:
     return folder / 'log.txt'
 
 
-def _train(workdir, work, held, stop):
+def _train(task, work, held, stop):
     """Returns how it ended."""
-    document = json.loads((workdir / 'config.json').read_text())
+    document = json.loads((pathlib.Path(task.workdir) / 'config.json').read_text())
     config = ConfigDict(document['config'])
     command.prepare(config)
+    if task.cores is not None:
+        _keep_to(task.cores, config.data_parallel or 1)
     from lbexp.engine import record, run
     from lbexp.engine.rows import replace
 
@@ -75,6 +75,14 @@ def _train(workdir, work, held, stop):
     ended = run.run(trials, work.folder, observe, tell, stopping, numbers=work.trials)
     status = record.statuses(work.folder).values()
     return 'diverged' if ended == 'done' and all(one['status'] == 'diverged' for one in status) else ended
+
+
+def _keep_to(cores, shards):
+    """Before JAX starts, with a thread per core. The devices are as many as in a direct run: they decide last bits."""
+    os.sched_setaffinity(0, cores)
+    if shards > len(cores):
+        os.environ.setdefault('NPROC', str(2 * shards))
+    print(f'lbexp: cores {cores}', flush=True)
 
 
 def _log_to(path):
