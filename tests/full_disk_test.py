@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_named_and_what_was_saved_stays_good(disk, whole, s
     assert str(error.value.filename).startswith(str(disk / 'run' / file))
     (disk / 'filler').unlink()
     assert train(wide(), disk / 'run') == whole
-    assert not (disk / 'run' / 'damaged').exists()
+    assert not (disk / 'run' / 'checkpoints' / 'damaged').exists()
 
 
 def test_rows_that_are_cut_by_a_full_disk(disk):
