@@ -1,6 +1,8 @@
 """One pass over a configuration that finds everything wrong with it, before anything is built or run."""
 
 import inspect
+import math
+import re
 
 from lbexp import config as configs
 from lbexp import lookup
@@ -11,27 +13,48 @@ def check(config) -> list[str]:
 
     Every trial of the sweep is checked; a problem that many trials share is told once.
     """
-    problems = [*_sweep(config), *_part(configs.PARTS['study'], configs.plain(config.study), 'study')]
+    strange, missing = _fields(config)
+    if missing:
+        return [*strange, *missing]
+    problems = [*_sweep(config), *_search(config), *_part(configs.PARTS['study'], configs.plain(config.study), 'study')]
     if problems:
+        problems = [*strange, *problems]
         return problems
     try:
         study = lookup.build(configs.PARTS['study'], configs.plain(config.study))
         trials = [configs.resolve(config, overrides) for overrides in study.trials(config)]
     except ValueError as error:
-        return [f'study: {error}']
+        return [*strange, f'study: {error}']
     if not trials:
-        return ['sweep: an axis has no values, so there are no trials']
-    found = {}  # a dict keeps the order in which problems were met, once each
+        return [*strange, 'sweep: an axis has no values, so there are no trials']
+    found = dict.fromkeys(strange)  # a dict keeps the order in which problems were met, once each
     for trial in trials:
         for problem in [*_numbers(trial), *_parts(trial)]:
             found[problem] = None
     return list(found)
 
 
+def _fields(config):
+    """Fields that an experiment file made up, such as a typo of one that there is, and fields that it removed."""
+    strange, missing, base = [], [], configs.base()
+    for given, known, where in (
+        (config, base, ''),
+        (config.get('batch_scaling'), base.batch_scaling, 'batch_scaling.'),
+    ):
+        for name in [] if given is None else sorted(set(given) ^ set(known)):
+            if name in known:
+                missing.append(f'{where}{name}: not there; allowed: every field of lbexp.config.base()')
+            else:
+                hint = lookup.nearest(name, known)
+                strange.append(f'{where}{name}: no such field.{hint} Fields here: {", ".join(sorted(known))}')
+    return strange, missing
+
+
 def _sweep(config):
-    problems = []
+    problems, swept = [], set()
+    listed = lambda value: hasattr(value, '__len__') and not isinstance(value, str)
     for i, axis in enumerate(config.sweep):
-        if not isinstance(axis, (list, tuple)) or len(axis) != 2:
+        if not (listed(axis) and len(axis) == 2 and (isinstance(axis[0], str) or listed(axis[0])) and listed(axis[1])):
             problems.append(f'sweep[{i}]: found {axis!r}; allowed: (path, values) or (paths, tuples of values)')
             continue
         paths, values = axis
@@ -41,22 +64,69 @@ def _sweep(config):
                 configs.field(config, path)
             except ValueError as error:
                 problems.append(f'sweep[{i}]: {error}')
+            if path in swept:
+                problems.append(f'sweep[{i}]: found {path!r} again; allowed: a path once')
+            swept.add(path)
         for point in values:
             if not isinstance(point, (list, tuple)) or len(point) != len(paths):
                 problems.append(f'sweep[{i}]: found {point!r}; allowed: one value for each of {tuple(paths)}')
     return problems
 
 
+def _search(config):
+    """The fields of the search, its paths, and what the search itself refuses."""
+    given = configs.plain(config)['search']
+    if not given:
+        return
+    known, needed = ('kind', 'trials', 'seed', 'space'), ('trials', 'space')
+    unknown = [name for name in given if name not in known]
+    for name in unknown:
+        yield f'search.{name}: no such field.{lookup.nearest(name, known)} Fields here: {", ".join(known)}'
+    missing = [name for name in needed if name not in given]
+    for name in missing:
+        yield f'search.{name}: not set; a search needs it'
+    for name in ('trials', 'seed'):
+        if name in given and not (type(given[name]) is int and given[name] >= 0):
+            yield f'search.{name}: found {given[name]!r}; allowed: a whole number >= 0'
+            return
+    space = given.get('space', [])
+    if not isinstance(space, list) or not all(isinstance(d, list) and d and isinstance(d[0], str) for d in space):
+        yield f'search.space: found {space!r}; allowed: ((path, scale, low, high), ...)'
+        return
+    wrong = [*_paths(config, 'search.space', [path for path, *_ in space])]
+    yield from wrong
+    if not (unknown or missing or wrong):
+        try:
+            configs.trials(config)
+        except ValueError as error:
+            yield f'search: {error}'
+
+
+def _paths(config, where, paths):
+    """Each is a field, and stands there once."""
+    swept = [path for given, _ in config.sweep for path in ([given] if isinstance(given, str) else given)]
+    for path in dict.fromkeys(paths):
+        try:
+            configs.field(config, path)
+        except ValueError as error:
+            yield f'{where}: {error}'
+        if path in swept or paths.count(path) > 1:
+            yield f'{where}: found {path!r} twice; allowed: a path stands once, in search or in sweep'
+
+
 def _numbers(c):
     """Ranges, and the fields that depend on each other."""
     if (c['steps'] is None) == (c['epochs'] is None):
         yield f'steps, epochs: found {c["steps"]}, {c["epochs"]}; allowed: one set, the other None'
-    for name in ('steps', 'epochs', 'batch_size', 'microbatch', 'log', 'data_parallel', 'regime_adaptation'):
-        if c[name] is not None and not (_number(c[name]) and c[name] > 0):
+    for name in ('batch_size', 'log'):
+        if not (_number(c[name]) and c[name] > 0):
             yield f'{name}: found {c[name]!r}; allowed: a number > 0'
-    for name in ('evaluate', 'checkpoint'):
+    for name in ('steps', 'epochs', 'microbatch', 'data_parallel', 'regime_adaptation'):
+        if c[name] is not None and not (_number(c[name]) and c[name] > 0):
+            yield f'{name}: found {c[name]!r}; allowed: a number > 0, or None'
+    for name, what in (('evaluate', 'times'), ('checkpoint', 'times'), ('evaluate_train', 'examples')):
         if not (_number(c[name]) and c[name] >= 0):
-            yield f'{name}: found {c[name]!r}; allowed: a number of times >= 0'
+            yield f'{name}: found {c[name]!r}; allowed: a number of {what} >= 0'
     if not (isinstance(c['seed'], int) and 0 <= c['seed'] < 2**32):
         yield f'seed: found {c["seed"]!r}; allowed: a whole number, 0 .. 2^32 - 1'
     if c['microbatch'] and _number(c['batch_size']) and c['batch_size'] % c['microbatch']:
@@ -67,6 +137,8 @@ def _numbers(c):
     if c['watchdog'] is not None and not (_number(c['watchdog']) and c['watchdog'] > 0):
         yield f'watchdog: found {c["watchdog"]!r}; allowed: seconds > 0, or None'
     yield from _batch_growth(c)
+    if c['replicas'] and c['microbatch'] is not None:
+        yield f'microbatch: found {c["microbatch"]} with replicas, which divide the batch themselves; allowed: None'
     if c['layout'] not in ('auto', 'map', 'vmap'):
         yield f"layout: found {c['layout']!r}; allowed: 'auto', 'map', 'vmap'"
     if c['sharding'] not in configs.SHARDINGS:
@@ -95,7 +167,7 @@ def _batch_growth(c):
     growth = c['batch_growth']
     if not growth:
         return
-    known = ('boundaries', 'factor', 'largest')
+    known = configs.GROWTH
     for name in growth.keys() - set(known):
         yield f'batch_growth.{name}: no such field.{lookup.nearest(name, known)} Fields here: {", ".join(known)}'
     places = growth.get('boundaries')
@@ -138,9 +210,8 @@ def _part(package, part, path):
                 f'{path}.{name}: found {value!r}; {part["name"]} has no such argument.'
                 f'{lookup.nearest(name, known)} It takes: {", ".join(known)}'
             )
-        elif name in known and not _fits(value, known[name].default):
-            default = known[name].default
-            yield f'{path}.{name}: found {value!r}; allowed: a value like {default!r} ({type(default).__name__})'
+        elif name in known and not _may_be(value, known[name]):
+            yield f'{path}.{name}: found {value!r}; allowed: {_like(known[name].default)}'
         if isinstance(value, dict) and 'name' in value:
             yield from _part(package, value, f'{path}.{name}')
     for name, parameter in known.items():
@@ -156,21 +227,51 @@ def _part(package, part, path):
 _ENGINE_GIVES = {
     'lbexp.schedules': ('peak', 'steps'),
     'lbexp.optimizers': ('batch_size', 'dataset_size', 'seed'),
+    'lbexp.parallel.replicas': ('seed',),
 }
 
 
+def _may_be(value, parameter):
+    """Whether `value` may be given for `parameter`.
+
+    Where the default is a number, None and text only as the annotation says; where it is text, a list of texts unless
+    the annotation is plain str: patterns of paths.
+    """
+    default, annotation = parameter.default, parameter.annotation
+    says = lambda *words: any(re.search(rf'\b{word}\b', str(annotation)) for word in words)
+    unknown = annotation is inspect.Parameter.empty and default is not inspect.Parameter.empty
+    if value is None:
+        return default is None or unknown or says('None', 'Optional')
+    if isinstance(value, str) and parameter.name == 'learning_rate':  # which seldom has a default
+        return False
+    if isinstance(value, str) and isinstance(default, (int, float)) and not isinstance(default, bool):
+        return unknown or says('str')
+    if isinstance(value, (list, tuple)) and isinstance(default, str) and annotation is not str:
+        return all(isinstance(v, str) for v in value)
+    return _fits(value, default)
+
+
+def _like(default):
+    known = default is not inspect.Parameter.empty and default is not None
+    return f'a value like {default!r} ({type(default).__name__})' if known else 'a value: there is no default'
+
+
 def _fits(value, default):
-    """Whether `value` may stand where `default` stands: numbers for numbers, text for text."""
-    if value is None or default is None or default is inspect.Parameter.empty or isinstance(value, dict):
+    """Whether `value` may stand where `default` stands: numbers for numbers, text for text, lists of such for lists."""
+    if isinstance(value, float) and math.isnan(value):
+        return False
+    if default is None or default is inspect.Parameter.empty or isinstance(value, dict):
         return True
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     if isinstance(default, (int, float)):
-        return _number(value) or isinstance(value, str)  # some numbers have named values: 'optimal'
+        return _number(value)
     if isinstance(default, str):
         return isinstance(value, (str, int, float))
+    if isinstance(default, (list, tuple)) and isinstance(value, (list, tuple)) and default:
+        return all(v is None or any(_fits(v, d) for d in default) for v in value)
     return True
 
 
 def _number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,6 +1,7 @@
 """Configurations: what an experiment file starts from, how it is read, overridden and expanded into trials."""
 
 import copy
+import inspect
 import itertools
 import json
 import pathlib
@@ -10,11 +11,12 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
-from lbexp import lookup
+from lbexp import lookup, search
 
 SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.schedules has them
 PARTITIONS = ('shuffle_then_shard', 'independent')  # of data, as lbexp/data/partition.py has them
 SHARDINGS = ('replicated', 'fsdp')  # as lbexp/parallel/mesh.py has them
+GROWTH = ('boundaries', 'factor', 'largest')  # fields of batch_growth
 PARTS = {  # which package the names of a part are looked up in
     'workload': 'lbexp.workloads',
     'optimizer': 'lbexp.optimizers',
@@ -22,6 +24,7 @@ PARTS = {  # which package the names of a part are looked up in
     'example_weights': 'lbexp.optimizers',
     'schedule': 'lbexp.schedules',
     'probes': 'lbexp.probes',
+    'replicas': 'lbexp.parallel.replicas',
     'study': 'lbexp.studies',
 }
 
@@ -59,6 +62,9 @@ def base() -> ConfigDict:
     c.example_weights = {}  # multiplicative gradient noise: dict(name='example_weights', matched_batch_size=...);
     #                     empty: every example weighs 1
     c.sweep = ()  # ((path, values), ...): trials are the product; a tuple of paths goes with tuples of values
+    c.search = {}  # quasi-random points, each with the whole sweep: dict(trials=64, space=((path, scale, low, high),
+    #                     ...)), scale 'log', 'linear' or 'whole'; also kind='halton' or 'sobol', seed=0. More trials
+    #                     later, in the same workdir, keep the first and run only what is new
     c.study = dict(name='training')  # the question asked of the trials: a file of lbexp/studies
     c.watchdog = 600.0  # a dispatch that takes longer, and ten times longer than is usual, has hung: the process ends
     #                     [seconds]; None: it may take for ever
@@ -68,6 +74,8 @@ def base() -> ConfigDict:
     )
     c.sharding = 'replicated'  # of parameters and optimizer state over the devices that share a batch: 'replicated':
     #                     each has all; 'fsdp': each has its share of every large array
+    c.replicas = {}  # workers that differ between synchronisations, a file of lbexp/parallel/replicas:
+    #                     dict(name='local_sgd', workers=4, k=8); they share the batch. Empty: none
     c.layout = 'auto'  # of a cohort's trials on the devices: 'map' (one after another on each device), 'vmap'
     c.data_parallel = config_dict.placeholder(int)  # devices that share each batch; None: all of an accelerator's
     #                     devices for a lone trial, else 1
@@ -91,6 +99,8 @@ def load(argument: str) -> ConfigDict:
         raise ValueError(f'{path} has no get_config()') from error
     except Exception as error:
         raise ValueError(f'{path}: {type(error).__name__}: {error}') from error
+    if not isinstance(loaded, ConfigDict):
+        raise ValueError(f'{path}: get_config() returned {loaded!r}; allowed: lbexp.config.base(), with its fields set')
     return loaded.lock()
 
 
@@ -107,6 +117,9 @@ def override(config: ConfigDict, path: str, text: str):
         with parent.unlocked():
             parent[name] = _default(config, parent, path)
     found = _at(config, path)
+    if isinstance(found, ConfigDict):
+        fields = ', '.join(f'{path}.{inner}' for inner in sorted(found)) or 'none that could be set here'
+        raise ValueError(f'{path}: found {text!r}; allowed: a value for one of its fields: {fields}')
     if text == 'None':  # unsets a field that may be unset
         parent[name] = None
         return
@@ -134,8 +147,11 @@ def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
 
 
 def trials(config: ConfigDict) -> list[dict[str, Any]]:
-    """The overrides of each trial: the product of the sweep, last axis fastest. One empty dict without a sweep."""
-    axes = []
+    """The overrides of each trial: the points of the search, each with the product of the sweep, last axis fastest.
+
+    One empty dict without either.
+    """
+    axes = [_searched(**config.search)] if config.search else []
     for paths, values in config.sweep:
         paths, values = ((paths,), [(v,) for v in values]) if isinstance(paths, str) else (paths, values)
         axes.append([dict(zip(paths, point, strict=True)) for point in values])
@@ -143,9 +159,9 @@ def trials(config: ConfigDict) -> list[dict[str, Any]]:
 
 
 def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
-    """The configuration of one trial as plain data: `overrides` set, the sweep dropped."""
+    """The configuration of one trial as plain data: `overrides` set, sweep and search dropped."""
     resolved = plain(config)
-    del resolved['sweep']
+    del resolved['sweep'], resolved['search']
     for path, value in overrides.items():
         *parents, name = path.split('.')
         holder = resolved
@@ -155,6 +171,10 @@ def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
     return resolved
 
 
+def _searched(trials, space, **how):
+    return search.search({path: tuple(given) for path, *given in space}, trials, **how)
+
+
 def plain(config: ConfigDict) -> dict:
     """The configuration as dicts, lists and scalars: what json holds."""
     return json.loads(json.dumps(config.to_dict(), default=list))
@@ -162,8 +182,13 @@ def plain(config: ConfigDict) -> dict:
 
 def _arguments(config, holder, path):
     """Arguments that the part `holder` at `path` could take, as its function's signature says."""
-    if not path or path[0] not in PARTS or 'name' not in holder:
+    unset = lambda names: {name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names}
+    if path == ['batch_growth']:
+        return unset(GROWTH)
+    if not path or path[0] not in PARTS:
         return {}
+    if 'name' not in holder:  # such as example_weights, where the experiment file sets none
+        return unset(['name'])
     try:
         return lookup.parameters(lookup.find(PARTS[path[0]], holder['name']))
     except ValueError:  # an unknown name is reported where the parts are checked
@@ -177,7 +202,7 @@ def _default(config, holder, path):
 
 
 def _unknown(holder, path, more=()):
-    known = sorted({*holder, *more} - {'name'})
+    known = sorted({*holder, *more} - {'name'}) or ['name']
     where = '.'.join(path)
     return f'{where}: no such field.{lookup.nearest(path[-1], known)} Fields here: {", ".join(known)}'
 

@@ -11,25 +11,17 @@ command goes on; the launchers in scripts/ do that by themselves.
 """
 
 import contextlib
-import hashlib
-import json
-import logging
-import pathlib
-import re
-import signal
 import sys
 import threading
 import traceback
 
 from absl import flags
 
+from lbexp import command, lookup
 from lbexp import config as configs
-from lbexp import lookup
+from lbexp.command import BAD_CONFIG, DONE, FAILED, NO_CHECKPOINT, PEER_LOST, STOPPED
 
-_PRINTED = 60  # rows of a table in the terminal
 _JOB = ('distributed', 'coordinator_address', 'num_processes', 'process_id', 'peer_timeout')
-
-DONE, FAILED, BAD_CONFIG, NO_CHECKPOINT, STOPPED, PEER_LOST, DIVERGED = 0, 1, 2, 3, 75, 76, 78
 
 
 def main(argv: list[str]) -> int:
@@ -37,18 +29,21 @@ def main(argv: list[str]) -> int:
     if {'--help', '-h', '-help', '--helpfull'} & set(argv):
         print(f'{__doc__}\nFlags:\n{_flags().get_help()}')
         return DONE
+    stop = command.Stop()
     given = _flags()
-    config, problems = _read(given, argv)
+    overrides, _, problems = command.parse(given, argv)
+    config, wrong = command.read(given, overrides)
+    problems += wrong
     if not given.is_parsed() or (problems and given.distributed == 'off'):
-        return _refuse(problems)
+        return command.refuse(problems)
     from lbexp.parallel import hosts
 
     try:
         hosts.start(*(given[name].value for name in _JOB))
     except (ValueError, RuntimeError) as error:
-        return _refuse([*problems, str(error)])
+        return command.refuse([*problems, str(error)])
     try:
-        status = _main(given, config, problems)
+        status = _main(given, config, problems, stop)
     except Exception as error:
         if hosts.count() == 1:
             raise
@@ -58,23 +53,23 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _main(given, config, problems):
+def _main(given, config, problems, stop):
     from lbexp.parallel import hosts
 
-    stop = _Stop()
+    stop.listen()  # jax.distributed takes SIGTERM for itself
     try:
         if config is not None:
-            problems += _prepare(config)
+            command.prepare(config)
+            problems += command.checked(config)
         problems = list(dict.fromkeys(problem for said in hosts.exchange(problems) for problem in said))
         if problems:
-            return _refuse(problems) if hosts.first() else BAD_CONFIG
+            return command.refuse(problems) if hosts.first() else BAD_CONFIG
         return _run(given, config, stop)
     except ValueError as error:
         heard = isinstance(error, hosts.Agreed) and not hosts.first()  # process 0 says it
-        return BAD_CONFIG if heard else _refuse([str(error)])
+        return BAD_CONFIG if heard else command.refuse([str(error)])
     except OSError as error:
-        print(f'lbexp: {error.strerror or error}: {error.filename or ""}'.rstrip(': '), file=sys.stderr)
-        return FAILED
+        return command.tell_disk(error)
 
 
 def _told_of(error):
@@ -93,13 +88,7 @@ def _told_of(error):
 
 
 def _flags():
-    given = flags.FlagValues()
-    described = {
-        'config': 'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides a field of it',
-        'workdir': 'folder of the run; default: runs/NAME-HASH, the same for the same configuration',
-    }
-    for name, meaning in described.items():
-        flags.DEFINE_string(name, None, meaning, flag_values=given)
+    given = command.own_flags()
     change = 'go on in a workdir with another configuration than it was begun with; the change is recorded there'
     flags.DEFINE_bool('allow_config_change', False, change, flag_values=given)
     several = "join the processes of a job: 'auto' where a launcher started several, 'on', 'off'"
@@ -113,60 +102,6 @@ def _flags():
     return given
 
 
-def _read(given, argv):
-    """The configuration with its overrides, and what is wrong with the command line; None where it cannot be read."""
-    own, overrides = _split(argv)
-    problems = []
-    try:
-        left = given(own, known_only=True)[1:]
-        problems += [f'{token}: not a flag.{lookup.nearest(token, [f"--{name}" for name in given])}' for token in left]
-    except flags.Error as error:  # a flag without its value
-        problems.append(str(error))
-    if not given.is_parsed() or not given.config:
-        here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
-        return None, [*problems, f'--config: not given; allowed: an experiment file. There are: {", ".join(here)}']
-    try:
-        config = configs.load(given.config)
-    except ValueError as error:
-        return None, [*problems, f'--config: {error}']
-    for path, text in overrides:
-        try:
-            configs.override(config, path, text)
-        except ValueError as error:
-            problems.append(f'config.{error}')
-    return config, problems
-
-
-def _split(argv):
-    """argv without, and (path, text) for, each '--config.PATH=TEXT' or '--config.PATH TEXT'."""
-    own, overrides = [], []
-    tokens = iter(argv)
-    for token in tokens:
-        match = re.match(r'--?config\.([^=]+)(=(.*))?$', token, re.DOTALL)
-        if not match:
-            own.append(token)
-        else:
-            overrides.append((match[1], match[3] if match[2] else next(tokens, '')))
-    return own, overrides
-
-
-def _prepare(config):
-    """Sets JAX up for this run, before it starts; returns what is wrong with the configuration."""
-    from lbexp import check
-    from lbexp.parallel import hosts
-    from lbexp.parallel.devices import devices
-
-    if config.data.partition == 'independent' and config.data.hosts is None:
-        config.data.hosts = hosts.count()  # a run that goes on with other processes goes on with these orders
-    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax: of one failure, pages from each of its threads
-    devices(-(-(config.data_parallel or 1) // hosts.count()), bool(config.sweep) or _is_study(config))
-    return [f'config.{problem}' for problem in check.check(config)]
-
-
-def _is_study(config):
-    return config.study.name != 'training'
-
-
 def _run(given, config, stop):
     threading.Thread(target=_import_ahead, daemon=True).start()
     from lbexp.engine import record, run
@@ -176,12 +111,13 @@ def _run(given, config, stop):
 
     study = lookup.build('lbexp.studies', configs.plain(config.study))
     wanted = study.trials(config)
-    workdir = _workdir(given, config, wanted)
+    workdir = command.workdir_of(given, config, wanted)
     if hosts.count() > 1:
         hosts.check_devices()
         print(hosts.described(), flush=True)
         hosts.agree({**record.facts(configs.plain(config), wanted), 'workdir': str(workdir), **record.code()})
         hosts.check_shared(workdir)
+    hosts.lead(lambda: _refuse_a_sweep(workdir))
     hosts.together(lambda: run.build_once([configs.resolve(config, overrides) for overrides in wanted]))
     try:
         with contextlib.ExitStack() as held:
@@ -196,15 +132,23 @@ def _run(given, config, stop):
         return NO_CHECKPOINT
 
 
+def _refuse_a_sweep(workdir):
+    if (workdir / 'cohorts.json').exists():
+        raise ValueError(
+            f'workdir {str(workdir)!r} holds trials that lbexp.sweep trains. '
+            'Go on with python -m lbexp.sweep, or choose another --workdir'
+        )
+
+
 def _train(study, config, workdir, wanted, stop, may_change):
     """Runs the trials wanted, and those that their results ask for, until there are none. False: told to stop."""
     from lbexp.engine import record, run
     from lbexp.parallel import hosts
     from lbexp.report.progress import progress
 
-    before, plain = 0, configs.plain(config)
+    before, plain, grows = 0, configs.plain(config), study.more is not None or bool(config.search)
     while True:
-        begun = lambda wanted=wanted: record.record(workdir, plain, wanted, study.more is not None, may_change, _tell)
+        begun = lambda wanted=wanted: record.record(workdir, plain, wanted, grows, may_change, _tell)
         entries = hosts.lead(begun)
         if len(entries) == before:
             return True
@@ -231,63 +175,17 @@ def _tell(line):
 
 def _report(study, workdir):
     """Analyses, writes and prints; returns the exit status."""
-    from lbexp import results
     from lbexp.parallel import hosts
-    from lbexp.report import claims, page, table
 
     hosts.exchange('all rows are written')
     analysis = study.analyse(workdir)
-    diverged = (results.final(workdir)['status'] == 'diverged').all()
-    if not hosts.first():
-        return DIVERGED if diverged else DONE
-    path = page.page(workdir, analysis)
-    claims.write(workdir, analysis)
-    # A study that has tables of its own says in them what its trials are.
-    for content in [*claims.claims(analysis), *(analysis.tables or [table.table(results.final(workdir))])]:
-        if len(content.rows) <= _PRINTED:
-            table.show(content)
-        else:
-            print(f'{content.title}: {len(content.rows)} rows, in the report')
-    print(f'{analysis.verdict}\nreport: {path}'.lstrip(), flush=True)
-    return DIVERGED if diverged else DONE
+    return command.report(analysis, workdir) if hosts.first() else command.status(workdir)
 
 
 def _import_ahead():
     """What is needed only after training has begun is imported while XLA compiles."""
     import tensorboardX
     from orbax.checkpoint import v1
-
-
-def _workdir(given, config, overrides):
-    """runs/NAME-HASH: the same command finds its workdir again, another configuration gets another."""
-    if given.workdir:
-        return pathlib.Path(given.workdir)
-    file, _, argument = given.config.partition(':')
-    content = json.dumps([configs.plain(config), overrides], sort_keys=True)
-    name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
-    return pathlib.Path('runs') / f'{name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}'
-
-
-class _Stop:
-    """Becomes true at SIGTERM or Ctrl-C. A second Ctrl-C ends the process at once."""
-
-    def __init__(self):
-        self.name = None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-
-    def _stop(self, number, frame):
-        self.name = signal.Signals(number).name
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def __call__(self):
-        return self.name is not None
-
-
-def _refuse(problems):
-    for problem in problems:
-        print(f'lbexp: {problem}', file=sys.stderr)
-    return BAD_CONFIG
 
 
 if __name__ == '__main__':

@@ -21,7 +21,7 @@ from lbexp import rows as parse
 METRICS, CONFIG, STATUS = 'metrics.jsonl', 'config.json', 'status.json'
 PRINTED = 60  # rows of a table in the terminal
 MINOR = ('workdir', 'examples', 'epoch', 'wall_time', 'learning_rate', 'parameter_norm', 'update_norm')
-UNVARIED = ('sweep', 'workdir')  # parts of a config that say which trials there are, not what a trial does
+UNVARIED = ('sweep', 'search', 'workdir')  # parts of a config that say which trials there are, not what a trial does
 
 
 def read(path):

@@ -14,8 +14,7 @@ keeps its last value afterwards. Goyal et al. start at the rate of the reference
 factor. With warmup_from = 0 the first update has rate 0, as in optax and MLPerf.
 
 Arguments common to all:
-    peak: highest learning rate.
-    steps: length of the run [updates], > 0.
+    peak: highest learning rate; steps: length of the run [updates], > 0.
     warmup: length of the warm-up [fraction of steps], in [0, 1].
     warmup_from: rate at count = 0 [fraction of peak]; without warm-up it has no effect.
 """
@@ -112,9 +111,9 @@ def one_cycle(
     """
     if anneal not in ('cosine', 'linear'):
         raise ValueError(f"anneal is {anneal!r}; allowed: 'cosine', 'linear'")
-    falling = _half_cosine if anneal == 'cosine' else (lambda p: 1 - p)
-    rising = lambda x: 1 - falling(x)
-    return _schedule(lambda p, count: end + (1 - end) * falling(p), peak, steps, warmup, warmup_from, rising)
+    falling = {'cosine': _half_cosine, 'linear': lambda p: 1 - p}[anneal]
+    shape = lambda p, count: end + (1 - end) * falling(p)
+    return _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: 1 - falling(x))
 
 
 def trapezoid(
@@ -277,6 +276,8 @@ def batch_growth(
 
 def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):
     """Warm-up, then `shape(p, count)`, a fraction of peak; p: progress through what is left of the run."""
+    if isinstance(warmup, (int, float)) and not 0 <= warmup <= 1:  # a traced one cannot be looked at
+        raise ValueError(f'warmup: found {warmup}; allowed: a fraction of the run, in [0, 1]')
 
     def schedule(count):
         # At least float32: a rate or a count must not be rounded to a 16-bit type.

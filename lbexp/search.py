@@ -42,6 +42,8 @@ def search(space: Mapping[str, tuple], count: int, seed: int = 0, kind: str = 'h
 def _problems(given):
     if not isinstance(given, (tuple, list)) or len(given) != 3 or given[0] not in ('linear', 'log', 'whole'):
         yield f"found {given!r}; allowed: ('linear', 'log' or 'whole', low, high)"
+    elif not all(isinstance(end, (int, float)) for end in given[1:]):
+        yield f'found {given!r}; allowed: numbers low and high'
     elif given[1] > given[2] or (given[0] == 'log' and given[1] <= 0):
         yield f'found {given!r}; allowed: low <= high' + (', low > 0' if given[0] == 'log' else '')
 

@@ -20,6 +20,9 @@ def main(argv: list[str]) -> int:
     if not facts:
         print(f'{workdir}: no {results.CONFIG} there; give the --workdir of a run', file=sys.stderr)
         return 2
+    if not (workdir / 'report.html').exists():
+        print(f'{workdir}: no report.html yet; let the run end, then keep it', file=sys.stderr)
+        return 2
     study = lookup.build('lbexp.studies', facts['config']['study'])
     target.mkdir(parents=True, exist_ok=True)
     if (workdir / 'claims.md').exists():

@@ -64,10 +64,24 @@ def problems(capsys, *arguments):
         ('--config.layout=zigzag', ["layout: found 'zigzag'", "'map', 'vmap'"]),
         ('--config.batch_scaling.rule=liner', ["found 'liner'", "Did you mean 'linear'?"]),
         ('--confg=3', ['--confg=3: not a flag', "Did you mean '--config'?"]),
+        ('--config.optimizer=lamb', ["optimizer: found 'lamb'", 'one of its fields', 'optimizer.name']),
+        ('--config.batch_size=None', ['batch_size: found None', '> 0']),
+        ('--config.steps=None', ['steps, epochs: found None, None', 'one set, the other None']),
+        ('--config.epochs=inf', ['epochs: found inf', '> 0']),
+        ('--config.evaluate_train=-1', ['evaluate_train: found -1', '>= 0']),
+        ('--config.optimizer.learning_rate=None', ['optimizer.learning_rate: found None', 'no default']),
+        ('--config.optimizer.learning_rate=nan', ['optimizer.learning_rate: found nan']),
+        ('--config.optimizer.momentum=None', ['optimizer.momentum: found None', '0.9 (float)']),
+        ("--config.workload.weights=('a',)", ["workload.weights: found ['a']", '(3.0,) (tuple)']),
+        ('--config.workload.size=0', ['size: found 0', '>= 1']),
+        ('--config.workload.noise=-1', ['noise: found -1.0', '>= 0']),
+        ('--config.schedule.warmup=2', ['warmup: found 2.0', '[0, 1]']),
+        ('--config.batch_growth.factr=2', ['batch_growth.factr: no such field', "Did you mean 'factor'?"]),
+        ('--config.example_weights.nme=x', ['example_weights.nme: no such field', "Did you mean 'name'?"]),
     ],
 )
-def test_one_problem_is_one_line(experiment, capsys, argument, told):
-    lines = problems(capsys, f'--config={experiment}', argument)
+def test_one_problem_is_one_line(experiment, capsys, argument, told, tmp_path):
+    lines = problems(capsys, f'--config={experiment}', argument, f'--workdir={tmp_path / "run"}')
     assert any(all(words in line for words in told) for line in lines), lines
 
 
@@ -77,6 +91,65 @@ def test_all_problems_are_told_at_once(experiment, capsys):
     assert len(lines) == len(wrong)
     for field in ('batch_size', 'optimizer.momentun', 'workload.name', 'seed', 'microbatch'):
         assert any(f'config.{field}' in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    'field, told',
+    [
+        (
+            "optimzer = dict(name='optax:sgd', learning_rate=0.1)",
+            ["optimzer: no such field. Did you mean 'optimizer'?"],
+        ),
+        ("batch_scaling.rul = 'linear'", ["batch_scaling.rul: no such field. Did you mean 'rule'?"]),
+        ("batch_scaling = dict(rule='linear')", ['batch_scaling.reference: not there']),
+        ("optimizer.momentum = 'big'", ['momentum', 'big', 'float']),
+        ("optimizer = dict(name='momentum', learning_rate='fast')", ["optimizer.learning_rate: found 'fast'"]),
+        ("schedule = dict(name='cosine', warmup='long')", ["schedule.warmup: found 'long'", '0.0 (float)']),
+        ('sweep = ("seed", (0, 1))', ['sweep[0]: found', '(path, values)']),
+        ('sweep = (("seed", 3),)', ["sweep[0]: found ('seed', 3)", '(path, values)']),
+        ('sweep = (("seed", (0,)), ("seed", (1,)))', ["sweep[1]: found 'seed' again"]),
+    ],
+)
+def test_typos_in_the_experiment_file_itself(experiment, capsys, field, told):
+    """A field that get_config makes up is a typo of one that there is: silently, it would do nothing."""
+    experiment.write_text(BASE.replace('    return c', f'    c.{field}\n    return c'))
+    lines = problems(capsys, f'--config={experiment}', '--config.layout=zigzag')
+    assert any(all(words in line for words in told) for line in lines), lines
+
+
+def test_what_get_config_returns_and_removes(experiment, capsys):
+    for returned in ('None', "{'seed': 0}"):
+        experiment.write_text(BASE.replace('    return c', f'    return {returned}'))
+        (line,) = problems(capsys, f'--config={experiment}')
+        assert f'get_config() returned {returned}' in line and 'lbexp.config.base()' in line
+    experiment.write_text(BASE.replace('    return c', '    del c.seed\n    return c'))
+    (line,) = problems(capsys, f'--config={experiment}')
+    assert 'config.seed: not there' in line
+
+
+@pytest.mark.parametrize(
+    'argument, told',
+    [
+        ('hidden=(64,-3)', 'hidden: found -3'),
+        ('hidden=(64,2.5)', 'hidden: found 2.5'),
+        ('dropout=1.0', 'dropout: found 1.0'),
+        ('label_smoothing=-0.1', 'label_smoothing: found -0.1'),
+    ],
+)
+def test_what_a_model_refuses_is_one_line(experiment, capsys, argument, told):
+    experiment.write_text(BASE.replace('linear_regression', 'digits_mlp'))
+    (line,) = problems(capsys, f'--config={experiment}', f'--config.workload.{argument}')
+    assert told in line
+
+
+def test_patterns_of_parameters_are_lists_of_text(experiment):
+    """Where the default is one text that is not all it may be, such as the mask of what decays."""
+    from lbexp import check
+
+    text = "c.optimizer = dict(name='lamb', learning_rate=0.1, decay={})\n    return c"
+    for decay, count in [("('kernel', '!Dense_0')", 0), ("'!bias'", 0), ('(1, 2)', 1)]:
+        experiment.write_text(BASE.replace('return c', text.format(decay)))
+        assert len(check.check(configs.load(str(experiment)))) == count
 
 
 def test_an_argument_that_the_optimizer_does_not_take(experiment, capsys):
@@ -132,6 +205,49 @@ def test_sweeps_are_checked(experiment, capsys):
         assert all(told in line for line in lines), lines
 
 
+SEARCH = "dict(kind='halton', trials=4, space=(('optimizer.learning_rate', 'log', 1e-3, 1.0),))"
+
+
+@pytest.mark.parametrize(
+    'was, now, told',
+    [
+        ("'halton'", "'haltn'", "search: kind: found 'haltn'; allowed: 'halton', 'sobol'"),
+        ('kind', 'knd', "search.knd: no such field. Did you mean 'kind'?"),
+        ('trials=4, ', '', 'search.trials: not set'),
+        ('trials=4', 'trials=0', 'search: count: found 0'),
+        ('trials=4', 'trials=4.5', 'search.trials: found 4.5; allowed: a whole number'),
+        ('learning_rate', 'learning_rat', "Did you mean 'learning_rate'?"),
+        ("'log'", "'lg'", "search: optimizer.learning_rate: found ('lg', 0.001, 1.0); allowed: ('linear', 'log'"),
+        ('1e-3', '0.0', 'low > 0'),
+        ('1e-3', '2.0', 'low <= high'),
+        (', 1e-3, 1.0', '', "search: optimizer.learning_rate: found ('log',)"),
+        ('optimizer.learning_rate', 'seed', "search.space: found 'seed' twice"),
+        ("'log', 1e-3, 1.0", "'log', -1e-3, 'x'", 'search: optimizer.learning_rate: found'),
+    ],
+)
+def test_searches_are_checked(experiment, capsys, was, now, told):
+    assert was in SEARCH
+    given = f"    c.sweep = (('seed', (0, 1)),)\n    c.search = {SEARCH.replace(was, now)}\n    return c"
+    experiment.write_text(experiment.read_text().replace('    return c', given))
+    (line,) = problems(capsys, f'--config={experiment}')
+    assert told in line
+
+
+@pytest.mark.parametrize('kind', ['halton', 'sobol'])
+def test_a_search_is_a_product_with_the_sweep_and_keeps_its_points(kind):
+    config = configs.base()
+    config.sweep = (('seed', (0, 1)),)
+    space = (('optimizer.momentum', 'linear', 0.5, 1.0), ('optimizer.learning_rate', 'log', 1e-3, 10.0))
+    config.search = dict(kind=kind, trials=64, seed=3, space=space)
+    few = configs.trials(config)
+    config.search.trials = 128
+    many = configs.trials(config)
+    assert (len(few), len(many)) == (128, 256) and many[:128] == few
+    assert [t['seed'] for t in few[:4]] == [0, 1, 0, 1] and few[0]['optimizer.momentum'] == few[1]['optimizer.momentum']
+    resolved = configs.resolve(config, few[5])
+    assert resolved['optimizer']['learning_rate'] == few[5]['optimizer.learning_rate'] and 'search' not in resolved
+
+
 def test_overrides_keep_types_and_reach_every_argument(experiment):
     config = configs.load(str(experiment))
     configs.override(config, 'optimizer.learning_rate', '1')
@@ -142,6 +258,16 @@ def test_overrides_keep_types_and_reach_every_argument(experiment):
     assert config.microbatch == 8
     configs.override(config, 'steps', 'None')
     assert config.steps is None
+    for path, text in [('batch_growth.factor', '2.0'), ('example_weights.name', 'example_weights')]:
+        configs.override(config, path, text)  # parts that the experiment file does not set
+    assert config.batch_growth.factor == 2.0 and config.example_weights.name == 'example_weights'
+
+
+def test_names_are_overridden_before_arguments(experiment, capsys):
+    """In whatever order they are given: which arguments a part takes depends on its name."""
+    given = ['--config.optimizer.b1=0.5', '--config.optimizer.name=optax:adam', '--config.seed=-1']
+    lines = problems(capsys, f'--config={experiment}', *given)
+    assert len(lines) == 2 and not any('b1: ' in line for line in lines)
 
 
 def test_trials_are_the_product_of_the_sweep():
@@ -152,6 +278,15 @@ def test_trials_are_the_product_of_the_sweep():
     assert [t['batch_size'] for t in trials] == [32, 64, 32, 64]
     resolved = configs.resolve(config, trials[3])
     assert (resolved['seed'], resolved['batch_size'], resolved['optimizer']['learning_rate']) == (1, 64, 0.2)
+
+
+def test_trials_do_not_share_what_a_later_path_leads_into():
+    config = configs.base()
+    optimizers = (dict(name='momentum', learning_rate=0.1), dict(name='lamb', learning_rate=0.2))
+    config.sweep = (('optimizer', optimizers), ('optimizer.learning_rate', (1.0, 2.0)))
+    resolved = [configs.resolve(config, overrides) for overrides in configs.trials(config)]
+    assert [trial['optimizer']['learning_rate'] for trial in resolved] == [1.0, 2.0, 1.0, 2.0]
+    assert [trial['optimizer']['name'] for trial in resolved] == ['momentum', 'momentum', 'lamb', 'lamb']
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=lambda p: p.stem)

@@ -83,7 +83,10 @@ def test_segments_do_not_matter(tmp_path):
 
 
 def test_batch_size_as_a_number(tmp_path):
-    """With a microbatch, batch sizes share a cohort, and each equals the ordinary run of its batch size."""
+    """With a microbatch, batch sizes share a cohort, and each equals the ordinary run of its batch size.
+
+    To the bit where that sums in the same order, microbatch after microbatch.
+    """
     sizes = (8, 16, 48)
     fields = dict(workload=dict(name='digits_mlp'), steps=None, epochs=0.5)
     fused = tiny(**fields, microbatch=8, sweep=(('batch_size', sizes),))
@@ -94,6 +97,8 @@ def test_batch_size_as_a_number(tmp_path):
     for trial, size in enumerate(sizes):
         ordinary = train(tiny(**fields, batch_size=size), tmp_path / str(size))
         assert_close(of_trial(together, trial), of_trial(ordinary, 0), 1e-4)
+        same_order = train(tiny(**fields, batch_size=size, microbatch=8), tmp_path / f'{size} in eights')
+        assert of_trial(together, trial) == of_trial(same_order, 0)
 
 
 def test_a_trial_that_waits_for_others_at_a_row_keeps_its_means(tmp_path, monkeypatch):
@@ -206,6 +211,31 @@ def test_noise_of_trials_is_independent(tmp_path):
     again = train(tiny(transforms=(dict(name='gradient_noise', kind='isotropic'),), seed=1), tmp_path / 'again')
     assert of_trial(rows, 1) == of_trial(again, 0)
     assert of_trial(rows, 0)[0]['update_norm'] != of_trial(rows, 1)[0]['update_norm']
+
+
+def test_each_seed_and_each_update_draws_its_own(tmp_path):
+    """Examples and example weights: the problem has one start and one curvature, so nothing else can differ."""
+    weighted = dict(name='example_weights', matched_batch_size=1)
+    for name, fields in {'examples': dict(noise=1.0), 'weights': dict(noise=0.0)}.items():
+        config = tiny(
+            workload=dict(name='noisy_quadratic', **fields),
+            optimizer=dict(name='sgd', learning_rate=1e-20),
+            example_weights=weighted if name == 'weights' else {},
+            sweep=(('seed', (0, 1)),),
+            log=24,
+        )
+        seen = [row['gradient_norm'] for row in train(config, tmp_path / name)]
+        assert len(set(seen)) == 48, name
+
+
+def test_each_update_drops_other_units(tmp_path):
+    """Batches that do not differ and weights that do not move: the loss tells the dropout masks apart."""
+    workload = dict(name='streamed:one_digit', hidden=(16,), dropout=0.5)
+    still = dict(optimizer=dict(name='sgd', learning_rate=1e-20), steps=8, log=8)
+    losses = [row['loss'] for row in train(tiny(workload=workload, **still), tmp_path / 'whole')]
+    assert len(set(losses)) == 8
+    plain = [row['loss'] for row in train(tiny(workload=dict(workload, dropout=None), **still), tmp_path / 'plain')]
+    assert len(set(plain)) == 1
 
 
 def test_a_stream_trains_as_memory_does(tmp_path):

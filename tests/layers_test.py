@@ -11,12 +11,13 @@ from lbexp import lookup
 
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = {
-    'config': 0, 'lookup': 0, 'check': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0, 'rows': 0,
-    'optimizers': 1, 'theory': 1, 'models': 1, 'data': 1, 'schedules': 1, 'search': 1,
+    'config': 0, 'lookup': 0, 'check': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0, 'rows': 0, 'search': 0,
+    'optimizers': 1, 'theory': 1, 'models': 1, 'data': 1, 'schedules': 1, 
     'workloads': 2, 'probes': 2,
     'engine': 3, 'parallel': 3,
     'studies': 4, 'report': 4,
-    'main': 5,
+    'command': 5,
+    'main': 6, 'sweep': 6,
 }  # fmt: skip
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with parallel; what a row
 # is belongs to results; check is the other half of config; the theory of Lookahead describes an optimizer.
@@ -64,6 +65,13 @@ def test_optimizers_import_jax_and_optax_alone(path):
     allowed = {'jax', 'optax', 'lbexp', *sys.stdlib_module_names}
     assert {name.split('.')[0] for name in _imports(path)} <= allowed
     assert all(name.startswith('lbexp.optimizers') for name in _imports(path) if name.startswith('lbexp'))
+
+
+@pytest.mark.parametrize('path', [f for f in FILES if _home(f) == 'theory'], ids=str)
+def test_theory_imports_jax_and_numpy_alone(path):
+    names = list(_imports(path))
+    assert {name.split('.')[0] for name in names} <= {'jax', 'numpy', 'lbexp', *sys.stdlib_module_names}
+    assert all(name.startswith('lbexp.theory') for name in names if name.startswith('lbexp'))
 
 
 @pytest.mark.parametrize('package', ['optimizers', 'workloads', 'probes', 'studies'])

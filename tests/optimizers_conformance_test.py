@@ -98,7 +98,7 @@ CASES = {
     ),
     'lars MLPerf': Case(
         lambda: o.lars(schedule, 0.05, trust_coefficient=0.1, zero_ratio=1.0),
-        r.lars(schedule, 0.05, eta=0.1, zero=1.0),
+        r.mlperf(schedule, 0.05, eta=0.1),
     ),
     'lars bounds': Case(
         lambda: o.lars(schedule, 0.05, trust_coefficient=0.1, ratio_bounds=(0.05, 0.5)),

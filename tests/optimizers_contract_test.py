@@ -16,11 +16,12 @@ from jax.sharding import PartitionSpec as P
 from lbexp import lookup, optimizers
 
 HOME = 'lbexp.optimizers'
-# An optimizer has a rate of its own or wraps one.
+# An optimizer has a rate of its own or wraps one; noise is chained before one.
+NOISE = 'gradient_noise'
 OPTIMIZERS = [
     name
     for name in lookup.names(HOME)
-    if {'learning_rate', 'inner', 'tx'} & set(lookup.parameters(lookup.find(HOME, name)))
+    if {'learning_rate', 'inner', 'tx'} & set(lookup.parameters(lookup.find(HOME, name))) or name == NOISE
 ]
 every_optimizer = pytest.mark.parametrize('name', OPTIMIZERS)
 
@@ -28,6 +29,10 @@ every_optimizer = pytest.mark.parametrize('name', OPTIMIZERS)
 def make(name, rate=0.05, **arguments):
     """The optimizer with its defaults, around heavy ball if it is a wrapper."""
     function = lookup.find(HOME, name)
+    if name == NOISE:
+        rate = arguments.pop('learning_rate', rate)
+        kind = 'diagonal_fisher' if 'decay' in arguments else 'isotropic'
+        return optax.chain(function(kind, **arguments), optimizers.momentum(rate, momentum=0.8))
     given = {'learning_rate': rate, 'steps': 2, 'k': 2}
     for wrapped in ('inner', 'tx'):
         if wrapped in lookup.parameters(function):
@@ -81,7 +86,7 @@ def is_masked(x):
 
 
 def test_the_known_optimizers_are_found_and_exported():
-    known = {'accumulate', 'adamw', 'ema', 'lamb', 'larc', 'lars', 'lookahead', 'momentum', 'novograd', 'sgd'}
+    known = {'accumulate', 'adamw', 'ema', NOISE, 'lamb', 'larc', 'lars', 'lookahead', 'momentum', 'novograd', 'sgd'}
     assert known <= set(OPTIMIZERS)
     for name in OPTIMIZERS:
         assert name in optimizers.__all__

@@ -34,6 +34,7 @@ def test_lars_says_what_it_did():
     np.testing.assert_allclose(found['gradient_norm'], 0.5, rtol=1e-6)
     np.testing.assert_allclose(found['trust_ratio'], ratio, rtol=1e-6)
     np.testing.assert_allclose(found['effective_learning_rate'], 2 * ratio, rtol=1e-6)
+    np.testing.assert_allclose(found['update_norm'], 2 * ratio * 0.5, rtol=1e-6)
     np.testing.assert_allclose(found['relative_update'], 2 * ratio * 0.5 / weight, rtol=1e-6)
     assert found['clip_fraction'] == 0
 
@@ -65,6 +66,36 @@ def test_looks_through_wrappers(name):
     np.testing.assert_allclose(found['trust_ratio'], expected['trust_ratio'], rtol=1e-6)
 
 
+def test_names_are_those_of_what_a_mask_lets_through():
+    hidden = {'blocks': {'kernel': False, 'bias': True}, 'head': True}
+    found = optimizers.diagnostics(after(optax.masked(optimizers.lars(2.0), hidden))[0], PARAMS)
+    assert found['layer'] == ['blocks/bias', 'head']
+    np.testing.assert_allclose(found['weight_norm'], [0.0, 1.0])
+
+
+def test_several_optimizers_are_told_one_after_the_other():
+    labels = {'blocks': {'kernel': 'lars', 'bias': 'lars'}, 'head': 'lamb'}
+    both = optax.partition({'lars': lars(ratio_bounds=(0.0, 0.01)), 'lamb': optimizers.lamb(0.1)}, labels)
+    found = optimizers.diagnostics(after(both)[0], PARAMS)
+    assert sorted(found['layer']) == ['blocks/kernel[0]', 'blocks/kernel[1]', 'head']
+    told = dict(zip(found['layer'], zip(found['weight_norm'].tolist(), found['effective_learning_rate'].tolist())))
+    assert told['head'][1] == pytest.approx(0.1 * 1.0 / 2.0, rel=0.02)  # rate |w| / |u|, u four ones and the decay
+    assert told['blocks/kernel[1]'] == pytest.approx((6.0, 2.0 * 0.01))
+    assert found['clip_fraction'] == pytest.approx(2 / 3)
+
+
+def test_replicas_are_told_one_by_one():
+    tx, replicas = optimizers.lookahead(lars(), 3), jax.tree.map(lambda w: jnp.stack([w, 2 * w]), PARAMS)
+    _, state = jax.vmap(tx.update)(
+        jax.tree.map(lambda w: jnp.stack([w, w]), SLOPE), jax.vmap(tx.init)(replicas), replicas
+    )
+    with pytest.raises(ValueError, match=r'a stack of 2 states; use jax.vmap\(diagnostics\)'):
+        optimizers.diagnostics(state, replicas)
+    found = jax.vmap(optimizers.diagnostics)(state, replicas)
+    assert found['trust_ratio'].shape == (2, 3) and found['slow_fast_distance'].shape == (2,)
+    np.testing.assert_allclose(found['weight_norm'][1], 2 * found['weight_norm'][0], rtol=1e-6)
+
+
 def test_looks_through_inject_hyperparams():
     make = optax.inject_hyperparams(optimizers.lars, static_args=('stacked_axes', 'decay', 'adapt', 'momentum_form',
                                                                    'denominator', 'nesterov'))  # fmt: skip
@@ -78,6 +109,19 @@ def test_distance_of_slow_and_fast_weights():
     assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(moved, rel=1e-6)
     state, params = after(optimizers.lookahead(optimizers.sgd(0.4), k=3), 3)
     assert optimizers.diagnostics(state, params)['slow_fast_distance'] == 0
+
+
+def test_distance_of_masked_and_nested_lookaheads():
+    """What a mask hides has no distance; of nested ones the outer counts, whose slow weights are evaluated."""
+    head = {'blocks': {'kernel': False, 'bias': False}, 'head': True}
+    state, params = after(optax.masked(optimizers.lookahead(optimizers.sgd(0.4), k=3), head), 2)
+    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(2 * 0.4 * 0.25 * 2, rel=1e-6)
+    nested = optimizers.lookahead(optimizers.lookahead(optimizers.sgd(0.4), k=1), k=3)
+    state, params = after(nested, 2)  # the inner one has just synchronised, the outer one has not
+    slow = optimizers.slow_params(state, params)
+    apart = np.sqrt(sum(float(jnp.sum((w - s) ** 2)) for w, s in zip(jax.tree.leaves(params), jax.tree.leaves(slow))))
+    assert apart > 0.1
+    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(apart, rel=1e-6)
 
 
 def test_works_in_a_compiled_program_and_without_parameters():

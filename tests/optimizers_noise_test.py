@@ -129,6 +129,16 @@ def test_a_resumed_run_goes_on_with_the_same_noise():
     np.testing.assert_array_equal(found['a'], expected['a'])
 
 
+def test_other_leaves_do_not_change_the_noise_of_a_leaf():
+    """A layer more, a mask, another order of the tree: what stays has the noise that it had."""
+    tx, few = gradient_noise(seed=3), {'m': jnp.zeros(4)}
+    noise = lambda tx, tree: tx.update(tree, tx.init(tree))[0]['m']
+    more = {'a': jnp.zeros(2), **few, 'z': jnp.zeros(3)}
+    np.testing.assert_array_equal(noise(tx, few), noise(tx, more))
+    np.testing.assert_array_equal(noise(tx, few), noise(optax.masked(tx, {'a': False, 'm': True, 'z': True}), more))
+    assert len(np.unique(noise(tx, {'m': jnp.zeros(4), 'n': jnp.zeros(4)}))) == 4
+
+
 def test_no_key_objects_in_the_state():
     state = gradient_noise('diagonal_fisher', seed=7).init(zeros())
     assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(jax.tree.map(np.asarray, state)))

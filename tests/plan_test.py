@@ -32,11 +32,17 @@ def test_every_share_of_the_trials_has_about_the_same_work():
                 'batch size 32, apart: batch norm takes the whole',
             ],
         ),
+        (
+            dict(sweep=(('batch_size', (8, 9)),)),
+            [f'batch size {size}, apart: a common microbatch of 1 would be slower' for size in (8, 9)],
+        ),
     ],
 )
 def test_the_planner_says_what_it_chose_and_why(tmp_path, fields, told):
     lines = []
-    train(tiny(steps=2, log=1, sweep=(('batch_size', (8, 32)),), **fields), tmp_path, announce=lines.append)
+    train(
+        tiny(**{'steps': 2, 'log': 1, 'sweep': (('batch_size', (8, 32)),), **fields}), tmp_path, announce=lines.append
+    )
     assert len(lines) == len(told)
     assert all(words in line for words, line in zip(told, lines, strict=True))
 
@@ -47,6 +53,8 @@ def test_what_may_share_a_microbatch():
     assert shared_microbatch(part(batch_norm=True, ghost=16), (48, 96)) == 48
     assert shared_microbatch(part(batch_norm=True, ghost=32), (48, 96)) is None  # a ghost and a half
     assert shared_microbatch(part(batch_norm=True), (48, 96)) is None
+    # Slivers of all batches are slower than programs of their own; the smallest batch itself is no sliver.
+    assert [shared_microbatch(part(), sizes) for sizes in ((50, 64), (28, 32), (4, 8), (16, 24))] == [None, None, 4, 8]
 
 
 def test_regime_adaptation_makes_as_many_updates_as_the_reference():
@@ -56,3 +64,15 @@ def test_regime_adaptation_makes_as_many_updates_as_the_reference():
     (cohort,) = plan([configs.resolve(c, overrides) for overrides in configs.trials(c)])
     assert cohort.steps.tolist() == [30, 30, 30]
     assert sorted((cohort.steps * cohort.accumulation * 10).tolist()) == [300, 600, 1500]
+
+
+def test_what_cannot_be_traced_in_a_row_is_not_traced(tmp_path):
+    """`coordinates` decides what a row holds: Python has to see it, where the row is made and nowhere before."""
+    part = dict(name='stationary_moments', population=True, burn_in=2, coordinates=2)
+    workload = dict(name='noisy_quadratic', replicas=10, dimension=3)
+    for count, given in ((2, False), (3, True)):
+        config = tiny(workload=workload, steps=8, log=2, probes=(dict(part, coordinates=count),))
+        rows = train(config, tmp_path / str(count))
+        assert ('fast_coordinate_variance' in rows[-1]) is given
+    (cohort,) = plan([configs.resolve(tiny(workload=workload, probes=(part,)), {})])
+    assert 'probes.0.coordinates' not in cohort.numbers

@@ -108,7 +108,7 @@ def test_no_update_no_output():
     assert lines(console) == []
 
 
-@pytest.mark.parametrize('width, has_bar', [(80, False), (140, True)])
+@pytest.mark.parametrize('width, has_bar', [(80, False), (100, True), (140, True)])
 def test_in_a_terminal_one_live_line(width, has_bar):
     clock = Clock()
     console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)

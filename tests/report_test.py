@@ -3,6 +3,7 @@
 import csv
 import html.parser
 import io
+import itertools
 import json
 import math
 import re
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from lbexp import results
 from lbexp.analysis import Analysis, Claim, Figure, Series, Table, interval
-from lbexp.report import claims, curves, figure, table
+from lbexp.report import claims, curves, figure, looks, table
 from lbexp.report.page import page
 
 NASTY = '</script><script>document.title="broken"</script><b>&"\''
@@ -232,6 +233,14 @@ def test_batch_sizes_are_the_ticks_of_their_axis(tmp_path):
         assert 'tickvals' not in figure.figure(other)['layout']['xaxis']
 
 
+def test_ticks_between_powers_of_ten_are_whole_numbers():
+    """Of an axis from 2e5 to 8e5 '5' would say nothing."""
+    drawing = Figure('f', 'F', 'x', 'examples / s', [Series('s', [1, 2], [2e5, 8e5])], y_scale='log')
+    assert figure.figure(drawing)['layout']['yaxis']['tickformat'] == '~g'
+    wide = drawing._replace(series=[Series('s', [1, 2], [2e2, 8e5])])
+    assert 'tickformat' not in figure.figure(wide)['layout']['yaxis']
+
+
 def test_a_group_shares_a_colour_and_one_line_of_the_legend():
     lines = [Series(f'{group}{i}', [0, 1], [i, i], group=group) for i in range(4) for group in 'ab']
     traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
@@ -240,10 +249,49 @@ def test_a_group_shares_a_colour_and_one_line_of_the_legend():
     assert len(colours['a']) == len(colours['b']) == 1 and colours['a'] != colours['b']
 
 
+def traces_of(*series, **fields):
+    drawn = figure.figure(Figure('f', 'F', 'batch size', 'error', list(series), **fields))['data']
+    return {trace['name']: trace for trace in drawn if trace['showlegend']}
+
+
+def test_lines_are_told_apart_in_grey():
+    """By dashes where each group is one line; symbols do it elsewhere, and many lines a group stay plain."""
+    lines = [Series(name, [0, 1], [i, i], [i - 1, i], [i, i + 1]) for i, name in enumerate('abcdef')]
+    assert len({trace['line']['dash'] for trace in traces_of(*lines).values()}) == 6
+    dots = [Series(name, [0, 1], [0, 1], style='points', group=name) for name in 'ab']
+    joined = [Series(name, [0, 1], [0, 1], group=name) for name in 'ab']
+    drawn = figure.figure(Figure('f', 'F', 'x', 'y', [*dots, *joined]))['data']
+    assert {trace['line']['dash'] for trace in drawn} == {'solid'}
+    assert len({trace['marker']['symbol'] for trace in drawn}) == 2
+    several = [Series(f'{name}{i}', [0, 1], [i, i], group=name) for i in range(2) for name in 'ab']
+    assert {trace['line']['dash'] for trace in traces_of(*several).values()} == {'solid'}
+
+
+def test_equal_points_of_two_groups_are_both_seen():
+    sizes = [t['marker']['size'] for t in traces_of(*(Series(n, [1], [1], style='points') for n in 'abc')).values()]
+    assert sizes == sorted(set(sizes), reverse=True)
+
+
+@pytest.mark.parametrize('scale', ['linear', 'log'])
+def test_error_bars_of_two_groups_stand_side_by_side(tmp_path, scale):
+    x = [32, 64, 128]
+    bars = [Series(name, x, [1, 2, 3], [0, 1, 2], [2, 3, 4], 'points', name) for name in 'ab']
+    lines = [Series(name, x, [1, 2, 3], group=name) for name in 'ab']
+    drawing = Figure('f', 'F', 'batch size', 'error', [*bars, *lines], scale)
+    a, b, line_of_a, _ = figure.figure(drawing)['data']
+    assert all(left < true < right < left + 0.3 * 32 for left, true, right in zip(a['x'][:1], x, b['x']))
+    assert line_of_a['x'] == a['x']  # a line goes through its own points
+    assert a['customdata'] == x and '{customdata}' in a['hovertemplate']
+    numbers = list(csv.reader(figure.save(drawing, tmp_path)[2].read_text().splitlines()))
+    assert [row[2] for row in numbers[1:4]] == ['32', '64', '128']  # the numbers are the true ones
+    alone = traces_of(bars[0], Series('b', [48], [1], [0], [2], 'points'), x_scale=scale)
+    assert alone['a']['x'] == x and alone['b']['x'] == [48]
+
+
 def test_hundreds_of_lines_become_one_trace_a_group_and_a_short_legend():
     lines = [Series(f'{i}', [0, 1], [i, i + 1], group=f'g{i % 40}') for i in range(400)]
     traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
-    assert len(traces) == 40 and sum(trace['showlegend'] for trace in traces) == figure.LEGEND
+    assert len(traces) == 40 and sum(trace['showlegend'] for trace in traces) == looks.LEGEND
     assert len({trace['line']['color'] for trace in traces}) == 40
     drawn = next(trace for trace in traces if trace['name'] == 'g3')['y']
     assert drawn[:6] == [3, 4, None, 43, 44, None] and len(drawn) == 30
@@ -269,6 +317,24 @@ def test_only_values_that_cannot_be_drawn_and_a_single_point(tmp_path):
         assert png.stat().st_size > 1000 and pdf.stat().st_size > 1000
         assert len(numbers.read_text().splitlines()) == 1 + sum(len(one.x) for one in series)
         json.dumps(figure.figure(drawing), allow_nan=False)
+
+
+@pytest.mark.parametrize('x', [[0.0015, 0.003, 0.006, 0.0125, 0.025], [0.5, 0.7], [0.01, 0.9], [1e-6, 1e3]])
+def test_numbers_along_logarithmic_axes_do_not_overlap(x):
+    """Over a decade and a bit matplotlib's own labels at 2, 3, 4 and 6 run into each other."""
+    from matplotlib.figure import Figure as Page
+
+    page, lines = Page(figsize=(5.2, 3.4)), [Series('a', x, x), Series('b', x, x)]
+    figure._draw(page, Figure('f', 'F', 'gamma / B', 'v', lines, x_scale='log', y_scale='log'))
+    page.draw_without_rendering()
+    (axes,) = page.axes
+    for axis, side in ((axes.xaxis, 0), (axes.yaxis, 1)):
+        low, high = sorted(axis.get_view_interval())
+        labels = [tick.label1 for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]]
+        shown = [one for one in labels if one.get_text() and low <= one.get_position()[side] <= high]
+        ends = sorted(tuple(one.get_window_extent().get_points()[:, side]) for one in shown)
+        assert len(ends) >= 2
+        assert all(first[1] < second[0] for first, second in itertools.pairwise(ends)), [t.get_text() for t in shown]
 
 
 @pytest.mark.parametrize(
@@ -325,6 +391,29 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     links = set(re.findall(r'<a href="([^"]+)"', text[: text.index('<script>')]))
     assert links == {f'figures/{name}' for name in files}
     assert not (tmp_path / 'report.html.part').exists()
+
+
+def test_a_study_with_tables_of_its_own_folds_the_closing_table(tmp_path):
+    path = page(sweep(tmp_path / 'own'), Analysis('T', 'V', [Table('Own', ['batch'], [[64]])], []))
+    text = path.read_text()
+    assert text.index('<h2>Own</h2>') < text.index('<details id="final"><summary><h2>Final metrics</h2>')
+    assert '<details id="final">' not in page(sweep(tmp_path / 'none')).read_text()
+
+
+def test_what_a_configuration_sets_is_short(tmp_path):
+    """Parts by their names, nothing as a dash, long lists cut: in the closing table and in that of the trials."""
+    folder = sweep(tmp_path, seeds=1)
+    content = json.loads((folder / 'config.json').read_text())
+    probes = [{'name': 'distance', 'origin': 'start'}, {'name': 'stationary_moments', 'burn_in': 456}]
+    for trial in content['trials']:
+        first = trial['trial'] == 0
+        trial['overrides'] = {'probes': probes if first else [], 'spectrum': [0.125] * 99 if first else [1.0]}
+    (folder / 'config.json').write_text(json.dumps(content))
+    rows = table.table(results.final(folder)).rows
+    assert rows[0][0] == 'distance, stationary_moments'
+    assert len(rows[0][1]) == 48 and rows[0][1].startswith('[0.125, 0.125') and rows[0][1].endswith('…')
+    assert rows[1][:2] == ['–', '[1.0]']
+    assert 'burn_in' not in Source(page(folder).read_text()).text
 
 
 def test_values_are_text_not_html(tmp_path):

@@ -97,6 +97,18 @@ def test_the_verdict_rejects_a_wrong_formula(workdir, wrong):
     assert 'do NOT agree' in analysis.verdict
 
 
+@pytest.mark.parametrize('factor, passes', [(1.0, True), (0.5, False), (3.0, False)])
+def test_the_verdict_rejects_wrong_error_bars(factor, passes):
+    """Half as wide as they should be, as where autocorrelation is ignored, or three times: |z| alone is blind."""
+    generator = np.random.default_rng(0)
+    facts = {'weights': 'deployed'}
+    noise = np.clip(generator.standard_normal(150), -1.9, 1.9)  # none beyond 4, whatever the factor
+    rows = [steady.Row('SGD', facts, 1 + 0.01 * n, 0.01 * factor, 1.0, i) for i, n in enumerate(noise)]
+    passed, words = steady.verdict(rows)
+    assert max(abs(row.z) for row in rows) < 4
+    assert passed is passes, words
+
+
 @pytest.mark.parametrize(
     'argument, told',
     [

@@ -1,10 +1,20 @@
-"""A workload that a test names 'streamed:digits': digits_mlp, its training set read as a stream."""
+"""Workloads that tests name 'streamed:digits', 'streamed:one_digit': digits_mlp with another training set."""
+
+import numpy as np
 
 from lbexp import lookup
 from lbexp.data.records import records
+from lbexp.data.source import memory
 from lbexp.data.stream import stream
 
 
 def digits(**arguments):
+    """Read as a stream."""
     held = lookup.build('lbexp.workloads', {'name': 'digits_mlp', **arguments})
     return held._replace(train=stream(records('digits', 'train')))
+
+
+def one_digit(**arguments):
+    """One example, 64 times: batches do not differ."""
+    held = lookup.build('lbexp.workloads', {'name': 'digits_mlp', **arguments})
+    return held._replace(train=memory({k: np.repeat(v[:1], 64, 0) for k, v in held.train.arrays.items()}))

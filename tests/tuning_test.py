@@ -135,7 +135,7 @@ def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
     report = (tmp_path / 'report.html').read_text()
     assert 'Claims' in report and 'Best learning rate' in report
     speeds = json.loads((tmp_path / 'speed.json').read_text())
-    assert list(speeds) == ['64', '256'] and min(speeds.values()) > 0
+    assert list(speeds) == ['64', '256'] and all(len(own) == 5 and min(own) > 0 for own in speeds.values())
     # Nothing is left to do: no cohort is planned, no row written.
     rows = (tmp_path / 'metrics.jsonl').read_text()
     capsys.readouterr()

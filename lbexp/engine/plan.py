@@ -15,6 +15,8 @@ from lbexp.engine import step as steps_
 from lbexp.engine.pace import boundaries, pace
 from lbexp.engine.recipe import data, recipe, stream
 
+_FEWEST = 8  # examples in a pass, below which its time is overhead
+
 
 class Cohort(NamedTuple):
     """Trials that share one compiled program. What differs between them is in `numbers`."""
@@ -72,22 +74,35 @@ def explain(cohort: Cohort, others: Sequence[Cohort]) -> str:
         return f'{told} in microbatches of {cohort.microbatch}'
     if all(other.microbatch == cohort.microbatch for other in others):
         return told
-    together = lookup.build('lbexp.workloads', cohort.config['workload']).together
-    return f'{told}, apart: ' + ('batch norm takes the whole batch' if together is None else 'no microbatch is set')
+    every = sorted({int(n) * other.microbatch for other in others for n in other.accumulation})
+    return f'{told}, apart: ' + (_apart(cohort.config['workload'], every) or 'no microbatch is set')
 
 
 def shared_microbatch(workload: dict, batch_sizes: Sequence[int]) -> int | None:
     """The microbatch with which runs of these batch sizes share one program; None: each needs a program of its own.
 
     It is their greatest common divisor, where the model can take that many examples at once: batch norm over ghost
-    batches needs whole ghosts, batch norm over the whole batch needs all of it.
+    batches needs whole ghosts, batch norm over the whole batch needs all of it. Where all batch sizes are larger than
+    it, it must have 8 examples: with fewer a pass costs about the same however few they are, and one program would be
+    slower than several (`python scripts/benchmark.py study --passes`).
 
     Args:
         workload: the part of the configuration.
         batch_sizes: examples per global batch.
     """
+    return None if _apart(workload, batch_sizes) else math.gcd(*batch_sizes)
+
+
+def _apart(workload, batch_sizes):
+    """Why runs of these batch sizes should not share a microbatch; None: they should."""
     together, size = lookup.build('lbexp.workloads', workload).together, math.gcd(*batch_sizes)
-    return None if together is None or size % together else size
+    if together is None:
+        return 'batch norm takes the whole batch'
+    if size % together:
+        return f'ghosts of {together} do not divide the common microbatch of {size}'
+    if size < min(_FEWEST, *batch_sizes):
+        return f'a common microbatch of {size} would be slower'
+    return None
 
 
 def numbered(config: dict, numbers: dict[str, Any]) -> dict:
@@ -192,14 +207,18 @@ def _split(config, paths):
     ), numbers
 
 
-_TRACED_PARTS = ('optimizer', 'transforms', 'schedule', 'example_weights', 'probes', 'workload')
+_TRACED_PARTS = ('optimizer', 'transforms', 'schedule', 'example_weights', 'probes', 'replicas', 'workload')
+_SHAPES = ('replicas.workers',)  # whole numbers that no program can trace
 
 
 def _numeric(config, kinds=(int, float), parts=_TRACED_PARTS):
     return {
         path
         for path, value in _leaves(config)
-        if path.split('.')[0] in parts and isinstance(value, kinds) and not isinstance(value, bool)
+        if path.split('.')[0] in parts
+        and isinstance(value, kinds)
+        and not isinstance(value, bool)
+        and path not in _SHAPES
     }
 
 
@@ -215,11 +234,13 @@ def _leaves(value, path=''):
 
 
 def _traceable(config):
-    """The largest of a few sets of numeric arguments with which a step of training can be traced."""
+    """The largest of a few sets of numeric arguments with which training, rows and evaluation can be traced."""
     optimizing = tuple(part for part in _TRACED_PARTS if part != 'workload')
     floats, whole = _numeric(config, float), _numeric(config, int, optimizing)
+    replicas = {path for path in whole if path.startswith('replicas.')}  # the pieces of a batch are a shape
     candidates = [
         floats | whole,
+        floats | (whole - replicas),
         floats,
         _numeric(config, (int, float), optimizing),
         _numeric(config, float, optimizing),
@@ -243,7 +264,8 @@ def _trace(config, paths):
     def run(numbers, seed, steps, accumulation, arrays):
         given = {'seed': seed, 'batch_size': accumulation * size if accumulate else size}
         made = recipe(numbered(config, {**numbers, **given}), steps, arrays)
-        return steps_.train_step(made)(steps_.initial_state(made), steps)
+        trained = steps_.segment(made, steps_.train_step(made))(steps_.initial_state(made), steps, steps, steps)
+        return trained, steps_.evaluation(made, 1)(trained[0])
 
     numbers = {path: value for path, value in _leaves(config) if path in paths}
     length = run_length(config)

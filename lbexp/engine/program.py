@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec
 
 from lbexp.engine import step as steps
 from lbexp.engine.plan import Cohort, numbered
-from lbexp.engine.recipe import data, recipe, stream
+from lbexp.engine.recipe import data, recipe, replicas, stream
 from lbexp.parallel import mesh as meshes
 
 _EVALUATION_CHUNK = 1024  # examples evaluated at once
@@ -34,8 +34,10 @@ class Program(NamedTuple):
 def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     """Lays the cohort's trials out on the devices and compiles its functions."""
     count = len(cohort.trials)
-    layout, across, shards = meshes.shape(layout, count, cohort.microbatch, data_parallel)
+    shared = _shared(cohort)
+    layout, across, shards = meshes.shape(layout, count, shared.parts, data_parallel, shared.of)
     mesh = meshes.mesh(across, shards)
+    axis = 'data' if shared.by_worker and shards > 1 else None  # along which workers lie
     by_trial, everywhere = meshes.spread(mesh, 'trial'), meshes.spread(mesh)
     padding = -count % across
     pad = lambda values, fill=None: np.concatenate(
@@ -57,7 +59,7 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         return jax.lax.with_sharding_constraint(examples, meshes.spread(mesh, 'data'))
 
     def keep(state):
-        if shards == 1 or sharding == 'replicated':
+        if shards == 1 or sharding == 'replicated' or axis is not None:
             return state
         return jax.lax.with_sharding_constraint(state, meshes.shared(mesh, state, sharding))
 
@@ -67,23 +69,28 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
 
     def train(arrays, numbers, state, *ticks):
         made = _recipe(cohort, arrays, numbers)
-        step = steps.train_step(made, constrain)
-        return steps.segment(made, lambda *state: keep(step(*state)))(state, *ticks)
+        # Where workers lie on devices, each draws its own examples there.
+        step = steps.train_step(made, *([constrain] if axis is None else [lambda own: own, axis]))
+        return steps.segment(made, lambda *state: keep(step(*state)), axis)(state, *ticks)
 
     def assess(arrays, numbers, state):
         return steps.evaluation(_recipe(cohort, arrays, numbers), chunk, constrain)(state)
 
-    placed = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+    placed = lambda leaf, placement: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement)
     states = jax.eval_shape(initialise, arrays, numbers)
-    places = meshes.shared(mesh, states, sharding, 'trial')
-    states = jax.tree.map(placed, states, places)
+    if axis is None:
+        placements = meshes.shared(mesh, states, sharding, 'trial')
+    else:
+        placements = _placements(states, mesh, shared.by_worker)
+    states = jax.tree.map(placed, states, placements)
     ticks = [jax.ShapeDtypeStruct((count + padding,), np.int32, sharding=by_trial)] * 3
     # XLA compiles the three side by side; what is not needed yet is waited for when it is.
     compiler = concurrent.futures.ThreadPoolExecutor(3)
-    init = compiler.submit(_compiled, mesh, jax.jit(initialise, out_shardings=places), arrays, numbers)
+    init = compiler.submit(_compiled, mesh, jax.jit(initialise, out_shardings=placements), arrays, numbers)
     # What the host reads, every host reads whole.
     told = by_trial if jax.process_count() == 1 else everywhere
-    training = jax.jit(over(train), donate_argnums=2, out_shardings=(places, told))
+    over_devices = over if axis is None else _over(layout, mesh, placements)
+    training = jax.jit(over_devices(train), donate_argnums=2, out_shardings=(placements, told))
     segment = compiler.submit(_compiled, mesh, training, arrays, numbers, states, *ticks)
     assessed = bool(jax.eval_shape(over(assess), arrays, numbers, states))
     if assessed:
@@ -106,11 +113,43 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         init=lambda: init.result()(arrays, numbers),
         segment=run_segment,
         evaluate=(lambda states: evaluate.result()(arrays, numbers, states)) if assessed else None,
-        place=lambda states: meshes.put(jax.tree.map(pad, states), places),
+        place=lambda states: meshes.put(jax.tree.map(pad, states), placements),
         trials=count,
         stretch=_FEED if feed else None,
-        layout=f'{layout}, mesh trial={across} data={shards}, {sharding}',
+        layout=f'{layout}, mesh trial={across} data={shards}{shared.told}',
     )
+
+
+class _Shared(NamedTuple):
+    """What devices may share of a trial."""
+
+    parts: int  # that its batch has
+    of: str
+    by_worker: tuple[str, ...]  # fields of the state that lie where the workers are
+    told: str
+
+
+def _shared(cohort):
+    made = replicas(cohort.config)
+    if made is None:
+        told = ', fsdp' if cohort.config['sharding'] == 'fsdp' else ''
+        return _Shared(cohort.microbatch, 'examples per microbatch', (), told)
+    if cohort.config['sharding'] != 'replicated':
+        raise ValueError("sharding: found 'fsdp' with replicas, whose weights differ; allowed: 'replicated'")
+    told = f', {cohort.config["replicas"]["name"]} of {made.workers} workers'
+    if made.by_worker:
+        return _Shared(made.workers, 'workers', made.by_worker, told)
+    return _Shared(cohort.microbatch // made.pieces, 'examples per pass', (), told)
+
+
+def _placements(states, mesh, by_worker):
+    """The placement of each leaf of the states: by trial, and by worker where that is the next axis."""
+
+    def placed(name, part):
+        placement = meshes.spread(mesh, 'trial', *(['data'] if name in by_worker else []))
+        return jax.tree.map(lambda leaf: placement, part)
+
+    return states._replace(**{name: placed(name, part) for name, part in states._asdict().items()})
 
 
 def _compiled(mesh, function, *arguments):
@@ -118,21 +157,30 @@ def _compiled(mesh, function, *arguments):
         return function.lower(*arguments).compile()
 
 
-def _over(layout, mesh):
-    """Lifts f(arrays, *of one trial) to f(arrays, *of all trials)."""
+def _over(layout, mesh, placements=None):
+    """Lifts f(arrays, *of one trial) to f(arrays, *of all trials).
+
+    Args:
+        placements: of the states, where each device has its own workers: f(arrays, numbers, state, *ticks) then runs
+            on each device, and returns (state, columns).
+    """
 
     def over(f):
         if layout == 'vmap':
-            lift = lambda arrays, *trials: jax.vmap(lambda *one: f(arrays, *one), spmd_axis_name='trial')(*trials)
-            return lift
-        one_by_one = lambda arrays, *trials: jax.lax.map(lambda one: f(arrays, *one), trials)
-        if mesh.shape['trial'] == 1:
-            return one_by_one
+            name = {} if placements else {'spmd_axis_name': 'trial'}  # shard_map has taken the axis apart already
+            many = lambda arrays, *trials: jax.vmap(lambda *one: f(arrays, *one), **name)(*trials)
+        else:
+            many = lambda arrays, *trials: jax.lax.map(lambda one: f(arrays, *one), trials)
+        if placements is None and (layout == 'vmap' or mesh.shape['trial'] == 1):
+            return many
         by_trial = PartitionSpec('trial')
 
         def on_each_device(arrays, *trials):
-            specs = (PartitionSpec(), *(by_trial for _ in trials))
-            mapped = jax.shard_map(one_by_one, mesh=mesh, in_specs=specs, out_specs=by_trial, check_vma=False)
+            specs, told = [PartitionSpec(), *(by_trial for _ in trials)], by_trial
+            if placements is not None:
+                specs[2] = jax.tree.map(lambda placement: placement.spec, placements)
+                told = (specs[2], by_trial)
+            mapped = jax.shard_map(many, mesh=mesh, in_specs=tuple(specs), out_specs=told, check_vma=False)
             return mapped(arrays, *trials)
 
         return on_each_device

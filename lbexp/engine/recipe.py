@@ -11,6 +11,7 @@ from lbexp import lookup, schedules
 from lbexp.data.partition import partition
 from lbexp.engine.pace import Pace, pace
 from lbexp.parallel import hosts
+from lbexp.parallel.replicas import Replicas
 from lbexp.probes import norms
 from lbexp.workloads import Workload
 
@@ -23,6 +24,7 @@ class Recipe(NamedTuple):
     microbatch: int  # examples per forward/backward pass
     pace: Pace | None  # microbatches per update; None: one
     probes: tuple
+    replicas: Replicas | None  # workers that differ; None: one model, wherever its batch lies
     assessed: dict  # prefix of the metric -> (source, examples evaluated)
     seed: Any  # uint32
 
@@ -76,6 +78,7 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         microbatch,
         paced,
         (norms.norms(), *(lookup.build('lbexp.probes', part) for part in config['probes'])),
+        replicas(config),
         _assessed(workload, config['evaluate_train']),
         seed,
     )
@@ -89,6 +92,25 @@ def data(config: dict) -> dict:
 def stream(config: dict) -> Callable | None:
     """The feed of a training set that is not in memory; None: it is."""
     return lookup.build('lbexp.workloads', config['workload']).train.feed
+
+
+def replicas(config: dict) -> Replicas | None:
+    """The workers of a trial; None: it has none.
+
+    Raises:
+        ValueError: a batch that they cannot divide.
+    """
+    part, package = config['replicas'], 'lbexp.parallel.replicas'
+    if not part:
+        return None
+    takes_seed = 'seed' in lookup.parameters(lookup.find(package, part['name']))
+    made = lookup.build(package, part, **({'seed': config['seed']} if takes_seed else {}))
+    if config['batch_size'] % made.pieces:
+        raise ValueError(
+            f'batch_size: found {config["batch_size"]} with {part["name"]}, which cuts it into {made.pieces} equal '
+            'pieces; allowed: a multiple'
+        )
+    return made
 
 
 def _arrays(workload):

@@ -27,15 +27,15 @@ def record(
     config: dict,
     trials: list[dict],
     grows: bool = False,
-    may_change: bool = False,
+    may_change: bool | None = False,
     announce: Callable[[str], Any] = lambda line: None,
 ) -> list[dict]:
     """Writes config.json: the resolved configuration, the overrides of each trial, and where it ran.
 
     A workdir belongs to one configuration: what was begun can only be gone on with. Where it `grows`, trials that are
-    not there yet are added as a round of their own, and the arguments of the study may change. A change of how the
-    run is watched over is announced and recorded under 'changes'; of what it computes, only where it `may_change`:
-    every trial then goes on from its checkpoint, towards the new end.
+    not there yet are added as a round of their own, and the arguments of the study and the length of a search may
+    change. A change of how the run is watched over is announced and recorded under 'changes'; of what it computes, only
+    where it `may_change` (None: it never may): every trial then goes on from its checkpoint, towards the new end.
 
     Returns:
         The trials of the workdir: {'trial': number, 'round': in which they came, 'overrides': {path: value}}.
@@ -79,8 +79,13 @@ def _changes(there, now, grows):
     old, new = facts(there['config'], there['trials']), facts(now['config'], now['trials'])
     if grows:  # what is new is no change
         new = {path: value for path, value in new.items() if not path.startswith('trials.') or path in old}
-        old, new = ({p: v for p, v in f.items() if p == 'study.name' or not p.startswith('study.')} for f in (old, new))
+        old, new = ({path: value for path, value in f.items() if not _growing(path)} for f in (old, new))
     return {k: [old.get(k), new.get(k)] for k in {**old, **new} if old.get(k) != new.get(k)}
+
+
+def _growing(path):
+    """Whether the field says only how many trials are wanted."""
+    return path == 'search.trials' or (path.startswith('study.') and path != 'study.name')
 
 
 def _numeric(changes):
@@ -89,7 +94,9 @@ def _numeric(changes):
 
 def _refuse(workdir, changes, may_change):
     told = [f'{path}: {changes[path][0]!r} there, {changes[path][1]!r} now' for path in _numeric(changes)]
-    others = any(path.startswith(('trials.', 'sweep', 'study.name')) for path in changes)
+    others = may_change is None or any(
+        path.startswith(('trials.', 'sweep', 'search', 'study.name')) for path in changes
+    )
     if told and (others or not may_change):
         remedy = 'Choose another --workdir' if others else 'Choose another --workdir, or give --allow_config_change'
         raise ValueError(
@@ -115,7 +122,7 @@ def write_status(workdir: pathlib.Path, status: str, trials: dict[int, dict]):
 def environment() -> dict:
     """Versions, code and machine: what one needs to have the same numbers again."""
     return {
-        'command': ' '.join([pathlib.Path(sys.executable).name, '-m', 'lbexp.main', *sys.argv[1:]]),
+        'command': ' '.join([pathlib.Path(sys.executable).name, *sys.orig_argv[1:]]),
         'python': platform.python_version(),
         'platform': platform.platform(),
         'processor': _processor(),

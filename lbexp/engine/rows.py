@@ -23,11 +23,15 @@ class Rows:
         append(self.path, lines.encode())
 
     def keep(self, wanted: Callable[[dict], bool]):
-        """Drops the rows that are not `wanted`: what a killed run wrote after its last checkpoint."""
+        """Drops the rows that are not `wanted`: what a killed run wrote after its last checkpoint.
+
+        Raises:
+            ValueError: a line is damaged.
+        """
         if not self.path.exists():
             return
         lines = self.path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if wanted(json.loads(line))]
+        kept = [line for number, line in enumerate(lines, 1) if wanted(self._row(number, line))]
         if len(kept) < len(lines):
             self._rewrite(kept)
 
@@ -36,6 +40,13 @@ class Rows:
         if self.path.exists():
             with open(self.path, 'ab') as file:
                 os.fsync(file.fileno())
+
+    def _row(self, number, line):
+        try:
+            return json.loads(line)
+        except ValueError as error:  # a crash tears the last line alone
+            rule = 'allowed: one JSON object a line. Delete it to go on without it'
+            raise ValueError(f'{self.path}: line {number} is no row ({line[:40]!r}); {rule}') from error
 
     def _rewrite(self, lines):
         replace(self.path, b''.join(lines))

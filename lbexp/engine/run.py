@@ -12,7 +12,7 @@ from lbexp.engine import record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.events import Events
 from lbexp.engine.loop import Progress, loop
-from lbexp.engine.plan import explain, plan, run_length, train_size
+from lbexp.engine.plan import Cohort, explain, plan, run_length, train_size
 from lbexp.engine.program import program
 from lbexp.engine.recipe import recipe
 from lbexp.engine.rows import Nowhere, Rows
@@ -40,6 +40,7 @@ def run(
     announce: Callable[[str], Any] = lambda line: None,
     stopping: Callable[[], bool] = lambda: False,
     rounds: list[int] | None = None,
+    numbers: list[int] | None = None,
 ) -> str:
     """Runs what is not yet done of `trials` (resolved configurations). Returns 'done' or 'preempted'.
 
@@ -49,29 +50,31 @@ def run(
         announce: is told each cohort's plan in one line.
         stopping: asked after each dispatch; when true, the run saves and returns.
         rounds: in which each trial came; those of different rounds share no cohort. None: they came together.
+        numbers: of the trials in their study, ascending, where these are some of them. None: 0, 1, ...
     """
     rows = Rows(workdir / 'metrics.jsonl') if hosts.first() else Nowhere()
     reached = dict(hosts.lead(lambda: list(record.statuses(workdir).items())))
-    status = {i: {'status': 'pending', 'step': 0} for i in range(len(trials))} | reached
-    cohorts = _cohorts(trials, rounds or [0] * len(trials), status)
-    total, before = sum(int(cohort.steps.sum()) for cohort in cohorts), Progress(0, 0, 0, {}, 0)
+    numbers = list(range(len(trials))) if numbers is None else numbers
+    status = {i: {'status': 'pending', 'step': 0} for i in numbers} | reached
+    planned = cohorts_of(dict(zip(numbers, trials)), dict(zip(numbers, rounds or [0] * len(trials))), status)
+    total, before = sum(int(cohort.steps.sum()) for cohort in planned), Progress(0, 0, 0, {}, 0)
 
     def overall(progress):
         step, examples = before.step + progress.step, before.examples + progress.examples
         observe(progress._replace(step=step, steps=total, examples=examples))
 
-    for number, cohort in enumerate(cohorts):
-        if _through(status, cohort.trials):
+    for number, cohort in enumerate(planned):
+        if through(status, cohort.trials):
             before = _after(before, cohort)
             continue
         size = train_size(cohort.config)
         layout, shards = cohort.config['layout'], cohort.config['data_parallel']
         ready = hosts.together(functools.partial(program, cohort, layout, shards))
-        told = f'{len(cohort.trials)} trials, {explain(cohort, cohorts)}, {ready.layout}'
-        announce(f'cohort {number + 1}/{len(cohorts)}: {told}')
+        told = f'{len(cohort.trials)} trials, {explain(cohort, planned)}, {ready.layout}'
+        announce(f'cohort {number + 1}/{len(planned)}: {told}')
         if cohort.config['data']['partition'] == 'independent':
             told = hosts.lead(functools.partial(_told_of_data, cohort, workdir))
-            announce(f'cohort {number + 1}/{len(cohorts)}: {told}')
+            announce(f'cohort {number + 1}/{len(planned)}: {told}')
         status |= {i: {**status[i], 'status': 'running'} for i in cohort.trials}
         record.write_status(workdir, 'running', status)
         checkpoints = Checkpoints(workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}', warn=announce)
@@ -111,18 +114,23 @@ def _told_of_data(cohort, workdir):
     return told
 
 
-def _cohorts(trials, rounds, status):
-    """The cohorts of the rounds that are not through, with the numbers that the trials have in the study."""
+def cohorts_of(trials: dict[int, dict], rounds: dict[int, int], status: dict[int, dict]) -> list[Cohort]:
+    """The cohorts of the rounds that are not through, with the numbers that the trials have in the study.
+
+    Args:
+        trials, rounds, status: by the number of a trial, its resolved configuration, its round, its status.
+    """
     cohorts = []
-    for number in sorted(set(rounds)):
-        members = [i for i, own in enumerate(rounds) if own == number]
-        if not _through(status, members):
-            planned = plan([trials[i] for i in members])
-            cohorts += [cohort._replace(trials=[members[i] for i in cohort.trials]) for cohort in planned]
+    for number in sorted(set(rounds.values())):
+        members = [i for i, own in rounds.items() if own == number]
+        if not through(status, members):
+            found = plan([trials[i] for i in members])
+            cohorts += [cohort._replace(trials=[members[i] for i in cohort.trials]) for cohort in found]
     return cohorts
 
 
-def _through(status, members):
+def through(status: dict[int, dict], members: list[int]) -> bool:
+    """Whether these trials have nothing left to do."""
     return all(status[i]['status'] in ('done', 'diverged') for i in members)
 
 

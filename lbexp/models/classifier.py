@@ -1,6 +1,6 @@
 """A Linen module as the three functions of a classification workload."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -20,7 +20,11 @@ def classifier(
         shape: of one image, without the batch axis.
         scale: images are multiplied by it, e.g. 1 / 255 for bytes.
         label_smoothing: s, in [0, 1).
+
+    Raises:
+        ValueError: a width that is no whole number >= 1, dropout or label smoothing outside [0, 1).
     """
+    _check(module, label_smoothing)
 
     def init(key):
         variables = dict(module.init(key, jnp.zeros((1, *shape)), train=False))
@@ -43,6 +47,17 @@ def classifier(
         return _values(logits, examples['label'], 0.0)
 
     return init, loss, metrics
+
+
+def _check(module, label_smoothing):
+    for name in ('hidden', 'channels'):
+        widths = getattr(module, name, ())
+        for width in widths if isinstance(widths, Sequence) else (widths,):
+            if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+                raise ValueError(f'{name}: found {width!r}; allowed: whole numbers of units >= 1')
+    for name, value in (('dropout', module.dropout), ('label_smoothing', label_smoothing)):
+        if isinstance(value, (int, float)) and not 0 <= value < 1:  # traced, it cannot be looked at
+            raise ValueError(f'{name}: found {value}; allowed: a number in [0, 1)')
 
 
 def _values(logits, labels, smoothing):

@@ -54,8 +54,10 @@ def _groups(x, ghost):
     if ghost in (None, 'sync'):
         ghost = len(x)
     elif ghost == 'replica':
-        # The mesh that the program is compiled for; a model used outside has none, and is one replica.
-        ghost = len(x) // jax.sharding.get_abstract_mesh().shape.get('data', 1)
+        # The mesh that the program is compiled for; a model used outside has none, and is one replica. Where workers
+        # lie along the axis, each has its own examples here already.
+        mesh = jax.sharding.get_abstract_mesh()
+        ghost = len(x) // (1 if 'data' in mesh.manual_axes else mesh.shape.get('data', 1))
     if not isinstance(ghost, int) or isinstance(ghost, bool) or ghost < 1 or len(x) % ghost:
         allowed = "a divisor, 'sync', 'replica'"
         raise ValueError(f'ghost: found {ghost!r} with {len(x)} examples in a microbatch; allowed: {allowed}')

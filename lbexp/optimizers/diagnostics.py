@@ -5,71 +5,88 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lbexp.optimizers.layers import LayerFacts, paths
+from lbexp.optimizers.evaluation import slow_params
+from lbexp.optimizers.layers import LayerFacts, paths, wide
 from lbexp.optimizers.lookahead import LookaheadState
 
 
 def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:
     """Measurements of the last update that the state kept anyway: reading them costs a few numbers a layer.
 
-    For every layerwise optimizer found in `opt_state` (through chain, masked, MultiSteps, inject_hyperparams,
-    lookahead), in vectors over its adapted layers:
+    For the layerwise optimizers found in `opt_state` (through chain, masked, partition, MultiSteps,
+    inject_hyperparams, lookahead; of several, one after the other), in vectors over their adapted layers:
 
         layer: names, 'Dense_0/kernel', or 'blocks/kernel[3]' in a stacked leaf
-        trust_ratio, weight_norm, gradient_norm (the norm in the ratio's denominator)
+        trust_ratio, weight_norm, gradient_norm (the norm in the ratio's denominator; LAMB: of Adam's direction)
         effective_learning_rate = learning rate x trust ratio
-        relative_update = effective learning rate x gradient_norm / weight_norm (without momentum)
+        update_norm = effective learning rate x gradient_norm (without decay beside it and momentum)
+        relative_update = update_norm / weight_norm
         clip_fraction: share of layers whose ratio met a bound
 
-    and for a lookahead slow_fast_distance = |params - slow|.
+    and for a lookahead slow_fast_distance = |params - slow_params(opt_state, params)|. NovoGrad does not look at the
+    norm of the weights, which is NaN there.
 
     Args:
-        opt_state: state after an update; inside a compiled program too.
-        params: the parameters, which give the names and the distance. None: both are left out. Names are Python's:
-            a compiled program leaves them out.
+        opt_state: state after an update; inside a compiled program too. Of replicas stacked by vmap, one at a time:
+            jax.vmap(diagnostics).
+        params: the parameters. None: names and distance are left out. Names are Python's: a compiled program leaves
+            them out.
+
+    Raises:
+        ValueError: a stacked state.
     """
-    report = {}
-    names = None if params is None else jax.tree.leaves(paths(params))
-    kinds = (LayerFacts, LookaheadState)
-    for state in _all(opt_state, kinds):
-        if isinstance(state, LookaheadState):
-            if params is None:
-                continue
-            gaps = jax.tree.map(lambda w, s: jnp.sum(jnp.square(jnp.abs(w - s))), params, state.slow)
-            report['slow_fast_distance'] = jnp.sqrt(sum(jax.tree.leaves(gaps)))
-        else:
-            report |= _layers(state, names)
+    found = _layerwise(opt_state)
+    report = _layers(found, params is not None) if found else {}
+    if params is not None and _nodes(opt_state, lambda x: isinstance(x, LookaheadState)):
+        gaps = jax.tree.map(
+            lambda w, s: jnp.sum(jnp.square(jnp.abs(wide(w) - wide(s)))), params, slow_params(opt_state, params)
+        )
+        report['slow_fast_distance'] = jnp.sqrt(sum(jax.tree.leaves(gaps)))
     return report
 
 
-def _layers(facts, names):
+def _layers(states, named):
+    every = [state.facts for state in states]
+    if any(facts.leaf.ndim > 1 for facts in every):
+        raise ValueError(f'opt_state: found a stack of {every[0].leaf.shape[0]} states; use jax.vmap(diagnostics)')
+    facts = jax.tree.map(lambda *parts: jnp.concatenate(parts), *[f._replace(learning_rate=_each(f)) for f in every])
     rate = facts.learning_rate * facts.ratio
-    named = names is not None and not isinstance(facts.leaf, jax.core.Tracer)
+    moved = rate * facts.direction_norm
+    named = named and not isinstance(facts.leaf, jax.core.Tracer)
     return {
-        **({'layer': _named(facts.leaf.tolist(), names)} if named else {}),
+        **({'layer': [name for state in states for name in _names(state)]} if named else {}),
         'trust_ratio': facts.ratio,
         'weight_norm': facts.weight_norm,
         'gradient_norm': facts.direction_norm,
         'effective_learning_rate': rate,
-        'relative_update': rate * facts.direction_norm / jnp.where(facts.weight_norm > 0, facts.weight_norm, jnp.nan),
+        'update_norm': moved,
+        'relative_update': moved / jnp.where(facts.weight_norm > 0, facts.weight_norm, jnp.nan),
         'clip_fraction': facts.clipped.mean() if facts.clipped.size else jnp.zeros(()),
     }
 
 
-def _named(leaf, names):
-    """A leaf of several layers has its index behind its name."""
-    several = {i for i in leaf if leaf.count(i) > 1}
+def _each(facts):
+    return jnp.broadcast_to(facts.learning_rate, facts.ratio.shape)
+
+
+def _names(state):
+    """Paths of the adapted leaves that the optimizer saw, which its buffer is shaped like; a mask hides others.
+
+    A leaf of several layers has its index behind its name.
+    """
+    names, leaf = jax.tree.leaves(paths(state[1])), state.facts.leaf.tolist()
     seen = {}
     for i in leaf:
         at = seen.setdefault(i, [])
-        at.append(f'{names[i]}[{len(at)}]' if i in several else names[i])
+        at.append(f'{names[i]}[{len(at)}]' if leaf.count(i) > 1 else names[i])
     order = {i: iter(at) for i, at in seen.items()}
     return [next(order[i]) for i in leaf]
 
 
-def _all(tree, kinds):
-    """Every node of a kind, also those inside other such nodes."""
-    is_kind = lambda x: isinstance(x, kinds)
-    found = [x for x in jax.tree.leaves(tree, is_leaf=is_kind) if is_kind(x)]
-    inner = [_all(list(x), kinds) for x in found if isinstance(x, LookaheadState)]
-    return found + [x for each in inner for x in each]
+def _layerwise(tree):
+    """States that keep facts, also those inside a lookahead."""
+    return _nodes(tree, lambda x: isinstance(getattr(x, 'facts', None), LayerFacts))
+
+
+def _nodes(tree, wanted):
+    return [x for x in jax.tree.leaves(tree, is_leaf=wanted) if wanted(x)]

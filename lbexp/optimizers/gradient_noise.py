@@ -1,5 +1,6 @@
 """Noise on the gradient, chained before any optimizer."""
 
+import zlib
 from typing import Any, NamedTuple
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers.ema import weight_of_newest
+from lbexp.optimizers.layers import paths
 
 _KINDS = ('isotropic', 'diagonal_fisher', 'gradient_difference', 'anticorrelated')
 
@@ -37,10 +39,11 @@ def gradient_noise(
     zero: for gradients g, g' of two independent batches of size b, D = (g - g') / sqrt(2) has the covariance of one of
     them; for the mean g of two half batches, one of which has gradient h, D = g - h has the covariance of g.
 
-    xi_t is a function of (seed, t, index of the leaf, position in the leaf): there is no key in the state, a resumed
-    run goes on with the same noise, and neither the number of devices nor the sharding changes it. Replicas have
-    independent noise when their seeds differ: vmap over `seed`, replace `seed` in a stacked state, or name the vmapped
-    (or shard_map's) axis in `axis_name`, whose index then enters the key. Equal seeds without axis_name share it.
+    xi_t is a function of (seed, t, path of the leaf, position in the leaf): there is no key in the state, a resumed
+    run goes on with the same noise, and neither the number of devices, nor the sharding, nor other leaves change it.
+    Replicas have independent noise when their seeds differ: vmap over `seed`, replace `seed` in a stacked state, or
+    name the vmapped (or shard_map's) axis in `axis_name`, whose index then enters the key. Equal seeds without
+    axis_name share it.
 
     The noise enters where the gradient does: plain SGD of rate r moves the weights by r times it.
 
@@ -102,10 +105,9 @@ def _key(seed, axis_name):
 
 def _normal(key, t, like):
     """Standard normal leaves, at least float32; complex ones have E |xi|^2 = 1."""
-    leaves, treedef = jax.tree.flatten(like)
     key = jax.random.fold_in(key, t)
-    draw = lambda i, x: jax.random.normal(jax.random.fold_in(key, i), x.shape, _wide(x).dtype)
-    return treedef.unflatten([draw(i, x) for i, x in enumerate(leaves)])
+    own = lambda path: jax.random.fold_in(key, zlib.crc32(path.encode()))
+    return jax.tree.map(lambda path, x: jax.random.normal(own(path), x.shape, _wide(x).dtype), paths(like), like)
 
 
 def _wide(x):

@@ -55,8 +55,10 @@ def lars(
         denominator: 'sum_of_norms', 'norm_of_sum'.
         nesterov: step along momentum v + (the newest term) instead of v.
         ratio_bounds: (low, high) for the ratio.
-        zero_ratio: the ratio of a layer whose weights are all 0: the formula says 0 and freezes it, most code says 1,
-            1 / trust_coefficient times a normal step. None: trust_coefficient.
+        zero_ratio: the ratio of a layer whose weights or gradients (norm_of_sum: decayed gradients) are all 0. None:
+            trust_coefficient for weights of 0, where the formula says 0 and freezes them; the formula's,
+            trust_coefficient / weight_decay, for gradients of 0. MLPerf, SimCLR and optax: 1, for weights of 0
+            1 / trust_coefficient times a normal step.
         decay, adapt: which parameters (see masks.masks). What is not adapted has ratio 1.
         stacked_axes: leading axes that count layers (see layers.stacked).
         axis_name: mesh axes of a shard_map over which parameters are split.
@@ -101,7 +103,8 @@ def lars(
                 full = norm + beta * weight_norm if summed and these.decay[i] else norm
                 full = full + eps
                 ratio = coefficient * weight_norm / jnp.where(full > 0, full, 1)
-                ratio, clipped = bounded(jnp.where((weight_norm > 0) & (full > 0), ratio, at_zero), ratio_bounds)
+                usual = (weight_norm > 0) & ((full if zero_ratio is None else norm) > 0)
+                ratio, clipped = bounded(jnp.where(usual, ratio, at_zero), ratio_bounds)
                 ratios[i] = spread(ratio, these.weights[i])
                 raw.append((weight_norm, norm, ratio, clipped))
 

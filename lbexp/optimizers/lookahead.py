@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers.conditional import rarely
+from lbexp.optimizers.buffers import MOMENTUM_FIELDS, marked, replace, select
+from lbexp.optimizers.conditional import rarely, stored
 from lbexp.optimizers.ema import weight_of_newest
 
 
@@ -21,11 +22,11 @@ class LookaheadState(NamedTuple):
 def lookahead(
     inner: optax.GradientTransformation,
     k: Any = 5,
-    slow_step_size: Any = 0.5,
+    slow_step_size: Any | str = 0.5,
     momentum: str = 'maintain',
     alpha_low: Any = 0.2,
-    curvature_decay: Any = 0.99,
-    momentum_fields: tuple[str, ...] = ('trace', 'mu', 'momentum', 'velocity', 'buffer'),
+    curvature_decay: Any | None = 0.99,
+    momentum_fields: tuple[str, ...] = MOMENTUM_FIELDS,
 ) -> optax.GradientTransformationExtraArgs:
     """k steps forward, 1 step back.
 
@@ -84,7 +85,7 @@ def lookahead(
     estimates = optimal and curvature_decay is not None
 
     def buffers(inner_state):
-        return () if momentum == 'maintain' else _select(_momentum(inner, inner_state, momentum_fields), inner_state)
+        return () if momentum == 'maintain' else select(marked(inner, inner_state, momentum_fields), inner_state)
 
     def init(params):
         inner_state = inner.init(params)
@@ -110,7 +111,7 @@ def lookahead(
         def synchronise(carry, inner_state, grads, params):
             slow, last = carry
             updates, moved = inner.update(grads, inner_state, params, **extra_args)
-            fast = optax.apply_updates(params, updates)
+            fast = optax.apply_updates(params, stored(updates))
             a = _optimal(slow, params, fast, grads, curvature, alpha_low) if optimal else slow_step_size
             if momentum == 'interpolate':
                 last = jax.tree.map(lambda m, old: _mix(a, m, old), buffers(moved), last)
@@ -130,46 +131,11 @@ def lookahead(
         if momentum != 'maintain':
             old = buffers(inner_state)
             new = last if momentum == 'interpolate' else jax.tree.map(jnp.zeros_like, old)
-            marks = _momentum(inner, inner_state, momentum_fields)
-            inner_state = _replace(marks, inner_state, jax.tree.map(where, new, old))
+            marks = marked(inner, inner_state, momentum_fields)
+            inner_state = replace(marks, inner_state, jax.tree.map(where, new, old))
         return updates, LookaheadState(count, slow, inner_state, last, second_moment)
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _momentum(inner, inner_state, fields):
-    """A prefix of `inner_state`: True at its momentum buffers, False elsewhere."""
-    like_params = object()
-    marks = optax.tree.map_params(
-        inner,
-        lambda _: like_params,
-        inner_state,
-        transform_non_params=lambda _: None,
-        is_leaf=lambda _: True,
-    )
-    paths, treedef = jax.tree.flatten_with_path(marks, is_leaf=lambda x: x is None)
-    names = [_name(path) if mark is like_params else None for path, mark in paths]
-    found = {name for name in names if name is not None}
-    if found and not found & set(fields):
-        raise ValueError(
-            f'no momentum in the inner state: its buffers are {sorted(found)}, momentum_fields are {list(fields)}; '
-            "name the momentum in momentum_fields, or use momentum='maintain'"
-        )
-    return treedef.unflatten([name in fields for name in names])
-
-
-def _name(path):
-    """The state's field that holds a buffer: the last named step of its path."""
-    named = [str(getattr(step, 'name', getattr(step, 'key', ''))) for step in path]
-    return next((name for name in reversed(named) if name), '')
-
-
-def _select(marks, state):
-    return jax.tree.map(lambda mark, part: part if mark else optax.MaskedNode(), marks, state)
-
-
-def _replace(marks, state, selected):
-    return jax.tree.map(lambda mark, part, new: new if mark else part, marks, state, selected)
 
 
 def _optimal(slow, before, fast, grads, curvature, low):

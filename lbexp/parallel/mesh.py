@@ -25,7 +25,9 @@ def mesh(trials: int, data: int) -> Mesh:
     return Mesh(devices, ('trial', 'data'), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
-def shape(layout: str, trials: int, microbatch: int, data_parallel: int | None) -> tuple[str, int, int]:
+def shape(
+    layout: str, trials: int, parts: int, data_parallel: int | None, of: str = 'examples per microbatch'
+) -> tuple[str, int, int]:
     """(layout, devices along 'trial', devices along 'data') for a cohort on the devices that there are.
 
     'map' runs the trials of a device one after another, each as it would run alone; 'vmap' runs them as one batched
@@ -34,22 +36,25 @@ def shape(layout: str, trials: int, microbatch: int, data_parallel: int | None) 
     queue per device and fills it by vmap. A lone trial takes all devices of an accelerator for its batch, and those of
     all processes: each process has a part in every program, if only with a trial that trains for no tick.
 
+    Args:
+        parts: what devices may share of a batch: its examples; with replicas, whole workers.
+        of: what they are, for messages.
+
     Raises:
-        ValueError: `data_parallel` does not divide the microbatch or the number of devices, or a lone trial's
-            microbatch cannot be shared by the processes.
+        ValueError: `data_parallel` does not divide the parts or the number of devices, or those of a lone trial cannot
+            be shared by the processes.
     """
     count, processes = jax.device_count(), jax.process_count()
     accelerator = jax.default_backend() != 'cpu'
     if layout == 'auto':
         layout = 'vmap' if accelerator and trials > 1 else 'map'
-    shared = [d for d in range(1, count + 1) if count % d == microbatch % d == d % processes == 0]
+    shared = [d for d in range(1, count + 1) if count % d == parts % d == d % processes == 0]
     if data_parallel is None:
         data_parallel = max(shared, default=None) if trials == 1 and (accelerator or processes > 1) else 1
-    if data_parallel is None or count % data_parallel or microbatch % data_parallel:
+    if data_parallel is None or count % data_parallel or parts % data_parallel:
         raise ValueError(
-            f'data_parallel: found {data_parallel} with {count} devices of {processes} processes and {microbatch} '
-            'examples per microbatch; allowed: a divisor of devices and microbatch, and for a lone trial a multiple of '
-            'the processes'
+            f'data_parallel: found {data_parallel} with {count} devices of {processes} processes and {parts} {of}; '
+            'allowed: a divisor of both, and for a lone trial a multiple of the processes'
         )
     # A mapped loop over trials is the same on every device that shares a batch: it cannot split the trials too.
     across = 1 if layout == 'map' and data_parallel > 1 else min(count // data_parallel, trials)

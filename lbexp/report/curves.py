@@ -45,15 +45,20 @@ def curves(rows, x='step'):
 
 
 def configurations(columns, at):
-    """The configuration, in words, of the trials at the positions `at`: 'learning_rate 0.1, b1 0.9',
+    """The configuration, in words, of the trials at the positions `at`: 'lamb, learning_rate 0.1, b1 0.9',
     without the seed.
 
-    A name's last part serves where that is unambiguous. What a trial does not have, and lists, are left out.
+    A name's last part serves where that is unambiguous in the trial; a part's name needs no more than itself. What a
+    trial does not have, and lists, are left out.
     """
     keys = [name for name in results.varied(columns) if name != 'seed']
-    short = shortened(keys)
-    words = lambda i: [f'{short[key]} {text(columns[key][i])}' for key in keys if _telling(columns[key][i])]
-    return [', '.join(words(i)) for i in at]
+
+    def words(i):
+        short = shortened([key for key in keys if _telling(columns[key][i])])
+        said = lambda key: '' if key.rpartition('.')[2] == 'name' else f'{short[key]} '
+        return ', '.join(f'{said(key)}{text(columns[key][i])}' for key in short)
+
+    return [words(i) for i in at]
 
 
 def _telling(value):

@@ -3,18 +3,13 @@
 import csv
 import itertools
 import math
-import textwrap
 from pathlib import Path
 
 import numpy as np
 
-# Okabe and Ito 2008: told apart with any colour vision, and dark enough on white, light enough on black.
-PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
-# More groups than that are ordered, not told apart: viridis, without its ends that vanish on black or white.
-ORDERED = ('#46327e', '#365c8d', '#277f8e', '#1fa187', '#4ac16d', '#a0da39', '#d8c822')
-LEGEND = 8  # entries; of more groups every n-th is named
-_LABEL = 40  # characters of a name in a printed legend, which stands beside the axes
-SYMBOLS = (('circle', 'o'), ('square', 's'), ('diamond', 'D'), ('triangle-up', '^'), ('cross', 'P'))
+from lbexp.report.looks import PALETTE, key, looks, placed
+
+_LABEL = 40  # characters of a name in a legend, which takes its room from the axes
 ALONE = 64  # with more series than this those of a group become one trace, with gaps: the browser stays quick
 
 
@@ -28,19 +23,18 @@ def figure(drawing):
         ValueError: a scale, style or length that cannot be drawn.
     """
     _check(drawing)
-    colours, named = _groups(drawing.series)
+    groups, traces, seen = looks(drawing), [], set()
     crowded = len(drawing.series) > ALONE
-    traces, seen = [], set()
     for series in _merged(drawing.series) if crowded else drawing.series:
-        key = _key(series)
-        first = key in named and key not in seen
-        seen.add(key)
+        look = groups[key(series)]
+        first = look.named and key(series) not in seen
+        seen.add(key(series))
         bold = series.low is not None or len(drawing.series) <= len(PALETTE)
-        traces += _traces(series, colours[key], first, bold, SYMBOLS[list(colours).index(key) % len(SYMBOLS)][0])
+        traces += _traces(series, look, first, bold, drawing.x_scale)
     layout = {
         'xaxis': _axis(drawing.x_label, drawing.x_scale, [one.x for one in drawing.series]),
         'yaxis': _axis(drawing.y_label, drawing.y_scale, [one.y for one in drawing.series]),
-        'showlegend': bool(named) and len(drawing.series) > 1,
+        'showlegend': any(look.named for look in groups.values()) and len(drawing.series) > 1,
     }
     if drawing.places:
         names = [_text(name) for name in drawing.places]
@@ -105,28 +99,6 @@ def _check(drawing):
             raise ValueError(f'figure {drawing.name!r}, series {series.name!r}: give both low and high.')
 
 
-def _key(series):
-    return series.name if series.group is None else series.group
-
-
-def _groups(series):
-    """Colour of each group, and the groups that the legend names."""
-    keys = list(dict.fromkeys(_key(one) for one in series))
-    if len(keys) <= len(PALETTE):
-        return dict(zip(keys, PALETTE)), set(keys)
-    colours = {key: _ordered(place / (len(keys) - 1)) for place, key in enumerate(keys)}
-    shown = keys if len(keys) <= LEGEND else [keys[i] for i in np.linspace(0, len(keys) - 1, LEGEND).astype(int)]
-    return colours, set(shown)
-
-
-def _ordered(place):
-    """The colour at `place` in [0, 1] of the ordered palette."""
-    at = place * (len(ORDERED) - 1)
-    left = min(int(at), len(ORDERED) - 2)
-    ends = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in ORDERED[left : left + 2]]
-    return '#' + ''.join(f'{round(a + (b - a) * (at - left)):02x}' for a, b in zip(*ends))
-
-
 def _merged(series):
     """Plain lines (and points) of one group as one series with gaps between them."""
     merged, kept = {}, []
@@ -134,19 +106,20 @@ def _merged(series):
         if one.low is not None:
             kept.append(one)
             continue
-        x, y = merged.setdefault((_key(one), one.style), ([], []))
+        x, y = merged.setdefault((key(one), one.style), ([], []))
         x += [*one.x, math.nan]
         y += [*one.y, math.nan]
     return [
-        series[0]._replace(name=key, group=key, x=x, y=y, low=None, high=None, style=style)
-        for (key, style), (x, y) in merged.items()
+        series[0]._replace(name=group, group=group, x=x, y=y, low=None, high=None, style=style)
+        for (group, style), (x, y) in merged.items()
     ] + kept
 
 
-def _traces(series, colour, first, bold, symbol):
+def _traces(series, look, first, bold, scale):
     """Plotly traces: a band below its line, points with error bars."""
-    key, traces = _key(series), []
-    common = {'type': 'scatter', 'x': _values(series.x), 'legendgroup': key, 'name': key}
+    group, colour, traces = key(series), look.colour, []
+    common = {'type': 'scatter', 'x': _values(placed(series, look, scale)), 'legendgroup': group}
+    common['name'] = _short(group)
     if series.low is not None and series.style != 'points':
         edge = common | {'mode': 'lines', 'line': {'width': 0}, 'hoverinfo': 'skip', 'showlegend': False}
         traces.append(edge | {'y': _values(series.low)})
@@ -159,10 +132,12 @@ def _traces(series, colour, first, bold, symbol):
         'y': _values(series.y),
         'showlegend': first,
         'mode': 'markers' if few or series.style == 'points' else 'lines',
-        'line': {'color': colour, 'width': 2 if bold else 1},
-        'marker': {'color': colour, 'symbol': symbol, 'size': 8},
+        'line': {'color': colour, 'width': 2 if bold else 1, 'dash': look.dash[0]},
+        'marker': {'color': colour, 'symbol': look.symbol[0], 'size': look.size},
         'hovertemplate': f'{_text(series.name)}<br>%{{x}}, %{{y:.5g}}<extra></extra>',
     }
+    if look.aside:  # the label tells the true x
+        trace |= {'customdata': _values(series.x), 'hovertemplate': trace['hovertemplate'].replace('x}', 'customdata}')}
     if series.low is not None and series.style == 'points':
         trace['error_y'] = {
             'type': 'data',
@@ -181,7 +156,9 @@ def _axis(label, scale, parts):
     values = np.concatenate([_floats(part) for part in parts] or [np.ones(1)])
     values = values[np.isfinite(values) & (values > 0)]
     decades = np.log10(values.max() / values.min()) if len(values) else 1
-    return axis | {'dtick': 'D2' if decades < 1.3 else max(1, round(decades / 6)), 'exponentformat': 'power'}
+    if decades < 1.3:  # 2 and 5 as well, written out: by themselves plotly prints the digit without its power
+        return axis | {'dtick': 'D2', 'tickformat': '~g'}
+    return axis | {'dtick': max(1, round(decades / 6)), 'exponentformat': 'power'}
 
 
 def _ticks(drawing):
@@ -194,6 +171,10 @@ def _ticks(drawing):
 def _text(text):
     """Plotly reads <b> and its like in text: a name is a name."""
     return str(text).replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
+
+
+def _short(name):
+    return name if len(name) <= _LABEL else f'{name[: _LABEL - 1].rstrip()}…'
 
 
 def _floats(values):
@@ -218,14 +199,12 @@ def _faint(colour):
 def _draw(page, drawing):
     """The same picture with matplotlib."""
     axes = page.add_subplot()
-    colours, named = _groups(drawing.series)
-    seen = set()
+    groups, seen = looks(drawing), set()
     for series in drawing.series:
-        key, colour = _key(series), colours[_key(series)]
-        label = textwrap.shorten(key, _LABEL, placeholder='…') if key in named and key not in seen else None
-        seen.add(key)
-        x, y = _floats(series.x), _floats(series.y)
-        marker = SYMBOLS[list(colours).index(key) % len(SYMBOLS)][1]
+        group, look = key(series), groups[key(series)]
+        label = _short(group) if look.named and group not in seen else None
+        seen.add(group)
+        x, y, colour = placed(series, look, drawing.x_scale), _floats(series.y), look.colour
         bold = series.low is not None or len(drawing.series) <= len(PALETTE)
         if series.low is not None:
             low, high = _floats(series.low), _floats(series.high)
@@ -236,9 +215,9 @@ def _draw(page, drawing):
                     x, low, high, color=colour, alpha=0.2, linewidth=0, label=label if series.style == 'band' else None
                 )
         if series.style == 'points' or np.isfinite(y).sum() == 1:
-            axes.plot(x, y, marker, color=colour, markersize=5, label=label)
+            axes.plot(x, y, look.symbol[1], color=colour, markersize=0.6 * look.size, label=label)
         elif series.style == 'line':
-            axes.plot(x, y, color=colour, linewidth=1.6 if bold else 0.7, label=label)
+            axes.plot(x, y, color=colour, linewidth=1.6 if bold else 0.7, linestyle=look.dash[1], label=label)
     axes.set(
         xlabel=drawing.x_label,
         ylabel=drawing.y_label,
@@ -246,6 +225,7 @@ def _draw(page, drawing):
         xscale=drawing.x_scale,
         yscale=drawing.y_scale,
     )
+    _number(axes, drawing)
     if drawing.places:
         axes.set_xticks(range(len(drawing.places)), drawing.places, rotation=30, ha='right')
     elif ticks := _ticks(drawing):
@@ -259,10 +239,27 @@ def _draw(page, drawing):
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
 
 
+def _number(axes, drawing):
+    """Numbers along logarithmic axes, few enough not to run into each other."""
+    from matplotlib import ticker
+
+    for axis, scale in ((axes.xaxis, drawing.x_scale), (axes.yaxis, drawing.y_scale)):
+        low, high = axis.get_view_interval()
+        if scale == 'log' and 0 < low < high:
+            decades = math.log10(high / low)
+            if decades < 0.8:
+                axis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
+            elif decades < 3:
+                axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3)))
+            if decades < 3:
+                axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:.3g}'))
+            axis.set_minor_formatter(ticker.NullFormatter())
+
+
 def _numbers(drawing, writer):
     writer.writerow(['series', 'group', drawing.x_label, drawing.y_label, 'low', 'high'])
     for series in drawing.series:
         blank = [''] * len(series.x)
         ends = (blank, blank) if series.low is None else (series.low, series.high)
         for row in zip(series.x, series.y, *ends):
-            writer.writerow([series.name, _key(series), *row])
+            writer.writerow([series.name, key(series), *row])

@@ -41,11 +41,15 @@ def page(workdir, analysis=None):
     for drawing in drawn:
         figure.save(drawing, workdir / 'figures')
     own = len(analysis.figures)
+    closing = table.table(finals)
+    # A study that has tables of its own says in them what its trials are.
+    folded = [_folded(closing.title, _table(closing._replace(title='')), 'final')] if analysis.tables else []
     sections = [
         _header(analysis, finals),
-        *(_table(one) for one in [*claims.claims(analysis), *analysis.tables, table.table(finals)]),
+        *(_table(one) for one in [*claims.claims(analysis), *(analysis.tables or [closing])]),
         _figures('Findings', drawn[:own], 0) if own else '',
         _figures('Training curves', drawn[own:], own),
+        *folded,
         _folded('Trials', _table(_trials(finals)), 'trials'),
         _folded('Resolved configuration', _pairs(config), 'configuration'),
         _folded('Environment', _pairs(environment), 'environment'),
@@ -137,7 +141,8 @@ def _trials(finals):
     several = len(set(finals['workdir'])) > 1
     names = [*(['workdir'] if several else []), 'trial', *keys, 'status', 'step', *metrics]
     short = curves.shortened(keys)
-    rows = [[finals[name][place] for name in names] for place in order]
+    cell = lambda name, value: table.setting(value) if name in keys else value
+    rows = [[cell(name, finals[name][place]) for name in names] for place in order]
     caption = (
         f'{TRIALS} of {count} trials, those not done first; all of them: python -m lbexp.results WORKDIR --csv=FILE'
     )

@@ -87,8 +87,9 @@ class _Progress:
 
         if self._bar is None:
             columns = [rich.TaskProgressColumn(), rich.TextColumn('{task.fields[words]}', markup=False)]
-            if self._console.width >= 120:
-                columns.insert(0, rich.BarColumn(bar_width=24))
+            room = self._console.width - 84  # that the numbers need
+            if room >= 12:
+                columns.insert(0, rich.BarColumn(bar_width=min(room, 24)))
             self._bar = rich.Progress(*columns, console=self._console, auto_refresh=False)
             self._bar.start()
             self._task = self._bar.add_task('', total=total, words=words)

@@ -1,5 +1,6 @@
 """The closing table: final metrics of every configuration, median and interval over its seeds."""
 
+import json
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ from lbexp import results
 from lbexp.analysis import Table, interval
 from lbexp.report import curves
 
+LONGEST = 48  # characters of what a configuration sets, in a cell
 HEADLINE = ('loss', 'accuracy', 'test_loss', 'test_accuracy')
 
 
@@ -36,11 +38,22 @@ def table(finals, metrics=None, confidence=0.95):
     ]
     cells = [_column([interval(finals[metric][places], confidence) for places in sound]) for metric in metrics]
     rows = [
-        [*values, _count(finals['status'][places]), *row]
+        [*map(setting, values), _count(finals['status'][places]), *row]
         for (values, places), row in zip(groups.items(), zip(*cells) if cells else [()] * len(groups))
     ]
     columns = [*(short[key] for key in keys), 'trials', *(name.replace('_', ' ') for name in metrics)]
     return Table('Final metrics', columns, rows, _caption(confidence, groups))
+
+
+def setting(value):
+    """What a configuration sets, for a cell: parts (dicts with a name) by their names, a dash where nothing is set."""
+    text = curves.text(value)
+    if text in ('None', '[]', '{}'):
+        return '–'
+    if text.startswith(('{', '[{')):
+        parts = json.loads(text)
+        text = ', '.join(str(part.get('name', part)) for part in (parts if isinstance(parts, list) else [parts]))
+    return text if len(text) <= LONGEST else f'{text[: LONGEST - 1]}…'
 
 
 def show(content, console=None):

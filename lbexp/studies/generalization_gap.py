@@ -170,7 +170,8 @@ def _gaps(regimes, measured):
             sizes = [arm.overrides['batch_size'] for arm in own]
             series += compare.points(regime, sizes, [measured[arm.name]['gap'] for arm in own])
     labels = 'batch size [examples]', 'test error - training error'
-    return Figure('gap', 'Generalization gap against batch size', *labels, series, 'log')
+    caption = 'Medians and bootstrap intervals over seeds. Where training error is high, a small gap is no merit.'
+    return Figure('gap', 'Generalization gap against batch size', *labels, series, 'log', caption=caption)
 
 
 def _rates(regimes, found, path):
@@ -185,7 +186,9 @@ def _rates(regimes, found, path):
     if first:
         best += [Series('linear rule', sizes, first[path] * sizes / sizes[0])]
         best += [Series('square-root rule', sizes, first[path] * np.sqrt(sizes / sizes[0]))]
-    yield Figure('best_rate', 'Best learning rate', 'batch size [examples]', 'learning rate', best, 'log', 'log')
+    caption = f'Of the rates tried, by validation error; rules from the best one at B {sizes[0]:g}.'
+    labels = 'batch size [examples]', 'learning rate'
+    yield Figure('best_rate', 'Best learning rate', *labels, best, 'log', 'log', caption)
     tried = []
     for arm in regimes[EPOCHS]:
         at = np.array([point[path] for point in found[arm.name].points])
@@ -193,8 +196,8 @@ def _rates(regimes, found, path):
         scores = np.where(np.isfinite(found[arm.name].scores), found[arm.name].scores, np.nan)[order]
         group = f'B {arm.overrides["batch_size"]}'
         tried += [
-            Series(group, at[order], scores, group=group),
             Series(group, at[order], scores, None, None, 'points', group),
+            Series(group, at[order], scores, group=group),
         ]
     caption = f'One trial a point, at {EPOCHS}; a gap is a trial that diverged.'
     yield Figure('tuning', 'Validation error of every learning rate tried', 'learning rate', 'validation error', tried,
@@ -229,8 +232,10 @@ def _speeds(workdir, own):
     if hosts.first():
         file.write_text(json.dumps(known))
     sizes = [arm.overrides['batch_size'] for arm in own]
-    examples = np.array([known[str(size)] for size in sizes])
-    title, axis = 'Training speed of one trial alone', 'batch size [examples]'
-    yield Figure('speed', title, axis, 'examples / s', [Series('examples', sizes, examples)], 'log', 'log')
-    epochs = examples / plan.train_size(config)
-    yield Figure('speed_epochs', title, axis, 'epochs / s', [Series('epochs', sizes, epochs)], 'log', 'log')
+    caption = (
+        'Medians and intervals over stretches of a fifth of a second, by the clock, while nothing else is trained.'
+    )
+    for name, unit, each in (('speed', 'examples', 1), ('speed_epochs', 'epochs', plan.train_size(config))):
+        series = compare.points(unit, sizes, [np.atleast_1d(known[str(size)]) / each for size in sizes])
+        title, labels = f'Training speed of one trial: {unit}', ('batch size [examples]', f'{unit} / s')
+        yield Figure(name, title, *labels, series, 'log', 'log', caption)

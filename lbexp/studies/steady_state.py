@@ -97,7 +97,7 @@ def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
     chi = stats.chi2.sf(float(own @ own), len(own))
     sidak = -np.expm1(len(z) * np.log1p(-2 * stats.norm.sf(largest)))
     precise = max(row.error / row.theory for row in rows)
-    passed = largest <= 4 and 0.001 < chi < 0.999
+    passed = bool(largest <= 4 and 0.001 < chi < 0.999)
     words = (
         f'{len(rows)} variances with a closed form: largest |z| {largest:.2f} (p {sidak:.3g} for the largest of '
         f'{len(z)}), chi-square p {chi:.3g} over {len(own)}, largest standard error {100 * precise:.2f} % of the '

@@ -27,7 +27,14 @@ def linear_regression(
         bias: the b that made the data.
         noise: standard deviation of y around the line, >= 0 [units of y]; may be traced.
         seed: of the data, not of the trial.
+
+    Raises:
+        ValueError: a size that is no whole number >= 1, or a negative noise.
     """
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f'size: found {size!r}; allowed: a whole number of examples >= 1')
+    if isinstance(noise, (int, float)) and noise < 0:  # traced, it cannot be looked at
+        raise ValueError(f'noise: found {noise}; allowed: a standard deviation >= 0')
     model = nn.Dense(1)
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((2 * size, len(weights)), dtype=np.float32)

@@ -1,6 +1,7 @@
 """A curve of 60 trials (5 batch sizes x 4 learning rates x 3 seeds, one program) against one process a trial.
 
 python scripts/benchmark.py study [--workload mnist1d] [--runs 10] [--rounds 1]
+python scripts/benchmark.py study --passes [--workload mnist1d]     examples per second against examples in a pass
 
 Cold: every process has an empty compilation cache of its own. With --runs, so many of the lone runs are timed, spread
 over the batch sizes, and scaled to all; each is also timed as two processes at a time.
@@ -38,7 +39,12 @@ def main(argv):
     options.add_argument('--workload', default='digits_mlp', help='digits_mlp or mnist1d')
     options.add_argument('--runs', type=int, default=10, help='lone runs that are timed, of 60')
     options.add_argument('--rounds', type=int, default=1)
+    options.add_argument(
+        '--passes', action='store_true', help='the speed of one trial against its batch size, and stop'
+    )
     options = options.parse_args(argv)
+    if options.passes:
+        return _passes(options.workload)
     points = [(b, rate, seed) for b in (32, 64, 128, 256, 512) for rate in (0.02, 0.05, 0.1, 0.2) for seed in range(3)]
     some = points[:: len(points) // min(options.runs, len(points))][: options.runs]
     print(f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.workload}')
@@ -63,6 +69,20 @@ def main(argv):
         f'one process a trial  {one:7.1f} s   {one / 60:6.2f} s a trial   ratio {one / study:5.1f}   (from {len(some)})'
     )
     print(f'two at a time        {two:7.1f} s   {two / 60:6.2f} s a trial   ratio {two / study:5.1f}')
+
+
+def _passes(workload):
+    from lbexp import config
+    from lbexp.engine.speed import speed
+
+    print(f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {workload}, one trial')
+    for size in (1, 2, 4, 8, 16, 32, 64, 128):
+        c = config.base()
+        c.workload, c.optimizer = dict(name=workload), dict(name='momentum', learning_rate=0.01, momentum=0.9)
+        c.batch_size, c.epochs = size, 1.0
+        found = speed(config.resolve(c, {}))
+        middle, low, high = statistics.median(found), min(found), max(found)
+        print(f'{size:4} examples a pass {middle:10.0f} examples / s   {low:.0f} to {high:.0f}', flush=True)
 
 
 def _alone(point):

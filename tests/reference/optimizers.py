@@ -78,6 +78,20 @@ def lars(rate, wd=5e-4, mu=0.9, eta=1e-3, eps=0.0, form='paper', den='sum', nest
     return update
 
 
+def mlperf(rate, wd=1e-4, mu=0.9, eta=1e-3):
+    """LARS of MLPerf's ResNet-50 (mlcommons/training, lars_optimizer.py), its epsilon 0 as documented."""
+
+    def update(w, g, s, t, decay=True, adapt=True):
+        if not adapt:  # the skip list: neither decayed nor adapted
+            return momentum(rate, mu, 'inside')(w, g, s, t)
+        trusted = norm(w) > 0 and norm(g) > 0
+        ratio = eta * norm(w) / (norm(g) + wd * norm(w)) if trusted else 1.0
+        s['m'] = mu * s.get('m', 0.0) + at(rate, t) * ratio * (g + wd * w)
+        return w - s['m']
+
+    return update
+
+
 def larc(rate, wd=0.0, mu=0.9, eta=0.02, eps=1e-8, mode='clip', nesterov=False):
     """NVIDIA apex.parallel.LARC around heavy ball; where |w| or |g| is 0 the factor is 1."""
 

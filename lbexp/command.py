@@ -1,0 +1,167 @@
+"""What the commands share: flags, configuration, workdir, stopping, report, exit statuses."""
+
+import hashlib
+import json
+import logging
+import pathlib
+import re
+import signal
+import sys
+
+from absl import flags
+
+from lbexp import config as configs
+from lbexp import lookup
+
+DONE, FAILED, BAD_CONFIG, NO_CHECKPOINT, STOPPED, PEER_LOST, DIVERGED = 0, 1, 2, 3, 75, 76, 78
+
+_PRINTED = 60  # rows of a table in the terminal
+
+
+def own_flags() -> flags.FlagValues:
+    """The flags that every command takes; a command defines its own beside them."""
+    given = flags.FlagValues()
+    described = {
+        'config': 'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides a field of it',
+        'workdir': 'folder of the run; default: runs/NAME-HASH, the same for the same configuration',
+    }
+    for name, meaning in described.items():
+        flags.DEFINE_string(name, None, meaning, flag_values=given)
+    return given
+
+
+def parse(given: flags.FlagValues, argv: list[str], words: tuple[str, ...] = ()) -> tuple[list, list[str], list[str]]:
+    """Parses argv into `given`.
+
+    Args:
+        words: what may stand there beside flags.
+
+    Returns:
+        The overrides of the configuration, (path, text); the words found; and what is wrong.
+    """
+    own, overrides = _split(argv)
+    try:
+        left = given(own, known_only=True)[1:]
+    except flags.Error as error:  # a flag without its value
+        return overrides, [], [str(error)]
+    known = [*words, *(f'--{name}' for name in given)]
+    wrong = [f'{token}: not a flag.{lookup.nearest(token, known)}' for token in left if token not in words]
+    return overrides, [token for token in left if token in words], wrong
+
+
+def read(given: flags.FlagValues, overrides: list) -> tuple:
+    """The configuration with its overrides, and what is wrong with it; None where it cannot be read."""
+    if not given.is_parsed() or not given.config:
+        here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
+        return None, [f'--config: not given; allowed: an experiment file. There are: {", ".join(here)}']
+    try:
+        config = configs.load(given.config)
+    except ValueError as error:
+        return None, [f'--config: {error}']
+    problems = []
+    # Names first: which arguments a part takes depends on its name.
+    for path, text in sorted(overrides, key=lambda override: not override[0].endswith('.name')):
+        try:
+            configs.override(config, path, text)
+        except ValueError as error:
+            problems.append(f'config.{error}')
+    return config, problems
+
+
+def _split(argv):
+    """argv without, and (path, text) for, each '--config.PATH=TEXT' or '--config.PATH TEXT'."""
+    own, overrides = [], []
+    tokens = iter(argv)
+    for token in tokens:
+        match = re.match(r'--?config\.([^=]+)(=(.*))?$', token, re.DOTALL)
+        if not match:
+            own.append(token)
+        else:
+            overrides.append((match[1], match[3] if match[2] else next(tokens, '')))
+    return own, overrides
+
+
+def prepare(config):
+    """Sets JAX up for a run of this configuration, before JAX starts."""
+    from lbexp.parallel import hosts
+    from lbexp.parallel.devices import devices
+
+    if config.data.partition == 'independent' and config.data.hosts is None:
+        config.data.hosts = hosts.count()  # a run that goes on with other processes goes on with these orders
+    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax: of one failure, pages from each of its threads
+    many = bool(config.sweep) or bool(config.search) or config.study.name != 'training'
+    devices(-(-(config.data_parallel or 1) // hosts.count()), many)
+
+
+def checked(config) -> list[str]:
+    """What is wrong with the configuration, one line each."""
+    from lbexp import check
+
+    return [f'config.{problem}' for problem in check.check(config)]
+
+
+def workdir_of(given: flags.FlagValues, config, overrides: list[dict]) -> pathlib.Path:
+    """runs/NAME-HASH: the same command finds its workdir again, another configuration gets another."""
+    if given.workdir:
+        return pathlib.Path(given.workdir)
+    file, _, argument = given.config.partition(':')
+    content = json.dumps([configs.plain(config), overrides], sort_keys=True)
+    name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
+    return pathlib.Path('runs') / f'{name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}'
+
+
+class Stop:
+    """Becomes true at SIGTERM or Ctrl-C, also while the run is still being set up. A second Ctrl-C ends the process."""
+
+    def __init__(self, *more: signal.Signals):
+        self.name, self._numbers = None, (signal.SIGTERM, signal.SIGINT, *more)
+        self.listen()
+
+    def listen(self):
+        """Again, after something that took the signals for itself."""
+        for number in self._numbers:
+            signal.signal(number, self._stop)
+
+    def _stop(self, number, frame):
+        self.name = signal.Signals(number).name
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def __call__(self):
+        return self.name is not None
+
+
+def refuse(problems: list[str]) -> int:
+    """Prints what is wrong; returns the exit status."""
+    for problem in problems:
+        print(f'lbexp: {" ".join(problem.split())}', file=sys.stderr)  # each is one line
+    return BAD_CONFIG
+
+
+def tell_disk(error: OSError) -> int:
+    """Prints what the disk said; returns the exit status."""
+    print(f'lbexp: {error.strerror or error}: {error.filename or ""}'.rstrip(': '), file=sys.stderr)
+    return FAILED
+
+
+def report(analysis, workdir: pathlib.Path) -> int:
+    """Writes the page and the claims, prints tables and verdict; returns the exit status."""
+    from lbexp import results
+    from lbexp.report import claims, page, table
+
+    path = page.page(workdir, analysis)
+    claims.write(workdir, analysis)
+    # A study that has tables of its own says in them what its trials are.
+    for content in [*claims.claims(analysis), *(analysis.tables or [table.table(results.final(workdir))])]:
+        if len(content.rows) <= _PRINTED:
+            table.show(content)
+        else:
+            print(f'{content.title}: {len(content.rows)} rows, in the report')
+    print(f'{analysis.verdict}\nreport: {path}'.lstrip(), flush=True)
+    return status(workdir)
+
+
+def status(workdir: pathlib.Path) -> int:
+    """The exit status of a run that came to its end."""
+    from lbexp import results
+
+    return DIVERGED if (results.final(workdir)['status'] == 'diverged').all() else DONE

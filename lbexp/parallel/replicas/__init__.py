@@ -1,0 +1,66 @@
+"""How several workers train one model: a NamedTuple of pure functions. One file, one way."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lbexp.parallel.workers import Workers
+
+
+class Replicas(NamedTuple):
+    """A trial with replicas is still a trial: its state holds arrays over the workers where they differ.
+
+    The batch of a step is cut into `pieces`; piece i of the step at tick t has the stream's positions
+    (t pieces + i) b .. (t pieces + i + 1) b - 1, b = batch size / pieces. So W workers read what one worker reads whose
+    batch is theirs together, and equal examples are equal examples.
+    """
+
+    workers: int  # W
+    pieces: int  # equal pieces of the batch of a step: W where every worker takes one
+    by_worker: tuple[str, ...]  # fields of the state that devices may share: every leaf has the workers' axis first
+    start: Callable  # (params, model_state, opt_state) -> the same, over the workers where they differ, and `replicas`
+    step: Callable  # (Tools) -> ((state, row_step) -> state)
+    deployed: Callable  # state -> (params, model_state) to evaluate
+    columns: Callable  # (state, optimizer) -> {name: number}, for rows
+
+
+class Tools(NamedTuple):
+    """What the engine gives to a step of replicas."""
+
+    gradient: Callable  # (params, model_state, tick, piece) -> (loss, sums over its examples, gradient, model_state)
+    update: Callable  # (state, gradient, loss, row_step) -> state: the optimizer's update of the state; probes look
+    observe: Callable  # (state, look, facts) -> state: probes look at facts() where `look`; all devices must agree
+    watched: bool  # whether there are probes beside the norms, which look at rows alone
+    optimizer: Any
+    learning_rate: Callable  # updates done -> the scheduled rate
+    workers: Workers
+
+
+def copies(tree: Any, count: int) -> Any:
+    """`tree` for each of `count` workers: what all of them begin with. Random keys are each worker's own."""
+
+    def spread(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) and count > 1:
+            keys = jax.vmap(lambda key: jax.vmap(lambda w: jax.random.fold_in(key, w))(jnp.arange(count)))
+            return keys(leaf.reshape(-1)).T.reshape(count, *leaf.shape)
+        return jnp.broadcast_to(leaf[None], (count, *leaf.shape))
+
+    return jax.tree.map(spread, tree)
+
+
+def mean(tree: Any) -> Any:
+    """Means over the workers' axis, in the dtypes of the leaves: outside the program that devices share."""
+    return jax.tree.map(lambda x: jnp.mean(x, axis=0).astype(x.dtype), tree)
+
+
+def size(tree: Any) -> int:
+    """Bytes of the arrays of `tree`."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def at_least_one_worker(count: Any):
+    """ValueError: no such number of workers."""
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ValueError(f'workers: found {count!r}; allowed: a whole number >= 1')

@@ -1,0 +1,132 @@
+"""Trains the cohorts of an experiment as processes of their own, on this machine, a Slurm cluster or a Ray cluster.
+
+    python -m lbexp.sweep --config=experiments/sweep_lr.py --executor=local run
+    python -m lbexp.sweep --config=experiments/reality_check.py --executor=slurm --workdir=/shared/check run
+    python -m lbexp.sweep --workdir=/shared/check status
+    python -m lbexp.sweep --workdir=/shared/check report
+
+run     trains what is not done, and reports; what a direct run would write is written, to the bit
+status  a table of the cohorts
+report  report.html from what is there so far
+
+What became of a cohort is in its folder of the workdir. The same command again skips what is done, goes on with what
+was interrupted, and tries again what failed; two of them at once share the work. Ctrl-C and SIGTERM save and stop. Exit
+status: 0 done, 1 cohorts failed or the disk did, 2 the configuration is wrong, 75 stopped before the end, 78 every
+trial diverged.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from lbexp import command, lookup
+from lbexp import config as configs
+from lbexp.command import DONE, FAILED, STOPPED
+
+_COMMANDS = ('run', 'status', 'report')
+
+
+def main(argv: list[str]) -> int:
+    """Parses, checks, and does what is asked. Returns the exit status."""
+    given = _flags()
+    if {'--help', '-h', '-help', '--helpfull'} & set(argv):
+        print(f'{__doc__}\nFlags:\n{given.get_help()}')
+        return DONE
+    overrides, words, problems = command.parse(given, argv, _COMMANDS)
+    if len(words) != 1:
+        problems.append(f'found {" and ".join(words) or "no command"}; allowed: one of {", ".join(_COMMANDS)}')
+    if problems:
+        return command.refuse(problems)
+    try:
+        if words[0] == 'run' or not given.workdir:
+            return _of_config(given, overrides, words[0])
+        return _of_workdir(pathlib.Path(given.workdir), words[0])
+    except ValueError as error:
+        return command.refuse([str(error)])
+    except OSError as error:
+        return command.tell_disk(error)
+
+
+def _flags():
+    given = command.own_flags()
+    where = "where cohorts train: 'local', 'slurm', 'ray': a file of lbexp/sweep/executors"
+    flags.DEFINE_string('executor', 'local', where, flag_values=given)
+    at_once = 'cohorts at once; default: as many as there is room for'
+    flags.DEFINE_integer('workers', None, at_once, lower_bound=1, flag_values=given)
+    cores = 'cores of each worker; default: a share of this machine, or 1 of a cluster'
+    flags.DEFINE_integer('cores', None, cores, lower_bound=1, flag_values=given)
+    devices = 'accelerators of each worker, of a cluster'
+    flags.DEFINE_integer('accelerators', 0, devices, lower_bound=0, flag_values=given)
+    tries = 'attempts at a cohort after which it is given up'
+    flags.DEFINE_integer('attempts', 3, tries, lower_bound=1, flag_values=given)
+    lost = 'seconds without a sign of life after which a worker on another host is lost'
+    flags.DEFINE_float('lost', 120.0, lost, lower_bound=1.0, flag_values=given)
+    return given
+
+
+def _of_config(given, overrides, word):
+    config, problems = command.read(given, overrides)
+    if config is None or problems:
+        return command.refuse(problems)
+    executor = _executor(given) if word == 'run' else None
+    stop = command.Stop()
+    _plan_on_cpu()
+    command.prepare(config)
+    problems = command.checked(config)
+    if problems:
+        return command.refuse(problems)
+    study = lookup.build('lbexp.studies', configs.plain(config.study))
+    wanted = study.trials(config)
+    workdir = command.workdir_of(given, config, wanted)
+    if word != 'run':
+        return _of_workdir(workdir, word)
+    from lbexp.sweep import standing
+    from lbexp.sweep.rounds import rounds
+    from lbexp.sweep.schedule import How
+
+    tell = lambda line: print(line, flush=True)
+    outcome = rounds(study, config, workdir, wanted, How(executor, given.attempts, given.lost, stop, tell))
+    if outcome.stopped:
+        tell(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
+        return STOPPED
+    if outcome.failed:
+        standing.report(workdir, outcome.failed)
+        return _tell_failed(outcome.failed, given.attempts)
+    return command.report(study.analyse(workdir), workdir)
+
+
+def _executor(given):
+    from lbexp.sweep.executors import Wanted
+
+    make = lookup.find('lbexp.sweep.executors', given.executor)
+    return make(Wanted(given.workers, given.cores, given.accelerators))
+
+
+def _tell_failed(failed, tries):
+    for number, cause in failed.items():
+        print(f'lbexp: cohort {number}: {cause}', file=sys.stderr)
+    again = f'The same command with --attempts={tries + 3} tries again'
+    print(f'lbexp: {len(failed)} cohorts failed {tries} times. {again}', file=sys.stderr)
+    return FAILED
+
+
+def _plan_on_cpu():
+    """This process plans; it must not take an accelerator, or its memory, from the workers."""
+    import jax
+
+    jax.config.update('jax_platforms', 'cpu')
+
+
+def _of_workdir(workdir, word):
+    from lbexp.sweep import standing
+
+    if not (workdir / 'cohorts.json').exists():
+        raise ValueError(
+            f'--workdir: found no cohorts in {str(workdir)!r}; allowed: the workdir of a run of lbexp.sweep'
+        )
+    return standing.show(workdir) if word == 'status' else standing.report(workdir)
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv))

@@ -1,0 +1,202 @@
+"""Attempts at a piece of work: who is at it, when he last gave a sign of life, and how it ended; one file each.
+
+Whoever creates attempt-0002.json has the work, until the file says how it ended, or until attempt-0003.json is there:
+the number of an attempt is a lease that two cannot take, on every file system that creates a file once, and that nobody
+has to give back. A holder that was thought dead sees the next number and ends at once.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import platform
+import threading
+import time
+import uuid
+from typing import NamedTuple
+
+from lbexp.engine.rows import replace
+
+THROUGH = ('done', 'diverged')
+_BEATS = 6  # signs of life in the time after which an attempt counts as lost
+
+
+class Attempt(NamedTuple):
+    """What the file of an attempt says."""
+
+    number: int = 0
+    token: str = ''  # whose start this is
+    host: str = 'unknown'
+    place: str = ''  # within which a pid means one process
+    pid: int = 0
+    started: str = ''  # when that process did: pids come again
+    beat: int = 0  # signs of life so far
+    at: float = 0.0  # of the last one, by the clock of its host [s]
+    step: int = 0  # updates done, over all trials
+    steps: int = 0  # updates to do
+    state: str = 'running'  # then 'done', 'diverged' (every trial), 'failed', 'preempted'
+    cause: str = ''  # of a failure
+
+
+def history(folder: pathlib.Path) -> list[Attempt]:
+    """All attempts, oldest first."""
+    return [_read(folder, number) for number in _numbers(folder)]
+
+
+def latest(folder: pathlib.Path) -> Attempt:
+    """The last attempt; number 0, 'pending', before the first."""
+    numbers = _numbers(folder)
+    return _read(folder, numbers[-1]) if numbers else Attempt(state='pending')
+
+
+def take(folder: pathlib.Path, after: Attempt, token: str, lost: float) -> 'Held | None':
+    """The work, as the attempt after `after`; None: another has it, or that attempt lives.
+
+    Args:
+        token: names this start.
+        lost: seconds without a sign of life after which this attempt will count as lost.
+    """
+    now = latest(folder)
+    if now.number != after.number or (now.state == 'running' and now.beat != after.beat):
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(_file(folder, after.number + 1), 'x'):
+            pass
+    except FileExistsError:
+        return None
+    return Held(folder, after.number + 1, token, lost)
+
+
+class Held:
+    """An attempt of this process. A thread gives its signs of life until `end`."""
+
+    def __init__(self, folder, number, token, lost):
+        self._folder, self._ended, self._writing = folder, threading.Event(), threading.Lock()
+        self._asked = 0.0
+        self.attempt = Attempt(number, token, platform.node(), _place(), os.getpid(), _started(os.getpid()))
+        self._write(beat=1)
+        threading.Thread(target=self._beat, args=(lost / _BEATS,), daemon=True, name='attempt').start()
+
+    def stopping(self) -> bool:
+        """Whether somebody wants this attempt to stop; ends the process where another attempt has begun."""
+        if time.monotonic() - self._asked > 0.5:
+            self._asked = time.monotonic()
+            self._leave_to_another()
+            return stop_file(self._folder, self.attempt.token).exists()
+        return False
+
+    def progress(self, step: int, steps: int):
+        """What the next sign of life will say."""
+        self.attempt = self.attempt._replace(step=step, steps=steps)
+
+    def end(self, state: str, cause: str = ''):
+        """Says how it ended, and gives the work up."""
+        self._ended.set()
+        self._leave_to_another()
+        self._write(state=state, cause=cause)
+        stop_file(self._folder, self.attempt.token).unlink(missing_ok=True)
+
+    def _beat(self, seconds):
+        while not self._ended.wait(seconds):
+            self._leave_to_another()
+            with contextlib.suppress(OSError):  # a full disk ends training, which says so; it does not end this
+                self._write()
+
+    def _leave_to_another(self):
+        if _file(self._folder, self.attempt.number + 1).exists():
+            print('lbexp: thought lost, and another has begun: this process ends', flush=True)
+            os._exit(1)
+
+    def _write(self, **said):
+        with self._writing:
+            if said or not self._ended.is_set():
+                now = dict(beat=self.attempt.beat + 1, at=time.time())
+                self.attempt = self.attempt._replace(**{**now, **said})
+                replace(_file(self._folder, self.attempt.number), json.dumps(self.attempt._asdict()).encode())
+
+
+class Watch:
+    """Tells which attempts are lost, by the observer's own clock: those of different hosts need not agree.
+
+    Args:
+        lost: seconds in which an attempt must give a sign of life.
+    """
+
+    def __init__(self, lost: float):
+        self._lost, self._seen = lost, {}
+
+    def is_lost(self, folder: pathlib.Path, attempt: Attempt) -> bool:
+        """Whether a running attempt is dead: at once on this host, elsewhere after a while without a sign of life."""
+        return dead(attempt) or self.is_silent(folder, attempt)
+
+    def is_silent(self, folder: pathlib.Path, attempt: Attempt) -> bool:
+        """Whether the last sign of life that was seen was first seen too long ago."""
+        now, sign = time.monotonic(), (attempt.number, attempt.token, attempt.beat)
+        if folder not in self._seen or self._seen[folder][0] != sign:
+            self._seen[folder] = sign, now
+        return now - self._seen[folder][1] > self._lost
+
+
+@contextlib.contextmanager
+def turn(folder: pathlib.Path, lost: float):
+    """One process at a time inside, for moments; others wait."""
+    watch = Watch(lost)
+    while True:
+        last = latest(folder)
+        free = last.state != 'running' or watch.is_lost(folder, last)
+        held = take(folder, last, uuid.uuid4().hex, lost) if free else None
+        if held:
+            break
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        held.end('done')
+        for number in _numbers(folder):
+            if number < held.attempt.number:
+                _file(folder, number).unlink(missing_ok=True)
+
+
+def stop_file(folder: pathlib.Path, token: str) -> pathlib.Path:
+    """The file that asks the start of this token to save and stop."""
+    return folder / f'stop-{token}'
+
+
+def dead(attempt: Attempt) -> bool:
+    """Whether the process of an attempt has ended, as far as can be seen from here."""
+    return bool(attempt.place) and attempt.place == _place() and _started(attempt.pid) != attempt.started
+
+
+def _numbers(folder):
+    names = os.listdir(folder) if folder.is_dir() else []
+    return sorted(int(name[8:12]) for name in names if name.startswith('attempt-') and name.endswith('.json'))
+
+
+def _file(folder, number):
+    return folder / f'attempt-{number:04d}.json'
+
+
+def _read(folder, number):
+    try:
+        return Attempt(**json.loads(_file(folder, number).read_text()))
+    except (OSError, ValueError):  # it is just being begun
+        return Attempt(number)
+
+
+def _place():
+    """The system and name space of this process; '' where they have no name."""
+    try:
+        boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+        return f'{boot} {os.readlink("/proc/self/ns/pid")}'
+    except OSError:
+        return ''
+
+
+def _started(pid):
+    """When a process was started, in ticks since its system was; '' when it has ended."""
+    try:
+        fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    except OSError:
+        return ''
+    return '' if fields[0] in 'ZX' else fields[19]

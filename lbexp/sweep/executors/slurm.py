@@ -1,0 +1,74 @@
+"""Slurm: arrays of jobs, by way of submitit."""
+
+import getpass
+import pathlib
+import shutil
+import subprocess
+import time
+
+from lbexp.sweep.executors import Executor, Wanted
+from lbexp.sweep.worker import worker
+
+_LISTED = 2.0  # seconds for which a list of jobs is good
+
+
+def slurm(wanted: Wanted) -> Executor:
+    """Cohorts as tasks of arrays, `workers` of which run at once. The workdir lies on a file system that nodes share.
+
+    Partition, account, time and the like are given to sbatch by its own environment: SBATCH_PARTITION, SBATCH_ACCOUNT,
+    SBATCH_TIMELIMIT. What became of a task is never asked of Slurm, which may keep no accounts, but read in its folder;
+    of Slurm only whether it is still in the queue.
+
+    Raises:
+        ValueError: there is no submitit, or no Slurm.
+    """
+    try:
+        import submitit
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--executor=slurm: {error}; pip install '.[slurm]'") from error
+    if shutil.which('sbatch') is None:
+        raise ValueError('--executor=slurm: found no sbatch here; allowed: on a machine that submits to Slurm')
+    cores = wanted.cores or 1
+    asked = dict(
+        job_name='lbexp',
+        array_parallelism=wanted.workers or 1000,
+        cpus_per_task=cores,
+        srun_args=[f'--cpus-per-task={cores}'],  # which steps do not take over from their job
+        gpus_per_node=wanted.accelerators or None,
+        time=None,  # what the partition, or SBATCH_TIMELIMIT, says
+    )
+    queue = _Queue()
+
+    def submit(tasks):
+        executor = submitit.SlurmExecutor(folder=pathlib.Path(tasks[0].workdir) / 'slurm')
+        executor.update_parameters(**asked)
+        jobs = executor.map_array(worker, tasks)
+        queue.forget()
+        return [job.job_id for job in jobs]
+
+    def over(job):
+        listed = queue.jobs()
+        return None if listed is None or job in listed else f'job {job} left the queue'
+
+    def cancel(job, kill=False):
+        subprocess.run(['scancel', *([] if kill else ['--state=PENDING']), job], capture_output=True, timeout=60)
+
+    return Executor(lambda cohorts: None, submit, over, cancel, 1.0)
+
+
+class _Queue:
+    """The user's jobs that wait or run; None while Slurm does not answer."""
+
+    def __init__(self):
+        self._jobs = self._at = None
+
+    def forget(self):
+        self._at = None
+
+    def jobs(self):
+        if self._at is None or time.monotonic() - self._at > _LISTED:
+            listing = ['squeue', '--noheader', '--array', '--format=%i', '--user', getpass.getuser()]
+            done = subprocess.run(listing, capture_output=True, text=True, timeout=60)
+            self._jobs = None if done.returncode else set(done.stdout.split())
+            self._at = time.monotonic()
+        return self._jobs

@@ -1,0 +1,51 @@
+"""The rounds of a study: its trials, and those that its results ask for, until there are none."""
+
+import contextlib
+import pathlib
+
+from ml_collections import ConfigDict
+
+from lbexp import config as configs
+from lbexp.engine import record, run
+from lbexp.engine.lock import lock
+from lbexp.studies import Study
+from lbexp.sweep import attempts, cohorts
+from lbexp.sweep.schedule import How, Outcome, schedule
+
+
+def rounds(study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list[dict], how: How) -> Outcome:
+    """Trains `wanted` and what comes after. The rows are in the workdir as a direct run would have written them.
+
+    Raises:
+        ValueError: another configuration than the workdir's, trials that cannot be built, or a direct run in the
+            workdir.
+    """
+    before = 0
+    while True:
+        run.build_once([configs.resolve(config, overrides) for overrides in wanted])
+        works, count = _begin(study, config, workdir, wanted, how)
+        if count == before:
+            return Outcome(False, {})
+        before, status = count, record.statuses(workdir)
+        open_ = [work for work in works if not cohorts.is_through(work, status)]
+        how.tell(f'{count} trials, {len(works)} cohorts, {len(works) - len(open_)} of them through; workdir {workdir}')
+        if open_:
+            outcome = schedule(workdir, open_, how)
+            if outcome.stopped:
+                return outcome
+        failed = outcome.failed if open_ else {}
+        with attempts.turn(workdir / 'cohorts' / 'turn', how.lost):
+            cohorts.merge(workdir, failed)
+        if failed or study.more is None:
+            return Outcome(False, failed)
+        wanted = study.more(config, workdir)
+
+
+def _begin(study, config, workdir, wanted, how):
+    """Records the trials and plans their cohorts: the cohorts, and how many trials there are."""
+    grows = study.more is not None or bool(config.search)
+    with attempts.turn(workdir / 'cohorts' / 'turn', how.lost):
+        with contextlib.suppress(OSError), lock(workdir):  # where a file system has no locks, nobody is kept out
+            pass
+        entries = record.record(workdir, configs.plain(config), wanted, grows, None, how.tell)
+        return cohorts.plan(workdir, config, entries), len(entries)

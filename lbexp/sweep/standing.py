@@ -1,0 +1,62 @@
+"""How a workdir's cohorts stand, as a table, and as a report of what is there so far."""
+
+import json
+import pathlib
+import time
+from collections.abc import Collection
+
+from lbexp import command, lookup
+from lbexp.analysis import Analysis, Table
+from lbexp.engine import record
+from lbexp.report import table
+from lbexp.sweep import attempts, cohorts
+from lbexp.sweep.schedule import told_of
+
+_COLUMNS = ['cohort', 'round', 'trials', 'state', 'attempt', 'host', 'process', 'progress', 'said', 'cause']
+
+
+def show(workdir: pathlib.Path) -> int:
+    """Prints the table; returns the exit status."""
+    status = record.statuses(workdir)
+    works = cohorts.works(workdir)
+    rows = [_row(work, status) for work in works]
+    counts = {}
+    for row in rows:
+        counts[row[3]] = counts.get(row[3], 0) + 1
+    told = ', '.join(f'{count} {state}' for state, count in counts.items())
+    table.show(Table(f'{len(works)} cohorts in {workdir}: {told}', _COLUMNS, rows, ''))
+    return command.DONE
+
+
+def report(workdir: pathlib.Path, given_up: Collection[int] = ()) -> int:
+    """Writes the report; until every cohort is through it draws curves, and gives no verdict.
+
+    Args:
+        given_up: numbers of the cohorts that failed too often.
+    """
+    with attempts.turn(workdir / 'cohorts' / 'turn', 120.0):
+        cohorts.merge(workdir, given_up)
+    config = json.loads((workdir / 'config.json').read_text())['config']
+    status, works = record.statuses(workdir), cohorts.works(workdir)
+    through = [work for work in works if cohorts.is_through(work, status)]
+    if len(through) == len(works):
+        analysis = lookup.build('lbexp.studies', config['study']).analyse(workdir)
+    else:
+        title = f'{config["optimizer"]["name"]} on {config["workload"]["name"]}'
+        analysis = Analysis(title, f'{len(through)} of {len(works)} cohorts are through: no verdict yet.', [], [])
+    return command.report(analysis, workdir)
+
+
+def _row(work, status):
+    last = attempts.latest(work.folder)
+    tried = len([one for one in attempts.history(work.folder) if one.state != 'preempted'])
+    silent = time.time() - last.at
+    lost = last.state == 'running' and (attempts.dead(last) or silent > 120)
+    state = 'lost' if lost else last.state
+    if last.number == 0 and cohorts.is_through(work, status):
+        state = 'done'
+    share = f'{last.step / last.steps:.0%}' if last.steps else ''
+    said = f'{silent:.0f} s ago' if state == 'running' else ''
+    who = [last.host, last.pid] if last.number else ['', '']
+    cause = told_of(last, work.folder) if state in ('lost', 'failed') else ''
+    return [work.number, work.round, len(work.trials), state, tried, *who, share, said, cause]

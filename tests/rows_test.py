@@ -1,0 +1,110 @@
+"""What a run leaves beside its report: metrics.jsonl, TensorBoard events, config.json."""
+
+import json
+import struct
+import subprocess
+
+import jax
+import numpy as np
+import pytest
+from tensorboardX.crc32c import crc32c
+from tensorboardX.proto.event_pb2 import Event
+from training import rows, tiny, train
+
+from lbexp import config as configs
+from lbexp.engine import record
+from lbexp.engine.rows import Rows
+
+
+def events(folder):
+    """The events of all files of a folder, oldest first; the frame and checksums of each record are checked."""
+    found = []
+    for file in sorted(folder.glob('*tfevents*'), key=lambda path: path.stat().st_mtime_ns):
+        content, at = file.read_bytes(), 0
+        while at < len(content):
+            head = content[at : at + 8]
+            (size,) = struct.unpack('<Q', head)
+            data = content[at + 12 : at + 12 + size]
+            assert struct.unpack('<I', content[at + 8 : at + 12])[0] == _masked(head)
+            assert struct.unpack('<I', content[at + 12 + size : at + 16 + size])[0] == _masked(data)
+            found.append(Event.FromString(data))
+            at += 16 + size
+    return found
+
+
+def _masked(data):
+    crc = crc32c(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def shown(folder):
+    """{(name, step): value} as TensorBoard shows it: a session start hides what earlier files hold from its step on."""
+    values = {}
+    for event in events(folder):
+        if event.HasField('session_log') and event.session_log.status == event.session_log.START:
+            values = {key: value for key, value in values.items() if key[1] < event.step}
+        for value in event.summary.value:
+            assert (value.tag, event.step) not in values, 'written twice'
+            values[value.tag, event.step] = value.simple_value
+    return values
+
+
+def test_tensorboard_shows_every_row_also_of_a_run_that_was_taken_up_again(tmp_path):
+    config = tiny(steps=48, log=12, evaluate=4, checkpoint=3, sweep=(('seed', (0, 1)),))
+    left = iter([False] * 7)
+    train(config, tmp_path, stopping=lambda: next(left, True))
+    # As if killed after its last checkpoint: rows beyond it are written again.
+    newest = max((tmp_path / 'checkpoints' / 'trial-00000').iterdir(), key=lambda path: int(path.name))
+    for file in newest.rglob('*'):
+        if file.is_file():
+            file.unlink()
+    written = train(config, tmp_path)
+    for trial in (0, 1):
+        expected = {
+            (name, row['step']): value
+            for row in written
+            if row['trial'] == trial
+            for name, value in row.items()
+            if name not in ('trial', 'step')
+        }
+        found = shown(tmp_path / 'tensorboard' / f'trial-{trial:05d}')
+        found = {key: value for key, value in found.items() if key[0] != 'wall_time'}
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_config_json_says_what_ran_where_and_with_what(tmp_path):
+    config = tiny(sweep=(('optimizer.learning_rate', (0.1, 0.2)),))
+    record.record(tmp_path, configs.plain(config), configs.trials(config))
+    said = json.loads((tmp_path / 'config.json').read_text())
+    assert said['config'] == configs.plain(config)  # every field, those that the experiment file leaves alone too
+    assert said['config']['checkpoint'] == 2 and said['config']['layout'] == 'auto'
+    assert [trial['overrides'] for trial in said['trials']] == configs.trials(config)
+    environment = said['environment']
+    assert environment['jax'] == jax.__version__ and environment['numpy'] == np.__version__
+    assert {'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'python', 'processor', 'git_commit'} <= set(
+        environment
+    )
+    assert len(environment['devices']) == len(jax.devices()) and environment['backend'] == jax.default_backend()
+    here = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True)
+    if here.returncode == 0:
+        assert environment['git_commit'].removesuffix('-dirty') == here.stdout.strip()
+
+
+def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_dropped(tmp_path):
+    train(tiny(), tmp_path)
+    metrics = tmp_path / 'metrics.jsonl'
+    lines = metrics.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2][:20] + b'\x00' + lines[2][21:]
+    metrics.write_bytes(b''.join(lines))
+    with pytest.raises(ValueError, match=r'metrics\.jsonl: line 3 is no row'):
+        Rows(metrics).keep(lambda row: True)
+    assert metrics.read_bytes() == b''.join(lines)
+
+
+def test_rows_are_whole_numbers_and_digits_that_read_back_to_the_bit(tmp_path):
+    file = Rows(tmp_path / 'metrics.jsonl')
+    value = np.float32(0.1) / 3
+    file.write([{'trial': 0, 'step': np.int32(7), 'loss': value, 'gone': np.float32('nan'), 'many': np.ones(2)}])
+    (row,) = rows(tmp_path)
+    assert row == {'trial': 0, 'step': 7, 'loss': pytest.approx(float(value), abs=1e-9), 'gone': None, 'many': [1, 1]}
+    assert np.float32(row['loss']) == value and isinstance(row['step'], int)
