@@ -163,7 +163,8 @@ def _axis(label, scale, parts):
 
 def _ticks(drawing):
     """A few values on a logarithmic x axis (batch sizes) are its ticks; None: the usual ones."""
-    values = sorted({float(x) for x in max((one.x for one in drawing.series), key=len, default=[])})
+    measured = [one.x for one in drawing.series if one.style == 'points'] or [one.x for one in drawing.series]
+    values = sorted({float(x) for x in max(measured, key=len, default=[])})
     apart = all(right > 1.4 * left > 0 and right == round(right) for left, right in itertools.pairwise(values))
     return values if drawing.x_scale == 'log' and 1 < len(values) <= 12 and apart else None
 
@@ -221,6 +222,9 @@ def _draw(page, drawing):
         xscale=drawing.x_scale,
         yscale=drawing.y_scale,
     )
+    for axis, scale in ((axes.xaxis, drawing.x_scale), (axes.yaxis, drawing.y_scale)):
+        if scale == 'log':
+            _thin(axis)
     if drawing.places:
         axes.set_xticks(range(len(drawing.places)), drawing.places, rotation=30, ha='right')
     elif ticks := _ticks(drawing):
@@ -232,6 +236,17 @@ def _draw(page, drawing):
         page.legend(loc='outside right upper', fontsize=8)
     elif not drawing.places:
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
+
+
+def _thin(axis):
+    """Few labels on a logarithmic axis: matplotlib's run into one another between one decade and two."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    axis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_view_interval()
+    if low > 0 and high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FormatStrFormatter('%g'))
 
 
 def _numbers(drawing, writer):
