@@ -229,6 +229,9 @@ def test_batch_sizes_are_the_ticks_of_their_axis(tmp_path):
     drawing = Figure('f', 'F', 'batch size', 'steps', lines, x_scale='log')
     axis = figure.figure(drawing)['layout']['xaxis']
     assert axis['tickvals'] == [16, 32, 64, 1024] and axis['ticktext'] == ['16', '32', '64', '1024']
+    fit = Series('fit', np.geomspace(16, 1024, 60), np.ones(60), group='lamb')
+    measured = drawing._replace(series=[lines[0]._replace(style='points'), fit])
+    assert figure.figure(measured)['layout']['xaxis']['tickvals'] == [16, 32, 64, 1024]
     for other in (drawing._replace(x_scale='linear'), drawing._replace(series=[Series('s', [1, 1.2, 0], [1, 1, 1])])):
         assert 'tickvals' not in figure.figure(other)['layout']['xaxis']
 
@@ -263,6 +266,8 @@ def test_lines_are_told_apart_in_grey():
     drawn = figure.figure(Figure('f', 'F', 'x', 'y', [*dots, *joined]))['data']
     assert {trace['line']['dash'] for trace in drawn} == {'solid'}
     assert len({trace['marker']['symbol'] for trace in drawn}) == 2
+    rule = traces_of(*dots, *joined, Series('rule', [0, 1], [0, 1]))['rule']
+    assert rule['line']['dash'] == 'dash'
     several = [Series(f'{name}{i}', [0, 1], [i, i], group=name) for i in range(2) for name in 'ab']
     assert {trace['line']['dash'] for trace in traces_of(*several).values()} == {'solid'}
 
@@ -308,6 +313,22 @@ def test_files_for_paper_and_numbers(tmp_path):
 
     picture = imread(png)
     assert picture.shape[1] >= 800 and picture.std() > 0.05
+
+
+@pytest.mark.parametrize('span', [(2, 9), (20, 500), (1, 1e5)])
+def test_printed_labels_of_a_logarithmic_axis_do_not_overlap(span):
+    from matplotlib import figure as canvas
+
+    x = np.geomspace(*span, 30)
+    page = canvas.Figure(figsize=(5.2, 3.4))
+    figure._draw(page, Figure('f', 'F', 'x', 'y', [Series('s', x, x)], 'log', 'log'))
+    page.canvas.draw()
+    (axes,) = page.axes
+    labels = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
+    boxes = [label.get_window_extent() for label in labels if label.get_text()]
+    low, high = axes.bbox.x0 - 1, axes.bbox.x1 + 1
+    shown = sorted((box.x0, box.x1) for box in boxes if low <= (box.x0 + box.x1) / 2 <= high)
+    assert len(shown) >= 2 and all(left[1] < right[0] for left, right in itertools.pairwise(shown))
 
 
 def test_only_values_that_cannot_be_drawn_and_a_single_point(tmp_path):

@@ -118,6 +118,14 @@ def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
     assert critical['none'][1] <= 60 <= critical['none'][2] < critical['most'][0]
 
 
+def test_a_bound_that_the_fit_agrees_with_does_not_bend_it():
+    """Runs at batch 8 are stopped at 200 of the 850 steps that they need: what is left says all."""
+    need = [[100 * (1 + 60 / size)] * 3 for size in SIZES]
+    fit = scaling_fit(SIZES, [[math.inf] * 3, *need[1:]], [200] + [1000] * 4)
+    assert fit.critical[0] == pytest.approx(60, rel=1e-6) and fit.fewest_steps[0] == pytest.approx(100, rel=1e-6)
+    assert math.isinf(fit.medians[0, 0])
+
+
 def test_a_target_that_is_never_reached_is_told_in_words(tmp_path):
     config = experiment()
     never = dict(sgd=lambda size: math.inf, momentum=hyperbola(dict(momentum=60.0))['momentum'])

@@ -6,7 +6,9 @@ import pathlib
 
 import numpy as np
 import pytest
+from rounds import rounds
 
+from lbexp import config as configs
 from lbexp import main
 from lbexp.engine import record
 from lbexp.studies import arms, compare
@@ -101,8 +103,33 @@ def test_the_share_of_a_gap_that_is_closed():
 
 
 def test_pairs_are_by_seed_and_without_the_diverged():
-    measured = {'a': {'test_error': np.array([3.0, np.nan, 5.0, 9.0])}, 'b': {'test_error': np.array([1.0, 1.0, 1.0])}}
-    assert compare.paired(measured, 'a', 'b').tolist() == [2.0, 4.0]
+    measured = {'a': {'test_error': np.array([3.0, np.nan, 5.0, 9.0])}, 'b': {'test_error': np.array([4.0, 1.0, 2.0])}}
+    assert compare.paired(measured, 'a', 'b').tolist() == [-1.0, 3.0]
+
+
+@pytest.mark.parametrize('name', ['generalization_gap', 'remedies', 'batch_growth', 'reality_check'])
+def test_what_is_tuned_never_saw_the_test_set(tmp_path, name):
+    """The rate that is best on the test set is the worst on the validation examples, and is not reported."""
+    config = configs.load(str(ROOT / 'experiments' / f'{name}.py'))
+    config.study.update(seeds=1, budget=4)
+
+    def answer(trial):
+        optimizer = trial['optimizer'].get('inner', trial['optimizer'])
+        height = 0.1 + 0.02 * abs(math.log10(optimizer['learning_rate'] / 1e-9))  # lowest at the lowest rate
+        row = dict(validation_accuracy=1 - height, test_accuracy=height, train_accuracy=1.0)
+        return [dict(step=9, epoch=1.0, examples=9, learning_rate=0.1, **row)], 'done'
+
+    entries = rounds(config, tmp_path, answer)
+    rates = {}
+    for entry in entries:
+        optimizer = entry['overrides'].get('optimizer', {})
+        path = next(path for path in entry['overrides'] if path.endswith('learning_rate'))
+        kind = (path, json.dumps(optimizer), entry['overrides']['seed'] == 0)
+        rates.setdefault(kind, []).append(entry['overrides'][path])
+    reported = {kind[:2] for kind in rates if not kind[2]}
+    assert reported
+    for path, optimizer in reported:
+        assert set(rates[path, optimizer, False]) == {min(rates[path, optimizer, True])}
 
 
 STUDY = [

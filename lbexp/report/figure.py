@@ -163,7 +163,8 @@ def _axis(label, scale, parts):
 
 def _ticks(drawing):
     """A few values on a logarithmic x axis (batch sizes) are its ticks; None: the usual ones."""
-    values = sorted({float(x) for x in max((one.x for one in drawing.series), key=len, default=[])})
+    measured = [one.x for one in drawing.series if one.style == 'points'] or [one.x for one in drawing.series]
+    values = sorted({float(x) for x in max(measured, key=len, default=[])})
     apart = all(right > 1.4 * left > 0 and right == round(right) for left, right in itertools.pairwise(values))
     return values if drawing.x_scale == 'log' and 1 < len(values) <= 12 and apart else None
 

@@ -45,7 +45,8 @@ def looks(drawing) -> dict[str, Look]:
     marked = {key(one) for one in drawing.series if one.style == 'points'}
     dashed = [one for one in keys if one in lines and one not in marked]
     apart = len(set(lines)) == len(lines) and len(keys) <= len(PALETTE)
-    dashes = {one: DASHES[place] for place, one in enumerate(dashed)} if apart else {}
+    taken = int(any(one in marked for one in lines))  # lines through symbols are the solid ones
+    dashes = {one: DASHES[place + taken] for place, one in enumerate(dashed)} if apart else {}
     sizes = dict(zip((one for one in keys if one in marked), np.linspace(*_SIZES, max(len(marked), 2)).tolist()))
     asides = _asides(drawing)
     return {
