@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import (
     NOT_REPRODUCED,
@@ -111,7 +110,7 @@ def _analyse(workdir, compared, tuning, quadratic, workers, servers, k, alpha):
     losses = {w: best_loss(w, k, alpha) for w in workers}
     claims = [
         Claim(
-            'The variance at rest of asynchronous SGD, and of Lookahead behind it, is that of the delayed linear system',
+            'The variance at rest of asynchronous SGD, and of Lookahead behind it, is that of its linear system',
             words,
             REPRODUCED if agrees else NOT_REPRODUCED,
         ),
@@ -140,13 +139,15 @@ def _on_the_network(values, workers, servers):
     for server in servers:
         gains = {w: _gain(values, server, w) for w in workers}
         for w in workers:
-            claim = f'Lookahead around {server} at the server lowers the test error with {w} asynchronous workers ({_PAPER})'
+            claim = f'Lookahead around {server} lowers the test error with {w} asynchronous workers ({_PAPER})'
             yield Claim(claim, f'{spread(gains[w])} lower', outcome(*bounds(gains[w])))
         few, many = gains[workers[0]], gains[workers[-1]]
         count = min(len(few), len(many))
         change = few[:count] - many[:count]
-        claim = f'Lookahead around {server} gains less with {workers[-1]} workers than with {workers[0]}: they already are slow weights'
-        yield Claim(claim, f'gain smaller by {spread(change)}', outcome(*bounds(change)))
+        claim = f'Lookahead around {server} gains less with {workers[-1]} workers than with {workers[0]}'
+        yield Claim(
+            f'{claim}: they already are slow weights', f'gain smaller by {spread(change)}', outcome(*bounds(change))
+        )
 
 
 def _on_the_quadratic(losses):
@@ -190,7 +191,7 @@ def _quadratic_table(losses):
     columns += ['largest stable rate', 'with Lookahead']
     caption = (
         'Exact expectation, no training: expected loss of the deployed weights after 200 updates of workers that take '
-        'turns, from distance 1, curvatures 1, 1/2 .. 1/32, noise 0.3; the best of 200 constant learning rates of each. '
+        'turns, from distance 1, curvatures 1, 1/2 .. 1/32, noise 0.3, at the best of 200 constant learning rates. '
         'Largest stable rates are of the largest curvature.'
     )
     return Table('On the noisy quadratic, exactly', columns, lines, caption)

@@ -94,19 +94,19 @@ def local_sgd(
 
 
 def _arms(workers, ks, slow_step_sizes, outer_momentum, worker_batch, space):
-    def arm(name, count, **replicas):
-        return arms.Arm(name, {'batch_size': count * worker_batch, 'replicas': dict(workers=count, **replicas)}, space)
+    def arm(name, count, replicas):
+        whole = {'batch_size': count * worker_batch, 'replicas': dict(replicas, workers=count)}
+        return arms.Arm(name, whole, space)
 
     local = dict(name='local_sgd', slow_step_size=1.0, outer_momentum=0.0)
     for count in workers:
-        yield arm(_name(count), count, name='synchronous')
+        yield arm(_name(count), count, dict(name='synchronous'))
         for k in ks:
-            yield arm(_name(count, k), count, **{**local, 'k': k})
+            yield arm(_name(count, k), count, dict(local, k=k))
     largest, longest = max(workers), max(ks)
     for alpha in slow_step_sizes:
-        yield arm(_name(largest, longest, alpha), largest, **{**local, 'k': longest, 'slow_step_size': alpha})
-    outer = {**local, 'k': longest, 'outer_momentum': outer_momentum}
-    yield arm(_outer(largest, longest), largest, **outer)
+        yield arm(_name(largest, longest, alpha), largest, dict(local, k=longest, slow_step_size=alpha))
+    yield arm(_outer(largest, longest), largest, dict(local, k=longest, outer_momentum=outer_momentum))
 
 
 def _name(count, k=None, alpha=1.0):
