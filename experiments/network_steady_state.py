@@ -11,8 +11,8 @@ predicted: 1.5 at gamma 0.2, up to 4.8 at gamma 0.05, where slow drift outlasts 
 rates, and total variance at low rates is not yet at rest.
 
 :fashion_mlp (8 minutes of CPU time; python -m lbexp.data.prepare fashion_mnist). Measured: Lookahead over SGD
-0.52 [0.45, 0.79] where the quadratic says 0.47 (gamma 0.05). V ~ (gamma / B)^0.43 [-0.16, 1.26]: undecided, as gamma 0.2
-is at the edge of stability there.
+0.52 [0.45, 0.79] where the quadratic says 0.47 (gamma 0.05). V ~ (gamma / B)^0.43 [-0.16, 1.26]: undecided, as gamma
+0.2 is at the edge of stability there.
 """
 
 from lbexp import config
