@@ -36,8 +36,9 @@ def get_config(workload: str = 'digits_mlp'):
         k=5,  # updates per Lookahead cycle
         weight_decay=0.01,  # without it flat directions never come to rest
         seeds=4,
-        burn_in=30000,
-        updates=20000,
+        burn_in=7500,  # updates, or more where the run is not at rest:
+        latest=30000,
+        updates=20000,  # that follow
         spectrum_examples=4000,
     )
     c.steps = 1  # each trial sets its own

@@ -150,11 +150,34 @@ def test_which_updates_count(burn_in, every, offset, steps):
     np.testing.assert_allclose(found['fast_mean'], np.mean(steps), rtol=1e-6)
 
 
+@pytest.mark.parametrize('fading, expected', [(0, {50}), (200, {400, 800, 1600}), (10**9, {1600})])
+def test_a_burn_in_chosen_by_the_test(fading, expected):
+    """A start 30 standard deviations away that fades within 200 updates; none; one that never fades."""
+    t = np.arange(1, 4001)
+    start = 30 * np.exp(-t / fading) if 0 < fading < 10**6 else 0.02 * t * (fading > 0)
+    probe = stationary_moments(burn_in=50, latest=3000)
+    x = [(ar1(0.5, 4000, (3,), seed) + start[:, None]).astype('f4') for seed in range(20)]
+    found = jax.jit(jax.vmap(lambda one: watch(probe, {'w': one}, one[:, 0])))(np.stack(x))
+    begun = np.asarray(found['fast_burn_in'])
+    # |z| > 3 by chance: loss and variance, tested at most six times.
+    assert np.isin(begun, list(expected)).mean() > 0.8, begun
+    np.testing.assert_array_equal(found['fast_count'], 4001 - begun)
+    if fading < 10**6:
+        assert abs(np.median(found['fast_variance']) - 1) < 0.1
+        assert abs(np.median(found['fast_mean'])) < 0.1
+
+
 def test_before_burn_in_there_is_nothing():
     found = watch(stationary_moments(burn_in=100), {'w': np.ones((10, 2), 'f4')})
     assert found['fast_count'] == 0
     for name in ('fast_mean', 'fast_variance', 'fast_variance_error', 'fast_loss_mean'):
         assert np.isnan(found[name])
+
+
+@pytest.mark.parametrize('burn_in', [0, 10, 20])
+def test_a_burn_in_needs_room_to_grow(burn_in):
+    with pytest.raises(ValueError, match=f'latest: found 10 with burn_in {burn_in}; allowed: updates > burn_in >= 1'):
+        stationary_moments(burn_in=burn_in, latest=10)
 
 
 def test_prefix_and_bad_arguments():

@@ -9,15 +9,20 @@ import jax.numpy as jnp
 from lbexp import moments, optimizers
 from lbexp.probes import Probe
 
+_DRIFT = 3  # |z| beyond which a stretch is not taken for one at rest
+
 
 class StationaryState(NamedTuple):
     weights: moments.Moments  # of each coordinate, over the updates measured
     loss: moments.Moments
     series: moments.BatchMeans  # per coordinate or per leaf: x, its increment to m2; the same of the loss
+    begin: Any  # int32, the update from which on it measures
+    tested: Any  # int32, the update at which this stretch is tested next
 
 
 def stationary_moments(
     burn_in: Any = 0,
+    latest: Any = None,
     weights: str = 'fast',
     population: bool = False,
     every: Any = 1,
@@ -37,6 +42,11 @@ def stationary_moments(
     quarter against last half of the measured stretch, Geweke) or `loss_stationarity_z` (first quarter against last
     half) tells: |z| > 4 means a longer burn-in.
 
+    With `latest` the burn-in is chosen by that test: at updates 2 b, 4 b, .. <= latest (b: burn_in) what has been
+    measured is thrown away where the loss or the variance drifted, |z| > 3, and measuring begins anew. So the start is
+    forgotten at the cost of at most half of the stretch, and a run that never comes to rest is measured from some
+    update in (latest / 2, latest] on. `burn_in` of the summary says which it was.
+
     Population (population=True). The first axis of every leaf counts independent replicas. With w_r, x_r the variance
     and mean over time of replica r: variance = mean_r w_r + var_r x_r, unbiased for any autocorrelation and any T >= 1
     (law of total variance), its error the spread over replicas of w_r + (x_r - x)^2, over sqrt(R). The loss, a mean
@@ -45,6 +55,8 @@ def stationary_moments(
 
     Args:
         burn_in: updates before measuring starts, >= 0; may be traced. For a quadratic: theory.autocorrelation.burn_in.
+        latest: > burn_in >= 1: the latest update at which measuring may begin; may be traced. None: it begins at
+            burn_in.
         weights: 'fast' (the parameters), 'slow' (lookahead's), 'evaluation' (slow, averaged, or fast).
         population: see above.
         every: updates from one measurement to the next, >= 1; may be traced.
@@ -53,39 +65,57 @@ def stationary_moments(
         coordinates: up to so many coordinates (per replica) are reported one by one, as small arrays.
         prefix: of the names in the summary; None: the value of `weights`.
 
-    Summary: {prefix}_count, _mean, _mean_error, _variance, _variance_error (means over coordinates; their errors take
+    Summary: {prefix}_burn_in (with `latest`), {prefix}_count, _mean, _mean_error, _variance, _variance_error (means over coordinates; their errors take
     the coordinates of one run as dependent), _stationarity_z, _loss_mean, _loss_mean_error, _loss_variance,
     _loss_variance_error, _loss_stationarity_z; where coordinates are few also _coordinate_mean, _coordinate_mean_error,
     _coordinate_variance, _coordinate_variance_error. NaN where there is too little to tell.
 
     Raises:
-        ValueError: an unknown `weights`, every < 1, burn_in < 0, batches odd or < 4.
+        ValueError: an unknown `weights`, every < 1, burn_in < 0, latest <= burn_in or without a burn-in, batches odd or
+            < 4.
     """
     read = _reader(weights)
     for name, value, low in (('burn_in', burn_in, 0), ('every', every, 1), ('offset', offset, 0)):
         if not isinstance(value, jax.Array) and value < low:
             raise ValueError(f'{name}: found {value}; allowed: a number of updates >= {low}')
+    if latest is not None and not isinstance(latest, jax.Array) and not 1 <= burn_in < latest:
+        raise ValueError(f'latest: found {latest} with burn_in {burn_in}; allowed: updates > burn_in >= 1')
     name = weights if prefix is None else prefix
+    columns_of = _population if population else _one_run
 
     def init(facts):
         params, loss = jax.eval_shape(lambda f: (read(f), jnp.asarray(f.loss)), facts)
         empty = moments.zeros(params), moments.zeros(loss)
         series = lambda params, loss: _features(*empty, *empty, params, loss, population, coordinates)
-        return StationaryState(*empty, moments.batch_means(jax.eval_shape(series, params, loss), batches))
+        begin, empty_series = (
+            jnp.asarray(burn_in, jnp.int32),
+            moments.batch_means(jax.eval_shape(series, params, loss), batches),
+        )
+        return StationaryState(*empty, empty_series, begin, 2 * begin)
 
     def measure(state, facts):
         params, loss = read(facts), jnp.asarray(facts.loss)
         new = moments.update(state.weights, params), moments.update(state.loss, loss)
         old = state.weights, state.loss
         features = _features(*old, *new, params, loss, population, coordinates)
-        return StationaryState(*new, moments.push(state.series, features))
+        return StationaryState(*new, moments.push(state.series, features), state.begin, state.tested)
+
+    def test(state, facts):
+        scores = columns_of(state, coordinates)['stationarity_z'], _loss(state)['loss_stationarity_z']
+        drifts = jnp.any(jnp.abs(jnp.stack(scores)) > _DRIFT)  # NaN, too little to tell, is none
+        anew = init(facts)._replace(begin=facts.step)
+        state = jax.tree.map(lambda new, old: jnp.where(drifts, new, old), anew, state)
+        return state._replace(tested=2 * facts.step)
 
     def update(state, facts):
-        due = (facts.step >= burn_in) & ((facts.step - offset) % every == 0)
+        if latest is not None:
+            due = (facts.step == state.tested) & (facts.step <= latest)
+            state = jax.lax.cond(due, lambda: test(state, facts), lambda: state)
+        due = (facts.step >= state.begin) & ((facts.step - offset) % every == 0)
         return jax.lax.cond(due, lambda: measure(state, facts), lambda: state)
 
     def summary(state):
-        columns = (_population if population else _one_run)(state, coordinates)
+        columns = {**({} if latest is None else {'burn_in': state.begin}), **columns_of(state, coordinates)}
         return {f'{name}_{key}': value for key, value in {**columns, **_loss(state)}.items()}
 
     return Probe(init, update, summary)

@@ -17,14 +17,15 @@ def network_steady_state(
     k: int = 5,
     weight_decay: float = 0.01,
     seeds: int = 4,
-    burn_in: int = 30000,
+    burn_in: int = 7500,
+    latest: int = 30000,
     updates: int = 20000,
     spectrum_examples: int | None = None,
 ) -> Study:
     """Trials of SGD over learning rates and batch sizes, and of Lookahead around it, with replicas by seed.
 
-    Each measures the variance of its weights over `updates` updates after `burn_in` (probe stationary_moments; slow
-    weights for Lookahead), summed over all weights. Beside it stands the prediction of the noisy quadratic, made for
+    Each measures the variance of its weights once it has come to rest (probe stationary_moments, which tests for that;
+    slow weights for Lookahead), summed over all weights. Beside it stands the prediction of the noisy quadratic, made for
     each trial at its own mean weights: with curvatures a_i and eigenvectors of the Hessian of the training loss, and
     C_i the variance of one example's gradient along them, a direction at rest is AR(1) with
 
@@ -42,7 +43,8 @@ def network_steady_state(
         k: updates per Lookahead cycle.
         weight_decay: lambda >= 0 of a term lambda |w|^2 / 2 in the loss. Without it flat directions never come to rest.
         seeds: replicas; all settings share the seeds, so their data and initial weights are paired.
-        burn_in, updates: before and in the measured window.
+        burn_in, latest: updates before measuring, at least and at most.
+        updates: that follow the latest.
         spectrum_examples: training examples, the first ones, that Hessian and gradient variance are of; None: all.
     """
     smallest = min(batch_sizes)
@@ -52,27 +54,28 @@ def network_steady_state(
     cases = [(*setting, seed) for setting in settings for seed in range(seeds)]
 
     def trials(config):
-        return [_trial(*case, k, weight_decay, burn_in, updates) for case in cases]
+        return [_trial(*case, k, weight_decay, burn_in, latest, updates) for case in cases]
 
-    return Study(trials, lambda workdir: _analyse(workdir, cases, k, weight_decay, updates, spectrum_examples))
+    return Study(trials, lambda workdir: _analyse(workdir, cases, k, weight_decay, spectrum_examples))
 
 
-def _trial(alpha, gamma, size, seed, k, weight_decay, burn_in, updates):
+def _trial(alpha, gamma, size, seed, k, weight_decay, burn_in, latest, updates):
     optimizer = dict(name='sgd', learning_rate=gamma)
     if alpha is not None:
         optimizer = dict(name='lookahead', inner=optimizer, k=k, slow_step_size=alpha)
-    probe = dict(name='stationary_moments', weights='evaluation', burn_in=burn_in, coordinates=10**6, batches=16)
+    probe = dict(name='stationary_moments', weights='evaluation', burn_in=burn_in, latest=latest)
+    probe |= dict(coordinates=10**6, batches=16)
     return {
         'optimizer': optimizer,
         'transforms': [dict(name='optax:add_decayed_weights', weight_decay=weight_decay)],
         'batch_size': size,
         'seed': seed,
-        'steps': burn_in + updates,
+        'steps': latest + updates,
         'probes': [probe],
     }
 
 
-def _analyse(workdir, cases, k, weight_decay, updates, count):
+def _analyse(workdir, cases, k, weight_decay, count):
     finals = results.final(workdir)
     config = results.document(workdir / results.CONFIG)['config']
     spectrum = _spectrum(config['workload'], count)
@@ -82,9 +85,11 @@ def _analyse(workdir, cases, k, weight_decay, updates, count):
         curvatures, noise = spectrum(np.asarray(finals['evaluation_coordinate_mean'][at]))
         curvatures = curvatures + weight_decay
         measured = float(np.sum(finals['evaluation_coordinate_variance'][at]))
-        predicted = windowed_variance(curvatures, noise / size, gamma, updates, k, alpha)
+        seen, began = finals['evaluation_count'][at], finals['evaluation_burn_in'][at]
+        predicted = windowed_variance(curvatures, noise / size, gamma, seen, k, alpha)
         loss, z = finals['evaluation_loss_mean'][at], finals['evaluation_loss_stationarity_z'][at]
-        found.setdefault((alpha, gamma, size), []).append((measured, predicted, loss, abs(z), gamma * curvatures.max()))
+        sharpest = gamma * curvatures.max()
+        found.setdefault((alpha, gamma, size), []).append((measured, predicted, loss, abs(z), sharpest, began))
     found = {setting: np.array(values).T for setting, values in found.items()}
     return Analysis('Steady state of a network', _verdict(found), [_table(found, k)], _figures(found))
 
@@ -148,12 +153,13 @@ def _setting(alpha, gamma, size):
 
 def _table(found, k):
     columns = ['optimizer', 'gamma', 'B', 'gamma / B', 'variance', 'interval', 'predicted', 'ratio']
-    columns += ['loss', 'gamma a_max']
+    columns += ['loss', 'gamma a_max', 'burn-in']
     rows = []
-    for (alpha, gamma, size), (measured, predicted, loss, _, sharpest) in found.items():
+    for (alpha, gamma, size), (measured, predicted, loss, _, sharpest, began) in found.items():
         median, low, high = interval(measured)
         ratio = interval((measured / predicted)[np.isfinite(predicted)])[0]
-        ends = [f'[{low:.4g}, {high:.4g}]', interval(predicted)[0], ratio, interval(loss)[0], interval(sharpest)[0]]
+        ends = [f'[{low:.4g}, {high:.4g}]', interval(predicted)[0], ratio, interval(loss)[0]]
+        ends += [interval(sharpest)[0], interval(began)[0]]
         rows.append([*_setting(alpha, gamma, size), gamma / size, median, *ends])
     caption = (
         f'Variance of the deployed weights within the window, summed over all weights; medians over seeds. Lookahead: '
