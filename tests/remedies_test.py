@@ -43,7 +43,7 @@ def answer(errors):
         noise = 0.002 * np.random.default_rng((config['seed'], len(arm(config)))).standard_normal()
         error = errors[arm(config)] + off + noise
         row = {f'{part}_accuracy': 1 - error for part in ('test', 'validation')}
-        return [{'step': 10, 'epoch': 1.0, 'train_accuracy': 1.0, **row}], 'done'
+        return [{'step': 10, 'epoch': 1.0, 'train_accuracy': 0.98, **row}], 'done'
 
     return rows
 
@@ -63,6 +63,9 @@ def test_the_claims_follow_the_errors(tmp_path):
     assert told['LAMB closes more at equal epochs'] == 'reproduced'
     assert told['Multiplicative noise closes more at equal epochs'] == 'not reproduced'
     (table,) = found.tables
+    for row in table.rows:  # test error, training error, and what generalization costs: their difference
+        test, training, gap = (float(cell.split()[0]) for cell in row[4:7])
+        assert training == pytest.approx(0.02, abs=1e-3) and gap == pytest.approx(test - training, abs=2e-3)
     closed = {row[0]: row[-1] for row in table.rows}
     assert closed['small batch'].startswith('100%') and closed['large batch'].startswith('0%')
     share = float(closed['+ square-root scaling'].split('%')[0])
