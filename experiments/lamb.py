@@ -6,7 +6,8 @@ You et al. 2020 (arXiv:1904.00962), Algorithm 2, on small real data: the digits 
     python -m lbexp.main --config=experiments/lamb.py:fashion_mnist      (python -m lbexp.data.prepare fashion_mnist)
 
 On 2 CPU cores: digits 15 s with start and report, Fashion-MNIST 2 to 3 minutes. Expected test accuracy: digits
-0.98 +- 0.01, Fashion-MNIST 0.88 +- 0.01. Measured (seed 0): 0.9861 on one processor, 0.9805 on another; 0.8796.
+0.98 +- 0.01, Fashion-MNIST 0.88 +- 0.01. Measured (seed 0) on one processor 0.9861 and 0.8796, on another 0.9805 and
+0.8783.
 """
 
 from lbexp import config

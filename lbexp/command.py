@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import pathlib
 import re
 import signal
@@ -87,6 +88,7 @@ def prepare(config):
 
     if config.data.partition == 'independent' and config.data.hosts is None:
         config.data.hosts = hosts.count()  # a run that goes on with other processes goes on with these orders
+    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax: of one failure, pages from each of its threads
     many = bool(config.sweep) or bool(config.search) or config.study.name != 'training'
     devices(-(-(config.data_parallel or 1) // hosts.count()), many)
 

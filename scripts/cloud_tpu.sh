@@ -4,12 +4,14 @@
 #   SHARED=10.0.0.2:/share scripts/cloud_tpu.sh lamb europe-west4-b v5litepod-16 \
 #       --config=experiments/lamb.py --workdir=/shared/lamb
 #
-# Needs: gcloud with a project that may create TPUs; and, as all hosts must see the workdir, an NFS export (Filestore, for
-# one) in the network of the TPU: SHARED is mounted at /shared. Run it in the folder of lbexp, which is copied to the hosts.
-# RUNTIME is the TPU's software (default tpu-ubuntu2204-base), CREATE more options of its creation (default --spot).
+# Needs: gcloud with a project that may create TPUs; and, as all hosts must see the workdir, an NFS export (Filestore,
+# for one) in the network of the TPU: SHARED is mounted at /shared. Run it in the folder of lbexp, which is copied to
+# the hosts. RUNTIME is the TPU's software (default tpu-ubuntu2204-base), CREATE more options of its creation (default
+# --spot).
 #
-# Every host starts the command again where it ends with 75, 76, 77, 134 or 137 (preempted, lost another, hung, killed):
-# the job goes on from its last checkpoint, at most LBEXP_RESTARTS times (20) on one TPU. The TPU is deleted at the end.
+# Every host starts the command again where it ends with 75, 76, 77, 134, 137 or 143 (preempted, lost another, hung,
+# killed): the job goes on from its last checkpoint, at most LBEXP_RESTARTS times (20) on one TPU. The TPU is deleted at
+# the end.
 #
 # Not run on a Cloud TPU: the tests run it with a gcloud that works on this machine.
 set -u
@@ -36,7 +38,7 @@ train="cd lbexp || exit 1
     for ((restart = 0; restart <= ${LBEXP_RESTARTS:-20}; restart++)); do
         ../lbexp-env/bin/python -m lbexp.main$arguments
         status=\$?
-        case \$status in 75 | 76 | 77 | 134 | 137) sleep 5 ;; *) break ;; esac
+        case \$status in 75 | 76 | 77 | 134 | 137 | 143) sleep 5 ;; *) break ;; esac
     done
     exit \$status"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One training job by OpenMPI 4, on this machine or on hosts that it reaches by ssh. Before the '--' come the arguments of
-# mpirun, after it those of lbexp.main:
+# One training job by OpenMPI 4, on this machine or on hosts that it reaches by ssh. Before the '--' come the arguments
+# of mpirun, after it those of lbexp.main:
 #
 #   scripts/mpirun_train.sh -n 4 -H host1:2,host2:2 -- --config=experiments/lamb.py --workdir=/shared/lamb
 #
@@ -8,8 +8,8 @@
 # host, a process takes the GPU of its number; a process that is alone on its host takes all of them.
 #
 # It starts the job again when a process was lost or hung, or one of them was told to stop (statuses 75, 76, 77; 134,
-# 137: killed): the job goes on from its last checkpoint, at most LBEXP_RESTARTS times (20). Ctrl-C or SIGTERM to this
-# script saves, stops and ends with 75. Where hosts are lost for good, start it with others: the curve is the same.
+# 137, 143: killed): the job goes on from its last checkpoint, at most LBEXP_RESTARTS times (20). Ctrl-C or SIGTERM to
+# this script saves, stops and ends with 75. Where hosts are lost for good, start it with others: the curve is the same.
 #
 # Run by the tests with OpenMPI 4.1 and two processes on one machine; -H with several hosts was not run.
 set -u
@@ -43,7 +43,7 @@ for ((restart = 0; ; restart++)); do
         status=$?
     done
     case $status in
-    75 | 76 | 77 | 134 | 137) ;;
+    75 | 76 | 77 | 134 | 137 | 143) ;;
     *) exit "$status" ;;
     esac
     sleep 1

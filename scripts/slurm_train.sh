@@ -3,12 +3,12 @@
 #
 #   sbatch --nodes=4 --gpus-per-node=8 scripts/slurm_train.sh --config=experiments/lamb.py --workdir=/shared/lamb
 #
-# Needs: lbexp in the environment of the shell that submits, and a --workdir that all nodes see. Options of sbatch before
-# the script's name win over those below; what follows it goes to lbexp.main. With several GPUs a node and a process for
-# each, give --ntasks-per-node as well: a process then takes the GPU of its number.
+# Needs: lbexp in the environment of the shell that submits, and a --workdir that all nodes see, as they do the folder
+# where it is submitted. Options of sbatch before the script's name win over those below; what follows it goes to
+# lbexp.main. For a process per GPU give --ntasks-per-node as well: a process then takes the GPU of its number.
 #
 # Before its time limit, or where another job takes its nodes, the job saves and waits for nodes again; so it does when
-# a process was lost or hung (statuses 75, 76, 77; 134, 137: killed). It goes on from its last checkpoint, at most
+# a process was lost or hung (statuses 75, 76, 77; 134, 137, 143: killed). It goes on from its last checkpoint, at most
 # LBEXP_RESTARTS times (20). It ends where it is done, or would only fail again: a wrong configuration, no usable
 # checkpoint, a full disk, all trials diverged; and where scancel ends it.
 #
@@ -40,7 +40,7 @@ if [ -f "$LBEXP_CAUSE" ]; then
 fi
 
 case $status in
-75 | 76 | 77 | 134 | 137)
+75 | 76 | 77 | 134 | 137 | 143)
     if [ "$restart" -lt "${LBEXP_RESTARTS:-20}" ]; then
         echo "lbexp: status $status; restart $((restart + 1)) of at most ${LBEXP_RESTARTS:-20}"
         scontrol requeue "$SLURM_JOB_ID"

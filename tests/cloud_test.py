@@ -14,7 +14,7 @@ from jobs import ROOT
 
 from lbexp import main
 
-AGAIN, NEVER = (75, 76, 77, 134, 137), (main.FAILED, main.BAD_CONFIG, main.NO_CHECKPOINT, main.DIVERGED)
+AGAIN, NEVER = (75, 76, 77, 134, 137, 143), (main.FAILED, main.BAD_CONFIG, main.NO_CHECKPOINT, main.DIVERGED)
 
 
 def test_the_launchers_start_again_after_the_same_statuses():

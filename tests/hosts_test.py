@@ -155,16 +155,53 @@ def test_processes_that_differ_are_refused(tmp_path, long):
     assert not (tmp_path / 'metrics.jsonl').exists()
 
 
-def test_a_workdir_that_is_not_shared_is_refused(tmp_path, long):
+@pytest.fixture
+def apart():
+    """A start of the command in a view of its own of the file system, which a shell command has changed."""
+
+    def start(change):
+        return ['unshare', '--mount', 'sh', '-c', f'{change} && exec "$@"', 'sh']
+
+    if shutil.which('unshare') is None:
+        pytest.skip('unshare: not on this machine')
+    probe = subprocess.run([*start('mount -t tmpfs none /mnt'), 'true'], capture_output=True, text=True)
+    if probe.returncode:
+        pytest.skip(f'needs the right to mount: {probe.stderr}')
+    return start
+
+
+def test_a_workdir_that_is_not_shared_is_refused(tmp_path, long, apart):
     """The second process sees a file system of its own at the same path."""
     experiment, _ = long
     (tmp_path / 'run').mkdir()
-    apart = ['unshare', '--mount', 'sh', '-c', f'mount -t tmpfs none {tmp_path}/run && exec "$@"', 'sh']
-    probe = subprocess.run([*apart, 'true'], capture_output=True, text=True)
-    if shutil.which('unshare') is None or probe.returncode:
-        pytest.skip(f'needs the right to mount: {probe.stderr}')
-    with Job(2, f'--config={experiment}', f'--workdir={tmp_path}/run', before={1: apart}) as job:
+    other = apart(f'mount -t tmpfs none {tmp_path}/run')
+    with Job(2, f'--config={experiment}', f'--workdir={tmp_path}/run', before={1: other}) as job:
         assert 'not the folder of process 0 on processes [1]' in refused(job)
+
+
+def test_what_one_process_finds_damaged_none_goes_on_from(tmp_path, apart):
+    """The second sees zeros in files of the newest checkpoint: both take the older one. In all of them: both end."""
+    (tmp_path / 'experiment.py').write_text(EXPERIMENT.format(steps=30, rows=6, shards=2))
+    arguments = [f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run']
+    with Job(1, *arguments) as job:
+        assert job.end()[0][0] == 0
+    whole, status = rows(tmp_path / 'run'), tmp_path / 'run' / 'status.json'
+    begun = json.loads(status.read_text())
+    begun['trials']['0']['status'] = 'running'
+    folder = tmp_path / 'run' / 'checkpoints' / 'trial-00000'
+    for steps, expected in [([30], 0), ([20, 30], 3)]:
+        status.write_text(json.dumps(begun))
+        (tmp_path / 'zeros').write_bytes(bytes(100))
+        files = [file for step in steps for file in (folder / str(step)).rglob('*') if file.is_file()]
+        assert len(files) > 5 * len(steps)
+        rotten = ' && '.join(f"mount --bind {tmp_path}/zeros '{file}'" for file in files)
+        with Job(2, *arguments, before={1: apart(rotten)}) as job:
+            ended = job.end()
+        assert [one for one, *_ in ended] == [expected] * 2, ended
+        said = ended[0][1] + ended[0][2]
+        assert ('is damaged' in said) and ('no usable checkpoint' in said) == (expected == 3)
+        assert rows(tmp_path / 'run') == whole
+        assert sorted(int(step.name.split('-')[-1]) for step in (folder.parent / 'damaged').iterdir()) == steps
 
 
 def test_a_second_job_in_the_workdir_is_refused(tmp_path, long):

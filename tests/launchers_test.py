@@ -178,15 +178,16 @@ def test_slurm_train_waits_for_nodes_again_only_where_it_helps(cluster, tmp_path
     """By the status of the process that failed first, not by that of those which srun then killed."""
     ready = cluster.environment | pretending(tmp_path)
 
-    def submit(statuses, **more):
+    def submit(statuses, *options, **more):
         script = [f'--chdir={tmp_path}', f'--output={tmp_path}/out', str(ROOT / 'scripts' / 'slurm_train.sh')]
-        command = ['sbatch', '--parsable', *script, statuses, str(tmp_path / statuses)]
+        command = ['sbatch', '--parsable', *options, *script, statuses, str(tmp_path / statuses)]
         return cluster.run(*command, env={**ready, **more}).stdout.strip()
 
     # What is told to stop by scancel ends with 75, and does not come back.
     cancelled = submit('0')
     jobs = {submit('75,76,77,134,1'): ('4', '1:0'), submit('137,137', LBEXP_RESTARTS='1'): ('1', '137:0')}
     jobs |= {submit(status): ('0', f'{status}:0') for status in ('2', '3', '78')}
+    jobs[submit('0,2', '--time=2')] = ('1', '2:0')  # told to stop two minutes before its time is over: at once
     wait_for_pretenders(tmp_path / '0')
     cluster.ask('scancel', cancelled)
     for job, expected in jobs.items():

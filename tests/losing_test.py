@@ -8,13 +8,18 @@ import shutil
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from orbax.checkpoint import v1 as ocp
 from training import rows, tiny, train
 
 from lbexp import main
 from lbexp.engine.checkpoint import Checkpoints, Damaged
 from lbexp.engine.lock import lock
+from lbexp.engine.record import statuses
 
 # Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in another test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
@@ -178,3 +183,53 @@ def test_two_runs_in_one_workdir(tmp_path, capsys):
     assert run(tmp_path) == 0
     with lock(tmp_path / 'run'), pytest.raises(ValueError, match='in use'), lock(tmp_path / 'run'):
         pass
+
+
+def poisoned(after=10):
+    """A transform whose updates are NaN from then on; the loss of the update that it spoils is still a number."""
+    spoil = lambda count, update: jnp.where(count >= after, jnp.nan, update)
+    update = lambda updates, count, params=None: (jax.tree.map(lambda u: spoil(count, u), updates), count + 1)
+    return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
+
+
+def test_nan_never_overwrites_a_good_checkpoint(tmp_path):
+    """The 12th update spoils the parameters, and a checkpoint is due: what is kept are those of 8 updates and of 4."""
+    config = tiny(checkpoint=6, transforms=(dict(name=f'{__name__}:poisoned', after=11),))
+    train(config, tmp_path)
+    assert statuses(tmp_path)[0]['status'] == 'diverged'
+    folder = tmp_path / 'checkpoints' / 'trial-00000'
+    assert sorted(int(step.name) for step in folder.iterdir()) == [4, 8]
+    for step in folder.iterdir():
+        saved = {path: np.asarray(array) for path, array in ocp.load(step).items() if 'params' in path}
+        assert saved and all(np.isfinite(array).all() for array in saved.values())
+
+
+def test_a_changed_configuration(tmp_path, capsys):
+    """What is watched may change; what is computed only on demand, and then the run goes on towards its new end."""
+    assert run(tmp_path) == 0
+    arguments = ['main', f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run']
+    changed = [*arguments, '--config.optimizer.learning_rate=0.01', '--config.steps=80']
+    before = (tmp_path / 'run' / 'metrics.jsonl').read_bytes()
+    assert main.main(changed) == 2
+    problem = capsys.readouterr().err
+    assert 'optimizer.learning_rate: 0.05 there, 0.01 now' in problem and 'steps: 40 there, 80 now' in problem
+    assert '--allow_config_change' in problem
+    assert (tmp_path / 'run' / 'metrics.jsonl').read_bytes() == before
+    assert main.main([*arguments, '--config.checkpoint=8']) == 0
+    assert 'changed since the run was begun: checkpoint: 4 there, 8 now' in capsys.readouterr().out
+    assert main.main([*changed, '--config.checkpoint=8', '--allow_config_change']) == 0
+    assert 'optimizer.learning_rate: 0.05 there, 0.01 now' in capsys.readouterr().out
+    found = rows(tmp_path / 'run')
+    assert [row['step'] for row in found] == [*range(5, 41, 5), *range(50, 81, 10)]
+    assert [row['learning_rate'] for row in found[-4:]] == [pytest.approx(0.01)] * 4
+    told = json.loads((tmp_path / 'run' / 'config.json').read_text())['changes']
+    assert told == [{'checkpoint': [4, 8]}, {'optimizer.learning_rate': [0.05, 0.01], 'steps': [40, 80]}]
+
+
+def test_a_changed_model_is_refused_even_so(tmp_path, capsys):
+    assert run(tmp_path) == 0
+    arguments = ['main', f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run', '--allow_config_change']
+    assert main.main([*arguments, '--config.workload.weights=(1.0, 2.0)', '--config.steps=80']) == 2
+    problem = capsys.readouterr().err
+    assert 'hold other arrays than this configuration trains' in problem and '--workdir' in problem
+    assert len(list((tmp_path / 'run' / 'checkpoints' / 'trial-00000').iterdir())) == 2  # nothing was quarantined

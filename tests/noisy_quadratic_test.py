@@ -1,5 +1,11 @@
 """The workload's gradient, noise and streams from outside; its population against the exact recursion."""
 
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +17,7 @@ from lbexp.theory import fixed_point, process
 from lbexp.theory import noisy_quadratic as exact
 from lbexp.workloads.noisy_quadratic import noisy_quadratic
 
+ROOT = pathlib.Path(__file__).parent.parent
 SEED = jnp.uint32(7)
 
 
@@ -117,6 +124,31 @@ def test_float64():
         w = noisy_quadratic(dtype='float64', replicas=2, spectrum=1.0)
         loss, grads = value_and_grad(w, w.init(jax.random.key(0))[0], draw(w, [0]))
         assert loss.dtype == grads['x'].dtype == jnp.float64
+
+
+def test_float64_through_the_engine(tmp_path):
+    """Without noise x <- (1 - rate a) x, to the last digits; the precision is chosen before JAX starts."""
+    (tmp_path / 'experiment.py').write_text(EXPERIMENT)
+    command = [sys.executable, '-m', 'lbexp.main', f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run']
+    environment = {**os.environ, 'JAX_ENABLE_X64': '1'}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()]
+    assert len(rows) == 4
+    for row in rows:
+        exact = sum(a * (1 - 0.3 * a) ** (2 * row['step']) / 2 for a in (1.0, 0.25))
+        assert row['test_loss'] == pytest.approx(exact, rel=1e-13)
+
+
+EXPERIMENT = """
+from lbexp import config
+def get_config():
+    c = config.base()
+    c.workload = dict(name='noisy_quadratic', noise=0.0, dimension=2, spectrum=(1.0, 0.25), dtype='float64')
+    c.optimizer = dict(name='sgd', learning_rate=0.3)
+    c.steps, c.batch_size, c.log, c.evaluate = 40, 1, 4, 4
+    return c
+"""
 
 
 def train(workload, optimizer, steps, batch_size=1):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding
@@ -135,6 +136,43 @@ def test_stacked_layers_move_as_they_would_apart(name):
     for i in range(3):
         apart, _ = walk(make(), pick(params, i), [pick(slope, i) for slope in slopes])
         np.testing.assert_allclose(together['kernel'][i], apart['kernel'], rtol=1e-5, atol=1e-7)
+
+
+class Block(nn.Module):
+    @nn.compact
+    def __call__(self, x, _):
+        return x + nn.Dense(4)(x), None
+
+
+STACKED = dict(variable_axes={'params': 0}, split_rngs={'params': True})
+LIFTS = {
+    'scan': lambda: nn.scan(Block, **STACKED, length=3)(name='blocks'),
+    'vmap': lambda: nn.vmap(Block, **STACKED, in_axes=None, axis_size=3)(name='blocks'),
+}
+
+
+@pytest.mark.parametrize('lift', LIFTS)
+@pytest.mark.parametrize('name', ['lars', 'lamb', 'novograd'])
+def test_layers_of_flax_scan_and_vmap_have_ratios_of_their_own(name, lift):
+    """Real gradients; the reference has the same layers as leaves of their own."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return jnp.sum(LIFTS[lift]()(x, None)[0], axis=None)
+
+    x = jnp.asarray(np.random.default_rng(3).standard_normal((5, 4)), jnp.float32)
+    params = Net().init(jax.random.key(0), x)['params']
+    scales = jnp.array([0.1, 1.0, 20.0])[:, None, None]
+    params['blocks']['Dense_0']['kernel'] *= scales
+    slope = jax.grad(lambda p: Net().apply({'params': p}, x) ** 2)(params)
+    make = (lambda **more: optimizers.lamb(0.1, **more)) if name == 'lamb' else LAYERWISE[name]
+    together, _ = walk(make(stacked_axes={'^blocks': 1}), params, [slope])
+    split = lambda tree: {str(i): jax.tree.map(lambda w, i=i: w[i], tree['blocks']) for i in range(3)}
+    apart, _ = walk(make(), split(params), [split(slope)])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), split(together), apart)
+    one_ratio, _ = walk(make(), params, [slope])
+    assert not np.allclose(one_ratio['blocks']['Dense_0']['kernel'], together['blocks']['Dense_0']['kernel'], rtol=1e-3)
 
 
 MESH = ((2, 4), ('data', 'model'))

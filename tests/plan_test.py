@@ -64,3 +64,15 @@ def test_regime_adaptation_makes_as_many_updates_as_the_reference():
     (cohort,) = plan([configs.resolve(c, overrides) for overrides in configs.trials(c)])
     assert cohort.steps.tolist() == [30, 30, 30]
     assert sorted((cohort.steps * cohort.accumulation * 10).tolist()) == [300, 600, 1500]
+
+
+def test_what_cannot_be_traced_in_a_row_is_not_traced(tmp_path):
+    """`coordinates` decides what a row holds: Python has to see it, where the row is made and nowhere before."""
+    part = dict(name='stationary_moments', population=True, burn_in=2, coordinates=2)
+    workload = dict(name='noisy_quadratic', replicas=10, dimension=3)
+    for count, given in ((2, False), (3, True)):
+        config = tiny(workload=workload, steps=8, log=2, probes=(dict(part, coordinates=count),))
+        rows = train(config, tmp_path / str(count))
+        assert ('fast_coordinate_variance' in rows[-1]) is given
+    (cohort,) = plan([configs.resolve(tiny(workload=workload, probes=(part,)), {})])
+    assert 'probes.0.coordinates' not in cohort.numbers

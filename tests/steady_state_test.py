@@ -10,6 +10,7 @@ from lbexp import config as configs
 from lbexp import lookup, main, results
 from lbexp.engine import record, run
 from lbexp.studies import convergence as convergences
+from lbexp.studies import network_steady_state as networks
 from lbexp.studies import steady_state as steady
 from lbexp.studies.network_steady_state import windowed_variance
 from lbexp.studies.steady_cases import grid_cases
@@ -171,6 +172,20 @@ def test_windowed_variance_is_that_of_a_simulation():
         each = np.var(np.stack(seen[k - 1 :] if slow is not None else seen), axis=0).sum(axis=1)
         error = each.std() / math.sqrt(len(each))
         assert abs(each.mean() - windowed_variance(a, c, gamma, updates, k, slow)) < 4 * error + 0.01 * each.mean()
+
+
+def test_beyond_the_stability_limit_there_is_no_prediction():
+    """gamma a >= 2 along one direction of a network: told in words, in no ratio, and no warning of NumPy."""
+    assert windowed_variance([1.0, 7.0], [1.0, 1.0], 0.3, 10**6) == math.inf
+    assert windowed_variance([1.0, 7.0], [1.0, 1.0], 0.3, 10**6, 5, 0.5) == math.inf
+    sound = np.array([[2.0, 2.0, 2.0], [1.0, 1.0, 1.0], [0.1] * 3, [0.0] * 3, [0.5] * 3])
+    beyond = np.array([[2.0, 2.0, 2.0], [1.0, math.inf, math.inf], [0.1] * 3, [0.0] * 3, [2.1] * 3])
+    found = {(None, 0.1, 8): sound, (None, 0.2, 8): beyond, (0.5, 0.2, 8): beyond}
+    words = networks._verdict(found)
+    assert '4 of 9 trials are beyond the stability limit' in words
+    assert 'measured over predicted 2.00 [2.00, 2.00]' in words
+    rows = networks._table({(None, 0.1, 8): sound, (None, 0.2, 8): beyond}, 5).rows
+    assert rows[1][7] == pytest.approx(2.0)
 
 
 def _rest(a, c, gamma, k, alpha):

@@ -1,5 +1,6 @@
 """The life of a cohort: segments between events, rows, evaluations, checkpoints, and how it is taken up again."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -51,8 +52,8 @@ def loop(
         ('done', 'diverged', 'running') and step.
     """
     watch = _Watch(cohort, program, train_size, checkpoints, rows, observe)
-    events = open_events(cohort.trials, watch.row_steps[watch.row])
     try:
+        events = open_events(cohort.trials, watch.row_steps[watch.row])
         told = False
         while watch.row < watch.events['log'] and not told:
             at_row, told = watch.dispatch(stopping)
@@ -65,7 +66,6 @@ def loop(
         raise OSError(error.errno, f'{error.strerror}; {watch.told_saved()}', error.filename) from error
     finally:
         watch.watchdog.close()
-        events.close()
     return watch.row == watch.events['log'], watch.statuses()
 
 
@@ -144,12 +144,14 @@ class _Watch:
     def save(self):
         """A checkpoint at the present tick; rows written before it are on the disk first.
 
-        None where every trial has diverged: the last sound state stays.
+        None where every trial has diverged, or will with its next loss: the last sound state stays.
         """
         if self.diverged.all():
             return
-        self.rows.sync()
         states = jax.tree.map(lambda leaf: leaf[: self.program.trials], mesh.fetch(self.states))
+        if not (_sound(states.params) & ~self.diverged).any():
+            return
+        self.rows.sync()
         seconds = np.asarray([time.monotonic() - self.start])
         position = _Position(self.frozen, seconds)
         self.checkpoints.save(int(self.tick.sum()), (states, position))
@@ -157,6 +159,9 @@ class _Watch:
 
     def told_saved(self) -> str:
         """What is left to go on from, for a message."""
+        if hosts.count() == 1:  # the others of a job do not wait with this one
+            with contextlib.suppress(OSError):
+                self.checkpoints.wait()
         step = self.saved.get(self.checkpoints.saved)
         return 'there is no checkpoint yet' if step is None else f'the last good checkpoint is that of step {step}'
 
@@ -206,3 +211,9 @@ class _Watch:
             metrics={name: float(np.median(values)) for name, values in shown.items()},
             diverged=int(self.diverged.sum()),
         )
+
+
+def _sound(params):
+    """By trial, whether its parameters are numbers. The loss of the last update does not tell: it is that before it."""
+    leaves = [leaf for leaf in jax.tree.leaves(params) if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)]
+    return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(-1) for leaf in leaves], axis=0)

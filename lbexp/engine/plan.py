@@ -234,7 +234,7 @@ def _leaves(value, path=''):
 
 
 def _traceable(config):
-    """The largest of a few sets of numeric arguments with which a step of training can be traced."""
+    """The largest of a few sets of numeric arguments with which training, rows and evaluation can be traced."""
     optimizing = tuple(part for part in _TRACED_PARTS if part != 'workload')
     floats, whole = _numeric(config, float), _numeric(config, int, optimizing)
     replicas = {path for path in whole if path.startswith('replicas.')}  # the pieces of a batch are a shape
@@ -264,7 +264,8 @@ def _trace(config, paths):
     def run(numbers, seed, steps, accumulation, arrays):
         given = {'seed': seed, 'batch_size': accumulation * size if accumulate else size}
         made = recipe(numbered(config, {**numbers, **given}), steps, arrays)
-        return steps_.train_step(made)(steps_.initial_state(made), steps)
+        trained = steps_.segment(made, steps_.train_step(made))(steps_.initial_state(made), steps, steps, steps)
+        return trained, steps_.evaluation(made, 1)(trained[0])
 
     numbers = {path: value for path, value in _leaves(config) if path in paths}
     length = run_length(config)

@@ -54,7 +54,7 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     sharding = cohort.config['sharding']
 
     def constrain(examples):
-        if shards == 1 or axis is not None:
+        if shards == 1:
             return examples
         return jax.lax.with_sharding_constraint(examples, meshes.spread(mesh, 'data'))
 
@@ -69,7 +69,8 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
 
     def train(arrays, numbers, state, *ticks):
         made = _recipe(cohort, arrays, numbers)
-        step = steps.train_step(made, constrain, axis)
+        # Where workers lie on devices, each draws its own examples there.
+        step = steps.train_step(made, *([constrain] if axis is None else [lambda own: own, axis]))
         return steps.segment(made, lambda *state: keep(step(*state)), axis)(state, *ticks)
 
     def assess(arrays, numbers, state):

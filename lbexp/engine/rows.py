@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, append-only; and the same numbers as TensorBoard events."""
+"""metrics.jsonl: one JSON object a line, append-only."""
 
 import json
 import math
@@ -20,11 +20,7 @@ class Rows:
     def write(self, rows: Iterable[dict]):
         """Appends the rows in one write: a crash tears the last line at most."""
         lines = ''.join(json.dumps({k: _plain(v) for k, v in row.items()}) + '\n' for row in rows)
-        try:
-            with open(self.path, 'ab', buffering=0) as file:
-                file.write(lines.encode())
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        append(self.path, lines.encode())
 
     def keep(self, wanted: Callable[[dict], bool]):
         """Drops the rows that are not `wanted`: what a killed run wrote after its last checkpoint.
@@ -68,34 +64,15 @@ class Nowhere:
     def sync(self):
         pass
 
-    def close(self):
-        pass
 
-
-class Events:
-    """TensorBoard events, one directory a trial. Beyond `limit` trials none are written: lbexp.results reads them."""
-
-    def __init__(self, directory: pathlib.Path, trials: Iterable[int], first_steps: Iterable[int], limit: int = 64):
-        from tensorboardX import SummaryWriter  # imports protobuf: only when rows are about to come
-
-        trials, first_steps = list(trials), list(first_steps)
-        # purge_step hides what an interrupted run wrote beyond the step from which it goes on.
-        self.writers = {
-            trial: SummaryWriter(str(directory / f'trial-{trial:05d}'), purge_step=first + 1 if first else None)
-            for trial, first in zip(trials, first_steps, strict=True)
-            if len(trials) <= limit
-        }
-
-    def write(self, rows: Iterable[dict]):
-        for row in rows:
-            writer = self.writers.get(row['trial'])
-            for name, value in row.items() if writer else ():
-                if name not in ('trial', 'step') and np.ndim(value) == 0 and np.isfinite(value):
-                    writer.add_scalar(name, value, row['step'])
-
-    def close(self):
-        for writer in self.writers.values():
-            writer.close()
+def append(path: pathlib.Path, content: bytes):
+    """Writes behind what the file has: a crash or a full disk tears the end at most, and a full disk is told."""
+    try:
+        with open(path, 'ab', buffering=0) as file:
+            while content:  # the last bytes that a disk has room for are written without an error
+                content = content[file.write(content) :]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def replace(path: pathlib.Path, content: bytes):

@@ -1,5 +1,6 @@
 """A study's trials from configurations to rows: cohort by cohort, each in a workdir that can be taken up again."""
 
+import contextlib
 import functools
 import json
 import pathlib
@@ -9,11 +10,12 @@ from typing import Any
 from lbexp.data.partition import distinct
 from lbexp.engine import record
 from lbexp.engine.checkpoint import Checkpoints
+from lbexp.engine.events import Events
 from lbexp.engine.loop import Progress, loop
 from lbexp.engine.plan import Cohort, explain, plan, run_length, train_size
 from lbexp.engine.program import program
 from lbexp.engine.recipe import recipe
-from lbexp.engine.rows import Events, Nowhere, Rows
+from lbexp.engine.rows import Nowhere, Rows
 from lbexp.parallel import hosts
 
 
@@ -83,11 +85,23 @@ def run(
             checkpoints.close()
         status |= reached
         before = _after(before, cohort)
-        record.write_status(workdir, 'running' if ended else 'preempted', status)
+        with _saved_is_told(reached):
+            record.write_status(workdir, 'running' if ended else 'preempted', status)
         if not ended:
             return 'preempted'
-    record.write_status(workdir, 'done', status)
+    with _saved_is_told(status):
+        record.write_status(workdir, 'done', status)
     return 'done'
+
+
+@contextlib.contextmanager
+def _saved_is_told(status):
+    try:
+        yield
+    except OSError as error:
+        step = max(one['step'] for one in status.values())
+        told = f'{error.strerror}; the last good checkpoint is that of step {step}'
+        raise OSError(error.errno, told, error.filename) from error
 
 
 def _told_of_data(cohort, workdir):

@@ -136,10 +136,10 @@ def _means(metrics, source, size, chunk, constrain):
         positions = i * chunk + jnp.arange(chunk)
         weight = (positions < size).astype(jnp.float32)
         values = metrics(constrain(source.read(source.arrays, jnp.minimum(positions, size - 1))))
-        return {name: totals[name] + jnp.sum(weight * v) for name, v in values.items()}
+        return {name: totals[name] + jnp.sum(weight * v, dtype=_total(v)) for name, v in values.items()}
 
     one = jax.eval_shape(lambda: source.read(source.arrays, jnp.zeros((1,), jnp.int32)))
-    zeros = {name: jnp.zeros((), jnp.float32) for name in jax.eval_shape(metrics, one)}
+    zeros = {name: jnp.zeros((), _total(values)) for name, values in jax.eval_shape(metrics, one).items()}
     totals = jax.lax.fori_loop(0, -(-size // chunk), add, zeros)
     return {name: total / size for name, total in totals.items()}
 

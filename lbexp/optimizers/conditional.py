@@ -34,6 +34,16 @@ def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> t
     return carry, *jax.tree.map(lambda x: _where(~going, x), given)
 
 
+def stored(tree: Any) -> Any:
+    """`tree` with its values rounded as they would be in memory.
+
+    A compiler may take a product and the sum that it goes into as one operation with one rounding, or not, as the code
+    around it has it. What has to be the same to the bit in two programs says where it is rounded; it costs nothing.
+    """
+    # A choice that hangs on the value itself can be neither left out nor moved out of the loop over values.
+    return jax.tree.map(lambda x: jnp.where(x == x, x, jnp.full((), jnp.nan, x.dtype)), tree)
+
+
 def _where(always, x):
     """x. XLA does not know that `always` is true: a dependence on it that costs nothing where it is fused."""
     is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers.buffers import MOMENTUM_FIELDS, marked, replace, select
-from lbexp.optimizers.conditional import rarely
+from lbexp.optimizers.conditional import rarely, stored
 from lbexp.optimizers.ema import weight_of_newest
 
 
@@ -111,7 +111,7 @@ def lookahead(
         def synchronise(carry, inner_state, grads, params):
             slow, last = carry
             updates, moved = inner.update(grads, inner_state, params, **extra_args)
-            fast = optax.apply_updates(params, updates)
+            fast = optax.apply_updates(params, stored(updates))
             a = _optimal(slow, params, fast, grads, curvature, alpha_low) if optimal else slow_step_size
             if momentum == 'interpolate':
                 last = jax.tree.map(lambda m, old: _mix(a, m, old), buffers(moved), last)

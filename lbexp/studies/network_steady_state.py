@@ -95,8 +95,13 @@ def windowed_variance(curvatures, noise, gamma, updates, k=1, alpha=None) -> flo
     Args:
         curvatures: a_i; those below 1e-6 / gamma count as 1e-6 / gamma, flat for any window in reach.
         noise: variance of the update's gradient along each direction.
+
+    Returns:
+        inf where a direction is beyond the stability limit, gamma a >= 2: the quadratic has no rest there.
     """
     h = np.maximum(gamma * np.asarray(curvatures, np.float64), 1e-6)
+    if h.max() >= 2:
+        return math.inf
     r = 1 - h
     variance = gamma**2 * np.asarray(noise, np.float64) / (1 - r**2)
     steps = float(updates)
@@ -147,7 +152,7 @@ def _table(found, k):
     rows = []
     for (alpha, gamma, size), (measured, predicted, loss, _, sharpest) in found.items():
         median, low, high = interval(measured)
-        ratio = interval(measured / predicted)[0]
+        ratio = interval((measured / predicted)[np.isfinite(predicted)])[0]
         ends = [f'[{low:.4g}, {high:.4g}]', interval(predicted)[0], ratio, interval(loss)[0], interval(sharpest)[0]]
         rows.append([*_setting(alpha, gamma, size), gamma / size, median, *ends])
     caption = (
@@ -171,11 +176,15 @@ def _verdict(found):
     for (alpha, gamma, size), values in found.items():
         if alpha is not None and (gamma, size) in sgd:
             seen = interval(values[0] / sgd[gamma, size][0])
-            said = interval(values[1] / sgd[gamma, size][1])[0]
+            known = np.isfinite(values[1]) & np.isfinite(sgd[gamma, size][1])
+            said = interval(values[1][known] / sgd[gamma, size][1][known])[0]
             span = f'{seen[0]:.3f} [{seen[1]:.3f}, {seen[2]:.3f}]'
             words.append(f'gamma {gamma}: Lookahead / SGD {span}, predicted {said:.3f}')
     ratios = np.concatenate([values[0] / values[1] for values in found.values()])
-    middle, low, high = interval(ratios)
+    unstable = int((ratios == 0).sum())
+    if unstable:
+        words.append(f'{unstable} of {len(ratios)} trials are beyond the stability limit of their quadratic')
+    middle, low, high = interval(ratios[ratios > 0])
     words.append(f'measured over predicted {middle:.2f} [{low:.2f}, {high:.2f}]')
     restless = sum(int((values[3] > 4).sum()) for values in found.values())
     words.append(f'{restless} of {len(ratios)} trials still drifted (|z| of the loss > 4)')

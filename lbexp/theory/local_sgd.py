@@ -1,4 +1,4 @@
-"""Local SGD on the noisy quadratic: the mean of the workers, and their distance from it, as linear maps of their own."""
+"""Local SGD on the noisy quadratic: the mean of the workers and their distance from it, as linear maps."""
 
 from functools import partial
 from typing import Any
@@ -31,7 +31,8 @@ def local_sgd(
     mean_w xi_w, of variance v / W. A synchronisation sees the workers through mean_w x_w alone, and what it does to the
     buffers is linear: (mean x, mean m, slow s, outer velocity u) is a closed system of four numbers, whatever W:
 
-        d = s - mean x,   u <- mu u + d,   s <- s - alpha (d + mu u)   (Nesterov; heavy ball: s - alpha u),   mean x <- s
+        d = s - mean x,   u <- mu u + d,   s <- s - alpha (d + mu u)   (Nesterov; heavy ball: s - alpha u)
+        mean x <- s
 
     Buffers kept and buffers averaged have the same mean. So W workers are one worker with 1 / W of the noise.
 

@@ -24,9 +24,9 @@ def staleness(
         g = a (x_{t - delay} - xi),   m <- beta m + g,   x_{t+1} = x_t - rate m
 
     and around it Lookahead, which after every k-th update sets s <- s + alpha (x - s), x <- s; what is read later is
-    the x after that. The past is part of the state, z = (x_t, x_{t-1}, .., x_{t-delay}, m, s), so the map is linear and
-    `fixed_point`, `noisy_quadratic` and `autocorrelation` apply as they are. W workers that take turns have
-    delay = W - 1 (after the first W - 1 updates).
+    the x after that; without Lookahead s = x. The past is part of the state, z = (x_t, x_{t-1}, .., x_{t-delay}, m, s),
+    so the map is linear, and `fixed_point`, `noisy_quadratic` and `autocorrelation` apply as they are. W workers that
+    take turns have delay = W - 1 (after the first W - 1 updates).
 
     Args:
         learning_rate: rate > 0.
@@ -40,7 +40,7 @@ def staleness(
     """
     require('delay', delay, delay >= 0, 'a whole number of updates >= 0')
     _check(learning_rate, curvature, momentum, k, slow_step_size)
-    return _embedded(learning_rate, curvature, delay, momentum, 1 if k is None else k, slow_step_size, k is not None)
+    return _embedded(learning_rate, curvature, delay, momentum, *_cycle(k, slow_step_size))
 
 
 def delay_limit(curvature: Any, delay: Any) -> Any:
@@ -92,22 +92,26 @@ def memoryless(
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
     require('workers', workers, workers >= 1, 'a whole number >= 1')
     _check(learning_rate, curvature, momentum, k, slow_step_size)
-    one = 1 if k is None else k
-    found = _rest(learning_rate, curvature, noise, workers, momentum, one, slow_step_size, k is not None)
+    found = _rest(learning_rate, curvature, noise, workers, momentum, *_cycle(k, slow_step_size))
     rule = 'below 1: lower the learning rate, the momentum, or the number of workers'
     require('spectral radius of second moments', found.radius, found.stable, rule)
     return found
 
 
-@partial(jax.jit, static_argnames=('delay', 'synchronises'))
-def _embedded(learning_rate, curvature, delay, momentum, k, slow_step_size, synchronises):
+def _cycle(k, slow_step_size):
+    """Without Lookahead the slow weights are the weights: a cycle of one update, all the way."""
+    return (1, 1.0) if k is None else (k, slow_step_size)
+
+
+@partial(jax.jit, static_argnames='delay')
+def _embedded(learning_rate, curvature, delay, momentum, k, slow_step_size):
     size, at_m, at_s = delay + 3, delay + 1, delay + 2
     push = _push(size, at_m, delay, learning_rate, curvature, momentum)
     shift = push.matrix.at[1 : delay + 1].set(jnp.eye(size, dtype=push.matrix.dtype)[:delay])
     inner = Update(shift, push.response)
-    last = _synchronised(inner, at_s, slow_step_size) if synchronises else inner
+    last = _synchronised(inner, at_s, slow_step_size)
     fast = jnp.zeros(size, shift.dtype).at[0].set(1.0)
-    evaluation = jnp.zeros(size, shift.dtype).at[at_s if synchronises else 0].set(1.0)
+    evaluation = jnp.zeros(size, shift.dtype).at[at_s].set(1.0)
     holds = jnp.ones(size, shift.dtype).at[at_m].set(0.0)
     return Process(inner, last, jnp.asarray(k), fast, evaluation, holds, jnp.zeros((), shift.dtype))
 
@@ -133,8 +137,8 @@ def _synchronised(update, at_s, alpha):
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # moments of (x, m, s)
 
 
-@partial(jax.jit, static_argnames=('workers', 'synchronises'))
-def _rest(learning_rate, curvature, noise, workers, momentum, k, slow_step_size, synchronises):
+@partial(jax.jit, static_argnames='workers')
+def _rest(learning_rate, curvature, noise, workers, momentum, k, slow_step_size):
     # By exchangeability the first worker stands for all, once moments are averaged over the permutations of copies.
     size = 3 + workers
     push = _push(size, 1, 3, learning_rate, curvature, momentum)
@@ -142,7 +146,7 @@ def _rest(learning_rate, curvature, noise, workers, momentum, k, slow_step_size,
         update.matrix.at[3].set(update.matrix[0]), update.response.at[3].set(update.response[0])
     )
     inner = pull(push)
-    last = pull(_synchronised(push, 2, slow_step_size)) if synchronises else inner
+    last = pull(_synchronised(push, 2, slow_step_size))
 
     def step(update, moments, noise):
         kick = noise * update.response[:, None] * update.response[None, :]

@@ -6,6 +6,11 @@ The figure of Zhang et al. 2019 (arXiv:1907.04164, Figure 3 and Sections 3.3 and
 the fewest updates until the expected loss is at most `target`, over learning rates that the recursion itself tunes; no
 sampling, no training. Then the critical batch size of each, from the hyperbola S = S_min + E_min / B, and the paper's
 claims as ratios: momentum and preconditioning extend perfect scaling, averaging helps where the batch is small.
+
+Measured (150 s on 2 cores under load 12): critical batch sizes 871 (SGD), 18,600 (momentum), 21,400 (preconditioned),
+37,800 (both), 492 (EMA), 431 (Lookahead around SGD). Momentum needs 1.000 times SGD's updates at batch size 1, 0.055
+times at 262,144. The EMA saves 5 % of them at batch size 1, 44 % at 64, 62 % at 256, nothing at 262,144, where this
+Lookahead needs twice as many.
 """
 
 import argparse

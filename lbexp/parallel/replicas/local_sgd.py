@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers.buffers import marked, replace, select
+from lbexp.optimizers.conditional import stored
 from lbexp.optimizers.gradient_noise import GradientNoiseState
 from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
 from lbexp.probes import Facts
@@ -125,7 +126,8 @@ def _one_step(tools):
     def one(tick, params, model_state, opt_state, worker):
         loss, sums, grads, model_state = tools.gradient(params, model_state, tick, worker)
         updates, opt_state = tools.optimizer.update(grads, opt_state, params, value=loss)
-        return optax.apply_updates(params, updates), model_state, opt_state, loss, sums, grads, updates
+        params = optax.apply_updates(params, stored(updates))
+        return params, model_state, opt_state, loss, sums, grads, updates
 
     return one
 

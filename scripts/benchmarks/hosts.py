@@ -1,0 +1,136 @@
+"""Several processes, and losing them: digits_mlp through lbexp.main, side by side.
+
+Updates per second of two processes with a device each against one process with two; of a checkpoint every 100 updates
+against none before the end; the time from SIGTERM to the end of all processes, and from kill -9 of one of two, with a
+launcher that starts the command again at once, to the first new row.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from lbexp.engine.record import environment
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+EXPERIMENT = """
+from lbexp import config
+def get_config():
+    c = config.base()
+    c.workload = dict(name='digits_mlp', hidden=({width}, {width}))
+    c.optimizer = dict(name='momentum', learning_rate=0.01, momentum=0.9)
+    c.batch_size, c.steps, c.log, c.evaluate = {batch_size}, {steps}, {steps} // 100, 1
+    return c
+"""
+
+
+def main(argv):
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument('--batch_size', type=int, default=256)
+    options.add_argument('--width', type=int, default=512, help='of the two hidden layers')
+    options.add_argument('--steps', type=int, default=2000)
+    options.add_argument('--rounds', type=int, default=3)
+    options = options.parse_args(argv)
+    facts = environment()
+    print(', '.join(f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax', 'orbax-checkpoint')))
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / 'experiment.py').write_text(EXPERIMENT.format(**vars(options)))
+        never, often = '--config.checkpoint=1', f'--config.checkpoint={options.steps // 100}'
+        shared = '--config.data_parallel=2'
+        ways = {
+            '2 processes x 1 device': lambda workdir: _rate(workdir, 2, shared, never),
+            '1 process x 2 devices': lambda workdir: _rate(workdir, 1, shared, never),
+            'a checkpoint every 100 updates': lambda workdir: _rate(workdir, 1, often),
+            'no checkpoint before the end': lambda workdir: _rate(workdir, 1, never),
+            'SIGTERM to the end, 1 process': lambda workdir: _stop(workdir, 1, often),
+            'SIGTERM to one, to the end of 2 processes': lambda workdir: _stop(workdir, 2, shared, often),
+            'kill -9 to the first new row, 2 processes': lambda workdir: _recover(workdir, shared, often),
+        }
+        found = {name: [] for name in ways}
+        for number in range(options.rounds):
+            for name, way in ways.items():
+                found[name].append(way(folder / f'{number}-{name.replace(" ", "-")}'))
+    names = list(ways)
+    for a, b in (names[0:2], names[2:4]):
+        ratios = [x / y for x, y in zip(found[a], found[b], strict=True)]
+        told = ', '.join(f'{name} {statistics.median(found[name]):.1f}' for name in (a, b))
+        print(f'updates/s: {told}; ratio {statistics.median(ratios):.3f} [{min(ratios):.3f}, {max(ratios):.3f}]')
+    for name in names[4:]:
+        print(f'{name}: median {statistics.median(found[name]):.2f} s of {[round(s, 2) for s in found[name]]}')
+
+
+def _rate(workdir, processes, *arguments):
+    """Updates per second from the second row, when all is compiled, to the last."""
+    for process in _start(workdir, processes, arguments):
+        if process.wait():
+            raise SystemExit(f'{process.args} ended with status {process.returncode}')
+    rows = _rows(workdir)
+    return (rows[-1]['step'] - rows[1]['step']) / (rows[-1]['wall_time'] - rows[1]['wall_time'])
+
+
+def _stop(workdir, processes, *arguments):
+    """Seconds from SIGTERM to the last process, in the middle of the run, to the end of all."""
+    job = _start(workdir, processes, arguments)
+    _wait_for_rows(job, workdir, 3)
+    began = time.perf_counter()
+    job[-1].send_signal(signal.SIGTERM)
+    for process in job:
+        if process.wait() != 75:
+            raise SystemExit(f'{process.args} ended with status {process.returncode}')
+    return time.perf_counter() - began
+
+
+def _recover(workdir, *arguments):
+    """Seconds from kill -9 of one of two processes to a row that was not there."""
+    job = _start(workdir, 2, arguments)
+    _wait_for_rows(job, workdir, 3)
+    began = time.perf_counter()
+    job[1].kill()
+    for process in job:
+        process.wait()
+    reached = _rows(workdir)[-1]['step']
+    job = _start(workdir, 2, arguments)
+    while max((row['step'] for row in _rows(workdir)), default=0) <= reached:
+        if any(process.poll() is not None for process in job):
+            raise SystemExit('the job ended before it had a new row')
+        time.sleep(0.01)
+    taken = time.perf_counter() - began
+    for process in job:
+        process.kill()
+        process.wait()
+    return taken
+
+
+def _start(workdir, processes, arguments):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    command = [sys.executable, '-m', 'lbexp.main', f'--config={workdir.parent}/experiment.py', f'--workdir={workdir}']
+    job = [f'--coordinator_address={address}', f'--num_processes={processes}'] if processes > 1 else []
+    quiet = dict(
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, 'JAX_PLATFORMS': 'cpu'}
+    )
+    own = [[f'--process_id={i}'] if job else [] for i in range(processes)]
+    return [subprocess.Popen([*command, *arguments, *job, *one], **quiet) for one in own]
+
+
+def _wait_for_rows(job, workdir, count):
+    while len(_rows(workdir)) < count:
+        if any(process.poll() is not None for process in job):
+            raise SystemExit(f'{job[0].args} ended before it had {count} rows')
+        time.sleep(0.01)
+
+
+def _rows(workdir):
+    """The rows that are whole."""
+    metrics = workdir / 'metrics.jsonl'
+    text = metrics.read_text() if metrics.exists() else ''
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith('\n')]

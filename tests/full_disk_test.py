@@ -1,0 +1,117 @@
+"""A disk that fills up, at every file that a run writes: it is named, and what was saved stays good."""
+
+import gc
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+from training import tiny, train
+
+from lbexp.engine import record
+from lbexp.engine.record import statuses
+
+# Orbax leaves tasks behind where a write fails, which complain when they are collected: here, not in another test.
+pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+
+SIZE = 4 << 20  # bytes
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small file system of its own."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', f'size={SIZE}', 'none', str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f'needs the right to mount: {done.stderr}')
+    yield folder
+    subprocess.run(['umount', '--lazy', str(folder)], check=True)
+    gc.collect()
+
+
+def fill(disk, leave=0):
+    """Takes what is free, but for some bytes."""
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    (disk / 'filler').write_bytes(b'x' * (free - leave))
+
+
+def wide(**more):
+    """24 updates, 6 rows, 3 checkpoints: after 8, 16 and 24 updates, of some 300 kB each."""
+    return tiny(workload=dict(name='digits_mlp', hidden=(512,)), **{'checkpoint': 3, **more})
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    return train(wide(), tmp_path_factory.mktemp('whole'))
+
+
+def when_full(disk, step, leave):
+    """Fills the disk after so many updates, when what was to be saved until then is there."""
+
+    def watch(progress):
+        if progress.step == step and not (disk / 'filler').exists():
+            while step > 8 and not (disk / 'run' / 'checkpoints' / 'trial-00000' / '8').exists():
+                time.sleep(0.01)
+            fill(disk, leave)
+
+    return watch
+
+
+@pytest.mark.parametrize('step, leave, file, saved', [
+    (4, 0, '', None),
+    (12, 0, '', 8),  # whatever comes first
+    (12, 40_000, 'checkpoints', 8),  # room for rows, and for a part of the checkpoint
+])  # fmt: skip
+def test_what_does_not_fit_is_named_and_what_was_saved_stays_good(disk, whole, step, leave, file, saved):
+    with pytest.raises(OSError) as error:
+        train(wide(), disk / 'run', observe=when_full(disk, step, leave))
+    last = 'there is no checkpoint yet' if saved is None else f'the last good checkpoint is that of step {saved}'
+    assert str(error.value).startswith(f'[Errno 28] No space left on device; {last}')
+    assert str(error.value.filename).startswith(str(disk / 'run' / file))
+    (disk / 'filler').unlink()
+    assert train(wide(), disk / 'run') == whole
+    assert not (disk / 'run' / 'checkpoints' / 'damaged').exists()
+
+
+def test_rows_that_are_cut_by_a_full_disk(disk):
+    """A write for which there is room in part is no error to the system: the row is torn, and the run must end."""
+    config = tiny(steps=400, log=400, checkpoint=4, evaluate=1)
+    whole = train(config, disk / 'whole')
+    shutil.rmtree(disk / 'whole')
+
+    def watch(progress):
+        if (
+            progress.step > 100
+            and not (disk / 'filler').exists()
+            and (disk / 'run/checkpoints/trial-00000/100').exists()
+        ):
+            fill(disk)
+
+    with pytest.raises(OSError, match=r'the last good checkpoint is that of step \d00'):
+        train(config, disk / 'run', observe=watch)
+    (disk / 'filler').unlink()
+    assert train(config, disk / 'run') == whole
+
+
+def test_the_status(disk, monkeypatch):
+    """All else was written before the disk is full; the same command then has nothing left to do but to say so."""
+    config, write = tiny(), record.write_status
+
+    def last(workdir, status, trials):
+        if status == 'done':
+            fill(disk)
+        write(workdir, status, trials)
+
+    monkeypatch.setattr(record, 'write_status', last)
+    with pytest.raises(OSError, match='the last good checkpoint is that of step 24') as error:
+        train(config, disk / 'run')
+    assert error.value.filename == str(disk / 'run' / 'status.json')
+    assert statuses(disk / 'run')[0]['step'] == 24  # the one before is whole
+    (disk / 'filler').unlink()
+    monkeypatch.undo()
+    before = (disk / 'run' / 'metrics.jsonl').read_bytes()
+    train(config, disk / 'run')
+    assert (disk / 'run' / 'metrics.jsonl').read_bytes() == before
