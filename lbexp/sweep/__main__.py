@@ -5,7 +5,8 @@
     python -m lbexp.sweep --workdir=/shared/check status
     python -m lbexp.sweep --workdir=/shared/check report
 
-run     trains what is not done, and reports; what a direct run would write is written, to the bit
+run     trains what is not done, and reports; what a direct run would write is written, to the bit where workers have
+        as many devices as it has (on a CPU: cores of the machine, or that Slurm gives to a task)
 status  a table of the cohorts
 report  report.html from what is there so far
 

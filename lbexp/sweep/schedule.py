@@ -53,13 +53,8 @@ def schedule(workdir: pathlib.Path, works: list[Work], how: How) -> Outcome:
 
 class _Schedule:
     def __init__(self, workdir, works, how):
-        self.workdir, self.executor, self.tries, self.lost, self.tell = (
-            workdir,
-            how.executor,
-            how.tries,
-            how.lost,
-            how.tell,
-        )
+        self.workdir, self.executor, self.tries = workdir, how.executor, how.tries
+        self.lost, self.tell = how.lost, how.tell
         self.open = {work.number: work for work in works}
         self.count, self.failed = len(works), {}
         self.mine = {}  # number -> _Start

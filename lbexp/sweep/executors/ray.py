@@ -49,7 +49,10 @@ def _join(cluster):
         try:
             cluster.init(address=address or 'auto', **how)
             return
-        except ConnectionError as error:
+        except (ConnectionError, RuntimeError) as error:
             if address:
-                raise ValueError(f'--executor=ray: RAY_ADDRESS: found {address!r}, where no cluster answers') from error
+                raise ValueError(
+                    f'--executor=ray: found RAY_ADDRESS={address}, where no cluster answers; allowed: the address of '
+                    'one, with its RAY_AUTH_MODE and token, or no RAY_ADDRESS to start one here'
+                ) from error
     cluster.init(address='local', include_dashboard=False, **how)
