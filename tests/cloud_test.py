@@ -14,7 +14,8 @@ from jobs import ROOT
 
 from lbexp import command
 
-AGAIN, NEVER = (75, 76, 77, 134, 137, 143), (command.FAILED, command.BAD_CONFIG, command.NO_CHECKPOINT, command.DIVERGED)
+AGAIN = (75, 76, 77, 134, 137, 143)
+NEVER = (command.FAILED, command.BAD_CONFIG, command.NO_CHECKPOINT, command.DIVERGED)
 
 
 def test_the_launchers_start_again_after_the_same_statuses():
