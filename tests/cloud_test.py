@@ -12,13 +12,14 @@ import yaml
 from jax._src.clusters.k8s_cluster import K8sCluster
 from jobs import ROOT
 
-from lbexp import main
+from lbexp import command
 
-AGAIN, NEVER = (75, 76, 77, 134, 137, 143), (main.FAILED, main.BAD_CONFIG, main.NO_CHECKPOINT, main.DIVERGED)
+AGAIN = (75, 76, 77, 134, 137, 143)
+NEVER = (command.FAILED, command.BAD_CONFIG, command.NO_CHECKPOINT, command.DIVERGED)
 
 
 def test_the_launchers_start_again_after_the_same_statuses():
-    assert {main.STOPPED, main.PEER_LOST} < set(AGAIN)
+    assert {command.STOPPED, command.PEER_LOST} < set(AGAIN)
     for name in ('slurm_train.sh', 'mpirun_train.sh', 'cloud_tpu.sh'):
         assert f'{" | ".join(map(str, AGAIN))})' in (ROOT / 'scripts' / name).read_text()
 

@@ -45,26 +45,38 @@ def main(argv):
         (folder / 'experiment.py').write_text(EXPERIMENT.format(**vars(options)))
         never, often = '--config.checkpoint=1', f'--config.checkpoint={options.steps // 100}'
         shared = '--config.data_parallel=2'
-        ways = {
-            '2 processes x 1 device': lambda workdir: _rate(workdir, 2, shared, never),
-            '1 process x 2 devices': lambda workdir: _rate(workdir, 1, shared, never),
-            'a checkpoint every 100 updates': lambda workdir: _rate(workdir, 1, often),
-            'no checkpoint before the end': lambda workdir: _rate(workdir, 1, never),
+        pairs = [
+            {
+                '2 processes x 1 device': lambda workdir: _rate(workdir, 2, shared, never),
+                '1 process x 2 devices': lambda workdir: _rate(workdir, 1, shared, never),
+            },
+            {
+                'a checkpoint every 100 updates': lambda workdir: _rate(workdir, 1, often),
+                'no checkpoint before the end': lambda workdir: _rate(workdir, 1, never),
+            },
+        ]
+        for ways in pairs:
+            found = _measured(ways, folder, options.rounds)
+            ratios = [a / b for a, b in zip(*found.values(), strict=True)]
+            told = ', '.join(f'{name} {statistics.median(rates):.1f}' for name, rates in found.items())
+            span = f'{statistics.median(ratios):.3f} [{min(ratios):.3f}, {max(ratios):.3f}]'
+            print(f'updates/s: {told}; ratio {span}', flush=True)
+        losses = {
             'SIGTERM to the end, 1 process': lambda workdir: _stop(workdir, 1, often),
             'SIGTERM to one, to the end of 2 processes': lambda workdir: _stop(workdir, 2, shared, often),
             'kill -9 to the first new row, 2 processes': lambda workdir: _recover(workdir, shared, often),
         }
-        found = {name: [] for name in ways}
-        for number in range(options.rounds):
-            for name, way in ways.items():
-                found[name].append(way(folder / f'{number}-{name.replace(" ", "-")}'))
-    names = list(ways)
-    for a, b in (names[0:2], names[2:4]):
-        ratios = [x / y for x, y in zip(found[a], found[b], strict=True)]
-        told = ', '.join(f'{name} {statistics.median(found[name]):.1f}' for name in (a, b))
-        print(f'updates/s: {told}; ratio {statistics.median(ratios):.3f} [{min(ratios):.3f}, {max(ratios):.3f}]')
-    for name in names[4:]:
-        print(f'{name}: median {statistics.median(found[name]):.2f} s of {[round(s, 2) for s in found[name]]}')
+        for name, seconds in _measured(losses, folder, options.rounds).items():
+            print(f'{name}: median {statistics.median(seconds):.2f} s of {[round(s, 2) for s in seconds]}')
+
+
+def _measured(ways, folder, rounds):
+    """{name: what it gave}, one after the other in each round, so that other load on the machine meets all."""
+    found = {name: [] for name in ways}
+    for number in range(rounds):
+        for name, way in ways.items():
+            found[name].append(way(folder / f'{number}-{name.replace(" ", "-")}'))
+    return found
 
 
 def _rate(workdir, processes, *arguments):
