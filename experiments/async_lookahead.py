@@ -17,12 +17,12 @@ def get_config(workload='mnist1d'):
         k=5,  # of Lookahead
         slow_step_size=0.5,
         rates=(0.01, 1.0),
-        budget=6,
+        budget=5,
         seeds=5,
         updates=1500,
         repeats=16,
     )
     c.batch_size = 32  # examples of a push
-    c.epochs = 4.0 if workload == 'fashion_mlp' else 15.0
+    c.epochs = 4.0 if workload == 'fashion_mlp' else 10.0
     c.log, c.evaluate, c.checkpoint = 5, 1, 1
     return c

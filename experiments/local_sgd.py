@@ -16,11 +16,11 @@ def get_config(workload='mnist1d'):
         outer_momentum=0.6,
         worker_batch=16,
         rates=(0.01, 0.3),
-        budget=6,
+        budget=5,
         seeds=5,
         margin=0.01,  # difference of test error that counts as none
         updates=1600,
     )
-    c.epochs = 4.0 if workload == 'fashion_mlp' else 20.0
+    c.epochs = 4.0 if workload == 'fashion_mlp' else 10.0
     c.log, c.evaluate, c.checkpoint = 5, 1, 1
     return c
