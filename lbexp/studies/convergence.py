@@ -9,7 +9,7 @@ from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table
 from lbexp.studies import Study
 
-_CURVE = tuple(10.0**e for e in np.arange(0.5, 8.01, 0.5))  # condition numbers of the theory's curve
+_CURVE = tuple(10.0**e for e in np.arange(0.0, 8.01, 0.5))  # condition numbers of the theory's curve
 _SMALLEST = 1e-15  # norms below have squares that underflow
 _FALL = 1e-30  # how far the trainer lets the error fall at least; from 1e17, so that squares stay within float32
 
