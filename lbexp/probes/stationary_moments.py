@@ -45,7 +45,8 @@ def stationary_moments(
     With `latest` the burn-in is chosen by that test: at updates 2 b, 4 b, .. <= latest (b: burn_in) what has been
     measured is thrown away where the loss or the variance drifted, |z| > 3, and measuring begins anew. So the start is
     forgotten at the cost of at most half of the stretch, and a run that never comes to rest is measured from some
-    update in (latest / 2, latest] on. `burn_in` of the summary says which it was.
+    update in (latest / 2, latest] on. Where batches are short against the autocorrelation time |z| is large at rest
+    too, and measuring begins later than it must. `burn_in` of the summary says when it did.
 
     Population (population=True). The first axis of every leaf counts independent replicas. With w_r, x_r the variance
     and mean over time of replica r: variance = mean_r w_r + var_r x_r, unbiased for any autocorrelation and any T >= 1
@@ -65,8 +66,8 @@ def stationary_moments(
         coordinates: up to so many coordinates (per replica) are reported one by one, as small arrays.
         prefix: of the names in the summary; None: the value of `weights`.
 
-    Summary: {prefix}_burn_in (with `latest`), {prefix}_count, _mean, _mean_error, _variance, _variance_error (means over coordinates; their errors take
-    the coordinates of one run as dependent), _stationarity_z, _loss_mean, _loss_mean_error, _loss_variance,
+    Summary: {prefix}_count, _mean, _mean_error, _variance, _variance_error (means over coordinates; their errors
+    take the coordinates of one run as dependent), _burn_in (with `latest`), _stationarity_z, _loss_mean, _loss_mean_error, _loss_variance,
     _loss_variance_error, _loss_stationarity_z; where coordinates are few also _coordinate_mean, _coordinate_mean_error,
     _coordinate_variance, _coordinate_variance_error. NaN where there is too little to tell.
 

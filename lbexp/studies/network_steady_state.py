@@ -24,9 +24,9 @@ def network_steady_state(
 ) -> Study:
     """Trials of SGD over learning rates and batch sizes, and of Lookahead around it, with replicas by seed.
 
-    Each measures the variance of its weights once it has come to rest (probe stationary_moments, which tests for that;
-    slow weights for Lookahead), summed over all weights. Beside it stands the prediction of the noisy quadratic, made for
-    each trial at its own mean weights: with curvatures a_i and eigenvectors of the Hessian of the training loss, and
+    Each measures the variance of its weights once it has come to rest (probe stationary_moments, which tests
+    for that; slow weights for Lookahead), summed over all weights. Beside it stands the prediction of the noisy
+    quadratic, made for each trial at its own mean weights: with curvatures a_i and eigenvectors of the Hessian of the training loss, and
     C_i the variance of one example's gradient along them, a direction at rest is AR(1) with
 
         SGD         r = 1 - gamma a,                    V = gamma^2 C / (B (1 - r^2))
