@@ -66,6 +66,8 @@ def _main(given, config, problems, stop):
             return command.refuse(problems) if hosts.first() else BAD_CONFIG
         return _run(given, config, stop)
     except ValueError as error:
+        if _lost(error):
+            raise
         heard = isinstance(error, hosts.Agreed) and not hosts.first()  # process 0 says it
         return BAD_CONFIG if heard else command.refuse([str(error)])
     except OSError as error:
@@ -74,17 +76,23 @@ def _main(given, config, problems, stop):
 
 def _told_of(error):
     """Says what ended this process of a job; the status that it ends with."""
-    import jax
-
     from lbexp.parallel import hosts
 
-    lost = isinstance(error, jax.errors.JaxRuntimeError) and 'RESOURCE_EXHAUSTED' not in str(error)
+    lost = _lost(error)
     if not lost:
         traceback.print_exc()
     cause = (str(error).splitlines() or [''])[0][:300]
     told = 'lost another process of the job' if lost else type(error).__name__
     print(f'lbexp: {hosts.name()}: {told}: {cause}', file=sys.stderr)
     return PEER_LOST if lost else FAILED
+
+
+def _lost(error):
+    """Whether a collective failed. Some of them JAX waits for where their failure becomes a ValueError."""
+    import jax
+
+    failed = isinstance(error, jax.errors.JaxRuntimeError) and 'RESOURCE_EXHAUSTED' not in str(error)
+    return failed or 'Gloo' in str(error)
 
 
 def _flags():

@@ -81,8 +81,11 @@ def run(
         events = lambda *members: Events(workdir / 'tensorboard', *members) if hosts.first() else Nowhere()
         try:
             ended, reached = loop(cohort, ready, size, checkpoints, rows, events, overall, stopping)
-        finally:
-            checkpoints.close()
+        except BaseException:
+            if hosts.count() == 1:  # in a job, Orbax would wait for the others, of whom one may be lost
+                checkpoints.close()
+            raise
+        checkpoints.close()
         status |= reached
         before = _after(before, cohort)
         with _saved_is_told(reached):
