@@ -54,6 +54,23 @@ def test_a_trial_is_the_same_alone_and_in_company(tmp_path, workload):
         assert of_trial(train(alone, tmp_path / str(trial)), 0) == of_trial(together, trial)
 
 
+@pytest.mark.parametrize('optimizer', ['lamb', 'adamw'])
+def test_a_trial_with_the_whole_kit_is_the_same_alone_and_in_company(tmp_path, optimizer):
+    """Two trials on one device, one on each other, and a lone trial: to the bit, with whatever divides by a number."""
+    workload = dict(name='digits_mlp', dropout=0.1, batch_norm=True, ghost=16, label_smoothing=0.1)
+    fields = dict(
+        workload=workload,
+        batch_size=32,
+        optimizer=dict(name=optimizer, learning_rate=0.01),
+        transforms=(dict(name='gradient_noise', eta=0.01, gamma=0.55),),
+        example_weights=dict(name='example_weights', matched_batch_size=8),
+        schedule=dict(name='cosine', warmup=0.1),
+    )
+    together = train(tiny(**fields, sweep=(('seed', tuple(range(9))),)), tmp_path / 'all')
+    alone = train(tiny(**fields, sweep=(('seed', (3,)),)), tmp_path / 'alone')
+    assert of_trial(alone, 0) == of_trial(together, 3)
+
+
 def test_vmap_agrees_with_map(tmp_path):
     sweep = (('optimizer.learning_rate', RATES), ('seed', (0, 7)))
     mapped = train(tiny(workload=dict(name='digits_mlp'), sweep=sweep), tmp_path / 'map')

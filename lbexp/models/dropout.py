@@ -19,4 +19,5 @@ class Dropout(nn.Module):
         if not train:
             return x
         kept = jax.random.bernoulli(self.make_rng('dropout'), 1 - self.rate, x.shape)
-        return jnp.where(kept, x / (1 - self.rate), 0)
+        # Of a quotient XLA makes one program's product and another's division, which round differently.
+        return jnp.where(kept, x * (1 / (1 - jnp.asarray(self.rate, x.dtype))), 0)

@@ -62,8 +62,8 @@ def adamw(
             g = wide(g)
             new = b1 * wide(m) + (1 - b1) * g
             square = b2 * v + (1 - b2) * (g * g.conj()).real
-            root = jnp.sqrt(square / grown(b2, t, v.dtype)) + eps
-            step = new / grown(b1, t, v.dtype) / root
+            root = jnp.sqrt(square * (1 / grown(b2, t, v.dtype))) + eps
+            step = new * (1 / grown(b1, t, v.dtype)) / root
             changes.append(-rate * (step + beta * wide(w) if d else step))
             first.append(new.astype(m.dtype))
             second.append(square.astype(v.dtype))

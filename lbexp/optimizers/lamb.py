@@ -86,7 +86,7 @@ def lamb(
                 first.append(corrected[0].astype(m.dtype))
                 second.append(corrected[1].astype(v.dtype))
                 if bias_correction:
-                    corrected = [x / grown(b, t, v.dtype) for x, b in zip(corrected, (b1, b2), strict=True)]
+                    corrected = [x * (1 / grown(b, t, v.dtype)) for x, b in zip(corrected, (b1, b2), strict=True)]
                 u = corrected[0] / (jnp.sqrt(corrected[1]) + floor)
                 directions[i] = u + beta * wide(w) if these.decay[i] else u
 

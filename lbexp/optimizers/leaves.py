@@ -69,7 +69,11 @@ def value(hyperparameter: Any, count: jax.Array) -> Any:
 
 
 def grown(decay: Any, t: jax.Array, dtype: Any) -> jax.Array:
-    """1 - decay^t. As it stands that loses digits: 1 - 0.999 is wrong by 1e-5 in float32."""
+    """1 - decay^t. As it stands that loses digits: 1 - 0.999 is wrong by 1e-5 in float32.
+
+    Multiply arrays by 1 / grown: of a quotient XLA makes one program's product and another's division, which round
+    differently, and a trial would not be the same alone and in company.
+    """
     return -jnp.expm1(t.astype(dtype) * jnp.log1p(-jnp.asarray(1 - decay, dtype)))
 
 

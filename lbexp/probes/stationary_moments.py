@@ -66,10 +66,11 @@ def stationary_moments(
         coordinates: up to so many coordinates (per replica) are reported one by one, as small arrays.
         prefix: of the names in the summary; None: the value of `weights`.
 
-    Summary: {prefix}_count, _mean, _mean_error, _variance, _variance_error (means over coordinates; their errors
-    take the coordinates of one run as dependent), _burn_in (with `latest`), _stationarity_z, _loss_mean, _loss_mean_error, _loss_variance,
+    Summary: {prefix}_count, _mean, _mean_error, _variance, _variance_error (means over coordinates; their errors take
+    the coordinates of one run as dependent), _stationarity_z, _loss_mean, _loss_mean_error, _loss_variance,
     _loss_variance_error, _loss_stationarity_z; where coordinates are few also _coordinate_mean, _coordinate_mean_error,
-    _coordinate_variance, _coordinate_variance_error. NaN where there is too little to tell.
+    _coordinate_variance, _coordinate_variance_error; with `latest` also _burn_in. NaN where there is too little to
+    tell.
 
     Raises:
         ValueError: an unknown `weights`, every < 1, burn_in < 0, latest <= burn_in or without a burn-in, batches odd or

@@ -24,10 +24,10 @@ def network_steady_state(
 ) -> Study:
     """Trials of SGD over learning rates and batch sizes, and of Lookahead around it, with replicas by seed.
 
-    Each measures the variance of its weights once it has come to rest (probe stationary_moments, which tests
-    for that; slow weights for Lookahead), summed over all weights. Beside it stands the prediction of the noisy
-    quadratic, made for each trial at its own mean weights: with curvatures a_i and eigenvectors of the Hessian of the training loss, and
-    C_i the variance of one example's gradient along them, a direction at rest is AR(1) with
+    Each measures the variance of its weights once it has come to rest (probe stationary_moments, which tests for that;
+    slow weights for Lookahead), summed over all weights. Beside it stands the prediction of the noisy quadratic, made
+    for each trial at its own mean weights: with curvatures a_i and eigenvectors of the Hessian of the training loss,
+    and C_i the variance of one example's gradient along them, a direction at rest is AR(1) with
 
         SGD         r = 1 - gamma a,                    V = gamma^2 C / (B (1 - r^2))
         Lookahead   q = 1 - alpha (1 - r^k) per cycle,  V by Proposition 2
