@@ -42,7 +42,13 @@ def workers(count: int, axis: str | None = None) -> Workers:
 
 
 def _mapped(f):
-    return lambda *arrays: jax.lax.map(lambda one: f(*one), arrays)
+    def over(*arrays):
+        if jax.tree.leaves(arrays)[0].shape[0] > 1:
+            return jax.lax.map(lambda one: f(*one), arrays)
+        # A loop would copy what a lone worker holds, in and out.
+        return jax.tree.map(lambda x: x[None], f(*jax.tree.map(lambda x: x[0], arrays)))
+
+    return over
 
 
 def _floating(x):
