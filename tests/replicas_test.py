@@ -128,8 +128,6 @@ def test_one_worker_is_lookahead(tmp_path, momentum, k, alpha):
     worker = train(tiny(**fields, optimizer=MOMENTUM, replicas=way), tmp_path / 'worker')
     assert only(worker, *BITS) == only(lookahead, *BITS)
     close(only(worker, *ROWS), only(lookahead, *ROWS), 1e-5)
-    other = train(tiny(**fields, optimizer=MOMENTUM, replicas={**way, 'k': k + 1}), tmp_path / 'other')
-    assert other[-1]['test_loss'] != worker[-1]['test_loss']
 
 
 def test_averaging_every_step_is_synchronous_sgd(tmp_path):
@@ -180,13 +178,12 @@ def test_a_lone_asynchronous_worker_is_synchronous_training(tmp_path, push):
     optimizer = dict(name='lookahead', inner=MOMENTUM, k=3)
     fields = dict(workload=NORMED, batch_size=32, optimizer=optimizer, log=24)
     plain = train(tiny(**fields), tmp_path / 'plain')
-    alone = train(tiny(**fields, replicas=dict(name='synchronous', workers=1)), tmp_path / 'synchronous')
     way = asynchronous(workers=1, push=push, inner_learning_rate=1.0)
     found = train(tiny(**fields, replicas=way), tmp_path / 'found')
     names = [name for name in plain[-1] if name != 'communicated_bytes']
-    assert only(alone, *names) == only(plain, *names)
     if push == 'gradient':
-        assert only(found, *names) == only(plain, *names)
+        alone = train(tiny(**fields, replicas=dict(name='synchronous', workers=1)), tmp_path / 'synchronous')
+        assert only(found, *names) == only(alone, *names) == only(plain, *names)
     else:  # w - (w - g) is g up to rounding
         close(only(found, *names), only(plain, *names), 1e-3)
     assert {row['staleness_max'] for row in found} == {0}

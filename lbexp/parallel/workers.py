@@ -20,7 +20,8 @@ def workers(count: int, axis: str | None = None) -> Workers:
     """W workers on one device, or over the devices of a mesh axis, inside jax.shard_map.
 
     A CPU goes through its workers one after another (lax.map), an accelerator takes them as one batched program (vmap):
-    the rule of parallel.mesh.shape for trials, for the same reason. scripts/benchmarks/replicas.py measures both.
+    the rule of parallel.mesh.shape for trials. A loop over workers in every step copies what they hold, so a lone
+    trial of a multilayer perceptron can be faster with vmap on a CPU too: scripts/benchmarks/replicas.py measures both.
 
     Args:
         count: W >= 1.
