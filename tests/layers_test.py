@@ -74,7 +74,7 @@ def test_theory_imports_jax_and_numpy_alone(path):
     assert all(name.startswith('lbexp.theory') for name in names if name.startswith('lbexp'))
 
 
-@pytest.mark.parametrize('package', ['optimizers', 'workloads', 'probes', 'studies'])
+@pytest.mark.parametrize('package', ['optimizers', 'workloads', 'probes', 'studies', 'parallel.replicas'])
 def test_a_part_is_a_file(package):
     """Whatever file has a function of its own name is a part, and the lookup returns that function."""
     names = lookup.names(f'lbexp.{package}')

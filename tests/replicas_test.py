@@ -115,7 +115,7 @@ def test_all_begin_equal(way):
 
 
 BITS = ('step', 'loss', 'accuracy', 'test_loss', 'test_accuracy')  # norms are sums whose order the compiler chooses
-ROWS = (*BITS, 'gradient_norm', 'update_norm')
+ROWS = (*BITS, 'gradient_norm')
 
 
 @pytest.mark.parametrize('momentum, k, alpha', [('maintain', 1, 0.5), ('maintain', 3, 0.3), ('reset', 4, 1.0)])
@@ -128,8 +128,6 @@ def test_one_worker_is_lookahead(tmp_path, momentum, k, alpha):
     worker = train(tiny(**fields, optimizer=MOMENTUM, replicas=way), tmp_path / 'worker')
     assert only(worker, *BITS) == only(lookahead, *BITS)
     close(only(worker, *ROWS), only(lookahead, *ROWS), 1e-5)
-    other = train(tiny(**fields, optimizer=MOMENTUM, replicas={**way, 'k': k + 1}), tmp_path / 'other')
-    assert other[-1]['test_loss'] != worker[-1]['test_loss']
 
 
 def test_averaging_every_step_is_synchronous_sgd(tmp_path):
@@ -180,13 +178,12 @@ def test_a_lone_asynchronous_worker_is_synchronous_training(tmp_path, push):
     optimizer = dict(name='lookahead', inner=MOMENTUM, k=3)
     fields = dict(workload=NORMED, batch_size=32, optimizer=optimizer, log=24)
     plain = train(tiny(**fields), tmp_path / 'plain')
-    alone = train(tiny(**fields, replicas=dict(name='synchronous', workers=1)), tmp_path / 'synchronous')
     way = asynchronous(workers=1, push=push, inner_learning_rate=1.0)
     found = train(tiny(**fields, replicas=way), tmp_path / 'found')
     names = [name for name in plain[-1] if name != 'communicated_bytes']
-    assert only(alone, *names) == only(plain, *names)
     if push == 'gradient':
-        assert only(found, *names) == only(plain, *names)
+        alone = train(tiny(**fields, replicas=dict(name='synchronous', workers=1)), tmp_path / 'synchronous')
+        assert only(found, *names) == only(alone, *names) == only(plain, *names)
     else:  # w - (w - g) is g up to rounding
         close(only(found, *names), only(plain, *names), 1e-3)
     assert {row['staleness_max'] for row in found} == {0}
@@ -291,25 +288,25 @@ def test_a_diverged_worker_stops_the_trial(tmp_path):
 
 
 def reductions(text):
-    """The all-reduces of a compiled program that lie in a loop: for each, whether a conditional leads to it."""
+    """For each all-reduce of a compiled program, how many loops and conditionals lead to it."""
     bodies = dict(re.findall(r'^(?:ENTRY )?%?([\w.-]+) \([^\n]*\{\n(.*?)^\}', text, re.DOTALL | re.MULTILINE))
-    found, todo, seen = [], [(re.search(r'^ENTRY %?([\w.-]+)', text, re.MULTILINE)[1], False, False)], set()
+    found, todo, seen = set(), [(re.search(r'^ENTRY %?([\w.-]+)', text, re.MULTILINE)[1], 0)], set()
     while todo:
-        name, looped, conditional = item = todo.pop()
+        name, depth = item = todo.pop()
         if item in seen:
             continue
         seen.add(item)
         for line in bodies[name].splitlines():
-            if looped and re.search(r' all-reduce(-start)?\(', line):
-                found.append(conditional)
-            for called in set(re.findall(r'[\w.-]+', line)) & bodies.keys() - {name}:
-                todo.append((called, looped or ' while(' in line, conditional or ' conditional(' in line))
+            if re.search(r' all-reduce(-start)?\(', line):
+                found.add(depth)
+            deeper = depth + bool(re.search(r' (while|conditional)\(', line))
+            todo += [(called, deeper) for called in set(re.findall(r'[\w.-]+', line)) & bodies.keys() - {name}]
     return found
 
 
-@pytest.mark.parametrize('name, between', [('local_sgd', False), ('synchronous', True)])
-def test_no_bytes_move_between_synchronisations(monkeypatch, name, between):
-    """In the training program as compiled; that of synchronous replicas shows that it would be seen."""
+def test_no_bytes_move_between_synchronisations(monkeypatch):
+    """In the training programs as compiled: synchronous replicas reduce in the loop over steps; local SGD reduces
+    nothing there, but in what runs inside a step only where it is due, and at the end of the segment."""
     from lbexp.engine import program as programs
 
     texts, compiled = {}, programs._compiled
@@ -320,12 +317,16 @@ def test_no_bytes_move_between_synchronisations(monkeypatch, name, between):
         return made
 
     monkeypatch.setattr(programs, '_compiled', kept)
-    way = dict(name=name, workers=2, **({'k': 4} if name == 'local_sgd' else {}))
-    made, states = states_of(tiny(workload=DIGITS, batch_size=16, replicas=way, data_parallel=2))
-    at = np.array([1])
-    jax.block_until_ready(made.segment(states, at, at - 1, at))
-    in_loop = reductions(texts[max(texts)])  # training takes the most arguments
-    assert in_loop and all(in_loop) != between
+    depths = {}
+    for name, own in (('synchronous', {}), ('local_sgd', {'k': 4})):
+        way = dict(name=name, workers=2, **own)
+        made, states = states_of(tiny(workload=DIGITS, batch_size=16, replicas=way, data_parallel=2))
+        at = np.array([1])
+        jax.block_until_ready(made.segment(states, at, at - 1, at))
+        depths[name] = reductions(texts[max(texts)])  # training takes the most arguments
+    in_steps = max(depths['synchronous'])
+    assert in_steps - 1 in depths['local_sgd'] and in_steps not in depths['local_sgd']
+    assert in_steps + 1 in depths['local_sgd']
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ def workers(count: int, axis: str | None = None) -> Workers:
     """W workers on one device, or over the devices of a mesh axis, inside jax.shard_map.
 
     A CPU goes through its workers one after another (lax.map), an accelerator takes them as one batched program (vmap):
-    the rule of parallel.mesh.shape for trials, for the same reason. scripts/benchmarks/replicas.py measures both.
+    the rule of parallel.mesh.shape for trials. A loop over workers in every step copies what they hold, so a lone
+    trial of a multilayer perceptron can be faster with vmap on a CPU too: scripts/benchmarks/replicas.py measures both.
 
     Args:
         count: W >= 1.
@@ -42,7 +43,13 @@ def workers(count: int, axis: str | None = None) -> Workers:
 
 
 def _mapped(f):
-    return lambda *arrays: jax.lax.map(lambda one: f(*one), arrays)
+    def over(*arrays):
+        if jax.tree.leaves(arrays)[0].shape[0] > 1:
+            return jax.lax.map(lambda one: f(*one), arrays)
+        # A loop would copy what a lone worker holds, in and out.
+        return jax.tree.map(lambda x: x[None], f(*jax.tree.map(lambda x: x[0], arrays)))
+
+    return over
 
 
 def _floating(x):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers.buffers import marked, replace, select
-from lbexp.optimizers.conditional import stored
+from lbexp.optimizers.conditional import rarely, stored
 from lbexp.optimizers.gradient_noise import GradientNoiseState
 from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
 from lbexp.probes import Facts
@@ -47,7 +47,7 @@ def local_sgd(
     independent. Evaluation uses the slow weights and the mean of the statistics. One all-reduce of the weights in k
     steps, and none in between: the workers agree on divergence, and the probes look, at synchronisations and where a
     row is written alone (the probe norms at rows). Probes see the slow weights, the mean gradient of the step, and the
-    mean of what was added to the workers' weights; of optimizer states, which differ, they see none.
+    mean of the workers' own updates, before a synchronisation; of optimizer states, which differ, they see none.
 
     Args:
         workers: W >= 1; divides the batch size: a step takes batch_size / W examples of each worker.
@@ -75,7 +75,7 @@ def local_sgd(
 
     def step(tools):
         one = _one_step(tools)
-        meet = _meeting(tools, k, slow_step_size, outer_momentum, nesterov, momentum)
+        meet = _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum)
 
         def run(state, row_step):
             given = state.params, state.model_state, state.opt_state, tools.workers.here()
@@ -83,20 +83,22 @@ def local_sgd(
             params, model_state, opt_state, losses, sums, grads, updates = moved
             count = state.step + 1
             due, at_row = count % k == 0, count == row_step
-            together = lambda: meet(state.params, params, opt_state, state.replicas, count + k > row_step)
-            apart = lambda: (params, opt_state, state.replicas)
-            params, opt_state, outer = jax.lax.cond(due, together, apart)
+            marks = None if momentum == 'maintain' else marked(tools.optimizer, opt_state)
+            buffers = () if marks is None else select(marks, opt_state)
+            together = lambda carry: meet(state.params, *carry, count + k > row_step)
+            # Not lax.cond, which would copy the weights in the steps that do not synchronise.
+            ((params, buffers, outer),) = rarely(due, together, (params, buffers, state.replicas))
+            opt_state = opt_state if marks is None else replace(marks, opt_state, buffers)
             totals = jax.tree.map(jnp.add, state.totals, sums)
             lost = lambda: tools.workers.mean(~jnp.isfinite(totals['loss'])) > 0
-            before, diverged = state.params, jax.lax.cond(due | at_row, lost, lambda: jnp.zeros((), bool))
+            diverged = jax.lax.cond(due | at_row, lost, lambda: jnp.zeros((), bool))
             state = state._replace(
                 tick=state.tick + 1, step=count, params=params, model_state=model_state, opt_state=opt_state,
                 replicas=outer, totals=totals, diverged=diverged,
             )  # fmt: skip
 
             def facts():
-                added = jax.tree.map(lambda new, old, u: jnp.where(due, new - old, u), params, before, updates)
-                loss, gradient, added = tools.workers.mean((losses, grads, added))
+                loss, gradient, added = tools.workers.mean((losses, grads, updates))
                 return Facts(count, loss, gradient, added, outer.slow, (), tools.learning_rate(count - 1), at_row)
 
             return tools.observe(state, at_row | due if tools.watched else at_row, facts)
@@ -132,15 +134,11 @@ def _one_step(tools):
     return one
 
 
-def _meeting(tools, k, slow_step_size, outer_momentum, nesterov, momentum):
-    """The synchronisation: (weights before the step, after it, optimizer states, outer state, last before the row)."""
+def _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum):
+    """The synchronisation: (weights before the step; weights, buffers, outer state; whether it is a row's last)."""
     workers = tools.workers
 
-    def meet(before, params, opt_state, outer, last):
-        met, buffers = params, ()
-        if momentum != 'maintain':
-            marks = marked(tools.optimizer, opt_state)
-            buffers = select(marks, opt_state)
+    def meet(before, params, buffers, outer, last):
         met, averaged = workers.mean((params, buffers if momentum == 'average' else ()))
         spread = jax.lax.cond(last, lambda: _spread(workers, params, met), lambda: outer.spread)
         away = jax.tree.map(lambda s, x: _wide(s) - _wide(x), outer.slow, met)
@@ -149,15 +147,14 @@ def _meeting(tools, k, slow_step_size, outer_momentum, nesterov, momentum):
         slow = jax.tree.map(lambda s, m: (_wide(s) - slow_step_size * m).astype(s.dtype), outer.slow, moves)
         if workers.count == 1:
             # An optimizer's updates pass through the parameters: Lookahead's slow weights are rounded like that.
-            (slow,) = (_reached(jax.tree.map(lambda x: x[0], before), slow),)
-        velocity = jax.tree.map(lambda v, old: v.astype(old.dtype), velocity, outer.velocity)
+            slow = _reached(jax.tree.map(lambda x: x[0], before), slow)
         spread_out = lambda new, old: jnp.broadcast_to(new[None], old.shape).astype(old.dtype)
         params = jax.tree.map(spread_out, slow, params)
-        if momentum != 'maintain':
-            zeros = lambda: jax.tree.map(jnp.zeros_like, buffers)
-            new = jax.tree.map(spread_out, averaged, buffers) if momentum == 'average' else zeros()
-            opt_state = replace(marks, opt_state, new)
-        return params, opt_state, Outer(slow, velocity, spread)
+        if momentum == 'average':
+            buffers = jax.tree.map(spread_out, averaged, buffers)
+        elif momentum == 'reset':
+            buffers = jax.tree.map(jnp.zeros_like, buffers)
+        return params, buffers, Outer(slow, velocity, spread)
 
     return meet
 
