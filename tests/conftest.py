@@ -1,6 +1,7 @@
 """Every test sees eight CPU devices, strict shapes, and warnings as errors."""
 
 import os
+import pathlib
 
 # Both must be set before JAX starts. XLA's CPU thread pool has one thread per core by default, and an
 # all-reduce over eight devices then waits for threads that never come: NPROC sizes the pool.
@@ -11,3 +12,8 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 import jax
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+# Many tests train the same program twice: the second time it is read, not compiled.
+cache = pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'lbexp' / 'jax'
+jax.config.update('jax_compilation_cache_dir', str(cache))
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)

@@ -31,7 +31,7 @@ LOST = (76, -signal.SIGABRT)  # ours, or JAX's own where its heartbeat is faster
 def long(tmp_path_factory):
     """An experiment of some seconds, and the rows of its undisturbed run in one process."""
     folder = tmp_path_factory.mktemp('long')
-    (folder / 'experiment.py').write_text(EXPERIMENT.format(steps=2000, rows=200, shards=2))
+    (folder / 'experiment.py').write_text(EXPERIMENT.format(steps=1000, rows=100, shards=2))
     command = [sys.executable, '-m', 'lbexp.main', f'--config={folder}/experiment.py', f'--workdir={folder}/whole']
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment())
     return folder / 'experiment.py', rows(folder / 'whole')
@@ -85,13 +85,13 @@ def test_sigterm_to_one_process_stops_all_at_one_step(tmp_path, long, told):
     experiment, whole = long
     arguments = [f'--config={experiment}', f'--workdir={tmp_path}']
     with Job(2, *arguments) as job:
-        job.wait_for_rows(tmp_path, 20)
+        job.wait_for_rows(tmp_path, 15)
         job.processes[told].send_signal(signal.SIGTERM)
         ended = job.end(60)
     assert [status for status, *_ in ended] == [75, 75], ended
     assert 'run the same command again' in ended[0][1]
     step = json.loads((tmp_path / 'status.json').read_text())['trials']['0']['step']
-    assert 0 < step < 2000
+    assert 0 < step < 1000
     with Job(2, *arguments) as job:
         assert [status for status, *_ in job.end()] == [0, 0]
     assert rows(tmp_path) == whole
@@ -103,7 +103,7 @@ def test_a_killed_process_ends_the_job_and_the_same_command_goes_on(tmp_path, lo
     arguments = [f'--config={experiment}', f'--workdir={tmp_path}']
     for lost, number in [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)]:
         with Job(2, *arguments) as job:
-            job.wait_for_rows(tmp_path, 20)
+            job.wait_for_rows(tmp_path, 15)
             job.processes[lost].send_signal(number)
             began = time.monotonic()
             _, problem = job.processes[1 - lost].communicate(timeout=60)

@@ -22,7 +22,7 @@ def get_config():
     c.workload = dict(name='digits_mlp', hidden=(16,), batch_norm=True, dropout=0.1)
     c.optimizer = dict(name='lookahead', k=5, inner=dict(name='momentum', learning_rate=0.02))
     c.transforms = (dict(name='gradient_noise', kind='isotropic', eta=0.01, gamma=0.55),)
-    c.steps, c.batch_size, c.data_parallel = 1200, 32, 2
+    c.steps, c.batch_size, c.data_parallel = 800, 32, 2
     c.log, c.evaluate, c.checkpoint = 120, 4, 60
     return c
 """

@@ -178,8 +178,8 @@ def test_beyond_the_stability_limit_there_is_no_prediction():
     """gamma a >= 2 along one direction of a network: told in words, in no ratio, and no warning of NumPy."""
     assert windowed_variance([1.0, 7.0], [1.0, 1.0], 0.3, 10**6) == math.inf
     assert windowed_variance([1.0, 7.0], [1.0, 1.0], 0.3, 10**6, 5, 0.5) == math.inf
-    sound = np.array([[2.0, 2.0, 2.0], [1.0, 1.0, 1.0], [0.1] * 3, [0.0] * 3, [0.5] * 3])
-    beyond = np.array([[2.0, 2.0, 2.0], [1.0, math.inf, math.inf], [0.1] * 3, [0.0] * 3, [2.1] * 3])
+    sound = np.array([[2.0, 2.0, 2.0], [1.0, 1.0, 1.0], [0.1] * 3, [0.0] * 3, [0.5] * 3, [100.0] * 3])
+    beyond = np.array([[2.0, 2.0, 2.0], [1.0, math.inf, math.inf], [0.1] * 3, [0.0] * 3, [2.1] * 3, [100.0] * 3])
     found = {(None, 0.1, 8): sound, (None, 0.2, 8): beyond, (0.5, 0.2, 8): beyond}
     words = networks._verdict(found)
     assert '4 of 9 trials are beyond the stability limit' in words

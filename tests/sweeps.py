@@ -58,9 +58,10 @@ def start(*arguments, folder, **how):
 
 
 def attempts(workdir: pathlib.Path) -> list[list[dict]]:
-    """By cohort, what the files of its attempts say."""
+    """By cohort, what the files of its attempts say; one that is just being begun says nothing yet."""
     folders = sorted(path for path in (workdir / 'cohorts').iterdir() if path.name.isdigit())
-    return [[json.loads(file.read_text()) for file in sorted(folder.glob('attempt-*'))] for folder in folders]
+    said = lambda file: json.loads(file.read_text() or '{"state": "begun"}')
+    return [[said(file) for file in sorted(folder.glob('attempt-????.json'))] for folder in folders]
 
 
 def kill_one(workdir: pathlib.Path, process: subprocess.Popen, number: signal.Signals = signal.SIGKILL) -> int:
