@@ -311,8 +311,8 @@ def test_no_bytes_move_between_synchronisations(monkeypatch):
 
     texts, compiled = {}, programs._compiled
 
-    def kept(mesh, function, *arguments):
-        made = compiled(mesh, function, *arguments)
+    def kept(mesh, function, *arguments, **options):
+        made = compiled(mesh, function, *arguments, **options)
         texts[len(arguments)] = made.as_text()
         return made
 

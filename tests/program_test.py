@@ -1,0 +1,46 @@
+"""What the compiler is asked for: large models train in place, and the numbers do not know of it."""
+
+import re
+
+import jax
+import numpy as np
+from training import tiny, train
+
+from lbexp import config as configs
+from lbexp.engine import program as programs
+from lbexp.engine.plan import plan
+
+LARGE = dict(name='digits_mlp', hidden=(256, 256))
+
+
+def test_a_large_model_is_not_copied_at_each_step(monkeypatch):
+    texts, compiled = [], programs._compiled
+
+    def kept(*arguments, **options):
+        made = compiled(*arguments, **options)
+        texts.append(made.as_text())
+        return made
+
+    def copies():
+        texts.clear()
+        (cohort,) = plan([configs.resolve(tiny(workload=LARGE), {})])
+        made, at = programs.program(cohort, 'auto', 1), np.array([2])
+        jax.block_until_ready(made.segment(made.init(), at, at, at))
+        return sum(len(re.findall(r'= f32\[256,256\]\S* copy\(', text)) for text in texts)
+
+    monkeypatch.setattr(programs, '_compiled', kept)
+    assert copies() == 0
+    monkeypatch.setattr(programs, '_LARGE', 10**9)
+    assert copies() > 0  # what the option is for; when the compiler no longer needs it, it can go
+
+
+def test_the_numbers_do_not_know_of_it(tmp_path, monkeypatch):
+    config = tiny(workload=LARGE)
+    rows = train(config, tmp_path / 'in_place')
+    monkeypatch.setattr(programs, '_LARGE', 10**9)
+    assert train(config, tmp_path / 'copied') == rows
+
+
+def test_a_compiler_that_has_no_such_option_does_without(tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, '_IN_PLACE', {'xla_cpu_of_another_version': True})
+    assert len(train(tiny(workload=LARGE), tmp_path)) == 6
