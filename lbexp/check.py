@@ -78,7 +78,7 @@ def _search(config):
     given = configs.plain(config)['search']
     if not given:
         return
-    known, needed = ('kind', 'trials', 'seed', 'space'), ('trials', 'space')
+    known, needed = configs.FIELDS['search'], ('trials', 'space')
     unknown = [name for name in given if name not in known]
     for name in unknown:
         yield f'search.{name}: no such field.{lookup.nearest(name, known)} Fields here: {", ".join(known)}'
@@ -167,7 +167,7 @@ def _batch_growth(c):
     growth = c['batch_growth']
     if not growth:
         return
-    known = configs.GROWTH
+    known = configs.FIELDS['batch_growth']
     for name in growth.keys() - set(known):
         yield f'batch_growth.{name}: no such field.{lookup.nearest(name, known)} Fields here: {", ".join(known)}'
     places = growth.get('boundaries')
@@ -186,9 +186,21 @@ def _parts(c):
         if c[key] == {}:
             continue
         parts = c[key] if isinstance(c[key], list) else [c[key]]
+        given = {'batch_size': c['batch_size']} if key == 'example_weights' else {}
         for i, part in enumerate(parts):
             path = f'{key}[{i}]' if isinstance(c[key], list) else key
-            yield from _part(package, part, path)
+            wrong = list(_part(package, part, path))
+            yield from wrong
+            if package == 'lbexp.optimizers' and not wrong:
+                yield from _refused(package, {**given, **part}, path)
+
+
+def _refused(package, part, path):
+    """What the function itself says of its numbers: later they are traced, and it cannot look at them."""
+    try:
+        lookup.build(package, part)
+    except ValueError as error:
+        yield f'{path}: {error}'
 
 
 def _part(package, part, path):

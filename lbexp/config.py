@@ -16,7 +16,10 @@ from lbexp import lookup, search
 SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.schedules has them
 PARTITIONS = ('shuffle_then_shard', 'independent')  # of data, as lbexp/data/partition.py has them
 SHARDINGS = ('replicated', 'fsdp')  # as lbexp/parallel/mesh.py has them
-GROWTH = ('boundaries', 'factor', 'largest')  # fields of batch_growth
+FIELDS = {  # of a dict that may be empty
+    'batch_growth': ('boundaries', 'factor', 'largest'),
+    'search': ('kind', 'trials', 'seed', 'space'),
+}
 PARTS = {  # which package the names of a part are looked up in
     'workload': 'lbexp.workloads',
     'optimizer': 'lbexp.optimizers',
@@ -183,8 +186,8 @@ def plain(config: ConfigDict) -> dict:
 def _arguments(config, holder, path):
     """Arguments that the part `holder` at `path` could take, as its function's signature says."""
     unset = lambda names: {name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names}
-    if path == ['batch_growth']:
-        return unset(GROWTH)
+    if len(path) == 1 and path[0] in FIELDS:
+        return unset(FIELDS[path[0]])
     if not path or path[0] not in PARTS:
         return {}
     if 'name' not in holder:  # such as example_weights, where the experiment file sets none

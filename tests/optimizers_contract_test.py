@@ -95,6 +95,16 @@ def test_the_known_optimizers_are_found_and_exported():
 
 
 @every_optimizer
+def test_numbers_out_of_their_range_are_refused_by_name(name):
+    """Where they can be seen; a NumPy or traced number of the right kind passes, as the other tests show."""
+    fractions = {'momentum', 'b1', 'b2', 'decay', 'slow_step_size', 'alpha_low', 'curvature_decay'}
+    for argument in numbers(name):
+        for found in (-0.5, float('nan'), *([1.5] if argument in fractions else [])):
+            with pytest.raises(ValueError, match=f'^{argument}: found {found}; allowed: a number '):
+                make(name, **{argument: found})
+
+
+@every_optimizer
 def test_vmaps_over_each_number_and_equals_the_loop(name):
     """Row i of a cohort has its i-th number scaled; each equals its own run, and row 0 that with Python numbers."""
     base = numbers(name)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
 from lbexp.optimizers.layers import wide
 from lbexp.optimizers.leaves import buffer, grown, leaves, value
 
@@ -44,8 +45,11 @@ def adamw(
         accumulator_dtype: of m; None: the parameters'.
 
     Raises:
-        ValueError: in update, no parameters.
+        ValueError: a number out of its range; in update, no parameters.
     """
+    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay)
+    ranges.fraction(b1=b1, b2=b2)
+    ranges.above_0(eps=eps)
 
     def init(params):
         second = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide(p).dtype).dtype), params)

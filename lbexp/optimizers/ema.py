@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
+
 
 class EmaState(NamedTuple):
     count: jax.Array  # updates averaged (int32)
@@ -27,10 +29,11 @@ def ema(inner: optax.GradientTransformation, decay: Any = 0.999) -> optax.Gradie
         decay: in [0, 1]; may be traced. 0: the last weights; 1: the plain mean of all.
 
     Raises:
-        ValueError: update without params.
+        ValueError: decay out of its range; update without params.
 
     Polyak and Juditsky 1992; bias correction as in Kingma and Ba 2015, arXiv:1412.6980, section 3.
     """
+    ranges.share(decay=decay)
     inner = optax.with_extra_args_support(inner)
 
     def init(params):

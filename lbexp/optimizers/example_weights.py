@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lbexp.optimizers import ranges
+
 
 def example_weights(
     matched_batch_size: Any, batch_size: Any, dataset_size: Any = None, centred: bool = False
@@ -43,10 +45,11 @@ def example_weights(
         A function of a key and positions [n] (uint32, unique in the run) to weights [n] (float32).
 
     Raises:
-        ValueError: centred and an odd batch_size.
+        ValueError: centred and an odd batch_size, a size out of its range.
 
     Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 4 (s^2 proportional to M).
     """
+    ranges.above_0(matched_batch_size=matched_batch_size, batch_size=batch_size)
     if centred and isinstance(batch_size, int) and batch_size % 2:
         raise ValueError(f'batch_size is {batch_size}; centred weights come in pairs: make it even')
     ratio = jnp.asarray(batch_size / matched_batch_size, jnp.float32)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
 from lbexp.optimizers.ema import weight_of_newest
 from lbexp.optimizers.layers import paths
 
@@ -56,7 +57,7 @@ def gradient_noise(
         axis_name: mesh or vmap axes along which the noise differs.
 
     Raises:
-        ValueError: unknown kind; 'gradient_difference' without its extra argument.
+        ValueError: unknown kind, a number out of its range; 'gradient_difference' without its extra argument.
 
     Neelakantan et al. 2015, arXiv:1511.06807 (isotropic, annealed; eta in {0.01, 0.3, 1}); Zhu et al. 2019,
     arXiv:1803.00195 (diagonal Fisher); Wu et al. 2020, arXiv:1906.07405 (gradient differences, multiplicative noise);
@@ -64,6 +65,8 @@ def gradient_noise(
     """
     if kind not in _KINDS:
         raise ValueError(f'kind is {kind!r}; allowed: {", ".join(map(repr, _KINDS))}')
+    ranges.at_least_0(eta=eta, gamma=gamma)
+    ranges.share(decay=decay)
     gamma = (0.55 if kind == 'isotropic' else 0.0) if gamma is None else gamma
 
     def init(params):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
 from lbexp.optimizers.blocks import after, blocks
 from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, grown, leaves, no_facts, value
@@ -61,8 +62,11 @@ def lamb(
         stacked_axes, axis_name, accumulator_dtype: as in lars; the dtype is that of m.
 
     Raises:
-        ValueError: in update, no parameters.
+        ValueError: a number out of its range; in update, no parameters.
     """
+    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, zero_ratio=zero_ratio)
+    ranges.fraction(b1=b1, b2=b2)
+    ranges.above_0(eps=eps, max_gradient_norm=max_gradient_norm)
 
     def init(params):
         second = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide(p).dtype).dtype), params)

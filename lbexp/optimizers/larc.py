@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
 from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
 
@@ -51,10 +52,13 @@ def larc(
         nesterov, decay, adapt, stacked_axes, axis_name, accumulator_dtype: as in lars.
 
     Raises:
-        ValueError: an unknown mode; in update, no parameters.
+        ValueError: an unknown mode, a number out of its range; in update, no parameters.
     """
     if mode not in ('clip', 'scale'):
         raise ValueError(f"mode: found {mode!r}; allowed: 'clip', 'scale'")
+    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps)
+    ranges.fraction(momentum=momentum)
+    ranges.above_0(trust_coefficient=trust_coefficient)
 
     def init(params):
         count = jnp.zeros((), jnp.int32)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
 from lbexp.optimizers.blocks import after, blocks
 from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
@@ -65,7 +66,7 @@ def lars(
         accumulator_dtype: of the velocity; None: the parameters'.
 
     Raises:
-        ValueError: an unknown variant; in update, no parameters.
+        ValueError: an unknown variant, a number out of its range; in update, no parameters.
     """
     if momentum_form not in ('paper', 'outside', 'average'):
         raise ValueError(f"momentum_form: found {momentum_form!r}; allowed: 'paper', 'outside', 'average'")
@@ -73,6 +74,9 @@ def lars(
         raise ValueError(f"denominator: found {denominator!r}; allowed: 'sum_of_norms', 'norm_of_sum'")
     if nesterov and momentum_form == 'average':
         raise ValueError("nesterov: found True with momentum_form='average'; allowed: 'paper', 'outside'")
+    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps, zero_ratio=zero_ratio)
+    ranges.fraction(momentum=momentum)
+    ranges.above_0(trust_coefficient=trust_coefficient)
     coefficient = 1.0 if momentum_form == 'average' else trust_coefficient
     at_zero = coefficient if zero_ratio is None else zero_ratio
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
 from lbexp.optimizers.buffers import MOMENTUM_FIELDS, marked, replace, select
 from lbexp.optimizers.conditional import rarely, stored
 from lbexp.optimizers.ema import weight_of_newest
@@ -69,8 +70,8 @@ def lookahead(
     then too small and a at its bounds more often. Give a measured curvature where it matters.
 
     Raises:
-        ValueError: k < 1, an unknown momentum, no params, no curvature, or momentum other than 'maintain' around a
-            state that has buffers of the parameters' shape but none with a name in momentum_fields.
+        ValueError: a number out of its range, an unknown momentum, no params, no curvature, or momentum other than
+            'maintain' around a state that has buffers of the parameters' shape but none with a name in momentum_fields.
 
     Zhang, Lucas, Hinton, Ba 2019, arXiv:1907.08610, Algorithm 1, Proposition 1.
     """
@@ -81,6 +82,8 @@ def lookahead(
     optimal = isinstance(slow_step_size, str)
     if optimal and slow_step_size != 'optimal':
         raise ValueError(f"slow_step_size is {slow_step_size!r}; allowed: a number in (0, 1] or 'optimal'")
+    ranges.step(slow_step_size=slow_step_size, alpha_low=alpha_low)
+    ranges.fraction(curvature_decay=curvature_decay)
     inner = optax.with_extra_args_support(inner)
     estimates = optimal and curvature_decay is not None
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
 from lbexp.optimizers.layers import wide
 from lbexp.optimizers.leaves import buffer, value
 
@@ -39,10 +40,12 @@ def momentum(
         accumulator_dtype: of the velocity; None: the parameters'.
 
     Raises:
-        ValueError: an unknown form.
+        ValueError: an unknown form, a number out of its range.
     """
     if form not in ('outside', 'inside'):
         raise ValueError(f"form: found {form!r}; allowed: 'outside', 'inside'")
+    ranges.at_least_0(learning_rate=learning_rate)
+    ranges.fraction(momentum=momentum)
     decay = momentum
 
     def init(params):

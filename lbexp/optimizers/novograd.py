@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
 from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, buffer, leaves, no_facts, value
 
@@ -58,8 +59,11 @@ def novograd(
         stacked_axes, axis_name, accumulator_dtype: as in lars.
 
     Raises:
-        ValueError: in update, no parameters.
+        ValueError: a number out of its range; in update, no parameters.
     """
+    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay)
+    ranges.fraction(b1=b1, b2=b2)
+    ranges.above_0(eps=eps)
 
     def init(params):
         facts = no_facts(params, adapt, stacked_axes)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers import ranges
 from lbexp.optimizers.layers import wide
 from lbexp.optimizers.leaves import value
 
@@ -19,7 +20,11 @@ def sgd(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
 
     Args:
         learning_rate: >= 0, or a function of the updates done.
+
+    Raises:
+        ValueError: a number out of its range.
     """
+    ranges.at_least_0(learning_rate=learning_rate)
 
     def init(params):
         del params
