@@ -1,5 +1,6 @@
 """Checkpoints of a cohort with Orbax: the only file that imports it. Every process of a job calls them alike."""
 
+import concurrent.futures
 import contextlib
 import errno
 import hashlib
@@ -38,10 +39,16 @@ class Checkpoints:
         )
         self._directory, self._warn = directory, warn
         self._manager = self._open()
+        # Even Orbax's asynchronous save keeps its caller for 60 ms. The processes of a job must meet in it: they wait.
+        self._writer = concurrent.futures.ThreadPoolExecutor(1) if hosts.count() == 1 else None
+        self._writing = None
         self.saved = self._pending = self._manager.latest and self._manager.latest.step
 
-    def save(self, step: int, tree: Any):
-        """Copies `tree` to the host and writes it in the background; a second save waits for the first.
+    def save(self, step: int, tree: Any, before: Callable[[], Any] = lambda: None):
+        """Copies `tree` and writes it in the background; a second save waits for the first.
+
+        Args:
+            before: called in the background first.
 
         Raises:
             OSError: the disk is full; what was saved before is not touched. So does `wait`, for what was begun here.
@@ -49,10 +56,17 @@ class Checkpoints:
         if self._pending is None or self._pending < step:
             self.wait()
             leaves = {path: leaf for path, leaf in _named(tree) if leaf.size}
-            with self._disk_full_is_told():
-                # Without force, Orbax silently skips a save while another is in progress.
-                self._manager.save_async(step, {**leaves, _DIGEST: _digest(leaves)}, force=True)
+            if self._writer:
+                self._writing = self._writer.submit(self._write, step, leaves, before)
+            else:
+                self._write(step, leaves, before)
             self._pending = step
+
+    def _write(self, step, leaves, before):
+        before()
+        with self._disk_full_is_told():
+            # Without force, Orbax silently skips a save while another is in progress.
+            self._manager.save_async(step, {**leaves, _DIGEST: _digest(leaves)}, force=True)
 
     def restore(self, like: Any) -> Any | None:
         """The newest sound checkpoint as a tree of NumPy arrays with the structure of `like`; None: there is none.
@@ -141,6 +155,9 @@ class Checkpoints:
     def wait(self):
         """Returns when the last save is complete on the disk."""
         pending, self._pending = self._pending, self.saved  # a save that failed is not pending: nobody tells it twice
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
         with self._disk_full_is_told():
             self._manager.wait()
         self.saved = self._pending = pending
@@ -156,6 +173,8 @@ class Checkpoints:
 
     def close(self):
         """Whoever wants to hear of a save that failed has asked `wait`; what ends a run is not hidden behind it."""
+        if self._writer:
+            self._writer.shutdown()
         with contextlib.suppress(Exception):
             self._manager.close()
 

@@ -151,10 +151,9 @@ class _Watch:
         states = jax.tree.map(lambda leaf: leaf[: self.program.trials], mesh.fetch(self.states))
         if not (_sound(states.params) & ~self.diverged).any():
             return
-        self.rows.sync()
         seconds = np.asarray([time.monotonic() - self.start])
         position = _Position(self.frozen, seconds)
-        self.checkpoints.save(int(self.tick.sum()), (states, position))
+        self.checkpoints.save(int(self.tick.sum()), (states, position), before=self.rows.sync)
         self.saved[int(self.tick.sum())] = int(self.step.max())
 
     def told_saved(self) -> str:
