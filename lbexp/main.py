@@ -111,7 +111,8 @@ def _flags():
 
 
 def _run(given, config, stop):
-    threading.Thread(target=_import_ahead, daemon=True).start()
+    # No daemon: a process that is refused waits for it, as one that ends in the middle of an import may crash.
+    threading.Thread(target=_import_ahead).start()
     from lbexp.engine import record, run
     from lbexp.engine.checkpoint import Damaged
     from lbexp.engine.lock import lock
@@ -192,8 +193,9 @@ def _report(study, workdir):
 
 def _import_ahead():
     """What is needed only after training has begun is imported while XLA compiles."""
-    import tensorboardX
-    from orbax.checkpoint import v1
+    with contextlib.suppress(Exception):  # told where it is needed
+        import tensorboardX
+        from orbax.checkpoint import v1
 
 
 if __name__ == '__main__':

@@ -55,6 +55,7 @@ def main(argv):
         _compare(title, shapes, names, rounds)
     _cohort(names, rounds)
     _diagnostics(trees['ResNet-50'], rounds)
+    _imports(rounds)
     environment = {
         **os.environ, 'JAX_PLATFORMS': 'cpu', 'NPROC': '16', 'PYTHONPATH': os.pathsep.join(sys.path),
         'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
@@ -111,6 +112,19 @@ def _diagnostics(shapes, rounds):
     seconds = _interleaved([plain, read], rounds)
     ratio = statistics.median(b / a for a, b in zip(*seconds))
     print(f'\nReading diagnostics after each LAMB update: {ratio:.3f} of the update without')
+
+
+def _imports(rounds):
+    seconds = {'import optax': [], 'from lbexp import optimizers': []}
+    installed = {k: v for k, v in os.environ.items() if k != 'PYTHONDONTWRITEBYTECODE'}  # compiled once
+    for _ in range(rounds):
+        for line, found in seconds.items():
+            began = time.perf_counter()
+            subprocess.run([sys.executable, '-c', line], env=installed, check=True)
+            found.append(time.perf_counter() - began)
+    ratio = statistics.median(b / a for a, b in zip(*seconds.values()))
+    told = ', '.join(f'{line} {statistics.median(found):.2f} s' for line, found in seconds.items())
+    print(f'\nA new process: {told}; ratio {ratio:.3f}', flush=True)
 
 
 def _all_reduces():
@@ -194,12 +208,15 @@ def _runner(tx, shapes, gradients, many=lambda tree: tree, report=False):
 
 
 def _interleaved(runners, rounds):
-    """Seconds of each runner, one after another in every round."""
-    for runner in runners:
-        runner()
+    """Seconds of each runner, one after another in every round.
+
+    Each runs once before it is timed: temporaries that another has just given back to the system cost whoever comes
+    next (LARS on BERT-base after optax's: 93 ms, after itself 53).
+    """
     seconds = [[] for _ in runners]
     for _ in range(rounds):
         for runner, found in zip(runners, seconds):
+            runner()
             found.append(runner())
     return seconds
 
