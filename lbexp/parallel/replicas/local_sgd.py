@@ -39,9 +39,10 @@ def local_sgd(
                                 x_w <- slow
 
     slow_step_size 1, outer_momentum 0: local SGD, plain averaging. slow_step_size < 1: Lookahead across workers; with
-    one worker it is `optimizers.lookahead(optimizer, k, slow_step_size)` to the bit (jax 0.10). outer_momentum > 0: DiLoCo, whose
-    inner optimizer is AdamW and whose outer one is Nesterov's with rate 0.7 and momentum 0.9 (here slow_step_size is
-    that rate). k = 1 and SGD with slow_step_size 1 is synchronous SGD, up to rounding.
+    one worker it is `optimizers.lookahead(optimizer, k, slow_step_size)`, to the bit where XLA rounds both alike (jax
+    0.10). outer_momentum > 0: DiLoCo, whose inner optimizer is AdamW and whose outer one is Nesterov's with rate 0.7
+    and momentum 0.9 (here slow_step_size is that rate). k = 1 and SGD with slow_step_size 1 is synchronous SGD, up to
+    rounding.
 
     Optimizer, step counts and running statistics are each worker's own; noise of lbexp's `gradient_noise` is
     independent. Evaluation uses the slow weights and the mean of the statistics. One all-reduce of the weights in k
