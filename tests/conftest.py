@@ -11,6 +11,8 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 
 import jax
 
+pytest_plugins = ['sweeps']  # whose fixture two files use
+
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 # Many tests train the same program twice: the second time it is read, not compiled.
 cache = pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'lbexp' / 'jax'

@@ -6,7 +6,7 @@ import os
 import pytest
 from jobs import environment
 from slurm import slurm
-from sweeps import attempts, command, direct, kill_one, same, start  # noqa: F401
+from sweeps import attempts, command, kill_one, same, start
 
 
 def run_with_a_kill(workdir, file, executor, env):
@@ -32,7 +32,7 @@ def needs_package(name):
         (pytest.fail if os.environ.get('CI') == 'true' else pytest.skip)(f'no package {name}: pip install {name}')
 
 
-def test_ray_with_a_killed_worker(tmp_path, direct):  # noqa: F811
+def test_ray_with_a_killed_worker(tmp_path, direct):
     needs_package('ray')
     file, run = direct
     # A Ray of its own, whatever else runs on this machine.
@@ -41,7 +41,7 @@ def test_ray_with_a_killed_worker(tmp_path, direct):  # noqa: F811
     assert same(tmp_path / 'run', run)
 
 
-def test_slurm_with_a_killed_task(tmp_path, direct):  # noqa: F811
+def test_slurm_with_a_killed_task(tmp_path, direct):
     needs_package('submitit')
     file, run = direct
     with slurm() as cluster:

@@ -10,13 +10,13 @@ import time
 
 import pytest
 from jobs import ROOT, environment
-from sweeps import attempts, command, direct, kill_one, same, start  # noqa: F401
+from sweeps import attempts, command, kill_one, same, start
 from training import rows
 
 from lbexp.sweep import attempts as files
 
 
-def test_the_table_is_that_of_a_direct_run_and_twice_does_nothing(tmp_path, direct):  # noqa: F811
+def test_the_table_is_that_of_a_direct_run_and_twice_does_nothing(tmp_path, direct):
     file, run = direct
     sweep = ['lbexp.sweep', f'--config={file}', f'--workdir={tmp_path}']
     first = command(*sweep, '--workers=2', 'run', folder=file.parent)
@@ -44,7 +44,7 @@ def test_the_table_is_that_of_a_direct_run_and_twice_does_nothing(tmp_path, dire
     assert refused.returncode == 2 and 'python -m lbexp.sweep' in refused.stderr
 
 
-def test_two_at_once_train_no_cohort_twice(tmp_path, direct):  # noqa: F811
+def test_two_at_once_train_no_cohort_twice(tmp_path, direct):
     file, run = direct
     arguments = [f'--config={file}', f'--workdir={tmp_path}', '--workers=2', 'run']
     both = [start(*arguments, folder=file.parent) for _ in range(2)]
@@ -57,7 +57,7 @@ def test_two_at_once_train_no_cohort_twice(tmp_path, direct):  # noqa: F811
     assert same(tmp_path, run)
 
 
-def test_killed_then_stopped_it_goes_on_to_the_same_end(tmp_path, direct):  # noqa: F811
+def test_killed_then_stopped_it_goes_on_to_the_same_end(tmp_path, direct):
     file, run = direct
     arguments = [f'--config={file}', f'--workdir={tmp_path}', 'run']
     process = start(*arguments, folder=file.parent)
@@ -83,7 +83,7 @@ def test_killed_then_stopped_it_goes_on_to_the_same_end(tmp_path, direct):  # no
     )  # stopped before it began, or after
 
 
-def test_what_fails_is_tried_again_and_told(tmp_path, direct):  # noqa: F811
+def test_what_fails_is_tried_again_and_told(tmp_path, direct):
     file, run = direct
     broken = file.with_name('broken')
     arguments = [f'--config={file}', f'--workdir={tmp_path}', 'run']
@@ -231,7 +231,7 @@ def test_without_a_sign_of_life_an_attempt_is_lost_and_its_process_ends(tmp_path
         (['--attempts=0', 'run'], 'attempts'),
     ],
 )
-def test_bad_input_is_one_line(capsys, direct, arguments, told):  # noqa: F811
+def test_bad_input_is_one_line(capsys, direct, arguments, told):
     from lbexp.sweep.__main__ import main
 
     assert main(['sweep', f'--config={direct[0]}', *arguments]) == 2
@@ -239,7 +239,7 @@ def test_bad_input_is_one_line(capsys, direct, arguments, told):  # noqa: F811
 
 
 @pytest.mark.parametrize('name', ['ray', 'slurm'])
-def test_schedulers_are_imported_when_asked_for(direct, name):  # noqa: F811
+def test_schedulers_are_imported_when_asked_for(direct, name):
     package = {'ray': 'ray', 'slurm': 'submitit'}[name]
     code = (
         'import sys\nimport lbexp.sweep.__main__ as sweep\nfrom lbexp import lookup\n'
