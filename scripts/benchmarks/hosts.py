@@ -1,8 +1,8 @@
 """Several processes, and losing them: digits_mlp through lbexp.main, side by side.
 
 Updates per second of two processes with a device each against one process with two; of a checkpoint every 100 updates
-against none before the end; the time from SIGTERM to the end of all processes, and from kill -9 of one of two, with a
-launcher that starts the command again at once, to the first new row.
+against none before the end, and what a save takes of the cores that train; the time from SIGTERM to the end of all
+processes, and from kill -9 of one of two, with a launcher that starts the command again at once, to the first new row.
 """
 
 import argparse
@@ -17,6 +17,9 @@ import sys
 import tempfile
 import time
 
+import numpy as np
+
+from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.record import environment
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -61,6 +64,7 @@ def main(argv):
             told = ', '.join(f'{name} {statistics.median(rates):.1f}' for name, rates in found.items())
             span = f'{statistics.median(ratios):.3f} [{min(ratios):.3f}, {max(ratios):.3f}]'
             print(f'updates/s: {told}; ratio {span}', flush=True)
+        print(_save(folder, options.width))
         losses = {
             'SIGTERM to the end, 1 process': lambda workdir: _stop(workdir, 1, often),
             'SIGTERM to one, to the end of 2 processes': lambda workdir: _stop(workdir, 2, shared, often),
@@ -86,6 +90,28 @@ def _rate(workdir, processes, *arguments):
             raise SystemExit(f'{process.args} ended with status {process.returncode}')
     rows = _rows(workdir)
     return (rows[-1]['step'] - rows[1]['step']) / (rows[-1]['wall_time'] - rows[1]['wall_time'])
+
+
+def _save(folder, width, saves=20):
+    """CPU time of a save of the weights and momentum of the network, and of one of next to nothing."""
+    shapes = [(1, 64, width), (1, width, width), (1, width, 10)] * 2
+    trees = {'this state': {str(i): np.ones(shape, np.float32) for i, shape in enumerate(shapes)}}
+    trees['one number'] = {'0': np.ones(1, np.float32)}
+    told = []
+    for name, tree in trees.items():
+        checkpoints = Checkpoints(folder / name.replace(' ', '-'))
+        _save_and_wait(checkpoints, [0], tree)  # which finds everything cold
+        began = time.process_time()
+        _save_and_wait(checkpoints, range(1, saves + 1), tree)
+        told.append(f'of {name} {1e3 * (time.process_time() - began) / saves:.1f} ms')
+        checkpoints.close()
+    return f'CPU time of a save: {", ".join(told)}'
+
+
+def _save_and_wait(checkpoints, steps, tree):
+    for step in steps:
+        checkpoints.save(step, tree)
+        checkpoints.wait()
 
 
 def _stop(workdir, processes, *arguments):
