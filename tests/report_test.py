@@ -1,54 +1,23 @@
-"""The report from outside: curves, tables, figures, the page's source, and the page in a browser."""
+"""The report from outside: curves, tables, the page's source, and the page in a browser."""
 
-import csv
 import html.parser
 import io
-import itertools
 import json
-import math
 import re
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
+from reports import EVERY, sweep
 from rich.console import Console
 
 from lbexp import results
 from lbexp.analysis import Analysis, Claim, Figure, Series, Table, interval
-from lbexp.report import claims, curves, figure, looks, table
+from lbexp.report import claims, curves, figure, table
 from lbexp.report.page import page
 
 NASTY = '</script><script>document.title="broken"</script><b>&"\''
-
-
-def sweep(folder, rates=(0.1, 0.2), seeds=3, steps=40, diverged=(), environment=None, config=None):
-    """A workdir of rates x seeds trials; trial t has loss (1 + t) / step, null from step 20 on if diverged."""
-    folder.mkdir(parents=True, exist_ok=True)
-    own = [{'optimizer.learning_rate': rate, 'seed': seed} for rate in rates for seed in range(seeds)]
-    rows = []
-    for step in range(1, steps + 1):
-        for trial in range(len(own)):
-            gone = trial in diverged and step >= 20
-            if gone and step > 20:
-                continue
-            row = {'trial': trial, 'step': step, 'examples': 32 * step, 'epoch': step / 10, 'wall_time': step / 100}
-            row |= {'loss': None if gone else (1 + trial) / step, 'accuracy': 1 - 0.5 / step, 'learning_rate': 0.1}
-            if step % 10 == 0:
-                row |= {'test_loss': None if gone else (2 + trial) / step, 'test_accuracy': 0.9 + trial / 100}
-            rows.append(row)
-    (folder / 'metrics.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
-    config = {'optimizer': {'name': 'lamb', 'b1': 0.9}, 'workload': {'name': 'digits_mlp'}, 'seed': 0} | (config or {})
-    trials = [{'trial': trial, 'overrides': one} for trial, one in enumerate(own)]
-    content = {
-        'config': config,
-        'trials': trials,
-        'environment': environment or {'jax': '0.10.2', 'git_commit': 'abc123'},
-    }
-    (folder / 'config.json').write_text(json.dumps(content))
-    states = {str(t): {'status': 'diverged' if t in diverged else 'done', 'step': steps} for t in range(len(own))}
-    (folder / 'status.json').write_text(json.dumps({'status': 'done', 'trials': states}))
-    return folder
 
 
 class Source(html.parser.HTMLParser):
@@ -191,191 +160,6 @@ def test_the_closing_table_fits_the_terminal_with_every_number(tmp_path, width):
 
 # Figures
 
-EVERY = Figure(
-    'every',
-    'Every style',
-    'batch <size>',
-    'steps',
-    [
-        Series('line', [1, 10, 100], [3, math.nan, 1]),
-        Series('in a band', [1, 10, 100], [3, 2, 1], [2, 1, 0.5], [4, 3, 2]),
-        Series('points', [1, 10], [3, 2], [2, 1.5], [5, 2.5], style='points'),
-        Series('band', [1, 100], [2, 2], [1, 1], [3, 3], style='band', group='shared'),
-        Series('single', [5], [1]),
-    ],
-    x_scale='log',
-    y_scale='log',
-)
-
-
-def test_plotly_takes_the_figure_and_finds_the_numbers():
-    from plotly.graph_objects import Figure as Plotly
-
-    drawn = Plotly(figure.figure(EVERY))
-    assert drawn.layout.xaxis.type == drawn.layout.yaxis.type == 'log'
-    named = {trace.name: trace for trace in drawn.data if trace.showlegend}
-    assert list(named) == ['line', 'in a band', 'points', 'shared', 'single']
-    assert list(named['line'].y) == [3, None, 1]
-    assert list(named['points'].error_y.array) == [2, 0.5] and list(named['points'].error_y.arrayminus) == [1, 0.5]
-    band = [trace for trace in drawn.data if trace.legendgroup == 'in a band']
-    assert [list(trace.y) for trace in band] == [[2, 1, 0.5], [4, 3, 2], [3, 2, 1]]
-    assert band[1].fill == 'tonexty' and not band[1].showlegend
-    assert '&lt;size&gt;' in drawn.layout.xaxis.title.text
-    assert len({trace.line.color for trace in named.values() if trace.mode == 'lines' and not trace.fill}) == 2
-
-
-def test_batch_sizes_are_the_ticks_of_their_axis(tmp_path):
-    lines = [Series('lamb', [16, 32, 64, 1024], [4, 3, 2, 1]), Series('rule', [16, 20], [4, 2])]
-    drawing = Figure('f', 'F', 'batch size', 'steps', lines, x_scale='log')
-    axis = figure.figure(drawing)['layout']['xaxis']
-    assert axis['tickvals'] == [16, 32, 64, 1024] and axis['ticktext'] == ['16', '32', '64', '1024']
-    fit = Series('fit', np.geomspace(16, 1024, 60), np.ones(60), group='lamb')
-    measured = drawing._replace(series=[lines[0]._replace(style='points'), fit])
-    assert figure.figure(measured)['layout']['xaxis']['tickvals'] == [16, 32, 64, 1024]
-    for other in (drawing._replace(x_scale='linear'), drawing._replace(series=[Series('s', [1, 1.2, 0], [1, 1, 1])])):
-        assert 'tickvals' not in figure.figure(other)['layout']['xaxis']
-
-
-def test_ticks_between_powers_of_ten_are_whole_numbers():
-    """Of an axis from 2e5 to 8e5 '5' would say nothing."""
-    drawing = Figure('f', 'F', 'x', 'examples / s', [Series('s', [1, 2], [2e5, 8e5])], y_scale='log')
-    assert figure.figure(drawing)['layout']['yaxis']['tickformat'] == '~g'
-    wide = drawing._replace(series=[Series('s', [1, 2], [2e2, 8e5])])
-    assert 'tickformat' not in figure.figure(wide)['layout']['yaxis']
-
-
-def test_a_group_shares_a_colour_and_one_line_of_the_legend():
-    lines = [Series(f'{group}{i}', [0, 1], [i, i], group=group) for i in range(4) for group in 'ab']
-    traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
-    assert len(traces) == 8 and sum(trace['showlegend'] for trace in traces) == 2
-    colours = {group: {trace['line']['color'] for trace in traces if trace['name'] == group} for group in 'ab'}
-    assert len(colours['a']) == len(colours['b']) == 1 and colours['a'] != colours['b']
-
-
-def traces_of(*series, **fields):
-    drawn = figure.figure(Figure('f', 'F', 'batch size', 'error', list(series), **fields))['data']
-    return {trace['name']: trace for trace in drawn if trace['showlegend']}
-
-
-def test_lines_are_told_apart_in_grey():
-    """By dashes where each group is one line; symbols do it elsewhere, and many lines a group stay plain."""
-    lines = [Series(name, [0, 1], [i, i], [i - 1, i], [i, i + 1]) for i, name in enumerate('abcdef')]
-    assert len({trace['line']['dash'] for trace in traces_of(*lines).values()}) == 6
-    dots = [Series(name, [0, 1], [0, 1], style='points', group=name) for name in 'ab']
-    joined = [Series(name, [0, 1], [0, 1], group=name) for name in 'ab']
-    drawn = figure.figure(Figure('f', 'F', 'x', 'y', [*dots, *joined]))['data']
-    assert {trace['line']['dash'] for trace in drawn} == {'solid'}
-    assert len({trace['marker']['symbol'] for trace in drawn}) == 2
-    rule = traces_of(*dots, *joined, Series('rule', [0, 1], [0, 1]))['rule']
-    assert rule['line']['dash'] == 'dash'
-    several = [Series(f'{name}{i}', [0, 1], [i, i], group=name) for i in range(2) for name in 'ab']
-    assert {trace['line']['dash'] for trace in traces_of(*several).values()} == {'solid'}
-
-
-def test_equal_points_of_two_groups_are_both_seen():
-    sizes = [t['marker']['size'] for t in traces_of(*(Series(n, [1], [1], style='points') for n in 'abc')).values()]
-    assert sizes == sorted(set(sizes), reverse=True)
-
-
-@pytest.mark.parametrize('scale', ['linear', 'log'])
-def test_error_bars_of_two_groups_stand_side_by_side(tmp_path, scale):
-    x = [32, 64, 128]
-    bars = [Series(name, x, [1, 2, 3], [0, 1, 2], [2, 3, 4], 'points', name) for name in 'ab']
-    lines = [Series(name, x, [1, 2, 3], group=name) for name in 'ab']
-    drawing = Figure('f', 'F', 'batch size', 'error', [*bars, *lines], scale)
-    a, b, line_of_a, _ = figure.figure(drawing)['data']
-    assert all(left < true < right < left + 0.3 * 32 for left, true, right in zip(a['x'][:1], x, b['x']))
-    assert line_of_a['x'] == a['x']  # a line goes through its own points
-    assert a['customdata'] == x and '{customdata}' in a['hovertemplate']
-    numbers = list(csv.reader(figure.save(drawing, tmp_path)[2].read_text().splitlines()))
-    assert [row[2] for row in numbers[1:4]] == ['32', '64', '128']  # the numbers are the true ones
-    alone = traces_of(bars[0], Series('b', [48], [1], [0], [2], 'points'), x_scale=scale)
-    assert alone['a']['x'] == x and alone['b']['x'] == [48]
-
-
-def test_hundreds_of_lines_become_one_trace_a_group_and_a_short_legend():
-    lines = [Series(f'{i}', [0, 1], [i, i + 1], group=f'g{i % 40}') for i in range(400)]
-    traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
-    assert len(traces) == 40 and sum(trace['showlegend'] for trace in traces) == looks.LEGEND
-    assert len({trace['line']['color'] for trace in traces}) == 40
-    drawn = next(trace for trace in traces if trace['name'] == 'g3')['y']
-    assert drawn[:6] == [3, 4, None, 43, 44, None] and len(drawn) == 30
-
-
-def test_files_for_paper_and_numbers(tmp_path):
-    png, pdf, numbers = figure.save(EVERY, tmp_path / 'figures')
-    assert png.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n' and pdf.read_bytes()[:5] == b'%PDF-'
-    assert {path.name for path in (png, pdf, numbers)} == {'every.png', 'every.pdf', 'every.csv'}
-    rows = list(csv.reader(numbers.read_text().splitlines()))
-    assert rows[0] == ['series', 'group', 'batch <size>', 'steps', 'low', 'high']
-    assert rows[4] == ['in a band', 'in a band', '1', '3', '2', '4'] and len(rows) == 12
-    from matplotlib.image import imread
-
-    picture = imread(png)
-    assert picture.shape[1] >= 800 and picture.std() > 0.05
-
-
-@pytest.mark.parametrize('span', [(2, 9), (20, 500), (1, 1e5)])
-def test_printed_labels_of_a_logarithmic_axis_do_not_overlap(span):
-    from matplotlib import figure as canvas
-
-    x = np.geomspace(*span, 30)
-    page = canvas.Figure(figsize=(5.2, 3.4))
-    figure._draw(page, Figure('f', 'F', 'x', 'y', [Series('s', x, x)], 'log', 'log'))
-    page.canvas.draw()
-    (axes,) = page.axes
-    labels = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
-    boxes = [label.get_window_extent() for label in labels if label.get_text()]
-    low, high = axes.bbox.x0 - 1, axes.bbox.x1 + 1
-    shown = sorted((box.x0, box.x1) for box in boxes if low <= (box.x0 + box.x1) / 2 <= high)
-    assert len(shown) >= 2 and all(left[1] < right[0] for left, right in itertools.pairwise(shown))
-
-
-def test_only_values_that_cannot_be_drawn_and_a_single_point(tmp_path):
-    for number, series in enumerate(([], [Series('nan', [1, 2], [math.nan] * 2)], [Series('one', [1], [2])])):
-        drawing = Figure(f'edge{number}', 'Edge', 'x', 'y', series, y_scale='log')
-        png, pdf, numbers = figure.save(drawing, tmp_path)
-        assert png.stat().st_size > 1000 and pdf.stat().st_size > 1000
-        assert len(numbers.read_text().splitlines()) == 1 + sum(len(one.x) for one in series)
-        json.dumps(figure.figure(drawing), allow_nan=False)
-
-
-@pytest.mark.parametrize('x', [[0.0015, 0.003, 0.006, 0.0125, 0.025], [0.5, 0.7], [0.01, 0.9], [1e-6, 1e3]])
-def test_numbers_along_logarithmic_axes_do_not_overlap(x):
-    """Over a decade and a bit matplotlib's own labels at 2, 3, 4 and 6 run into each other."""
-    from matplotlib.figure import Figure as Page
-
-    page, lines = Page(figsize=(5.2, 3.4)), [Series('a', x, x), Series('b', x, x)]
-    figure._draw(page, Figure('f', 'F', 'gamma / B', 'v', lines, x_scale='log', y_scale='log'))
-    page.draw_without_rendering()
-    (axes,) = page.axes
-    for axis, side in ((axes.xaxis, 0), (axes.yaxis, 1)):
-        low, high = sorted(axis.get_view_interval())
-        labels = [tick.label1 for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]]
-        shown = [one for one in labels if one.get_text() and low <= one.get_position()[side] <= high]
-        ends = sorted(tuple(one.get_window_extent().get_points()[:, side]) for one in shown)
-        assert len(ends) >= 2
-        assert all(first[1] < second[0] for first, second in itertools.pairwise(ends)), [t.get_text() for t in shown]
-
-
-@pytest.mark.parametrize(
-    'change, message',
-    [
-        ({'x_scale': 'logarithmic'}, "'linear' or 'log'"),
-        ({'series': [Series('s', [1, 2], [1])]}, r'lengths \[1, 2\]'),
-        ({'series': [Series('s', [1], [1], style='dots')]}, "'dots'"),
-        ({'series': [Series('s', [1], [1], low=[0])]}, 'both low and high'),
-        ({'series': [Series('s', [1], [1], style='band')]}, 'both low and high'),
-    ],
-)
-def test_a_figure_that_cannot_be_drawn_says_why(tmp_path, change, message):
-    for draw in (figure.figure, lambda drawing: figure.save(drawing, tmp_path)):
-        with pytest.raises(ValueError, match=message):
-            draw(EVERY._replace(**change))
-
-
-# The page
-
 
 def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     analysis = Analysis(
@@ -516,10 +300,3 @@ def test_claims_stand_in_page_and_workdir(tmp_path):
     assert lines[0] == '# Study' and '| A \\| claim | measured <0.1> | reproduced |' in lines
     claims.write(tmp_path / 'nowhere', analysis._replace(claims=()))  # without claims there is nothing to write
     assert claims.claims(analysis._replace(claims=())) == []
-
-
-def test_named_places_stand_along_the_axis(tmp_path):
-    drawing = Figure('f', 't', '', 'y', [Series('s', [0, 1], [1.0, 2.0], style='points')], places=['small', '<large>'])
-    axis = figure.figure(drawing)['layout']['xaxis']
-    assert axis['tickvals'] == [0, 1] and axis['ticktext'] == ['small', '&lt;large&gt;']
-    assert all(path.stat().st_size for path in figure.save(drawing, tmp_path))
