@@ -39,6 +39,6 @@ def get_config(workload='mnist1d'):
         repeats=16,
     )
     c.batch_size = 32  # examples of a push
-    c.epochs = 4.0 if workload == 'fashion_mlp' else 10.0
+    c.epochs = 2.0 if workload == 'fashion_mlp' else 10.0
     c.log, c.evaluate, c.checkpoint = 5, 1, 1
     return c

@@ -37,6 +37,6 @@ def get_config(workload='mnist1d'):
         margin=0.01,  # difference of test error that counts as none
         updates=1600,
     )
-    c.epochs = 4.0 if workload == 'fashion_mlp' else 10.0
+    c.epochs = 2.0 if workload == 'fashion_mlp' else 10.0
     c.log, c.evaluate, c.checkpoint = 5, 1, 1
     return c
