@@ -43,7 +43,7 @@ def get_config(data: str = 'mnist1d'):
     elif data in ('fashion_mlp', 'fashion_mlp_bn', 'fashion_cnn', 'fashion_cnn_bn'):
         name, normed = data.removesuffix('_bn'), data.endswith('_bn')
         c.workload = dict(name=name, validation=5000, batch_norm=normed, ghost=32 if normed else None)
-        c.epochs = 5.0 if name == 'fashion_mlp' else 3.0
+        c.epochs = 5.0 if name == 'fashion_mlp' else 1.0
         c.study.update(batch_sizes=(32, 256, 2048), equal_updates=False)
     else:
         raise ValueError(f"data: found {data!r}; allowed: 'mnist1d', 'digits', 'fashion_mlp', 'fashion_cnn', '..._bn'")

@@ -38,7 +38,7 @@ def adamw(
     Args:
         learning_rate: >= 0, or a function of the updates done.
         b1, b2: in [0, 1).
-        eps: > 0, outside the root [gradient units].
+        eps: >= 0, outside the root [gradient units].
         weight_decay: >= 0 [1 / learning rate], or a function of the updates done.
         decay: which parameters (see masks.masks); optax and the paper: 'all'.
         stacked_axes: as in lars.
@@ -47,9 +47,8 @@ def adamw(
     Raises:
         ValueError: a number out of its range; in update, no parameters.
     """
-    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay)
+    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps)
     ranges.fraction(b1=b1, b2=b2)
-    ranges.above_0(eps=eps)
 
     def init(params):
         second = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide(p).dtype).dtype), params)

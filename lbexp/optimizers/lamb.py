@@ -50,7 +50,7 @@ def lamb(
     Args:
         learning_rate: >= 0, length of a step in units of the weights' length; or a function of the updates done.
         b1, b2: in [0, 1).
-        eps: > 0, outside the root [gradient units].
+        eps: >= 0, outside the root [gradient units].
         weight_decay: >= 0, or a function of the updates done; inside the norm |u|.
         bias_correction: divide the moments by 1 - b^t.
         normalize_gradients: g <- g / |all g|.
@@ -64,9 +64,9 @@ def lamb(
     Raises:
         ValueError: a number out of its range; in update, no parameters.
     """
-    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, zero_ratio=zero_ratio)
+    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps, zero_ratio=zero_ratio)
     ranges.fraction(b1=b1, b2=b2)
-    ranges.above_0(eps=eps, max_gradient_norm=max_gradient_norm)
+    ranges.above_0(max_gradient_norm=max_gradient_norm)
 
     def init(params):
         second = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide(p).dtype).dtype), params)

@@ -48,7 +48,7 @@ def novograd(
     Args:
         learning_rate: >= 0, or a function of the updates done; the length of a layer's first step.
         b1, b2: in [0, 1).
-        eps: > 0 [gradient norm; its square inside the root].
+        eps: >= 0 [gradient norm; its square inside the root].
         weight_decay: >= 0, or a function of the updates done.
         grad_averaging: the bracket is multiplied by 1 - b1 (not at the first update).
         decoupled_decay: weight_decay w joins the step, not the bracket: w <- w - learning_rate (m + weight_decay w).
@@ -61,9 +61,8 @@ def novograd(
     Raises:
         ValueError: a number out of its range; in update, no parameters.
     """
-    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay)
+    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps)
     ranges.fraction(b1=b1, b2=b2)
-    ranges.above_0(eps=eps)
 
     def init(params):
         facts = no_facts(params, adapt, stacked_axes)
