@@ -1,4 +1,4 @@
-"""What the compiler is asked for: large models train in place, and the numbers do not know of it."""
+"""A cohort as it is compiled and watched: large models train in place, and what is shown is a number."""
 
 import re
 
@@ -44,3 +44,10 @@ def test_the_numbers_do_not_know_of_it(tmp_path, monkeypatch):
 def test_a_compiler_that_has_no_such_option_does_without(tmp_path, monkeypatch):
     monkeypatch.setattr(programs, '_IN_PLACE', {'xla_cpu_of_another_version': True})
     assert len(train(tiny(workload=LARGE), tmp_path)) == 6
+
+
+def test_a_row_without_an_update_shows_no_nan(tmp_path):
+    """Where a trial has fewer updates than rows."""
+    seen = []
+    train(tiny(steps=3, log=6, evaluate=1), tmp_path, observe=lambda progress: seen.append(progress.metrics))
+    assert any(seen) and all(np.isfinite(value) for metrics in seen for value in metrics.values())

@@ -199,7 +199,8 @@ class _Watch:
     def _progress(self):
         columns = self.columns
         sound = ~self.diverged
-        shown = {k: v[sound] for k, v in columns.items() if k in ('loss', 'accuracy') and sound.any()}
+        # A trial of fewer updates than rows has rows without any: their means are of nothing.
+        shown = {k: v[sound & np.isfinite(v)] for k, v in columns.items() if k in ('loss', 'accuracy')}
         stopped = self.diverged & (self.tick < self.row_ticks[-1])
         # A diverged trial has nothing left to do.
         steps = np.where(stopped, self.cohort.steps, columns['step'])
@@ -207,7 +208,7 @@ class _Watch:
             step=int(steps.sum()),
             steps=int(self.cohort.steps.sum()),
             examples=int(self.tick.sum()) * self.cohort.microbatch,
-            metrics={name: float(np.median(values)) for name, values in shown.items()},
+            metrics={name: float(np.median(values)) for name, values in shown.items() if len(values)},
             diverged=int(self.diverged.sum()),
         )
 
