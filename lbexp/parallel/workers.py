@@ -19,9 +19,9 @@ class Workers(NamedTuple):
 def workers(count: int, axis: str | None = None) -> Workers:
     """W workers on one device, or over the devices of a mesh axis, inside jax.shard_map.
 
-    They are one batched program (vmap) everywhere. On a CPU a loop over them (lax.map), as over trials, would copy what
-    they hold in every step: steps of local SGD in a cohort of two trials take 1.5 to 1.7 times as long with it
-    (MNIST-1D and fashion_mlp, 2 and 8 workers), those of fashion_cnn the same; scripts/benchmarks/replicas.py.
+    They are one batched program (vmap) everywhere. On a CPU a loop over them (lax.map), as over trials, copies what
+    they hold in every step: local SGD of 2 workers on fashion_mlp, a lone trial on one device of 2 cores, takes 1.8
+    (k 8) and 2.2 (k 64) times as long with it (scripts/benchmarks/replicas.py).
 
     Args:
         count: W >= 1.
