@@ -1,8 +1,12 @@
-"""Several processes, and losing them: digits_mlp through lbexp.main, side by side.
+"""Several processes, and losing them: lbexp.main, side by side.
 
 Updates per second of two processes with a device each against one process with two; of a checkpoint every 100 updates
 against none before the end, and what a save takes of the cores that train; the time from SIGTERM to the end of all
 processes, and from kill -9 of one of two, with a launcher that starts the command again at once, to the first new row.
+Ratios are the medians over rounds with their 95 % bootstrap intervals.
+
+A save takes CPU time that hardly depends on what is saved, so the ratio of checkpoints is that of two workloads:
+digits_mlp, whose 100 updates take a moment, and fashion_mlp in large batches, whose 100 updates take seconds.
 """
 
 import argparse
@@ -19,6 +23,7 @@ import time
 
 import numpy as np
 
+from lbexp import analysis
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.record import environment
 
@@ -27,7 +32,7 @@ EXPERIMENT = """
 from lbexp import config
 def get_config():
     c = config.base()
-    c.workload = dict(name='digits_mlp', hidden=({width}, {width}))
+    c.workload = {workload}
     c.optimizer = dict(name='momentum', learning_rate=0.01, momentum=0.9)
     c.batch_size, c.steps, c.log, c.evaluate = {batch_size}, {steps}, {steps} // 100, 1
     return c
@@ -39,53 +44,77 @@ def main(argv):
     options.add_argument('--batch_size', type=int, default=256)
     options.add_argument('--width', type=int, default=512, help='of the two hidden layers')
     options.add_argument('--steps', type=int, default=2000)
-    options.add_argument('--rounds', type=int, default=3)
+    options.add_argument('--large_batch_size', type=int, default=2048, help='of fashion_mlp')
+    options.add_argument('--large_steps', type=int, default=1000, help='of fashion_mlp')
+    options.add_argument('--rounds', type=int, default=6)
     options = options.parse_args(argv)
     facts = environment()
     print(', '.join(f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax', 'orbax-checkpoint')))
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        (folder / 'experiment.py').write_text(EXPERIMENT.format(**vars(options)))
-        never, often = '--config.checkpoint=1', f'--config.checkpoint={options.steps // 100}'
+        digits = dict(name='digits_mlp', hidden=(options.width, options.width))
+        small = _experiment(folder / 'small', digits, options.batch_size, options.steps)
+        fashion = dict(name='fashion_mlp')
+        large = _experiment(folder / 'large', fashion, options.large_batch_size, options.large_steps)
+        never, small_often, large_often = (
+            f'--config.checkpoint={count}' for count in (1, options.steps // 100, options.large_steps // 100)
+        )
         shared = '--config.data_parallel=2'
         pairs = [
             {
-                '2 processes x 1 device': lambda workdir: _rate(workdir, 2, shared, never),
-                '1 process x 2 devices': lambda workdir: _rate(workdir, 1, shared, never),
+                '2 processes x 1 device': lambda workdir: _rate(small, workdir, 2, shared, never),
+                '1 process x 2 devices': lambda workdir: _rate(small, workdir, 1, shared, never),
             },
             {
-                'a checkpoint every 100 updates': lambda workdir: _rate(workdir, 1, often),
-                'no checkpoint before the end': lambda workdir: _rate(workdir, 1, never),
+                'a checkpoint every 100 updates': lambda workdir: _rate(small, workdir, 1, small_often),
+                'no checkpoint before the end': lambda workdir: _rate(small, workdir, 1, never),
+            },
+            {
+                'a checkpoint every 100 updates': lambda workdir: _rate(large, workdir, 1, large_often),
+                'no checkpoint before the end': lambda workdir: _rate(large, workdir, 1, never),
             },
         ]
-        for ways in pairs:
+        told = [f'digits_mlp, batch {options.batch_size}'] * 2 + [f'fashion_mlp, batch {options.large_batch_size}']
+        for workload, ways in zip(told, pairs, strict=True):
             found = _measured(ways, folder, options.rounds)
             ratios = [a / b for a, b in zip(*found.values(), strict=True)]
-            told = ', '.join(f'{name} {statistics.median(rates):.1f}' for name, rates in found.items())
-            span = f'{statistics.median(ratios):.3f} [{min(ratios):.3f}, {max(ratios):.3f}]'
-            print(f'updates/s: {told}; ratio {span}', flush=True)
+            rates = ', '.join(f'{name} {statistics.median(rates):.1f}' for name, rates in found.items())
+            print(
+                f'{workload}: updates/s {rates}; ratio {analysis.spread(ratios)}, '
+                f'{len(ratios)} rounds from {min(ratios):.3f} to {max(ratios):.3f}',
+                flush=True,
+            )
         print(_save(folder, options.width))
         losses = {
-            'SIGTERM to the end, 1 process': lambda workdir: _stop(workdir, 1, often),
-            'SIGTERM to one, to the end of 2 processes': lambda workdir: _stop(workdir, 2, shared, often),
-            'kill -9 to the first new row, 2 processes': lambda workdir: _recover(workdir, shared, often),
+            'SIGTERM to the end, 1 process': lambda workdir: _stop(small, workdir, 1, small_often),
+            'SIGTERM to one, to the end of 2 processes': lambda workdir: _stop(small, workdir, 2, shared, small_often),
+            'kill -9 to the first new row, 2 processes': lambda workdir: _recover(small, workdir, shared, small_often),
         }
         for name, seconds in _measured(losses, folder, options.rounds).items():
             print(f'{name}: median {statistics.median(seconds):.2f} s of {[round(s, 2) for s in seconds]}')
 
 
+def _experiment(folder, workload, batch_size, steps):
+    """The path of an experiment that trains so."""
+    folder.mkdir()
+    path = folder / 'experiment.py'
+    path.write_text(EXPERIMENT.format(workload=workload, batch_size=batch_size, steps=steps))
+    return path
+
+
 def _measured(ways, folder, rounds):
-    """{name: what it gave}, one after the other in each round, so that other load on the machine meets all."""
+    """{name: what it gave}, in each round one after the other, in turns first: other load on the machine meets all."""
     found = {name: [] for name in ways}
     for number in range(rounds):
-        for name, way in ways.items():
-            found[name].append(way(folder / f'{number}-{name.replace(" ", "-")}'))
+        for name in list(ways)[:: -1 if number % 2 else 1]:
+            with tempfile.TemporaryDirectory(dir=folder) as workdir:
+                found[name].append(ways[name](pathlib.Path(workdir)))
     return found
 
 
-def _rate(workdir, processes, *arguments):
+def _rate(experiment, workdir, processes, *arguments):
     """Updates per second from the second row, when all is compiled, to the last."""
-    for process in _start(workdir, processes, arguments):
+    for process in _start(experiment, workdir, processes, arguments):
         if process.wait():
             raise SystemExit(f'{process.args} ended with status {process.returncode}')
     rows = _rows(workdir)
@@ -114,9 +143,9 @@ def _save_and_wait(checkpoints, steps, tree):
         checkpoints.wait()
 
 
-def _stop(workdir, processes, *arguments):
+def _stop(experiment, workdir, processes, *arguments):
     """Seconds from SIGTERM to the last process, in the middle of the run, to the end of all."""
-    job = _start(workdir, processes, arguments)
+    job = _start(experiment, workdir, processes, arguments)
     _wait_for_rows(job, workdir, 3)
     began = time.perf_counter()
     job[-1].send_signal(signal.SIGTERM)
@@ -126,16 +155,16 @@ def _stop(workdir, processes, *arguments):
     return time.perf_counter() - began
 
 
-def _recover(workdir, *arguments):
+def _recover(experiment, workdir, *arguments):
     """Seconds from kill -9 of one of two processes to a row that was not there."""
-    job = _start(workdir, 2, arguments)
+    job = _start(experiment, workdir, 2, arguments)
     _wait_for_rows(job, workdir, 3)
     began = time.perf_counter()
     job[1].kill()
     for process in job:
         process.wait()
     reached = _rows(workdir)[-1]['step']
-    job = _start(workdir, 2, arguments)
+    job = _start(experiment, workdir, 2, arguments)
     while max((row['step'] for row in _rows(workdir)), default=0) <= reached:
         if any(process.poll() is not None for process in job):
             raise SystemExit('the job ended before it had a new row')
@@ -147,11 +176,11 @@ def _recover(workdir, *arguments):
     return taken
 
 
-def _start(workdir, processes, arguments):
+def _start(experiment, workdir, processes, arguments):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         address = f'127.0.0.1:{free.getsockname()[1]}'
-    command = [sys.executable, '-m', 'lbexp.main', f'--config={workdir.parent}/experiment.py', f'--workdir={workdir}']
+    command = [sys.executable, '-m', 'lbexp.main', f'--config={experiment}', f'--workdir={workdir}']
     job = [f'--coordinator_address={address}', f'--num_processes={processes}'] if processes > 1 else []
     quiet = dict(
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, 'JAX_PLATFORMS': 'cpu'}
