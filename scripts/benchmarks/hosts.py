@@ -56,42 +56,43 @@ def main(argv):
         small = _experiment(folder / 'small', digits, options.batch_size, options.steps)
         fashion = dict(name='fashion_mlp')
         large = _experiment(folder / 'large', fashion, options.large_batch_size, options.large_steps)
-        never, small_often, large_often = (
-            f'--config.checkpoint={count}' for count in (1, options.steps // 100, options.large_steps // 100)
-        )
-        shared = '--config.data_parallel=2'
-        pairs = [
-            {
-                '2 processes x 1 device': lambda workdir: _rate(small, workdir, 2, shared, never),
-                '1 process x 2 devices': lambda workdir: _rate(small, workdir, 1, shared, never),
-            },
-            {
-                'a checkpoint every 100 updates': lambda workdir: _rate(small, workdir, 1, small_often),
-                'no checkpoint before the end': lambda workdir: _rate(small, workdir, 1, never),
-            },
-            {
-                'a checkpoint every 100 updates': lambda workdir: _rate(large, workdir, 1, large_often),
-                'no checkpoint before the end': lambda workdir: _rate(large, workdir, 1, never),
-            },
-        ]
-        told = [f'digits_mlp, batch {options.batch_size}'] * 2 + [f'fashion_mlp, batch {options.large_batch_size}']
-        for workload, ways in zip(told, pairs, strict=True):
-            found = _measured(ways, folder, options.rounds)
-            ratios = [a / b for a, b in zip(*found.values(), strict=True)]
-            rates = ', '.join(f'{name} {statistics.median(rates):.1f}' for name, rates in found.items())
-            print(
-                f'{workload}: updates/s {rates}; ratio {analysis.spread(ratios)}, '
-                f'{len(ratios)} rounds from {min(ratios):.3f} to {max(ratios):.3f}',
-                flush=True,
-            )
-        print(_save(folder, options.width))
-        losses = {
-            'SIGTERM to the end, 1 process': lambda workdir: _stop(small, workdir, 1, small_often),
-            'SIGTERM to one, to the end of 2 processes': lambda workdir: _stop(small, workdir, 2, shared, small_often),
-            'kill -9 to the first new row, 2 processes': lambda workdir: _recover(small, workdir, shared, small_often),
+        shared, never = '--config.data_parallel=2', '--config.checkpoint=1'
+        often = f'--config.checkpoint={options.steps // 100}'
+        processes = {
+            '2 processes x 1 device': lambda workdir: _rate(small, workdir, 2, shared, never),
+            '1 process x 2 devices': lambda workdir: _rate(small, workdir, 1, shared, never),
         }
-        for name, seconds in _measured(losses, folder, options.rounds).items():
+        measured = lambda ways: _measured(ways, folder, options.rounds)
+        on_small, on_large = f'digits_mlp, batch {options.batch_size}', f'fashion_mlp, batch {options.large_batch_size}'
+        print(_compared(on_small, measured(processes)), flush=True)
+        print(_compared(on_small, measured(_checkpoints(small, options.steps))), flush=True)
+        print(_compared(on_large, measured(_checkpoints(large, options.large_steps))), flush=True)
+        print(_save(folder, options.width), flush=True)
+        losses = {
+            'SIGTERM to the end, 1 process': lambda workdir: _stop(small, workdir, 1, often),
+            'SIGTERM to one, to the end of 2 processes': lambda workdir: _stop(small, workdir, 2, shared, often),
+            'kill -9 to the first new row, 2 processes': lambda workdir: _recover(small, workdir, shared, often),
+        }
+        for name, seconds in measured(losses).items():
             print(f'{name}: median {statistics.median(seconds):.2f} s of {[round(s, 2) for s in seconds]}')
+
+
+def _checkpoints(experiment, steps):
+    often, never = (f'--config.checkpoint={count}' for count in (steps // 100, 1))
+    return {
+        'a checkpoint every 100 updates': lambda workdir: _rate(experiment, workdir, 1, often),
+        'no checkpoint before the end': lambda workdir: _rate(experiment, workdir, 1, never),
+    }
+
+
+def _compared(workload, found):
+    """A line on two ways and the ratio of their rates."""
+    ratios = [a / b for a, b in zip(*found.values(), strict=True)]
+    rates = ', '.join(f'{name} {statistics.median(rates):.1f}' for name, rates in found.items())
+    return (
+        f'{workload}: updates/s {rates}; ratio {analysis.spread(ratios)}, '
+        f'{len(ratios)} rounds from {min(ratios):.3f} to {max(ratios):.3f}'
+    )
 
 
 def _experiment(folder, workload, batch_size, steps):
