@@ -47,7 +47,9 @@ def main(argv):
     options.add_argument('--large_batch_size', type=int, default=2048, help='of fashion_mlp')
     options.add_argument('--large_steps', type=int, default=1000, help='of fashion_mlp')
     options.add_argument('--rounds', type=int, default=6)
-    options = options.parse_args(argv)
+    parser, options = options, options.parse_args(argv)
+    if min(options.steps, options.large_steps) < 300:
+        parser.error('--steps and --large_steps are at least 300: a row comes every 100, and the first warms up')
     facts = environment()
     print(', '.join(f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax', 'orbax-checkpoint')))
     with tempfile.TemporaryDirectory() as folder:
