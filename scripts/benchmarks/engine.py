@@ -1,8 +1,8 @@
 """One trial through the engine against the usual loop, fashion_mlp: updates per second, side by side.
 
 The usual loop is what most codebases have: one jitted Linen step per batch, called from Python with NumPy batches. A
-round measures both, in turns first; printed are the median of the rounds' ratios with its 95 % bootstrap interval, and
-the least and the largest of them.
+round measures both, and which goes first alternates; printed are the median of the rounds' ratios with its 95 %
+bootstrap interval, and the least and the largest of them.
 """
 
 import argparse

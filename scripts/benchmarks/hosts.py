@@ -106,7 +106,7 @@ def _experiment(folder, workload, batch_size, steps):
 
 
 def _measured(ways, folder, rounds):
-    """{name: what it gave}, in each round one after the other, in turns first: other load on the machine meets all."""
+    """{name: what it gave in each round}; the order alternates, and other load on the machine meets all."""
     found = {name: [] for name in ways}
     for number in range(rounds):
         for name in list(ways)[:: -1 if number % 2 else 1]:
