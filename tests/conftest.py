@@ -10,6 +10,7 @@ os.environ['NPROC'] = '16'
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
 import jax
+import pytest
 
 pytest_plugins = ['sweeps']  # whose fixture two files use
 
@@ -19,3 +20,10 @@ cache = pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() 
 jax.config.update('jax_compilation_cache_dir', str(cache))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+
+@pytest.fixture(params=['cpu', 'gpu'])
+def backend(request, monkeypatch):
+    """What is written for this backend, run here."""
+    monkeypatch.setattr(jax, 'default_backend', lambda: request.param)
+    return request.param

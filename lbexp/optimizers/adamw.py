@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
+from lbexp.optimizers.backend import in_common
 from lbexp.optimizers.layers import wide
 from lbexp.optimizers.leaves import buffer, grown, leaves, value
 
@@ -57,7 +58,7 @@ def adamw(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         these = leaves(updates, params, decay, 'none', stacked_axes)
-        rate, beta = value(learning_rate, state.count), value(weight_decay, state.count)
+        rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
         t = state.count + 1
         old = zip(*(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True)
         first, second, changes = [], [], []

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lbexp.optimizers.backend import on_cpu
+
 
 def blocks(arrays: Sequence[jax.Array], axis_name: Any = None, size: int = 2**21) -> list[range]:
     """Consecutive positions in `arrays`, each with `size` elements or a little more together.
@@ -19,7 +21,7 @@ def blocks(arrays: Sequence[jax.Array], axis_name: Any = None, size: int = 2**21
 
     Elsewhere, and where norms are summed over a mesh, all is one block: each costs a conditional and an all-reduce.
     """
-    if axis_name is not None or jax.default_backend() != 'cpu':
+    if axis_name is not None or not on_cpu():
         return [range(len(arrays))]
     found, start, held = [], 0, 0
     for i, x in enumerate(arrays):

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lbexp.optimizers.backend import on_cpu
+
 
 def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:
     """(`change(carry, *given)` where `predicate` holds, else `carry`; *given).
@@ -32,6 +34,19 @@ def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> t
 
     going, carry = jax.lax.while_loop(lambda state: state[0], body, (jnp.asarray(predicate), carry))
     return carry, *jax.tree.map(lambda x: _where(~going, x), given)
+
+
+def cheaply(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:
+    """As `rarely`, where `change` reads little but what the step reads anyway.
+
+    On an accelerator it is then computed in every step, in the step's own kernels, and chosen or not; the host would
+    wait for the loop's predicate in each. Lookahead around momentum, by what a kernel must move: 28 bytes per parameter
+    and step, against 24 and, in the loop, 20 more.
+    """
+    if on_cpu():
+        return rarely(predicate, change, carry, *given)
+    new = jax.tree.map(_cast_like, change(carry, *given), carry)
+    return jax.tree.map(lambda n, old: jnp.where(predicate, n, old), new, carry), *given
 
 
 def stored(tree: Any) -> Any:

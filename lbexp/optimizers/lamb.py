@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
+from lbexp.optimizers.backend import in_common
 from lbexp.optimizers.blocks import after, blocks
-from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
+from lbexp.optimizers.layers import LayerFacts, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, grown, leaves, no_facts, value
+from lbexp.optimizers.norms import norms, pairs
 
 
 class LambState(NamedTuple):
@@ -76,7 +78,7 @@ def lamb(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         these = leaves(updates, params, decay, adapt, stacked_axes)
-        rate, beta = value(learning_rate, state.count), value(weight_decay, state.count)
+        rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
         scale = _gradient_scale(these.gradients, normalize_gradients, max_gradient_norm, axis_name)
         old = list(zip(*(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True))
         t = state.count + 1
@@ -95,10 +97,10 @@ def lamb(
                 directions[i] = u + beta * wide(w) if these.decay[i] else u
 
             at = [i for i in block if these.adapt[i]]
-            arrays = [these.weights[i] for i in at] + [directions[i] for i in at]
-            new = norms(arrays, [these.ranks[i] for i in at] * 2, axis_name, len(at))
-            found = new or found
-            for i, weight_norm, norm in zip(at, new[: len(at)], new[len(at) :], strict=True):
+            weights, ranks = [these.weights[i] for i in at], [these.ranks[i] for i in at]
+            new = pairs(weights, [directions[i] for i in at], ranks, axis_name, stored=False)
+            found = new[0] if new else found
+            for i, (weight_norm, norm) in zip(at, new, strict=True):
                 phi, phi_clipped = bounded(weight_norm, weight_norm_bounds)
                 usual = (weight_norm > 0) & (norm > 0)
                 ratio = jnp.where(usual, phi / jnp.where(norm > 0, norm, 1), zero_ratio)

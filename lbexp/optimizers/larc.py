@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
-from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
+from lbexp.optimizers.backend import in_common
+from lbexp.optimizers.layers import LayerFacts, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
+from lbexp.optimizers.norms import pairs
 
 
 class LarcState(NamedTuple):
@@ -67,12 +69,12 @@ def larc(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         these = leaves(updates, params, decay, adapt, stacked_axes)
-        rate, beta = value(learning_rate, state.count), value(weight_decay, state.count)
+        rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
         at = [i for i, adapted in enumerate(these.adapt) if adapted]
-        arrays = [these.weights[i] for i in at] + [these.gradients[i] for i in at]
-        found = norms(arrays, [these.ranks[i] for i in at] * 2, axis_name)
+        weights, gradients = [these.weights[i] for i in at], [these.gradients[i] for i in at]
+        found = pairs(weights, gradients, [these.ranks[i] for i in at], axis_name)
         factors, raw = {}, []
-        for i, weight_norm, norm in zip(at, found[: len(at)], found[len(at) :], strict=True):
+        for i, (weight_norm, norm) in zip(at, found, strict=True):
             below = norm + (beta * weight_norm if these.decay[i] else 0) + eps
             local = trust_coefficient * weight_norm / jnp.where(below > 0, below, 1)
             if mode == 'clip':

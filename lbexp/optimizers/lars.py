@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
+from lbexp.optimizers.backend import in_common
 from lbexp.optimizers.blocks import after, blocks
-from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
+from lbexp.optimizers.layers import LayerFacts, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
+from lbexp.optimizers.norms import pairs
 
 
 class LarsState(NamedTuple):
@@ -87,7 +89,7 @@ def lars(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         these = leaves(updates, params, decay, adapt, stacked_axes)
-        rate, given = value(learning_rate, state.count), value(weight_decay, state.count)
+        rate, given = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
         old = these.structure.flatten_up_to(state.velocity)
         summed = denominator == 'sum_of_norms' and momentum_form != 'average'
         velocities, changes, raw, found = [], [], [], []
@@ -100,10 +102,10 @@ def lars(
                 if momentum_form == 'average':
                     steps[i] = momentum * wide(old[i]) + (1 - momentum) * steps[i]
             at = [i for i in block if these.adapt[i]]
-            arrays = [these.weights[i] for i in at] + [these.gradients[i] if summed else steps[i] for i in at]
-            new = norms(arrays, [these.ranks[i] for i in at] * 2, axis_name, None if summed else len(at))
-            found = new or found
-            for i, weight_norm, norm in zip(at, new[: len(at)], new[len(at) :], strict=True):
+            directions = [these.gradients[i] if summed else steps[i] for i in at]
+            new = pairs([these.weights[i] for i in at], directions, [these.ranks[i] for i in at], axis_name, summed)
+            found = new[0] if new else found
+            for i, (weight_norm, norm) in zip(at, new, strict=True):
                 full = norm + beta * weight_norm if summed and these.decay[i] else norm
                 full = full + eps
                 ratio = coefficient * weight_norm / jnp.where(full > 0, full, 1)

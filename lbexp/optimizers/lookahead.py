@@ -8,7 +8,7 @@ import optax
 
 from lbexp.optimizers import ranges
 from lbexp.optimizers.buffers import MOMENTUM_FIELDS, marked, replace, select
-from lbexp.optimizers.conditional import rarely, stored
+from lbexp.optimizers.conditional import cheaply, stored
 from lbexp.optimizers.ema import weight_of_newest
 
 
@@ -127,7 +127,7 @@ def lookahead(
         # The inner update is computed again inside: it is cheaper than to keep its result for the step that needs it.
         sync = count % k == 0
         carry = (state.slow, state.momentum)
-        (slow, last), inner_state, *_ = rarely(sync, synchronise, carry, state.inner_state, grads, params)
+        (slow, last), inner_state, *_ = cheaply(sync, synchronise, carry, state.inner_state, grads, params)
         updates, inner_state = inner.update(grads, inner_state, params, **extra_args)
         where = lambda new, old: jnp.where(sync, new, old)
         updates = jax.tree.map(where, _difference(slow, params, updates), updates)

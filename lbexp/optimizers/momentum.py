@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
+from lbexp.optimizers.backend import in_common
 from lbexp.optimizers.layers import wide
 from lbexp.optimizers.leaves import buffer, value
 
@@ -53,7 +54,7 @@ def momentum(
 
     def update(updates, state, params=None, **extra_args):
         del params, extra_args
-        rate = value(learning_rate, state.count)
+        rate = in_common(value(learning_rate, state.count))
         newest = lambda g: rate * wide(g) if form == 'inside' else wide(g)
         wider = jax.tree.map(lambda v, g: decay * wide(v) + newest(g), state.velocity, updates)
         step = jax.tree.map(lambda v, g: decay * v + newest(g), wider, updates) if nesterov else wider

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
-from lbexp.optimizers.layers import LayerFacts, norms, spread, wide
+from lbexp.optimizers.backend import in_common
+from lbexp.optimizers.layers import LayerFacts, spread, wide
 from lbexp.optimizers.leaves import adapted_facts, buffer, leaves, no_facts, value
+from lbexp.optimizers.norms import norms
 
 
 class NovogradState(NamedTuple):
@@ -74,7 +76,7 @@ def novograd(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         these = leaves(updates, params, decay, adapt, stacked_axes)
-        rate, beta = value(learning_rate, state.count), value(weight_decay, state.count)
+        rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
         at = [i for i, adapted in enumerate(these.adapt) if adapted]
         found = norms([these.gradients[i] for i in at], [these.ranks[i] for i in at], axis_name)
         norm = jnp.concatenate([n.reshape(-1) for n in found]) if found else jnp.zeros(0)

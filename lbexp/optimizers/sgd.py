@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
+from lbexp.optimizers.backend import in_common
 from lbexp.optimizers.layers import wide
 from lbexp.optimizers.leaves import value
 
@@ -32,7 +33,7 @@ def sgd(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
 
     def update(updates, state, params=None, **extra_args):
         del params, extra_args
-        rate = value(learning_rate, state.count)
+        rate = in_common(value(learning_rate, state.count))
         return jax.tree.map(lambda g: (-rate * wide(g)).astype(g.dtype), updates), SgdState(state.count + 1)
 
     return optax.GradientTransformationExtraArgs(init, update)

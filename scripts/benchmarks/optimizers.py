@@ -50,7 +50,7 @@ def main(argv):
     names = options.only.split(',')
     rounds = options.rounds or (5 if options.quick else 15)
     print(_machine())
-    trees = {'ResNet-50': _resnet50()} | ({} if options.quick else {'BERT-base': _bert_base()})
+    trees = {'ResNet-50': resnet50()} | ({} if options.quick else {'BERT-base': bert_base()})
     for title, shapes in trees.items():
         _compare(title, shapes, names, rounds)
     _cohort(names, rounds)
@@ -233,7 +233,7 @@ def _draw(shapes, scale):
     return [jnp.asarray(np.float32(scale) * draw.standard_normal(shape, np.float32)) for shape in shapes]
 
 
-def _resnet50():
+def resnet50():
     shapes, width = [(7, 7, 3, 64), (64,), (64,)], 64
     for blocks, inner in ((3, 64), (4, 128), (6, 256), (3, 512)):
         for block in range(blocks):
@@ -244,7 +244,7 @@ def _resnet50():
     return [*shapes, (2048, 1000), (1000,)]
 
 
-def _bert_base():
+def bert_base():
     shapes = [(30522, 768), (512, 768), (2, 768), (768,), (768,)]
     for _ in range(12):
         shapes += [shape for _ in range(4) for shape in ((768, 768), (768,))] + [(768,), (768,)]

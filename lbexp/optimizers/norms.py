@@ -1,0 +1,191 @@
+"""The norms of all layers at once."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lbexp.optimizers.backend import on_cpu
+from lbexp.optimizers.layers import spread, wide
+
+_TOGETHER = 8  # arrays whose sums one kernel computes
+
+
+def norms(
+    arrays: Sequence[jax.Array], ranks: Sequence[int], axis_name: Any = None, stored: Sequence[bool] | None = None
+) -> list[jax.Array]:
+    """|x| of every layer of every array: read once each, and one all-reduce for all of them.
+
+    Sums are in float32 (float64 for float64) also for half precision. Where a sum of squares leaves the safe range
+    (|x| below 1e-12 or above 1e15 in float32) a scaled one is taken. On CPU all are then computed again with each layer
+    scaled by its largest element, which is exact from 1e-38 to 1e38; that branch is skipped otherwise, under vmap where
+    no replica needs it. Elsewhere two scaled sums are always made, which is exact for root mean squares above 1e-30 and
+    norms below 1e34.
+
+    Args:
+        arrays: any shapes and dtypes, complex too.
+        ranks: leading axes of each that count layers.
+        axis_name: mesh axis, or axes, of a shard_map over which the arrays are split; None: arrays are whole. Arrays
+            that are the same on all devices may be among them (as long as shard_map checks that: check_vma).
+        stored: whether each array lies in memory. Those that are computed are summed where they are. None: all do.
+
+    Returns:
+        For each array its norms, of shape array.shape[:rank].
+    """
+    if not arrays:
+        return []
+    shapes = [x.shape[:rank] for x, rank in zip(arrays, ranks, strict=True)]
+    dtype = jnp.result_type(*(_real(x) for x in arrays))
+    flat = lambda parts: jnp.concatenate([part.reshape(-1).astype(dtype) for part in parts])
+    total = (lambda x: x) if axis_name is None else (lambda x: lax.psum(x, axis_name))
+    largest = (lambda x: x) if axis_name is None else (lambda x: lax.pmax(x, axis_name))
+    shares = _shares(arrays, axis_name)
+    if not on_cpu():
+        unit, high = (2.0**50, 1e37) if dtype == jnp.float32 else (2.0**460, 1e307)
+        sums = zip(*_sums_of_two(arrays, ranks, unit, dtype), strict=True)
+        up, down = total(jnp.stack([flat([s * share for s, share in zip(some, shares)]) for some in sums]))
+        return _split(jnp.where(up > high, jnp.sqrt(down) * unit, jnp.sqrt(up) / unit), shapes)
+
+    stored = [True] * len(arrays) if stored is None else stored
+    of = lambda parts, stored: [
+        _squares(x, rank, lies) * share for x, rank, lies, share in zip(parts, ranks, stored, shares, strict=True)
+    ]
+    squares = total(flat(of(arrays, stored)))
+    single = any(_real(x) == jnp.float32 for x in arrays)  # some of the sums, if not all
+    low, high = (1e-24, 1e30) if single else (1e-290, 1e290)
+
+    def scaled(arrays):
+        peak = largest(flat([_peak(x, rank) for x, rank in zip(arrays, ranks, strict=True)]))
+        peak = jnp.where((peak > 0) & jnp.isfinite(peak), peak, 1)
+        small = [_divided(x, p) for x, p in zip(arrays, _split(peak, shapes), strict=True)]
+        return peak * jnp.sqrt(total(flat(of(small, [False] * len(small)))))
+
+    # A sum of exactly 0 may be underflow or a layer of zeros: the scaled pass tells them apart.
+    doubtful = ~((squares >= low) & (squares <= high))
+    return _split(_where_any(doubtful.any(), scaled, jnp.sqrt(squares), list(arrays)), shapes)
+
+
+def pairs(
+    weights: Sequence[jax.Array],
+    directions: Sequence[jax.Array],
+    ranks: Sequence[int],
+    axis_name: Any = None,
+    stored: bool = True,
+) -> list[tuple[jax.Array, jax.Array]]:
+    """(|w|, |d|) of each weight and its direction, as `norms` has them; `stored`: whether directions lie in memory."""
+    # Side by side: a direction that is computed from its weights is then summed where they are read.
+    arrays = [x for pair in zip(weights, directions, strict=True) for x in pair]
+    found = norms(arrays, [rank for rank in ranks for _ in range(2)], axis_name, [True, stored] * len(weights))
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _real(x):
+    """The dtype of norms of `x`."""
+    return jnp.float64 if x.dtype in (jnp.float64, jnp.complex128) else jnp.float32
+
+
+def _where_any(predicate, change, value, arrays):
+    """`change(arrays)` if `predicate`, else `value`; `change` closes over no arrays.
+
+    A plain conditional becomes a select under vmap, which computes both sides always; here it stays a conditional on
+    whether any replica's predicate holds. (A loop that runs at most once stays one too, but XLA copies the arrays.)
+    """
+
+    @jax.custom_batching.custom_vmap
+    def choose(predicate, value, arrays):
+        return lax.cond(predicate, lambda: change(arrays), lambda: value)
+
+    @choose.def_vmap
+    def batched(size, is_batched, predicate, value, arrays):
+        axes = jax.tree.map(lambda b: 0 if b else None, is_batched)
+
+        def every(given):
+            one = lambda p, v, a: jnp.where(p, change(a), v)
+            return jax.vmap(one, axes, axis_size=size)(*given)
+
+        spread_out = value if is_batched[1] else jnp.broadcast_to(value, (size, *value.shape))
+        return _where_any(jnp.any(predicate), every, spread_out, (predicate, value, arrays)), True
+
+    return choose(predicate, value, arrays)
+
+
+def _shares(arrays, axis_name):
+    """What each device's sum counts for: less than 1 where several devices hold the same array."""
+    if axis_name is None:
+        return [1] * len(arrays)
+    names = (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
+    varying = [_varying(x) for x in arrays]
+    # Where nothing varies shard_map does not check, and does not know.
+    repeated = [[name for name in names if any(varying) and name not in own] for own in varying]
+    return [1 / math.prod(lax.axis_size(name) for name in some) for some in repeated]
+
+
+def _varying(x):
+    """The mesh axes along which devices hold different values."""
+    kind = jax.typeof(x)
+    return kind.vma if hasattr(kind, 'vma') else kind.manual_axis_type.varying
+
+
+def _squares(x, rank, stored):
+    """Sum of |x|^2 over all but the leading `rank` axes.
+
+    Of an array in memory as a dot product, the faster way on CPU; of one that is computed as a sum, which joins that
+    computation. (XLA adds in blocks, in both.)
+    """
+    batch, rest = tuple(range(rank)), tuple(range(rank, x.ndim))
+    if not stored:
+        return jnp.sum(_square(wide(x)), axis=rest)
+    dimensions = ((rest, rest), (batch, batch))
+    exact = lax.Precision.HIGHEST  # the default of a TPU multiplies in bfloat16
+    if jnp.iscomplexobj(x):
+        return lax.dot_general(x.conj(), x, dimensions, exact).real
+    return lax.dot_general(x, x, dimensions, exact, preferred_element_type=_real(x))
+
+
+def _sums_of_two(arrays, ranks, unit, dtype):
+    """(sum of |unit x|^2, sum of |x / unit|^2) for every layer of every array.
+
+    Both as one complex sum: an operand that is used once XLA computes within the sum's kernel, one that is used twice
+    it computes before and stores (LAMB moves 40 bytes a parameter so; 44 to 47 with two or three real sums). Arrays of
+    one shape are summed side by side, one kernel for some of them.
+    """
+    alike, found = {}, [None] * len(arrays)
+    for i, (x, rank) in enumerate(zip(arrays, ranks, strict=True)):
+        alike.setdefault((x.shape, rank, _varying(x)), []).append(i)
+    scaled = lambda x, scale: _square(x.astype(jnp.promote_types(x.dtype, dtype)) * scale)
+    added = lambda a, b: tuple(x + y for x, y in zip(a, b, strict=True))
+    for (shape, rank, *_), members in alike.items():
+        for start in range(0, len(members), _TOGETHER):
+            some = members[start : start + _TOGETHER]
+            terms = [lax.complex(scaled(arrays[i], unit), scaled(arrays[i], 1 / unit)) for i in some]
+            zeros = [jnp.zeros((), term.dtype) for term in terms]
+            sums = lax.reduce(tuple(terms), tuple(zeros), added, tuple(range(rank, len(shape))))
+            for i, total in zip(some, sums, strict=True):
+                found[i] = (total.real, total.imag)
+    return found
+
+
+def _square(x):
+    return (x * x.conj()).real if jnp.iscomplexobj(x) else jnp.square(x)
+
+
+def _peak(x, rank):
+    return jnp.max(jnp.abs(wide(x)), axis=tuple(range(rank, x.ndim)), initial=0)
+
+
+def _divided(x, peak):
+    return wide(x) / spread(peak.astype(_real(x)), x)
+
+
+def _split(flat, shapes):
+    parts, at = [], 0
+    for shape in shapes:
+        size = 1
+        for n in shape:
+            size *= n
+        parts.append(flat[at : at + size].reshape(shape))
+        at += size
+    return parts
