@@ -15,6 +15,7 @@ import math
 import os
 import pathlib
 import re
+import sys
 import unittest.mock
 
 import jax
@@ -72,7 +73,8 @@ def main(argv):
     try:
         devices = _devices(options.target)
     except (NotImplementedError, RuntimeError) as error:
-        print(f"{error}: this needs the plugin, without a device: pip install 'jax[cuda12]' or 'jax[tpu]'")
+        told = str(error).partition('. See')[0]
+        print(f"{told}: it needs the plugin, not the device: pip install 'jax[cuda12]' or 'jax[tpu]'", file=sys.stderr)
         return 2
     print(f'for {len(devices)} x {devices[0].device_kind}, jax {jax.__version__}, optax {optax.__version__}')
     platform = 'gpu' if options.target == 'h100' else 'tpu'
@@ -87,7 +89,7 @@ def _devices(target):
     if target == 'h100':
         return topologies.get_topology_desc('h100', 'cuda', target_config=_H100, topology='1x1x8').devices
     os.environ['TPU_SKIP_MDS_QUERY'] = '1'  # there is no machine to ask
-    return topologies.get_topology_desc('v5e:2x4', 'tpu').devices
+    return topologies.get_topology_desc('v5e:2x2', 'tpu').devices  # one host
 
 
 def _updates(devices, only):
