@@ -114,3 +114,11 @@ def test_single_and_double_precision_in_one_tree(exponent, backend):
         single, double = norms([jnp.asarray(x, jnp.float32), jnp.asarray(x)], [0, 0])
     np.testing.assert_allclose(single, exact(x.astype(np.float32)), rtol=1e-6)
     np.testing.assert_allclose(double, exact(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize('scale', [0.0, 1e-25, 1.0, 1e20])
+def test_the_derivative_is_the_direction(scale, backend):
+    """Of each layer, at every scale; 0 for zeros."""
+    x = jnp.asarray(scale * np.random.default_rng(0).standard_normal((3, 4)), jnp.float32)
+    slope = jax.grad(lambda x: norms([x], [1])[0].sum())(x)
+    np.testing.assert_allclose(slope, np.asarray(x) / np.maximum(exact(x, 1), 1e-38)[:, None], rtol=1e-5)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 
 from lbexp.optimizers.backend import on_cpu
 
@@ -15,7 +16,6 @@ def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> t
     A loop that runs at most once. `jax.lax.cond` says the same, but under vmap over a batched predicate it becomes
     a select that computes both branches in every step; a loop runs, under vmap, only when *some* replica's
     predicate holds, and then selects. Replicas of a cohort that change in the same steps pay for those steps alone.
-    It differentiates forwards only (jvp), as every loop of unknown length.
 
     Whoever writes the buffers of `given` afterwards takes them from the result: then the write waits for the loop;
     otherwise XLA copies them for the loop to read.
@@ -25,7 +25,43 @@ def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> t
         change: (carry, *given) -> carry of the same structure and shapes; cast to the dtypes of `carry`.
         carry, given: pytrees of arrays.
     """
+    # A loop has no reverse mode. A choice between the two has, and the same derivative.
+    change, closed_over = _hoisted(change, carry, *given)
 
+    @jax.custom_jvp
+    def seldom(predicate, carry, given, closed_over):
+        return _at_most_once(predicate, lambda *now: change(closed_over, *now), carry, given)
+
+    @seldom.defjvp
+    def moved(values, changes):
+        choice = lambda predicate, carry, given, more: _chosen(predicate, lambda *c: change(more, *c), carry, given)
+        return seldom(*values), jax.jvp(choice, values, changes)[1]
+
+    return seldom(predicate, carry, given, closed_over)
+
+
+def cheaply(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:
+    """As `rarely`, where `change` reads little but what the step reads anyway.
+
+    On an accelerator it is then computed in every step, in the step's own kernels, and chosen or not; the host would
+    wait for the loop's predicate in each. Lookahead around momentum, by what a kernel must move: 28 bytes per parameter
+    and step, against 24 and, in the loop, 20 more.
+    """
+    return rarely(predicate, change, carry, *given) if on_cpu() else _chosen(predicate, change, carry, given)
+
+
+def _hoisted(change, *arguments):
+    """(f, values) with f(values, *arguments) = change(*arguments), where f closes over nothing that is traced."""
+    traced, shape = jax.make_jaxpr(change, return_shape=True)(*arguments)
+
+    def run(values, *arguments):
+        found = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr, values))(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(jax.tree.structure(shape), found)
+
+    return run, traced.consts
+
+
+def _at_most_once(predicate, change, carry, given):
     def body(state):
         going, old = state
         # Without this XLA would move work on `given` alone out of the loop, into every step.
@@ -36,15 +72,7 @@ def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> t
     return carry, *jax.tree.map(lambda x: _where(~going, x), given)
 
 
-def cheaply(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:
-    """As `rarely`, where `change` reads little but what the step reads anyway.
-
-    On an accelerator it is then computed in every step, in the step's own kernels, and chosen or not; the host would
-    wait for the loop's predicate in each. Lookahead around momentum, by what a kernel must move: 28 bytes per parameter
-    and step, against 24 and, in the loop, 20 more.
-    """
-    if on_cpu():
-        return rarely(predicate, change, carry, *given)
+def _chosen(predicate, change, carry, given):
     new = jax.tree.map(_cast_like, change(carry, *given), carry)
     return jax.tree.map(lambda n, old: jnp.where(predicate, n, old), new, carry), *given
 

@@ -1,5 +1,6 @@
 """The norms of all layers at once."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -38,34 +39,22 @@ def norms(
     if not arrays:
         return []
     shapes = [x.shape[:rank] for x, rank in zip(arrays, ranks, strict=True)]
-    dtype = jnp.result_type(*(_real(x) for x in arrays))
-    flat = lambda parts: jnp.concatenate([part.reshape(-1).astype(dtype) for part in parts])
-    total = (lambda x: x) if axis_name is None else (lambda x: lax.psum(x, axis_name))
-    largest = (lambda x: x) if axis_name is None else (lambda x: lax.pmax(x, axis_name))
-    shares = _shares(arrays, axis_name)
-    if not on_cpu():
-        unit, high = (2.0**50, 1e37) if dtype == jnp.float32 else (2.0**460, 1e307)
-        sums = zip(*_sums_of_two(arrays, ranks, unit, dtype), strict=True)
-        up, down = total(jnp.stack([flat([s * share for s, share in zip(some, shares)]) for some in sums]))
-        return _split(jnp.where(up > high, jnp.sqrt(down) * unit, jnp.sqrt(up) / unit), shapes)
-
     stored = [True] * len(arrays) if stored is None else stored
-    of = lambda parts, stored: [
-        _squares(x, rank, lies) * share for x, rank, lies, share in zip(parts, ranks, stored, shares, strict=True)
-    ]
-    squares = total(flat(of(arrays, stored)))
-    single = any(_real(x) == jnp.float32 for x in arrays)  # some of the sums, if not all
-    low, high = (1e-24, 1e30) if single else (1e-290, 1e290)
+    add = functools.partial(_added, shares=_shares(arrays, axis_name), axis_name=axis_name)
 
-    def scaled(arrays):
-        peak = largest(flat([_peak(x, rank) for x, rank in zip(arrays, ranks, strict=True)]))
-        peak = jnp.where((peak > 0) & jnp.isfinite(peak), peak, 1)
-        small = [_divided(x, p) for x, p in zip(arrays, _split(peak, shapes), strict=True)]
-        return peak * jnp.sqrt(total(flat(of(small, [False] * len(small)))))
+    @jax.custom_jvp
+    def lengths(arrays):
+        return _by_branch(arrays, ranks, stored, add, axis_name) if on_cpu() else _in_one_pass(arrays, ranks, add)
 
-    # A sum of exactly 0 may be underflow or a layer of zeros: the scaled pass tells them apart.
-    doubtful = ~((squares >= low) & (squares <= high))
-    return _split(_where_any(doubtful.any(), scaled, jnp.sqrt(squares), list(arrays)), shapes)
+    @lengths.defjvp
+    def moved(given, changes):
+        """d|x| = Re(x* dx) / |x|, 0 where x is."""
+        (arrays,), (changes,) = given, changes
+        found = lengths(arrays)
+        inverse = _split(jnp.where(found > 0, 1 / jnp.where(found > 0, found, 1), 0), shapes)
+        return found, add([_along(*each) for each in zip(arrays, inverse, changes, ranks, strict=True)])
+
+    return _split(lengths(list(arrays)), shapes)
 
 
 def pairs(
@@ -80,6 +69,51 @@ def pairs(
     arrays = [x for pair in zip(weights, directions, strict=True) for x in pair]
     found = norms(arrays, [rank for rank in ranks for _ in range(2)], axis_name, [True, stored] * len(weights))
     return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _by_branch(arrays, ranks, stored, add, axis_name):
+    """All norms [layers]: plain sums of squares, scaled ones in a branch that is seldom taken."""
+    of = lambda parts, stored: add([_squares(*each) for each in zip(parts, ranks, stored, strict=True)])
+    squares = of(arrays, stored)
+    single = any(_real(x) == jnp.float32 for x in arrays)  # some of the sums, if not all
+    low, high = (1e-24, 1e30) if single else (1e-290, 1e290)
+
+    def scaled(arrays):
+        peak = _flat([_peak(x, rank) for x, rank in zip(arrays, ranks, strict=True)])
+        peak = peak if axis_name is None else lax.pmax(peak, axis_name)
+        peak = jnp.where((peak > 0) & jnp.isfinite(peak), peak, 1)
+        peaks = _split(peak, [x.shape[:rank] for x, rank in zip(arrays, ranks, strict=True)])
+        return peak * jnp.sqrt(of([_divided(x, p) for x, p in zip(arrays, peaks, strict=True)], [False] * len(arrays)))
+
+    # A sum of exactly 0 may be underflow or a layer of zeros: the scaled pass tells them apart.
+    doubtful = ~((squares >= low) & (squares <= high))
+    return _where_any(doubtful.any(), scaled, jnp.sqrt(squares), list(arrays))
+
+
+def _in_one_pass(arrays, ranks, add):
+    """All norms [layers]: of two sums of scaled squares, the one that is finite and the finer."""
+    dtype = jnp.result_type(*(_real(x) for x in arrays))
+    unit, high = (2.0**50, 1e37) if dtype == jnp.float32 else (2.0**460, 1e307)
+    up, down = add(*zip(*_sums_of_two(arrays, ranks, unit, dtype), strict=True))
+    return jnp.where(up > high, jnp.sqrt(down) * unit, jnp.sqrt(up) / unit)
+
+
+def _added(*sums, shares, axis_name):
+    """Each list of sums by layer as one vector [layers], added up over devices in one all-reduce."""
+    vectors = [_flat([part * share for part, share in zip(parts, shares, strict=True)]) for parts in sums]
+    local = vectors[0] if len(vectors) == 1 else jnp.stack(vectors)
+    return local if axis_name is None else lax.psum(local, axis_name)
+
+
+def _flat(parts):
+    dtype = jnp.result_type(*parts)
+    return jnp.concatenate([part.reshape(-1).astype(dtype) for part in parts])
+
+
+def _along(x, inverse, change, rank):
+    """Sum of Re(x* change) / |x| over all but the leading `rank` axes."""
+    direction = wide(x).conj() * spread(inverse.astype(_real(x)), x)
+    return jnp.sum((direction * change).real, axis=tuple(range(rank, x.ndim)))
 
 
 def _real(x):
@@ -139,7 +173,7 @@ def _squares(x, rank, stored):
     if not stored:
         return jnp.sum(_square(wide(x)), axis=rest)
     dimensions = ((rest, rest), (batch, batch))
-    exact = lax.Precision.HIGHEST  # the default of a TPU multiplies in bfloat16
+    exact = lax.Precision.HIGHEST  # whatever jax_default_matmul_precision says
     if jnp.iscomplexobj(x):
         return lax.dot_general(x.conj(), x, dimensions, exact).real
     return lax.dot_general(x, x, dimensions, exact, preferred_element_type=_real(x))

@@ -1,0 +1,69 @@
+"""Training may itself be differentiated: with respect to a learning rate, a weight, forwards and backwards."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lbexp import optimizers as o
+
+NOISY = lambda rate: optax.chain(o.gradient_noise(eta=0.01, gamma=0.5, seed=1), o.momentum(rate))
+CASES = {
+    'sgd': o.sgd,
+    'momentum': o.momentum,
+    'adamw': o.adamw,
+    'lars': o.lars,
+    'lars in blocks': functools.partial(o.lars, denominator='norm_of_sum'),
+    'larc': functools.partial(o.larc, mode='scale'),
+    'lamb': o.lamb,
+    'novograd': o.novograd,
+    'ema': lambda rate: o.ema(o.momentum(rate)),
+    'accumulate': lambda rate: o.accumulate(o.momentum(rate), 2),
+    'lookahead': lambda rate: o.lookahead(o.momentum(rate), 3, 0.5 + rate),
+    'lookahead reset': lambda rate: o.lookahead(o.adamw(rate), 2, momentum='reset'),
+    'lookahead interpolate': lambda rate: o.lookahead(o.momentum(rate), 2, momentum='interpolate'),
+    'lookahead optimal': lambda rate: o.lookahead(o.momentum(rate), 2, 'optimal', alpha_low=0.1),
+    'lookahead noise': lambda rate: o.lookahead(NOISY(rate), 2),
+}
+PARAMS = {'w': np.arange(6.0).reshape(2, 3) + 1, 'v': np.arange(6.0).reshape(3, 2) - 7.3, 'b': np.ones(3)}
+
+
+def trained(make, rate, params):
+    """The loss after 6 steps on f(w) = sum c w^2 + w^3 / 9, in a scan."""
+    tx = make(rate)
+    loss = lambda p: sum(jnp.sum((1 + i) * x**2 + x**3 / 9) for i, x in enumerate(jax.tree.leaves(p)))
+
+    def step(carry, _):
+        params, state = carry
+        updates, state = tx.update(jax.grad(loss)(params), state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), length=6)
+    return loss(params)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_backwards_forwards_and_by_differences(name, backend):
+    with jax.enable_x64():
+        params = jax.tree.map(jnp.asarray, PARAMS)
+        f = jax.jit(lambda rate: trained(CASES[name], rate, params))
+        backwards, h = jax.jit(jax.grad(f))(0.01), 1e-6
+        _, forwards = jax.jvp(f, (0.01,), (1.0,))
+        differences = (f(0.01 + h) - f(0.01 - h)) / (2 * h)
+        together = jax.vmap(jax.grad(f))(jnp.array([0.02, 0.01]))
+    np.testing.assert_allclose(backwards, forwards, rtol=1e-10)
+    np.testing.assert_allclose(backwards, differences, rtol=1e-6)
+    np.testing.assert_allclose(together[1], backwards, rtol=1e-10)
+
+
+@pytest.mark.parametrize('name', ['lars', 'lamb', 'lookahead'])
+def test_with_respect_to_the_first_weights(name, backend):
+    with jax.enable_x64():
+        f = lambda w: trained(CASES[name], 0.01, {**PARAMS, 'w': jnp.asarray(w)})
+        slope = jax.jit(jax.grad(f))(PARAMS['w'])
+        h = np.zeros((2, 3))
+        h[1, 1] = 1e-6
+        np.testing.assert_allclose(slope[1, 1], (f(PARAMS['w'] + h) - f(PARAMS['w'] - h)) / 2e-6, rtol=1e-6)
