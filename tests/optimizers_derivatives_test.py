@@ -45,7 +45,14 @@ def trained(make, rate, params):
     return loss(params)
 
 
-@pytest.mark.parametrize('name', CASES)
+OTHERWISE = ('lars', 'lamb', 'novograd', 'lookahead', 'lookahead noise')  # written otherwise for an accelerator
+
+
+@pytest.mark.parametrize(
+    ('name', 'backend'),
+    [(name, 'cpu') for name in CASES] + [(name, 'gpu') for name in OTHERWISE],
+    indirect=['backend'],
+)
 def test_backwards_forwards_and_by_differences(name, backend):
     with jax.enable_x64():
         params = jax.tree.map(jnp.asarray, PARAMS)
