@@ -12,14 +12,14 @@ from lbexp import optimizers
 from lbexp.optimizers import backend
 
 DIFFERENT = [name for name in CASES if name.startswith(('lars', 'larc', 'lamb', 'novograd', 'lookahead'))]
-FLOATS = {
-    'sgd': lambda rate: optimizers.sgd(rate),
-    'momentum': lambda rate: optimizers.momentum(rate),
-    'adamw': lambda rate: optimizers.adamw(rate),
-    'lars': lambda rate: optimizers.lars(rate),
-    'larc': lambda rate: optimizers.larc(rate),
-    'lamb': lambda rate: optimizers.lamb(rate),
-    'novograd': lambda rate: optimizers.novograd(rate),
+OPTIMIZERS = {
+    'sgd': optimizers.sgd,
+    'momentum': optimizers.momentum,
+    'adamw': optimizers.adamw,
+    'lars': optimizers.lars,
+    'larc': optimizers.larc,
+    'lamb': optimizers.lamb,
+    'novograd': optimizers.novograd,
     'lookahead': lambda rate: optimizers.lookahead(optimizers.momentum(rate)),
 }
 
@@ -43,10 +43,10 @@ def test_equals_the_paper_in_float64(name):
 
 
 @pytest.mark.parametrize('replicas', [None, 3])
-@pytest.mark.parametrize('name', FLOATS)
+@pytest.mark.parametrize('name', OPTIMIZERS)
 def test_no_branch_and_no_loop(name, replicas):
     """The host would wait for each."""
-    tx = FLOATS[name](0.1)
+    tx = OPTIMIZERS[name](0.1)
     params = {'w': jnp.ones((4, 3)), 'b': jnp.ones(3)}
     update = lambda g, s, p: tx.update(g, s, p)
     init = tx.init
@@ -57,10 +57,10 @@ def test_no_branch_and_no_loop(name, replicas):
     assert not re.search(r'\b(cond|while|scan)\[', text)
 
 
-@pytest.mark.parametrize('name', FLOATS)
+@pytest.mark.parametrize('name', OPTIMIZERS)
 def test_leaves_read_the_learning_rate_from_one_array(name):
     """Without it XLA makes a kernel of every leaf (`scripts/benchmark.py accelerators` counts them)."""
-    tx = FLOATS[name](0.1)
+    tx = OPTIMIZERS[name](0.1)
     params = {'w': jnp.ones((4, 3)), 'b': jnp.ones(3)}
     text = str(jax.make_jaxpr(tx.update)(params, tx.init(params), params))
     assert len(re.findall(r'optimization_barrier', text)) == (2 if name == 'lookahead' else 1)

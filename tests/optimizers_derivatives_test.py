@@ -28,6 +28,7 @@ CASES = {
     'lookahead optimal': lambda rate: o.lookahead(o.momentum(rate), 2, 'optimal', alpha_low=0.1),
     'lookahead noise': lambda rate: o.lookahead(NOISY(rate), 2),
 }
+OTHERWISE = ('lars', 'lamb', 'novograd', 'lookahead', 'lookahead noise')  # written otherwise for an accelerator
 PARAMS = {'w': np.arange(6.0).reshape(2, 3) + 1, 'v': np.arange(6.0).reshape(3, 2) - 7.3, 'b': np.ones(3)}
 
 
@@ -43,9 +44,6 @@ def trained(make, rate, params):
 
     (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), length=6)
     return loss(params)
-
-
-OTHERWISE = ('lars', 'lamb', 'novograd', 'lookahead', 'lookahead noise')  # written otherwise for an accelerator
 
 
 @pytest.mark.parametrize(

@@ -217,9 +217,7 @@ def _divided(x, peak):
 def _split(flat, shapes):
     parts, at = [], 0
     for shape in shapes:
-        size = 1
-        for n in shape:
-            size *= n
+        size = math.prod(shape)
         parts.append(flat[at : at + size].reshape(shape))
         at += size
     return parts
