@@ -104,7 +104,7 @@ def test_arrays_of_every_shape_rank_and_dtype_at_once(backend):
         np.testing.assert_allclose(each, exact(x, rank), rtol=1e-6)
 
 
-@pytest.mark.parametrize('exponent', [-20, 0, 20])
+@pytest.mark.parametrize('exponent', [-20, -19, 0, 20])  # squares of 1e-19 are in float32, but not all digits
 def test_single_and_double_precision_in_one_tree(exponent, backend):
     x = np.random.default_rng(0).standard_normal(10) * 10.0**exponent
     with jax.enable_x64():

@@ -21,7 +21,7 @@ def in_common(number: Any) -> Any:
     """`number`, of the same type, from an array that all leaves read: XLA then fuses leaves of one shape on a GPU.
 
     It joins kernels that share an operand, unless that is a scalar. An update of ResNet-50's 161 tensors with momentum
-    is 26 kernels then, as optax writes it 161; of BERT-base's 204 tensors 19 (compiled for an H100 by XLA of jax 0.10.2;
-    `benchmark.py accelerators` counts them). The bytes they move are the same.
+    is 26 kernels then, as optax writes it 161; of BERT-base's 204 tensors 19. (Compiled for an H100 by XLA of jax
+    0.10.2; `benchmark.py accelerators` counts them.) The bytes they move are the same.
     """
     return number if jax.default_backend() != 'gpu' else lax.optimization_barrier(jnp.broadcast_to(number, 2))[0]
