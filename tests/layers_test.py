@@ -12,6 +12,7 @@ from lbexp import lookup
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = {
     'config': 0, 'lookup': 0, 'check': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0, 'rows': 0, 'search': 0,
+    'errors': 0, 'ranges': 0,
     'optimizers': 1, 'theory': 1, 'models': 1, 'data': 1, 'schedules': 1, 
     'workloads': 2, 'probes': 2,
     'engine': 3, 'parallel': 3,
@@ -62,9 +63,10 @@ def test_flax_stays_behind_its_wall(path):
 
 @pytest.mark.parametrize('path', [f for f in FILES if _home(f) == 'optimizers'], ids=str)
 def test_optimizers_import_jax_and_optax_alone(path):
-    allowed = {'jax', 'optax', 'lbexp', *sys.stdlib_module_names}
+    allowed = {'jax', 'optax', 'annotated_types', 'lbexp', *sys.stdlib_module_names}
     assert {name.split('.')[0] for name in _imports(path)} <= allowed
-    assert all(name.startswith('lbexp.optimizers') for name in _imports(path) if name.startswith('lbexp'))
+    own = ('lbexp.optimizers', 'lbexp.ranges')
+    assert all(name.startswith(own) for name in _imports(path) if name.startswith('lbexp'))
 
 
 @pytest.mark.parametrize('path', [f for f in FILES if _home(f) == 'theory'], ids=str)
