@@ -98,7 +98,7 @@ def in_words(annotation: Any) -> str:
 
 def concrete(value: Any) -> float | None:
     """A number whose value is known now, as a Python number; None: anything else, traced arrays among it."""
-    if isinstance(value, bool) or isinstance(value, jax.core.Tracer):
+    if isinstance(value, (bool, jax.core.Tracer)):
         return None
     if isinstance(value, (int, float)):
         return value
