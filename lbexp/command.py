@@ -11,7 +11,7 @@ import sys
 from absl import flags
 
 from lbexp import config as configs
-from lbexp import lookup
+from lbexp.config import lookup
 
 DONE, FAILED, BAD_CONFIG, NO_CHECKPOINT, STOPPED, PEER_LOST, DIVERGED = 0, 1, 2, 3, 75, 76, 78
 
@@ -95,7 +95,7 @@ def prepare(config):
 
 def checked(config) -> list[str]:
     """What is wrong with the configuration, one line each."""
-    from lbexp import check
+    from lbexp.config import check
 
     return [f'config.{problem}' for problem in check.check(config)]
 

@@ -17,9 +17,10 @@ import traceback
 
 from absl import flags
 
-from lbexp import command, lookup
+from lbexp import command
 from lbexp import config as configs
 from lbexp.command import BAD_CONFIG, DONE, FAILED, NO_CHECKPOINT, PEER_LOST, STOPPED
+from lbexp.config import lookup
 
 _JOB = ('distributed', 'coordinator_address', 'num_processes', 'process_id', 'peer_timeout')
 

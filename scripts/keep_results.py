@@ -8,7 +8,8 @@ import pathlib
 import shutil
 import sys
 
-from lbexp import lookup, results
+from lbexp import results
+from lbexp.config import lookup
 
 
 def main(argv: list[str]) -> int:

@@ -11,8 +11,9 @@ from training import of_trial, tiny, train
 from training import rows as rows_of
 
 from lbexp import analysis as words
-from lbexp import check, lookup, main
 from lbexp import config as configs
+from lbexp import main
+from lbexp.config import check, lookup
 from lbexp.engine import run
 from lbexp.engine.plan import plan
 

@@ -11,7 +11,7 @@ from reference import optimizers as reference
 from training import tiny
 
 from lbexp import config as configs
-from lbexp.check import check
+from lbexp.config.check import check
 from lbexp.engine.plan import plan, run_length
 from lbexp.engine.recipe import recipe
 

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from lbexp import config as configs
-from lbexp import lookup, main
+from lbexp import main
+from lbexp.config import lookup
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -149,7 +150,7 @@ def test_what_a_model_refuses_is_one_line(experiment, capsys, argument, told):
 
 def test_patterns_of_parameters_are_lists_of_text(experiment):
     """Where the default is one text that is not all it may be, such as the mask of what decays."""
-    from lbexp import check
+    from lbexp.config import check
 
     text = "c.optimizer = dict(name='lamb', learning_rate=0.1, decay={})\n    return c"
     for decay, count in [("('kernel', '!Dense_0')", 0), ("'!bias'", 0), ('(1, 2)', 1)]:
@@ -296,7 +297,7 @@ def test_trials_do_not_share_what_a_later_path_leads_into():
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=lambda p: p.stem)
 def test_every_experiment_is_sound(path):
-    from lbexp import check
+    from lbexp.config import check
 
     config = configs.load(str(path))
     assert check.check(config) == []

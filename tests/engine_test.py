@@ -8,7 +8,7 @@ import pytest
 from training import of_trial, tiny, train
 
 from lbexp import config as configs
-from lbexp import lookup
+from lbexp.config import lookup
 from lbexp.engine.plan import plan
 
 RATES = (0.02, 0.05, 0.1)

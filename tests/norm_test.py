@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from training import tiny, train
 
-from lbexp import lookup
+from lbexp.config import lookup
 from lbexp.models.cnn import CNN
 from lbexp.models.mlp import MLP
 from lbexp.models.norm import BatchNorm, together

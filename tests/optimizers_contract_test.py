@@ -13,7 +13,8 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from lbexp import lookup, optimizers
+from lbexp import optimizers
+from lbexp.config import lookup
 
 HOME = 'lbexp.optimizers'
 # An optimizer has a rate of its own or wraps one; noise is chained before one.

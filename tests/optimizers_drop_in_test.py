@@ -13,7 +13,8 @@ import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
 
-from lbexp import lookup, optimizers
+from lbexp import optimizers
+from lbexp.config import lookup
 
 STEPS = 5
 RATES = {'novograd': 0.01}

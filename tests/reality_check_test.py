@@ -9,8 +9,9 @@ import pytest
 from rounds import analysis, rounds
 
 from lbexp import analysis as words
-from lbexp import check, lookup, main
 from lbexp import config as configs
+from lbexp import main
+from lbexp.config import check, lookup
 from lbexp.studies.reality_check import best_of
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from lbexp import config as configs
-from lbexp import lookup
+from lbexp.config import lookup
 from lbexp.engine import record
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbexp import lookup, schedules
-from lbexp.config import SCALINGS
+from lbexp import schedules
+from lbexp.config import SCALINGS, lookup
 
 SHAPES = ('constant', 'cosine', 'one_cycle', 'polynomial', 'step', 'trapezoid')
 COUNTS = jnp.arange(121)

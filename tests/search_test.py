@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbexp.search import search
+from lbexp.config.search import search
 
 SPACE = {'rate': ('log', 1e-3, 10.0), 'momentum': ('linear', 0.5, 1.0), 'k': ('whole', 2, 9)}
 

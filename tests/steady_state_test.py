@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from lbexp import config as configs
-from lbexp import lookup, main, results
+from lbexp import main, results
+from lbexp.config import lookup
 from lbexp.engine import record, run
 from lbexp.studies import convergence as convergences
 from lbexp.studies import network_steady_state as networks

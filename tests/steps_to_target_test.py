@@ -9,8 +9,9 @@ import pytest
 from rounds import analysis, rounds
 
 from lbexp import analysis as words
-from lbexp import check, main
 from lbexp import config as configs
+from lbexp import main
+from lbexp.config import check
 from lbexp.studies.scaling_fits import scaling_fit, span
 
 ROOT = pathlib.Path(__file__).parent.parent

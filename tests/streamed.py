@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lbexp import lookup
+from lbexp.config import lookup
 from lbexp.data.records import records
 from lbexp.data.source import memory
 from lbexp.data.stream import stream

@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from lbexp import lookup
+from lbexp.config import lookup
 
 # What builders.py can prepare, and the versions that results are about.
 VERSIONS = {'digits': '1.1.0', 'fashion_mnist': '3.0.1', 'kmnist': '3.0.1', 'mnist': '3.0.1', 'mnist1d': '1.0.0'}

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lbexp import lookup, schedules
+from lbexp import schedules
+from lbexp.config import lookup
 from lbexp.engine import step as steps_
 from lbexp.engine.pace import boundaries, pace
 from lbexp.engine.recipe import data, recipe, stream

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp import lookup, schedules
+from lbexp import schedules
+from lbexp.config import lookup
 from lbexp.data.partition import partition
 from lbexp.engine.pace import Pace, pace
 from lbexp.parallel import hosts

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lbexp import config as configs
-from lbexp import lookup, results
-from lbexp.search import search
+from lbexp import results
+from lbexp.config import lookup
+from lbexp.config.search import search
 
 TUNING_SEED = 0  # of the trials that tune; those that are reported have the seeds 1, 2, ...
 _MORE_SEEDS = 2**31  # where each point is tried with several seeds: those after the first begin here
@@ -26,7 +27,7 @@ class Arm(NamedTuple):
 
     name: str
     overrides: dict[str, Any]  # what makes it, over the study's configuration
-    space: dict[str, tuple]  # what is tuned: path -> (scale, low, high), as in lbexp.search; {}: nothing
+    space: dict[str, tuple]  # what is tuned: path -> (scale, low, high), as in lbexp.config.search; {}: nothing
     like: str | None = None  # nothing is tuned: the best point of the arm of this name serves
 
 

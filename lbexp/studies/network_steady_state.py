@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lbexp import lookup, results
+from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table, interval
+from lbexp.config import lookup
 from lbexp.studies import Study
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from lbexp import config as configs
-from lbexp import lookup, results
+from lbexp import results
 from lbexp.analysis import Analysis
+from lbexp.config import lookup
 from lbexp.studies import Study
 
 

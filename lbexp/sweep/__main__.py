@@ -21,9 +21,10 @@ import sys
 
 from absl import flags
 
-from lbexp import command, lookup
+from lbexp import command
 from lbexp import config as configs
 from lbexp.command import DONE, FAILED, STOPPED
+from lbexp.config import lookup
 
 _COMMANDS = ('run', 'status', 'report')
 

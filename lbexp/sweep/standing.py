@@ -5,8 +5,9 @@ import pathlib
 import time
 from collections.abc import Collection
 
-from lbexp import command, lookup
+from lbexp import command
 from lbexp.analysis import Analysis, Table
+from lbexp.config import lookup
 from lbexp.engine import record
 from lbexp.report import table
 from lbexp.sweep import attempts, cohorts

@@ -77,7 +77,7 @@ def _engine(workload, size):
 
 
 def _usual(workload, size):
-    from lbexp import lookup
+    from lbexp.config import lookup
 
     made = lookup.build('lbexp.workloads', {'name': workload})
     data = {name: np.asarray(values) for name, values in made.train.arrays.items()}

@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
-from lbexp import lookup, search
+from lbexp.config import lookup, search
 
 SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.schedules has them
 PARTITIONS = ('shuffle_then_shard', 'independent')  # of data, as lbexp/data/partition.py has them
@@ -35,7 +35,7 @@ PARTS = {  # which package the names of a part are looked up in
 def base() -> ConfigDict:
     """The configuration that every experiment file starts from.
 
-    A part (workload, optimizer, transforms, schedule, probes, study) is a dict: 'name' is looked up (lbexp.lookup),
+    A part (workload, optimizer, transforms, schedule, probes, study) is a dict: 'name' is looked up (config.lookup),
     the rest are the arguments of the function found. `None` means: not set.
     """
     c = ConfigDict()
