@@ -8,7 +8,8 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from lbexp import optimizers, schedules
+from lbexp import optimizers
+from lbexp.batch_size import batch_growth
 from lbexp.optimizers import accumulate, ema
 
 
@@ -75,7 +76,7 @@ def test_the_optimizer_runs_only_when_a_batch_is_complete():
 
 def test_a_growing_batch_follows_its_schedule():
     """Updates happen at the data positions that batch_growth states in closed form; a resumed state goes on."""
-    growth = schedules.batch_growth(2, (6, 20), 2.0)
+    growth = batch_growth(2, (6, 20), 2.0)
     found = np.asarray(run(accumulate(optax.sgd(1.0), growth.accumulation), jnp.ones((40, 1))))[:, 0]
     updated = np.flatnonzero(np.diff(np.concatenate([[1.0], found]))) + 1
     assert updated.tolist() == [int(growth.position(c)) for c in range(1, len(updated) + 1)]

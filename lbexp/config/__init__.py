@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, config_dict, config_flags
 
 from lbexp.config import lookup, search
 
-SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.schedules has them
+SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.batch_size has them
 PARTITIONS = ('shuffle_then_shard', 'independent')  # of data, as lbexp/data/partition.py has them
 SHARDINGS = ('replicated', 'fsdp')  # as lbexp/parallel/mesh.py has them
 FIELDS = {  # of a dict that may be empty

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from lbexp import schedules
+from lbexp.batch_size import batch_growth
 
 
 class Pace(NamedTuple):
@@ -36,7 +36,7 @@ def pace(config: dict) -> Pace | None:
             lambda ticks: -(-jnp.asarray(ticks, jnp.int32) // each),
             lambda count: 1.0,
         )
-    grown = schedules.batch_growth(config['batch_size'], microbatch=size, **config['batch_growth'])
+    grown = batch_growth(config['batch_size'], microbatch=size, **config['batch_growth'])
     whole = lambda examples: (examples // size).astype(jnp.int32)
     return Pace(
         grown.accumulation,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lbexp import schedules
+from lbexp.batch_size import regime_adaptation
 from lbexp.config import lookup
 from lbexp.engine import step as steps_
 from lbexp.engine.pace import boundaries, pace
@@ -173,7 +173,7 @@ def _examples(config):
     examples, reference = Fraction(str(config['epochs'])) * train_size(config), config['regime_adaptation']
     if reference is None:
         return examples
-    return schedules.regime_adaptation(examples, config['batch_size'], Fraction(reference))
+    return regime_adaptation(examples, config['batch_size'], Fraction(reference))
 
 
 def _growth(configs):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp import schedules
+from lbexp.batch_size import adam_scaling, batch_scaling
 from lbexp.config import lookup
 from lbexp.data.partition import partition
 from lbexp.engine.pace import Pace, pace
@@ -47,7 +47,7 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     """
     seed = config['seed']
     scaling = config['batch_scaling']
-    factor = schedules.batch_scaling(scaling['rule'], config['batch_size'], scaling['reference'])
+    factor = batch_scaling(scaling['rule'], config['batch_size'], scaling['reference'])
     paced = pace(config)
     rates = []
 
@@ -155,7 +155,7 @@ def _adam_scaled(part, batch_size, reference):
     known, names = lookup.parameters(lookup.find('lbexp.optimizers', part['name'])), ('b1', 'b2', 'eps')
     if set(names) <= known.keys():
         given = [part.get(name, known[name].default) for name in names]
-        return {**part, **dict(zip(names, schedules.adam_scaling(batch_size, reference, *given), strict=True))}
+        return {**part, **dict(zip(names, adam_scaling(batch_size, reference, *given), strict=True))}
     inner = {name: value for name, value in part.items() if isinstance(value, dict) and 'name' in value}
     if inner:
         return {**part, **{name: _adam_scaled(value, batch_size, reference) for name, value in inner.items()}}

@@ -32,7 +32,7 @@ def accumulate(
     Args:
         tx: any optimizer.
         steps: microbatches per update, >= 1; a number, traced or not, or a function of the number of updates done
-            (schedules.batch_growth gives one).
+            (batch_size.batch_growth gives one).
 
     Raises:
         ValueError: steps < 1.

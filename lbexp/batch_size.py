@@ -1,0 +1,147 @@
+"""What follows the batch size: learning rate, Adam's betas, the length of a run; and a batch that grows."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Number = Any  # a Python number or a scalar array, traced or not
+
+
+def batch_scaling(rule: str | None, batch_size: Number, reference: Number | None) -> Number:
+    """The factor by which a learning rate tuned at batch size `reference` is multiplied at `batch_size`.
+
+    None: 1.  'linear': batch_size / reference (Goyal et al. 2017, arXiv:1706.02677: keeps the mean of an epoch's
+    motion).  'square_root': its root (Hoffer et al. 2017, arXiv:1705.08741, section 4: keeps the covariance of an
+    update).  'square_root_adam': the root too; `adam_scaling` says what becomes of betas and eps.
+
+    Args:
+        batch_size, reference: [examples per global batch], > 0.
+
+    Raises:
+        ValueError: unknown rule, or a rule without a reference.
+    """
+    if rule is None:
+        return 1.0
+    if rule not in ('linear', 'square_root', 'square_root_adam'):
+        raise ValueError(f"batch_scaling.rule is {rule!r}; allowed: None, 'linear', 'square_root', 'square_root_adam'")
+    if reference is None:
+        raise ValueError(f'batch_scaling.reference is None; the {rule} rule needs the batch size of factor 1')
+    ratio = batch_size / reference
+    return ratio if rule == 'linear' else jnp.sqrt(ratio)
+
+
+def adam_scaling(batch_size: Number, reference: Number, b1: Number, b2: Number, eps: Number) -> tuple:
+    """(b1, b2, eps) of Adam at `batch_size` that were tuned at `reference`, beside a rate that grows by the root.
+
+        kappa = batch_size / reference:  1 - b1 <- kappa (1 - b1),  1 - b2 <- kappa (1 - b2),  eps <- eps / sqrt(kappa)
+
+    It keeps the stochastic differential equation of Adam where gradients are mostly noise; time constants of both
+    averages then stay the same in examples. Beyond kappa = 1 / (1 - b) an average would be shorter than an update:
+    b stays 0 there, and the rule no longer holds.
+
+    Malladi, Lyu, Panigrahi, Arora 2022, arXiv:2205.10287, the square-root scaling rule for Adam.
+    """
+    kappa = batch_size / reference
+    shorter = lambda b: jnp.maximum(1 - kappa * (1 - b), 0.0)
+    return shorter(b1), shorter(b2), eps / jnp.sqrt(kappa)
+
+
+def regime_adaptation(length: Number, batch_size: Number, reference: Number) -> Number:
+    """The length of a run at `batch_size` that does as many updates as one of `length` epochs at `reference`.
+
+        length * batch_size / reference
+
+    The same formula serves epochs and updates: `length` is what the run at `batch_size` would have without adaptation
+    (an epoch count tuned at `reference`, or that many epochs counted in updates of `batch_size`). Schedules given as
+    fractions of the run then drop the rate at the same update as at the reference batch size.
+
+    Args:
+        length: [epochs, or updates at batch_size].
+        batch_size, reference: [examples per global batch], > 0.
+
+    Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 5 ("regime adaptation").
+    """
+    return length * (batch_size / reference)
+
+
+class BatchGrowth(NamedTuple):
+    """What a growing batch means for accumulation, data order and rate: functions of the update count."""
+
+    accumulation: Callable  # count -> microbatches in the global batch of the next update (int32)
+    position: Callable  # count -> examples consumed by the first `count` updates (uint32)
+    updates: Callable  # examples -> the fewest updates that consume as many (uint32)
+    rate_factor: Callable  # count -> what the learning rate is multiplied by (1 until `largest`)
+
+
+def batch_growth(
+    batch_size: Number,
+    boundaries: tuple,
+    factor: Number = 5.0,
+    microbatch: Number = 1,
+    largest: Number | None = None,
+) -> BatchGrowth:
+    """The batch grows by `factor` where the learning rate would have decayed by 1 / factor.
+
+        noise scale ~ rate * N / B:  B_i = min(batch_size * factor^i, largest) in whole microbatches,
+        rate factor_i = min(1, largest / (batch_size * factor^i))
+
+    Update `count` belongs to phase i when the examples consumed before it reach boundaries[i - 1]; a phase's last batch
+    is not cut, so phase i has n_i = ceil((boundaries[i] - start_i) / B_i) updates and start_{i+1} = start_i + n_i B_i.
+    All functions are closed forms in these sums: a run resumed in mid-ramp needs only its update count.
+
+    Args:
+        batch_size: before the first boundary [examples per global batch].
+        boundaries: where the batch grows [examples consumed], ascending; for epochs multiply by the size of the data.
+        factor: > 0.
+        microbatch: [examples per forward/backward pass]; batches are rounded to a multiple of it, at least one.
+        largest: [examples per global batch]; from there on the learning rate decays instead. None: no limit.
+
+    `accumulate(tx, growth.accumulation)` trains with it; multiply the schedule by growth.rate_factor.
+
+    Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, sections 2 and 5.
+    """
+    index = lambda x: jnp.asarray(x, jnp.uint32)
+    whole = lambda size: index(jnp.maximum(jnp.round(size / microbatch), 1))
+    wanted = [batch_size * factor ** float(i) for i in range(len(boundaries) + 1)]
+    sizes = [whole(b if largest is None else jnp.minimum(b, largest)) for b in wanted]
+    starts, firsts = [jnp.uint32(0)], [jnp.uint32(0)]  # of each phase, in microbatches and updates
+    for boundary, size in zip(boundaries, sizes):
+        until = _ceil_divide(index(boundary), index(microbatch))
+        updates = _ceil_divide(jnp.maximum(until, starts[-1]) - starts[-1], size)
+        starts.append(starts[-1] + updates * size)
+        firsts.append(firsts[-1] + updates)
+
+    def of_phase(count, values):
+        value = values[0]
+        for first, later in zip(firsts[1:], values[1:]):
+            value = jnp.where(count >= first, later, value)
+        return value
+
+    def position(count):
+        count = index(count)
+        in_phase = count - of_phase(count, firsts)
+        return (of_phase(count, starts) + in_phase * of_phase(count, sizes)) * index(microbatch)
+
+    def updates(examples):
+        wanted = _ceil_divide(index(examples), index(microbatch))
+        count = _ceil_divide(wanted, sizes[0])
+        for start, first, size in zip(starts[1:], firsts[1:], sizes[1:]):
+            count = jnp.where(wanted > start, first + _ceil_divide(jnp.maximum(wanted, start) - start, size), count)
+        return count
+
+    def accumulation(count):
+        return of_phase(index(count), sizes).astype(jnp.int32)
+
+    def rate_factor(count):
+        if largest is None:
+            return jnp.ones((), jnp.float32)
+        factors = [jnp.minimum(largest / jnp.asarray(b, jnp.float32), 1.0) for b in wanted]
+        return of_phase(index(count), factors)
+
+    return BatchGrowth(accumulation, position, updates, rate_factor)
+
+
+def _ceil_divide(a: jax.Array, b: jax.Array):
+    return a // b + (a % b != 0).astype(jnp.uint32)
