@@ -9,7 +9,7 @@ import pytest
 from optimizers_conformance_test import CASES, SQUARED, TOLERANCE, compared, edge, network
 
 from lbexp import optimizers
-from lbexp.optimizers import backend
+from lbexp.optimizers._layerwise import backend
 
 DIFFERENT = [name for name in CASES if name.startswith(('lars', 'larc', 'lamb', 'novograd', 'lookahead'))]
 OPTIMIZERS = {

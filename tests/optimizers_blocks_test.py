@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from lbexp import optimizers
-from lbexp.optimizers.blocks import after, blocks
+from lbexp.optimizers._layerwise.blocks import after, blocks
 
 
 def test_blocks_cover_all_positions_once_in_order():

@@ -8,7 +8,7 @@ import pytest
 
 from lbexp import optimizers
 from lbexp.optimizers import lookahead
-from lbexp.optimizers.conditional import rarely
+from lbexp.optimizers._layerwise.lazy_cond import rarely
 
 RATE, DECAY, K, ALPHA = 0.1, 0.9, 3, 0.4
 CURVATURE = np.array([1.0, 0.3, 4.0])

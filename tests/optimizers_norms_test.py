@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lbexp.optimizers.norms import norms
+from lbexp.optimizers._layerwise.norms import norms
 
 
 def measured(x, rank=0):

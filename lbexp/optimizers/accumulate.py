@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers.conditional import rarely
+from lbexp.optimizers._layerwise.lazy_cond import rarely
 
 
 class AccumulateState(NamedTuple):

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
+from lbexp.optimizers._layerwise.layers import paths
 from lbexp.optimizers.ema import weight_of_newest
-from lbexp.optimizers.layers import paths
 
 _KINDS = ('isotropic', 'diagonal_fisher', 'gradient_difference', 'anticorrelated')
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
-from lbexp.optimizers.buffers import MOMENTUM_FIELDS, marked, replace, select
-from lbexp.optimizers.conditional import cheaply, stored
+from lbexp.optimizers._layerwise.lazy_cond import cheaply, stored
+from lbexp.optimizers._layerwise.momentum_buffers import MOMENTUM_FIELDS, marked, replace, select
 from lbexp.optimizers.ema import weight_of_newest
 
 

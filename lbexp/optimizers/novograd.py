@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
-from lbexp.optimizers.backend import in_common
-from lbexp.optimizers.layers import LayerFacts, spread, wide
-from lbexp.optimizers.leaves import adapted_facts, buffer, leaves, no_facts, value
-from lbexp.optimizers.norms import norms
+from lbexp.optimizers._layerwise.backend import in_common
+from lbexp.optimizers._layerwise.layers import LayerFacts, spread, wide
+from lbexp.optimizers._layerwise.leaves import adapted_facts, buffer, leaves, no_facts, value
+from lbexp.optimizers._layerwise.norms import norms
 
 
 class NovogradState(NamedTuple):

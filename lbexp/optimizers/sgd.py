@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers import ranges
-from lbexp.optimizers.backend import in_common
-from lbexp.optimizers.layers import wide
-from lbexp.optimizers.leaves import value
+from lbexp.optimizers._layerwise.backend import in_common
+from lbexp.optimizers._layerwise.layers import wide
+from lbexp.optimizers._layerwise.leaves import value
 
 
 class SgdState(NamedTuple):

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers.buffers import marked, replace, select
-from lbexp.optimizers.conditional import rarely, stored
+from lbexp.optimizers._layerwise.lazy_cond import rarely, stored
+from lbexp.optimizers._layerwise.momentum_buffers import marked, replace, select
 from lbexp.optimizers.gradient_noise import GradientNoiseState
 from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
 from lbexp.probes import Facts

@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lbexp.optimizers.evaluation import slow_params
-from lbexp.optimizers.layers import LayerFacts, paths, wide
+from lbexp.optimizers._inspection.evaluation import slow_params
+from lbexp.optimizers._layerwise.layers import LayerFacts, paths, wide
 from lbexp.optimizers.lookahead import LookaheadState
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from lbexp.optimizers import layers
+from lbexp.optimizers._layerwise.layers import paths, stacked
 
 
 def masks(which: Any, params: Any, stacked_axes: Any = 0) -> Any:
@@ -26,7 +26,7 @@ def masks(which: Any, params: Any, stacked_axes: Any = 0) -> Any:
         ValueError: an expression matches no path.
     """
     if which == 'matrices':
-        ranks = layers.stacked(params, stacked_axes)
+        ranks = stacked(params, stacked_axes)
         return jax.tree.map(lambda leaf, rank: leaf.ndim - rank >= 2, params, ranks)
     if which in ('all', 'none'):
         return jax.tree.map(lambda leaf: which == 'all', params)
@@ -38,12 +38,12 @@ def masks(which: Any, params: Any, stacked_axes: Any = 0) -> Any:
 
 
 def _matching(patterns, params):
-    paths = jax.tree.leaves(layers.paths(params))
+    names = jax.tree.leaves(paths(params))
     for pattern in patterns:
         # Without parameters there is nothing to match: optax asks for such a state to see its structure.
-        if paths and not any(re.search(pattern.removeprefix('!'), path) for path in paths):
-            raise ValueError(f'mask: found {pattern!r}, which matches no parameter. There are: {", ".join(paths)}')
+        if names and not any(re.search(pattern.removeprefix('!'), name) for name in names):
+            raise ValueError(f'mask: found {pattern!r}, which matches no parameter. There are: {", ".join(names)}')
     excluded = [pattern[1:] for pattern in patterns if pattern.startswith('!')]
     included = [pattern for pattern in patterns if not pattern.startswith('!')] or ['']
     hit = lambda path, some: any(re.search(pattern, path) for pattern in some)
-    return jax.tree.map(lambda path: hit(path, included) and not hit(path, excluded), layers.paths(params))
+    return jax.tree.map(lambda path: hit(path, included) and not hit(path, excluded), paths(params))

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import layers
-from lbexp.optimizers.masks import masks
+from lbexp.optimizers._layerwise.layers import LayerFacts, stacked
+from lbexp.optimizers._layerwise.masks import masks
 
 
 class Leaves(NamedTuple):
@@ -34,26 +34,26 @@ def leaves(gradients: Any, params: Any, decay: Any, adapt: Any, stacked_axes: An
         raise ValueError('this optimizer needs the parameters: call update(gradients, state, params)')
     weights, structure = jax.tree.flatten(params)
     flat = lambda which: jax.tree.leaves(masks(which, params, stacked_axes))
-    ranks = jax.tree.leaves(layers.stacked(params, stacked_axes))
+    ranks = jax.tree.leaves(stacked(params, stacked_axes))
     return Leaves(structure.flatten_up_to(gradients), weights, flat(decay), flat(adapt), ranks, structure)
 
 
-def no_facts(params: Any, adapt: Any, stacked_axes: Any) -> layers.LayerFacts:
+def no_facts(params: Any, adapt: Any, stacked_axes: Any) -> LayerFacts:
     """The facts before the first update."""
     adapted = jax.tree.leaves(masks(adapt, params, stacked_axes))
-    ranks = jax.tree.leaves(layers.stacked(params, stacked_axes))
+    ranks = jax.tree.leaves(stacked(params, stacked_axes))
     counts = [jnp.zeros(w.shape[:r]).size for w, r in zip(jax.tree.leaves(params), ranks, strict=True)]
     leaf = [i for i, (a, n) in enumerate(zip(adapted, counts, strict=True)) if a for _ in range(n)]
     zeros = jnp.zeros(len(leaf), jnp.float32)
-    return layers.LayerFacts(
+    return LayerFacts(
         jnp.array(leaf, jnp.int32), zeros, zeros, jnp.ones_like(zeros), zeros > 0, jnp.zeros((), jnp.float32)
     )
 
 
-def adapted_facts(before: layers.LayerFacts, weight_norms, direction_norms, ratios, clipped, learning_rate):
+def adapted_facts(before: LayerFacts, weight_norms, direction_norms, ratios, clipped, learning_rate):
     """The facts of an update, from lists over the adapted leaves."""
     flat = lambda parts: jnp.concatenate([jnp.ravel(p) for p in parts]) if parts else jnp.zeros(0)
-    return layers.LayerFacts(
+    return LayerFacts(
         before.leaf,
         flat(weight_norms).astype(jnp.float32),
         flat(direction_norms).astype(jnp.float32),

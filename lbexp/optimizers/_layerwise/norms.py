@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lbexp.optimizers.backend import on_cpu
-from lbexp.optimizers.layers import spread, wide
+from lbexp.optimizers._layerwise.backend import on_cpu
+from lbexp.optimizers._layerwise.layers import spread, wide
 
 _TOGETHER = 8  # arrays whose sums one kernel computes
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lbexp.optimizers.backend import on_cpu
+from lbexp.optimizers._layerwise.backend import on_cpu
 
 
 def blocks(arrays: Sequence[jax.Array], axis_name: Any = None, size: int = 2**21) -> list[range]:

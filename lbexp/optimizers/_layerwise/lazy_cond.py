@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from lbexp.optimizers.backend import on_cpu
+from lbexp.optimizers._layerwise.backend import on_cpu
 
 
 def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:

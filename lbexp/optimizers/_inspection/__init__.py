@@ -1,0 +1,1 @@
+"""What one reads from the state of an optimizer."""
