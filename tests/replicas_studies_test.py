@@ -7,7 +7,8 @@ import pytest
 from rounds import analysis, rounds
 
 from lbexp import config as configs
-from lbexp.studies import async_quadratic, local_sgd_quadratic
+from lbexp.studies._noisy_quadratic import asynchronous as async_quadratic
+from lbexp.studies._noisy_quadratic import local_sgd as local_sgd_quadratic
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -46,7 +46,7 @@ def test_lamb_on_fashion_mnist(tmp_path):
 def test_steady_state(tmp_path):
     """Every variance within four standard errors of its closed form, and the errors small enough to say so."""
     from lbexp.studies import steady_state as steady
-    from lbexp.studies.steady_cases import grid_cases
+    from lbexp.studies._noisy_quadratic.steady_state import grid_cases
 
     workdir, printed = run(tmp_path, 'steady_state.py')
     study = json.loads((workdir / 'config.json').read_text())['config']['study']

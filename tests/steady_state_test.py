@@ -13,8 +13,8 @@ from lbexp.engine import record, run
 from lbexp.studies import convergence as convergences
 from lbexp.studies import network_steady_state as networks
 from lbexp.studies import steady_state as steady
+from lbexp.studies._noisy_quadratic.steady_state import grid_cases
 from lbexp.studies.network_steady_state import windowed_variance
-from lbexp.studies.steady_cases import grid_cases
 
 ROOT = pathlib.Path(__file__).parent.parent
 GRID = dict(

@@ -12,7 +12,7 @@ from lbexp import analysis as words
 from lbexp import config as configs
 from lbexp import main
 from lbexp.config import check
-from lbexp.studies.scaling_fits import scaling_fit, span
+from lbexp.studies._comparison.scaling_fits import scaling_fit, span
 
 ROOT = pathlib.Path(__file__).parent.parent
 SIZES = (8, 32, 128, 512, 2048)

@@ -11,7 +11,7 @@ from rounds import rounds
 from lbexp import config as configs
 from lbexp import main
 from lbexp.engine import record
-from lbexp.studies import arms, compare
+from lbexp.studies._comparison import arms, compare
 
 ROOT = pathlib.Path(__file__).parent.parent
 RATE = 'optimizer.learning_rate'

@@ -18,8 +18,9 @@ from lbexp.analysis import (
     outcome,
     spread,
 )
-from lbexp.studies import Study, arms, compare
-from lbexp.studies.async_quadratic import best_loss, cases, measured, rows_table, trial_of
+from lbexp.studies import Study
+from lbexp.studies._comparison import arms, compare
+from lbexp.studies._noisy_quadratic.asynchronous import best_loss, cases, measured, rows_table, trial_of
 from lbexp.studies.steady_state import verdict
 
 _PAPER = 'Zhang et al. 2019, arXiv:1907.08610'

@@ -25,7 +25,8 @@ from lbexp.analysis import (
     spread,
 )
 from lbexp.engine.plan import shared_microbatch
-from lbexp.studies import Study, arms
+from lbexp.studies import Study
+from lbexp.studies._comparison import arms
 
 _RATE = 'optimizer.learning_rate'
 _PAPER = 'Smith et al. 2018, arXiv:1711.00489'

@@ -12,7 +12,8 @@ from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, bounds, o
 from lbexp.engine import plan
 from lbexp.engine import speed as speeds
 from lbexp.parallel import hosts
-from lbexp.studies import Study, arms, compare
+from lbexp.studies import Study
+from lbexp.studies._comparison import arms, compare
 
 EPOCHS, UPDATES = 'equal epochs', 'equal updates'
 
@@ -29,7 +30,8 @@ def generalization_gap(
     """Trials over batch sizes, at as many epochs as the configuration says and at as many updates as the smallest has.
 
     For every batch size and regime the learning rate is tuned on validation examples with the same quasi-random budget
-    (lbexp.studies.arms); what is reported are fresh seeds at the best rate. All other numbers are the configuration's.
+    (see _comparison/arms.py); what is reported are fresh seeds at the best rate. All other numbers are the
+    configuration's.
     All batch sizes that can share a microbatch are one program (engine.plan.shared_microbatch).
 
     Args:

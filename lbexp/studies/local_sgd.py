@@ -22,8 +22,9 @@ from lbexp.analysis import (
     outcome,
     spread,
 )
-from lbexp.studies import Study, arms, compare
-from lbexp.studies.local_sgd_quadratic import cases, measured, ratios, rows_table, trial_of
+from lbexp.studies import Study
+from lbexp.studies._comparison import arms, compare
+from lbexp.studies._noisy_quadratic.local_sgd import cases, measured, ratios, rows_table, trial_of
 from lbexp.studies.steady_state import verdict
 
 _STICH, _DILOCO = 'Stich 2019, arXiv:1805.09767', 'Douillard et al. 2023, arXiv:2311.08105'

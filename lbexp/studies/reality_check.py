@@ -20,7 +20,8 @@ from lbexp.analysis import (
     equivalence,
     spread,
 )
-from lbexp.studies import Study, arms
+from lbexp.studies import Study
+from lbexp.studies._comparison import arms
 
 _RATE, _SECOND = 'optimizer.learning_rate', {'momentum': 'optimizer.momentum'}
 _PAPER = 'Nado et al. 2021, arXiv:2102.06356'

@@ -8,7 +8,8 @@ import numpy as np
 from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, Table, bounds, outcome, spread
-from lbexp.studies import Study, arms, compare
+from lbexp.studies import Study
+from lbexp.studies._comparison import arms, compare
 
 SMALL, LARGE, ROOT, TUNED = 'small batch', 'large batch', '+ square-root scaling', '+ tuned learning rate'
 GHOST, ADAPTED, NOISE = '+ ghost batch norm', '+ regime adaptation', 'ghosts + multiplicative noise'

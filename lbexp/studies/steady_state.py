@@ -9,7 +9,15 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table
 from lbexp.studies import Study
-from lbexp.studies.steady_cases import PATHS, SAW_TOOTH, START, curvatures_of, grid_cases, process_of, trial_of
+from lbexp.studies._noisy_quadratic.steady_state import (
+    PATHS,
+    SAW_TOOTH,
+    START,
+    curvatures_of,
+    grid_cases,
+    process_of,
+    trial_of,
+)
 
 
 class Row(NamedTuple):

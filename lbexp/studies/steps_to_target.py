@@ -11,9 +11,10 @@ from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import REPRODUCED, UNDECIDED, Analysis, Claim, Table, equivalence, outcome
 from lbexp.engine.plan import shared_microbatch
-from lbexp.studies import Study, arms
-from lbexp.studies.scaling_drawn import scaling_figures
-from lbexp.studies.scaling_fits import Fit, scaling_fit, span
+from lbexp.studies import Study
+from lbexp.studies._comparison import arms
+from lbexp.studies._comparison.scaling_figures import scaling_figures
+from lbexp.studies._comparison.scaling_fits import Fit, scaling_fit, span
 from lbexp.theory.critical_batch_size import critical_batch_size, regions
 from lbexp.theory.steps_to_target import tuned_steps
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lbexp.analysis import Figure, Series
-from lbexp.studies.scaling_fits import Fit, span
+from lbexp.studies._comparison.scaling_fits import Fit, span
 
 
 def scaling_figures(

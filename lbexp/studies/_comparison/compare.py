@@ -8,7 +8,7 @@ import numpy as np
 
 from lbexp import results
 from lbexp.analysis import RESAMPLES, SEED, Series, Table, interval, spread
-from lbexp.studies.arms import Arm, Found, Tuning
+from lbexp.studies._comparison.arms import Arm, Found, Tuning
 
 METRICS = ('test_error', 'train_error', 'gap', 'validation_error', 'test_loss')
 
