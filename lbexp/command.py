@@ -12,6 +12,7 @@ from absl import flags
 
 from lbexp import config as configs
 from lbexp.config import lookup
+from lbexp.local_path import local_path
 
 DONE, FAILED, BAD_CONFIG, NO_CHECKPOINT, STOPPED, PEER_LOST, DIVERGED = 0, 1, 2, 3, 75, 76, 78
 
@@ -55,7 +56,8 @@ def read(given: flags.FlagValues, overrides: list) -> tuple:
         here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
         return None, [f'--config: not given; allowed: an experiment file. There are: {", ".join(here)}']
     try:
-        config = configs.load(given.config)
+        file, colon, argument = given.config.partition(':')
+        config = configs.load(f'{local_path(file, "--config")}{colon}{argument}')
     except ValueError as error:
         return None, [f'--config: {error}']
     problems = []
@@ -103,7 +105,7 @@ def checked(config) -> list[str]:
 def workdir_of(given: flags.FlagValues, config, overrides: list[dict]) -> pathlib.Path:
     """runs/NAME-HASH: the same command finds its workdir again, another configuration gets another."""
     if given.workdir:
-        return pathlib.Path(given.workdir)
+        return local_path(given.workdir, '--workdir')
     file, _, argument = given.config.partition(':')
     content = json.dumps([configs.plain(config), overrides], sort_keys=True)
     name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))

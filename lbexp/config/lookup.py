@@ -1,11 +1,19 @@
 """Names to functions: the file system is the registry."""
 
+import contextlib
+import contextvars
 import difflib
 import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from lbexp.errors import Refusal
+
+_reads_workdir = contextvars.ContextVar('reads_workdir', default=False)
+_trusted = contextvars.ContextVar('trusted', default=frozenset())  # names outside lbexp; None: all of them
 
 
 def find(package: str, name: str) -> Callable:
@@ -17,9 +25,11 @@ def find(package: str, name: str) -> Callable:
 
     Raises:
         ValueError: nothing has this name; the message lists what exists and the nearest match.
+        Refusal: inside `recorded`, the name reaches outside lbexp.
     """
     module, _, function = name.partition(':')
     if function:
+        _refuse_untrusted(package, name)
         return _outside(module, function)
     home = importlib.import_module(package)
     is_folder = hasattr(home, '__path__')
@@ -28,9 +38,42 @@ def find(package: str, name: str) -> Callable:
     found = getattr(home, name, None)
     if not inspect.isfunction(found) or (not is_folder and found.__module__ != package):
         known = names(package)
-        what = package.rpartition('.')[2].removesuffix('s')
-        raise ValueError(f'no {what} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}')
+        raise ValueError(f'no {_kind(package)} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}')
     return found
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[None]:
+    """Inside, names come from a workdir, which is data and never code: they mean lbexp's own parts.
+
+    Of the names that reach outside, those are looked up that `trusting` gives.
+    """
+    token = _reads_workdir.set(True)
+    try:
+        yield
+    finally:
+        _reads_workdir.reset(token)
+
+
+@contextlib.contextmanager
+def trusting(outside: Iterable[str] | None) -> Iterator[None]:
+    """Inside, a workdir may name these functions outside lbexp: the user named them himself. None: any."""
+    token = _trusted.set(None if outside is None else frozenset(outside))
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
+
+
+def outside_names(value: Any) -> set[str]:
+    """The texts, anywhere in nested data, that `find` would look up outside lbexp."""
+    if isinstance(value, str):
+        return {value} if value.partition(':')[2] else set()
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return set()
+    return set().union(*map(outside_names, value))
 
 
 def names(package: str) -> list[str]:
@@ -79,6 +122,19 @@ def _built(package, value):
     if isinstance(value, (list, tuple)):
         return tuple(_built(package, v) for v in value)
     return value
+
+
+def _kind(package):
+    return package.rpartition('.')[2].removesuffix('s').replace('studie', 'study')
+
+
+def _refuse_untrusted(package, name):
+    trusted = _trusted.get()
+    if _reads_workdir.get() and trusted is not None and name not in trusted:
+        raise Refusal(
+            f'the workdir names a {_kind(package)} outside lbexp: found {name!r}; allowed: parts of lbexp. To run it, '
+            'give the --config that names it, or --trust_workdir to lbexp.sweep; in Python: lookup.trusting'
+        )
 
 
 def _outside(module, function):

@@ -12,7 +12,9 @@ from typing import Any
 
 import jax
 
+from lbexp.config import lookup
 from lbexp.engine.rows import replace
+from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 
 _PACKAGES = ('lbexp', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'orbax-checkpoint')
@@ -47,6 +49,7 @@ def record(
     config, trials = json.loads(json.dumps([config, trials], default=list))
     there = json.loads(path.read_text()) if path.exists() else None
     before = there['trials'] if there and grows else []
+    _refuse_foreign_names(path, before, [config, trials])
     fresh = [overrides for overrides in trials if overrides not in [entry['overrides'] for entry in before]]
     number = 1 + max((entry['round'] for entry in before), default=-1)
     added = [{'trial': i, 'round': number, 'overrides': o} for i, o in enumerate(fresh, len(before))]
@@ -72,6 +75,14 @@ def note(workdir: pathlib.Path, name: str, value: Any):
         document = json.loads(path.read_text())
         document['environment'][name] = value
         replace(path, json.dumps(document, indent=1).encode())
+
+
+def _refuse_foreign_names(path, before, known):
+    """Trials that are there already would be trained: what they name outside lbexp must be the user's own."""
+    foreign = lookup.outside_names([entry['overrides'] for entry in before]) - lookup.outside_names(known)
+    if foreign:
+        rule = "allowed: lbexp's own parts, and what the configuration of this command names"
+        raise Refusal(f'{path}: found {", ".join(sorted(foreign))} among the trials; {rule}')
 
 
 def _changes(there, now, grows):

@@ -3,9 +3,18 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from lbexp.config import lookup
 
-class Study(NamedTuple):
+
+class _Fields(NamedTuple):
     trials: Callable  # (config) -> overrides of each trial, [{path: value}]
     analyse: Callable  # (workdir) -> Analysis: tables, figures and verdict, from the rows in the workdir
     more: Callable | None = None  # (config, workdir) -> overrides of the trials that the results so far ask for; what
     #   is there already does not run again. Such a study can be extended: other arguments, the same workdir.
+
+
+class Study(_Fields):
+    """What `analyse` looks up is `lookup.recorded`: a workdir is data, whoever reads it."""
+
+    def __new__(cls, trials, analyse, more=None):
+        return super().__new__(cls, trials, lookup.recorded()(analyse), more)

@@ -8,7 +8,8 @@
 run     trains what is not done, and reports; what a direct run would write is written, to the bit where workers have
         as many devices as it has (on a CPU: cores of the machine, or that Slurm gives to a task)
 status  a table of the cohorts
-report  report.html from what is there so far
+report  report.html from what is there so far; what a workdir names outside lbexp runs only where --config names it
+        too, or with --trust_workdir
 
 What became of a cohort is in its folder of the workdir. The same command again skips what is done, goes on with what
 was interrupted, and tries again what failed; two of them at once share the work. Ctrl-C and SIGTERM save and stop. Exit
@@ -16,7 +17,6 @@ status: 0 done, 1 cohorts failed or the disk did, 2 the configuration is wrong, 
 trial diverged.
 """
 
-import pathlib
 import sys
 
 from absl import flags
@@ -25,6 +25,7 @@ from lbexp import command
 from lbexp import config as configs
 from lbexp.command import DONE, FAILED, STOPPED
 from lbexp.config import lookup
+from lbexp.errors import Refusal
 
 _COMMANDS = ('run', 'status', 'report')
 
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> int:
     try:
         if words[0] == 'run' or not given.workdir:
             return _of_config(given, overrides, words[0])
-        return _of_workdir(pathlib.Path(given.workdir), words[0])
+        return _of_workdir(command.workdir_of(given, None, []), words[0], _trusted(given, overrides))
     except ValueError as error:
         return command.refuse([str(error)])
     except OSError as error:
@@ -64,6 +65,8 @@ def _flags():
     flags.DEFINE_integer('attempts', 3, tries, lower_bound=1, flag_values=given)
     lost = 'seconds without a sign of life after which a worker on another host is lost'
     flags.DEFINE_float('lost', 120.0, lost, lower_bound=1.0, flag_values=given)
+    trust = "let report run what the workdir names outside lbexp: a workdir is data, and may be anybody's"
+    flags.DEFINE_bool('trust_workdir', False, trust, flag_values=given)
     return given
 
 
@@ -82,7 +85,7 @@ def _of_config(given, overrides, word):
     wanted = study.trials(config)
     workdir = command.workdir_of(given, config, wanted)
     if word != 'run':
-        return _of_workdir(workdir, word)
+        return _of_workdir(workdir, word, _trusted(given, overrides))
     from lbexp.sweep import standing
     from lbexp.sweep.rounds import rounds
     from lbexp.sweep.schedule import How
@@ -93,9 +96,10 @@ def _of_config(given, overrides, word):
         tell(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
         return STOPPED
     if outcome.failed:
-        standing.report(workdir, outcome.failed)
+        standing.report(workdir, None, outcome.failed)
         return _tell_failed(outcome.failed, given.attempts)
-    return command.report(study.analyse(workdir), workdir)
+    with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
+        return command.report(study.analyse(workdir), workdir)
 
 
 def _executor(given):
@@ -120,14 +124,24 @@ def _plan_on_cpu():
     jax.config.update('jax_platforms', 'cpu')
 
 
-def _of_workdir(workdir, word):
+def _trusted(given, overrides):
+    """The names outside lbexp that the user gives, by an experiment file; None: he trusts the workdir."""
+    if given.trust_workdir:
+        return None
+    config, problems = command.read(given, overrides) if given.config else ({}, [])
+    if problems:
+        raise Refusal(problems[0])
+    return lookup.outside_names(configs.plain(config) if config else {})
+
+
+def _of_workdir(workdir, word, trusted):
     from lbexp.sweep import standing
 
     if not (workdir / 'cohorts.json').exists():
         raise ValueError(
             f'--workdir: found no cohorts in {str(workdir)!r}; allowed: the workdir of a run of lbexp.sweep'
         )
-    return standing.show(workdir) if word == 'status' else standing.report(workdir)
+    return standing.show(workdir) if word == 'status' else standing.report(workdir, trusted)
 
 
 if __name__ == '__main__':

@@ -29,10 +29,11 @@ def show(workdir: pathlib.Path) -> int:
     return command.DONE
 
 
-def report(workdir: pathlib.Path, given_up: Collection[int] = ()) -> int:
+def report(workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up: Collection[int] = ()) -> int:
     """Writes the report; until every cohort is through it draws curves, and gives no verdict.
 
     Args:
+        trusted: names outside lbexp that the workdir may name; None: any, as its configuration is the user's own.
         given_up: numbers of the cohorts that failed too often.
     """
     with attempts.turn(workdir / 'cohorts' / 'turn', 120.0):
@@ -41,7 +42,8 @@ def report(workdir: pathlib.Path, given_up: Collection[int] = ()) -> int:
     status, works = record.statuses(workdir), cohorts.works(workdir)
     through = [work for work in works if cohorts.is_through(work, status)]
     if len(through) == len(works):
-        analysis = lookup.build('lbexp.studies', config['study']).analyse(workdir)
+        with lookup.trusting(trusted), lookup.recorded():
+            analysis = lookup.build('lbexp.studies', config['study']).analyse(workdir)
     else:
         title = f'{config["optimizer"]["name"]} on {config["workload"]["name"]}'
         analysis = Analysis(title, f'{len(through)} of {len(works)} cohorts are through: no verdict yet.', [], [])
