@@ -14,6 +14,7 @@ the difference of batch 2048 to batch 32 is 0.040 [0.039, 0.048]; on fashion_cnn
 """
 
 from lbexp import config
+from lbexp.errors import Refusal
 
 
 def get_config(data: str = 'mnist1d'):
@@ -51,5 +52,5 @@ def get_config(data: str = 'mnist1d'):
             c.epochs, c.evaluate = 1.0, 2
             c.study.update(budget=4)
     else:
-        raise ValueError(f"data: found {data!r}; allowed: 'mnist1d', 'digits', 'fashion_mlp', 'fashion_cnn', '..._bn'")
+        raise Refusal(f"data: found {data!r}; allowed: 'mnist1d', 'digits', 'fashion_mlp', 'fashion_cnn', '..._bn'")
     return c

@@ -11,6 +11,7 @@ On 2 CPU cores: digits 15 s with start and report, Fashion-MNIST 2 to 3 minutes.
 """
 
 from lbexp import config
+from lbexp.errors import Refusal
 
 
 def get_config(data: str = 'digits'):
@@ -35,5 +36,5 @@ def get_config(data: str = 'digits'):
         c.batch_size = 512
         c.epochs = 10.0
     else:
-        raise ValueError(f"data: found {data!r}; allowed: 'digits', 'fashion_mnist'")
+        raise Refusal(f"data: found {data!r}; allowed: 'digits', 'fashion_mnist'")
     return c

@@ -16,12 +16,13 @@ where the quadratic says 0.50 (gamma 0.05), V ~ (gamma / B)^1.09 [-0.17, 1.25]: 
 """
 
 from lbexp import config
+from lbexp.errors import Refusal
 
 
 def get_config(workload: str = 'digits_mlp'):
     """`workload`: 'digits_mlp' or 'fashion_mlp'."""
     if workload not in ('digits_mlp', 'fashion_mlp'):
-        raise ValueError(f"workload: found {workload!r}; allowed: 'digits_mlp', 'fashion_mlp'")
+        raise Refusal(f"workload: found {workload!r}; allowed: 'digits_mlp', 'fashion_mlp'")
     c = config.base()
     c.workload = dict(
         name=workload,

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lbexp.errors import Refusal
+
 RESAMPLES = 4000
 SEED = 20200
 
@@ -135,11 +137,11 @@ def interval(values, confidence=0.95):
         values: numbers, any order.
         confidence: probability in (0, 1).
     Raises:
-        ValueError: `confidence` outside (0, 1).
+        Refusal: `confidence` outside (0, 1).
     Source: Efron 1987, "Better bootstrap confidence intervals", JASA 82, eq. 6.8.
     """
     if not 0 < confidence < 1:
-        raise ValueError(f'confidence is {confidence}, but is a probability in (0, 1): give 0.95, for example.')
+        raise Refusal(f'confidence is {confidence}, but is a probability in (0, 1): give 0.95, for example.')
     numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     numbers = np.sort(numbers[np.isfinite(numbers)])
     if len(numbers) == 0:

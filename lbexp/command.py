@@ -3,14 +3,17 @@
 import hashlib
 import json
 import logging
+import os
 import pathlib
 import re
 import signal
 import sys
+import traceback
 
 from absl import flags
 
 from lbexp import config as configs
+from lbexp import errors
 from lbexp.config import lookup
 from lbexp.local_path import local_path
 
@@ -28,6 +31,8 @@ def own_flags() -> flags.FlagValues:
     }
     for name, meaning in described.items():
         flags.DEFINE_string(name, None, meaning, flag_values=given)
+    everything = 'show every frame of an exception, those of lbexp and JAX among them'
+    flags.DEFINE_bool('traceback', False, everything, flag_values=given)
     return given
 
 
@@ -45,20 +50,25 @@ def parse(given: flags.FlagValues, argv: list[str], words: tuple[str, ...] = ())
         left = given(own, known_only=True)[1:]
     except flags.Error as error:  # a flag without its value
         return overrides, [], [str(error)]
+    if given.traceback:
+        os.environ['JAX_TRACEBACK_FILTERING'] = 'off'  # before JAX is imported
     known = [*words, *(f'--{name}' for name in given)]
     wrong = [f'{token}: not a flag.{lookup.nearest(token, known)}' for token in left if token not in words]
     return overrides, [token for token in left if token in words], wrong
 
 
 def read(given: flags.FlagValues, overrides: list) -> tuple:
-    """The configuration with its overrides, and what is wrong with it; None where it cannot be read."""
+    """The configuration with its overrides, and what is wrong with it; None where it cannot be read.
+
+    What goes wrong in the experiment file passes.
+    """
     if not given.is_parsed() or not given.config:
         here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
         return None, [f'--config: not given; allowed: an experiment file. There are: {", ".join(here)}']
     try:
         file, colon, argument = given.config.partition(':')
         config = configs.load(f'{local_path(file, "--config")}{colon}{argument}')
-    except ValueError as error:
+    except errors.Refusal as error:
         return None, [f'--config: {error}']
     problems = []
     # Names first: which arguments a part takes depends on its name.
@@ -139,10 +149,27 @@ def refuse(problems: list[str]) -> int:
     return BAD_CONFIG
 
 
-def tell_disk(error: OSError) -> int:
-    """Prints what the disk said; returns the exit status."""
-    print(f'lbexp: {error.strerror or error}: {error.filename or ""}'.rstrip(': '), file=sys.stderr)
+def tell(error: Exception, everything: bool = False, who: str = 'lbexp') -> int:
+    """Prints what ended a command, in one line; returns the exit status.
+
+    Args:
+        everything: the traceback too.
+        who: says it.
+    """
+    if everything:
+        traceback.print_exception(error)
+    if errors.refused(error):
+        return refuse([str(error)])
+    print(f'{who}: {in_words(error)}', file=sys.stderr)
     return FAILED
+
+
+def in_words(error: Exception) -> str:
+    """One line: what the disk said, or an exception with its place and how to see more."""
+    if isinstance(error, OSError) and errors.user_frame(error) is None:
+        return f'{error.strerror or error}: {error.filename or ""}'.rstrip(': ')
+    described = errors.describe(error)
+    return described if errors.refused(error) else f'{described}; --traceback shows all'
 
 
 def report(analysis, workdir: pathlib.Path) -> int:

@@ -5,9 +5,10 @@
     srun -N2 -n2 python -m lbexp.main --config=experiments/lamb.py --workdir=/shared/lamb
 
 Ctrl-C and SIGTERM, to any process of a job, save and stop; the same command goes on. Exit status: 0 done, 1 the disk
-failed, 2 the configuration is wrong, or another process runs in the workdir, 3 no checkpoint is usable, 75 stopped
-before the end, 76 another process of the job was lost, 77 hung, 78 every trial diverged. After 75, 76 and 77 the same
-command goes on; the launchers in scripts/ do that by themselves.
+failed, or a part raised an exception (told with its place in your code; --traceback shows all), 2 the configuration is
+wrong, or another process runs in the workdir, 3 no checkpoint is usable, 75 stopped before the end, 76 another process
+of the job was lost, 77 hung, 78 every trial diverged. After 75, 76 and 77 the same command goes on; the launchers in
+scripts/ do that by themselves.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from lbexp import command
 from lbexp import config as configs
 from lbexp.command import BAD_CONFIG, DONE, FAILED, NO_CHECKPOINT, PEER_LOST, STOPPED
 from lbexp.config import lookup
+from lbexp.errors import Refusal, refused, user_frame
 
 _JOB = ('distributed', 'coordinator_address', 'num_processes', 'process_id', 'peer_timeout')
 
@@ -33,10 +35,11 @@ def main(argv: list[str]) -> int:
     stop = command.Stop()
     given = _flags()
     overrides, _, problems = command.parse(given, argv)
-    config, wrong = command.read(given, overrides)
+    config, wrong, wrong_status = _read(given, overrides)
     problems += wrong
     if not given.is_parsed() or (problems and given.distributed == 'off'):
-        return command.refuse(problems)
+        command.refuse(problems)
+        return wrong_status
     from lbexp.parallel import hosts
 
     try:
@@ -44,56 +47,62 @@ def main(argv: list[str]) -> int:
     except (ValueError, RuntimeError) as error:
         return command.refuse([*problems, str(error)])
     try:
-        status = _main(given, config, problems, stop)
+        status = _main(given, config, problems, stop, wrong_status)
     except Exception as error:
-        if hosts.count() == 1:
-            raise
-        status = _told_of(error)
+        status = _told_of(error, given.traceback)
     if hosts.count() > 1:
         hosts.leave(status, together=status not in (FAILED, PEER_LOST))
     return status
 
 
-def _main(given, config, problems, stop):
+def _read(given, overrides):
+    """The configuration, what is wrong with it, and the status that a command ends with for that."""
+    try:
+        return *command.read(given, overrides), BAD_CONFIG
+    except Exception as error:  # in the experiment file; the other processes of a job hear of it first
+        if given.traceback:
+            traceback.print_exception(error)
+        return None, [command.in_words(error)], BAD_CONFIG if refused(error) else FAILED
+
+
+def _main(given, config, problems, stop, wrong_status):
     from lbexp.parallel import hosts
 
     stop.listen()  # jax.distributed takes SIGTERM for itself
-    try:
-        if config is not None:
-            command.prepare(config)
-            problems += command.checked(config)
-        problems = list(dict.fromkeys(problem for said in hosts.exchange(problems) for problem in said))
-        if problems:
-            return command.refuse(problems) if hosts.first() else BAD_CONFIG
-        return _run(given, config, stop)
-    except ValueError as error:
-        if _lost(error):
-            raise
-        heard = isinstance(error, hosts.Agreed) and not hosts.first()  # process 0 says it
-        return BAD_CONFIG if heard else command.refuse([str(error)])
-    except OSError as error:
-        return command.tell_disk(error)
+    if config is not None:
+        command.prepare(config)
+        problems += command.checked(config)
+    problems = list(dict.fromkeys(problem for said in hosts.exchange(problems) for problem in said))
+    if problems:
+        if hosts.first():
+            command.refuse(problems)
+        return wrong_status
+    return _run(given, config, stop)
 
 
-def _told_of(error):
-    """Says what ended this process of a job; the status that it ends with."""
+def _told_of(error, everything):
+    """Says what ended this process; the status that it ends with."""
     from lbexp.parallel import hosts
 
-    lost = _lost(error)
-    if not lost:
-        traceback.print_exc()
+    if isinstance(error, hosts.Agreed) and not hosts.first():  # process 0 says it
+        return BAD_CONFIG
+    if hosts.count() == 1:
+        return command.tell(error, everything)
+    who = f'lbexp: {hosts.name()}'
+    if not _lost(error):
+        return command.tell(error, everything, who)
     cause = (str(error).splitlines() or [''])[0][:300]
-    told = 'lost another process of the job' if lost else type(error).__name__
-    print(f'lbexp: {hosts.name()}: {told}: {cause}', file=sys.stderr)
-    return PEER_LOST if lost else FAILED
+    print(f'{who}: lost another process of the job: {cause}', file=sys.stderr)
+    return PEER_LOST
 
 
 def _lost(error):
     """Whether a collective failed. Some of them JAX waits for where their failure becomes a ValueError."""
     import jax
 
-    failed = isinstance(error, jax.errors.JaxRuntimeError) and 'RESOURCE_EXHAUSTED' not in str(error)
-    return failed or 'Gloo' in str(error)
+    if user_frame(error) is not None or 'RESOURCE_EXHAUSTED' in str(error):  # a callback's error is the user's
+        return False
+    return isinstance(error, jax.errors.JaxRuntimeError) or 'Gloo' in str(error)
 
 
 def _flags():
@@ -144,7 +153,7 @@ def _run(given, config, stop):
 
 def _refuse_a_sweep(workdir):
     if (workdir / 'cohorts.json').exists():
-        raise ValueError(
+        raise Refusal(
             f'workdir {str(workdir)!r} holds trials that lbexp.sweep trains. '
             'Go on with python -m lbexp.sweep, or choose another --workdir'
         )

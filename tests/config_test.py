@@ -180,12 +180,7 @@ def test_an_absent_or_missing_or_broken_file(tmp_path, experiment, capsys):
     assert '--config: not given' in line
     (line,) = problems(capsys, f'--config={experiment.with_name("experimnt.py")}')
     assert 'no file' in line and 'Did you mean' in line
-    (line,) = problems(capsys, f'--config={experiment}:lookahed')
-    assert "allowed: 'plain', 'lookahead'" in line
     broken = tmp_path / 'broken.py'
-    broken.write_text('get_config = 1 / 0')
-    (line,) = problems(capsys, f'--config={broken}')
-    assert 'ZeroDivisionError' in line
     broken.write_text('x = 1')
     (line,) = problems(capsys, f'--config={broken}')
     assert 'no get_config()' in line

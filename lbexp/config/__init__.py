@@ -12,6 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
 from lbexp.config import lookup, search
+from lbexp.errors import Refusal
 
 SCALINGS = ('linear', 'square_root', 'square_root_adam')  # rules of batch_scaling, as lbexp.batch_size has them
 PARTITIONS = ('shuffle_then_shard', 'independent')  # of data, as lbexp/data/partition.py has them
@@ -89,21 +90,23 @@ def load(argument: str) -> ConfigDict:
     """Reads 'experiments/lamb.py' or 'experiments/lamb.py:argument' and returns what its get_config returns.
 
     Raises:
-        ValueError: no such file, no get_config, an argument it does not take, or an error inside it.
+        Refusal: no such file, no get_config, or an argument it does not take. What goes wrong inside it passes.
     """
     path, _, given = argument.partition(':')
     if not pathlib.Path(path).is_file():
         beside = [str(p) for p in pathlib.Path(path).parent.glob('*.py')]
-        raise ValueError(f'no file {path!r}.{lookup.nearest(path, beside)}')
+        raise Refusal(f'no file {path!r}.{lookup.nearest(path, beside)}')
+    get_config = runpy.run_path(path).get('get_config')
+    if not callable(get_config):
+        raise Refusal(f'{path} has no get_config()')
+    arguments = [given] if given else []
     try:
-        get_config = runpy.run_path(path)['get_config']
-        loaded = get_config(given) if given else get_config()
-    except KeyError as error:
-        raise ValueError(f'{path} has no get_config()') from error
-    except Exception as error:
-        raise ValueError(f'{path}: {type(error).__name__}: {error}') from error
+        inspect.signature(get_config).bind(*arguments)
+    except TypeError as error:
+        raise Refusal(f'{path}: get_config: {error}') from error
+    loaded = get_config(*arguments)
     if not isinstance(loaded, ConfigDict):
-        raise ValueError(f'{path}: get_config() returned {loaded!r}; allowed: lbexp.config.base(), with its fields set')
+        raise Refusal(f'{path}: get_config() returned {loaded!r}; allowed: lbexp.config.base(), with its fields set')
     return loaded.lock()
 
 
@@ -113,7 +116,7 @@ def override(config: ConfigDict, path: str, text: str):
     An argument that the part's function takes may be set even where the experiment file does not write it.
 
     Raises:
-        ValueError: no such field, or `text` is not of the field's type.
+        Refusal: no such field, or `text` is not of the field's type.
     """
     parent, name = field(config, path)
     if name not in parent:
@@ -122,7 +125,7 @@ def override(config: ConfigDict, path: str, text: str):
     found = _at(config, path)
     if isinstance(found, ConfigDict):
         fields = ', '.join(f'{path}.{inner}' for inner in sorted(found)) or 'none that could be set here'
-        raise ValueError(f'{path}: found {text!r}; allowed: a value for one of its fields: {fields}')
+        raise Refusal(f'{path}: found {text!r}; allowed: a value for one of its fields: {fields}')
     if text == 'None':  # unsets a field that may be unset
         parent[name] = None
         return
@@ -133,19 +136,19 @@ def override(config: ConfigDict, path: str, text: str):
         values(['', token])
     except Exception as error:
         kind = config.get_type(path) if '.' not in path else parent.get_type(name)
-        raise ValueError(f'{path}: found {text!r}; allowed: a value like {found!r} ({kind.__name__})') from error
+        raise Refusal(f'{path}: found {text!r}; allowed: a value like {found!r} ({kind.__name__})') from error
 
 
 def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
-    """The dict that holds the field `path`, and the field's name in it. ValueError: there is no such field."""
+    """The dict that holds the field `path`, and the field's name in it. Refusal: there is no such field."""
     *parents, name = path.split('.')
     holder, so_far = config, []
     for parent in parents:
         if not isinstance(holder.get(parent), ConfigDict):
-            raise ValueError(_unknown(holder, [*so_far, parent]))
+            raise Refusal(_unknown(holder, [*so_far, parent]))
         holder, so_far = holder[parent], [*so_far, parent]
     if name not in holder and name not in _arguments(config, holder, so_far):
-        raise ValueError(_unknown(holder, [*so_far, name], _arguments(config, holder, so_far)))
+        raise Refusal(_unknown(holder, [*so_far, name], _arguments(config, holder, so_far)))
     return holder, name
 
 

@@ -6,6 +6,7 @@ import re
 
 from lbexp import config as configs
 from lbexp.config import lookup
+from lbexp.errors import Refusal, refused
 
 
 def check(config) -> list[str]:
@@ -24,6 +25,8 @@ def check(config) -> list[str]:
         study = lookup.build(configs.PARTS['study'], configs.plain(config.study))
         trials = [configs.resolve(config, overrides) for overrides in study.trials(config)]
     except ValueError as error:
+        if not refused(error):
+            raise
         return [*strange, f'study: {error}']
     if not trials:
         return [*strange, 'sweep: an axis has no values, so there are no trials']
@@ -199,7 +202,7 @@ def _refused(package, part, path):
     """What the function itself says of its numbers: later they are traced, and it cannot look at them."""
     try:
         lookup.build(package, part)
-    except ValueError as error:
+    except Refusal as error:
         yield f'{path}: {error}'
 
 

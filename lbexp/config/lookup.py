@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from lbexp.errors import Refusal
+from lbexp.errors import Refusal, user_frame
 
 _reads_workdir = contextvars.ContextVar('reads_workdir', default=False)
 _trusted = contextvars.ContextVar('trusted', default=frozenset())  # names outside lbexp; None: all of them
@@ -24,8 +24,8 @@ def find(package: str, name: str) -> Callable:
     outside.
 
     Raises:
-        ValueError: nothing has this name; the message lists what exists and the nearest match.
-        Refusal: inside `recorded`, the name reaches outside lbexp.
+        Refusal: nothing has this name; the message lists what exists and the nearest match. Or, inside `recorded`,
+            the name reaches outside lbexp.
     """
     module, _, function = name.partition(':')
     if function:
@@ -38,7 +38,7 @@ def find(package: str, name: str) -> Callable:
     found = getattr(home, name, None)
     if not inspect.isfunction(found) or (not is_folder and found.__module__ != package):
         known = names(package)
-        raise ValueError(f'no {_kind(package)} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}')
+        raise Refusal(f'no {_kind(package)} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}')
     return found
 
 
@@ -93,14 +93,16 @@ def build(package: str, part: dict, **given):
     optimizer holds an inner optimizer. Lists are given as tuples.
 
     Raises:
-        ValueError: the function refuses its arguments.
+        Refusal: the function refuses its arguments. What goes wrong in a function of the user's passes as it is.
     """
     arguments = {k: _built(package, v) for k, v in part.items() if k != 'name'}
     function = find(package, part['name'])
     try:
         return function(**given, **arguments)
     except (ValueError, TypeError) as error:
-        raise ValueError(f'{part["name"]}: {error}') from error
+        if user_frame(error) is not None:
+            raise
+        raise Refusal(f'{part["name"]}: {error}') from error
 
 
 def parameters(function: Callable) -> dict[str, inspect.Parameter]:
@@ -141,8 +143,8 @@ def _outside(module, function):
     try:
         return getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
-        raise ValueError(f'{module}:{function}: {error}') from error
+        raise Refusal(f'{module}:{function}: {error}') from error
     except AttributeError as error:
         public = [n for n in dir(importlib.import_module(module)) if not n.startswith('_')]
         hint = nearest(function, public)
-        raise ValueError(f'module {module!r} has no {function!r}.{hint}') from error
+        raise Refusal(f'module {module!r} has no {function!r}.{hint}') from error

@@ -8,13 +8,15 @@ import platform
 
 import filelock
 
+from lbexp.errors import Refusal
+
 
 @contextlib.contextmanager
 def lock(workdir: pathlib.Path):
     """Holds the workdir while the context lasts; the lock of a process that died is nobody's.
 
     Raises:
-        ValueError: another process holds it; the message names its host and pid.
+        Refusal: another process holds it; the message names its host and pid.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     owner = workdir / 'owner.json'
@@ -26,7 +28,7 @@ def lock(workdir: pathlib.Path):
             told = json.loads(owner.read_text())
         except (OSError, ValueError):  # it has just begun, or just ended
             told = {'host': 'unknown', 'pid': 'unknown'}
-        raise ValueError(
+        raise Refusal(
             f'workdir {str(workdir)!r} is in use by process {told["pid"]} on host {told["host"]}. '
             'Wait for it, or choose another --workdir'
         ) from error

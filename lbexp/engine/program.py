@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec
 from lbexp.engine import step as steps
 from lbexp.engine.plan import Cohort, numbered
 from lbexp.engine.recipe import data, recipe, replicas, stream
+from lbexp.errors import Refusal
 from lbexp.parallel import mesh as meshes
 
 _EVALUATION_CHUNK = 1024  # examples evaluated at once
@@ -143,7 +144,7 @@ def _shared(cohort):
         told = ', fsdp' if cohort.config['sharding'] == 'fsdp' else ''
         return _Shared(cohort.microbatch, 'examples per microbatch', (), told)
     if cohort.config['sharding'] != 'replicated':
-        raise ValueError("sharding: found 'fsdp' with replicas, whose weights differ; allowed: 'replicated'")
+        raise Refusal("sharding: found 'fsdp' with replicas, whose weights differ; allowed: 'replicated'")
     told = f', {cohort.config["replicas"]["name"]} of {made.workers} workers'
     if made.by_worker:
         return _Shared(made.workers, 'workers', made.by_worker, told)

@@ -11,6 +11,7 @@ from lbexp.batch_size import adam_scaling, batch_scaling
 from lbexp.config import lookup
 from lbexp.data.partition import partition
 from lbexp.engine.pace import Pace, pace
+from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 from lbexp.parallel.replicas import Replicas
 from lbexp.probes import norms
@@ -43,7 +44,7 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         arrays: what `data` returned, as arguments of the program: data should not be constants in it.
 
     Raises:
-        ValueError: a part refuses its arguments, or batch_scaling needs betas that the optimizer does not have.
+        Refusal: a part refuses its arguments, or batch_scaling needs betas that the optimizer does not have.
     """
     seed = config['seed']
     scaling = config['batch_scaling']
@@ -99,7 +100,7 @@ def replicas(config: dict) -> Replicas | None:
     """The workers of a trial; None: it has none.
 
     Raises:
-        ValueError: a batch that they cannot divide.
+        Refusal: a batch that they cannot divide.
     """
     part, package = config['replicas'], 'lbexp.parallel.replicas'
     if not part:
@@ -107,7 +108,7 @@ def replicas(config: dict) -> Replicas | None:
     takes_seed = 'seed' in lookup.parameters(lookup.find(package, part['name']))
     made = lookup.build(package, part, **({'seed': config['seed']} if takes_seed else {}))
     if config['batch_size'] % made.pieces:
-        raise ValueError(
+        raise Refusal(
             f'batch_size: found {config["batch_size"]} with {part["name"]}, which cuts it into {made.pieces} equal '
             'pieces; allowed: a multiple'
         )
@@ -159,7 +160,7 @@ def _adam_scaled(part, batch_size, reference):
     inner = {name: value for name, value in part.items() if isinstance(value, dict) and 'name' in value}
     if inner:
         return {**part, **{name: _adam_scaled(value, batch_size, reference) for name, value in inner.items()}}
-    raise ValueError(
+    raise Refusal(
         f"batch_scaling.rule: found 'square_root_adam' with {part['name']}, which has no b1, b2, eps; "
         "allowed: 'linear', 'square_root'"
     )

@@ -16,6 +16,8 @@ import numpy as np
 from jax._src import clusters, distributed
 from jax.experimental import multihost_utils
 
+from lbexp.errors import Refusal, refused
+
 # JAX asks these two itself and offers no public way to ask before it starts (clusters), or to exchange a few words
 # before there are devices (the key-value store behind distributed).
 
@@ -24,7 +26,7 @@ _SHUTDOWN = 30  # s
 _exchanges = itertools.count()
 
 
-class Agreed(ValueError):
+class Agreed(Refusal):
     """A problem that every process of the job knows of."""
 
 
@@ -40,16 +42,16 @@ def start(mode: str, address: str | None, processes: int | None, index: int | No
         peer_timeout: seconds without a sign of life after which a process is lost.
 
     Raises:
-        ValueError: arguments that contradict each other, no launcher where there should be one, or a batch script of
+        Refusal: arguments that contradict each other, no launcher where there should be one, or a batch script of
             several tasks in which only one process would train.
     """
     given = {'coordinator_address': address, 'num_processes': processes, 'process_id': index}
     named = ', '.join(f'--{name}={value}' for name, value in given.items() if value is not None)
     if mode not in ('auto', 'on', 'off'):
-        raise ValueError(f"--distributed: found {mode!r}; allowed: 'auto', 'on', 'off'")
+        raise Refusal(f"--distributed: found {mode!r}; allowed: 'auto', 'on', 'off'")
     if mode == 'off':
         if named:
-            raise ValueError(f'--distributed: found off with {named}; allowed: auto or on')
+            raise Refusal(f'--distributed: found off with {named}; allowed: auto or on')
         return
     launcher = _launcher()
     if address is None and launcher is not None:
@@ -61,7 +63,7 @@ def start(mode: str, address: str | None, processes: int | None, index: int | No
         _refuse_to_train_alone()
         return
     if address is None or processes is None or index is None or not 0 <= index < processes:
-        raise ValueError(
+        raise Refusal(
             f'--distributed={mode}{", " + named if named else ""}: no launcher was found (srun, mpirun of OpenMPI 4, '
             'Kubernetes, Cloud TPU). Give --coordinator_address=HOST:PORT --num_processes=N --process_id=0..N-1, '
             'or --distributed=off'
@@ -112,7 +114,7 @@ def exchange(value: Any) -> list:
 
 
 def lead(action: Callable[[], Any]) -> Any:
-    """Process 0 alone acts; all get what it returns (a value that JSON holds), or raise its ValueError or OSError.
+    """Process 0 alone acts; all get what it returns (a value that JSON holds), or raise its Refusal or OSError.
 
     The action must not wait for other processes: they wait for it.
     """
@@ -125,6 +127,8 @@ def lead(action: Callable[[], Any]) -> Any:
         except OSError as error:
             done = {'system': [error.errno, error.strerror or str(error), error.filename and str(error.filename)]}
         except ValueError as error:
+            if not refused(error):
+                raise
             done = {'refused': str(error)}
     done = exchange(done)[0]
     if 'system' in done:
@@ -135,10 +139,12 @@ def lead(action: Callable[[], Any]) -> Any:
 
 
 def together(action: Callable[[], Any]) -> Any:
-    """Every process acts; where one raises a ValueError, all do, so that none waits for what will not come."""
+    """Every process acts; where one refuses, all do, so that none waits for what will not come."""
     try:
         result, problem = action(), None
     except ValueError as error:
+        if not refused(error):
+            raise
         result, problem = None, str(error)
     said = exchange(problem)
     if any(said):
@@ -236,12 +242,12 @@ def _refuse_to_train_alone():
     """A batch script, or an MPI that JAX does not know: several processes were meant."""
     tasks, ranks = (int(os.environ.get(name) or 1) for name in ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE'))
     if 'SLURM_JOB_ID' in os.environ and 'SLURM_STEP_NODELIST' not in os.environ and tasks > 1:
-        raise ValueError(
+        raise Refusal(
             f'--distributed=auto: found a Slurm job of {tasks} tasks, of which only this process would train: it was '
             'not started by srun. Start it with srun, or give --distributed=off'
         )
     if ranks > 1 and _launcher() is None:
-        raise ValueError(
+        raise Refusal(
             f'--distributed=auto: found {ranks} MPI processes that would each train alone (OpenMPI 5 does not tell '
             'JAX where process 0 is). Give --coordinator_address=HOST:PORT, or --distributed=off'
         )

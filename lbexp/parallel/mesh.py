@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from lbexp.errors import Refusal
+
 _LARGE = 4096  # elements
 
 
@@ -41,7 +43,7 @@ def shape(
         of: what they are, for messages.
 
     Raises:
-        ValueError: `data_parallel` does not divide the parts or the number of devices, or those of a lone trial cannot
+        Refusal: `data_parallel` does not divide the parts or the number of devices, or those of a lone trial cannot
             be shared by the processes.
     """
     count, processes = jax.device_count(), jax.process_count()
@@ -52,7 +54,7 @@ def shape(
     if data_parallel is None:
         data_parallel = max(shared, default=None) if trials == 1 and (accelerator or processes > 1) else 1
     if data_parallel is None or count % data_parallel or parts % data_parallel:
-        raise ValueError(
+        raise Refusal(
             f'data_parallel: found {data_parallel} with {count} devices of {processes} processes and {parts} {of}; '
             'allowed: a divisor of both, and for a lone trial a multiple of the processes'
         )
@@ -61,7 +63,7 @@ def shape(
     if across * data_parallel % processes:
         across = -(-across // processes) * processes
     if across * data_parallel > count or (layout == 'map' and data_parallel > 1 < across):
-        raise ValueError(
+        raise Refusal(
             f'data_parallel: found {data_parallel} with {count} devices of {processes} processes; allowed: 1, or a '
             'multiple of the processes'
         )

@@ -18,6 +18,7 @@ from lbexp.analysis import (
     outcome,
     spread,
 )
+from lbexp.errors import Refusal
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._noisy_quadratic.asynchronous import best_loss, cases, measured, rows_table, trial_of
@@ -66,9 +67,9 @@ def async_lookahead(
     """
     unknown = set(servers) - {'sgd', 'momentum'}
     if unknown or not servers:
-        raise ValueError(f'servers: found {tuple(servers)}; allowed: sgd, momentum, one at least')
+        raise Refusal(f'servers: found {tuple(servers)}; allowed: sgd, momentum, one at least')
     if delay not in ('constant', 'geometric') or len(workers) < 2 or min(workers) < 1:
-        raise ValueError(
+        raise Refusal(
             f'workers, delay: found {tuple(workers)}, {delay!r}; allowed: two numbers >= 1 or more; '
             "'constant' or 'geometric'"
         )

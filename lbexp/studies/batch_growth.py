@@ -25,6 +25,7 @@ from lbexp.analysis import (
     spread,
 )
 from lbexp.engine.plan import shared_microbatch
+from lbexp.errors import Refusal
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 
@@ -83,7 +84,7 @@ def batch_growth(
         """The arms with their batch size as a number, in microbatches that the model can take."""
         size = shared_microbatch(workload, [batch_size])
         if size is None:
-            raise ValueError('workload: batch norm over the whole batch; allowed: ghost batches, where the batch grows')
+            raise Refusal('workload: batch norm over the whole batch; allowed: ghost batches, where the batch grows')
         number = {'batch_size': batch_size, 'microbatch': size}
         return [arm._replace(overrides={**arm.overrides, **number}) for arm in compared]
 
@@ -103,16 +104,16 @@ def batch_growth(
 
 def _validate(batch_size, boundaries, factor, largest, margin):
     if batch_size < 1:
-        raise ValueError(f'batch_size: found {batch_size}; allowed: at least 1 example')
+        raise Refusal(f'batch_size: found {batch_size}; allowed: at least 1 example')
     ascending = all(low < high for low, high in zip([0, *boundaries], [*boundaries, 1], strict=True))
     if not boundaries or not ascending:
-        raise ValueError(f'boundaries: found {tuple(boundaries)}; allowed: ascending fractions of the run, in (0, 1)')
+        raise Refusal(f'boundaries: found {tuple(boundaries)}; allowed: ascending fractions of the run, in (0, 1)')
     if factor != int(factor) or factor < 2:
-        raise ValueError(f'factor: found {factor}; allowed: a whole number, at least 2')
+        raise Refusal(f'factor: found {factor}; allowed: a whole number, at least 2')
     if largest < batch_size or largest % batch_size:
-        raise ValueError(f'largest: found {largest}; allowed: a multiple of batch_size {batch_size}')
+        raise Refusal(f'largest: found {largest}; allowed: a multiple of batch_size {batch_size}')
     if not margin > 0:
-        raise ValueError(f'margin: found {margin}; allowed: a difference of error > 0')
+        raise Refusal(f'margin: found {margin}; allowed: a difference of error > 0')
 
 
 def _analyse(workdir, found, first, margin):

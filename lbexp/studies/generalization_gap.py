@@ -11,6 +11,7 @@ from lbexp import results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, bounds, outcome, spread
 from lbexp.engine import plan
 from lbexp.engine import speed as speeds
+from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
@@ -45,7 +46,7 @@ def generalization_gap(
         speed: also time one trial of each batch size, alone, a second each.
 
     Raises:
-        ValueError: an empty search space, no batch size, or one below 1.
+        Refusal: an empty search space, no batch size, or one below 1.
 
     Keskar et al. 2017, arXiv:1609.04836; Hoffer, Hubara, Soudry 2017, arXiv:1705.08741; on tuning: Shallue et al. 2019,
     arXiv:1811.03600.
@@ -53,7 +54,7 @@ def generalization_gap(
     sizes = sorted(set(batch_sizes))
     if not sizes or sizes[0] < 1 or len(learning_rates) != 2:
         found = f'{tuple(batch_sizes)}, {tuple(learning_rates)}'
-        raise ValueError(f'batch_sizes, learning_rates: found {found}; allowed: numbers >= 1, and (low, high)')
+        raise Refusal(f'batch_sizes, learning_rates: found {found}; allowed: numbers >= 1, and (low, high)')
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
     made = lambda config: _arms(config, sizes, learning_rates, equal_updates)
 

@@ -22,6 +22,7 @@ from lbexp.analysis import (
     outcome,
     spread,
 )
+from lbexp.errors import Refusal
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._noisy_quadratic.local_sgd import cases, measured, ratios, rows_table, trial_of
@@ -67,9 +68,9 @@ def local_sgd(
     Source: Stich 2019, arXiv:1805.09767; Lin et al. 2020, arXiv:1808.07217; Douillard et al. 2023, arXiv:2311.08105.
     """
     if not margin > 0:
-        raise ValueError(f'margin: found {margin}; allowed: a difference of error > 0')
+        raise Refusal(f'margin: found {margin}; allowed: a difference of error > 0')
     if min(workers, default=0) < 1 or min(ks, default=0) < 1:
-        raise ValueError(f'workers, ks: found {tuple(workers)}, {tuple(ks)}; allowed: whole numbers >= 1, some of each')
+        raise Refusal(f'workers, ks: found {tuple(workers)}, {tuple(ks)}; allowed: whole numbers >= 1, some of each')
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1)
     quadratic = list(cases())
 

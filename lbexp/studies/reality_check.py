@@ -20,6 +20,7 @@ from lbexp.analysis import (
     equivalence,
     spread,
 )
+from lbexp.errors import Refusal
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 
@@ -70,11 +71,11 @@ def reality_check(
     unknown = [name for name in optimizers if name not in _MADE]
     if unknown or not set(_PLAIN) & set(optimizers) or not set(_LAYERWISE) & set(optimizers):
         allowed = f'one or more of {", ".join(_PLAIN)} and one or more of {", ".join(_LAYERWISE)}'
-        raise ValueError(f'optimizers: found {tuple(optimizers)}; allowed: {allowed}')
+        raise Refusal(f'optimizers: found {tuple(optimizers)}; allowed: {allowed}')
     if batch_size < 1:
-        raise ValueError(f'batch_size: found {batch_size}; allowed: at least 1 example')
+        raise Refusal(f'batch_size: found {batch_size}; allowed: at least 1 example')
     if not margin > 0:
-        raise ValueError(f'margin: found {margin}; allowed: a difference of error > 0')
+        raise Refusal(f'margin: found {margin}; allowed: a difference of error > 0')
     compared = [
         arms.Arm(name, {'optimizer': _MADE[name], 'batch_size': batch_size}, _SPACES[name]) for name in optimizers
     ]

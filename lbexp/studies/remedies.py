@@ -8,6 +8,7 @@ import numpy as np
 from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, Table, bounds, outcome, spread
+from lbexp.errors import Refusal
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 
@@ -41,20 +42,20 @@ def remedies(
         extensions: times that a search may grow beyond an edge.
 
     Raises:
-        ValueError: an empty search space, a large batch that is no multiple of the small one, no batch norm.
+        Refusal: an empty search space, a large batch that is no multiple of the small one, no batch norm.
     """
     if small < 1 or large % small or large <= small:
-        raise ValueError(f'small, large: found {small}, {large}; allowed: large a multiple of small')
+        raise Refusal(f'small, large: found {small}, {large}; allowed: large a multiple of small')
     spaces = {'learning_rates': learning_rates, 'lars_rates': lars_rates, 'lamb_rates': lamb_rates}
     for name, given in spaces.items():
         if len(given) != 2:
-            raise ValueError(f'{name}: found {tuple(given)}; allowed: (low, high)')
+            raise Refusal(f'{name}: found {tuple(given)}; allowed: (low, high)')
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
     made = lambda config: _arms(config, small, large, learning_rates, lars_rates, lamb_rates)
 
     def trials(config):
         if not config.workload.get('batch_norm'):
-            raise ValueError('workload.batch_norm: found None or False; allowed: True, for ghost batch norm to act on')
+            raise Refusal('workload.batch_norm: found None or False; allowed: True, for ghost batch norm to act on')
         arms.require_validation(config)
         compared = made(configs.plain(config))
         arms.validate(compared, tuning)

@@ -11,6 +11,7 @@ from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import REPRODUCED, UNDECIDED, Analysis, Claim, Table, equivalence, outcome
 from lbexp.engine.plan import shared_microbatch
+from lbexp.errors import Refusal
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 from lbexp.studies._comparison.scaling_figures import scaling_figures
@@ -111,14 +112,14 @@ def steps_to_target(
 def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance):
     unknown = [name for name in optimizers if name not in _KNOWN]
     if unknown or not optimizers:
-        raise ValueError(f'optimizers: found {unknown or "none"}; allowed: one or more of {", ".join(_KNOWN)}')
+        raise Refusal(f'optimizers: found {unknown or "none"}; allowed: one or more of {", ".join(_KNOWN)}')
     if len(batch_sizes) < 3 or sorted({int(size) for size in batch_sizes}) != list(batch_sizes) or batch_sizes[0] < 1:
-        raise ValueError(f'batch_sizes: found {tuple(batch_sizes)}; allowed: 3 or more whole numbers >= 1, ascending')
+        raise Refusal(f'batch_sizes: found {tuple(batch_sizes)}; allowed: 3 or more whole numbers >= 1, ascending')
     if not 0 < target < 1:
-        raise ValueError(f'target: found {target}; allowed: a validation error in (0, 1)')
+        raise Refusal(f'target: found {target}; allowed: a validation error in (0, 1)')
     for name, value in dict(examples=examples, updates=updates, margin=margin, tolerance=tolerance).items():
         if not value > 0:
-            raise ValueError(f'{name}: found {value}; allowed: a number > 0')
+            raise Refusal(f'{name}: found {value}; allowed: a number > 0')
 
 
 def _arms(optimizers, batch_sizes, lengths, microbatch):

@@ -13,8 +13,8 @@ report  report.html from what is there so far; what a workdir names outside lbex
 
 What became of a cohort is in its folder of the workdir. The same command again skips what is done, goes on with what
 was interrupted, and tries again what failed; two of them at once share the work. Ctrl-C and SIGTERM save and stop. Exit
-status: 0 done, 1 cohorts failed or the disk did, 2 the configuration is wrong, 75 stopped before the end, 78 every
-trial diverged.
+status: 0 done, 1 cohorts failed, the disk or a part did, 2 the configuration is wrong, 75 stopped before the end, 78
+every trial diverged.
 """
 
 import sys
@@ -45,10 +45,8 @@ def main(argv: list[str]) -> int:
         if words[0] == 'run' or not given.workdir:
             return _of_config(given, overrides, words[0])
         return _of_workdir(command.workdir_of(given, None, []), words[0], _trusted(given, overrides))
-    except ValueError as error:
-        return command.refuse([str(error)])
-    except OSError as error:
-        return command.tell_disk(error)
+    except Exception as error:
+        return command.tell(error, given.traceback)
 
 
 def _flags():
@@ -138,7 +136,7 @@ def _of_workdir(workdir, word, trusted):
     from lbexp.sweep import standing
 
     if not (workdir / 'cohorts.json').exists():
-        raise ValueError(
+        raise Refusal(
             f'--workdir: found no cohorts in {str(workdir)!r}; allowed: the workdir of a run of lbexp.sweep'
         )
     return standing.show(workdir) if word == 'status' else standing.report(workdir, trusted)

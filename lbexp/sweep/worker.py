@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from lbexp import command
 from lbexp import config as configs
+from lbexp.errors import describe
 from lbexp.sweep import attempts
 
 
@@ -45,8 +46,8 @@ def worker(task: Task):
         held.end(_train(task, work, held, stop))
     except BaseException as error:
         traceback.print_exc()
-        cause = (str(error).splitlines() or [''])[0][:500]
-        held.end('failed', f'{type(error).__name__}: {cause}')
+        print(f'lbexp: {describe(error)}', file=sys.stderr, flush=True)
+        held.end('failed', describe(error))
 
 
 def log(folder: pathlib.Path) -> pathlib.Path:

@@ -17,6 +17,7 @@ from lbexp import config as configs
 from lbexp import results
 from lbexp.config import lookup
 from lbexp.config.search import search
+from lbexp.errors import Refusal
 
 TUNING_SEED = 0  # of the trials that tune; those that are reported have the seeds 1, 2, ...
 _MORE_SEEDS = 2**31  # where each point is tried with several seeds: those after the first begin here
@@ -86,17 +87,17 @@ def outcome(workdir, arms: Sequence[Arm], tuning: Tuning) -> dict[str, Found]:
 def validate(arms: Sequence[Arm], tuning: Tuning):
     """ValueError for what cannot be tuned: nothing to try, nobody to report, an arm that leans on none."""
     if tuning.budget < 1 or tuning.seeds < 1 or tuning.extensions < 0:
-        raise ValueError(
+        raise Refusal(
             f'budget, seeds, extensions: found {tuning.budget}, {tuning.seeds}, {tuning.extensions}; '
             'allowed: at least 1, 1, 0'
         )
     if tuning.tries < 1:
-        raise ValueError(f'tries: found {tuning.tries}; allowed: at least 1 seed for each point')
+        raise Refusal(f'tries: found {tuning.tries}; allowed: at least 1 seed for each point')
     own = {arm.name for arm in arms if arm.like is None}
     for arm in arms:
         _points(arm, 1)
         if arm.like is not None and arm.like not in own:
-            raise ValueError(f'arm {arm.name!r}: like {arm.like!r}; allowed: {", ".join(sorted(own))}')
+            raise Refusal(f'arm {arm.name!r}: like {arm.like!r}; allowed: {", ".join(sorted(own))}')
 
 
 def learning_rate(optimizer: dict) -> str:
@@ -126,9 +127,9 @@ def final_error(workdir, trials: Sequence[int], part: str = 'test') -> np.ndarra
 def require_validation(config):
     """ValueError where the workload holds no examples out to tune on, or nobody looks at them."""
     if lookup.build('lbexp.workloads', configs.plain(config.workload)).validation is None:
-        raise ValueError('workload.validation: found none; allowed: at least 1 example held out, to tune on')
+        raise Refusal('workload.validation: found none; allowed: at least 1 example held out, to tune on')
     if config.evaluate < 1:
-        raise ValueError(f'evaluate: found {config.evaluate}; allowed: at least 1, what is tuned on is an evaluation')
+        raise Refusal(f'evaluate: found {config.evaluate}; allowed: at least 1, what is tuned on is an evaluation')
 
 
 def _tuned(arm, tuning, there, scores):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+from lbexp.errors import Refusal
 from lbexp.sweep.executors import Executor, Wanted
 from lbexp.sweep.worker import log
 
@@ -16,12 +17,12 @@ def local(wanted: Wanted) -> Executor:
     """Each worker keeps to its own share of the cores. They outlive this process, and another finds them at work.
 
     Raises:
-        ValueError: more cores are asked for than there are.
+        Refusal: more cores are asked for than there are.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else None
     count = len(cores) if cores else os.cpu_count()
     if wanted.cores is not None and wanted.cores > count:
-        raise ValueError(f'--cores: found {wanted.cores}; allowed: at most the {count} of this machine')
+        raise Refusal(f'--cores: found {wanted.cores}; allowed: at most the {count} of this machine')
     most = count // (wanted.cores or 1) if not _accelerator() else 1
     running = {}  # slot -> process
 

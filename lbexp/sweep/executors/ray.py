@@ -2,6 +2,7 @@
 
 import os
 
+from lbexp.errors import Refusal
 from lbexp.sweep.executors import Executor, Wanted
 from lbexp.sweep.worker import worker
 
@@ -13,13 +14,13 @@ def ray(wanted: Wanted) -> Executor:
     the nodes share, and lbexp is installed on them.
 
     Raises:
-        ValueError: there is no Ray.
+        Refusal: there is no Ray.
     """
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     try:
         import ray as cluster
     except ModuleNotFoundError as error:
-        raise ValueError(f"--executor=ray: {error}; pip install '.[ray]'") from error
+        raise Refusal(f"--executor=ray: {error}; pip install '.[ray]'") from error
     _join(cluster)
     # One call a process: JAX is set up once, for one cohort.
     needs = dict(num_cpus=wanted.cores or 1, num_gpus=wanted.accelerators)
@@ -51,7 +52,7 @@ def _join(cluster):
             return
         except (ConnectionError, RuntimeError) as error:
             if address:
-                raise ValueError(
+                raise Refusal(
                     f'--executor=ray: found RAY_ADDRESS={address}, where no cluster answers; allowed: the address of '
                     'one, with its RAY_AUTH_MODE and token, or no RAY_ADDRESS to start one here'
                 ) from error

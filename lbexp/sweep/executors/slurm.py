@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 
+from lbexp.errors import Refusal
 from lbexp.sweep.executors import Executor, Wanted
 from lbexp.sweep.worker import worker
 
@@ -20,14 +21,14 @@ def slurm(wanted: Wanted) -> Executor:
     of Slurm only whether it is still in the queue.
 
     Raises:
-        ValueError: there is no submitit, or no Slurm.
+        Refusal: there is no submitit, or no Slurm.
     """
     try:
         import submitit
     except ModuleNotFoundError as error:
-        raise ValueError(f"--executor=slurm: {error}; pip install '.[slurm]'") from error
+        raise Refusal(f"--executor=slurm: {error}; pip install '.[slurm]'") from error
     if shutil.which('sbatch') is None:
-        raise ValueError('--executor=slurm: found no sbatch here; allowed: on a machine that submits to Slurm')
+        raise Refusal('--executor=slurm: found no sbatch here; allowed: on a machine that submits to Slurm')
     cores = wanted.cores or 1
     asked = dict(
         job_name='lbexp',
