@@ -108,7 +108,6 @@ def test_all_problems_are_told_at_once(experiment, capsys):
         ),
         ("batch_scaling.rul = 'linear'", ["batch_scaling.rul: no such field. Did you mean 'rule'?"]),
         ("batch_scaling = dict(rule='linear')", ['batch_scaling.reference: not there']),
-        ("optimizer.momentum = 'big'", ['momentum', 'big', 'float']),
         ("optimizer = dict(name='momentum', learning_rate='fast')", ["optimizer.learning_rate: found 'fast'"]),
         ("schedule = dict(name='cosine', warmup='long')", ["schedule.warmup: found 'long'", '0.0 (float)']),
         ('sweep = ("seed", (0, 1))', ['sweep[0]: found', '(path, values)']),

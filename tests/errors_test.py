@@ -150,6 +150,14 @@ def test_a_bug_in_the_experiment_file(folder, monkeypatch, capsys):
     assert line == "lbexp: KeyError: 'typo' (experiment.py:11 in get_config); --traceback shows all"
 
 
+def test_a_value_that_a_configuration_does_not_take(folder, monkeypatch, capsys):
+    (folder / 'big.py').write_text(EXPERIMENT.replace('    return c', "    c.batch_size = 'big'\n    return c"))
+    monkeypatch.chdir(folder)
+    assert main.main(['main', '--config=big.py']) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'batch_size'" in line and 'big is of original type' in line and '(big.py:19 in get_config)' in line
+
+
 def test_a_bug_that_shows_when_the_program_runs(folder, monkeypatch):
     """JAX hands on as text what a callback raised."""
     arguments = ['--config=experiment.py:optimizer=bugs:at_run_time', '--workdir=run']
