@@ -155,7 +155,7 @@ def test_a_value_that_a_configuration_does_not_take(folder, monkeypatch, capsys)
     monkeypatch.chdir(folder)
     assert main.main(['main', '--config=big.py']) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "'batch_size'" in line and 'big is of original type' in line and '(big.py:19 in get_config)' in line
+    assert "'batch_size'" in line and 'big is of original type' in line and '(big.py:20 in get_config)' in line
 
 
 def test_a_bug_that_shows_when_the_program_runs(folder, monkeypatch):
@@ -199,7 +199,7 @@ def test_what_is_a_refusal():
         (lambda: optimizers.sgd(-1.0), True),
         (lambda: require('k', 0, False, 'more'), True),
         (lambda: int('x'), False),
-        (lambda: optimizers.layers(0), False),
+        (lambda: lookup.nearest('name', 5), False),
     ]:
         error = without_own_frames(raising)
         assert refused(error) is is_refused, error
