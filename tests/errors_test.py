@@ -151,7 +151,9 @@ def test_a_bug_in_the_experiment_file(folder, monkeypatch, capsys):
 
 
 def test_a_value_that_a_configuration_does_not_take(folder, monkeypatch, capsys):
-    (folder / 'big.py').write_text(EXPERIMENT.replace('    return c', "    c.batch_size = 'big'\n    return c"))
+    text = EXPERIMENT.replace('    return c', "    c.batch_size = 'big'\n    return c")
+    (folder / 'big.py').write_text(text)
+    place = f'(big.py:{text.splitlines().index("    c.batch_size = " + repr("big")) + 1} in get_config)'
     monkeypatch.chdir(folder)
     assert main.main(['main', '--config=big.py']) == 1
     (line,) = capsys.readouterr().err.splitlines()
