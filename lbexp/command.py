@@ -14,7 +14,7 @@ from absl import flags
 
 from lbexp import config as configs
 from lbexp import errors
-from lbexp.config import lookup
+from lbexp.config import check, lookup
 from lbexp.local_path import local_path
 
 DONE, FAILED, BAD_CONFIG, NO_CHECKPOINT, STOPPED, PEER_LOST, DIVERGED = 0, 1, 2, 3, 75, 76, 78
@@ -77,6 +77,9 @@ def read(given: flags.FlagValues, overrides: list) -> tuple:
             configs.override(config, path, text)
         except ValueError as error:
             problems.append(f'config.{error}')
+    if not problems:
+        problems = [f'config.{problem}' for problem in check.shape(config)]
+        config = None if problems else config
     return config, problems
 
 
@@ -107,8 +110,6 @@ def prepare(config):
 
 def checked(config) -> list[str]:
     """What is wrong with the configuration, one line each."""
-    from lbexp.config import check
-
     return [f'config.{problem}' for problem in check.check(config)]
 
 

@@ -128,7 +128,7 @@ def _run(given, config, stop):
     from lbexp.engine.lock import lock
     from lbexp.parallel import hosts
 
-    study = lookup.build('lbexp.studies', configs.plain(config.study))
+    study = lookup.build('study', configs.plain(config.study))
     wanted = study.trials(config)
     workdir = command.workdir_of(given, config, wanted)
     if hosts.count() > 1:

@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     if not (workdir / 'report.html').exists():
         print(f'{workdir}: no report.html yet; let the run end, then keep it', file=sys.stderr)
         return 2
-    study = lookup.build('lbexp.studies', facts['config']['study'])
+    study = lookup.build('study', facts['config']['study'])
     target.mkdir(parents=True, exist_ok=True)
     if (workdir / 'claims.md').exists():
         shutil.copy(workdir / 'claims.md', target)

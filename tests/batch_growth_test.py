@@ -30,7 +30,7 @@ def growing(**fields):
 
 def bare_loop(seed, sizes, rate_factors, rate=0.05, momentum=0.9):
     """Heavy ball on linear regression in float64, batch after batch of the source's own order."""
-    workload = lookup.build('lbexp.workloads', dict(name='linear_regression', size=100))
+    workload = lookup.build('workload', dict(name='linear_regression', size=100))
     params, _ = workload.init(jax.random.fold_in(jax.random.key(seed), 0))
     w = np.array([float(params['kernel'][0, 0]), float(params['bias'][0])])
     velocity, position = np.zeros(2), 0

@@ -50,8 +50,8 @@ def problems(capsys, *arguments):
     [
         ('--config.optmizer.learning_rate=1', ['optmizer: no such field', "Did you mean 'optimizer'?"]),
         ('--config.optimizer.momentun=1', ['optimizer.momentun: no such field', "Did you mean 'momentum'?"]),
-        ('--config.batch_size=big', ['batch_size', "'big'", 'a value like 32 (int)']),
-        ('--config.optimizer.learning_rate=fast', ['optimizer.learning_rate', "'fast'", '0.05 (float)']),
+        ('--config.batch_size=big', ['batch_size', "'big'", 'an integer in [1, 2^31 - 1]']),
+        ('--config.optimizer.learning_rate=fast', ['optimizer.learning_rate', "'fast'", 'a number']),
         ('--config.workload.name=linear_regresion', ["'linear_regresion'", "Did you mean 'linear_regression'?"]),
         ('--config.optimizer.name=momentm', ["'momentm'", "Did you mean 'momentum'?", 'There are:']),
         ('--config.optimizer.name=optax:adm', ["module 'optax' has no 'adm'"]),
@@ -59,29 +59,29 @@ def problems(capsys, *arguments):
         ('--config.schedule.name=cosin', ["'cosin'", "Did you mean 'cosine'?"]),
         ('--config.study.name=trainin', ["'trainin'", "Did you mean 'training'?"]),
         ('--config.microbatch=5', ['microbatch: found 5 with batch_size 32', 'a divisor']),
-        ('--config.steps=0', ['steps: found 0', '> 0']),
-        ('--config.epochs=2', ['steps, epochs: found 20, 2.0', 'one set, the other None']),
-        ('--config.seed=-1', ['seed: found -1', '0 .. 2^32 - 1']),
+        ('--config.steps=0', ['steps: found 0', 'an integer in [1, 2^31 - 1] or None']),
+        ('--config.epochs=2', ['steps, epochs: found 20, 2', 'one set, the other None']),
+        ('--config.seed=-1', ['seed: found -1', 'in [0, 2^32 - 1]']),
         ('--config.layout=zigzag', ["layout: found 'zigzag'", "'map', 'vmap'"]),
         ('--config.batch_scaling.rule=liner', ["found 'liner'", "Did you mean 'linear'?"]),
         ('--confg=3', ['--confg=3: not a flag', "Did you mean '--config'?"]),
         ('--config.optimizer=lamb', ["optimizer: found 'lamb'", 'one of its fields', 'optimizer.name']),
-        ('--config.batch_size=None', ['batch_size: found None', '> 0']),
+        ('--config.batch_size=None', ['batch_size: found None', 'an integer']),
         ('--config.steps=None', ['steps, epochs: found None, None', 'one set, the other None']),
         ('--config.epochs=inf', ['epochs: found inf', '> 0']),
-        ('--config.evaluate_train=-1', ['evaluate_train: found -1', '>= 0']),
-        ('--config.optimizer.learning_rate=None', ['optimizer.learning_rate: found None', 'no default']),
+        ('--config.evaluate_train=-1', ['evaluate_train: found -1', 'an integer in [0,']),
+        ('--config.optimizer.learning_rate=None', ['optimizer.learning_rate: found None', 'a number']),
         ('--config.optimizer.learning_rate=nan', ['optimizer.learning_rate: found nan']),
-        ('--config.optimizer.momentum=None', ['optimizer.momentum: found None', '0.9 (float)']),
+        ('--config.optimizer.momentum=None', ['optimizer.momentum: found None', 'a number']),
         ('--config.optimizer.momentum=1.0', ['optimizer: momentum: momentum: found 1.0', 'in [0, 1)']),
-        ('--config.optimizer.learning_rate=-1', ['optimizer: momentum: learning_rate: found -1.0', '>= 0']),
+        ('--config.optimizer.learning_rate=-1', ['learning_rate: found -1', '>= 0']),
         ('--config.optimizer.form=upside', ["form: found 'upside'", "'outside', 'inside'"]),
         ('--config.search.trials=8', ['search.space: not set']),
         ('--config.search.trial=8', ['search.trial: no such field', "Did you mean 'trials'?"]),
-        ("--config.workload.weights=('a',)", ["workload.weights: found ['a']", '(3.0,) (tuple)']),
+        ("--config.workload.weights=('a',)", ["workload.weights: found ['a']", 'a list, each a number']),
         ('--config.workload.size=0', ['size: found 0', '>= 1']),
-        ('--config.workload.noise=-1', ['noise: found -1.0', '>= 0']),
-        ('--config.schedule.warmup=2', ['warmup: found 2.0', '[0, 1]']),
+        ('--config.workload.noise=-1', ['noise: found -1', '>= 0']),
+        ('--config.schedule.warmup=2', ['warmup: found 2', '[0, 1]']),
         ('--config.batch_growth.factr=2', ['batch_growth.factr: no such field', "Did you mean 'factor'?"]),
         ('--config.example_weights.nme=x', ['example_weights.nme: no such field', "Did you mean 'name'?"]),
     ],
@@ -108,10 +108,11 @@ def test_all_problems_are_told_at_once(experiment, capsys):
         ),
         ("batch_scaling.rul = 'linear'", ["batch_scaling.rul: no such field. Did you mean 'rule'?"]),
         ("batch_scaling = dict(rule='linear')", ['batch_scaling.reference: not there']),
+        ("optimizer.momentum = 'big'", ["optimizer.momentum: found 'big'", 'a number']),
         ("optimizer = dict(name='momentum', learning_rate='fast')", ["optimizer.learning_rate: found 'fast'"]),
-        ("schedule = dict(name='cosine', warmup='long')", ["schedule.warmup: found 'long'", '0.0 (float)']),
+        ("schedule = dict(name='cosine', warmup='long')", ["schedule.warmup: found 'long'", 'a number']),
         ('sweep = ("seed", (0, 1))', ['sweep[0]: found', '(path, values)']),
-        ('sweep = (("seed", 3),)', ["sweep[0]: found ('seed', 3)", '(path, values)']),
+        ('sweep = (("seed", 3),)', ["sweep[0]: found ['seed', 3]", '(path, values)']),
         ('sweep = (("seed", (0,)), ("seed", (1,)))', ["sweep[1]: found 'seed' again"]),
     ],
 )
@@ -135,8 +136,8 @@ def test_what_get_config_returns_and_removes(experiment, capsys):
 @pytest.mark.parametrize(
     'argument, told',
     [
-        ('hidden=(64,-3)', 'hidden: found -3'),
-        ('hidden=(64,2.5)', 'hidden: found 2.5'),
+        ('hidden=(64,-3)', 'workload.hidden: found [64, -3]; allowed: a list, each an integer >= 1'),
+        ('hidden=(64,2.5)', 'workload.hidden: found [64, 2.5]; allowed: a list, each an integer'),
         ('dropout=1.0', 'dropout: found 1.0'),
         ('label_smoothing=-0.1', 'label_smoothing: found -0.1'),
     ],
@@ -189,7 +190,7 @@ def test_the_command_itself_exits_2_without_a_traceback(experiment):
     command = [sys.executable, '-m', 'lbexp.main', f'--config={experiment}', '--config.batch_size=-3']
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.splitlines() == ['lbexp: config.batch_size: found -3; allowed: a number > 0']
+    assert done.stderr.splitlines() == ['lbexp: config.batch_size: found -3; allowed: an integer in [1, 2^31 - 1]']
 
 
 def test_sweeps_are_checked(experiment, capsys):
@@ -211,11 +212,11 @@ SEARCH = "dict(kind='halton', trials=4, space=(('optimizer.learning_rate', 'log'
 @pytest.mark.parametrize(
     'was, now, told',
     [
-        ("'halton'", "'haltn'", "search: kind: found 'haltn'; allowed: 'halton', 'sobol'"),
+        ("'halton'", "'haltn'", "search.kind: found 'haltn'; allowed: 'halton', 'sobol'"),
         ('kind', 'knd', "search.knd: no such field. Did you mean 'kind'?"),
         ('trials=4, ', '', 'search.trials: not set'),
-        ('trials=4', 'trials=0', 'search: count: found 0'),
-        ('trials=4', 'trials=4.5', 'search.trials: found 4.5; allowed: a whole number'),
+        ('trials=4', 'trials=0', 'search.trials: found 0'),
+        ('trials=4', 'trials=4.5', 'search.trials: found 4.5; allowed: an integer'),
         ('learning_rate', 'learning_rat', "Did you mean 'learning_rate'?"),
         ("'log'", "'lg'", "search: optimizer.learning_rate: found ('lg', 0.001, 1.0); allowed: ('linear', 'log'"),
         ('1e-3', '0.0', 'low > 0'),
@@ -302,5 +303,5 @@ def test_every_experiment_is_sound(path):
 def test_lookup_reaches_outside():
     import optax
 
-    assert lookup.find('lbexp.optimizers', 'optax:adamw') is optax.adamw
-    assert lookup.find('lbexp.optimizers', 'os.path:join').__name__ == 'join'
+    assert lookup.find('optimizer', 'optax:adamw') is optax.adamw
+    assert lookup.find('optimizer', 'os.path:join').__name__ == 'join'

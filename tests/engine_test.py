@@ -18,10 +18,10 @@ def test_gradient_descent_is_what_numpy_computes(tmp_path):
     """Full batch, so the order of the data does not matter: w <- w - rate * mean gradient, in float64."""
     config = tiny(batch_size=100, log=24, optimizer=dict(name='optax:sgd', learning_rate=0.1))
     rows = train(config, tmp_path)
-    arrays = lookup.build('lbexp.workloads', dict(name='linear_regression', size=100)).train.arrays
+    arrays = lookup.build('workload', dict(name='linear_regression', size=100)).train.arrays
     x, y = np.float64(arrays['x'][:, 0]), np.float64(arrays['line'] + 0.5 * arrays['e'])
     # The first row's parameter norm and update norm give the initial weights away up to sign; so start from them.
-    first = lookup.build('lbexp.workloads', dict(name='linear_regression', size=100))
+    first = lookup.build('workload', dict(name='linear_regression', size=100))
     key = jax.random.fold_in(jax.random.key(0), 0)
     params, _ = first.init(key)
     w, b = float(params['kernel'][0, 0]), float(params['bias'][0])
@@ -150,7 +150,7 @@ def test_evaluation_is_exact(tmp_path, name):
         program._EVALUATION_CHUNK = before
     assert other['test_loss'] == pytest.approx(row['test_loss'], rel=1e-6)
     if 'test_accuracy' in row:
-        count = lookup.build('lbexp.workloads', dict(name=name)).test.size
+        count = lookup.build('workload', dict(name=name)).test.size
         assert row['test_accuracy'] * count == pytest.approx(round(row['test_accuracy'] * count), abs=1e-3)
 
 

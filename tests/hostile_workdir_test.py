@@ -54,7 +54,7 @@ def test_a_report_runs_nothing_that_the_workdir_names(tmp_path, capsys, part, th
 def test_parts_inside_parts_are_looked_up_by_the_same_rule(tmp_path):
     inner = {'name': 'lookahead', 'inner': mkdir(tmp_path)}
     with lookup.recorded(), pytest.raises(Refusal, match='optimizer outside lbexp'):
-        lookup.build('lbexp.optimizers', inner)
+        lookup.build('optimizer', inner)
     assert not (tmp_path / 'executed').exists()
 
 
@@ -82,14 +82,14 @@ def test_the_user_may_trust_a_workdir_by_a_flag_or_by_his_own_experiment_file(tm
 
 def test_whatever_a_study_looks_up_in_a_workdir_is_looked_up_as_data(tmp_path):
     """Also where no command stands around it: in a notebook."""
-    study = Study(None, lambda workdir: lookup.find('lbexp.optimizers', 'os:mkdir'))
+    study = Study(None, lambda workdir: lookup.find('optimizer', 'os:mkdir'))
     with pytest.raises(Refusal, match="found 'os:mkdir'"):
         study.analyse(tmp_path)
     with lookup.trusting(['optax:sgd']), pytest.raises(Refusal, match='os:mkdir'):
         study.analyse(tmp_path)
     with lookup.trusting(['os:mkdir']):
         assert study.analyse(tmp_path)
-    assert lookup.find('lbexp.optimizers', 'os:mkdir'), 'a name of the user reaches outside'
+    assert lookup.find('optimizer', 'os:mkdir'), 'a name of the user reaches outside'
 
 
 def test_trials_that_were_put_into_a_workdir_that_grows_are_not_trained(tmp_path):

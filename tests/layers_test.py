@@ -76,14 +76,14 @@ def test_theory_imports_jax_and_numpy_alone(path):
     assert all(name.startswith('lbexp.theory') for name in names if name.startswith('lbexp'))
 
 
-@pytest.mark.parametrize('package', ['optimizers', 'workloads', 'probes', 'studies', 'parallel.replicas'])
-def test_a_part_is_a_file(package):
-    """Whatever file has a function of its own name is a part, and the lookup returns that function."""
-    names = lookup.names(f'lbexp.{package}')
+@pytest.mark.parametrize('kind', ['optimizer', 'workload', 'probe', 'study', 'replicas', 'executor'])
+def test_a_part_is_a_file(kind):
+    """Whatever file has a function of its own name that returns such a part is one, and the lookup returns it."""
+    names = lookup.names(kind)
     assert names
     for name in names:
-        part = lookup.find(f'lbexp.{package}', name)
-        assert part.__module__ == f'lbexp.{package}.{name}'
+        part = lookup.find(kind, name)
+        assert part.__module__ == f'{lookup.KINDS[kind].package}.{name}'
         assert part.__doc__, f'{name} has no docstring'
 
 

@@ -136,6 +136,6 @@ def test_replicas_in_a_model_under_a_mesh(make, devices):
 
 
 def test_a_workload_says_what_has_to_stay_together():
-    build = lambda **given: lookup.build('lbexp.workloads', dict(name='digits_mlp', hidden=(8,), **given)).together
+    build = lambda **given: lookup.build('workload', dict(name='digits_mlp', hidden=(8,), **given)).together
     assert [build(), build(ghost='replica')] == [1, 1]
     assert [build(batch_norm=True, ghost=ghost) for ghost in (8, None, 'sync', 'replica')] == [8, None, None, None]

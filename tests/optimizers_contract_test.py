@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from lbexp import optimizers
 from lbexp.config import lookup
 
-HOME = 'lbexp.optimizers'
+HOME = 'optimizer'
 # An optimizer has a rate of its own or wraps one; noise is chained before one.
 NOISE = 'gradient_noise'
 OPTIMIZERS = [

@@ -23,8 +23,8 @@ RATES = {'novograd': 0.01}
 def choices():
     """Every optimizer, wrappers around heavy ball, and noise chained before one."""
     found = {}
-    for name in lookup.names('lbexp.optimizers'):
-        function = lookup.find('lbexp.optimizers', name)
+    for name in lookup.names('optimizer'):
+        function = lookup.find('optimizer', name)
         takes = lookup.parameters(function)
         if 'learning_rate' in takes:
             found[name] = functools.partial(function, learning_rate=RATES.get(name, 0.1))

@@ -119,7 +119,7 @@ def test_bad_arguments_are_told_in_one_line(study, told):
 
 def test_every_optimizer_takes_what_is_tuned():
     config = experiment(budget=1)
-    trials = lookup.build('lbexp.studies', configs.plain(config.study)).trials(config)
+    trials = lookup.build('study', configs.plain(config.study)).trials(config)
     assert len(trials) == 4
     assert not check.check(config)
 

@@ -88,7 +88,7 @@ def test_running_statistics_are_each_replicas_own(tmp_path):
     start = jax.device_get(states)
     states, _ = made.segment(states, tick(1), tick(0), tick(1))
     found = jax.device_get(states.model_state['batch_stats']['BatchNorm_0']['mean'])[0]
-    workload = lookup.build('lbexp.workloads', NORMED)
+    workload = lookup.build('workload', NORMED)
     source, kernel = workload.train, start.params['Dense_0']['kernel'][0]
     for worker in range(4):
         positions = np.arange(8, dtype=np.uint32) + 8 * worker
@@ -145,7 +145,7 @@ def test_averaging_every_step_is_synchronous_sgd(tmp_path):
 
 def noise_of(workload, positions):
     """Targets [n, replicas, dimension] that the noisy quadratic draws at these positions."""
-    source = lookup.build('lbexp.workloads', workload).train
+    source = lookup.build('workload', workload).train
     return np.float64(source.draw((), np.uint32(0), np.asarray(positions, np.uint32))['xi'])
 
 
@@ -374,4 +374,4 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, words):
 )
 def test_what_no_server_does(given, words):
     with pytest.raises(ValueError, match=words):
-        lookup.build('lbexp.parallel.replicas', asynchronous(**given))
+        lookup.build('replicas', asynchronous(**given))

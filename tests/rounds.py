@@ -17,7 +17,7 @@ def rounds(config, workdir: pathlib.Path, answer) -> list[dict]:
     Returns:
         The trials of the workdir, as record returns them.
     """
-    study = lookup.build('lbexp.studies', configs.plain(config.study))
+    study = lookup.build('study', configs.plain(config.study))
     wanted, before = study.trials(config), []
     while True:
         entries = record.record(workdir, configs.plain(config), wanted, study.more is not None)
@@ -36,4 +36,4 @@ def rounds(config, workdir: pathlib.Path, answer) -> list[dict]:
 
 def analysis(config, workdir):
     """What the study says of the workdir."""
-    return lookup.build('lbexp.studies', configs.plain(config.study)).analyse(workdir)
+    return lookup.build('study', configs.plain(config.study)).analyse(workdir)

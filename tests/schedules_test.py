@@ -25,7 +25,7 @@ def close(value, expected, rtol=2e-6):
 
 
 def test_the_shapes_are_all_that_have_a_peak():
-    names = lookup.names('lbexp.schedules')
+    names = lookup.names('schedule')
     with_peak = [n for n in names if 'peak' in inspect.signature(getattr(schedules, n)).parameters]
     assert tuple(with_peak) == SHAPES
 

@@ -24,7 +24,7 @@ GRID = dict(
 
 def study(config, workdir):
     """Runs a study's trials as main does and returns the study."""
-    made = lookup.build('lbexp.studies', configs.plain(config.study))
+    made = lookup.build('study', configs.plain(config.study))
     overrides = made.trials(config)
     record.record(workdir, configs.plain(config), overrides)
     run.run([configs.resolve(config, each) for each in overrides], workdir)
@@ -130,7 +130,7 @@ def test_bad_input_is_one_line(capsys, argument, told):
 def test_rates_of_convergence(tmp_path):
     config = configs.load(str(ROOT / 'experiments' / 'quadratic_convergence.py'))
     config.study = dict(name='convergence', conditions=(100.0,), momenta=(0.9,))
-    made = lookup.build('lbexp.studies', configs.plain(config.study))
+    made = lookup.build('study', configs.plain(config.study))
     overrides = made.trials(config)
     run.run([configs.resolve(config, each) for each in overrides], tmp_path)
     rows = results.read(tmp_path)

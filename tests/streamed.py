@@ -10,11 +10,11 @@ from lbexp.data.stream import stream
 
 def digits(**arguments):
     """Read as a stream."""
-    held = lookup.build('lbexp.workloads', {'name': 'digits_mlp', **arguments})
+    held = lookup.build('workload', {'name': 'digits_mlp', **arguments})
     return held._replace(train=stream(records('digits', 'train')))
 
 
 def one_digit(**arguments):
     """One example, 64 times: batches do not differ."""
-    held = lookup.build('lbexp.workloads', {'name': 'digits_mlp', **arguments})
+    held = lookup.build('workload', {'name': 'digits_mlp', **arguments})
     return held._replace(train=memory({k: np.repeat(v[:1], 64, 0) for k, v in held.train.arrays.items()}))

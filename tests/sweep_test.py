@@ -243,7 +243,7 @@ def test_schedulers_are_imported_when_asked_for(direct, name):
     package = {'ray': 'ray', 'slurm': 'submitit'}[name]
     code = (
         'import sys\nimport lbexp.sweep.__main__ as sweep\nfrom lbexp.config import lookup\n'
-        "lookup.names('lbexp.sweep.executors')\nassert not {'ray', 'submitit'} & set(sys.modules)\n"
+        "lookup.names('executor')\nassert not {'ray', 'submitit'} & set(sys.modules)\n"
         f'sys.modules[{package!r}] = None\n'
         f"sys.exit(sweep.main(['sweep', '--config={direct[0]}', '--executor={name}', 'run']))"
     )

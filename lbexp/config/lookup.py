@@ -1,45 +1,77 @@
-"""Names to functions: the file system is the registry."""
+"""Names to functions: the file system is the registry, and a part is what its return annotation says it is."""
 
+import collections.abc
 import contextlib
 import contextvars
 import difflib
+import functools
 import importlib
 import importlib.util
 import inspect
 import pkgutil
+import types
+import typing
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple, get_args, get_origin
 
+from lbexp.config.violation import part_class
 from lbexp.errors import Refusal, user_frame
 
 _reads_workdir = contextvars.ContextVar('reads_workdir', default=False)
 _trusted = contextvars.ContextVar('trusted', default=frozenset())  # names outside lbexp; None: all of them
 
 
-def find(package: str, name: str) -> Callable:
-    """The function that `name` means among the parts of `package`.
+class Kind(NamedTuple):
+    """A kind of part."""
 
-    find('lbexp.optimizers', 'lamb') is the function `lamb` of lbexp/optimizers/lamb.py; where the package is one
-    file (lbexp.schedules), a public function of that file. 'optax:adamw' or 'package.module:function' reaches
-    outside.
+    package: str  # whose files, or functions where it is one file, are the parts
+    returns: str  # the type that each of them returns, 'module:name'
+    given: tuple[str, ...] = ()  # arguments that the engine passes
+    may_be_given: tuple[str, ...] = ()  # those that it passes where the configuration does not set them
+
+
+KINDS = {
+    'workload': Kind('lbexp.workloads', 'lbexp.workloads:Workload'),
+    'optimizer': Kind('lbexp.optimizers', 'optax:GradientTransformation', may_be_given=('seed',)),
+    'schedule': Kind('lbexp.schedules', 'optax:Schedule', given=('peak', 'steps')),
+    'example_weights': Kind(
+        'lbexp.optimizers',
+        'lbexp.optimizers.example_weights:ExampleWeights',
+        may_be_given=('batch_size', 'dataset_size'),
+    ),
+    'probe': Kind('lbexp.probes', 'lbexp.probes:Probe'),
+    'replicas': Kind('lbexp.parallel.replicas', 'lbexp.parallel.replicas:Replicas', given=('seed',)),
+    'study': Kind('lbexp.studies', 'lbexp.studies:Study'),
+    'executor': Kind('lbexp.sweep.executors', 'lbexp.sweep.executors:Executor', given=('wanted',)),
+}
+
+
+def find(kind: str, name: str) -> Callable:
+    """The function that `name` means among the parts of a kind.
+
+    find('optimizer', 'lamb') is the function `lamb` of lbexp/optimizers/lamb.py; where the package is one file
+    (lbexp.schedules), a public function of that file. 'optax:adamw' or 'package.module:function' reaches outside.
 
     Raises:
-        Refusal: nothing has this name; the message lists what exists and the nearest match. Or, inside `recorded`,
-            the name reaches outside lbexp.
+        Refusal: no part of this kind has this name; the message lists what exists and the nearest match. Or, inside
+            `recorded`, the name reaches outside lbexp.
     """
-    module, _, function = name.partition(':')
-    if function:
-        _refuse_untrusted(package, name)
-        return _outside(module, function)
+    if not isinstance(name, str):
+        raise Refusal(f'found {name!r}; allowed: a name')
+    kind = _kind(kind)
+    module, colon, function = name.partition(':')
+    if colon:
+        _refuse_untrusted(kind, name)
+        return _outside(kind, module, function)
+    package = KINDS[kind].package
     home = importlib.import_module(package)
-    is_folder = hasattr(home, '__path__')
-    if is_folder and name.isidentifier() and importlib.util.find_spec(f'{package}.{name}'):
+    if hasattr(home, '__path__') and name.isidentifier() and importlib.util.find_spec(f'{package}.{name}'):
         home = importlib.import_module(f'{package}.{name}')
-    found = getattr(home, name, None)
-    if not inspect.isfunction(found) or (not is_folder and found.__module__ != package):
-        known = names(package)
-        raise Refusal(f'no {_kind(package)} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}')
-    return found
+    function = getattr(home, name, None)
+    if not _is_part(kind, function, home.__name__):
+        known = names(kind)
+        raise Refusal(f'no {kind} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}')
+    return function
 
 
 @contextlib.contextmanager
@@ -76,40 +108,70 @@ def outside_names(value: Any) -> set[str]:
     return set().union(*map(outside_names, value))
 
 
-def names(package: str) -> list[str]:
-    """What `find` accepts: the files whose function has the file's name, or the functions of a one-file package."""
-    home = importlib.import_module(package)
+def names(kind: str) -> list[str]:
+    """What `find` accepts without a colon: the functions whose return annotation is the type of this kind.
+
+    In a folder, those that have the name of their file.
+    """
+    kind = _kind(kind)
+    home = importlib.import_module(KINDS[kind].package)
     if hasattr(home, '__path__'):
-        files = [m.name for m in pkgutil.iter_modules(home.__path__)]
-        return [f for f in files if inspect.isfunction(getattr(importlib.import_module(f'{package}.{f}'), f, None))]
-    mine = inspect.getmembers(home, inspect.isfunction)
-    return [name for name, f in mine if f.__module__ == package and not name.startswith('_')]
+        files = [module.name for module in pkgutil.iter_modules(home.__path__) if not module.name.startswith('_')]
+        modules = {name: importlib.import_module(f'{home.__name__}.{name}') for name in files}
+    else:
+        modules = {name: home for name in vars(home) if not name.startswith('_')}
+    functions = {name: getattr(module, name, None) for name, module in modules.items()}
+    return sorted(name for name, function in functions.items() if _is_part(kind, function, modules[name].__name__))
 
 
-def build(package: str, part: dict, **given):
+def build(kind: str, part: dict, **given: Any) -> Any:
     """Calls the function that part['name'] means with the rest of `part` as arguments.
 
-    An argument that is itself a part (a dict with a 'name') is built first, in the same package: that is how an
-    optimizer holds an inner optimizer. Lists are given as tuples.
+    An argument that is itself a part (a dict with a 'name') is built first: that is how an optimizer holds an inner
+    optimizer. Lists are given as tuples.
 
     Raises:
-        Refusal: the function refuses its arguments. What goes wrong in a function of the user's passes as it is.
+        Refusal: the function refuses its arguments, or what it returns is no part of this kind. What goes wrong in a
+            function of the user's passes as it is.
     """
-    arguments = {k: _built(package, v) for k, v in part.items() if k != 'name'}
-    function = find(package, part['name'])
+    function = find(kind, part['name'])
+    known = parameters(function)
+    inner = {name: inner_kind(known.get(name), kind) for name in part}
+    arguments = {name: _built(inner[name], value) for name, value in part.items() if name != 'name'}
     try:
-        return function(**given, **arguments)
-    except (ValueError, TypeError) as error:
-        if user_frame(error) is not None:
+        inspect.signature(function).bind(**given, **arguments)
+    except TypeError as error:
+        raise Refusal(f'{part["name"]}: {error}') from error
+    try:
+        built = function(**given, **arguments)
+    except Exception as error:
+        if user_frame(error) is not None or not _refuses(function, error):
             raise
         raise Refusal(f'{part["name"]}: {error}') from error
+    expected = _returned_type(_kind(kind))
+    if not (isinstance(built, expected) if inspect.isclass(expected) else callable(built)):
+        raise Refusal(f'{part["name"]}: returns {_short(built)}; allowed: {_article(kind)}')
+    return built
 
 
 def parameters(function: Callable) -> dict[str, inspect.Parameter]:
-    """The parameters of `function` that may be given by name."""
+    """The parameters of `function` that may be given by name, with their annotations evaluated where they can be."""
+    try:
+        signature = inspect.signature(function, eval_str=True)
+    except (NameError, SyntaxError, AttributeError, TypeError):
+        signature = inspect.signature(function)
     positional_only = inspect.Parameter.POSITIONAL_ONLY
-    signature = inspect.signature(function).parameters
-    return {name: p for name, p in signature.items() if p.kind is not positional_only}
+    return {name: p for name, p in signature.parameters.items() if p.kind is not positional_only}
+
+
+def inner_kind(parameter: inspect.Parameter | None, outer: str) -> str:
+    """The kind of a part that is the argument `parameter` of a part of the kind `outer`."""
+    wanted = None if parameter is None else part_class(parameter.annotation)
+    for kind in KINDS if wanted else ():
+        returned = _returned_type(kind)
+        if inspect.isclass(returned) and issubclass(wanted, returned):
+            return kind
+    return outer
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -118,33 +180,109 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f' Did you mean {match[0]!r}?' if match else ''
 
 
-def _built(package, value):
+def _kind(kind):
+    """A kind by its name, or by its package."""
+    return kind if kind in KINDS else next(name for name, known in KINDS.items() if known.package == kind)
+
+
+def _built(kind, value):
     if isinstance(value, dict) and 'name' in value:
-        return build(package, value)
+        return build(kind, value)
     if isinstance(value, (list, tuple)):
-        return tuple(_built(package, v) for v in value)
+        return tuple(_built(kind, v) for v in value)
     return value
 
 
-def _kind(package):
-    return package.rpartition('.')[2].removesuffix('s').replace('studie', 'study')
+@functools.cache
+def _returned_type(kind):
+    module, _, name = KINDS[kind].returns.partition(':')
+    return getattr(importlib.import_module(module), name)
 
 
-def _refuse_untrusted(package, name):
+def _is_part(kind, function, module):
+    if not inspect.isfunction(function) or function.__module__ != module:
+        return False
+    return bool(_returns(kind, function))
+
+
+def _returns(kind, function) -> bool | None:
+    """Whether the annotation says that `function` returns a part of this kind; None: it does not say."""
+    expected, annotation = _returned_type(kind), _return_annotation(function)
+    if annotation == expected:
+        return True
+    if annotation in (inspect.Signature.empty, Any) or isinstance(annotation, (str, typing.TypeVar)):
+        return None
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        said = {_same(expected, member) for member in get_args(annotation)}
+        return None if said != {False} else False
+    return _same(expected, annotation)
+
+
+def _same(expected, annotation):
+    if not inspect.isclass(expected):  # a function of some arguments
+        is_function = get_origin(annotation) is collections.abc.Callable or annotation in (Callable, typing.Callable)
+        return None if is_function and annotation != expected else annotation == expected
+    if not inspect.isclass(annotation):
+        return False
+    if issubclass(annotation, expected):
+        return True
+    return None if issubclass(expected, annotation) else False
+
+
+def _return_annotation(function):
+    if inspect.isclass(function):
+        return function
+    try:
+        return inspect.signature(function, eval_str=True).return_annotation
+    except (NameError, SyntaxError, AttributeError, TypeError, ValueError):  # builtins have no signature
+        return inspect.Signature.empty
+
+
+def _outside(kind, module, name):
+    whole = f'{module}:{name}'
+    if not (name.isidentifier() and all(part.isidentifier() for part in module.split('.'))):
+        raise Refusal(f"found {whole!r}; allowed: 'package.module:function'")
+    try:
+        home = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise Refusal(f'{whole}: {error}') from error
+    if not hasattr(home, name):
+        public = [n for n in dir(home) if not n.startswith('_')]
+        raise Refusal(f'module {module!r} has no {name!r}.{nearest(name, public)}')
+    function = getattr(home, name)
+    if not callable(function):
+        raise Refusal(f'{whole}: found {_short(function)}; allowed: a function that returns {_article(kind)}')
+    if _returns(kind, function) is False:
+        annotation = inspect.formatannotation(_return_annotation(function))
+        raise Refusal(f'{whole} returns {annotation}; allowed: a function that returns {_article(kind)}')
+    try:
+        inspect.signature(function)
+    except (ValueError, TypeError) as error:
+        raise Refusal(f'{whole}: its arguments are not known; allowed: a function written in Python') from error
+    return function
+
+
+def _article(kind):
+    what = KINDS[_kind(kind)].returns.replace(':', '.')
+    return f'{"an" if kind[0] in "aeiou" else "a"} {kind} ({what})'
+
+
+def _short(value):
+    text = ' '.join(repr(value).split())
+    return text if len(text) <= 60 else f'{text[:57]}...'
+
+
+def _refuses(function, error):
+    """Whether `error` is what a part says of its arguments; of an installed package it may be a TypeError as well."""
+    is_ours = (getattr(function, '__module__', None) or '').split('.')[0] == 'lbexp'
+    of_tracing = type(error).__module__.partition('.')[0] in ('jax', 'jaxlib')
+    return isinstance(error, ValueError) or not (is_ours or of_tracing)
+
+
+def _refuse_untrusted(kind, name):
     trusted = _trusted.get()
     if _reads_workdir.get() and trusted is not None and name not in trusted:
         raise Refusal(
-            f'the workdir names a {_kind(package)} outside lbexp: found {name!r}; allowed: parts of lbexp. To run it, '
-            'give the --config that names it, or --trust_workdir to lbexp.sweep; in Python: lookup.trusting'
+            f'the workdir names a {kind} outside lbexp: found {name!r}; allowed: parts of lbexp. To run it, give the '
+            '--config that names it, or --trust_workdir to lbexp.sweep; in Python: lookup.trusting'
         )
-
-
-def _outside(module, function):
-    try:
-        return getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        raise Refusal(f'{module}:{function}: {error}') from error
-    except AttributeError as error:
-        public = [n for n in dir(importlib.import_module(module)) if not n.startswith('_')]
-        hint = nearest(function, public)
-        raise Refusal(f'module {module!r} has no {function!r}.{hint}') from error

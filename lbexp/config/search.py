@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from lbexp.errors import Refusal
+
 
 def search(space: Mapping[str, tuple], count: int, seed: int = 0, kind: str = 'halton') -> list[dict[str, float]]:
     """The first `count` points of a low-discrepancy sequence over `space`, as {path: value}.
@@ -18,7 +20,7 @@ def search(space: Mapping[str, tuple], count: int, seed: int = 0, kind: str = 'h
         kind: 'halton' (scrambled), 'sobol' (scrambled; balanced at powers of two).
 
     Raises:
-        ValueError: an empty space, a scale or kind that does not exist, low > high, or a count below 1.
+        Refusal: an empty space, a scale or kind that does not exist, low > high, or a count below 1.
     """
     problems = [f'{path}: {told}' for path, given in space.items() for told in _problems(given)]
     if not space:
@@ -28,7 +30,7 @@ def search(space: Mapping[str, tuple], count: int, seed: int = 0, kind: str = 'h
     if kind not in ('halton', 'sobol'):
         problems.append(f"kind: found {kind!r}; allowed: 'halton', 'sobol'")
     if problems:
-        raise ValueError('; '.join(problems))
+        raise Refusal('; '.join(problems))
     from scipy.stats import qmc  # a second to import
 
     if kind == 'halton':

@@ -96,7 +96,7 @@ def shared_microbatch(workload: dict, batch_sizes: Sequence[int]) -> int | None:
 
 def _apart(workload, batch_sizes):
     """Why runs of these batch sizes should not share a microbatch; None: they should."""
-    together, size = lookup.build('lbexp.workloads', workload).together, math.gcd(*batch_sizes)
+    together, size = lookup.build('workload', workload).together, math.gcd(*batch_sizes)
     if together is None:
         return 'batch norm takes the whole batch'
     if size % together:
@@ -192,7 +192,7 @@ def train_size(config: dict) -> int:
 
 @functools.lru_cache(64)
 def _train_size(workload):
-    return lookup.build('lbexp.workloads', json.loads(workload)).train.size
+    return lookup.build('workload', json.loads(workload)).train.size
 
 
 def _split(config, paths):

@@ -53,11 +53,11 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     rates = []
 
     def schedule(peak):
-        rate = lookup.build('lbexp.schedules', config['schedule'], peak=peak * factor, steps=steps)
+        rate = lookup.build('schedule', config['schedule'], peak=peak * factor, steps=steps)
         rates.append(rate if paced is None else lambda count: rate(count) * paced.rate_factor(count))
         return rates[-1]
 
-    workload = lookup.build('lbexp.workloads', config['workload'])
+    workload = lookup.build('workload', config['workload'])
     if arrays is not None:
         workload = _with_arrays(workload, arrays)
     shared, microbatch = config['data'], config['microbatch'] or config['batch_size']
@@ -67,11 +67,11 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     if scaling['rule'] == 'square_root_adam':
         parts[0] = _adam_scaled(parts[0], config['batch_size'], scaling['reference'])
     parts = [_wired(part, schedule, seed) for part in parts]
-    optimizer, *transforms = (lookup.build('lbexp.optimizers', part) for part in parts)
+    optimizer, *transforms = (lookup.build('optimizer', part) for part in parts)
     weights = None
     if config['example_weights']:
         size = {'batch_size': config['batch_size'], 'dataset_size': workload.train.size}
-        weights = lookup.build('lbexp.optimizers', {**size, **config['example_weights']})
+        weights = lookup.build('example_weights', {**size, **config['example_weights']})
     return Recipe(
         workload,
         optax.with_extra_args_support(optax.chain(*transforms, optimizer) if transforms else optimizer),
@@ -79,7 +79,7 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         weights,
         microbatch,
         paced,
-        (norms.norms(), *(lookup.build('lbexp.probes', part) for part in config['probes'])),
+        (norms.norms(), *(lookup.build('probe', part) for part in config['probes'])),
         replicas(config),
         _assessed(workload, config['evaluate_train']),
         seed,
@@ -88,12 +88,12 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
 
 def data(config: dict) -> dict:
     """The arrays of the workload's training, validation and test sets."""
-    return _arrays(lookup.build('lbexp.workloads', config['workload']))
+    return _arrays(lookup.build('workload', config['workload']))
 
 
 def stream(config: dict) -> Callable | None:
     """The feed of a training set that is not in memory; None: it is."""
-    return lookup.build('lbexp.workloads', config['workload']).train.feed
+    return lookup.build('workload', config['workload']).train.feed
 
 
 def replicas(config: dict) -> Replicas | None:
@@ -102,7 +102,7 @@ def replicas(config: dict) -> Replicas | None:
     Raises:
         Refusal: a batch that they cannot divide.
     """
-    part, package = config['replicas'], 'lbexp.parallel.replicas'
+    part, package = config['replicas'], 'replicas'
     if not part:
         return None
     takes_seed = 'seed' in lookup.parameters(lookup.find(package, part['name']))
@@ -147,13 +147,13 @@ def _wired(part, schedule, seed):
         elif isinstance(value, dict) and 'name' in value:
             value = _wired(value, schedule, seed)
         wired[name] = value
-    takes_seed = 'seed' in lookup.parameters(lookup.find('lbexp.optimizers', part['name']))
+    takes_seed = 'seed' in lookup.parameters(lookup.find('optimizer', part['name']))
     return {**wired, 'seed': seed} if takes_seed and part.get('seed') is None else wired
 
 
 def _adam_scaled(part, batch_size, reference):
     """`part`, or the parts inside it, with the betas and eps (set, or defaults) that go with the batch size."""
-    known, names = lookup.parameters(lookup.find('lbexp.optimizers', part['name'])), ('b1', 'b2', 'eps')
+    known, names = lookup.parameters(lookup.find('optimizer', part['name'])), ('b1', 'b2', 'eps')
     if set(names) <= known.keys():
         given = [part.get(name, known[name].default) for name in names]
         return {**part, **dict(zip(names, adam_scaling(batch_size, reference, *given), strict=True))}

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 
 from lbexp.optimizers import ranges
 
+ExampleWeights = Callable[[jax.Array, jax.Array], jax.Array]  # of a key and positions [n]: weights [n]
+
 
 def example_weights(
     matched_batch_size: Any, batch_size: Any, dataset_size: Any = None, centred: bool = False
-) -> Callable:
+) -> ExampleWeights:
     """(key, positions) -> z: weights of mean 1 for g = (1/M) sum_n z_n g_n, one backward pass.
 
     Let G and S be mean and covariance of the example gradients over the N examples of the data, M = batch_size and

@@ -125,7 +125,7 @@ def _spectrum(part, count):
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree
 
-    workload = lookup.build('lbexp.workloads', part)
+    workload = lookup.build('workload', part)
     params, model_state = workload.init(jax.random.key(0))
     _, unravel = ravel_pytree(params)
     count = min(count or workload.train.size, workload.train.size)

@@ -21,7 +21,7 @@ def _analyse(workdir) -> Analysis:
     finals = results.final(workdir)
     config = results.document(workdir / results.CONFIG)['config']
     title = f'{config["optimizer"]["name"]} on {config["workload"]["name"]}'
-    target = lookup.build('lbexp.workloads', config['workload']).target
+    target = lookup.build('workload', config['workload']).target
     if target is None or f'test_{target[0]}' not in finals:
         return Analysis(title, '', [], [])
     metric, value = target

@@ -79,7 +79,7 @@ def _of_config(given, overrides, word):
     problems = command.checked(config)
     if problems:
         return command.refuse(problems)
-    study = lookup.build('lbexp.studies', configs.plain(config.study))
+    study = lookup.build('study', configs.plain(config.study))
     wanted = study.trials(config)
     workdir = command.workdir_of(given, config, wanted)
     if word != 'run':
@@ -103,7 +103,7 @@ def _of_config(given, overrides, word):
 def _executor(given):
     from lbexp.sweep.executors import Wanted
 
-    make = lookup.find('lbexp.sweep.executors', given.executor)
+    make = lookup.find('executor', given.executor)
     return make(Wanted(given.workers, given.cores, given.accelerators))
 
 

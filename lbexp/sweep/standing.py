@@ -43,7 +43,7 @@ def report(workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up
     through = [work for work in works if cohorts.is_through(work, status)]
     if len(through) == len(works):
         with lookup.trusting(trusted), lookup.recorded():
-            analysis = lookup.build('lbexp.studies', config['study']).analyse(workdir)
+            analysis = lookup.build('study', config['study']).analyse(workdir)
     else:
         title = f'{config["optimizer"]["name"]} on {config["workload"]["name"]}'
         analysis = Analysis(title, f'{len(through)} of {len(works)} cohorts are through: no verdict yet.', [], [])

@@ -79,7 +79,7 @@ def _engine(workload, size):
 def _usual(workload, size):
     from lbexp.config import lookup
 
-    made = lookup.build('lbexp.workloads', {'name': workload})
+    made = lookup.build('workload', {'name': workload})
     data = {name: np.asarray(values) for name, values in made.train.arrays.items()}
     tx = optax.sgd(0.01, 0.9)
     params, model_state = made.init(jax.random.key(0))

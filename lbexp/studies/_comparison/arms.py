@@ -126,7 +126,7 @@ def final_error(workdir, trials: Sequence[int], part: str = 'test') -> np.ndarra
 
 def require_validation(config):
     """ValueError where the workload holds no examples out to tune on, or nobody looks at them."""
-    if lookup.build('lbexp.workloads', configs.plain(config.workload)).validation is None:
+    if lookup.build('workload', configs.plain(config.workload)).validation is None:
         raise Refusal('workload.validation: found none; allowed: at least 1 example held out, to tune on')
     if config.evaluate < 1:
         raise Refusal(f'evaluate: found {config.evaluate}; allowed: at least 1, what is tuned on is an evaluation')

@@ -1,0 +1,120 @@
+"""One field of a configuration, and setting it to what a command line says."""
+
+import ast
+import inspect
+from typing import Any
+
+from ml_collections import ConfigDict, FrozenConfigDict, config_dict
+
+from lbexp.config import fields, lookup
+from lbexp.config._plain import plain
+from lbexp.config.violation import of_parameter, violation
+from lbexp.errors import Refusal
+
+# What is no Python data and is written so all the same; 'none' is not among it, as a mask may be called so.
+_CONSTANTS = {'true': True, 'false': False, 'inf': float('inf'), '-inf': float('-inf'), 'nan': float('nan')}
+
+
+def override(config: ConfigDict, path: str, text: str):
+    """Sets the field `path` ('optimizer.weight_decay') to what `text` says, in place.
+
+    `text` is read as Python data where that fits the field, else as text. An argument that the part's function takes
+    may be set even where the experiment file does not write it.
+
+    Raises:
+        Refusal: no such field, or `text` is not of the field's type.
+    """
+    holder, name = field(config, path)
+    annotation, default = _annotation(config, path)
+    before = _stored(holder, name) if name in holder else default
+    if isinstance(before, ConfigDict) and not text.lstrip().startswith('{'):
+        inner = sorted({*before, *_arguments(config, path.split('.'))}) or ['none that could be set here']
+        names = ', '.join(f'{path}.{name}' for name in inner)
+        raise Refusal(f'{path}: found {text!r}; allowed: a value for one of its fields: {names}')
+    readings = [value for value in (_literal(text), text) if annotation is None or not violation(value, annotation)]
+    if not readings:
+        raise Refusal(f'{path}: {violation(_literal(text), annotation)}')
+    value = readings[0]
+    if isinstance(before, float) and type(value) is int:
+        value = float(value)
+    with config.unlocked(), config.ignore_type():
+        holder[name] = value
+
+
+def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
+    """The dict that holds the field `path`, and the field's name in it. Refusal: there is no such field."""
+    if not isinstance(path, str) or not all(path.split('.')):
+        raise Refusal(f"found {path!r}; allowed: the path of a field, such as 'optimizer.learning_rate'")
+    *parents, name = path.split('.')
+    holder, so_far = config, []
+    for parent in parents:
+        if parent not in holder or not isinstance(_stored(holder, parent), ConfigDict):
+            raise Refusal(_unknown(holder, [*so_far, parent]))
+        holder, so_far = _stored(holder, parent), [*so_far, parent]
+    if name not in holder and name not in _arguments(config, so_far):
+        raise Refusal(_unknown(holder, [*so_far, name], _arguments(config, so_far)))
+    return holder, name
+
+
+def _stored(holder, name):
+    """The value of a field; None where a required one is not set."""
+    try:
+        return holder.get(name)
+    except config_dict.RequiredValueError:
+        return None
+
+
+def _annotation(config, path):
+    """Annotation and default of the field `path`; the annotation is None where nothing is known of it."""
+    if path in fields.BY_NAME:
+        _, default, annotation, *_ = fields.BY_NAME[path]
+        if isinstance(annotation, fields.Part):
+            return list if annotation.several else dict, default
+        return annotation, default
+    parent, _, name = path.rpartition('.')
+    parameter = _arguments(config, parent.split('.')).get(name)
+    return (None, None) if parameter is None else (of_parameter(parameter), parameter.default)
+
+
+def _arguments(config, path):
+    """Parameters that the dict at `path` could have, by name, as the table or its function's signature says."""
+    if path and path[0] in fields.GROUPS:
+        return {name: _named(name) for name in fields.inner(path[0])}
+    if not path or path[0] not in fields.PARTS:
+        return {}
+    kind, holder, known = fields.PARTS[path[0]].kind, config[path[0]], {}
+    for place, name in enumerate([None, *path[1:]]):
+        if place:
+            kind, holder = lookup.inner_kind(known.get(name), kind), holder.get(name)
+        if not isinstance(holder, (ConfigDict, FrozenConfigDict)):
+            return {}
+        known = _parameters(kind, holder)
+    return known
+
+
+def _parameters(kind, holder):
+    if 'name' not in holder:  # such as example_weights, where the experiment file sets none
+        return {'name': _named('name')}
+    try:
+        return lookup.parameters(lookup.find(kind, holder['name']))
+    except Refusal:  # an unknown name is reported where the parts are checked
+        return {}
+
+
+def _named(name):
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _literal(text) -> Any:
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    try:
+        return plain(ast.literal_eval(text))
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return text
+
+
+def _unknown(holder, path, more=()):
+    known = sorted({*holder, *more} - {'name'}) or ['name']
+    where = '.'.join(path)
+    return f'{where}: no such field.{lookup.nearest(path[-1], known)} Fields here: {", ".join(known)}'

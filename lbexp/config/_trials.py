@@ -1,0 +1,73 @@
+"""The trials of a configuration."""
+
+import copy
+import itertools
+from typing import Any
+
+from ml_collections import ConfigDict, FieldReference
+
+from lbexp.config._plain import plain
+from lbexp.config.search import search
+
+
+def trials(config: ConfigDict) -> list[dict[str, Any]]:
+    """The overrides of each trial: the points of the search, each with the product of the sweep, last axis fastest.
+
+    One empty dict without either. Values are plain data.
+    """
+    axes = [_searched(**plain(config.search))] if config.search else []
+    for paths, values in plain(config.sweep):
+        points = [[value] for value in values] if isinstance(paths, str) else values
+        paths = [paths] if isinstance(paths, str) else paths
+        axes.append([dict(zip(paths, point, strict=True)) for point in points])
+    return [_merged(points) for points in itertools.product(*axes)]
+
+
+def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
+    """The configuration of one trial as plain data: `overrides` set, sweep and search dropped.
+
+    A field that refers to another (`c.steps = 20480 // c.get_ref('batch_size')`) follows its overrides.
+    """
+    if overrides and _has_references(config):
+        config = _followed(config, overrides)
+    resolved = plain(config)
+    del resolved['sweep'], resolved['search']
+    for path, value in overrides.items():
+        *parents, name = path.split('.')
+        holder = resolved
+        for parent in parents:
+            holder = holder[parent]
+        holder[name] = copy.deepcopy(value)  # a later path may lead into it
+    return resolved
+
+
+def _merged(points):
+    merged = {}
+    for point in points:
+        merged |= point
+    return merged
+
+
+def _searched(trials, space, **settings):
+    return search({path: tuple(given) for path, *given in space}, trials, **settings)
+
+
+def _has_references(config):
+    fields = config._fields.values()
+    return any(
+        isinstance(value, FieldReference) or (isinstance(value, ConfigDict) and _has_references(value))
+        for value in fields
+    )
+
+
+def _followed(config, overrides):
+    """A copy in which what refers to an overridden field has followed it."""
+    copied = copy.deepcopy(config).unlock()
+    for path, value in overrides.items():
+        *parents, name = path.split('.')
+        holder = copied
+        for parent in parents:
+            holder = holder[parent]
+        with holder.ignore_type():
+            holder[name] = copy.deepcopy(value)
+    return copied

@@ -1,0 +1,219 @@
+"""The fields of a configuration: default, type and range, unit, meaning, and what else is to be known of each.
+
+One table. `base`, the check, the command line's --help, what a resumed run may change and what a program traces
+all read it.
+"""
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+from annotated_types import Ge, Gt, Interval
+from ml_collections import ConfigDict
+
+_LARGEST = 2**31 - 1  # of a count that a program keeps in an int32
+
+Count = Annotated[int, Interval(ge=1, le=_LARGEST)]
+CountOrNone = Annotated[int, Interval(ge=0, le=_LARGEST)]
+Fractions = Annotated[float, Interval(gt=0, lt=1)]
+
+
+class Part(NamedTuple):
+    """A dict with a 'name', which the lookup resolves, and the arguments of the function that it names."""
+
+    kind: str  # a key of lookup.KINDS
+    optional: bool = False  # an empty dict switches it off
+    several: bool = False  # a tuple of parts
+
+
+class Field(NamedTuple):
+    """A row of the table. A dotted name is a field of a dict; without a default it may be absent."""
+
+    name: str
+    default: Any
+    annotation: Any  # a type with its range, as in function signatures; or a Part
+    help: str
+    unit: str = ''
+    traced: str = ''  # '': never; 'always'; 'with a microbatch'; 'arguments': the numbers among the part's arguments
+    watches: bool = False  # says how a run is watched over, not what it computes: may change when it goes on
+
+
+ABSENT = object()  # no default: of a dict's field that need not be there
+
+FIELDS = (
+    Field('workload', {'name': 'digits_mlp'}, Part('workload'), 'data, model, loss and metrics', traced='arguments'),
+    Field(
+        'optimizer',
+        {'name': 'momentum', 'learning_rate': 0.1},
+        Part('optimizer'),
+        "a file of lbexp/optimizers, 'optax:adamw' or 'package.module:function'",
+        traced='arguments',
+    ),
+    Field(
+        'transforms',
+        (),
+        Part('optimizer', several=True),
+        "chained before the optimizer: gradient noise, clipping ('optax:clip_by_global_norm')",
+        traced='arguments',
+    ),
+    Field(
+        'schedule',
+        {'name': 'constant'},
+        Part('schedule'),
+        'multiplies every learning rate of the optimizer',
+        traced='arguments',
+    ),
+    Field('batch_scaling', {}, dict, 'how the learning rate follows the batch size'),
+    Field(
+        'batch_scaling.rule',
+        None,
+        Literal['linear', 'square_root', 'square_root_adam'] | None,
+        'None: it does not follow',
+    ),
+    Field('batch_scaling.reference', None, Count | None, 'the batch size at which the factor is 1', 'examples'),
+    Field('batch_size', 64, Count, 'the global batch', 'examples per update', traced='with a microbatch'),
+    Field(
+        'microbatch',
+        None,
+        Count | None,
+        'set: batch size is a number, and all batch sizes of a sweep share one program; None: the global batch',
+        'examples per forward and backward pass',
+    ),
+    Field(
+        'regime_adaptation',
+        None,
+        Count | None,
+        'as many updates as `epochs` of this batch size would make; None: as many epochs',
+        'examples',
+        traced='always',
+    ),
+    Field('batch_growth', {}, dict, 'the batch grows in training; empty: it does not; needs a microbatch'),
+    Field('batch_growth.boundaries', ABSENT, tuple[Fractions, ...], 'where it grows', 'fractions of the examples'),
+    Field('batch_growth.factor', ABSENT, Annotated[float, Gt(0)], 'by what'),
+    Field('batch_growth.largest', ABSENT, Count | None, 'up to what', 'examples'),
+    Field('steps', None, Count | None, 'length of the run; or set epochs', 'updates', traced='always'),
+    Field(
+        'epochs',
+        None,
+        Annotated[float, Gt(0)] | None,
+        'length of the run; or set steps',
+        'passes over the training set',
+        traced='always',
+    ),
+    Field(
+        'seed',
+        0,
+        Annotated[int, Interval(ge=0, le=2**32 - 1)],
+        'of initial weights, data order, dropout and noise',
+        traced='always',
+    ),
+    Field('log', 100, Count, 'evenly spaced over the run', 'rows per trial'),
+    Field('evaluate', 20, CountOrNone, 'at rows evenly spaced over the run', 'evaluations per trial', watches=True),
+    Field(
+        'evaluate_train',
+        0,
+        CountOrNone,
+        'the first of the training set, that each evaluation covers too: metrics train_...',
+        'examples',
+        watches=True,
+    ),
+    Field(
+        'checkpoint',
+        5,
+        CountOrNone,
+        'evenly spaced over the run; one more when it is interrupted',
+        'checkpoints per cohort',
+        watches=True,
+    ),
+    Field('probes', (), Part('probe', several=True), 'measurements beyond the norms', traced='arguments'),
+    Field(
+        'example_weights',
+        {},
+        Part('example_weights', optional=True),
+        'multiplicative gradient noise; empty: every example weighs 1',
+        traced='arguments',
+    ),
+    Field(
+        'sweep', (), list, '((path, values), ...): trials are the product; a tuple of paths goes with tuples of values'
+    ),
+    Field('search', {}, dict, 'quasi-random points, each with the whole sweep; empty: none'),
+    Field('search.trials', ABSENT, Count, 'more of them later keep the first and run only what is new', 'points'),
+    Field('search.space', ABSENT, list, "((path, 'log', 'linear' or 'whole', low, high), ...)"),
+    Field('search.kind', ABSENT, Literal['halton', 'sobol'], 'the sequence; absent: halton'),
+    Field('search.seed', ABSENT, Annotated[int, Ge(0)], 'of the scrambling; absent: 0'),
+    Field('study', {'name': 'training'}, Part('study'), 'the question asked of the trials'),
+    Field(
+        'watchdog',
+        600.0,
+        Annotated[float, Gt(0)] | None,
+        'a dispatch that takes longer, and ten times longer than is usual, has hung: the process ends; None: never',
+        'seconds',
+        watches=True,
+    ),
+    Field('data', {}, dict, 'how the hosts of a job share the training set'),
+    Field(
+        'data.partition',
+        'shuffle_then_shard',
+        Literal['shuffle_then_shard', 'independent'],
+        "one order, of which each reads its slice; 'independent': each its own order",
+    ),
+    Field('data.hosts', None, Count | None, "of 'independent'; None: the processes of the job"),
+    Field(
+        'sharding',
+        'replicated',
+        Literal['replicated', 'fsdp'],
+        'of parameters and optimizer state over the devices that share a batch: all on each, or a share',
+    ),
+    Field(
+        'replicas',
+        {},
+        Part('replicas', optional=True),
+        "workers that differ between synchronisations: dict(name='local_sgd', workers=4, k=8); empty: none",
+        traced='arguments',
+    ),
+    Field(
+        'layout',
+        'auto',
+        Literal['auto', 'map', 'vmap'],
+        "of a cohort's trials on the devices: 'map': one after another on each device",
+    ),
+    Field(
+        'data_parallel',
+        None,
+        Count | None,
+        "None: all of an accelerator's for a lone trial, else 1",
+        'devices that share each batch',
+    ),
+)
+BY_NAME = {field.name: field for field in FIELDS}
+PARTS = {field.name: field.annotation for field in FIELDS if isinstance(field.annotation, Part)}
+GROUPS = tuple(field.name for field in FIELDS if field.annotation is dict)
+
+
+def base() -> ConfigDict:
+    """The configuration that every experiment file starts from.
+
+    A part (workload, optimizer, transforms, schedule, probes, study) is a dict: 'name' is looked up (config.lookup),
+    the rest are the arguments of the function that it names. `None` means: not set. `python -m lbexp.main --help`
+    lists the fields.
+    """
+    # Values are checked against the table once the file is read, with what it allows in words.
+    config = ConfigDict(type_safe=False)
+    for field in FIELDS:
+        if field.default is not ABSENT:
+            group, _, name = field.name.rpartition('.')
+            (config[group] if group else config)[name] = field.default
+    return config
+
+
+def inner(group: str) -> list[str]:
+    """The fields that the dict `group` may have."""
+    return [field.name.removeprefix(f'{group}.') for field in FIELDS if field.name.startswith(f'{group}.')]
+
+
+def watching() -> tuple[str, ...]:
+    """Fields that may change when a run goes on: they say how it is watched over, not what it computes."""
+    return tuple(field.name for field in FIELDS if field.watches)
+
+
+def traced(how: str) -> tuple[str, ...]:
+    """Fields that a program traces `how`: 'always', 'with a microbatch', or their 'arguments'."""
+    return tuple(field.name for field in FIELDS if field.traced == how)

@@ -1,0 +1,225 @@
+"""Values of a configuration against annotations: those of the fields, and those of the functions that parts name.
+
+msgspec decides what fits a type; this file says which types a configuration can hold, and what is allowed in words.
+"""
+
+import collections.abc
+import difflib
+import functools
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+
+import msgspec
+
+_WORDS = {
+    int: 'an integer',
+    float: 'a number',
+    str: 'text',
+    bool: 'True or False',
+    dict: 'a dict',
+    list: 'a list',
+    types.NoneType: 'None',
+}
+_SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
+_MAPPINGS = (dict, collections.abc.Mapping)
+
+
+class _Alternative(NamedTuple):
+    """One of the types of a union."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+def violation(value: Any, annotation: Any) -> str | None:
+    """How `value`, plain data, breaks `annotation`, in words; None: it does not.
+
+    Read are bool, int, float, str, None, sequences, mappings, Literal, bounds of annotated_types, unions of these,
+    dtypes (by their names), and parts (a dict with a 'name' where a class is wanted). An annotation that says nothing
+    of these (Any, a type variable) allows everything but NaN.
+    """
+    alternatives = _alternatives(annotation)
+    if not _has_nan(value) and (not alternatives or any(alternative.fits(value) for alternative in alternatives)):
+        return None
+    words = list(dict.fromkeys(alternative.words for alternative in alternatives)) or ['a number']
+    allowed = f'{", ".join(words[:-1])}{" or " if words[1:] else ""}{words[-1]}'
+    return f'found {value!r}; allowed: {allowed}{_hint(value, annotation)}'
+
+
+def of_parameter(parameter: inspect.Parameter) -> Any:
+    """The annotation of a parameter; where it says nothing, what its default is an example of."""
+    default, annotation = parameter.default, parameter.annotation
+    if annotation not in (inspect.Parameter.empty, Any):
+        return annotation
+    if parameter.name == 'learning_rate' and default is not None:  # the engine multiplies it by the schedule
+        return float
+    if isinstance(default, str):  # patterns of paths may be several
+        example = str | list[str]
+    elif isinstance(default, (bool, int, float, tuple, list)):
+        example = bool if isinstance(default, bool) else list if isinstance(default, (tuple, list)) else float
+    else:
+        return Any
+    return example | None if annotation is inspect.Parameter.empty else example
+
+
+def part_class(annotation: Any) -> type | None:
+    """The class of the part that `annotation` asks for, such as optax.GradientTransformation; None: for none."""
+    for member in _members(annotation):
+        if inspect.isclass(member) and issubclass(member, tuple) and hasattr(member, '_fields'):
+            return member
+    return None
+
+
+def _alternatives(annotation) -> tuple[_Alternative, ...]:
+    """What `annotation` allows; empty: everything."""
+    try:
+        return _cached_alternatives(annotation)
+    except TypeError:  # not hashable
+        return _cached_alternatives.__wrapped__(annotation)
+
+
+@functools.cache
+def _cached_alternatives(annotation):
+    members = _members(annotation)
+    if any(_is_dtype(member) for member in members):  # DTypeLike and its kin also name str and type
+        none = [_Alternative('None', lambda value: value is None)] if types.NoneType in members else []
+        return (_Alternative("the name of a dtype, such as 'bfloat16'", _names_a_dtype), *none)
+    alternatives = []
+    for member in members:
+        readable = _readable(member)
+        if readable is Any:
+            return ()
+        if readable is not None:
+            alternatives.append(_Alternative(_in_words(member), functools.partial(_converts, readable)))
+    return tuple(alternatives)
+
+
+def _members(annotation, metadata=()):
+    """The types of a union, each with the bounds that stand around it."""
+    if get_origin(annotation) is Annotated:
+        inner, *bounds = get_args(annotation)
+        return _members(inner, (*bounds, *metadata))
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        return [member for inner in get_args(annotation) for member in _members(inner, metadata)]
+    annotation = types.NoneType if annotation is None else annotation
+    return [Annotated[annotation, *metadata] if metadata else annotation]
+
+
+def _readable(member) -> Any:
+    """`member` as msgspec reads it; Any: everything goes; None: nothing that a configuration could hold."""
+    origin, arguments = get_origin(member), get_args(member)
+    if origin is Annotated:
+        inner = _readable(arguments[0])
+        limits = _limits(member)
+        return Annotated[inner, msgspec.Meta(**limits)] if inner in (int, float) and limits else inner
+    if member in _WORDS or origin is Literal:
+        return member
+    if member is Any or isinstance(member, (typing.TypeVar, str)):
+        return Any
+    if part_class(member):
+        return _PartOf
+    if (origin or member) in _MAPPINGS:
+        return dict
+    if (origin or member) in _SEQUENCES:
+        return _sequence(origin or member, arguments)
+    return None  # a function, an array, a class of somebody's: no plain data
+
+
+def _sequence(origin, arguments):
+    if origin is tuple and arguments and Ellipsis not in arguments:
+        return tuple[*(_readable_union(argument) for argument in arguments)]
+    return list[_readable_union(arguments[0])] if arguments else list
+
+
+def _readable_union(annotation):
+    readable = [_readable(member) for member in _members(annotation)]
+    held = [kind for kind in readable if kind is not None]
+    return Any if Any in held or not held else typing.Union[*held]
+
+
+class _PartOf(msgspec.Struct):
+    """A part: a dict with a name; its arguments are checked where the function is known."""
+
+    name: str
+
+
+def _converts(readable, value):
+    if isinstance(value, float) and math.isinf(value):  # only as a bound, inside a list
+        return False
+    try:
+        msgspec.convert(value, readable)
+    except msgspec.ValidationError:
+        return False
+    except TypeError:  # a union that msgspec does not take
+        return True
+    return True
+
+
+def _limits(member):
+    limits = {}
+    for bound in get_args(member)[1:]:
+        names = (name for name in ('gt', 'ge', 'lt', 'le') if getattr(bound, name, None) is not None)
+        limits |= {name: getattr(bound, name) for name in names}
+    return limits
+
+
+def _in_words(annotation) -> str:
+    words = dict.fromkeys(_member_in_words(member) for member in _members(annotation) if _readable(member) is not None)
+    return ' or '.join(words) or 'anything'
+
+
+def _member_in_words(member):
+    origin, arguments = get_origin(member), get_args(member)
+    if origin is Annotated and _limits(member):
+        from lbexp.ranges import in_words
+
+        limits = in_words(member).replace(str(2**31 - 1), '2^31 - 1').replace(str(2**32 - 1), '2^32 - 1')
+        return f'{_member_in_words(arguments[0])} {limits}'
+    if origin is Annotated:
+        return _member_in_words(arguments[0])
+    if origin is Literal:
+        return ', '.join(map(repr, arguments))
+    if part_class(member):
+        return "a dict with a 'name'"
+    if (origin or member) in _MAPPINGS:
+        return 'a dict'
+    if (origin or member) in _SEQUENCES:
+        return _sequence_in_words(origin, arguments)
+    return _WORDS.get(member, 'anything')
+
+
+def _sequence_in_words(origin, arguments):
+    if origin is tuple and arguments and Ellipsis not in arguments:
+        return f'({", ".join(_in_words(argument) for argument in arguments)})'
+    return f'a list, each {_in_words(arguments[0])}' if arguments else 'a list'
+
+
+def _hint(value, annotation):
+    variants = [v for member in _members(annotation) if get_origin(member) is Literal for v in get_args(member)]
+    close = difflib.get_close_matches(value, map(str, variants), 1) if isinstance(value, str) else []
+    return f'. Did you mean {close[0]!r}?' if close else ''
+
+
+def _is_dtype(member):
+    return getattr(member, '__module__', '') == 'numpy' and getattr(member, '__name__', '') == 'dtype'
+
+
+def _names_a_dtype(value):
+    import jax
+
+    try:
+        return isinstance(value, str) and jax.numpy.issubdtype(jax.numpy.dtype(value), jax.numpy.floating)
+    except TypeError:
+        return False
+
+
+def _has_nan(value):
+    if isinstance(value, dict):
+        return any(_has_nan(inner) for inner in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_has_nan(inner) for inner in value)
+    return isinstance(value, float) and math.isnan(value)
