@@ -25,6 +25,14 @@ ClosedFraction = Annotated[Number, annotated_types.Interval(ge=0, le=1)]
 PositiveFraction = Annotated[Number, annotated_types.Interval(gt=0, le=1)]
 NonNegative = Annotated[Number, annotated_types.Ge(0)]
 Positive = Annotated[Number, annotated_types.Gt(0)]
+OpenFraction = Annotated[Number, annotated_types.Interval(gt=0, lt=1)]
+NonNegativeInteger = Annotated[int, annotated_types.Ge(0)]
+PositiveInteger = Annotated[int, annotated_types.Ge(1)]
+
+# Integers that may be traced.
+Count = int | np.integer | jax.Array
+NonNegativeCount = Annotated[Count, annotated_types.Ge(0)]
+PositiveCount = Annotated[Count, annotated_types.Ge(1)]
 
 # A number, or a function of the updates done (optax.Schedule).
 NonNegativeSchedule = NonNegative | Callable[[Any], Any]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
+import numpy as np
 
 _WORDS = {
     int: 'an integer',
@@ -23,6 +24,7 @@ _WORDS = {
     dict: 'a dict',
     list: 'a list',
     types.NoneType: 'None',
+    np.dtype: "the name of a dtype, such as 'bfloat16'",
 }
 _SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 _MAPPINGS = (dict, collections.abc.Mapping)
@@ -31,7 +33,7 @@ _MAPPINGS = (dict, collections.abc.Mapping)
 class _Alternative(NamedTuple):
     """One of the types of a union."""
 
-    words: str
+    annotation: Any
     fits: Callable[[Any], bool]
 
 
@@ -45,7 +47,7 @@ def violation(value: Any, annotation: Any) -> str | None:
     alternatives = _alternatives(annotation)
     if not _has_nan(value) and (not alternatives or any(alternative.fits(value) for alternative in alternatives)):
         return None
-    words = list(dict.fromkeys(alternative.words for alternative in alternatives)) or ['a number']
+    words = list(dict.fromkeys(_in_words(alternative.annotation) for alternative in alternatives)) or ['a number']
     allowed = f'{", ".join(words[:-1])}{" or " if words[1:] else ""}{words[-1]}'
     return f'found {value!r}; allowed: {allowed}{_hint(value, annotation)}'
 
@@ -86,15 +88,15 @@ def _alternatives(annotation) -> tuple[_Alternative, ...]:
 def _cached_alternatives(annotation):
     members = _members(annotation)
     if any(_is_dtype(member) for member in members):  # DTypeLike and its kin also name str and type
-        none = [_Alternative('None', lambda value: value is None)] if types.NoneType in members else []
-        return (_Alternative("the name of a dtype, such as 'bfloat16'", _names_a_dtype), *none)
+        none = [_Alternative(None, lambda value: value is None)] if types.NoneType in members else []
+        return (_Alternative(np.dtype, _names_a_dtype), *none)
     alternatives = []
     for member in members:
         readable = _readable(member)
         if readable is Any:
             return ()
         if readable is not None:
-            alternatives.append(_Alternative(_in_words(member), functools.partial(_converts, readable)))
+            alternatives.append(_Alternative(member, functools.partial(_converts, readable)))
     return tuple(alternatives)
 
 
@@ -116,7 +118,7 @@ def _readable(member) -> Any:
         inner = _readable(arguments[0])
         limits = _limits(member)
         return Annotated[inner, msgspec.Meta(**limits)] if inner in (int, float) and limits else inner
-    if member in _WORDS or origin is Literal:
+    if origin is Literal or (member in _WORDS and member is not np.dtype):
         return member
     if member is Any or isinstance(member, (typing.TypeVar, str)):
         return Any
@@ -168,8 +170,8 @@ def _limits(member):
 
 
 def _in_words(annotation) -> str:
-    words = dict.fromkeys(_member_in_words(member) for member in _members(annotation) if _readable(member) is not None)
-    return ' or '.join(words) or 'anything'
+    members = [member for member in _members(annotation) if _is_dtype(member) or _readable(member) is not None]
+    return ' or '.join(dict.fromkeys(map(_member_in_words, members))) or 'anything'
 
 
 def _member_in_words(member):
@@ -205,7 +207,7 @@ def _hint(value, annotation):
 
 
 def _is_dtype(member):
-    return getattr(member, '__module__', '') == 'numpy' and getattr(member, '__name__', '') == 'dtype'
+    return (get_origin(member) or member) is np.dtype
 
 
 def _names_a_dtype(value):

@@ -1,13 +1,15 @@
 """Mean and variance of weights and loss once a run has come to rest, with honest error bars."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge
 
 from lbexp import moments, optimizers
 from lbexp.probes import Probe
+from lbexp.ranges import NonNegativeCount, NonNegativeInteger, PositiveCount
 
 _DRIFT = 3  # |z| beyond which a stretch is not taken for one at rest
 
@@ -21,14 +23,14 @@ class StationaryState(NamedTuple):
 
 
 def stationary_moments(
-    burn_in: Any = 0,
-    latest: Any = None,
-    weights: str = 'fast',
+    burn_in: NonNegativeCount = 0,
+    latest: PositiveCount | None = None,
+    weights: Literal['fast', 'slow', 'evaluation'] = 'fast',
     population: bool = False,
-    every: Any = 1,
-    offset: Any = 0,
-    batches: int = 32,
-    coordinates: int = 64,
+    every: PositiveCount = 1,
+    offset: NonNegativeCount = 0,
+    batches: Annotated[int, Ge(4)] = 32,
+    coordinates: NonNegativeInteger = 64,
     prefix: str | None = None,
 ) -> Probe:
     """Time-averages over the updates t >= burn_in with t = offset modulo `every`.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from lbexp.analysis import (
     spread,
 )
 from lbexp.errors import Refusal
+from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._noisy_quadratic.asynchronous import best_loss, cases, measured, rows_table, trial_of
@@ -29,17 +31,17 @@ _FASTER = 1.05  # a ratio of expected losses below which theory counts as 'no be
 
 
 def async_lookahead(
-    workers: Sequence[int] = (1, 4, 16),
-    delay: str = 'geometric',
-    servers: Sequence[str] = ('sgd', 'momentum'),
-    momentum: float = 0.9,
-    k: int = 5,
-    slow_step_size: float = 0.5,
-    rates: Sequence[float] = (0.003, 1.0),
-    budget: int = 6,
-    seeds: int = 5,
-    updates: int = 1500,
-    repeats: int = 16,
+    workers: Sequence[PositiveInteger] = (1, 4, 16),
+    delay: Literal['constant', 'geometric'] = 'geometric',
+    servers: Sequence[Literal['sgd', 'momentum']] = ('sgd', 'momentum'),
+    momentum: Fraction = 0.9,
+    k: PositiveInteger = 5,
+    slow_step_size: PositiveFraction = 0.5,
+    rates: tuple[Positive, Positive] = (0.003, 1.0),
+    budget: PositiveInteger = 6,
+    seeds: PositiveInteger = 5,
+    updates: PositiveInteger = 1500,
+    repeats: PositiveInteger = 16,
 ) -> Study:
     """For each number of workers and each server optimizer: plain, and Lookahead around it, each tuned alike.
 

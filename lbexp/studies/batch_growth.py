@@ -4,8 +4,10 @@ import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 
 from lbexp import config as configs
 from lbexp import results
@@ -26,6 +28,7 @@ from lbexp.analysis import (
 )
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
+from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 
@@ -34,15 +37,15 @@ _PAPER = 'Smith et al. 2018, arXiv:1711.00489'
 
 
 def batch_growth(
-    batch_size: int = 16,
-    boundaries: Sequence[float] = (0.3, 0.6, 0.8),
-    factor: int = 4,
-    largest: int = 128,
-    learning_rates: Sequence[float] = (0.01, 1.0),
-    budget: int = 8,
-    seeds: int = 10,
-    extensions: int = 2,
-    margin: float = 0.005,
+    batch_size: PositiveInteger = 16,
+    boundaries: Sequence[OpenFraction] = (0.3, 0.6, 0.8),
+    factor: Annotated[int, Ge(2)] = 4,
+    largest: PositiveInteger = 128,
+    learning_rates: tuple[Positive, Positive] = (0.01, 1.0),
+    budget: PositiveInteger = 8,
+    seeds: PositiveInteger = 10,
+    extensions: NonNegativeInteger = 2,
+    margin: Positive = 0.005,
 ) -> Study:
     """Four arms of `config.optimizer`, which differ after the first boundary only:
 

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Gt
 
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table
+from lbexp.ranges import Fraction, Number, Positive, PositiveFraction, PositiveInteger
 from lbexp.studies import Study
 
 _CURVE = tuple(10.0**e for e in np.arange(0.0, 8.01, 0.5))  # condition numbers of the theory's curve
@@ -15,11 +18,11 @@ _FALL = 1e-30  # how far the trainer lets the error fall at least; from 1e17, so
 
 
 def convergence(
-    conditions: Sequence[float] = (10.0, 100.0, 1000.0, 10000.0),
-    momenta: Sequence[float] = (0.9, 0.99),
-    k: int = 20,
-    slow_step_size: float = 0.5,
-    tolerance: float = 0.1,
+    conditions: Sequence[Annotated[Number, Gt(1)]] = (10.0, 100.0, 1000.0, 10000.0),
+    momenta: Sequence[Fraction] = (0.9, 0.99),
+    k: PositiveInteger = 20,
+    slow_step_size: PositiveFraction = 0.5,
+    tolerance: Positive = 0.1,
 ) -> Study:
     """Trials over condition numbers and momenta on a quadratic without noise, each at its best learning rate.
 

@@ -13,6 +13,7 @@ from lbexp.engine import plan
 from lbexp.engine import speed as speeds
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
+from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 
@@ -20,12 +21,12 @@ EPOCHS, UPDATES = 'equal epochs', 'equal updates'
 
 
 def generalization_gap(
-    batch_sizes: Sequence[int] = (32, 128, 512, 2048),
-    learning_rates: Sequence[float] = (0.01, 3.0),
-    budget: int = 8,
-    seeds: int = 5,
+    batch_sizes: Sequence[PositiveInteger] = (32, 128, 512, 2048),
+    learning_rates: tuple[Positive, Positive] = (0.01, 3.0),
+    budget: PositiveInteger = 8,
+    seeds: PositiveInteger = 5,
     equal_updates: bool = True,
-    extensions: int = 2,
+    extensions: NonNegativeInteger = 2,
     speed: bool = True,
 ) -> Study:
     """Trials over batch sizes, at as many epochs as the configuration says and at as many updates as the smallest has.

@@ -23,6 +23,7 @@ from lbexp.analysis import (
     spread,
 )
 from lbexp.errors import Refusal
+from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._noisy_quadratic.local_sgd import cases, measured, ratios, rows_table, trial_of
@@ -32,16 +33,16 @@ _STICH, _DILOCO = 'Stich 2019, arXiv:1805.09767', 'Douillard et al. 2023, arXiv:
 
 
 def local_sgd(
-    workers: Sequence[int] = (2, 8),
-    ks: Sequence[int] = (8, 32),
-    slow_step_sizes: Sequence[float] = (0.5,),
-    outer_momentum: float = 0.6,
-    worker_batch: int = 16,
-    rates: Sequence[float] = (0.01, 1.0),
-    budget: int = 6,
-    seeds: int = 5,
-    margin: float = 0.01,
-    updates: int = 1600,
+    workers: Sequence[PositiveInteger] = (2, 8),
+    ks: Sequence[PositiveInteger] = (8, 32),
+    slow_step_sizes: Sequence[PositiveFraction] = (0.5,),
+    outer_momentum: Fraction = 0.6,
+    worker_batch: PositiveInteger = 16,
+    rates: tuple[Positive, Positive] = (0.01, 1.0),
+    budget: PositiveInteger = 6,
+    seeds: PositiveInteger = 5,
+    margin: Positive = 0.01,
+    updates: PositiveInteger = 1600,
 ) -> Study:
     """Arms of W workers, each tuned with the same budget, after the same number of examples; then the quadratic.
 

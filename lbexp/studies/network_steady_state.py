@@ -8,20 +8,21 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table, interval
 from lbexp.config import lookup
+from lbexp.ranges import NonNegative, Positive, PositiveFraction, PositiveInteger
 from lbexp.studies import Study
 
 
 def network_steady_state(
-    learning_rates: Sequence[float] = (0.05, 0.1, 0.2),
-    batch_sizes: Sequence[int] = (8, 16, 32),
-    slow_step_sizes: Sequence[float] = (0.5,),
-    k: int = 5,
-    weight_decay: float = 0.01,
-    seeds: int = 4,
-    burn_in: int = 7500,
-    latest: int = 30000,
-    updates: int = 20000,
-    spectrum_examples: int | None = None,
+    learning_rates: Sequence[Positive] = (0.05, 0.1, 0.2),
+    batch_sizes: Sequence[PositiveInteger] = (8, 16, 32),
+    slow_step_sizes: Sequence[PositiveFraction] = (0.5,),
+    k: PositiveInteger = 5,
+    weight_decay: NonNegative = 0.01,
+    seeds: PositiveInteger = 4,
+    burn_in: PositiveInteger = 7500,
+    latest: PositiveInteger = 30000,
+    updates: PositiveInteger = 20000,
+    spectrum_examples: PositiveInteger | None = None,
 ) -> Study:
     """Trials of SGD over learning rates and batch sizes, and of Lookahead around it, with replicas by seed.
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +21,11 @@ from lbexp.analysis import (
     equivalence,
     spread,
 )
+<<<<<<< HEAD
 from lbexp.errors import Refusal
+=======
+from lbexp.ranges import Positive, PositiveInteger
+>>>>>>> b30da59 (Workloads, probes, replicas and studies say in their signatures which values they take)
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 
@@ -47,11 +52,11 @@ _SPACES = {
 
 
 def reality_check(
-    optimizers: Sequence[str] = ('momentum', 'adamw', 'lars', 'lamb'),
-    batch_size: int = 512,
-    budget: int = 16,
-    seeds: int = 10,
-    margin: float = 0.01,
+    optimizers: Sequence[Literal['momentum', 'adamw', 'lars', 'lamb']] = ('momentum', 'adamw', 'lars', 'lamb'),
+    batch_size: PositiveInteger = 512,
+    budget: PositiveInteger = 16,
+    seeds: PositiveInteger = 10,
+    margin: Positive = 0.01,
 ) -> Study:
     """The same number of points for every optimizer, over the learning rate and one number more.
 

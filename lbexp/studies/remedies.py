@@ -1,7 +1,6 @@
 """What closes the generalization gap of a large batch? The ladder of Hoffer et al., and what came after."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, Table, bounds, outcome, spread
 from lbexp.errors import Refusal
+from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 
@@ -17,14 +17,14 @@ GHOST, ADAPTED, NOISE = '+ ghost batch norm', '+ regime adaptation', 'ghosts + m
 
 
 def remedies(
-    small: int = 32,
-    large: int = 1024,
-    learning_rates: Sequence[float] = (0.01, 3.0),
-    lars_rates: Sequence[float] = (1.0, 100.0),
-    lamb_rates: Sequence[float] = (0.001, 0.3),
-    budget: int = 8,
-    seeds: int = 5,
-    extensions: int = 2,
+    small: PositiveInteger = 32,
+    large: PositiveInteger = 1024,
+    learning_rates: tuple[Positive, Positive] = (0.01, 3.0),
+    lars_rates: tuple[Positive, Positive] = (1.0, 100.0),
+    lamb_rates: tuple[Positive, Positive] = (0.001, 0.3),
+    budget: PositiveInteger = 8,
+    seeds: PositiveInteger = 5,
+    extensions: NonNegativeInteger = 2,
 ) -> Study:
     """A small batch, a large one, and remedies, each with its own learning rate tuned on validation examples.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table
+from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger
 from lbexp.studies import Study
 from lbexp.studies._noisy_quadratic.steady_state import (
     PATHS,
@@ -36,13 +37,13 @@ class Row(NamedTuple):
 
 
 def steady_state(
-    learning_rates: Sequence[float] = (0.2, 0.5, 1.0),
-    momenta: Sequence[float] = (0.5, 0.9),
-    ks: Sequence[int] = (5, 20),
-    slow_step_sizes: Sequence[float] = (0.2, 0.5, 0.8),
-    ema_decays: Sequence[float] = (0.9,),
-    batch_sizes: Sequence[int] = (1, 4),
-    updates: int = 4000,
+    learning_rates: Sequence[Positive] = (0.2, 0.5, 1.0),
+    momenta: Sequence[Fraction] = (0.5, 0.9),
+    ks: Sequence[PositiveInteger] = (5, 20),
+    slow_step_sizes: Sequence[PositiveFraction] = (0.2, 0.5, 0.8),
+    ema_decays: Sequence[Fraction] = (0.9,),
+    batch_sizes: Sequence[PositiveInteger] = (1, 4),
+    updates: PositiveInteger = 4000,
 ) -> Study:
     """Trials over optimizers and hyperparameters on the workload noisy_quadratic; a verdict on every |z| at once.
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from lbexp import results
 from lbexp.analysis import REPRODUCED, UNDECIDED, Analysis, Claim, Table, equivalence, outcome
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
+from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 from lbexp.studies._comparison.scaling_figures import scaling_figures
@@ -53,17 +54,21 @@ class _Case(NamedTuple):
 
 
 def steps_to_target(
-    optimizers: Sequence[str] = ('sgd', 'momentum', 'lamb'),
-    batch_sizes: Sequence[int] = (4, 8, 16, 32, 64, 128, 256, 512),
-    target: float = 0.05,
-    examples: int = 10000,
-    updates: int = 150,
-    budget: int = 7,
-    tries: int = 3,
-    seeds: int = 15,
-    extensions: int = 2,
-    margin: float = 0.15,
-    tolerance: float = 0.2,
+    optimizers: Sequence[Literal['sgd', 'momentum', 'lookahead', 'lars', 'lamb', 'novograd']] = (
+        'sgd',
+        'momentum',
+        'lamb',
+    ),
+    batch_sizes: Sequence[PositiveInteger] = (4, 8, 16, 32, 64, 128, 256, 512),
+    target: OpenFraction = 0.05,
+    examples: PositiveInteger = 10000,
+    updates: PositiveInteger = 150,
+    budget: PositiveInteger = 7,
+    tries: PositiveInteger = 3,
+    seeds: PositiveInteger = 15,
+    extensions: NonNegativeInteger = 2,
+    margin: Positive = 0.15,
+    tolerance: Positive = 0.2,
 ) -> Study:
     """Steps until the validation error is at most `target`, for each batch size at the learning rate that needs fewest.
 

@@ -1,22 +1,24 @@
 """The 8x8 digits with a multilayer perceptron: the smallest real workload, embedded in the package."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.mlp import MLP
 from lbexp.models.norm import together
+from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 
 
 def digits_mlp(
-    hidden: Sequence[int] = (128, 128),
+    hidden: Sequence[PositiveInteger] = (128, 128),
     batch_norm: bool = False,
-    ghost: int | str | None = None,
-    dropout: float | None = None,
-    label_smoothing: float = 0.0,
+    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    dropout: Fraction | None = None,
+    label_smoothing: Fraction = 0.0,
     replacement: bool = False,
-    validation: int = 0,
+    validation: NonNegativeInteger = 0,
 ) -> Workload:
     """64 - hidden - 10, ReLU, softmax cross-entropy [nats], on the UCI handwritten digits. Target: 0.96 test accuracy.
 

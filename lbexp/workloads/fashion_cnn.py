@@ -1,23 +1,25 @@
 """Fashion-MNIST with a small convolutional network."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.cnn import CNN
 from lbexp.models.norm import together
+from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 
 
 def fashion_cnn(
-    channels: Sequence[int] = (16, 32),
-    hidden: int = 128,
+    channels: Sequence[PositiveInteger] = (16, 32),
+    hidden: PositiveInteger = 128,
     batch_norm: bool = False,
-    ghost: int | str | None = None,
-    dropout: float | None = None,
-    label_smoothing: float = 0.0,
+    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    dropout: Fraction | None = None,
+    label_smoothing: Fraction = 0.0,
     replacement: bool = False,
-    validation: int = 0,
+    validation: NonNegativeInteger = 0,
 ) -> Workload:
     """Two 3x3 convolutions with pooling, a dense layer, softmax cross-entropy [nats]. Target: 0.90 test accuracy.
 

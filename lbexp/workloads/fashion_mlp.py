@@ -1,22 +1,24 @@
 """Fashion-MNIST with a multilayer perceptron."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.mlp import MLP
 from lbexp.models.norm import together
+from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 
 
 def fashion_mlp(
-    hidden: Sequence[int] = (512, 512),
+    hidden: Sequence[PositiveInteger] = (512, 512),
     batch_norm: bool = False,
-    ghost: int | str | None = None,
-    dropout: float | None = None,
-    label_smoothing: float = 0.0,
+    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    dropout: Fraction | None = None,
+    label_smoothing: Fraction = 0.0,
     replacement: bool = False,
-    validation: int = 0,
+    validation: NonNegativeInteger = 0,
 ) -> Workload:
     """784 - hidden - 10, ReLU, softmax cross-entropy [nats] (Xiao et al. 2017, arXiv:1708.07747). Target: 0.87.
 

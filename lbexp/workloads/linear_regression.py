@@ -7,15 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from lbexp.data.source import memory
+from lbexp.ranges import NonNegative, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 
 
 def linear_regression(
-    size: int = 1000,
+    size: PositiveInteger = 1000,
     weights: Sequence[float] = (3.0,),
     bias: float = 2.0,
-    noise: float = 0.5,
-    seed: int = 0,
+    noise: NonNegative = 0.5,
+    seed: NonNegativeInteger = 0,
 ) -> Workload:
     """loss_n = (w . x_n + b - y_n)^2 / 2, y_n = weights . x_n + bias + noise e_n, x_n and e_n standard normal.
 

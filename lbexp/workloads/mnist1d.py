@@ -1,22 +1,24 @@
 """MNIST-1D with a multilayer perceptron: real generalization, hundreds of trials in minutes."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from lbexp.data.splits import splits
 from lbexp.models.classifier import classifier
 from lbexp.models.mlp import MLP
 from lbexp.models.norm import together
+from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 
 
 def mnist1d(
-    hidden: Sequence[int] = (128, 128),
+    hidden: Sequence[PositiveInteger] = (128, 128),
     batch_norm: bool = False,
-    ghost: int | str | None = None,
-    dropout: float | None = None,
-    label_smoothing: float = 0.0,
+    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    dropout: Fraction | None = None,
+    label_smoothing: Fraction = 0.0,
     replacement: bool = False,
-    validation: int = 0,
+    validation: NonNegativeInteger = 0,
 ) -> Workload:
     """40 - hidden - 10, ReLU, softmax cross-entropy [nats] (Greydanus and Kobak 2024, arXiv:2011.14439). Target: 0.65.
 

@@ -1,12 +1,14 @@
 """The noisy quadratic model as a workload: a loss whose every moment is known, for engine, optimizers and probes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge
 
 from lbexp.data.source import Source
+from lbexp.ranges import NonNegative, Number, Positive, PositiveInteger
 from lbexp.theory.limits import require
 from lbexp.workloads import Workload
 
@@ -15,18 +17,18 @@ _STREAM = 0x6E6F6973
 
 
 def noisy_quadratic(
-    curvature: Any = 1.0,
-    noise: Any = 1.0,
-    dimension: int = 1,
-    spectrum: Any = None,
-    noise_spectrum: Any = None,
-    start: Any = 1.0,
-    start_spread: Any = 0.0,
-    optimum: Any = 0.0,
-    replicas: int = 1,
-    examples_per_draw: Any = 1,
-    epoch: int = 65536,
-    dtype: str = 'float32',
+    curvature: Positive = 1.0,
+    noise: NonNegative = 1.0,
+    dimension: PositiveInteger = 1,
+    spectrum: Number | Sequence[Number] | None = None,
+    noise_spectrum: Number | Sequence[Number] | None = None,
+    start: Number = 1.0,
+    start_spread: NonNegative = 0.0,
+    optimum: Number = 0.0,
+    replicas: PositiveInteger = 1,
+    examples_per_draw: Annotated[Number, Ge(1)] = 1,
+    epoch: PositiveInteger = 65536,
+    dtype: Literal['float32', 'float64'] = 'float32',
 ) -> Workload:
     """loss_n = 1/2 sum_i a_i (x_i - c_ni)^2, c_ni ~ N(x*, sigma_i^2) drawn anew for every example.
 

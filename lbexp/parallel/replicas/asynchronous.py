@@ -1,13 +1,14 @@
 """Asynchronous workers before a parameter server, simulated: who finishes next is a function of seed and job."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from lbexp import optimizers
 from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
+from lbexp.ranges import NonNegativeCount, Positive, PositiveInteger
 from lbexp.theory.limits import require
 
 # Keeps the durations apart from the other streams of a trial's seed.
@@ -26,13 +27,13 @@ class Server(NamedTuple):
 
 
 def asynchronous(
-    workers: int,
-    delay: str = 'constant',
-    trace: Sequence[float] = (),
-    push: str = 'gradient',
-    k: int = 1,
-    inner_learning_rate: Any = 0.1,
-    seed: Any = 0,
+    workers: PositiveInteger,
+    delay: Literal['constant', 'geometric', 'trace'] = 'constant',
+    trace: Sequence[Positive] = (),
+    push: Literal['gradient', 'delta'] = 'gradient',
+    k: PositiveInteger = 1,
+    inner_learning_rate: Positive = 0.1,
+    seed: NonNegativeCount = 0,
 ) -> Replicas:
     """The worker that finishes next pushes what it computed at the weights that it had pulled; then it pulls anew.
 

@@ -1,7 +1,7 @@
 """Local SGD, Lookahead across workers, DiLoCo: workers that drift apart for k steps and meet at slow weights."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from lbexp.optimizers._layerwise.momentum_buffers import marked, replace, select
 from lbexp.optimizers.gradient_noise import GradientNoiseState
 from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
 from lbexp.probes import Facts
+from lbexp.ranges import Fraction, Positive, PositiveCount, PositiveInteger
 from lbexp.theory.limits import require
 
 
@@ -24,12 +25,12 @@ class Outer(NamedTuple):
 
 
 def local_sgd(
-    workers: int,
-    k: Any = 8,
-    slow_step_size: Any = 1.0,
-    outer_momentum: Any = 0.0,
+    workers: PositiveInteger,
+    k: PositiveCount = 8,
+    slow_step_size: Positive = 1.0,
+    outer_momentum: Fraction = 0.0,
     nesterov: bool = True,
-    momentum: str = 'maintain',
+    momentum: Literal['maintain', 'reset', 'average'] = 'maintain',
 ) -> Replicas:
     """Every worker takes k steps of its own optimizer on its own examples; then all begin anew from the slow weights.
 

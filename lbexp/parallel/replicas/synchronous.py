@@ -5,9 +5,10 @@ import jax.numpy as jnp
 
 from lbexp import optimizers
 from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
+from lbexp.ranges import PositiveInteger
 
 
-def synchronous(workers: int) -> Replicas:
+def synchronous(workers: PositiveInteger) -> Replicas:
     """Every step: g_w = gradient at the common weights on worker w's piece;  w <- optimizer(mean_w g_w).
 
     Weights and optimizer state begin equal (a broadcast from the first replica) and stay so; they are kept once.
