@@ -115,7 +115,7 @@ def test_regime_adaptation_makes_the_updates_of_the_reference(epochs, size):
     [
         (dict(batch_scaling=dict(rule='square_root_adam', reference=None)), 'batch_scaling.reference: found None'),
         (dict(batch_scaling=dict(rule='square_root_adam', reference=0)), 'batch_scaling.reference: found 0'),
-        (dict(batch_scaling=dict(rule='sqrt_adam', reference=4)), "found 'sqrt_adam'; allowed: 'linear', 'square_root'"),
+        (dict(batch_scaling=dict(rule='sqrt_adam', reference=4)), "found 'sqrt_adam'; allowed: 'linear'"),
         (dict(regime_adaptation=8), 'regime_adaptation: set with steps; allowed: with epochs'),
         (dict(regime_adaptation=0, steps=None, epochs=1.0), 'regime_adaptation: found 0; allowed: an integer in [1,'),
     ],

@@ -1,5 +1,7 @@
 """Rules of the batch size against closed forms, and a growing batch against simulated data positions."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbexp.batch_size import adam_scaling, batch_growth, batch_scaling, regime_adaptation
-from lbexp.config import SCALINGS
+from lbexp.config.fields import BY_NAME
 
 
 def close(value, expected, rtol=2e-6):
@@ -23,7 +25,8 @@ def test_adam_scaling():
     close(eps, 0.5e-8)
     assert adam_scaling(64 * 20, 64, 0.9, 0.999, 1e-8)[0] == 0
     close(batch_scaling('square_root_adam', 256, 64), 2.0)
-    for rule in SCALINGS:
+    rules, _ = get_args(BY_NAME['batch_scaling.rule'].annotation)
+    for rule in get_args(rules):
         batch_scaling(rule, 2, 1)
 
 

@@ -150,16 +150,6 @@ def test_a_bug_in_the_experiment_file(folder, monkeypatch, capsys):
     assert line == "lbexp: KeyError: 'typo' (experiment.py:11 in get_config); --traceback shows all"
 
 
-def test_a_value_that_a_configuration_does_not_take(folder, monkeypatch, capsys):
-    text = EXPERIMENT.replace('    return c', "    c.batch_size = 'big'\n    return c")
-    (folder / 'big.py').write_text(text)
-    place = f'(big.py:{text.splitlines().index("    c.batch_size = " + repr("big")) + 1} in get_config)'
-    monkeypatch.chdir(folder)
-    assert main.main(['main', '--config=big.py']) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "'batch_size'" in line and 'big is of original type' in line and place in line
-
-
 def test_a_bug_that_shows_when_the_program_runs(folder, monkeypatch):
     """JAX hands on as text what a callback raised."""
     arguments = ['--config=experiment.py:optimizer=bugs:at_run_time', '--workdir=run']

@@ -21,11 +21,8 @@ from lbexp.analysis import (
     equivalence,
     spread,
 )
-<<<<<<< HEAD
 from lbexp.errors import Refusal
-=======
 from lbexp.ranges import Positive, PositiveInteger
->>>>>>> b30da59 (Workloads, probes, replicas and studies say in their signatures which values they take)
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 
