@@ -5,18 +5,22 @@
 
     sgd(-1)  # ValueError: learning_rate: found -1; allowed: a number >= 0
 
-What cannot be seen is not looked at: traced arrays, schedules, arrays on devices other than a scalar.
+What cannot be seen is not looked at: traced arrays, what a schedule will return, arrays other than a scalar.
 """
 
+import collections.abc
 import difflib
 import functools
 import inspect
+import re
+import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import annotated_types
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Number = float | np.number | jax.Array
@@ -28,6 +32,7 @@ Positive = Annotated[Number, annotated_types.Gt(0)]
 OpenFraction = Annotated[Number, annotated_types.Interval(gt=0, lt=1)]
 NonNegativeInteger = Annotated[int, annotated_types.Ge(0)]
 PositiveInteger = Annotated[int, annotated_types.Ge(1)]
+Seed = Annotated[int, annotated_types.Interval(ge=0, le=2**32 - 1)]
 
 # Integers that may be traced.
 Count = int | np.integer | jax.Array
@@ -38,24 +43,88 @@ PositiveCount = Annotated[Count, annotated_types.Ge(1)]
 NonNegativeSchedule = NonNegative | Callable[[Any], Any]
 
 _COMPARISONS = {'gt': '>', 'ge': '>=', 'lt': '<', 'le': '<='}
+_NUMBERS = (float, np.number)
+_INTEGERS = (int, np.integer)
+_WORDS = {
+    **dict.fromkeys(_NUMBERS, 'a number'),
+    **dict.fromkeys(_INTEGERS, 'an integer'),
+    jax.Array: 'an array',
+    str: 'text',
+    bool: 'True, False',
+    types.NoneType: 'None',
+}
+
+
+class Ascending:
+    """Metadata of a pair of limits: low <= high."""
+
+    words = '(low, high) with low <= high'
+
+    def violation(self, value: Any) -> str | None:
+        is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+        limits = [concrete(limit) for limit in value] if is_pair else [np.nan]
+        is_known = all(limit is not None for limit in limits)
+        known_fit = not is_known or (is_pair and limits[0] <= limits[1])
+        return None if known_fit and (is_known or (is_pair and all(map(_is_number, value)))) else self.words
+
+
+class FloatingDtype:
+    """Metadata of a dtype: a floating one that JAX knows."""
+
+    words = "a floating dtype such as 'bfloat16', 'float32'"
+
+    def violation(self, value: Any) -> str | None:
+        try:
+            return None if jnp.issubdtype(jnp.dtype(value), jnp.inexact) else self.words
+        except TypeError:
+            return self.words
+
+
+class Patterns:
+    """Metadata of texts that are regular expressions: one, a sequence of them, or the keys of a mapping to numbers."""
+
+    words = 'a regular expression'
+
+    def violation(self, value: Any) -> str | None:
+        for pattern in self._patterns(value):
+            try:
+                re.compile(pattern.removeprefix('!'))
+            except re.error as error:
+                return f'{self.words} ({pattern!r} is none: {error}; any text is written .*)'
+        return None
+
+    @staticmethod
+    def _patterns(value):
+        if isinstance(value, str):
+            return [value]
+        maps_to_numbers = isinstance(value, Mapping) and all(type(number) is int for number in value.values())
+        several = value if maps_to_numbers or isinstance(value, Sequence) else []
+        return [pattern for pattern in several if isinstance(pattern, str)]
+
+
+Bounds = Annotated[tuple[Number, Number], Ascending()]
+Dtype = Annotated[jax.typing.DTypeLike, FloatingDtype()]
 
 
 def checked(function: Callable) -> Callable:
-    """Lets `function` check its arguments against the ranges and variants that its annotations name.
+    """Lets `function` check its arguments against the types, ranges and variants that its annotations name.
 
-    Read are `annotated_types` bounds inside `typing.Annotated`, and `typing.Literal`; unions are taken apart. The
-    function keeps its name, docstring and signature.
+    Read are numbers, bool, str, None, `typing.Literal`, NamedTuples of functions such as optax.GradientTransformation,
+    and inside `typing.Annotated` bounds of `annotated_types` and the metadata above; unions are taken apart. Any other
+    annotation allows everything. The function keeps its name, docstring and signature.
 
     Raises:
-        ValueError: when called, for a number outside its range or a text that names no variant.
+        ValueError: when called, for a number outside its range, a text that names no variant, a wrong type.
     """
+
+    signature = inspect.signature(function)
+    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = {name for name, parameter in signature.parameters.items() if parameter.kind not in many}
 
     @functools.cache
     def annotations():
         hints = typing.get_type_hints(function, include_extras=True)
-        return {name: hint for name, hint in hints.items() if _constraints(hint)}
-
-    signature = inspect.signature(function)
+        return {name: hint for name, hint in hints.items() if name in names}
 
     @functools.wraps(function)
     def call(*args, **kwargs):
@@ -73,29 +142,25 @@ def checked(function: Callable) -> Callable:
 
 
 def violation(value: Any, annotation: Any) -> str | None:
-    """How `value` breaks the bounds or variants that `annotation` names, in words; None: it does not."""
-    bounds, variants = [], ()
-    for constraint in _constraints(annotation):
-        if get_origin(constraint) is Literal:
-            variants += get_args(constraint)
-        else:
-            bounds.append(constraint)
-    if variants and isinstance(value, str) and value not in variants:
-        close = difflib.get_close_matches(value, [v for v in variants if isinstance(v, str)], 1)
-        hint = f'. Did you mean {close[0]!r}?' if close else ''
-        return f'found {value!r}; allowed: {", ".join(map(repr, variants))}{hint}'
-    number = concrete(value)
-    if number is not None and not all(_fits(number, bound) for bound in bounds):
-        return f'found {value!r}; allowed: a number {in_words(annotation)}'
-    return None
+    """How `value` breaks `annotation`, in words; None: it does not."""
+    members = _members(annotation)
+    problems = [_problem(value, member) for member in members]
+    if not all(problems):
+        return None
+    variants = [v for member in members for v in get_args(member) if get_origin(member) is Literal]
+    texts = [variant for variant in variants if isinstance(variant, str)]
+    close = difflib.get_close_matches(value, texts, 1) if isinstance(value, str) else []
+    hint = f'. Did you mean {close[0]!r}?' if close else ''
+    allowed = [words for words in dict.fromkeys(problems) if not words.startswith('an array')] or problems
+    return f'found {_shown(value)}; allowed: {", ".join(allowed)}{hint}'
 
 
 def in_words(annotation: Any) -> str:
     """The range that `annotation` names: '>= 0', 'in [0, 1)'; '' where it names none."""
     limits = {}
-    for constraint in _constraints(annotation):
-        if get_origin(constraint) is not Literal:
-            limits |= _limits(constraint)
+    for member in _members(annotation):
+        for bound in getattr(member, '__metadata__', ()):
+            limits |= _limits(bound)
     low, high = limits.keys() & {'gt', 'ge'}, limits.keys() & {'lt', 'le'}
     if not low or not high:
         return ' and '.join(f'{_COMPARISONS[kind]} {limit}' for kind, limit in limits.items())
@@ -105,29 +170,82 @@ def in_words(annotation: Any) -> str:
 
 
 def concrete(value: Any) -> float | None:
-    """A number whose value is known now, as a Python number; None: anything else, traced arrays among it."""
+    """A number whose value is known here and now, as a Python number; None: anything else, traced arrays among it."""
     if isinstance(value, (bool, jax.core.Tracer)):
         return None
     if isinstance(value, (int, float)):
         return value
-    if isinstance(value, (np.number, np.ndarray, jax.Array)) and np.ndim(value) == 0:
-        dtype = np.dtype(value.dtype) if not jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended) else None
-        if dtype is not None and jax.numpy.issubdtype(dtype, np.number) and not np.iscomplexobj(value):
-            return float(value)
-    return None
+    if not isinstance(value, (np.number, np.ndarray, jax.Array)) or np.ndim(value) != 0:
+        return None
+    if isinstance(value, jax.Array) and (value.is_deleted() or not value.is_fully_addressable):
+        return None
+    if jnp.issubdtype(value.dtype, jnp.integer):
+        return int(value)
+    return float(value) if jnp.issubdtype(value.dtype, jnp.floating) else None
 
 
-def _constraints(annotation):
-    """The bounds and Literals anywhere in a union; those of the elements of a sequence are not among them."""
+def _members(annotation, metadata=()):
+    """The types of a union, each with the metadata that stand around it."""
     if get_origin(annotation) is Annotated:
-        inner, *metadata = get_args(annotation)
-        bounds = [m for m in metadata if isinstance(m, annotated_types.BaseMetadata | annotated_types.GroupedMetadata)]
-        return [*_constraints(inner), *(bound for bound in bounds if _limits(bound))]
-    if get_origin(annotation) is Literal:
-        return [annotation]
-    if get_origin(annotation) in (typing.Union, type(int | str)):
-        return [constraint for member in get_args(annotation) for constraint in _constraints(member)]
-    return []
+        inner, *more = get_args(annotation)
+        return _members(inner, (*more, *metadata))
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        return [member for inner in get_args(annotation) for member in _members(inner, metadata)]
+    annotation = types.NoneType if annotation is None else annotation
+    return [Annotated[annotation, *metadata] if metadata else annotation]
+
+
+def _problem(value, member):
+    """What `member`, one type of a union, allows, in words, if that is not `value`; None if it is."""
+    kind, *metadata = get_args(member) if get_origin(member) is Annotated else (member,)
+    rules = [rule.violation(value) for rule in metadata if hasattr(rule, 'violation')]
+    if any(rules):
+        return next(filter(None, rules))
+    number, bounds = concrete(value), [_limits(bound) for bound in metadata]
+    if _is_kind(value, kind) and (number is None or all(_fits(number, bound) for bound in bounds)):
+        return None
+    return f'{_kind_in_words(kind)} {in_words(member)}'.rstrip()
+
+
+def _is_kind(value, kind):
+    if kind in _NUMBERS:
+        return _is_number(value)
+    if kind is jax.Array:
+        return isinstance(value, jax.Array)
+    if kind in _INTEGERS:
+        is_whole = concrete(value) is None or isinstance(concrete(value), int)
+        return _is_number(value) and is_whole
+    if kind is bool:
+        return isinstance(value, (bool, np.bool_))
+    if kind in (str, types.NoneType):
+        return isinstance(value, kind)
+    if get_origin(kind) is Literal:
+        return any(type(value) is type(variant) and value == variant for variant in get_args(kind))
+    if collections.abc.Callable in (kind, get_origin(kind)):
+        return callable(value)
+    if hasattr(kind, '_fields'):
+        return all(hasattr(value, field) for field in kind._fields)
+    return True
+
+
+def _is_number(value):
+    """Whether one can calculate with it; what is traced is one for all that is known."""
+    is_plain = isinstance(value, (int, float, complex)) and not isinstance(value, bool)
+    return is_plain or (hasattr(value, 'dtype') and not isinstance(value, np.bool_))
+
+
+def _kind_in_words(kind):
+    if get_origin(kind) is Literal:
+        return ', '.join(map(repr, get_args(kind)))
+    if collections.abc.Callable in (kind, get_origin(kind)):
+        return 'a function'
+    name = getattr(kind, '__name__', str(kind))
+    return _WORDS.get(kind, f'a {name}')
+
+
+def _shown(value):
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= 80 else f'{text[:77]}...'
 
 
 def _limits(bound):
@@ -135,7 +253,7 @@ def _limits(bound):
     return {name: getattr(bound, name) for name in names}
 
 
-def _fits(number, bound):
+def _fits(number, limits):
     """NaN fits nowhere."""
     compare = {
         'gt': lambda limit: number > limit,
@@ -143,4 +261,4 @@ def _fits(number, bound):
         'lt': lambda limit: number < limit,
         'le': lambda limit: number <= limit,
     }
-    return all(compare[name](limit) for name, limit in _limits(bound).items())
+    return number == number and all(compare[name](limit) for name, limit in limits.items())

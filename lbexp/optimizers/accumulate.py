@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers._layerwise.lazy_cond import rarely
+from lbexp.ranges import PositiveInteger, checked
 
 
 class AccumulateState(NamedTuple):
@@ -17,8 +18,9 @@ class AccumulateState(NamedTuple):
     inner_state: Any
 
 
+@checked
 def accumulate(
-    tx: optax.GradientTransformation, steps: int | jax.Array | Callable
+    tx: optax.GradientTransformation, steps: PositiveInteger | Callable[[Any], Any]
 ) -> optax.GradientTransformationExtraArgs:
     """`tx` on the mean gradient of `steps` microbatches; zero updates in between.
 
@@ -37,20 +39,18 @@ def accumulate(
     Raises:
         ValueError: steps < 1.
     """
-    if isinstance(steps, int) and steps < 1:
-        raise ValueError(f'steps is {steps}; an update takes at least 1 microbatch')
     tx = optax.with_extra_args_support(tx)
 
     def init(params):
-        zero = jnp.zeros((), jnp.int32)
         mean = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.promote_types(p.dtype, jnp.float32)), params)
-        return AccumulateState(zero, zero, mean, tx.init(params))
+        # An array for each field: a state may be donated.
+        return AccumulateState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), mean, tx.init(params))
 
     def update(grads, state, params=None, **extra_args):
         gathered = state.gathered + 1
         mean = jax.tree.map(lambda m, g: m + (g - m) / gathered, state.mean, grads)
         of_mean = lambda mean, inner_state, params: tx.update(
-            optax.tree.cast_like(mean, grads), inner_state, params, **extra_args
+            optax.tree.cast_like(mean, grads if params is None else params), inner_state, params, **extra_args
         )
         shapes, _ = jax.eval_shape(of_mean, mean, state.inner_state, params)
         # Zeros made from the gradients vary over the same mesh axes, which shard_map checks.

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import ranges
 from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.layers import wide
-from lbexp.optimizers._layerwise.leaves import buffer, grown, leaves, value
+from lbexp.optimizers._layerwise.layers import StackedAxes, wide
+from lbexp.optimizers._layerwise.leaves import buffer, grown, leaves, root, second_moment, value, with_decay
+from lbexp.optimizers._layerwise.masks import Mask, masks
+from lbexp.ranges import Dtype, Fraction, NonNegative, NonNegativeSchedule, checked
 
 
 class AdamwState(NamedTuple):
@@ -18,15 +19,16 @@ class AdamwState(NamedTuple):
     nu: Any  # mean of squared gradients, like the parameters, float32 at least
 
 
+@checked
 def adamw(
-    learning_rate: Any,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    weight_decay: Any = 1e-2,
-    decay: Any = 'matrices',
-    stacked_axes: Any = 0,
-    accumulator_dtype: Any = None,
+    learning_rate: NonNegativeSchedule,
+    b1: Fraction = 0.9,
+    b2: Fraction = 0.999,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegativeSchedule = 1e-2,
+    decay: Mask = 'matrices',
+    stacked_axes: StackedAxes = None,
+    accumulator_dtype: Dtype | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """AdamW (Kingma and Ba 2015, arXiv:1412.6980, Alg. 1; Loshchilov and Hutter 2019, arXiv:1711.05101, Alg. 2).
 
@@ -48,12 +50,11 @@ def adamw(
     Raises:
         ValueError: a number out of its range; in update, no parameters.
     """
-    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps)
-    ranges.fraction(b1=b1, b2=b2)
 
     def init(params):
-        second = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide(p).dtype).dtype), params)
-        return AdamwState(jnp.zeros((), jnp.int32), buffer(params, accumulator_dtype), second)
+        masks(decay, params, stacked_axes, 'decay')  # refuses what does not fit, before the first update
+        first = buffer(params, accumulator_dtype)
+        return AdamwState(jnp.zeros((), jnp.int32), first, second_moment(params))
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
@@ -66,9 +67,9 @@ def adamw(
             g = wide(g)
             new = b1 * wide(m) + (1 - b1) * g
             square = b2 * v + (1 - b2) * (g * g.conj()).real
-            root = jnp.sqrt(square * (1 / grown(b2, t, v.dtype))) + eps
-            step = new * (1 / grown(b1, t, v.dtype)) / root
-            changes.append(-rate * (step + beta * wide(w) if d else step))
+            below = root(square * (1 / grown(b2, t, v.dtype))) + eps
+            step = new * (1 / grown(b1, t, v.dtype)) / below
+            changes.append(-rate * with_decay(step, d, beta, wide(w)))
             first.append(new.astype(m.dtype))
             second.append(square.astype(v.dtype))
         return these.cast(changes), AdamwState(t, these.tree(first), these.tree(second))

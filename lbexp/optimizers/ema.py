@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import ranges
+from lbexp.optimizers._layerwise.layers import wide_dtype
+from lbexp.ranges import ClosedFraction, checked
 
 
 class EmaState(NamedTuple):
@@ -15,7 +16,8 @@ class EmaState(NamedTuple):
     inner_state: Any
 
 
-def ema(inner: optax.GradientTransformation, decay: Any = 0.999) -> optax.GradientTransformationExtraArgs:
+@checked
+def ema(inner: optax.GradientTransformation, decay: ClosedFraction = 0.999) -> optax.GradientTransformationExtraArgs:
     """Trains as `inner` does and averages the weights w_1 .. w_t after each update.
 
         average_t = (1 - decay) sum_s decay^(t - s) w_s / (1 - decay^t)
@@ -33,12 +35,10 @@ def ema(inner: optax.GradientTransformation, decay: Any = 0.999) -> optax.Gradie
 
     Polyak and Juditsky 1992; bias correction as in Kingma and Ba 2015, arXiv:1412.6980, section 3.
     """
-    ranges.share(decay=decay)
     inner = optax.with_extra_args_support(inner)
 
     def init(params):
-        wide = lambda p: jnp.array(p, jnp.promote_types(p.dtype, jnp.float32))
-        return EmaState(jnp.zeros((), jnp.int32), jax.tree.map(wide, params), inner.init(params))
+        return EmaState(jnp.zeros((), jnp.int32), jax.tree.map(_initial, params), inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
         if params is None:
@@ -46,11 +46,21 @@ def ema(inner: optax.GradientTransformation, decay: Any = 0.999) -> optax.Gradie
         updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
         count = optax.safe_increment(state.count)
         rate = weight_of_newest(decay, count)
-        move = lambda mean, w: (mean + rate * (w - mean)).astype(mean.dtype)
-        average = jax.tree.map(move, state.average, optax.apply_updates(params, updates))
+        weights = optax.apply_updates(params, updates)
+        average = jax.tree.map(lambda mean, w: moved_mean(mean, w, rate), state.average, weights)
         return updates, EmaState(count, average, inner_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def moved_mean(mean: jax.Array, newest: jax.Array, rate: Any) -> jax.Array:
+    """mean + rate (newest - mean), in the dtype of `mean` whatever the rate has."""
+    return (mean + rate * (newest - mean)).astype(mean.dtype)
+
+
+def _initial(p):
+    dtype = wide_dtype(p)
+    return jax.ShapeDtypeStruct(p.shape, dtype) if isinstance(p, jax.ShapeDtypeStruct) else jnp.array(p, dtype)
 
 
 def weight_of_newest(decay: Any, count: jax.Array) -> jax.Array:

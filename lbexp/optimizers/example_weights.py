@@ -1,18 +1,23 @@
 """Example weights that give a large batch the gradient covariance of a small one."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Gt
 
-from lbexp.optimizers import ranges
+from lbexp.ranges import Number, Positive, checked
 
 ExampleWeights = Callable[[jax.Array, jax.Array], jax.Array]  # of a key and positions [n]: weights [n]
 
 
+@checked
 def example_weights(
-    matched_batch_size: Any, batch_size: Any, dataset_size: Any = None, centred: bool = False
+    matched_batch_size: Positive,
+    batch_size: Positive,
+    dataset_size: Annotated[Number, Gt(1)] | None = None,
+    centred: bool = False,
 ) -> ExampleWeights:
     """(key, positions) -> z: weights of mean 1 for g = (1/M) sum_n z_n g_n, one backward pass.
 
@@ -51,7 +56,6 @@ def example_weights(
 
     Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 4 (s^2 proportional to M).
     """
-    ranges.above_0(matched_batch_size=matched_batch_size, batch_size=batch_size)
     if centred and isinstance(batch_size, int) and batch_size % 2:
         raise ValueError(f'batch_size is {batch_size}; centred weights come in pairs: make it even')
     ratio = jnp.asarray(batch_size / matched_batch_size, jnp.float32)

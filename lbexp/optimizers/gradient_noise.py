@@ -1,17 +1,17 @@
 """Noise on the gradient, chained before any optimizer."""
 
 import zlib
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import ranges
-from lbexp.optimizers._layerwise.layers import paths
-from lbexp.optimizers.ema import weight_of_newest
-
-_KINDS = ('isotropic', 'diagonal_fisher', 'gradient_difference', 'anticorrelated')
+from lbexp.optimizers._layerwise.leaves import dtypes_from, root, second_moment
+from lbexp.optimizers._layerwise.norms import AxisName
+from lbexp.optimizers._layerwise.prefixes import paths
+from lbexp.optimizers.ema import moved_mean, weight_of_newest
+from lbexp.ranges import ClosedFraction, NonNegative, Seed, checked
 
 
 class GradientNoiseState(NamedTuple):
@@ -20,13 +20,14 @@ class GradientNoiseState(NamedTuple):
     second_moment: Any  # 'diagonal_fisher': bias-corrected running mean of squared gradients
 
 
+@checked
 def gradient_noise(
-    kind: str = 'isotropic',
-    eta: Any = 0.01,
-    gamma: Any = None,
-    decay: Any = 0.99,
-    seed: Any = 0,
-    axis_name: str | tuple[str, ...] | None = None,
+    kind: Literal['isotropic', 'diagonal_fisher', 'gradient_difference', 'anticorrelated'] = 'isotropic',
+    eta: NonNegative = 0.01,
+    gamma: NonNegative | None = None,
+    decay: ClosedFraction = 0.99,
+    seed: Seed = 0,
+    axis_name: AxisName = None,
 ) -> optax.GradientTransformationExtraArgs:
     """g <- g + noise_t of mean zero and scale s_t^2 = eta / (1 + t)^gamma, t = updates done.
 
@@ -63,18 +64,13 @@ def gradient_noise(
     arXiv:1803.00195 (diagonal Fisher); Wu et al. 2020, arXiv:1906.07405 (gradient differences, multiplicative noise);
     Orvieto et al. 2022, arXiv:2202.02831, equation 2 (anticorrelated; there on the weights: sigma = rate * sqrt(eta)).
     """
-    if kind not in _KINDS:
-        raise ValueError(f'kind is {kind!r}; allowed: {", ".join(map(repr, _KINDS))}')
-    ranges.at_least_0(eta=eta, gamma=gamma)
-    ranges.share(decay=decay)
     gamma = (0.55 if kind == 'isotropic' else 0.0) if gamma is None else gamma
 
     def init(params):
-        moment = jax.tree.map(lambda p: jnp.zeros_like(_wide(p).real), params) if kind == 'diagonal_fisher' else ()
-        return GradientNoiseState(jnp.zeros((), jnp.int32), jnp.asarray(seed).astype(jnp.uint32), moment)
+        moment = second_moment(params) if kind == 'diagonal_fisher' else ()
+        return GradientNoiseState(jnp.zeros((), jnp.int32), _as_uint32(seed), moment)
 
     def update(grads, state, params=None, **extra_args):
-        del params
         count = optax.safe_increment(state.count)
         s = jnp.sqrt(eta / (1.0 + state.count.astype(jnp.float32)) ** gamma)
         draw = lambda t: _normal(_key(state.seed, axis_name), t, grads)
@@ -88,22 +84,33 @@ def gradient_noise(
                 fisher = extra_args['squared_gradients']
             else:
                 rate = weight_of_newest(decay, count)
-                fisher = moment = jax.tree.map(lambda v, g: v + rate * (_square(g) - v), moment, grads)
-            noise = jax.tree.map(lambda xi, f: jnp.sqrt(f) * xi, draw(state.count), fisher)
+                fisher = moment = jax.tree.map(lambda v, g: moved_mean(v, _square(g), rate), moment, grads)
+            noise = jax.tree.map(lambda xi, f: root(f) * xi, draw(state.count), fisher)
         else:
             if 'gradient_difference' not in extra_args:
                 raise ValueError("kind='gradient_difference' needs update(..., gradient_difference=D)")
             zeta = jax.random.normal(jax.random.fold_in(_key(state.seed, axis_name), state.count))
             noise = jax.tree.map(lambda d: zeta * _wide(d), extra_args['gradient_difference'])
-        noisy = jax.tree.map(lambda g, xi: (_wide(g) + s * xi).astype(g.dtype), grads, noise)
+        dtypes = _dtypes(grads, params)
+        noisy = jax.tree.map(lambda g, xi, dtype: (_wide(g) + s * xi).astype(dtype), grads, noise, dtypes)
         return noisy, GradientNoiseState(count, state.seed, moment)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def _as_uint32(seed):
+    # A copy: a state may be donated. Python integers beyond 2^31 are no int32.
+    return jnp.array(seed, jnp.uint32) if isinstance(seed, int) else jnp.array(seed).astype(jnp.uint32)
+
+
 def _key(seed, axis_name):
     key = jax.random.key(seed)
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def _dtypes(grads, params):
+    """The parameters' where these are wider: what is small beside a half-precision gradient is not rounded away."""
+    return jax.tree.map(lambda g, p: jnp.promote_types(g.dtype, p.dtype), grads, dtypes_from(grads, params))
 
 
 def _normal(key, t, like):
@@ -118,4 +125,5 @@ def _wide(x):
 
 
 def _square(g):
-    return (_wide(g) * _wide(g).conj()).real
+    square = (_wide(g) * _wide(g).conj()).real
+    return jnp.minimum(square, jnp.finfo(square.dtype).max)  # beyond 1.8e19 too the mean stays finite

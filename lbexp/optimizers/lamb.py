@@ -6,12 +6,24 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import ranges
 from lbexp.optimizers._layerwise.backend import in_common
 from lbexp.optimizers._layerwise.blocks import after, blocks
-from lbexp.optimizers._layerwise.layers import LayerFacts, spread, wide
-from lbexp.optimizers._layerwise.leaves import adapted_facts, bounded, buffer, grown, leaves, no_facts, value
-from lbexp.optimizers._layerwise.norms import norms, pairs
+from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
+from lbexp.optimizers._layerwise.leaves import (
+    adapted_facts,
+    bounded,
+    buffer,
+    grown,
+    leaves,
+    no_facts,
+    root,
+    second_moment,
+    value,
+    with_decay,
+)
+from lbexp.optimizers._layerwise.masks import Mask
+from lbexp.optimizers._layerwise.norms import AxisName, norms, pairs
+from lbexp.ranges import Bounds, Dtype, Fraction, NonNegative, NonNegativeSchedule, Positive, checked
 
 
 class LambState(NamedTuple):
@@ -21,23 +33,24 @@ class LambState(NamedTuple):
     facts: LayerFacts
 
 
+@checked
 def lamb(
-    learning_rate: Any,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-6,
-    weight_decay: Any = 0.01,
+    learning_rate: NonNegativeSchedule,
+    b1: Fraction = 0.9,
+    b2: Fraction = 0.999,
+    eps: NonNegative = 1e-6,
+    weight_decay: NonNegativeSchedule = 0.01,
     bias_correction: bool = True,
     normalize_gradients: bool = False,
-    max_gradient_norm: Any = None,
-    weight_norm_bounds: tuple | None = None,
-    ratio_bounds: tuple | None = None,
-    zero_ratio: Any = 1.0,
-    decay: Any = 'matrices',
-    adapt: Any = 'matrices',
-    stacked_axes: Any = 0,
-    axis_name: Any = None,
-    accumulator_dtype: Any = None,
+    max_gradient_norm: Positive | None = None,
+    weight_norm_bounds: Bounds | None = None,
+    ratio_bounds: Bounds | None = None,
+    zero_ratio: NonNegative = 1.0,
+    decay: Mask = 'matrices',
+    adapt: Mask = 'matrices',
+    stacked_axes: StackedAxes = None,
+    axis_name: AxisName = None,
+    accumulator_dtype: Dtype | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Layer-wise Adam (You et al. 2020, arXiv:1904.00962v5, Algorithm 2).
 
@@ -66,14 +79,11 @@ def lamb(
     Raises:
         ValueError: a number out of its range; in update, no parameters.
     """
-    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps, zero_ratio=zero_ratio)
-    ranges.fraction(b1=b1, b2=b2)
-    ranges.above_0(max_gradient_norm=max_gradient_norm)
 
     def init(params):
-        second = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide(p).dtype).dtype), params)
-        first = buffer(params, accumulator_dtype)
-        return LambState(jnp.zeros((), jnp.int32), first, second, no_facts(params, adapt, stacked_axes))
+        facts = no_facts(params, decay, adapt, stacked_axes)
+        first, second = buffer(params, accumulator_dtype), second_moment(params)
+        return LambState(jnp.zeros((), jnp.int32), first, second, facts)
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
@@ -93,8 +103,8 @@ def lamb(
                 second.append(corrected[1].astype(v.dtype))
                 if bias_correction:
                     corrected = [x * (1 / grown(b, t, v.dtype)) for x, b in zip(corrected, (b1, b2), strict=True)]
-                u = corrected[0] / (jnp.sqrt(corrected[1]) + floor)
-                directions[i] = u + beta * wide(w) if these.decay[i] else u
+                u = corrected[0] / (root(corrected[1]) + floor)
+                directions[i] = with_decay(u, these.decay[i], beta, wide(w))
 
             at = [i for i in block if these.adapt[i]]
             weights, ranks = [these.weights[i] for i in at], [these.ranks[i] for i in at]
@@ -118,7 +128,10 @@ def _gradient_scale(gradients, normalize, limit, axis_name):
     """What all gradients are multiplied by before the moments; None: nothing."""
     if not gradients or (limit is None and not normalize):
         return None
-    norm = jnp.linalg.norm(jnp.stack(norms(gradients, [0] * len(gradients), axis_name)))
+    lengths = jnp.stack(norms(gradients, [0] * len(gradients), axis_name))
+    norm = root(jnp.sum(lengths * lengths))
+    # Beyond these limits the squares leave float32.
+    norm = jnp.where((norm > 1e-15) & (norm < 1e18), norm, norms([lengths], [0])[0])
     if normalize:
         return 1 / jnp.where(norm > 0, norm, 1)
     return 1 / jnp.maximum(1, norm / limit)

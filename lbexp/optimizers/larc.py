@@ -1,16 +1,17 @@
 """LARC: LARS whose layer rate never exceeds the learning rate."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import ranges
 from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.layers import LayerFacts, spread, wide
-from lbexp.optimizers._layerwise.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
-from lbexp.optimizers._layerwise.norms import pairs
+from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
+from lbexp.optimizers._layerwise.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value, with_decay
+from lbexp.optimizers._layerwise.masks import Mask
+from lbexp.optimizers._layerwise.norms import AxisName, pairs
+from lbexp.ranges import Bounds, Dtype, Fraction, NonNegative, NonNegativeSchedule, Positive, checked
 
 
 class LarcState(NamedTuple):
@@ -19,20 +20,21 @@ class LarcState(NamedTuple):
     facts: LayerFacts
 
 
+@checked
 def larc(
-    learning_rate: Any,
-    weight_decay: Any = 0.0,
-    momentum: Any = 0.9,
-    trust_coefficient: Any = 0.02,
-    eps: Any = 1e-8,
-    mode: str = 'clip',
+    learning_rate: NonNegativeSchedule,
+    weight_decay: NonNegativeSchedule = 0.0,
+    momentum: Fraction = 0.9,
+    trust_coefficient: Positive = 0.02,
+    eps: NonNegative = 1e-8,
+    mode: Literal['clip', 'scale'] = 'clip',
     nesterov: bool = False,
-    ratio_bounds: tuple | None = None,
-    decay: Any = 'matrices',
-    adapt: Any = 'matrices',
-    stacked_axes: Any = 0,
-    axis_name: Any = None,
-    accumulator_dtype: Any = None,
+    ratio_bounds: Bounds | None = None,
+    decay: Mask = 'matrices',
+    adapt: Mask = 'matrices',
+    stacked_axes: StackedAxes = None,
+    axis_name: AxisName = None,
+    accumulator_dtype: Dtype | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Layer-wise adaptive rate control (NVIDIA's apex.parallel.LARC; Ginsburg, Gitman, You 2018).
 
@@ -56,15 +58,10 @@ def larc(
     Raises:
         ValueError: an unknown mode, a number out of its range; in update, no parameters.
     """
-    if mode not in ('clip', 'scale'):
-        raise ValueError(f"mode: found {mode!r}; allowed: 'clip', 'scale'")
-    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps)
-    ranges.fraction(momentum=momentum)
-    ranges.above_0(trust_coefficient=trust_coefficient)
 
     def init(params):
         count = jnp.zeros((), jnp.int32)
-        return LarcState(count, buffer(params, accumulator_dtype), no_facts(params, adapt, stacked_axes))
+        return LarcState(count, buffer(params, accumulator_dtype), no_facts(params, decay, adapt, stacked_axes))
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
@@ -75,7 +72,7 @@ def larc(
         found = pairs(weights, gradients, [these.ranks[i] for i in at], axis_name)
         factors, raw = {}, []
         for i, (weight_norm, norm) in zip(at, found, strict=True):
-            below = norm + (beta * weight_norm if these.decay[i] else 0) + eps
+            below = with_decay(norm, these.decay[i], beta, weight_norm) + eps
             local = trust_coefficient * weight_norm / jnp.where(below > 0, below, 1)
             if mode == 'clip':
                 # At rate 0 nothing moves, whatever the factor.
@@ -87,7 +84,7 @@ def larc(
         velocities, changes = [], []
         old = these.structure.flatten_up_to(state.velocity)
         for i, (g, w, d, v) in enumerate(zip(these.gradients, these.weights, these.decay, old, strict=True)):
-            step = wide(g) + beta * wide(w) if d else wide(g)
+            step = with_decay(wide(g), d, beta, wide(w))
             step = factors[i] * step if i in factors else step
             new = momentum * wide(v) + step
             velocities.append(new.astype(v.dtype))

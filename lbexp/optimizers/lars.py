@@ -1,17 +1,18 @@
 """LARS: momentum whose step is, in every layer, a fixed fraction of the layer's weights."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import ranges
 from lbexp.optimizers._layerwise.backend import in_common
 from lbexp.optimizers._layerwise.blocks import after, blocks
-from lbexp.optimizers._layerwise.layers import LayerFacts, spread, wide
-from lbexp.optimizers._layerwise.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value
-from lbexp.optimizers._layerwise.norms import pairs
+from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
+from lbexp.optimizers._layerwise.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value, with_decay
+from lbexp.optimizers._layerwise.masks import Mask
+from lbexp.optimizers._layerwise.norms import AxisName, pairs
+from lbexp.ranges import Bounds, Dtype, Fraction, NonNegative, NonNegativeSchedule, Positive, checked
 
 
 class LarsState(NamedTuple):
@@ -20,22 +21,23 @@ class LarsState(NamedTuple):
     facts: LayerFacts
 
 
+@checked
 def lars(
-    learning_rate: Any,
-    weight_decay: Any = 5e-4,
-    momentum: Any = 0.9,
-    trust_coefficient: Any = 0.001,
-    eps: Any = 0.0,
-    momentum_form: str = 'paper',
-    denominator: str = 'sum_of_norms',
+    learning_rate: NonNegativeSchedule,
+    weight_decay: NonNegativeSchedule = 5e-4,
+    momentum: Fraction = 0.9,
+    trust_coefficient: Positive = 0.001,
+    eps: NonNegative = 0.0,
+    momentum_form: Literal['paper', 'outside', 'average'] = 'paper',
+    denominator: Literal['sum_of_norms', 'norm_of_sum'] = 'sum_of_norms',
     nesterov: bool = False,
-    ratio_bounds: tuple | None = None,
-    zero_ratio: Any = None,
-    decay: Any = 'matrices',
-    adapt: Any = 'matrices',
-    stacked_axes: Any = 0,
-    axis_name: Any = None,
-    accumulator_dtype: Any = None,
+    ratio_bounds: Bounds | None = None,
+    zero_ratio: NonNegative | None = None,
+    decay: Mask = 'matrices',
+    adapt: Mask = 'matrices',
+    stacked_axes: StackedAxes = None,
+    axis_name: AxisName = None,
+    accumulator_dtype: Dtype | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Layer-wise adaptive rate scaling (You, Gitman, Ginsburg 2017, arXiv:1708.03888, Algorithm 1).
 
@@ -70,21 +72,14 @@ def lars(
     Raises:
         ValueError: an unknown variant, a number out of its range; in update, no parameters.
     """
-    if momentum_form not in ('paper', 'outside', 'average'):
-        raise ValueError(f"momentum_form: found {momentum_form!r}; allowed: 'paper', 'outside', 'average'")
-    if denominator not in ('sum_of_norms', 'norm_of_sum'):
-        raise ValueError(f"denominator: found {denominator!r}; allowed: 'sum_of_norms', 'norm_of_sum'")
     if nesterov and momentum_form == 'average':
         raise ValueError("nesterov: found True with momentum_form='average'; allowed: 'paper', 'outside'")
-    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps, zero_ratio=zero_ratio)
-    ranges.fraction(momentum=momentum)
-    ranges.above_0(trust_coefficient=trust_coefficient)
     coefficient = 1.0 if momentum_form == 'average' else trust_coefficient
     at_zero = coefficient if zero_ratio is None else zero_ratio
 
     def init(params):
         count = jnp.zeros((), jnp.int32)
-        return LarsState(count, buffer(params, accumulator_dtype), no_facts(params, adapt, stacked_axes))
+        return LarsState(count, buffer(params, accumulator_dtype), no_facts(params, decay, adapt, stacked_axes))
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
@@ -98,7 +93,7 @@ def lars(
             beta, steps, ratios = after(found, given), {}, {}
             for i in block:
                 g, w = wide(these.gradients[i]), wide(these.weights[i])
-                steps[i] = g + beta * w if these.decay[i] else g
+                steps[i] = with_decay(g, these.decay[i], beta, w)
                 if momentum_form == 'average':
                     steps[i] = momentum * wide(old[i]) + (1 - momentum) * steps[i]
             at = [i for i in block if these.adapt[i]]
@@ -106,7 +101,7 @@ def lars(
             new = pairs([these.weights[i] for i in at], directions, [these.ranks[i] for i in at], axis_name, summed)
             found = new[0] if new else found
             for i, (weight_norm, norm) in zip(at, new, strict=True):
-                full = norm + beta * weight_norm if summed and these.decay[i] else norm
+                full = with_decay(norm, these.decay[i], beta, weight_norm) if summed else norm
                 full = full + eps
                 ratio = coefficient * weight_norm / jnp.where(full > 0, full, 1)
                 usual = (weight_norm > 0) & ((full if zero_ratio is None else norm) > 0)

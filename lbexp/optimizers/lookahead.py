@@ -1,15 +1,17 @@
 """Lookahead around any optimizer: plain parameters in, plain updates out."""
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import ranges
 from lbexp.optimizers._layerwise.lazy_cond import cheaply, stored
+from lbexp.optimizers._layerwise.leaves import second_moment
 from lbexp.optimizers._layerwise.momentum_buffers import MOMENTUM_FIELDS, marked, replace, select
-from lbexp.optimizers.ema import weight_of_newest
+from lbexp.optimizers.ema import moved_mean, weight_of_newest
+from lbexp.ranges import Fraction, PositiveFraction, PositiveInteger, checked
 
 
 class LookaheadState(NamedTuple):
@@ -20,13 +22,14 @@ class LookaheadState(NamedTuple):
     second_moment: Any  # 'optimal': running mean of squared gradients
 
 
+@checked
 def lookahead(
     inner: optax.GradientTransformation,
-    k: Any = 5,
-    slow_step_size: Any | str = 0.5,
-    momentum: str = 'maintain',
-    alpha_low: Any = 0.2,
-    curvature_decay: Any | None = 0.99,
+    k: PositiveInteger = 5,
+    slow_step_size: PositiveFraction | Literal['optimal'] = 0.5,
+    momentum: Literal['maintain', 'reset', 'interpolate'] = 'maintain',
+    alpha_low: PositiveFraction = 0.2,
+    curvature_decay: Fraction | None = 0.99,
     momentum_fields: tuple[str, ...] = MOMENTUM_FIELDS,
 ) -> optax.GradientTransformationExtraArgs:
     """k steps forward, 1 step back.
@@ -38,7 +41,7 @@ def lookahead(
     parameters as they are, so lookahead comes last in a chain; after a synchronisation slow and fast weights are equal
     to the bit. k counts inner steps: accumulation goes outside. slow_step_size = 1 is the inner optimizer.
     The synchronisation (which computes the inner update a second time) runs in the steps that need it, under vmap in
-    the steps where some replica needs it; the price is reverse-mode differentiation through the update.
+    the steps where some replica needs it. Derivatives, forward and reverse, compute both sides in every step.
 
     Args:
         inner: any optimizer; extra arguments reach it.
@@ -75,15 +78,7 @@ def lookahead(
 
     Zhang, Lucas, Hinton, Ba 2019, arXiv:1907.08610, Algorithm 1, Proposition 1.
     """
-    if isinstance(k, int) and k < 1:
-        raise ValueError(f'k is {k}; lookahead synchronises every k >= 1 steps')
-    if momentum not in ('maintain', 'reset', 'interpolate'):
-        raise ValueError(f"momentum is {momentum!r}; allowed: 'maintain', 'reset', 'interpolate'")
     optimal = isinstance(slow_step_size, str)
-    if optimal and slow_step_size != 'optimal':
-        raise ValueError(f"slow_step_size is {slow_step_size!r}; allowed: a number in (0, 1] or 'optimal'")
-    ranges.step(slow_step_size=slow_step_size, alpha_low=alpha_low)
-    ranges.fraction(curvature_decay=curvature_decay)
     inner = optax.with_extra_args_support(inner)
     estimates = optimal and curvature_decay is not None
 
@@ -94,20 +89,19 @@ def lookahead(
         inner_state = inner.init(params)
         last = jax.tree.map(jnp.zeros_like, buffers(inner_state))
         last = last if momentum == 'interpolate' else ()
-        second_moment = jax.tree.map(lambda p: jnp.zeros_like(_wide(p).real), params) if estimates else ()
-        # Copies: parameters and state may both be donated.
-        slow = jax.tree.map(jnp.copy, params)
-        return LookaheadState(jnp.zeros((), jnp.int32), slow, inner_state, last, second_moment)
+        moment = second_moment(params) if estimates else ()
+        slow = jax.tree.map(_copy, params)
+        return LookaheadState(jnp.zeros((), jnp.int32), slow, inner_state, last, moment)
 
     def update(grads, state, params=None, **extra_args):
         if params is None:
             raise ValueError('lookahead moves weights: call update(grads, state, params)')
         count = optax.safe_increment(state.count)
-        second_moment = state.second_moment
+        moment = state.second_moment
         if estimates:
             rate = weight_of_newest(curvature_decay, count)
-            second_moment = jax.tree.map(lambda v, g: v + rate * (_square(g) - v), second_moment, grads)
-        curvature = extra_args.get('curvature', second_moment if estimates else None)
+            moment = jax.tree.map(lambda v, g: moved_mean(v, _square(g), rate), moment, grads)
+        curvature = extra_args.get('curvature', moment if estimates else None)
         if optimal and curvature is None:
             raise ValueError("slow_step_size='optimal' with curvature_decay=None needs update(..., curvature=...)")
 
@@ -136,7 +130,7 @@ def lookahead(
             new = last if momentum == 'interpolate' else jax.tree.map(jnp.zeros_like, old)
             marks = marked(inner, inner_state, momentum_fields)
             inner_state = replace(marks, inner_state, jax.tree.map(where, new, old))
-        return updates, LookaheadState(count, slow, inner_state, last, second_moment)
+        return updates, LookaheadState(count, slow, inner_state, last, moment)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -149,11 +143,34 @@ def _optimal(slow, before, fast, grads, curvature, low):
         d = s - w
         return jnp.sum((((s - v) * c + g) * d.conj()).real), jnp.sum((c * d * d.conj()).real)
 
-    leaves = (jax.tree.leaves(tree) for tree in (slow, before, fast, grads, curvature))
-    numerator, denominator = (sum(part) for part in zip(*(terms(*x) for x in zip(*leaves, strict=True)), strict=True))
-    # Weights that did not move have no line to search.
-    a = jnp.where(denominator == 0, 1, numerator / jnp.where(denominator == 0, 1, denominator))
-    return jnp.clip(a, low, 1)
+    def step(*trees):
+        leaves = (jax.tree.leaves(tree) for tree in trees)
+        products = [terms(*parts) for parts in zip(*leaves, strict=True)]
+        numerator, denominator = (sum(part) for part in zip(*products, strict=True))
+        # Weights that did not move have no line to search.
+        a = jnp.where(denominator == 0, 1, numerator / jnp.where(denominator == 0, 1, denominator))
+        is_safe = (denominator > 1e-25) & (denominator < 1e30) & (jnp.abs(numerator) < 1e30)
+        return a, is_safe
+
+    a, is_safe = step(slow, before, fast, grads, curvature)
+    # Products beyond float32: the same of weights and curvatures in units of the largest, which the quotient forgets.
+    length = _unit(jax.tree.map(jnp.subtract, slow, fast))
+    curve = _unit(curvature)
+    weights = [jax.tree.map(lambda x: _wide(x) * (1 / length), tree) for tree in (slow, before, fast)]
+    slopes = jax.tree.map(lambda g: _wide(g) * (1 / curve) * (1 / length), grads)
+    scaled, _ = step(*weights, slopes, jax.tree.map(lambda c: _wide(c) * (1 / curve), curvature))
+    return jnp.clip(jnp.where(is_safe, a, scaled), low, 1)
+
+
+def _unit(tree):
+    """The largest element, 1 where all are 0, so that 1 / unit is a number too."""
+    largest = functools.reduce(jnp.maximum, [jnp.max(jnp.abs(_wide(x)), initial=0) for x in jax.tree.leaves(tree)])
+    return jnp.clip(jnp.where(largest > 0, largest, 1), 1e-37, 1e37)
+
+
+def _copy(p):
+    """A copy: parameters and state may both be donated. What is abstract stays so."""
+    return p if isinstance(p, jax.ShapeDtypeStruct) else jnp.copy(p)
 
 
 def _mix(a, new, old):
@@ -170,4 +187,6 @@ def _wide(x):
 
 
 def _square(g):
-    return (_wide(g) * _wide(g).conj()).real
+    # Beyond 1.8e19 a square leaves float32: it stays at the end of the range, and the mean finite.
+    square = (_wide(g) * _wide(g).conj()).real
+    return jnp.minimum(square, jnp.finfo(square.dtype).max)

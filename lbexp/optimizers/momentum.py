@@ -1,15 +1,15 @@
 """Stochastic gradient descent with momentum, in the two forms of the literature."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import ranges
 from lbexp.optimizers._layerwise.backend import in_common
 from lbexp.optimizers._layerwise.layers import wide
-from lbexp.optimizers._layerwise.leaves import buffer, value
+from lbexp.optimizers._layerwise.leaves import buffer, dtypes_from, value
+from lbexp.ranges import Dtype, Fraction, NonNegativeSchedule, checked
 
 
 class MomentumState(NamedTuple):
@@ -17,12 +17,13 @@ class MomentumState(NamedTuple):
     velocity: Any  # like the parameters
 
 
+@checked
 def momentum(
-    learning_rate: Any,
-    momentum: Any = 0.9,
+    learning_rate: NonNegativeSchedule,
+    momentum: Fraction = 0.9,
     nesterov: bool = False,
-    form: str = 'outside',
-    accumulator_dtype: Any = None,
+    form: Literal['outside', 'inside'] = 'outside',
+    accumulator_dtype: Dtype | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Heavy-ball momentum (Polyak 1964), or Nesterov's as Sutskever et al. (2013) have it.
 
@@ -43,22 +44,19 @@ def momentum(
     Raises:
         ValueError: an unknown form, a number out of its range.
     """
-    if form not in ('outside', 'inside'):
-        raise ValueError(f"form: found {form!r}; allowed: 'outside', 'inside'")
-    ranges.at_least_0(learning_rate=learning_rate)
-    ranges.fraction(momentum=momentum)
     decay = momentum
 
     def init(params):
         return MomentumState(jnp.zeros((), jnp.int32), buffer(params, accumulator_dtype))
 
     def update(updates, state, params=None, **extra_args):
-        del params, extra_args
+        del extra_args
+        like = dtypes_from(updates, params)
         rate = in_common(value(learning_rate, state.count))
         newest = lambda g: rate * wide(g) if form == 'inside' else wide(g)
         wider = jax.tree.map(lambda v, g: decay * wide(v) + newest(g), state.velocity, updates)
         step = jax.tree.map(lambda v, g: decay * v + newest(g), wider, updates) if nesterov else wider
-        change = jax.tree.map(lambda s, g: (-s if form == 'inside' else -rate * s).astype(g.dtype), step, updates)
+        change = jax.tree.map(lambda s, w: (-s if form == 'inside' else -rate * s).astype(w.dtype), step, like)
         velocity = jax.tree.map(lambda new, v: new.astype(v.dtype), wider, state.velocity)
         return change, MomentumState(state.count + 1, velocity)
 

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers import ranges
 from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.layers import LayerFacts, spread, wide
-from lbexp.optimizers._layerwise.leaves import adapted_facts, buffer, leaves, no_facts, value
-from lbexp.optimizers._layerwise.norms import norms
+from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
+from lbexp.optimizers._layerwise.leaves import adapted_facts, buffer, leaves, no_facts, root, value, with_decay
+from lbexp.optimizers._layerwise.masks import Mask
+from lbexp.optimizers._layerwise.norms import AxisName, norms
+from lbexp.ranges import Dtype, Fraction, NonNegative, NonNegativeSchedule, checked
 
 
 class NovogradState(NamedTuple):
@@ -21,21 +22,22 @@ class NovogradState(NamedTuple):
     facts: LayerFacts
 
 
+@checked
 def novograd(
-    learning_rate: Any,
-    b1: Any = 0.95,
-    b2: Any = 0.98,
-    eps: Any = 1e-8,
-    weight_decay: Any = 0.0,
+    learning_rate: NonNegativeSchedule,
+    b1: Fraction = 0.95,
+    b2: Fraction = 0.98,
+    eps: NonNegative = 1e-8,
+    weight_decay: NonNegativeSchedule = 0.0,
     grad_averaging: bool = False,
     decoupled_decay: bool = False,
     eps_inside_root: bool = False,
     amsgrad: bool = False,
-    decay: Any = 'matrices',
-    adapt: Any = 'all',
-    stacked_axes: Any = 0,
-    axis_name: Any = None,
-    accumulator_dtype: Any = None,
+    decay: Mask = 'matrices',
+    adapt: Mask = 'all',
+    stacked_axes: StackedAxes = None,
+    axis_name: AxisName = None,
+    accumulator_dtype: Dtype | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Stochastic gradient with layer-wise normalization (Ginsburg et al. 2019, arXiv:1905.11286, Algorithm 1).
 
@@ -63,11 +65,9 @@ def novograd(
     Raises:
         ValueError: a number out of its range; in update, no parameters.
     """
-    ranges.at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, eps=eps)
-    ranges.fraction(b1=b1, b2=b2)
 
     def init(params):
-        facts = no_facts(params, adapt, stacked_axes)
+        facts = no_facts(params, decay, adapt, stacked_axes, has_weight_norms=False)
         dtype = jnp.result_type(jnp.float32, *(jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params)))
         nu = jnp.zeros(facts.leaf.shape, dtype)
         largest = jnp.zeros_like(nu) if amsgrad else ()
@@ -92,25 +92,24 @@ def novograd(
         old = these.structure.flatten_up_to(state.mu)
         for i, (g, w, d, m) in enumerate(zip(these.gradients, these.weights, these.decay, old, strict=True)):
             step = wide(g) * spread(scales[i], w) if i in scales else wide(g)
-            if d and not decoupled_decay:
-                step = step + beta * wide(w)
+            if not decoupled_decay:
+                step = with_decay(step, d, beta, wide(w))
             new = b1 * wide(m) + share * step
             first.append(new.astype(m.dtype))
-            changes.append(-rate * (new + beta * wide(w) if d and decoupled_decay else new))
-        unknown, never = [jnp.full(n.shape, jnp.nan) for n in found], [jnp.zeros(n.shape) for n in found]
-        raw = [unknown, found, [scales[i] for i in at], never]
-        facts = adapted_facts(state.facts, *raw, rate)
+            changes.append(-rate * (with_decay(new, d, beta, wide(w)) if decoupled_decay else new))
+        never = [jnp.zeros(n.shape) for n in found]
+        facts = adapted_facts(state.facts, None, found, [scales[i] for i in at], never, rate)
         return these.cast(changes), NovogradState(state.count + 1, these.tree(first), nu, largest, facts)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _averaged(root, norm, b2):
-    """sqrt(b2 root^2 + (1 - b2) norm^2) without squares that overflow; `norm` where root is 0."""
-    peak = jnp.maximum(root, norm)
+def _averaged(average, norm, b2):
+    """sqrt(b2 average^2 + (1 - b2) norm^2) without squares that overflow; `norm` where average is 0."""
+    peak = jnp.maximum(average, norm)
     safe = jnp.where(peak > 0, peak, 1)
-    mean = peak * jnp.sqrt(b2 * (root / safe) ** 2 + (1 - b2) * (norm / safe) ** 2)
-    return jnp.where(root > 0, mean, norm)
+    mean = peak * root(b2 * (average / safe) ** 2 + (1 - b2) * (norm / safe) ** 2)
+    return jnp.where(average > 0, mean, norm)
 
 
 def _by_leaf(flat, found, at):

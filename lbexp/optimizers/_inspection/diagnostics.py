@@ -4,9 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from lbexp.optimizers._inspection.evaluation import slow_params
-from lbexp.optimizers._layerwise.layers import LayerFacts, paths, wide
+from lbexp.optimizers._inspection.variables import arrays_in
+from lbexp.optimizers._layerwise.layers import LayerFacts, wide
+from lbexp.optimizers._layerwise.prefixes import paths
 from lbexp.optimizers.lookahead import LookaheadState
 
 
@@ -23,8 +26,9 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:
         relative_update = update_norm / weight_norm
         clip_fraction: share of layers whose ratio met a bound
 
-    and for a lookahead slow_fast_distance = |params - slow_params(opt_state, params)|. NovoGrad does not look at the
-    norm of the weights, which is NaN there.
+    and for a lookahead slow_fast_distance = |params - slow_params(opt_state, params)|. Where NovoGrad is among them,
+    which does not look at the norm of the weights, weight_norm and relative_update are left out. A layer of zeros has
+    the relative update inf, or 0 where it did not move.
 
     Args:
         opt_state: state after an update; inside a compiled program too. Of replicas stacked by vmap, one at a time:
@@ -35,6 +39,7 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:
     Raises:
         ValueError: a stacked state.
     """
+    opt_state, params = arrays_in(opt_state), arrays_in(params)
     found = _layerwise(opt_state)
     report = _layers(found, params is not None) if found else {}
     if params is not None and _nodes(opt_state, lambda x: isinstance(x, LookaheadState)):
@@ -49,20 +54,28 @@ def _layers(states, named):
     every = [state.facts for state in states]
     if any(facts.leaf.ndim > 1 for facts in every):
         raise ValueError(f'opt_state: found a stack of {every[0].leaf.shape[0]} states; use jax.vmap(diagnostics)')
+    has_weight_norms = all(not isinstance(facts.weight_norm, tuple) for facts in every)
+    every = [facts if has_weight_norms else facts._replace(weight_norm=()) for facts in every]
     facts = jax.tree.map(lambda *parts: jnp.concatenate(parts), *[f._replace(learning_rate=_each(f)) for f in every])
     rate = facts.learning_rate * facts.ratio
     moved = rate * facts.direction_norm
+    of_weights = _of_weights(facts.weight_norm, moved) if has_weight_norms else {}
     named = named and not isinstance(facts.leaf, jax.core.Tracer)
     return {
         **({'layer': [name for state in states for name in _names(state)]} if named else {}),
         'trust_ratio': facts.ratio,
-        'weight_norm': facts.weight_norm,
         'gradient_norm': facts.direction_norm,
         'effective_learning_rate': rate,
         'update_norm': moved,
-        'relative_update': moved / jnp.where(facts.weight_norm > 0, facts.weight_norm, jnp.nan),
+        **of_weights,
         'clip_fraction': facts.clipped.mean() if facts.clipped.size else jnp.zeros(()),
     }
+
+
+def _of_weights(weight_norm, moved):
+    is_zero = weight_norm == 0
+    relative = moved / jnp.where(is_zero, 1, weight_norm)
+    return {'weight_norm': weight_norm, 'relative_update': jnp.where(is_zero & (moved > 0), jnp.inf, relative)}
 
 
 def _each(facts):
@@ -85,7 +98,13 @@ def _names(state):
 
 def _layerwise(tree):
     """States that keep facts, also those inside a lookahead."""
-    return _nodes(tree, lambda x: isinstance(getattr(x, 'facts', None), LayerFacts))
+
+    def keeps_facts(x):
+        # A lookahead that interpolates the momentum keeps a second state of masked parts beside it.
+        facts = getattr(x, 'facts', None)
+        return isinstance(facts, LayerFacts) and not isinstance(facts.leaf, optax.MaskedNode)
+
+    return _nodes(tree, keeps_facts)
 
 
 def _nodes(tree, wanted):

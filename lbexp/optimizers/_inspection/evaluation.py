@@ -3,25 +3,33 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from optax.contrib import ScheduleFreeState
 
+from lbexp.optimizers._inspection.variables import arrays_in
 from lbexp.optimizers.ema import EmaState
 from lbexp.optimizers.lookahead import LookaheadState
 
 
 def evaluation_params(opt_state: Any, params: Any) -> Any:
-    """The weights that the optimizer would deploy: lookahead's slow ones, ema's average, else `params`.
+    """The weights that the optimizer would deploy; `params` where it has no others.
 
-    Found through wrappers (chain, masked, partition, MultiSteps, apply_if_finite, inject_hyperparams, accumulate):
-    parameters that a mask leaves out come from `params`. Of nested averages the outermost counts. dtypes are those of
-    `params`; before the first update the result equals `params`.
+    Those of lookahead are its slow ones, those of ema the average, those of optax.contrib.schedule_free the x of its
+    paper, those of optax.lookahead (whose parameters are a pair) the slow ones of the pair.
+
+    Found through wrappers (chain, masked, partition, MultiSteps, apply_if_finite, inject_hyperparams, accumulate, and
+    nnx.Optimizer): parameters that a mask leaves out come from `params`. Of nested averages the outermost counts.
+    dtypes are those of `params`; before the first update the result equals `params`.
 
     Args:
         opt_state: any optimizer state, also stacked by vmap (then `params` is stacked too).
         params: the training weights.
     """
-    for state in _outermost(opt_state, (LookaheadState, EmaState)):
-        params = _fill(state.slow if isinstance(state, LookaheadState) else state.average, params)
+    if isinstance(params, optax.LookaheadParams):
+        return params.slow
+    for state in _outermost(opt_state, (LookaheadState, EmaState, ScheduleFreeState)):
+        params = _filled(_deployed(state, params), params)
     return params
 
 
@@ -35,17 +43,38 @@ def slow_params(opt_state: Any, params: Any) -> Any:
     if not found:
         raise ValueError(f'no lookahead in the optimizer state, which is a {type(opt_state).__name__}')
     for state in found:
-        params = _fill(state.slow, params)
+        params = _filled(state.slow, params)
     return params
 
 
 def _outermost(opt_state, kinds):
     is_kind = lambda x: isinstance(x, kinds)
-    return [x for x in jax.tree.leaves(opt_state, is_leaf=is_kind) if is_kind(x)]
+    return [arrays_in(x) for x in jax.tree.leaves(opt_state, is_leaf=is_kind) if is_kind(x)]
 
 
-def _fill(weights, params):
+def _deployed(state, params):
+    if isinstance(state, LookaheadState):
+        return state.slow
+    return state.average if isinstance(state, EmaState) else _schedule_free(state, params)
+
+
+def _schedule_free(state, params):
+    """x = (y - (1 - b1) z) / b1 (Defazio et al. 2024, arXiv:2405.15682, equation 1), y being the training weights."""
+
+    def x(z, y):
+        # One b1 for each state of a stack.
+        b1 = jnp.reshape(state.b1, jnp.shape(state.b1) + (1,) * (y.ndim - jnp.ndim(state.b1)))
+        return z if _is_masked(z) else (y - (1.0 - b1) * z) / b1
+
+    return jax.tree.map(x, state.z, arrays_in(params), is_leaf=_is_masked)
+
+
+def _filled(weights, params):
     """`weights` in the dtypes of `params`, which also gives what a mask left out."""
-    masked = lambda x: isinstance(x, optax.MaskedNode)
-    pick = lambda w, p: p if masked(w) else w.astype(p.dtype)
-    return jax.tree.map(pick, weights, params, is_leaf=masked)
+    pick = lambda w, p: p if _is_masked(w) else w.astype(p.dtype)
+    leaves = jax.tree.leaves(jax.tree.map(pick, weights, arrays_in(params), is_leaf=_is_masked))
+    return jax.tree.unflatten(jax.tree.structure(params), leaves)
+
+
+def _is_masked(x):
+    return isinstance(x, optax.MaskedNode)

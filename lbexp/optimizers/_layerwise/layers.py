@@ -2,10 +2,18 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge
+
+from lbexp.optimizers._layerwise.prefixes import broadcast, is_function, paths
+from lbexp.ranges import Patterns, concrete
+
+# How many leading axes of which leaf count layers: see `stacked`.
+StackedAxes = Annotated[int, Ge(0)] | Annotated[Mapping[str, Any] | Callable | object, Patterns()] | None
 
 
 class LayerFacts(NamedTuple):
@@ -15,56 +23,38 @@ class LayerFacts(NamedTuple):
     """
 
     leaf: jax.Array  # int32, position of the layer's leaf among the leaves of the parameters
-    weight_norm: jax.Array  # |w| before the update
+    weight_norm: Any  # |w| before the update; (): the optimizer does not measure it
     direction_norm: jax.Array  # norm in the ratio's denominator (of the gradient, or of the direction)
     ratio: jax.Array  # trust ratio
     clipped: jax.Array  # bool, the ratio met one of its bounds
     learning_rate: jax.Array  # scalar
 
 
-def layers(params: Any, stacked_axes: Any = 0) -> dict[str, tuple[int, ...]]:
+def layers(params: Any, stacked_axes: StackedAxes = None) -> dict[str, tuple[int, ...]]:
     """{path: how many layers the leaf holds, by stacked axis}; () for a leaf that is one layer."""
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
     leaves, names = jax.tree.leaves(params), jax.tree.leaves(paths(params))
     return {name: leaf.shape[:rank] for name, leaf, rank in zip(names, leaves, ranks, strict=True)}
 
 
-def stacked(params: Any, stacked_axes: Any) -> Any:
+def stacked(params: Any, stacked_axes: StackedAxes) -> Any:
     """How many leading axes of each leaf count layers: a tree of ints.
 
     A layer is what one trust ratio belongs to. A leaf is one layer, unless leading axes say otherwise: under nn.scan
     the kernels of L layers are one leaf [L, ...], and one ratio for all of them is wrong for each.
 
     Args:
-        stacked_axes: an int for all leaves; {regular expression: int} for paths ('blocks/Dense_0/kernel'), the first
-            that matches counts, 0 where none does; or a function path -> int.
+        stacked_axes: an int for all leaves (None: 0); {regular expression: int} for paths ('blocks/Dense_0/kernel'),
+            the first that matches counts, 0 where none does; a function path -> int; or a tree of ints like `params`
+            or a prefix of it.
 
     Raises:
-        ValueError: an expression matches no path, or a leaf has fewer axes.
+        ValueError: an expression matches no path, a leaf has fewer axes, the tree is another model's, or a number is
+            no integer that is known when the optimizer is built.
     """
     names = paths(params)
-    if isinstance(stacked_axes, Mapping):
-        known = jax.tree.leaves(names)
-        for pattern in stacked_axes:
-            if known and not any(re.search(pattern, name) for name in known):
-                raise ValueError(f'stacked_axes: {pattern!r} matches no parameter. There are: {", ".join(known)}')
-        count = lambda name: next((n for pattern, n in stacked_axes.items() if re.search(pattern, name)), 0)
-    else:
-        count = stacked_axes if isinstance(stacked_axes, Callable) else lambda name: stacked_axes
-
-    def checked(name, leaf):
-        if not 0 <= count(name) <= leaf.ndim:
-            raise ValueError(f'stacked_axes: found {count(name)} for {name!r}, which has {leaf.ndim} axes')
-        return count(name)
-
-    return jax.tree.map(checked, names, params)
-
-
-def paths(params: Any) -> Any:
-    """A tree of the leaves' paths, 'Dense_0/kernel'."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: jax.tree_util.keystr(path, simple=True, separator='/'), params
-    )
+    counts = _counts(names, stacked_axes)
+    return jax.tree.map(_refused_beyond_axes, names, counts, params)
 
 
 def spread(values: jax.Array, leaf: jax.Array) -> jax.Array:
@@ -74,4 +64,45 @@ def spread(values: jax.Array, leaf: jax.Array) -> jax.Array:
 
 def wide(x: jax.Array) -> jax.Array:
     """`x` in the precision that updates are computed in: float32 at least."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x.astype(wide_dtype(x))
+
+
+def wide_dtype(x: Any) -> np.dtype:
+    """The dtype of `wide(x)`; `x` may be abstract."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _counts(names, stacked_axes):
+    if is_function(stacked_axes):
+        return jax.tree.map(stacked_axes, names)
+    if stacked_axes is None or jax.tree_util.all_leaves([stacked_axes]):
+        return jax.tree.map(lambda name: 0 if stacked_axes is None else stacked_axes, names)
+    if isinstance(stacked_axes, Mapping) and jax.tree_util.all_leaves(list(stacked_axes.values())):
+        return _matched(names, stacked_axes)
+    return broadcast(stacked_axes, names, 'stacked_axes')
+
+
+def _matched(names, stacked_axes):
+    known = jax.tree.leaves(names)
+    for pattern in stacked_axes:
+        if known and not any(re.search(pattern, name) for name in known):
+            raise ValueError(f'stacked_axes: {pattern!r} matches no parameter. There are: {", ".join(known)}')
+
+    def count(name):
+        return next((n for pattern, n in stacked_axes.items() if re.search(pattern, name)), 0)
+
+    return jax.tree.map(count, names)
+
+
+def _refused_beyond_axes(name, count, leaf):
+    if isinstance(count, jax.core.Tracer):
+        raise ValueError(
+            f'stacked_axes: found a traced number for {name!r}; allowed: an integer that is known when the optimizer '
+            "is built (optax.inject_hyperparams: static_args=('stacked_axes',))"
+        )
+    number = concrete(count)
+    if not isinstance(number, int):
+        raise ValueError(f'stacked_axes: found {count!r} for {name!r}; allowed: an integer')
+    if not 0 <= number <= leaf.ndim:
+        raise ValueError(f'stacked_axes: found {number} for {name!r}, which has {leaf.ndim} axes')
+    return number

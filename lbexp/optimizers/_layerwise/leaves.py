@@ -1,12 +1,13 @@
 """A layerwise optimizer's parameters as lists: values, masks and layer counts, leaf by leaf."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import LayerFacts, stacked
+from lbexp.optimizers._layerwise.layers import LayerFacts, stacked, wide_dtype
 from lbexp.optimizers._layerwise.masks import masks
 
 
@@ -15,7 +16,7 @@ class Leaves(NamedTuple):
 
     gradients: list
     weights: list
-    decay: list  # bools
+    decay: list  # bools, which may be traced
     adapt: list  # bools
     ranks: list  # leading axes that count layers
     structure: Any
@@ -33,34 +34,88 @@ def leaves(gradients: Any, params: Any, decay: Any, adapt: Any, stacked_axes: An
     if params is None:
         raise ValueError('this optimizer needs the parameters: call update(gradients, state, params)')
     weights, structure = jax.tree.flatten(params)
-    flat = lambda which: jax.tree.leaves(masks(which, params, stacked_axes))
+    decayed = jax.tree.leaves(masks(decay, params, stacked_axes, 'decay'))
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
-    return Leaves(structure.flatten_up_to(gradients), weights, flat(decay), flat(adapt), ranks, structure)
+    adapted = _adapted(params, adapt, stacked_axes)
+    return Leaves(structure.flatten_up_to(gradients), weights, decayed, adapted, ranks, structure)
 
 
-def no_facts(params: Any, adapt: Any, stacked_axes: Any) -> LayerFacts:
-    """The facts before the first update."""
-    adapted = jax.tree.leaves(masks(adapt, params, stacked_axes))
+def no_facts(params: Any, decay: Any, adapt: Any, stacked_axes: Any, has_weight_norms: bool = True) -> LayerFacts:
+    """The facts before the first update.
+
+    Raises:
+        ValueError: masks that do not fit the parameters; that of decay too, which is needed later only.
+    """
+    masks(decay, params, stacked_axes, 'decay')
+    adapted = _adapted(params, adapt, stacked_axes)
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
-    counts = [jnp.zeros(w.shape[:r]).size for w, r in zip(jax.tree.leaves(params), ranks, strict=True)]
+    counts = [math.prod(w.shape[:r]) for w, r in zip(jax.tree.leaves(params), ranks, strict=True)]
     leaf = [i for i, (a, n) in enumerate(zip(adapted, counts, strict=True)) if a for _ in range(n)]
-    zeros = jnp.zeros(len(leaf), jnp.float32)
+    layers = (len(leaf),)
+    # An array for each field, and none for two: a state may be donated.
     return LayerFacts(
-        jnp.array(leaf, jnp.int32), zeros, zeros, jnp.ones_like(zeros), zeros > 0, jnp.zeros((), jnp.float32)
+        jnp.array(leaf, jnp.int32),
+        jnp.zeros(layers, jnp.float32) if has_weight_norms else (),
+        jnp.zeros(layers, jnp.float32),
+        jnp.ones(layers, jnp.float32),
+        jnp.zeros(layers, bool),
+        jnp.zeros((), jnp.float32),
     )
 
 
 def adapted_facts(before: LayerFacts, weight_norms, direction_norms, ratios, clipped, learning_rate):
-    """The facts of an update, from lists over the adapted leaves."""
-    flat = lambda parts: jnp.concatenate([jnp.ravel(p) for p in parts]) if parts else jnp.zeros(0)
+    """The facts of an update, from lists over the adapted leaves; weight_norms None: they are not measured."""
+
+    def flat(parts, dtype):
+        flattened = [jnp.ravel(part).astype(dtype) for part in parts]
+        return jnp.concatenate(flattened) if flattened else jnp.zeros(0, dtype)
+
     return LayerFacts(
         before.leaf,
-        flat(weight_norms).astype(jnp.float32),
-        flat(direction_norms).astype(jnp.float32),
-        flat(ratios).astype(jnp.float32),
-        flat(clipped).astype(bool),
+        () if weight_norms is None else flat(weight_norms, jnp.float32),
+        flat(direction_norms, jnp.float32),
+        flat(ratios, jnp.float32),
+        flat(clipped, bool),
         jnp.asarray(learning_rate, jnp.float32),
     )
+
+
+def with_decay(x: jax.Array, mask: Any, decay: Any, weights: jax.Array) -> jax.Array:
+    """x + decay weights where the mask says so."""
+    if isinstance(mask, jax.core.Tracer):
+        return x + jnp.where(mask, decay, 0) * weights
+    return x + decay * weights if mask else x
+
+
+@jax.custom_jvp
+def root(x: jax.Array) -> jax.Array:
+    """sqrt(x), with the derivative 0 at 0: where no gradient ever was, none is infinite."""
+    return jnp.sqrt(x)
+
+
+@root.defjvp
+def _root_derivative(primals, tangents):
+    (x,), (change,) = primals, tangents
+    y = root(x)
+    return y, change * jnp.where(y > 0, 0.5 / jnp.where(y > 0, y, 1), 0)
+
+
+def dtypes_from(updates: Any, params: Any) -> Any:
+    """The tree whose dtypes updates have: `params`, or `updates` where these are not given or have other leaves."""
+    fits = params is not None and jax.tree.structure(params) == jax.tree.structure(updates)
+    return params if fits else updates
+
+
+def second_moment(params: Any) -> Any:
+    """Zeros like `params`, real and float32 at least."""
+    return jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide_dtype(p)).dtype), params)
+
+
+def _adapted(params, adapt, stacked_axes):
+    adapted = jax.tree.leaves(masks(adapt, params, stacked_axes, 'adapt'))
+    if any(isinstance(entry, jax.core.Tracer) for entry in adapted):
+        raise ValueError('adapt: found traced bools; allowed: bools that are known when the optimizer is built')
+    return adapted
 
 
 def value(hyperparameter: Any, count: jax.Array) -> Any:

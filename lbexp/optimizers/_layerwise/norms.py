@@ -12,6 +12,7 @@ from jax import lax
 from lbexp.optimizers._layerwise.backend import on_cpu
 from lbexp.optimizers._layerwise.layers import spread, wide
 
+AxisName = str | Sequence[str] | None  # mesh or vmap axes
 _TOGETHER = 8  # arrays whose sums one kernel computes
 
 
