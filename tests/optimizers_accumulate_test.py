@@ -132,7 +132,7 @@ def test_works_inside_shard_map():
 
 
 def test_accumulate_errors():
-    with pytest.raises(ValueError, match='steps is 0'):
+    with pytest.raises(ValueError, match=r'^steps: found 0; allowed: an integer >= 1, a function$'):
         accumulate(optax.sgd(0.1), 0)
 
 

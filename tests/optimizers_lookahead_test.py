@@ -255,7 +255,7 @@ def test_optimal_step_size_keeps_its_own_curvature():
 
 def test_errors_say_what_is_allowed():
     for arguments, message in (
-        (dict(k=0), 'k is 0'),
+        (dict(k=0), 'k: found 0; allowed: an integer >= 1'),
         (dict(momentum='restart'), "'restart'; allowed"),
         (dict(slow_step_size='best'), "'best'; allowed"),
     ):

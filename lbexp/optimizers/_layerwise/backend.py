@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
 def on_cpu() -> bool:
@@ -15,6 +16,18 @@ def on_cpu() -> bool:
     accumulate branches: what it skips is a whole update.)
     """
     return jax.default_backend() == 'cpu'
+
+
+def has_explicit_axes(x: Any) -> bool:
+    """Whether shardings are part of types where `x` is (mesh axes of type Explicit)."""
+    return AxisType.Explicit in jax.typeof(x).sharding.mesh.axis_types
+
+
+def whole(x: jax.Array) -> jax.Array:
+    """`x`, on every device whole where shardings are part of types: what is joined with others must be split alike."""
+    if not has_explicit_axes(x):
+        return x
+    return jax.sharding.reshard(x, NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec()))
 
 
 def in_common(number: Any) -> Any:

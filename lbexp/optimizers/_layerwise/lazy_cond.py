@@ -91,7 +91,7 @@ def stored(tree: Any) -> Any:
 def _where(always, x):
     """x. XLA does not know that `always` is true: a dependence on it that costs nothing where it is fused."""
     is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-    return x if is_key else jnp.where(always, x, jnp.zeros_like(x))
+    return x if is_key else jnp.where(always, x, jnp.zeros((), x.dtype))
 
 
 def _cast_like(new, old):

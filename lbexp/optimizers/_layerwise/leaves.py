@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.optimizers._layerwise.backend import whole
 from lbexp.optimizers._layerwise.layers import LayerFacts, stacked, wide_dtype
 from lbexp.optimizers._layerwise.masks import masks
 
@@ -67,7 +68,7 @@ def adapted_facts(before: LayerFacts, weight_norms, direction_norms, ratios, cli
     """The facts of an update, from lists over the adapted leaves; weight_norms None: they are not measured."""
 
     def flat(parts, dtype):
-        flattened = [jnp.ravel(part).astype(dtype) for part in parts]
+        flattened = [whole(jnp.asarray(part)).reshape(-1).astype(dtype) for part in parts]
         return jnp.concatenate(flattened) if flattened else jnp.zeros(0, dtype)
 
     return LayerFacts(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lbexp.optimizers._layerwise.backend import on_cpu
+from lbexp.optimizers._layerwise.backend import has_explicit_axes, on_cpu, whole
 from lbexp.optimizers._layerwise.layers import spread, wide
 
 AxisName = str | Sequence[str] | None  # mesh or vmap axes
@@ -108,7 +108,7 @@ def _added(*sums, shares, axis_name):
 
 def _flat(parts):
     dtype = jnp.result_type(*parts)
-    return jnp.concatenate([part.reshape(-1).astype(dtype) for part in parts])
+    return jnp.concatenate([whole(part).reshape(-1).astype(dtype) for part in parts])
 
 
 def _along(x, inverse, change, rank):
@@ -171,7 +171,8 @@ def _squares(x, rank, stored):
     computation. (XLA adds in blocks, in both.)
     """
     batch, rest = tuple(range(rank)), tuple(range(rank, x.ndim))
-    if not stored:
+    # Of split factors a dot product would have to be told how its result is split.
+    if not stored or has_explicit_axes(x):
         return jnp.sum(_square(wide(x)), axis=rest)
     dimensions = ((rest, rest), (batch, batch))
     exact = lax.Precision.HIGHEST  # whatever jax_default_matmul_precision says
