@@ -68,18 +68,6 @@ class Ascending:
         return None if known_fit and (is_known or (is_pair and all(map(_is_number, value)))) else self.words
 
 
-class FloatingDtype:
-    """Metadata of a dtype: a floating one that JAX knows."""
-
-    words = "a floating dtype such as 'bfloat16', 'float32'"
-
-    def violation(self, value: Any) -> str | None:
-        try:
-            return None if jnp.issubdtype(jnp.dtype(value), jnp.inexact) else self.words
-        except TypeError:
-            return self.words
-
-
 class Patterns:
     """Metadata of texts that are regular expressions: one, a sequence of them, or the keys of a mapping to numbers."""
 
@@ -103,7 +91,7 @@ class Patterns:
 
 
 Bounds = Annotated[tuple[Number, Number], Ascending()]
-Dtype = Annotated[jax.typing.DTypeLike, FloatingDtype()]
+Dtype = jax.typing.DTypeLike  # a floating one
 
 
 def checked(function: Callable) -> Callable:
@@ -144,7 +132,8 @@ def checked(function: Callable) -> Callable:
 def violation(value: Any, annotation: Any) -> str | None:
     """How `value` breaks `annotation`, in words; None: it does not."""
     members = _members(annotation)
-    problems = [_problem(value, member) for member in members]
+    is_dtype = any((get_origin(member) or member) is np.dtype for member in members)
+    problems = _dtype_problems(value, members) if is_dtype else [_problem(value, member) for member in members]
     if not all(problems):
         return None
     variants = [v for member in members for v in get_args(member) if get_origin(member) is Literal]
@@ -193,6 +182,16 @@ def _members(annotation, metadata=()):
         return [member for inner in get_args(annotation) for member in _members(inner, metadata)]
     annotation = types.NoneType if annotation is None else annotation
     return [Annotated[annotation, *metadata] if metadata else annotation]
+
+
+def _dtype_problems(value, members):
+    """DTypeLike names texts and types too: what counts is whether the value names a floating dtype."""
+    try:
+        fits = value is not None and jnp.issubdtype(jnp.dtype(value), jnp.inexact)
+    except TypeError:
+        fits = False
+    words = ["a floating dtype such as 'bfloat16', 'float32'"]
+    return [None] if fits else words + [_problem(value, member) for member in members if member is types.NoneType]
 
 
 def _problem(value, member):

@@ -109,7 +109,7 @@ def test_inject_hyperparams_needs_no_static_arguments(name, variant):
     if name == 'gradient_noise':  # not a chain, as `make` has it
         arguments, function = variant, optimizers.gradient_noise
     else:
-        function = lookup.find('lbexp.optimizers', name)
+        function = lookup.find('optimizer', name)
         takes = lookup.parameters(function)
         around = {'inner': optimizers.momentum(0.05, 0.8), 'tx': optimizers.momentum(0.05, 0.8)}
         given = {'learning_rate': 0.05, 'steps': 2, 'k': 2, **around, **variant}
@@ -192,5 +192,5 @@ def test_reverse_mode_is_finite_where_gradients_are_zero(name, variant):
 
 def test_every_wrapper_around_another_is_a_case():
     """A wrapper that is added to the package is added here."""
-    wrappers = {n for n in OPTIMIZERS if {'inner', 'tx'} & set(lookup.parameters(lookup.find('lbexp.optimizers', n)))}
+    wrappers = {n for n in OPTIMIZERS if {'inner', 'tx'} & set(lookup.parameters(lookup.find('optimizer', n)))}
     assert wrappers <= set(WRAPPERS) | set(itertools.chain(*(w.split() for w in WRAPPERS)))
