@@ -15,9 +15,8 @@ from absl import flags
 from lbexp import config as configs
 from lbexp import errors
 from lbexp.config import check, lookup
+from lbexp.exit_status import BAD_CONFIG, DIVERGED, DONE, FAILED
 from lbexp.local_path import local_path
-
-DONE, FAILED, BAD_CONFIG, NO_CHECKPOINT, STOPPED, PEER_LOST, DIVERGED = 0, 1, 2, 3, 75, 76, 78
 
 _PRINTED = 60  # rows of a table in the terminal
 
@@ -124,10 +123,15 @@ def workdir_of(given: flags.FlagValues, config, overrides: list[dict]) -> pathli
 
 
 class Stop:
-    """Becomes true at SIGTERM or Ctrl-C, also while the run is still being set up. A second Ctrl-C ends the process."""
+    """Becomes true at SIGTERM, Ctrl-C or SIGHUP, also while the run is still being set up.
+
+    A second Ctrl-C ends the process. A signal that was ignored at the start stays so, as nohup wants it.
+    """
 
     def __init__(self, *more: signal.Signals):
-        self.name, self._numbers = None, (signal.SIGTERM, signal.SIGINT, *more)
+        self.name = None
+        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *more)
+        self._numbers = [n for n in wanted if signal.getsignal(n) is not signal.SIG_IGN]
         self.listen()
 
     def listen(self):
@@ -138,9 +142,20 @@ class Stop:
     def _stop(self, number, frame):
         self.name = signal.Signals(number).name
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if number == signal.SIGHUP:
+            _leave_terminal()
 
     def __call__(self):
         return self.name is not None
+
+
+def _leave_terminal():
+    """What is printed to a terminal that is gone would be an error of the disk."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        if os.isatty(stream):
+            os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def refuse(problems: list[str]) -> int:

@@ -4,27 +4,29 @@
     python -m lbexp.main --config=experiments/lamb.py:fashion_mnist --config.optimizer.learning_rate=0.02
     srun -N2 -n2 python -m lbexp.main --config=experiments/lamb.py --workdir=/shared/lamb
 
-Ctrl-C and SIGTERM, to any process of a job, save and stop; the same command goes on. Exit status: 0 done, 1 the disk
-failed, or a part raised an exception (told with its place in your code; --traceback shows all), 2 the configuration is
-wrong, or another process runs in the workdir, 3 no checkpoint is usable, 75 stopped before the end, 76 another process
-of the job was lost, 77 hung, 78 every trial diverged. After 75, 76 and 77 the same command goes on; the launchers in
-scripts/ do that by themselves.
+Ctrl-C, SIGTERM and SIGHUP, to any process of a job, save and stop; the same command goes on. Exit status: 0 done, 1 the
+disk failed, or a part raised an exception (told with its place in your code; --traceback shows all), 2 the
+configuration is wrong, another process runs in the workdir, or the processes of a job did not find together, 3 no
+checkpoint is usable, 75 stopped before the end, 76 another process of the job was lost, 77 hung, 78 every trial
+diverged. After 75, 76 and 77 the same command goes on; the launchers in scripts/ do that by themselves.
 """
 
 import contextlib
 import sys
 import threading
+import time
 import traceback
 
 from absl import flags
 
 from lbexp import command
 from lbexp import config as configs
-from lbexp.command import BAD_CONFIG, DONE, FAILED, NO_CHECKPOINT, PEER_LOST, STOPPED
 from lbexp.config import lookup
 from lbexp.errors import Refusal, refused, user_frame
+from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, NO_CHECKPOINT, PEER_LOST, STOPPED
 
-_JOB = ('distributed', 'coordinator_address', 'num_processes', 'process_id', 'peer_timeout')
+_JOB = ('distributed', 'coordinator_address', 'num_processes', 'process_id', 'peer_timeout', 'start_timeout')
+_WORD = 3.0  # s in which whoever watches over the job ends this process, with what it knows
 
 
 def main(argv: list[str]) -> int:
@@ -35,24 +37,42 @@ def main(argv: list[str]) -> int:
     stop = command.Stop()
     given = _flags()
     overrides, _, problems = command.parse(given, argv)
-    config, wrong, wrong_status = _read(given, overrides)
-    problems += wrong
-    if not given.is_parsed() or (problems and given.distributed == 'off'):
+    job, config, wrong_status = _job(argv), None, BAD_CONFIG
+    if given.is_parsed():
+        config, wrong, wrong_status = _read(given, overrides)
+        problems += wrong
+    if problems and job['distributed'] == 'off':
         command.refuse(problems)
         return wrong_status
     from lbexp.parallel import hosts
 
     try:
-        hosts.start(*(given[name].value for name in _JOB))
+        hosts.start(*job.values(), problems, lambda: stop.name)
+    except hosts.NotStarted as error:
+        command.refuse(error.lines)
+        return wrong_status if problems else error.status
     except (ValueError, RuntimeError) as error:
         return command.refuse([*problems, str(error)])
+    cause = ''
     try:
         status = _main(given, config, problems, stop, wrong_status)
     except Exception as error:
-        status = _told_of(error, given.traceback)
+        status, cause = _told_of(error, given.traceback)
     if hosts.count() > 1:
-        hosts.leave(status, together=status not in (FAILED, PEER_LOST))
+        hosts.leave(status, cause)
     return status
+
+
+def _job(argv):
+    """The flags of the job; of a command line that cannot be parsed, those that can: the others are waiting."""
+    given = _flags()
+    for i in range(1, len(argv)):
+        for length in (2, 1):  # '--process_id 1', '--process_id=1'
+            with contextlib.suppress(flags.Error):
+                given([argv[0], *argv[i : i + length]], known_only=True)
+                break
+    given.mark_as_parsed()
+    return {name: given[name].value for name in _JOB}
 
 
 def _read(given, overrides):
@@ -81,19 +101,21 @@ def _main(given, config, problems, stop, wrong_status):
 
 
 def _told_of(error, everything):
-    """Says what ended this process; the status that it ends with."""
+    """Says what ended this process: its status, and of a job the cause that the others do not know of."""
     from lbexp.parallel import hosts
 
-    if isinstance(error, hosts.Agreed) and not hosts.first():  # process 0 says it
-        return BAD_CONFIG
-    if hosts.count() == 1:
-        return command.tell(error, everything)
-    who = f'lbexp: {hosts.name()}'
-    if not _lost(error):
-        return command.tell(error, everything, who)
-    cause = (str(error).splitlines() or [''])[0][:300]
-    print(f'{who}: lost another process of the job: {cause}', file=sys.stderr)
-    return PEER_LOST
+    who = f'lbexp: {hosts.name()}' if hosts.count() > 1 else 'lbexp'
+    if isinstance(error, (hosts.Agreed, hosts.AgreedOSError, hosts.PrimaryFailed)):
+        status = BAD_CONFIG if isinstance(error, hosts.Agreed) else FAILED
+        if hosts.first():
+            command.tell(error, everything)
+        return status, ''
+    if hosts.count() > 1 and _lost(error):
+        time.sleep(_WORD)
+        line = f'lost another process of the job: {(str(error).splitlines() or [""])[0][:300]}'
+        print(f'{who}: {line}', file=sys.stderr)
+        return PEER_LOST, line
+    return command.tell(error, everything, who), command.in_words(error)
 
 
 def _lost(error):
@@ -117,6 +139,8 @@ def _flags():
     flags.DEFINE_integer('process_id', None, 'which of them this one is', lower_bound=0, flag_values=given)
     lost = 'seconds without a sign of life after which a process of the job is lost'
     flags.DEFINE_integer('peer_timeout', 100, lost, lower_bound=1, flag_values=given)
+    come = 'seconds in which all processes of the job must come'
+    flags.DEFINE_float('start_timeout', 60.0, come, lower_bound=1.0, flag_values=given)
     return given
 
 
@@ -198,8 +222,8 @@ def _report(study, workdir):
 
     hosts.exchange('all rows are written')
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
-        analysis = study.analyse(workdir)
-    return command.report(analysis, workdir) if hosts.first() else command.status(workdir)
+        analysis = study.analyse(workdir)  # together: it may measure on all devices
+    return hosts.lead(lambda: command.report(analysis, workdir))
 
 
 def _import_ahead():

@@ -12,14 +12,14 @@ import yaml
 from jax._src.clusters.k8s_cluster import K8sCluster
 from jobs import ROOT
 
-from lbexp import command
+from lbexp import exit_status
 
 AGAIN = (75, 76, 77, 134, 137, 143)
-NEVER = (command.FAILED, command.BAD_CONFIG, command.NO_CHECKPOINT, command.DIVERGED)
+NEVER = (exit_status.FAILED, exit_status.BAD_CONFIG, exit_status.NO_CHECKPOINT, exit_status.DIVERGED)
 
 
 def test_the_launchers_start_again_after_the_same_statuses():
-    assert {command.STOPPED, command.PEER_LOST} < set(AGAIN)
+    assert {exit_status.STOPPED, exit_status.PEER_LOST} < set(AGAIN)
     for name in ('slurm_train.sh', 'mpirun_train.sh', 'cloud_tpu.sh'):
         assert f'{" | ".join(map(str, AGAIN))})' in (ROOT / 'scripts' / name).read_text()
 

@@ -16,7 +16,7 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 from training import rows, tiny, train
 
-from lbexp import command, main
+from lbexp import exit_status, main
 from lbexp.engine.checkpoint import Checkpoints, Damaged
 from lbexp.engine.lock import lock
 from lbexp.engine.record import statuses
@@ -158,13 +158,13 @@ def test_no_usable_checkpoint_is_exit_3(tmp_path, capsys):
     for file in (tmp_path / 'run' / 'checkpoints').rglob('*'):
         if file.is_file():
             file.write_bytes(b'')
-    assert run(tmp_path) == command.NO_CHECKPOINT
+    assert run(tmp_path) == exit_status.NO_CHECKPOINT
     assert 'no usable checkpoint' in capsys.readouterr().err
     assert (tmp_path / 'run' / 'metrics.jsonl').read_bytes() == before  # not silently from scratch
 
 
 def test_a_run_that_diverges_says_so(tmp_path):
-    assert run(tmp_path, rate=1e30) == command.DIVERGED
+    assert run(tmp_path, rate=1e30) == exit_status.DIVERGED
     assert json.loads((tmp_path / 'run' / 'status.json').read_text())['trials']['0']['status'] == 'diverged'
 
 

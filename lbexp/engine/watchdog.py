@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 
-HUNG = 77  # exit status
+from lbexp.exit_status import HUNG
+
 _SLOWER = 10  # times the median
 
 

@@ -1,6 +1,6 @@
 """The processes of one job: how they start, agree, and act as one. jax.distributed carries the job."""
 
-import contextlib
+import importlib.metadata
 import itertools
 import json
 import os
@@ -8,29 +8,51 @@ import pathlib
 import platform
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jax._src import clusters, distributed
+from jax._src import distributed
 from jax.experimental import multihost_utils
 
 from lbexp.errors import Refusal, refused
+from lbexp.exit_status import BAD_CONFIG
+from lbexp.parallel import address as addresses
+from lbexp.parallel import launchers
+from lbexp.parallel.handshake import handshake
+from lbexp.parallel.heartbeats import Heartbeats
+from lbexp.parallel.members import Member, NotStarted
 
-# JAX asks these two itself and offers no public way to ask before it starts (clusters), or to exchange a few words
-# before there are devices (the key-value store behind distributed).
+# JAX offers no public way to exchange a few words before there are devices: the key-value store behind distributed.
 
 _PATIENCE = 24 * 3600 * 1000  # ms; a process that dies is noticed by its heartbeat, not by this
-_SHUTDOWN = 30  # s
 _exchanges = itertools.count()
+_heartbeats: Heartbeats | None = None
 
 
 class Agreed(Refusal):
     """A problem that every process of the job knows of."""
 
 
-def start(mode: str, address: str | None, processes: int | None, index: int | None, peer_timeout: int):
+class AgreedOSError(OSError):
+    """What the system told process 0, on every process of the job."""
+
+
+class PrimaryFailed(RuntimeError):
+    """A defect ended process 0 while the others waited for it; it tells of it."""
+
+
+def start(
+    mode: str,
+    address: str | None,
+    processes: int | None,
+    index: int | None,
+    peer_timeout: int,
+    start_timeout: int = 60,
+    problems: Sequence[str] = (),
+    stopping: Callable[[], str | None] = lambda: None,
+):
     """Joins this process to its job, if that has several; before anything else uses JAX.
 
     Args:
@@ -40,47 +62,94 @@ def start(mode: str, address: str | None, processes: int | None, index: int | No
         processes: how many there are.
         index: this one's, 0 .. processes-1. What is None is asked of the launcher.
         peer_timeout: seconds without a sign of life after which a process is lost.
+        start_timeout: seconds in which all must come.
+        problems: for which this process will not start; the others are told.
+        stopping: the name of the signal that told this process to stop, if one did.
 
     Raises:
         Refusal: arguments that contradict each other, no launcher where there should be one, or a batch script of
             several tasks in which only one process would train.
+        NotStarted: the processes of the job did not find together.
     """
-    given = {'coordinator_address': address, 'num_processes': processes, 'process_id': index}
-    named = ', '.join(f'--{name}={value}' for name, value in given.items() if value is not None)
+    named = _named(address, processes, index)
     if mode not in ('auto', 'on', 'off'):
         raise Refusal(f"--distributed: found {mode!r}; allowed: 'auto', 'on', 'off'")
     if mode == 'off':
         if named:
             raise Refusal(f'--distributed: found off with {named}; allowed: auto or on')
         return
-    launcher = _launcher()
-    if address is None and launcher is not None:
-        address = launcher.get_coordinator_address(300, os.environ.get('JAX_COORDINATOR_PORT'))
-        address = os.environ.get('JAX_COORDINATOR_ADDRESS') or address
-    found = _asked(launcher)
-    processes, index = (f if v is None else v for v, f in zip((processes, index), found))
+    problems, device = list(problems), None
+    launcher = launchers.launcher()
+    try:
+        settings = launchers.settings(launcher, address, processes, index)
+        address, processes, index, device = settings
+    except Refusal as error:
+        problems.append(str(error))
     if mode == 'auto' and not named and (launcher is None or processes == 1):
-        _refuse_to_train_alone()
+        launchers.refuse_to_train_alone()
         return
-    if address is None or processes is None or index is None or not 0 <= index < processes:
-        raise Refusal(
+    problems += _incomplete(mode, named, address, processes, index) if not problems else []
+    if address is None:
+        raise NotStarted(BAD_CONFIG, problems)
+    try:
+        where = addresses.address(address)
+    except Refusal as error:
+        raise NotStarted(BAD_CONFIG, [*problems, str(error)]) from error
+    own = Member(index, processes, platform.node(), os.getpid(), _version(), problems)
+    joined = handshake(own, where, start_timeout, stopping)
+    _join(joined, processes, index, device, peer_timeout)
+
+
+def _version():
+    try:
+        return importlib.metadata.version('lbexp')
+    except importlib.metadata.PackageNotFoundError:  # it runs in its folder
+        return ''
+
+
+def _named(address, processes, index):
+    """The flags that were given, for a message."""
+    values = {'coordinator_address': address, 'num_processes': processes, 'process_id': index}
+    return ', '.join(f'--{name}={value}' for name, value in values.items() if value is not None)
+
+
+def _incomplete(mode, named, address, processes, index):
+    """What keeps these from naming a process of a job; in a list."""
+    if address is None or processes is None or index is None:
+        return [
             f'--distributed={mode}{", " + named if named else ""}: no launcher was found (srun, mpirun of OpenMPI 4, '
             'Kubernetes, Cloud TPU). Give --coordinator_address=HOST:PORT --num_processes=N --process_id=0..N-1, '
             'or --distributed=off'
-        )
+        ]
+    if not 0 <= index < processes:
+        allowed = f'allowed: --process_id=0..N-1, here 0 to {processes - 1}'
+        return [f'--process_id: found {index} with --num_processes={processes}; {allowed}']
+    return []
+
+
+def _join(joined, processes, index, device, peer_timeout):
+    """Lets JAX connect processes that have found each other; from now on they watch over each other."""
+    global _heartbeats
+    own = f'process {index} of {processes} on host {platform.node()}'
+    _heartbeats = Heartbeats(own, joined.wires, joined.names, peer_timeout)
     # SIGTERM stays with the handler of the main program, which stops a lone process in the same way.
     jax.config.update('jax_enable_preemption_service', False)
-    # One that is alone on its host takes all of its devices, another the one that the launcher means for it.
-    own = None if launcher is None or _alone_on_host() else launcher.get_local_process_id()
-    jax.distributed.initialize(
-        address,
-        processes,
-        index,
-        local_device_ids=own,
-        cluster_detection_method='deactivate',  # it was asked above
-        heartbeat_timeout_seconds=peer_timeout,
-        shutdown_timeout_seconds=_SHUTDOWN,
-    )
+    try:
+        jax.distributed.initialize(
+            str(joined.connect),
+            processes,
+            index,
+            local_device_ids=device,
+            cluster_detection_method='deactivate',  # it was asked above
+            # Ours come first: JAX's end a process with an abort.
+            heartbeat_timeout_seconds=3 * peer_timeout + 60,
+            coordinator_bind_address=None if joined.bind is None else str(joined.bind),
+        )
+    except RuntimeError as error:
+        cause = (str(error).splitlines() or [''])[0]
+        line = f'JAX cannot join the job at {joined.connect}: {cause}'
+        print(f'lbexp: {line}', file=sys.stderr)
+        leave(BAD_CONFIG, line)  # without the others it could only wait
 
 
 def count() -> int:
@@ -114,28 +183,35 @@ def exchange(value: Any) -> list:
 
 
 def lead(action: Callable[[], Any]) -> Any:
-    """Process 0 alone acts; all get what it returns (a value that JSON holds), or raise its Refusal or OSError.
+    """Process 0 alone acts; all get what it returns (a value that JSON holds), or raise what it raises.
 
     The action must not wait for other processes: they wait for it.
     """
     if count() == 1:
         return action()
-    done = None
-    if first():
-        try:
-            done = {'result': action()}
-        except OSError as error:
-            done = {'system': [error.errno, error.strerror or str(error), error.filename and str(error.filename)]}
-        except ValueError as error:
-            if not refused(error):
-                raise
-            done = {'refused': str(error)}
-    done = exchange(done)[0]
-    if 'system' in done:
-        raise OSError(*done['system'])
-    if 'refused' in done:
-        raise Agreed(done['refused'])
-    return done['result']
+    if not first():
+        return _outcome(exchange(None)[0])
+    try:
+        outcome = {'result': action()}
+    except OSError as error:
+        named = error.filename and str(error.filename)
+        outcome = {'system': [error.errno, error.strerror or str(error), named]}
+    except Exception as error:
+        if not refused(error):
+            exchange({'failed': f'{type(error).__name__}: {error}'})
+            raise
+        outcome = {'refused': str(error)}
+    return _outcome(exchange(outcome)[0])
+
+
+def _outcome(message):
+    if 'system' in message:
+        raise AgreedOSError(*message['system'])
+    if 'refused' in message:
+        raise Agreed(message['refused'])
+    if 'failed' in message:
+        raise PrimaryFailed(message['failed'])
+    return message['result']
 
 
 def together(action: Callable[[], Any]) -> Any:
@@ -207,47 +283,16 @@ def check_devices():
         raise Agreed(f'devices: found {counts} on the processes of this job; allowed: as many on each')
 
 
-def leave(status: int, together: bool):
-    """Ends a process of a job. Without the others an ordinary exit would wait for their heartbeats, then abort."""
-    if together:
-        with contextlib.suppress(Exception):
-            jax.distributed.shutdown()
+def leave(status: int, cause: str = ''):
+    """Ends a process of a job: process 0 last, as the others need its service as long as they live.
+
+    Args:
+        cause: for which this process ends without the others, who wait for it; they are told, and end too.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
+    if _heartbeats and cause:
+        _heartbeats.fail(status, cause)
+    elif _heartbeats:
+        _heartbeats.leave(status)
     os._exit(status)
-
-
-def _launcher():
-    """The launcher that JAX detects; OpenMPI before Slurm, for mpirun inside a Slurm job."""
-    kinds = [kind for kind in clusters.ClusterEnv._cluster_types if not kind.opt_in_only_method]
-    found = [kind for kind in kinds if kind.is_env_present()]
-    return next((kind for kind in found if kind.name == 'ompi'), found[0] if found else None)
-
-
-def _asked(launcher):
-    """(processes, index) as the launcher says, or as OpenMPI 5 does, which JAX does not detect."""
-    if launcher is not None:
-        return launcher.get_process_count(), launcher.get_process_id()
-    said = [os.environ.get(f'OMPI_COMM_WORLD_{which}') for which in ('SIZE', 'RANK')]
-    return [None if value is None else int(value) for value in said]
-
-
-def _alone_on_host():
-    """Whether the launcher says that each host has one process: '1', or '1(x8)' for eight hosts."""
-    tasks = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') or os.environ.get('SLURM_STEP_TASKS_PER_NODE', '')
-    return tasks.partition('(')[0] == '1'
-
-
-def _refuse_to_train_alone():
-    """A batch script, or an MPI that JAX does not know: several processes were meant."""
-    tasks, ranks = (int(os.environ.get(name) or 1) for name in ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE'))
-    if 'SLURM_JOB_ID' in os.environ and 'SLURM_STEP_NODELIST' not in os.environ and tasks > 1:
-        raise Refusal(
-            f'--distributed=auto: found a Slurm job of {tasks} tasks, of which only this process would train: it was '
-            'not started by srun. Start it with srun, or give --distributed=off'
-        )
-    if ranks > 1 and _launcher() is None:
-        raise Refusal(
-            f'--distributed=auto: found {ranks} MPI processes that would each train alone (OpenMPI 5 does not tell '
-            'JAX where process 0 is). Give --coordinator_address=HOST:PORT, or --distributed=off'
-        )

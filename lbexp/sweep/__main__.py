@@ -23,9 +23,9 @@ from absl import flags
 
 from lbexp import command
 from lbexp import config as configs
-from lbexp.command import DONE, FAILED, STOPPED
 from lbexp.config import lookup
 from lbexp.errors import Refusal
+from lbexp.exit_status import DONE, FAILED, STOPPED
 
 _COMMANDS = ('run', 'status', 'report')
 

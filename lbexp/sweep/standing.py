@@ -9,6 +9,7 @@ from lbexp import command
 from lbexp.analysis import Analysis, Table
 from lbexp.config import lookup
 from lbexp.engine import record
+from lbexp.exit_status import DONE
 from lbexp.report import table
 from lbexp.sweep import attempts, cohorts
 from lbexp.sweep.schedule import told_of
@@ -26,7 +27,7 @@ def show(workdir: pathlib.Path) -> int:
         counts[row[3]] = counts.get(row[3], 0) + 1
     told = ', '.join(f'{count} {state}' for state, count in counts.items())
     table.show(Table(f'{len(works)} cohorts in {workdir}: {told}', _COLUMNS, rows, ''))
-    return command.DONE
+    return DONE
 
 
 def report(workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up: Collection[int] = ()) -> int:

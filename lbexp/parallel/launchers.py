@@ -1,0 +1,80 @@
+"""What has started the processes of a job, and what it says of them: Slurm, OpenMPI, Kubernetes, Cloud TPU."""
+
+import os
+
+from jax._src import clusters
+
+from lbexp.errors import Refusal
+
+# JAX offers no public way to ask its detection before it starts.
+
+
+def launcher() -> type[clusters.ClusterEnv] | None:
+    """The launcher that JAX detects; OpenMPI before Slurm, for mpirun inside a Slurm job."""
+    kinds = [kind for kind in clusters.ClusterEnv._cluster_types if not kind.opt_in_only_method]
+    present = [kind for kind in kinds if kind.is_env_present()]
+    return min(present, key=lambda kind: kind.name != 'ompi', default=None)
+
+
+def settings(
+    launcher: type[clusters.ClusterEnv] | None,
+    address: str | None,
+    processes: int | None,
+    index: int | None,
+) -> tuple[str | None, int | None, int | None, int | None]:
+    """Where process 0 is, how many there are and which this one is, as given or as the launcher says; its device.
+
+    The device is that of its host which the launcher means for this process; None: all of them.
+
+    Raises:
+        Refusal: the launcher does not say all of it.
+    """
+    try:
+        if address is None and launcher is not None:
+            port = os.environ.get('JAX_COORDINATOR_PORT')
+            address = launcher.get_coordinator_address(300, port)
+            address = os.environ.get('JAX_COORDINATOR_ADDRESS') or address
+        if processes is None or index is None:
+            counts = _counts(launcher)
+            processes = counts[0] if processes is None else processes
+            index = counts[1] if index is None else index
+        device = None
+        if launcher is not None and not _is_alone_on_host():
+            device = launcher.get_local_process_id()
+    except Exception as error:  # each launcher raises what it likes where its variables are not complete
+        cause = (str(error).splitlines() or [''])[0]
+        raise Refusal(
+            f'--distributed: {launcher.name if launcher else "OpenMPI"} does not say where this process stands '
+            f'({type(error).__name__}: {cause}); give --coordinator_address --num_processes --process_id, '
+            'or --distributed=off'
+        ) from error
+    return address, processes, index, device
+
+
+def refuse_to_train_alone():
+    """A batch script, or an MPI that JAX does not know: several processes were meant."""
+    tasks, ranks = (int(os.environ.get(name) or 1) for name in ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE'))
+    if 'SLURM_JOB_ID' in os.environ and 'SLURM_STEP_NODELIST' not in os.environ and tasks > 1:
+        raise Refusal(
+            f'--distributed=auto: found a Slurm job of {tasks} tasks, of which only this process would train: it was '
+            'not started by srun. Start it with srun, or give --distributed=off'
+        )
+    if ranks > 1 and launcher() is None:
+        raise Refusal(
+            f'--distributed=auto: found {ranks} MPI processes that would each train alone (OpenMPI 5 does not tell '
+            'JAX where process 0 is). Give --coordinator_address=HOST:PORT, or --distributed=off'
+        )
+
+
+def _counts(launcher):
+    """(processes, index) as the launcher says, or as OpenMPI 5 does, which JAX does not detect."""
+    if launcher is not None:
+        return launcher.get_process_count(), launcher.get_process_id()
+    values = [os.environ.get(f'OMPI_COMM_WORLD_{which}') for which in ('SIZE', 'RANK')]
+    return [None if value is None else int(value) for value in values]
+
+
+def _is_alone_on_host():
+    """Whether the launcher says that each host has one process: '1', or '1(x8)' for eight hosts."""
+    tasks = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') or os.environ.get('SLURM_STEP_TASKS_PER_NODE', '')
+    return tasks.partition('(')[0] == '1'

@@ -1,0 +1,122 @@
+"""Process 0's side of the handshake: it listens, hears who comes, and tells all of them one verdict."""
+
+import socket
+import time
+from collections.abc import Callable
+
+from lbexp.parallel.address import Address, numeric
+from lbexp.parallel.members import Joined, Member, missing, obstacle
+from lbexp.parallel.wire import Wire
+
+GRACE = 5.0  # s that a job which will not start waits for the rest, to tell them too
+_TICK = 0.02  # s between two looks
+_SIGN = 1.0  # s between two words to those that wait
+
+
+def receive(
+    own: Member, server: socket.socket, seconds: float, stopping: Callable[[], str | None]
+) -> Joined:
+    """Returns when all have come. Whoever comes while the job cannot start is told why.
+
+    Args:
+        server: listens; it is closed, so that JAX's service finds the port free before others look for it.
+        seconds: in which all must come.
+        stopping: the name of the signal that told this process to stop, if one did.
+
+    Raises:
+        NotStarted: as `members.obstacle` and `members.missing` say.
+    """
+    reception = _Reception(own, server)
+    try:
+        in_time = reception.wait(seconds, stopping)
+        target = server.getsockname()
+    finally:
+        server.close()
+    return reception.conclude(target, seconds, in_time)
+
+
+class _Reception:
+    def __init__(self, own, server):
+        server.setblocking(False)
+        self.own, self.server = own, server
+        self.unnamed: list[Wire] = []  # those that have not introduced themselves
+        self.wires: list[Wire] = []
+        self.guests: list[Member] = []  # at the other ends of `wires`
+
+    @property
+    def members(self):
+        return [self.own, *self.guests]
+
+    def wait(self, seconds, stopping):
+        """Whether all came in time, or something is against the start."""
+        deadline, sign = time.monotonic() + seconds, 0.0
+        while time.monotonic() < deadline:
+            self.own = self.own._replace(stopped=stopping() or '')
+            self.accept()
+            self.hear()
+            if obstacle(self.members, self.own):
+                deadline = min(deadline, time.monotonic() + GRACE)
+            if self.own.processes and not self.absent():
+                return True
+            if time.monotonic() > sign:
+                sign = time.monotonic() + _SIGN
+                self.tell(waiting_for=self.absent())
+            time.sleep(_TICK)
+        return False
+
+    def absent(self):
+        there = {member.process for member in self.members}
+        return [i for i in range(self.own.processes or 0) if i not in there]
+
+    def accept(self):
+        try:
+            while True:
+                connection, _ = self.server.accept()
+                self.unnamed.append(Wire(connection))
+        except OSError:  # nobody else yet
+            pass
+
+    def hear(self):
+        for wire in list(self.unnamed):
+            messages = wire.receive()
+            if messages and (guest := _guest(messages[0])):
+                self.wires.append(wire)
+                self.guests.append(guest)
+                wire.send(waiting_for=self.absent())
+            if messages or wire.closed:  # others than lbexp are sent away
+                self.unnamed.remove(wire)
+                if wire not in self.wires:
+                    wire.close()
+        for i, wire in enumerate(self.wires):
+            for message in wire.receive():
+                self.guests[i] = self.guests[i]._replace(stopped=str(message.get('stopped', '')))
+            if wire.closed and not self.guests[i].stopped and not self.guests[i].problems:
+                self.guests[i] = self.guests[i]._replace(lost=True)
+
+    def tell(self, **message):
+        for wire in self.wires:
+            wire.send(**message)
+
+    def conclude(self, target, seconds, in_time):
+        """Tells everyone the verdict in the words for him; raises this process's own."""
+        late = None if in_time else missing(self.members, seconds)
+        for wire, guest in zip(self.wires, self.guests, strict=True):
+            told = obstacle(self.members, guest) or late
+            if told is None:
+                wire.send(start=str(self.own))
+            else:
+                wire.send(status=told.status, lines=told.lines)
+                wire.finish()
+        if told := obstacle(self.members, self.own) or late:
+            raise told
+        wires = {guest.process: wire for guest, wire in zip(self.guests, self.wires, strict=True)}
+        names = {guest.process: str(guest) for guest in self.guests}
+        return Joined(Address(*target[:2]), numeric(target), wires, names)
+
+
+def _guest(message):
+    """The process that introduces itself so; None: it is not of lbexp."""
+    try:
+        return Member(**{name: message[name] for name in Member._fields})
+    except (KeyError, TypeError):
+        return None

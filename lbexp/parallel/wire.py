@@ -1,0 +1,76 @@
+"""Messages between processes of a job before JAX connects them, and beside it: lines of JSON over TCP."""
+
+import contextlib
+import json
+import select
+import socket
+from collections.abc import Iterable
+
+_LONGEST = 1 << 20  # bytes of a line; more is not from lbexp
+_SEND_SECONDS = 2.0
+
+
+def wait(wires: Iterable['Wire'], seconds: float) -> bool:
+    """Returns when one of them has something to receive, and whether one has, in that time."""
+    poll = select.poll()  # select takes no more than a thousand
+    for wire in wires:
+        poll.register(wire.fileno(), select.POLLIN)
+    return bool(poll.poll(1000 * seconds))
+
+
+class Wire:
+    """One end of a connection.
+
+    `closed` becomes true when the other end is gone, or sends what is no message.
+    """
+
+    def __init__(self, connection: socket.socket):
+        connection.settimeout(_SEND_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection, self._rest = connection, b''
+        self.closed = False
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def send(self, **message):
+        """Sends it; where nobody is there any more, the next `receive` tells."""
+        with contextlib.suppress(OSError):
+            self._connection.sendall(json.dumps(message).encode() + b'\n')
+
+    def receive(self) -> list[dict]:
+        """The messages that have come since, without waiting."""
+        messages = []
+        while not self.closed and wait([self], 0):
+            try:
+                received = self._connection.recv(65536)
+            except OSError:
+                received = b''
+            if not received:
+                self.closed = True
+            *lines, self._rest = (self._rest + received).split(b'\n')
+            messages += self._parsed(lines)
+            self.closed |= len(self._rest) > _LONGEST
+        return messages
+
+    def _parsed(self, lines):
+        messages = []
+        for line in lines:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                message = None
+            if not isinstance(message, dict):
+                self.closed = True
+                break
+            messages.append(message)
+        return messages
+
+    def finish(self):
+        """Nothing more will be sent; what was sent arrives."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self.closed = True
+        self._connection.close()
