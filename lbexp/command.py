@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import os
 import pathlib
 import re
@@ -97,12 +96,13 @@ def _split(argv):
 
 def prepare(config):
     """Sets JAX up for a run of this configuration, before JAX starts."""
+    from lbexp.engine.quiet import quiet
     from lbexp.parallel import hosts
     from lbexp.parallel.devices import devices
 
     if config.data.partition == 'independent' and config.data.hosts is None:
         config.data.hosts = hosts.count()  # a run that goes on with other processes goes on with these orders
-    logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax: of one failure, pages from each of its threads
+    quiet()
     many = bool(config.sweep) or bool(config.search) or config.study.name != 'training'
     devices(-(-(config.data_parallel or 1) // hosts.count()), many)
 

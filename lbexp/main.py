@@ -12,6 +12,7 @@ diverged. After 75, 76 and 77 the same command goes on; the launchers in scripts
 """
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -234,4 +235,9 @@ def _import_ahead():
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv))
+    status = main(sys.argv)
+    if status == FAILED:  # Orbax waits five minutes for what a save that failed has not done
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
