@@ -32,11 +32,11 @@ prepare="set -e
     sudo apt-get -qq update && sudo apt-get -qq install -y python3.11-venv nfs-common
     python3.11 -m venv lbexp-env && lbexp-env/bin/pip install --quiet './lbexp[tpu]'
     sudo mkdir -p /shared && sudo mount -t nfs '${SHARED:?HOST:/EXPORT that all hosts mount}' /shared"
-# The hosts start again together: each loops, and waits for the others in jax.distributed.
+# The hosts start again together: each loops, and waits for the others, who may notice later what it noticed.
 printf -v arguments ' %q' "$@"
 train="cd lbexp || exit 1
     for ((restart = 0; restart <= ${LBEXP_RESTARTS:-20}; restart++)); do
-        ../lbexp-env/bin/python -m lbexp.main$arguments
+        ../lbexp-env/bin/python -m lbexp.main --start_timeout=600$arguments
         status=\$?
         case \$status in 75 | 76 | 77 | 134 | 137 | 143) sleep 5 ;; *) break ;; esac
     done

@@ -8,8 +8,9 @@
 # host, a process takes the GPU of its number; a process that is alone on its host takes all of them.
 #
 # It starts the job again when a process was lost or hung, or one of them was told to stop (statuses 75, 76, 77; 134,
-# 137, 143: killed): the job goes on from its last checkpoint, at most LBEXP_RESTARTS times (20). Ctrl-C or SIGTERM to
-# this script saves, stops and ends with 75. Where hosts are lost for good, start it with others: the curve is the same.
+# 137, 143: killed): the job goes on from its last checkpoint, at most LBEXP_RESTARTS times (20). Ctrl-C, SIGTERM or
+# SIGHUP to this script saves, stops and ends with 75. Where hosts are lost for good, start it with others: the curve is
+# the same.
 #
 # Run by the tests with OpenMPI 4.1 and two processes on one machine; -H with several hosts was not run.
 set -u
@@ -32,9 +33,9 @@ tell() {
     told=yes
     [ -z "$job" ] || pkill -TERM -P "$job" -f lbexp.main || kill -TERM "$job"
 }
-trap tell INT TERM
+trap tell INT TERM HUP
 for ((restart = 0; ; restart++)); do
-    setsid mpirun "${options[@]}" python -m lbexp.main "$@" & # away from the terminal, whose Ctrl-C is for us
+    setsid mpirun "${options[@]}" python -m lbexp.main --start_timeout=300 "$@" & # away from the terminal, whose Ctrl-C is for us
     job=$!
     wait "$job"
     status=$?

@@ -29,7 +29,7 @@ export LBEXP_CAUSE=$PWD/.lbexp-$SLURM_JOB_ID-$restart
 # shellcheck disable=SC2016  # the shell of the task expands it
 srun --kill-on-bad-exit=1 --wait=60 bash -c '
     trap : TERM  # for Python, which saves and stops
-    python -m lbexp.main "$@"
+    python -m lbexp.main --start_timeout=300 "$@"
     status=$?
     [ $status = 0 ] || (set -o noclobber; echo $status >"$LBEXP_CAUSE") 2>/dev/null
     exit $status' lbexp "$@"

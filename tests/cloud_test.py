@@ -140,4 +140,4 @@ def test_a_cloud_tpu_that_was_preempted_is_created_again(tmp_path):
     verbs = [line.split()[3] for line in pathlib.Path(tmp_path / 'log').read_text().splitlines()]
     assert verbs == ['create', 'scp', 'ssh', 'ssh', 'describe', 'delete'] * 2
     ran = (tmp_path / 'arguments').read_text().splitlines()
-    assert ran == ['<-m><lbexp.main><--config=experiments/lamb.py><--config.seed=a b>'] * 2
+    assert ran == ['<-m><lbexp.main><--start_timeout=600><--config=experiments/lamb.py><--config.seed=a b>'] * 2

@@ -1,4 +1,4 @@
-"""Silences what Orbax and TensorStore print from their threads after a save has failed: the command says it in a line."""
+"""Silences what Orbax and TensorStore print from their threads after a failed save: the command says it in a line."""
 
 import logging
 import sys
