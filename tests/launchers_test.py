@@ -26,7 +26,8 @@ def get_config():
     c.log, c.evaluate, c.checkpoint = 120, 4, 60
     return c
 """
-# Stands for the trainer: 'python -m lbexp.main --start_timeout=300 75,76 1' ends in its first run as 75 says, in the next as 76 does.
+# Stands for the trainer: 'python -m lbexp.main --start_timeout=300 75,76 1' ends in its first run as 75 says, in the
+# next as 76 does.
 PRETENDER = """#!{python}
 import os, pathlib, signal, sys, time
 numbers = ('SLURM_PROCID', 'OMPI_COMM_WORLD_RANK', 'SLURM_RESTART_COUNT')

@@ -64,11 +64,11 @@ def test_killed_then_stopped_it_goes_on_to_the_same_end(tmp_path, direct):
     killed = kill_one(tmp_path, process)
     while len(attempts(tmp_path)[killed]) < 2:  # taken up again at once
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGHUP)
     told, _ = process.communicate(timeout=120)
     assert process.returncode == 75, told
     assert f'cohort {killed}: attempt 1 lost' in told and 'ended by SIGKILL' in told
-    assert 'stopped by SIGTERM' in told and 'run the same command again' in told
+    assert 'stopped by SIGHUP' in told and 'run the same command again' in told
     table = command('lbexp.sweep', f'--workdir={tmp_path}', 'status', folder=file.parent, env=wide())
     assert table.returncode == 0 and 'preempted' in table.stdout
     early = command('lbexp.sweep', f'--workdir={tmp_path}', 'report', folder=file.parent)
@@ -97,6 +97,7 @@ def test_what_fails_is_tried_again_and_told(tmp_path, direct):
     assert [one['state'] for one in failed] == ['failed', 'failed']
     assert failed[-1]['cause'] .startswith('RuntimeError: broken on purpose (')
     assert 'cohort 1: failed on' in done.stderr and '--attempts=5' in done.stderr
+    assert f'see {tmp_path}/cohorts/00001/log.txt' in done.stderr
     assert 'Traceback' in (tmp_path / 'cohorts' / '00001' / 'log.txt').read_text()
     assert [one[-1]['state'] for one in attempts(tmp_path)] == ['done', 'failed', 'done']
     table = command('lbexp.sweep', f'--workdir={tmp_path}', 'status', folder=file.parent, env=wide()).stdout

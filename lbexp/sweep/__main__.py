@@ -12,11 +12,12 @@ report  report.html from what is there so far; what a workdir names outside lbex
         too, or with --trust_workdir
 
 What became of a cohort is in its folder of the workdir. The same command again skips what is done, goes on with what
-was interrupted, and tries again what failed; two of them at once share the work. Ctrl-C and SIGTERM save and stop. Exit
-status: 0 done, 1 cohorts failed, the disk or a part did, 2 the configuration is wrong, 75 stopped before the end, 78
-every trial diverged.
+was interrupted, and tries again what failed; two of them at once share the work. Ctrl-C, SIGTERM and SIGHUP save and
+stop. Exit status: 0 done, 1 cohorts failed, the disk or a part did, 2 the configuration is wrong, 75 stopped before the
+end, 78 every trial diverged.
 """
 
+import signal
 import sys
 
 from absl import flags
@@ -41,10 +42,16 @@ def main(argv: list[str]) -> int:
         problems.append(f'found {" and ".join(words) or "no command"}; allowed: one of {", ".join(_COMMANDS)}')
     if problems:
         return command.refuse(problems)
+    if words[0] == 'run':
+        stop = command.Stop()
+    else:  # there is nothing to save
+        stop = None
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         if words[0] == 'run' or not given.workdir:
-            return _of_config(given, overrides, words[0])
-        return _of_workdir(command.workdir_of(given, None, []), words[0], _trusted(given, overrides))
+            return _of_config(given, overrides, words[0], stop)
+        workdir = command.workdir_of(given, None, [])
+        return _of_workdir(workdir, words[0], _trusted(given, overrides), _lost(given))
     except Exception as error:
         return command.tell(error, given.traceback)
 
@@ -68,12 +75,14 @@ def _flags():
     return given
 
 
-def _of_config(given, overrides, word):
+def _of_config(given, overrides, word, stop):
     config, problems = command.read(given, overrides)
     if config is None or problems:
         return command.refuse(problems)
-    executor = _executor(given) if word == 'run' else None
-    stop = command.Stop()
+    executor = None
+    if word == 'run':
+        executor = _executor(given)
+        stop.listen()  # Ray takes signals for itself
     _plan_on_cpu()
     command.prepare(config)
     problems = command.checked(config)
@@ -83,7 +92,7 @@ def _of_config(given, overrides, word):
     wanted = study.trials(config)
     workdir = command.workdir_of(given, config, wanted)
     if word != 'run':
-        return _of_workdir(workdir, word, _trusted(given, overrides))
+        return _of_workdir(workdir, word, _trusted(given, overrides), _lost(given))
     from lbexp.sweep import standing
     from lbexp.sweep.rounds import rounds
     from lbexp.sweep.schedule import How
@@ -132,14 +141,19 @@ def _trusted(given, overrides):
     return lookup.outside_names(configs.plain(config) if config else {})
 
 
-def _of_workdir(workdir, word, trusted):
+def _lost(given):
+    """None, where the user does not say it: each worker then counts as lost when it was told that it would."""
+    return given.lost if given['lost'].present else None
+
+
+def _of_workdir(workdir, word, trusted, lost):
     from lbexp.sweep import standing
 
     if not (workdir / 'cohorts.json').exists():
         raise Refusal(
             f'--workdir: found no cohorts in {str(workdir)!r}; allowed: the workdir of a run of lbexp.sweep'
         )
-    return standing.show(workdir) if word == 'status' else standing.report(workdir, trusted)
+    return standing.show(workdir, lost) if word == 'status' else standing.report(workdir, trusted)
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ from lbexp.engine.rows import replace
 
 THROUGH = ('done', 'diverged')
 _BEATS = 6  # signs of life in the time after which an attempt counts as lost
+_PROGRESS = 2.0  # seconds between two signs of life that say more of the progress
 
 
 class Attempt(NamedTuple):
@@ -36,6 +37,7 @@ class Attempt(NamedTuple):
     steps: int = 0  # updates to do
     state: str = 'running'  # then 'done', 'diverged' (every trial), 'failed', 'preempted'
     cause: str = ''  # of a failure
+    lost: float = 120.0  # seconds without a sign of life after which it counts as lost
 
 
 def history(folder: pathlib.Path) -> list[Attempt]:
@@ -73,8 +75,10 @@ class Held:
 
     def __init__(self, folder, number, token, lost):
         self._folder, self._ended, self._writing = folder, threading.Event(), threading.Lock()
-        self._asked = 0.0
-        self.attempt = Attempt(number, token, platform.node(), _place(), os.getpid(), _started(os.getpid()))
+        self._asked = self._written = 0.0
+        pid = os.getpid()
+        process = (platform.node(), _place(), pid, _started(pid))
+        self.attempt = Attempt(number, token, *process, lost=lost)
         self._write(beat=1)
         threading.Thread(target=self._beat, args=(lost / _BEATS,), daemon=True, name='attempt').start()
 
@@ -87,8 +91,10 @@ class Held:
         return False
 
     def progress(self, step: int, steps: int):
-        """What the next sign of life will say."""
+        """How far it is: said at once, where the last sign of life is not quite new."""
         self.attempt = self.attempt._replace(step=step, steps=steps)
+        if time.monotonic() - self._written > _PROGRESS:
+            self._give_sign()
 
     def end(self, state: str, cause: str = ''):
         """Says how it ended, and gives the work up."""
@@ -100,8 +106,11 @@ class Held:
     def _beat(self, seconds):
         while not self._ended.wait(seconds):
             self._leave_to_another()
-            with contextlib.suppress(OSError):  # a full disk ends training, which says so; it does not end this
-                self._write()
+            self._give_sign()
+
+    def _give_sign(self):
+        with contextlib.suppress(OSError):  # a full disk ends training, which says so; it does not end this
+            self._write()
 
     def _leave_to_another(self):
         if _file(self._folder, self.attempt.number + 1).exists():
@@ -111,6 +120,7 @@ class Held:
     def _write(self, **said):
         with self._writing:
             if said or not self._ended.is_set():
+                self._written = time.monotonic()
                 now = dict(beat=self.attempt.beat + 1, at=time.time())
                 self.attempt = self.attempt._replace(**{**now, **said})
                 replace(_file(self._folder, self.attempt.number), json.dumps(self.attempt._asdict()).encode())

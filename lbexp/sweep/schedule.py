@@ -13,6 +13,7 @@ from lbexp.sweep.executors import Executor
 from lbexp.sweep.worker import Task, log
 
 _TOLD = 10.0  # seconds between two lines on how it goes
+_LISTED = 16  # cohorts in such a line
 _LOOK = 0.005  # seconds for each cohort that waits or trains: thousands are looked at less often
 
 
@@ -112,10 +113,16 @@ class _Schedule:
     def tell_now_and_then(self):
         if time.monotonic() - self.told > _TOLD:
             self.told = time.monotonic()
-            going = [(number, attempts.latest(self.open[number].folder)) for number in self.mine]
-            shares = [f'{n} ({a.step / a.steps:.0%})' for n, a in going if a.state == 'running' and a.steps]
+            latest = {number: attempts.latest(work.folder) for number, work in self.open.items()}
+            running = {n: a for n, a in latest.items() if a.state == 'running' and not self._is_lost(n, a)}
+            shares = [f'{n} ({progress(a) or "starting"})' for n, a in running.items()]
+            more = f', and {len(shares) - _LISTED} more' if len(shares) > _LISTED else ''
             done = self.count - len(self.open)
-            self.tell(f'{done}/{self.count} cohorts through; running: {", ".join(shares) or "none yet"}')
+            listed = ', '.join(shares[:_LISTED]) + more or 'none yet'
+            self.tell(f'{done}/{self.count} cohorts through; running: {listed}')
+
+    def _is_lost(self, number, attempt):
+        return self.watch.is_lost(self.open[number].folder, attempt)
 
     def _over(self, number):
         """How the start from here has ended, in words; '': it has not; None: there is none."""
@@ -155,6 +162,11 @@ class _Schedule:
         self.mine.pop(number, None)
 
 
+def progress(attempt: attempts.Attempt) -> str:
+    """How much of its updates an attempt has done; '' where it does not say yet."""
+    return f'{attempt.step / attempt.steps:.0%}' if attempt.steps else ''
+
+
 def told_of(attempt: attempts.Attempt, folder: pathlib.Path, end: str = '') -> str:
     """What went wrong with an attempt that has ended or is lost; '' where nothing did.
 
@@ -163,9 +175,9 @@ def told_of(attempt: attempts.Attempt, folder: pathlib.Path, end: str = '') -> s
     """
     where = f'on {attempt.host}, process {attempt.pid}'
     if attempt.state == 'failed':
-        return f'failed {where}: {attempt.cause}'
+        return f'failed {where}: {attempt.cause}; see {log(folder)}'
     if attempt.state != 'running':
         return ''
     printed = log(folder).read_text(errors='replace').split('\n') if log(folder).exists() else []
     last = next((line for line in reversed(printed) if line.strip()), '')
-    return f'lost {where} ({end or "killed, or its machine is gone"}); it printed last: {last[:300]}'
+    return f'lost {where} ({end or "killed, or its machine is gone"}); it printed last: {last[:300]}; see {log(folder)}'

@@ -12,16 +12,21 @@ from lbexp.engine import record
 from lbexp.exit_status import DONE
 from lbexp.report import table
 from lbexp.sweep import attempts, cohorts
-from lbexp.sweep.schedule import told_of
+from lbexp.sweep.schedule import progress, told_of
 
 _COLUMNS = ['cohort', 'round', 'trials', 'state', 'attempt', 'host', 'process', 'progress', 'said', 'cause']
 
 
-def show(workdir: pathlib.Path) -> int:
-    """Prints the table; returns the exit status."""
+def show(workdir: pathlib.Path, lost: float | None = None) -> int:
+    """Prints the table; returns the exit status.
+
+    Args:
+        lost: seconds without a sign of life after which a worker on another host is lost; None: what each was
+            started with.
+    """
     status = record.statuses(workdir)
     works = cohorts.works(workdir)
-    rows = [_row(work, status) for work in works]
+    rows = [_row(work, status, lost) for work in works]
     counts = {}
     for row in rows:
         counts[row[3]] = counts.get(row[3], 0) + 1
@@ -51,16 +56,15 @@ def report(workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up
     return command.report(analysis, workdir)
 
 
-def _row(work, status):
+def _row(work, status, lost):
     last = attempts.latest(work.folder)
     tried = len([one for one in attempts.history(work.folder) if one.state != 'preempted'])
     silent = time.time() - last.at
-    lost = last.state == 'running' and (attempts.dead(last) or silent > 120)
-    state = 'lost' if lost else last.state
+    is_silent = silent > (last.lost if lost is None else lost)
+    state = 'lost' if last.state == 'running' and (attempts.dead(last) or is_silent) else last.state
     if last.number == 0 and cohorts.is_through(work, status):
         state = 'done'
-    share = f'{last.step / last.steps:.0%}' if last.steps else ''
     said = f'{silent:.0f} s ago' if state == 'running' else ''
     who = [last.host, last.pid] if last.number else ['', '']
     cause = told_of(last, work.folder) if state in ('lost', 'failed') else ''
-    return [work.number, work.round, len(work.trials), state, tried, *who, share, said, cause]
+    return [work.number, work.round, len(work.trials), state, tried, *who, progress(last), said, cause]

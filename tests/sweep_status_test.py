@@ -1,0 +1,82 @@
+"""What is told of cohorts that train: how far they are, who is lost, and where to read more."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lbexp.sweep import attempts, cohorts, schedule, standing
+from lbexp.sweep.executors import Executor
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """Cohorts of a trial each: 0 at 30 of 60 in this process, 1 of a process that has ended, 2 on another host."""
+    (tmp_path / 'cohorts.json').write_text(json.dumps([{'round': 0, 'trials': [i]} for i in range(4)]))
+    folders = [work.folder for work in cohorts.works(tmp_path)]
+    monkeypatch.setattr(attempts, '_PROGRESS', 0.0)
+    held = attempts.take(folders[0], attempts.latest(folders[0]), 'here', 60.0)
+    held.progress(30, 60)
+    ended = subprocess.run([sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True)
+    write(folders[1], host=platform.node(), place=attempts._place(), pid=int(ended.stdout), started='1')
+    write(folders[2], host='elsewhere', place='another', at=time.time() - 50, step=10, steps=40)
+    yield tmp_path
+    held.end('done')
+
+
+def write(folder, **fields):
+    folder.mkdir(parents=True)
+    attempt = attempts.Attempt(1, token='x', beat=1)._replace(**fields)
+    (folder / 'attempt-0001.json').write_text(json.dumps(attempt._asdict()))
+
+
+@pytest.mark.parametrize('lost, elsewhere', [(None, 'running'), (30.0, 'lost'), (200.0, 'running')])
+def test_status_tells_progress_and_who_is_lost(workdir, capsys, monkeypatch, lost, elsewhere):
+    monkeypatch.setenv('COLUMNS', '400')
+    assert standing.show(workdir, lost) == 0
+    table = capsys.readouterr().out
+    rows = {line.split()[0]: line.split() for line in table.splitlines() if line.strip()[:1].isdigit()}
+    states = [rows[str(number)][3] for number in range(4)]
+    assert states == ['running', 'lost', elsewhere, 'pending']
+    assert '50%' in rows['0'] and '25%' in rows['2'] and str(os.getpid()) in rows['0']
+    assert f'see {workdir}/cohorts/00001/log.txt' in table
+
+
+def test_what_a_worker_was_told_counts(workdir, capsys, monkeypatch):
+    """One that gives a sign of life each five minutes is not lost after two."""
+    monkeypatch.setenv('COLUMNS', '400')
+    folder = cohorts.works(workdir)[3].folder
+    write(folder, host='elsewhere', place='another', at=time.time() - 500, lost=1800.0)
+    standing.show(workdir)
+    assert '3 running, 1 lost' in capsys.readouterr().out
+
+
+def test_a_sweep_tells_how_far_its_cohorts_are(workdir, monkeypatch):
+    """Also those that another sweep trains, and those that have not begun to count."""
+    monkeypatch.setattr(schedule, '_TOLD', 0.0)
+    works = cohorts.works(workdir)
+    write(works[3].folder, host='elsewhere', place='another', at=time.time())
+    lines, looks = [], iter([False] * 3)
+    executor = Executor(lambda count: 0, lambda tasks: [], lambda handle: None, lambda *how: None, 0.0)
+    how = schedule.How(executor, 3, 60.0, lambda: next(looks, True), lines.append)
+    assert schedule.schedule(workdir, works, how).stopped
+    assert '0/4 cohorts through; running: 0 (50%), 2 (25%), 3 (starting)' in lines
+
+
+def test_progress_is_said_at_once_and_not_too_often(tmp_path, monkeypatch):
+    held = attempts.take(tmp_path, attempts.latest(tmp_path), 'here', 600.0)
+    begun = attempts.latest(tmp_path)
+    held.progress(1, 10)
+    held.progress(2, 10)
+    assert attempts.latest(tmp_path) == begun  # it has just given a sign of life
+    monkeypatch.setattr(attempts, '_PROGRESS', 0.0)
+    held.progress(3, 10)
+    assert (attempts.latest(tmp_path).step, attempts.latest(tmp_path).steps) == (3, 10)
+    assert attempts.latest(tmp_path).beat == begun.beat + 1
+    held.end('failed', 'on purpose')
+    told = schedule.told_of(attempts.latest(tmp_path), tmp_path)
+    assert told.endswith(f'on purpose; see {tmp_path}/log.txt')
