@@ -2,11 +2,14 @@
 
 import gc
 import os
+import re
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
+from jobs import ROOT, environment
 from training import tiny, train
 
 from lbexp.engine import record
@@ -115,3 +118,41 @@ def test_the_status(disk, monkeypatch):
     before = (disk / 'run' / 'metrics.jsonl').read_bytes()
     train(config, disk / 'run')
     assert (disk / 'run' / 'metrics.jsonl').read_bytes() == before
+
+
+EXPERIMENT = """
+from lbexp import config
+def get_config():
+    c = config.base()
+    c.workload = dict(name='linear_regression', size=100)
+    c.optimizer = dict(name='sgd', learning_rate=0.05)
+    c.steps, c.batch_size = 2000, 16
+    c.log, c.evaluate, c.checkpoint = 40, 1, 20
+    return c
+"""
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    """A folder of a run in which no checkpoint can be begun, not even by root."""
+    folder = tmp_path / 'run' / 'checkpoints' / 'trial-00000'
+    folder.mkdir(parents=True)
+    seal, unseal = (['chattr', '+i'], ['chattr', '-i']) if os.geteuid() == 0 else (['chmod', '500'], ['chmod', '700'])
+    subprocess.run([*seal, str(folder)], check=True)
+    yield tmp_path / 'run'
+    subprocess.run([*unseal, str(folder)], check=True)
+
+
+@pytest.mark.parametrize('place', ['disk', 'sealed'])
+def test_the_command_says_so_in_one_line_and_ends(place, tmp_path, request):
+    """Nothing of Orbax's threads is heard, and none is waited for: some wait for five minutes."""
+    folder = request.getfixturevalue(place)
+    (tmp_path / 'experiment.py').write_text(EXPERIMENT)
+    if place == 'disk':
+        fill(folder, 120_000)
+    command = [sys.executable, '-m', 'lbexp.main', f'--config={tmp_path}/experiment.py', f'--workdir={folder}']
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith('step ')]
+    assert (done.returncode, len(lines)) == (1, 1), done.stderr
+    assert re.match(r'lbexp: .*; (there is no checkpoint yet|the last good checkpoint is that of step)', lines[0])
+    assert str(folder) in lines[0]
