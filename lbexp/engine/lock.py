@@ -30,7 +30,7 @@ def lock(workdir: pathlib.Path):
             told = {'host': 'unknown', 'pid': 'unknown'}
         raise Refusal(
             f'workdir {str(workdir)!r} is in use by process {told["pid"]} on host {told["host"]}. '
-            f'Wait for it, or choose another --workdir; if it has ended (on a file system without locks that is not '
+            'Wait for it, or choose another --workdir; if it has ended (on a file system without locks that is not '
             f'seen), delete {workdir / ".lock"}'
         ) from error
     try:
