@@ -13,7 +13,7 @@ from absl import flags
 
 from lbexp import config as configs
 from lbexp import errors
-from lbexp.config import check, lookup
+from lbexp.config import check, fields, lookup
 from lbexp.exit_status import BAD_CONFIG, DIVERGED, DONE, FAILED
 from lbexp.local_path import local_path
 
@@ -79,6 +79,11 @@ def read(given: flags.FlagValues, overrides: list) -> tuple:
         problems = [f'config.{problem}' for problem in check.shape(config)]
         config = None if problems else config
     return config, problems
+
+
+def fields_help() -> str:
+    """What --help says of the configuration."""
+    return f'Fields of the configuration (and the arguments of each part, such as optimizer.k):\n{fields.described()}'
 
 
 def _split(argv):

@@ -33,7 +33,7 @@ _WORD = 3.0  # s in which whoever watches over the job ends this process, with w
 def main(argv: list[str]) -> int:
     """Parses, checks, runs and reports. Returns the exit status; a process of a job that has several ends with it."""
     if {'--help', '-h', '-help', '--helpfull'} & set(argv):
-        print(f'{__doc__}\nFlags:\n{_flags().get_help()}')
+        print(f'{__doc__}\nFlags:\n{_flags().get_help()}\n\n{command.fields_help()}')
         return DONE
     stop = command.Stop()
     given = _flags()

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict, config_dict
 
 from lbexp.errors import Refusal
@@ -41,6 +40,8 @@ def _value(config, name, path):
 
 
 def _of_scalar(value, path):
+    import numpy as np  # a tenth of a second, for --help
+
     if isinstance(value, range):
         return list(value)
     if isinstance(value, pathlib.PurePath):

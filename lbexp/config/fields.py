@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from annotated_types import Ge, Gt, Interval
 from ml_collections import ConfigDict
 
+from lbexp.config.violation import in_words
+
 _LARGEST = 2**31 - 1  # of a count that a program keeps in an int32
 
 Count = Annotated[int, Interval(ge=1, le=_LARGEST)]
@@ -202,6 +204,20 @@ def base() -> ConfigDict:
             group, _, name = field.name.rpartition('.')
             (config[group] if group else config)[name] = field.default
     return config
+
+
+def described() -> str:
+    """The table in lines of text: each field with its default, type, unit and meaning."""
+    lines = []
+    for field in FIELDS:
+        if isinstance(field.annotation, Part):
+            allowed = "parts, each a dict with a 'name'" if field.annotation.several else "a part: a dict with a 'name'"
+        else:
+            allowed = in_words(field.annotation)
+        default = '' if field.default is ABSENT or field.annotation is dict else f'={field.default!r}'
+        unit = f' [{field.unit}]' if field.unit else ''
+        lines += [f'  --config.{field.name}{default}', f'      {allowed}{unit}; {field.help}']
+    return '\n'.join(lines)
 
 
 def inner(group: str) -> list[str]:

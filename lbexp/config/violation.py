@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
-import numpy as np
 
 _WORDS = {
     int: 'an integer',
@@ -24,8 +23,8 @@ _WORDS = {
     dict: 'a dict',
     list: 'a list',
     types.NoneType: 'None',
-    np.dtype: "the name of a dtype, such as 'bfloat16'",
 }
+_POWERS = {2**31 - 1: '2^31 - 1', 2**32 - 1: '2^32 - 1'}
 _SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 _MAPPINGS = (dict, collections.abc.Mapping)
 
@@ -47,7 +46,7 @@ def violation(value: Any, annotation: Any) -> str | None:
     alternatives = _alternatives(annotation)
     if not _has_nan(value) and (not alternatives or any(alternative.fits(value) for alternative in alternatives)):
         return None
-    words = list(dict.fromkeys(_in_words(alternative.annotation) for alternative in alternatives)) or ['a number']
+    words = list(dict.fromkeys(in_words(alternative.annotation) for alternative in alternatives)) or ['a number']
     allowed = f'{", ".join(words[:-1])}{" or " if words[1:] else ""}{words[-1]}'
     return f'found {value!r}; allowed: {allowed}{_hint(value, annotation)}'
 
@@ -89,7 +88,7 @@ def _cached_alternatives(annotation):
     members = _members(annotation)
     if any(_is_dtype(member) for member in members):  # DTypeLike and its kin also name str and type
         none = [_Alternative(None, lambda value: value is None)] if types.NoneType in members else []
-        return (_Alternative(np.dtype, _names_a_dtype), *none)
+        return (_Alternative(next(filter(_is_dtype, members)), _names_a_dtype), *none)
     alternatives = []
     for member in members:
         readable = _readable(member)
@@ -118,7 +117,7 @@ def _readable(member) -> Any:
         inner = _readable(arguments[0])
         limits = _limits(member)
         return Annotated[inner, msgspec.Meta(**limits)] if inner in (int, float) and limits else inner
-    if origin is Literal or (member in _WORDS and member is not np.dtype):
+    if origin is Literal or member in _WORDS:
         return member
     if member is Any or isinstance(member, (typing.TypeVar, str)):
         return Any
@@ -169,7 +168,18 @@ def _limits(member):
     return limits
 
 
-def _in_words(annotation) -> str:
+def _range_in_words(limits):
+    """'>= 0', 'in [0, 1)': as lbexp.ranges says it, which imports JAX."""
+    signs = {'gt': '>', 'ge': '>=', 'lt': '<', 'le': '<='}
+    ends = {name: _POWERS.get(limit, limit) for name, limit in limits.items()}
+    if len(ends) < 2:
+        return ' and '.join(f'{signs[name]} {limit}' for name, limit in ends.items())
+    opening = f'[{ends["ge"]}' if 'ge' in ends else f'({ends["gt"]}'
+    return f'in {opening}, ' + (f'{ends["le"]}]' if 'le' in ends else f'{ends["lt"]})')
+
+
+def in_words(annotation: Any) -> str:
+    """What `annotation` allows: 'an integer >= 1 or None'."""
     members = [member for member in _members(annotation) if _is_dtype(member) or _readable(member) is not None]
     return ' or '.join(dict.fromkeys(map(_member_in_words, members))) or 'anything'
 
@@ -177,14 +187,13 @@ def _in_words(annotation) -> str:
 def _member_in_words(member):
     origin, arguments = get_origin(member), get_args(member)
     if origin is Annotated and _limits(member):
-        from lbexp.ranges import in_words
-
-        limits = in_words(member).replace(str(2**31 - 1), '2^31 - 1').replace(str(2**32 - 1), '2^32 - 1')
-        return f'{_member_in_words(arguments[0])} {limits}'
+        return f'{_member_in_words(arguments[0])} {_range_in_words(_limits(member))}'
     if origin is Annotated:
         return _member_in_words(arguments[0])
     if origin is Literal:
         return ', '.join(map(repr, arguments))
+    if _is_dtype(member):
+        return "the name of a dtype, such as 'bfloat16'"
     if part_class(member):
         return "a dict with a 'name'"
     if (origin or member) in _MAPPINGS:
@@ -196,8 +205,8 @@ def _member_in_words(member):
 
 def _sequence_in_words(origin, arguments):
     if origin is tuple and arguments and Ellipsis not in arguments:
-        return f'({", ".join(_in_words(argument) for argument in arguments)})'
-    return f'a list, each {_in_words(arguments[0])}' if arguments else 'a list'
+        return f'({", ".join(in_words(argument) for argument in arguments)})'
+    return f'a list, each {in_words(arguments[0])}' if arguments else 'a list'
 
 
 def _hint(value, annotation):
@@ -207,7 +216,8 @@ def _hint(value, annotation):
 
 
 def _is_dtype(member):
-    return (get_origin(member) or member) is np.dtype
+    kind = get_origin(member) or member  # by its name: NumPy is not imported for a configuration alone
+    return getattr(kind, '__module__', '') == 'numpy' and getattr(kind, '__name__', '') == 'dtype'
 
 
 def _names_a_dtype(value):

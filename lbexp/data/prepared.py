@@ -4,6 +4,7 @@ import os
 import pathlib
 
 from lbexp.config import lookup
+from lbexp.local_path import local_path
 
 # What builders.py can prepare, and the versions that results are about.
 VERSIONS = {'digits': '1.1.0', 'fashion_mnist': '3.0.1', 'kmnist': '3.0.1', 'mnist': '3.0.1', 'mnist1d': '1.0.0'}
@@ -51,7 +52,7 @@ def complete(name: str) -> pathlib.Path | None:
 
 def data_dir() -> pathlib.Path:
     """TFDS_DATA_DIR, or ~/tensorflow_datasets as TFDS has it."""
-    return pathlib.Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
+    return local_path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets', 'TFDS_DATA_DIR')
 
 
 def known(name: str) -> None:

@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from lbexp.batch_size import regime_adaptation
-from lbexp.config import lookup
+from lbexp.config import fields, lookup
 from lbexp.engine import step as steps_
 from lbexp.engine.pace import boundaries, pace
 from lbexp.engine.recipe import data, recipe, stream
+from lbexp.errors import Refusal
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
 
@@ -157,7 +158,15 @@ def run_length(config: dict) -> int:
     """Updates in a run: `steps`, or what `epochs` passes over the training set make, rounded up.
 
     Where the batch grows these say how many examples the run has, and there are fewer updates.
+
+    Raises:
+        Refusal: more passes over a microbatch than a program counts.
     """
+    passes = _examples(config) / (config['microbatch'] or config['batch_size'])
+    if passes > 2**31 - 1:
+        name = 'epochs' if config['steps'] is None else 'steps'
+        found = f'{name}: found {config[name]}, which is {float(passes):.3g} forward and backward passes'
+        raise Refusal(f'{found}; allowed: at most 2^31 - 1, as a program counts them in 32 bits')
     if config['batch_growth']:
         first = {'batch_growth.boundaries': boundaries(config, _examples(config))}
         return int(pace(numbered(config, first)).updates(math.ceil(_examples(config) / config['microbatch'])))
@@ -199,16 +208,15 @@ def _split(config, paths):
     """What splits cohorts, as text, and the numbers that do not."""
     numbers = {path: value for path, value in _leaves(config) if path in paths}
     # The length of the run and, with a microbatch, the batch size are traced as whole; so is how the batch grows.
-    free = dict.fromkeys(
-        ('seed', 'steps', 'epochs', 'regime_adaptation', *(['batch_size'] if config['microbatch'] else []))
-    )
+    with_microbatch = fields.traced('with a microbatch') if config['microbatch'] else ()
+    free = dict.fromkeys((*fields.traced('always'), *with_microbatch))
     growth = {name: np.size(value) for name, value in config['batch_growth'].items()}
     return json.dumps(
         numbered(config, {**dict.fromkeys(numbers), **free, 'batch_growth': growth}), sort_keys=True
     ), numbers
 
 
-_TRACED_PARTS = ('optimizer', 'transforms', 'schedule', 'example_weights', 'probes', 'replicas', 'workload')
+_TRACED_PARTS = fields.traced('arguments')
 _SHAPES = ('replicas.workers',)  # whole numbers that no program can trace
 
 

@@ -12,16 +12,12 @@ from typing import Any
 
 import jax
 
-from lbexp.config import lookup
+from lbexp.config import fields, lookup
 from lbexp.engine.rows import replace
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 
 _PACKAGES = ('lbexp', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'orbax-checkpoint')
-
-
-# Fields that say how a run is watched over, not what it computes.
-_HARMLESS = ('checkpoint', 'evaluate', 'evaluate_train', 'watchdog')
 
 
 def record(
@@ -100,7 +96,7 @@ def _growing(path):
 
 
 def _numeric(changes):
-    return [path for path in changes if path not in _HARMLESS]
+    return [path for path in changes if path not in fields.watching()]
 
 
 def _refuse(workdir, changes, may_change):

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     """Parses, checks, and does what is asked. Returns the exit status."""
     given = _flags()
     if {'--help', '-h', '-help', '--helpfull'} & set(argv):
-        print(f'{__doc__}\nFlags:\n{given.get_help()}')
+        print(f'{__doc__}\nFlags:\n{given.get_help()}\n\n{command.fields_help()}')
         return DONE
     overrides, words, problems = command.parse(given, argv, _COMMANDS)
     if len(words) != 1:
