@@ -11,7 +11,7 @@ from lbexp.optimizers._layerwise.leaves import dtypes_from, root, second_moment
 from lbexp.optimizers._layerwise.norms import AxisName
 from lbexp.optimizers._layerwise.prefixes import paths
 from lbexp.optimizers.ema import moved_mean, weight_of_newest
-from lbexp.ranges import ClosedFraction, NonNegative, Seed, checked
+from lbexp.ranges import ClosedFraction, NonNegative, Seed, checked, concrete
 
 
 class GradientNoiseState(NamedTuple):
@@ -99,8 +99,9 @@ def gradient_noise(
 
 
 def _as_uint32(seed):
-    # A copy: a state may be donated. Python integers beyond 2^31 are no int32.
-    return jnp.array(seed, jnp.uint32) if isinstance(seed, int) else jnp.array(seed).astype(jnp.uint32)
+    # A copy: a state may be donated. An integer beyond 2^31 is no int32, JAX's default.
+    number = concrete(seed)
+    return jnp.array(seed).astype(jnp.uint32) if number is None else jnp.array(number, jnp.uint32)
 
 
 def _key(seed, axis_name):
@@ -126,4 +127,4 @@ def _wide(x):
 
 def _square(g):
     square = (_wide(g) * _wide(g).conj()).real
-    return jnp.minimum(square, jnp.finfo(square.dtype).max)  # beyond 1.8e19 too the mean stays finite
+    return jnp.minimum(square, jnp.finfo(square.dtype).max / 2)  # beyond 1.8e19 too the mean stays finite

@@ -28,11 +28,12 @@ def momentum(
     """Heavy-ball momentum (Polyak 1964), or Nesterov's as Sutskever et al. (2013) have it.
 
         outside:  v <- momentum v + g;                w <- w - learning_rate v      (optax, PyTorch)
-        inside:   v <- momentum v + learning_rate g;  w <- w - v                    (Caffe; LARS and Goyal et al. 2017)
+        inside:   v <- momentum v + learning_rate g;  w <- w - v                    (Caffe; LARS)
 
     They differ where the learning rate changes: outside, the whole history is scaled by today's rate; inside, an old
-    gradient keeps the rate it came with (Goyal et al. 2017, arXiv:1706.02677, eq. 9 and 10). Nesterov: the step is
-    momentum v + (the newest term).
+    gradient keeps the rate it came with. (Goyal et al. 2017, arXiv:1706.02677, equations 9 and 10; they train with
+    'outside', which they also write as 'inside' with v multiplied by rate_t / rate_(t-1), their momentum correction.)
+    Nesterov: the step is momentum v + (the newest term).
 
     Args:
         learning_rate: >= 0, or a function of the updates done.
