@@ -137,6 +137,7 @@ class Stop:
         self.name = None
         wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *more)
         self._numbers = [n for n in wanted if signal.getsignal(n) is not signal.SIG_IGN]
+        self._terminals = [stream for stream in (0, 1, 2) if _is_terminal(stream)]
         self.listen()
 
     def listen(self):
@@ -148,18 +149,24 @@ class Stop:
         self.name = signal.Signals(number).name
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if number == signal.SIGHUP:
-            _leave_terminal()
+            _leave(self._terminals)
 
     def __call__(self):
         return self.name is not None
 
 
-def _leave_terminal():
+def _is_terminal(stream):
+    try:
+        return os.isatty(stream)
+    except OSError:  # it is closed
+        return False
+
+
+def _leave(terminals):
     """What is printed to a terminal that is gone would be an error of the disk."""
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        if os.isatty(stream):
-            os.dup2(nowhere, stream)
+    for stream in terminals:
+        os.dup2(nowhere, stream)
     os.close(nowhere)
 
 
