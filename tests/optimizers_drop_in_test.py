@@ -137,16 +137,16 @@ def test_equinox(name):
 
 
 def test_importing_the_optimizers_loads_jax_and_optax_alone():
-    """Whatever modules `import optax` loads, `from lbexp import optimizers` adds lbexp's own to, and no others."""
+    """To whatever `import optax` loads, `from lbexp import optimizers` adds lbexp's own, and one of annotations."""
     program = (
         'import sys, optax; before = set(sys.modules); from lbexp import optimizers; '
         'print(*sorted(m for m in set(sys.modules) - before))'
     )
     loaded = subprocess.run([sys.executable, '-c', program], check=True, capture_output=True, text=True).stdout.split()
     packages = {m.partition('.')[0] for m in loaded} - set(sys.stdlib_module_names)
-    assert 'lbexp' in packages and packages <= {'lbexp', 'optax', 'jax'}
+    assert 'lbexp' in packages and packages <= {'lbexp', 'optax', 'jax', 'annotated_types'}
     ours = {m for m in loaded if m.startswith('lbexp.')}
-    assert all(m.startswith('lbexp.optimizers') for m in ours)
+    assert all(m.startswith(('lbexp.optimizers', 'lbexp.ranges')) for m in ours)
     program = 'import sys; from lbexp import optimizers; print(*sys.modules)'
     loaded = subprocess.run([sys.executable, '-c', program], check=True, capture_output=True, text=True).stdout.split()
     foreign = {'flax', 'tensorflow', 'tensorflow_datasets', 'grain', 'orbax', 'ml_collections', 'equinox', 'plotly'}

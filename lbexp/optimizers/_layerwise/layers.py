@@ -6,7 +6,6 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from annotated_types import Ge
 
 from lbexp.optimizers._layerwise.prefixes import broadcast, is_function, paths
@@ -67,7 +66,7 @@ def wide(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x))
 
 
-def wide_dtype(x: Any) -> np.dtype:
+def wide_dtype(x: Any) -> jnp.dtype:
     """The dtype of `wide(x)`; `x` may be abstract."""
     return jnp.promote_types(x.dtype, jnp.float32)
 

@@ -1,11 +1,11 @@
 """Work that most steps skip, skipped under vmap too."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.extend import core
 
 from lbexp.optimizers._layerwise.backend import on_cpu
@@ -85,7 +85,7 @@ def stored(tree: Any) -> Any:
     around it has it. What has to be the same to the bit in two programs says where it is rounded; it costs nothing.
     """
     # A choice that hangs on the value itself can be neither left out nor moved out of the loop over values.
-    return jax.tree.map(lambda x: jnp.where(x == x, x, np.array(np.nan, x.dtype)), tree)
+    return jax.tree.map(lambda x: jnp.where(x == x, x, math.nan), tree)
 
 
 def _where(always, x):

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lbexp.optimizers._layerwise.layers import StackedAxes, stacked
 from lbexp.optimizers._layerwise.prefixes import broadcast, is_function, paths
@@ -48,10 +47,8 @@ def masks(which: Mask, params: Any, stacked_axes: StackedAxes = None, argument: 
 
 
 def _as_bool(name, entry, argument):
-    is_bool = isinstance(entry, (bool, np.bool_)) or (
-        hasattr(entry, 'dtype') and jnp.issubdtype(entry.dtype, jnp.bool_) and np.ndim(entry) == 0
-    )
-    if not is_bool:
+    is_scalar = isinstance(entry, bool) or getattr(entry, 'shape', None) == ()
+    if not is_scalar or not jnp.issubdtype(jnp.result_type(entry), jnp.bool_):
         raise ValueError(f'{argument}: found {entry!r} for {name!r}; allowed: True, False')
     return entry if isinstance(entry, jax.core.Tracer) else bool(entry)
 
