@@ -34,4 +34,4 @@ def load(argument: str) -> ConfigDict:
         config = ConfigDict(config, type_safe=False)
     if not isinstance(config, ConfigDict):
         raise Refusal(f'{path}: get_config() returned {config!r}; allowed: lbexp.config.base(), with its fields set')
-    return config.lock()
+    return config

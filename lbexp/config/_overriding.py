@@ -1,6 +1,7 @@
 """One field of a configuration, and setting it to what a command line says."""
 
 import ast
+import contextlib
 import inspect
 from typing import Any
 
@@ -37,7 +38,11 @@ def override(config: ConfigDict, path: str, text: str):
     value = readings[0]
     if isinstance(before, float) and type(value) is int:
         value = float(value)
-    with config.unlocked(), config.ignore_type():
+    with contextlib.ExitStack() as permissions:  # neither can pass a required value that is not set yet
+        if config.is_locked:
+            permissions.enter_context(config.unlocked())
+        if holder.is_type_safe:
+            permissions.enter_context(holder.ignore_type())
         holder[name] = value
 
 

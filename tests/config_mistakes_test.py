@@ -1,0 +1,281 @@
+"""Mistakes that once ended in a traceback: each is one line with exit status 2, or does what was meant."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from lbexp import command, main
+from lbexp import config as configs
+from lbexp.config import check, lookup
+from lbexp.errors import Refusal
+
+ROOT = pathlib.Path(__file__).parent.parent
+TEXT = """
+import pathlib
+
+import numpy as np
+import jax.numpy as jnp
+from ml_collections import FrozenConfigDict, config_dict
+
+from lbexp import config
+
+
+def get_config():
+    c = config.base()
+    c.workload = dict(name='digits_mlp', hidden=(8,))
+    c.optimizer = dict(name='lars', learning_rate=1.0)
+    c.steps, c.batch_size, c.log, c.evaluate, c.checkpoint = 4, 32, 2, 1, 1
+    CHANGE
+    return c
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(change):
+        path = tmp_path / 'experiment.py'
+        path.write_text(TEXT.replace('CHANGE', change))
+        return path
+
+    return write
+
+
+def refusals(path, *overrides):
+    """What the command line prints of this configuration, without training."""
+    flags = command.own_flags()
+    changes, _, problems = command.parse(flags, ['main', f'--config={path}', *overrides])
+    config, wrong = command.read(flags, changes)
+    return [*problems, *wrong] or command.checked(config)
+
+
+@pytest.mark.parametrize(
+    'change, told',
+    [
+        ('c.workload.hidden = 64', 'workload.hidden: found 64; allowed: a list, each an integer >= 1'),
+        ('c.workload.hidden = (8.5,)', 'workload.hidden: found [8.5]'),
+        ("c.workload.dropout = 'abc'", "workload.dropout: found 'abc'; allowed: a number in [0, 1) or None"),
+        ("c.workload.ghost = 'replcia'", "Did you mean 'replica'?"),
+        ('c.workload = None', "workload: found None; allowed: a dict with a 'name'"),
+        ('c.optimizer = None', "optimizer: found None; allowed: a dict with a 'name'"),
+        ('c.transforms = None', 'transforms: found None; allowed: a tuple of dicts'),
+        ('c.transforms = (None,)', "transforms[0]: found None; allowed: a dict with a 'name'"),
+        ('c.study = None', "study: found None; allowed: a dict with a 'name'"),
+        ('c.optimizer.name = 5', "optimizer: found {'learning_rate': 1.0, 'name': 5}"),
+        ("c.optimizer = dict(name='lookahead', inner='sgd')", "optimizer.inner: found 'sgd'; allowed: a dict"),
+        ("c.optimizer = dict(name='lookahead', inner=dict(name='sgd'))", 'optimizer.inner.learning_rate: not set'),
+        ("c.optimizer = dict(name='lookahead', inner=dict(name='cosine'))", 'optimizer.inner.name: no optimizer'),
+        ('c.batch_growth = dict(boundaries=0.5); c.microbatch = 8', 'batch_growth.boundaries: found 0.5; allowed'),
+        ('c.batch_growth = dict(boundaries=(0.5, 0.2)); c.microbatch = 8', 'ascending fractions of the run'),
+        ('c.batch_scaling.reference = -4', 'batch_scaling.reference: found -4; allowed: an integer in [1, 2^31 - 1]'),
+        ("c.transforms = (dict(name='optax:clip_by_global_norm', max_norm='1'),)", "transforms[0].max_norm: found '1'"),
+        ("c.optimizer = dict(name='.a:b')", "optimizer.name: found '.a:b'; allowed: 'package.module:function'"),
+        ("c.optimizer = dict(name=':b')", "optimizer.name: found ':b'; allowed: 'package.module:function'"),
+        ("c.optimizer = dict(name='os:getcwd')", 'os:getcwd'),
+        ("c.optimizer = dict(name='os:sep')", 'allowed: a function that returns an optimizer'),
+        ("c.optimizer = dict(name='optax:constant_schedule', value=1.0)", 'optax:constant_schedule returns'),
+        ("c.optimizer = dict(name='optax:lbfgs')", 'value_fn'),
+        ("c.study = dict(name='optax:sgd', learning_rate=1.0)", 'allowed: a function that returns a study'),
+        ("c.optimizer = dict(name='diagnostics')", "no optimizer is named 'diagnostics'"),
+        ("c.schedule = dict(name='batch_scaling')", "no schedule is named 'batch_scaling'"),
+        ("c.schedule = dict(name='constant', peak=1.0)", 'schedule.peak: found 1.0; allowed: nothing'),
+        ("c.study = dict(name='convergence', k=0)", 'study.k: found 0; allowed: an integer >= 1'),
+        ("c.search = dict(trials=2, space=(('batch_size', 'linear', 8, 64),))", 'batch_size: found'),
+        ("c.search = dict(trials=2, space=5)", 'search.space: found 5; allowed: a list'),
+        ("c.sweep = (('sweep', (1, 2)),)", "sweep[0]: found 'sweep'; allowed: a field of a trial"),
+        ("c.sweep = (('seed', (0, 0)),)", 'sweep[0]: found 0 twice; allowed: a value once'),
+        ("c.sweep = (('', (0, 1)),)", "sweep[0]: found ''; allowed: the path of a field"),
+        ('c.sweep = 5', 'sweep: found 5; allowed: a list'),
+        ('del c.sweep', 'sweep: not there; allowed: every field of lbexp.config.base()'),
+        ('del c.data', 'data: not there'),
+        ('del c.data.hosts', 'data.hosts: not there'),
+        ('c.data = 3', 'data: found 3; allowed: a dict'),
+        ('c.seed = config_dict.required_placeholder(int)', 'seed: not set; allowed: --config.seed=VALUE'),
+        ('c.optimizer.decay = lambda params: True', 'optimizer.decay: found <function'),
+        ('c.optimizer.decay = {1, 2}', 'optimizer.decay: found {1, 2}; allowed: plain data'),
+        ('c.optimizer.learning_rate = float("nan")', 'optimizer.learning_rate: found nan'),
+        ('c.steps = 3e9', 'steps: found 3000000000.0; allowed: an integer in [1, 2^31 - 1]'),
+        ('c.steps = 2**31', 'steps: found 2147483648; allowed: an integer in [1, 2^31 - 1]'),
+        ('c.batch_size = True', 'batch_size: found True; allowed: an integer'),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(written, change, told):
+    lines = refusals(written(change))
+    assert lines and all(line.startswith('config.') and told in line and '\n' not in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    'override, told',
+    [
+        ('workload.hidden=64', 'workload.hidden: found 64'),
+        ('workload.dropout=abc', "workload.dropout: found 'abc'"),
+        ('epochs=None', None),
+        ('steps=1e9', 'steps: found 1000000000.0'),
+        ('batch_growth.boundaries=0.5', 'batch_growth.boundaries: found 0.5'),
+        ('optimizer.momentum=', 'optimizer.momentum: found'),
+        ('optimizer.nesterov=maybe', "optimizer.nesterov: found 'maybe'; allowed: True or False"),
+        ('seed=[', "seed: found '['"),
+        ('study.k=0', 'study.k: no such field'),
+        ('=5', 'not a flag'),
+        ('a..b=5', "found 'a..b'; allowed: the path of a field"),
+    ],
+)  # fmt: skip
+def test_a_mistake_on_the_command_line_is_one_line(written, override, told):
+    lines = refusals(written('pass'), f'--config.{override}')
+    assert lines == [] if told is None else told in lines[0] and len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        "c.sweep = (('seed', tuple(np.arange(3))), ('optimizer.learning_rate', np.logspace(-2, 0, 2)))",
+        "c.sweep = (('optimizer.learning_rate', jnp.array([0.5, 1.0])),)",
+        'c.batch_size = np.int64(32)',
+        'c.optimizer.learning_rate = np.float32(0.5)',
+        'c.optimizer.learning_rate = 1',
+        'c.optimizer.accumulator_dtype = jnp.bfloat16',
+        "c.optimizer.accumulator_dtype = np.dtype('float32')",
+        'c = FrozenConfigDict(c)',
+        "c.sweep = (('transforms', ((dict(name='gradient_noise', eta=0.1),), ())),)",
+        "c.sweep = (('probes', ((dict(name='distance'),), ())),)",
+        'c.epochs, c.steps = 5, None',
+        'c.workload.hidden = np.array([8, 8])',
+    ],
+)
+def test_what_means_something_is_taken(written, change):
+    path = written(change)
+    assert refusals(path) == []
+    config = configs.load(str(path))
+    for overrides in configs.trials(config):
+        assert configs.plain(configs.resolve(config, overrides))
+
+
+def test_values_are_plain_data(written):
+    config = configs.load(str(written('c.optimizer.accumulator_dtype = jnp.bfloat16; c.batch_size = np.int64(32)')))
+    resolved = configs.resolve(config, {})
+    assert resolved['optimizer']['accumulator_dtype'] == 'bfloat16'
+    assert resolved['batch_size'] == 32 and type(resolved['batch_size']) is int
+    config = configs.load(str(written("c.sweep = (('seed', np.arange(3)),)")))
+    assert configs.trials(config) == [{'seed': 0}, {'seed': 1}, {'seed': 2}]
+
+
+@pytest.mark.parametrize(
+    'change, override, path, value',
+    [
+        ('c.optimizer = dict(name="lars", learning_rate=1)', 'optimizer.learning_rate=0.5', 'learning_rate', 0.5),
+        ('c.optimizer.learning_rate = 2.0', 'optimizer.learning_rate=1', 'learning_rate', 1.0),
+        ("c.optimizer.decay = 'all'", 'optimizer.decay=none', 'decay', 'none'),
+        ('pass', 'optimizer.nesterov=true', 'nesterov', True),
+    ],
+)
+def test_overrides_are_read_as_the_field_says(written, change, override, path, value):
+    config = configs.load(str(written(change)))
+    configs.override(config, *override.split('=', 1))
+    assert config.optimizer[path] == value and type(config.optimizer[path]) is type(value)
+
+
+def test_a_number_where_the_file_has_text_is_a_number(written):
+    config = configs.load(str(written("c.workload.ghost = 'sync'")))
+    configs.override(config, 'workload.ghost', '16')
+    assert config.workload.ghost == 16
+
+
+def test_a_required_value_may_come_from_the_command_line(written):
+    path = written('c.seed = config_dict.required_placeholder(int)')
+    assert refusals(path, '--config.seed=3') == []
+
+
+def test_a_field_that_refers_to_another_follows_a_sweep(written):
+    """As it follows the command line: equal examples, whatever the batch."""
+    reference = "c.steps = 640 // c.get_ref('batch_size')"
+    config = configs.load(str(written(f"{reference}; c.sweep = (('batch_size', (32, 64, 128)),)")))
+    swept = [configs.resolve(config, overrides) for overrides in configs.trials(config)]
+    assert [(trial['batch_size'], trial['steps']) for trial in swept] == [(32, 20), (64, 10), (128, 5)]
+    config = configs.load(str(written(reference)))
+    configs.override(config, 'batch_size', '64')
+    assert configs.resolve(config, {})['steps'] == 10
+    assert configs.resolve(config, {'optimizer.momentum': 0.5})['steps'] == 10
+
+
+@pytest.mark.parametrize(
+    'argument, told',
+    [('.', 'a folder'), ('experiment.py:', None), ('nowhere.py', 'no file'), ('experiment.py:xl', 'get_config')],
+)
+def test_what_is_no_experiment_file(written, monkeypatch, argument, told):
+    monkeypatch.chdir(written('pass').parent)
+    if told is None:
+        assert refusals(argument) == []
+    else:
+        (line,) = refusals(argument)
+        assert line.startswith('--config: ') and told in line
+
+
+def test_longer_runs_than_a_program_counts_are_refused(written):
+    from lbexp.engine.plan import run_length
+
+    config = configs.load(str(written('c.epochs, c.steps = 1e9, None')))
+    with pytest.raises(Refusal, match=r'epochs: found 1000000000.0, which is .* at most 2\^31 - 1'):
+        run_length(configs.resolve(config, {}))
+
+
+def test_a_part_is_what_its_annotation_says(tmp_path, monkeypatch):
+    """Outside lbexp too: known from the annotation, else from what the function returns."""
+    (tmp_path / 'parts_of_mine.py').write_text(
+        'import optax\n'
+        'def annotated(learning_rate) -> optax.GradientTransformation: return optax.sgd(learning_rate)\n'
+        'def bare(learning_rate): return optax.sgd(learning_rate)\n'
+        'def schedule() -> optax.Schedule: return lambda count: 1.0\n'
+        'def nothing(learning_rate): pass\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ('annotated', 'bare'):
+        assert lookup.build('optimizer', {'name': f'parts_of_mine:{name}', 'learning_rate': 0.1}).init
+    with pytest.raises(Refusal, match=r'returns .*; allowed: a function that returns an optimizer'):
+        lookup.find('optimizer', 'parts_of_mine:schedule')
+    with pytest.raises(Refusal, match=r'returns None; allowed: an optimizer'):
+        lookup.build('optimizer', {'name': 'parts_of_mine:nothing', 'learning_rate': 0.1})
+
+
+def test_internals_are_not_offered():
+    for kind in lookup.KINDS:
+        for name in lookup.names(kind):
+            assert lookup.find(kind, name).__name__ == name
+    for name in ('diagnostics', 'evaluation', 'example_weights', 'ranges'):
+        assert name not in lookup.names('optimizer')
+    assert 'batch_scaling' not in lookup.names('schedule')
+
+
+def test_no_home_folder_and_an_experiment_file_that_starts_jax(written):
+    path = written('import jax; c.batch_size = 32 * jax.device_count()')
+    environment = {name: value for name, value in os.environ.items() if name not in ('HOME', 'XDG_CACHE_HOME')}
+    code = (
+        'import os, pwd\n'
+        'def nobody(number): raise KeyError(number)\n'
+        'pwd.getpwuid = nobody\n'
+        'from lbexp import command\n'
+        'from lbexp.config import load\n'
+        f'config = load({str(path)!r})\n'
+        'command.prepare(config)\n'
+        'print(command.checked(config))\n'
+    )
+    command_line = [sys.executable, '-c', code]
+    done = subprocess.run(command_line, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == '[]', done.stderr[-500:]
+
+
+def test_every_field_is_in_the_help(capsys):
+    from lbexp.config.fields import FIELDS
+
+    assert main.main(['main', '--help']) == 0
+    printed = capsys.readouterr().out
+    for field in FIELDS:
+        assert f'--config.{field.name}' in printed and field.unit in printed
+    assert 'an integer in [1, 2^31 - 1] [examples per update]' in printed
+
+
+def test_a_check_of_many_trials_is_of_each(written):
+    config = configs.load(str(written("c.sweep = (('optimizer.momentum', (0.5, 1.5)), ('seed', tuple(range(20))))")))
+    (line,) = check.check(config)
+    assert 'momentum: found 1.5' in line

@@ -1,0 +1,146 @@
+"""Whatever stands in a configuration is refused in one line, or can be built and traced. Never a traceback, or a hang.
+
+A failure prints its seed and number; `LBEXP_FUZZ=SEED:NUMBER pytest tests/fuzz -n 0` repeats it alone.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import types
+
+import pytest
+from ml_collections import ConfigDict
+from mutations import POOL, Case, case, read
+
+from lbexp import command, errors
+from lbexp import config as configs
+from lbexp.config import lookup
+from lbexp.engine import run
+from lbexp.engine.plan import plan
+
+SEED = 20261126
+_LONGEST = 60  # seconds of a case on a machine that is busy with others
+
+
+def outcome(mutated: Case, monkeypatch) -> str:
+    """'refused', or 'traced': built and traced abstractly, as a run would before it trains."""
+    config, overrides = read(mutated.experiment), []
+    for path, value in mutated.changes.items():
+        if mutated.how == 'command line':
+            overrides.append((path, str(value)))
+        elif mutated.how == 'sweep' and path.split('.')[0] not in ('sweep', 'search', 'study'):
+            config.sweep = (*config.sweep, (path, (value,)))
+        else:
+            _set(config, path, value)
+    loaded = config
+    monkeypatch.setattr(configs, 'load', lambda argument: loaded)
+    given = types.SimpleNamespace(is_parsed=lambda: True, config='experiment.py', traceback=False)
+    config, problems = command.read(given, overrides)
+    problems = problems or command.checked(config)
+    if problems:
+        assert all(isinstance(problem, str) and 'Traceback' not in problem for problem in problems)
+        return 'refused'
+    try:
+        study = lookup.build('study', configs.plain(config.study))
+        trials = [configs.resolve(config, overrides) for overrides in study.trials(config)[:1]]
+        _build_and_trace(json.dumps(_without_floats(trials[0])), json.dumps(trials[0]))
+    except ValueError as error:
+        if not errors.refused(error.with_traceback(_of_lbexp(error.__traceback__))):
+            raise
+        return 'refused'
+    return 'traced'
+
+
+def _of_lbexp(traceback):
+    """Without the frames of this file, which would count as the user's."""
+    while traceback.tb_next and traceback.tb_frame.f_code.co_filename == __file__:
+        traceback = traceback.tb_next
+    return traceback
+
+
+@functools.lru_cache(None)
+def _seen(shape):
+    return []
+
+
+def _build_and_trace(shape, trial):
+    if not _seen(shape):
+        run.build_once([json.loads(trial)])
+        plan([json.loads(trial)])
+        _seen(shape).append(True)
+
+
+def _without_floats(value):
+    """What the trace of a trial depends on: floats are numbers in its program."""
+    if isinstance(value, dict):
+        return {name: _without_floats(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_floats(inner) for inner in value]
+    return (0.5 if 0 < value < 1 else 1.5) if isinstance(value, float) and value > 0 else value
+
+
+def _set(config, path, value):
+    *parents, name = path.split('.')
+    for parent in parents:
+        if not isinstance(config.get(parent), ConfigDict):
+            config[parent] = {}
+        config = config[parent]
+    with contextlib.suppress(ValueError):  # ConfigDict takes no names with dots
+        config[name] = value
+
+
+def failure(seed: int, number: int, monkeypatch) -> str | None:
+    """What went wrong in a case, and how to repeat it; None: nothing."""
+    mutated = case(seed, number)
+
+    def too_long(signal_number, frame):
+        raise TimeoutError(f'more than {_LONGEST} seconds')
+
+    previous = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(_LONGEST)
+    try:
+        outcome(mutated, monkeypatch)
+    except Exception as error:
+        text = f'{type(error).__name__}: {errors.describe(error)}'
+        return f'LBEXP_FUZZ={seed}:{number}: {mutated}: {text}'
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+    return None
+
+
+def _failures(seed, count, monkeypatch):
+    found = (failure(seed, number, monkeypatch) for number in range(count))
+    return [text for text in found if text]
+
+
+def test_no_mutation_ends_in_a_traceback(monkeypatch):
+    if 'LBEXP_FUZZ' in os.environ:
+        seed, number = map(int, os.environ['LBEXP_FUZZ'].split(':'))
+        outcome(case(seed, number), monkeypatch)
+        return
+    assert not _failures(SEED, 500, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_no_mutation_of_many_ends_in_a_traceback(monkeypatch):
+    assert not _failures(SEED + 1, 10_000, monkeypatch)
+
+
+def test_the_fuzzer_notices_a_part_that_breaks(monkeypatch):
+    """A check that lets everything pass: then the parts raise what a user would see as a traceback."""
+    from lbexp.config import check
+
+    monkeypatch.setattr(check, 'violation', lambda value, annotation: None)
+    check._part.cache_clear()
+    broken = Case('momentum.py', 'file', {'workload.hidden': 64})
+    with pytest.raises(TypeError):
+        outcome(broken, monkeypatch)
+    check._part.cache_clear()
+
+
+def test_cases_repeat():
+    assert str(case(SEED, 17)) == str(case(SEED, 17)) and len(POOL) > 80
