@@ -32,6 +32,8 @@ Positive = Annotated[Number, annotated_types.Gt(0)]
 OpenFraction = Annotated[Number, annotated_types.Interval(gt=0, lt=1)]
 NonNegativeInteger = Annotated[int, annotated_types.Ge(0)]
 PositiveInteger = Annotated[int, annotated_types.Ge(1)]
+Trials = Annotated[int, annotated_types.Interval(ge=1, le=10**6)]
+ArrayLength = Annotated[int, annotated_types.Interval(ge=1, le=10**8)]  # of an array made at once
 Seed = Annotated[int, annotated_types.Interval(ge=0, le=2**32 - 1)]
 
 # Integers that may be traced.

@@ -73,7 +73,7 @@ def problems(capsys, *arguments):
         ('--config.optimizer.learning_rate=None', ['optimizer.learning_rate: found None', 'a number']),
         ('--config.optimizer.learning_rate=nan', ['optimizer.learning_rate: found nan']),
         ('--config.optimizer.momentum=None', ['optimizer.momentum: found None', 'a number']),
-        ('--config.optimizer.momentum=1.0', ['optimizer: momentum: momentum: found 1.0', 'in [0, 1)']),
+        ('--config.optimizer.momentum=1.0', ['momentum: found 1.0', 'in [0, 1)']),
         ('--config.optimizer.learning_rate=-1', ['learning_rate: found -1', '>= 0']),
         ('--config.optimizer.form=upside', ["form: found 'upside'", "'outside', 'inside'"]),
         ('--config.search.trials=8', ['search.space: not set']),

@@ -258,8 +258,8 @@ def _of_part(kind, part, path: str) -> Iterator[str]:
 
 
 def _of_argument(function, name, value, known, given, takes_any) -> str | None:
-    if name in given:
-        return f'found {value!r}; allowed: nothing: the engine sets it'
+    if name in given and value is not None:
+        return f'found {value!r}; allowed: nothing: it is for the engine to set'
     if name in known and _is_plain(known[name]):
         return violation(value, of_parameter(known[name]))
     if takes_any:

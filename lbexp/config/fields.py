@@ -15,6 +15,7 @@ _LARGEST = 2**31 - 1  # of a count that a program keeps in an int32
 
 Count = Annotated[int, Interval(ge=1, le=_LARGEST)]
 CountOrNone = Annotated[int, Interval(ge=0, le=_LARGEST)]
+_Points = Annotated[int, Interval(ge=1, le=10**6)]
 Fractions = Annotated[float, Interval(gt=0, lt=1)]
 
 
@@ -137,7 +138,7 @@ FIELDS = (
         'sweep', (), list, '((path, values), ...): trials are the product; a tuple of paths goes with tuples of values'
     ),
     Field('search', {}, dict, 'quasi-random points, each with the whole sweep; empty: none'),
-    Field('search.trials', ABSENT, Count, 'more of them later keep the first and run only what is new', 'points'),
+    Field('search.trials', ABSENT, _Points, 'more of them later keep the first and run only what is new', 'points'),
     Field('search.space', ABSENT, list, "((path, 'log', 'linear' or 'whole', low, high), ...)"),
     Field('search.kind', ABSENT, Literal['halton', 'sobol'], 'the sequence; absent: halton'),
     Field('search.seed', ABSENT, Annotated[int, Ge(0)], 'of the scrambling; absent: 0'),

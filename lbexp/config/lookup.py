@@ -26,13 +26,13 @@ class Kind(NamedTuple):
 
     package: str  # whose files, or functions where it is one file, are the parts
     returns: str  # the type that each of them returns, 'module:name'
-    given: tuple[str, ...] = ()  # arguments that the engine passes
+    given: tuple[str, ...] = ()  # arguments that are the engine's, not the configuration's
     may_be_given: tuple[str, ...] = ()  # those that it passes where the configuration does not set them
 
 
 KINDS = {
     'workload': Kind('lbexp.workloads', 'lbexp.workloads:Workload'),
-    'optimizer': Kind('lbexp.optimizers', 'optax:GradientTransformation', may_be_given=('seed',)),
+    'optimizer': Kind('lbexp.optimizers', 'optax:GradientTransformation', given=('axis_name',), may_be_given=('seed',)),
     'schedule': Kind('lbexp.schedules', 'optax:Schedule', given=('peak', 'steps')),
     'example_weights': Kind(
         'lbexp.optimizers',

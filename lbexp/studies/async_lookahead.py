@@ -20,7 +20,7 @@ from lbexp.analysis import (
     spread,
 )
 from lbexp.errors import Refusal
-from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger
+from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._noisy_quadratic.asynchronous import best_loss, cases, measured, rows_table, trial_of
@@ -38,10 +38,10 @@ def async_lookahead(
     k: PositiveInteger = 5,
     slow_step_size: PositiveFraction = 0.5,
     rates: tuple[Positive, Positive] = (0.003, 1.0),
-    budget: PositiveInteger = 6,
-    seeds: PositiveInteger = 5,
+    budget: Trials = 6,
+    seeds: Trials = 5,
     updates: PositiveInteger = 1500,
-    repeats: PositiveInteger = 16,
+    repeats: Trials = 16,
 ) -> Study:
     """For each number of workers and each server optimizer: plain, and Lookahead around it, each tuned alike.
 

@@ -28,7 +28,7 @@ from lbexp.analysis import (
 )
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
-from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger
+from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 
@@ -42,8 +42,8 @@ def batch_growth(
     factor: Annotated[int, Ge(2)] = 4,
     largest: PositiveInteger = 128,
     learning_rates: tuple[Positive, Positive] = (0.01, 1.0),
-    budget: PositiveInteger = 8,
-    seeds: PositiveInteger = 10,
+    budget: Trials = 8,
+    seeds: Trials = 10,
     extensions: NonNegativeInteger = 2,
     margin: Positive = 0.005,
 ) -> Study:

@@ -13,7 +13,7 @@ from lbexp.engine import plan
 from lbexp.engine import speed as speeds
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
-from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger
+from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 
@@ -23,8 +23,8 @@ EPOCHS, UPDATES = 'equal epochs', 'equal updates'
 def generalization_gap(
     batch_sizes: Sequence[PositiveInteger] = (32, 128, 512, 2048),
     learning_rates: tuple[Positive, Positive] = (0.01, 3.0),
-    budget: PositiveInteger = 8,
-    seeds: PositiveInteger = 5,
+    budget: Trials = 8,
+    seeds: Trials = 5,
     equal_updates: bool = True,
     extensions: NonNegativeInteger = 2,
     speed: bool = True,

@@ -23,7 +23,7 @@ from lbexp.analysis import (
     spread,
 )
 from lbexp.errors import Refusal
-from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger
+from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._noisy_quadratic.local_sgd import cases, measured, ratios, rows_table, trial_of
@@ -39,8 +39,8 @@ def local_sgd(
     outer_momentum: Fraction = 0.6,
     worker_batch: PositiveInteger = 16,
     rates: tuple[Positive, Positive] = (0.01, 1.0),
-    budget: PositiveInteger = 6,
-    seeds: PositiveInteger = 5,
+    budget: Trials = 6,
+    seeds: Trials = 5,
     margin: Positive = 0.01,
     updates: PositiveInteger = 1600,
 ) -> Study:

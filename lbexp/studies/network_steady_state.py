@@ -8,7 +8,7 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table, interval
 from lbexp.config import lookup
-from lbexp.ranges import NonNegative, Positive, PositiveFraction, PositiveInteger
+from lbexp.ranges import NonNegative, Positive, PositiveFraction, PositiveInteger, Trials
 from lbexp.studies import Study
 
 
@@ -18,7 +18,7 @@ def network_steady_state(
     slow_step_sizes: Sequence[PositiveFraction] = (0.5,),
     k: PositiveInteger = 5,
     weight_decay: NonNegative = 0.01,
-    seeds: PositiveInteger = 4,
+    seeds: Trials = 4,
     burn_in: PositiveInteger = 7500,
     latest: PositiveInteger = 30000,
     updates: PositiveInteger = 20000,

@@ -22,7 +22,7 @@ from lbexp.analysis import (
     spread,
 )
 from lbexp.errors import Refusal
-from lbexp.ranges import Positive, PositiveInteger
+from lbexp.ranges import Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 
@@ -51,8 +51,8 @@ _SPACES = {
 def reality_check(
     optimizers: Sequence[Literal['momentum', 'adamw', 'lars', 'lamb']] = ('momentum', 'adamw', 'lars', 'lamb'),
     batch_size: PositiveInteger = 512,
-    budget: PositiveInteger = 16,
-    seeds: PositiveInteger = 10,
+    budget: Trials = 16,
+    seeds: Trials = 10,
     margin: Positive = 0.01,
 ) -> Study:
     """The same number of points for every optimizer, over the learning rate and one number more.

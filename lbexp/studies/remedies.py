@@ -8,7 +8,7 @@ from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, Table, bounds, outcome, spread
 from lbexp.errors import Refusal
-from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger
+from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 
@@ -22,8 +22,8 @@ def remedies(
     learning_rates: tuple[Positive, Positive] = (0.01, 3.0),
     lars_rates: tuple[Positive, Positive] = (1.0, 100.0),
     lamb_rates: tuple[Positive, Positive] = (0.001, 0.3),
-    budget: PositiveInteger = 8,
-    seeds: PositiveInteger = 5,
+    budget: Trials = 8,
+    seeds: Trials = 5,
     extensions: NonNegativeInteger = 2,
 ) -> Study:
     """A small batch, a large one, and remedies, each with its own learning rate tuned on validation examples.

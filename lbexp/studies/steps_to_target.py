@@ -12,7 +12,7 @@ from lbexp import results
 from lbexp.analysis import REPRODUCED, UNDECIDED, Analysis, Claim, Table, equivalence, outcome
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
-from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger
+from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 from lbexp.studies._comparison.scaling_figures import scaling_figures
@@ -63,9 +63,9 @@ def steps_to_target(
     target: OpenFraction = 0.05,
     examples: PositiveInteger = 10000,
     updates: PositiveInteger = 150,
-    budget: PositiveInteger = 7,
-    tries: PositiveInteger = 3,
-    seeds: PositiveInteger = 15,
+    budget: Trials = 7,
+    tries: Trials = 3,
+    seeds: Trials = 15,
     extensions: NonNegativeInteger = 2,
     margin: Positive = 0.15,
     tolerance: Positive = 0.2,

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from lbexp.data.source import memory
-from lbexp.ranges import NonNegative, NonNegativeInteger, PositiveInteger
+from lbexp.ranges import ArrayLength, NonNegative, NonNegativeInteger
 from lbexp.workloads import Workload
 
 
 def linear_regression(
-    size: PositiveInteger = 1000,
+    size: ArrayLength = 1000,
     weights: Sequence[float] = (3.0,),
     bias: float = 2.0,
     noise: NonNegative = 0.5,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from annotated_types import Ge
 
 from lbexp.data.source import Source
-from lbexp.ranges import NonNegative, Number, Positive, PositiveInteger
+from lbexp.ranges import ArrayLength, NonNegative, Number, Positive, PositiveInteger
 from lbexp.theory.limits import require
 from lbexp.workloads import Workload
 
@@ -19,7 +19,7 @@ _STREAM = 0x6E6F6973
 def noisy_quadratic(
     curvature: Positive = 1.0,
     noise: NonNegative = 1.0,
-    dimension: PositiveInteger = 1,
+    dimension: ArrayLength = 1,
     spectrum: Number | Sequence[Number] | None = None,
     noise_spectrum: Number | Sequence[Number] | None = None,
     start: Number = 1.0,
