@@ -79,7 +79,7 @@ def problems(capsys, *arguments):
         ('--config.search.trials=8', ['search.space: not set']),
         ('--config.search.trial=8', ['search.trial: no such field', "Did you mean 'trials'?"]),
         ("--config.workload.weights=('a',)", ["workload.weights: found ['a']", 'a list, each a number']),
-        ('--config.workload.size=0', ['size: found 0', '>= 1']),
+        ('--config.workload.size=0', ['size: found 0', 'in [1,']),
         ('--config.workload.noise=-1', ['noise: found -1', '>= 0']),
         ('--config.schedule.warmup=2', ['warmup: found 2', '[0, 1]']),
         ('--config.batch_growth.factr=2', ['batch_growth.factr: no such field', "Did you mean 'factor'?"]),

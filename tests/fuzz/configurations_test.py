@@ -21,7 +21,7 @@ from lbexp.engine import run
 from lbexp.engine.plan import plan
 
 SEED = 20261126
-_LONGEST = 60  # seconds of a case on a machine that is busy with others
+_LONGEST = 60  # seconds of a case, of the processor: the machine may be busy with others
 
 
 def outcome(mutated: Case, monkeypatch) -> str:
@@ -98,16 +98,16 @@ def failure(seed: int, number: int, monkeypatch) -> str | None:
     def too_long(signal_number, frame):
         raise TimeoutError(f'more than {_LONGEST} seconds')
 
-    previous = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(_LONGEST)
+    previous = signal.signal(signal.SIGPROF, too_long)
+    signal.setitimer(signal.ITIMER_PROF, _LONGEST)
     try:
         outcome(mutated, monkeypatch)
     except Exception as error:
         text = f'{type(error).__name__}: {errors.describe(error)}'
         return f'LBEXP_FUZZ={seed}:{number}: {mutated}: {text}'
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
     return None
 
 
