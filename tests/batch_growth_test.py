@@ -186,9 +186,9 @@ def test_one_seed_and_diverged_trials_are_told(tmp_path):
         (dict(boundaries=(0.6, 0.3)), 'ascending fractions'),
         (dict(factor=1), 'factor: found 1'),
         (dict(largest=20), 'a multiple of batch_size'),
-        (dict(learning_rates=()), 'optimizer.learning_rate: found'),
+        (dict(learning_rates=()), 'study.learning_rates: found []'),
         (dict(learning_rates=(0.1, 0.01)), 'low <= high'),
-        (dict(seeds=0), 'budget, seeds, extensions'),
+        (dict(seeds=0), 'study.seeds: found 0'),
         (dict(margin=0.0), 'margin: found 0.0'),
     ],
 )
