@@ -5,9 +5,11 @@ from typing import Any
 import jax.numpy as jnp
 
 from lbexp.theory.fixed_point import fixed_point
+from lbexp.theory.geometric import autocorrelation_sum
 from lbexp.theory.limits import require
-from lbexp.theory.noisy_quadratic import cycle
-from lbexp.theory.process import Process, product
+from lbexp.theory.linear_maps import moved
+from lbexp.theory.noisy_quadratic import cycle_change
+from lbexp.theory.process import Process, external, internal
 
 
 def autocorrelation(process: Process, noise: Any, lags: int) -> Any:
@@ -19,16 +21,18 @@ def autocorrelation(process: Process, noise: Any, lags: int) -> Any:
     r = 1 - rate a; squares of Gaussian weights have rho_j^2.
     """
 
-    matrix, _ = cycle(process, noise)
-    covariance = fixed_point(process, noise).covariance
-    column, rho = covariance[:, :1], []
+    require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
+    change, _ = cycle_change(process)
+    rest = fixed_point(process, 1.0)  # correlations do not depend on the noise
+    column = internal(process, rest.covariance[:, :1]) * (1 / rest.covariance[0, 0])
+    rho = []
     for _ in range(lags + 1):
-        rho.append(column[0, 0] / covariance[0, 0])
-        column = product(matrix, column)
-    return jnp.stack(rho)
+        rho.append(jnp.sum(process.fast * external(process, column)[:, 0]))
+        column = moved(change, column)
+    return jnp.where(rest.stable, jnp.stack(rho), jnp.inf)
 
 
-def autocorrelation_time(coefficient: Any, steps: Any = None) -> Any:
+def autocorrelation_time(coefficient: Any, steps: Any = None, gap: Any = None) -> Any:
     """tau of an AR(1) process x <- r x + noise: the variance of an average of T values is tau V / T.
 
         tau = (1 + r) / (1 - r)                                     for T -> infinity
@@ -39,19 +43,22 @@ def autocorrelation_time(coefficient: Any, steps: Any = None) -> Any:
     Args:
         coefficient: r, -1 < r < 1.
         steps: T >= 1; None: the limit.
+        gap: 1 - r in (0, 2), in place of the coefficient (None) where r is too close to 1 to be told from it.
     """
-    r = jnp.asarray(coefficient)
-    require('coefficient', r, jnp.abs(r) < 1, '-1 < coefficient < 1: outside, the process does not come to rest')
-    safe = jnp.where(jnp.abs(r) < 1, r, 0.0)
-    tau = (1 + safe) / (1 - safe)
-    if steps is not None:
-        tau = tau - 2 * safe * (1 - safe**steps) / (steps * (1 - safe) ** 2)
-    return jnp.where(jnp.abs(r) < 1, tau, jnp.inf)
+    gap = 1 - coefficient if gap is None else gap  # of a Python number in float64
+    g = jnp.asarray(gap, jnp.result_type(float, gap))
+    settles = (g > 0) & (g < 2)
+    require('coefficient', 1 - gap, settles, '-1 < coefficient < 1: outside, the process does not come to rest')
+    safe = jnp.where(settles, g, 1.0)
+    if steps is None:
+        return jnp.where(settles, (2 - safe) / safe, jnp.inf)
+    require('steps', steps, jnp.asarray(steps) >= 1, 'a number of values >= 1')
+    return jnp.where(settles, autocorrelation_sum(safe, jnp.asarray(steps, g.dtype)), jnp.inf)
 
 
-def effective_sample_size(coefficient: Any, steps: Any) -> Any:
+def effective_sample_size(coefficient: Any, steps: Any, gap: Any = None) -> Any:
     """T / tau: how many independent values say as much about the mean as `steps` values of an AR(1) process."""
-    return steps / autocorrelation_time(coefficient, steps)
+    return steps / autocorrelation_time(coefficient, steps, gap)
 
 
 def sde_coefficient(relaxation: Any, interval: Any) -> Any:
@@ -70,7 +77,7 @@ def sde_coefficient(relaxation: Any, interval: Any) -> Any:
     return jnp.exp(-jnp.asarray(relaxation) * interval)
 
 
-def burn_in(radius: Any, tolerance: Any = 1e-3) -> Any:
+def burn_in(radius: Any, tolerance: Any = 1e-3, gap: Any = None) -> Any:
     """Updates (or cycles) until a linear process has forgotten its start.
 
         T = log(tolerance) / log(radius)
@@ -81,9 +88,12 @@ def burn_in(radius: Any, tolerance: Any = 1e-3) -> Any:
     Args:
         radius: spectral radius of one update (or cycle) of the slowest mode, in [0, 1).
         tolerance: what remains of the start, in (0, 1).
+        gap: 1 - radius in (0, 1], in place of the radius (None): fixed_point(...).gap has more digits.
     """
-    require('radius', radius, (jnp.asarray(radius) >= 0) & (jnp.asarray(radius) < 1), '0 <= radius < 1')
-    require('tolerance', tolerance, (jnp.asarray(tolerance) > 0) & (jnp.asarray(tolerance) < 1), '0 < tolerance < 1')
-    fine = jnp.asarray(radius) < 1
-    decay = -jnp.log(jnp.where(fine, radius, 0.5))
-    return jnp.where(fine, jnp.ceil(-jnp.log(tolerance) / decay), jnp.inf)
+    gap = 1 - radius if gap is None else gap  # of a Python number in float64
+    g, tolerance = jnp.asarray(gap, jnp.result_type(float, gap)), jnp.asarray(tolerance)
+    fine = (g > 0) & (g <= 1)
+    require('radius', 1 - gap, fine, '0 <= radius < 1')
+    require('tolerance', tolerance, (tolerance > 0) & (tolerance < 1), '0 < tolerance < 1')
+    decay = -jnp.log1p(-jnp.where(fine, g, 0.5))
+    return jnp.where(fine, jnp.ceil(-jnp.log(tolerance) * (1 / decay)), jnp.inf)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lbexp.theory.geometric import complement
 from lbexp.theory.limits import learning_rate_limit, require
 
 
@@ -27,7 +28,8 @@ def convergence(
 
     Source: Zhang et al. 2019, arXiv:1907.08610, Section 3.2 and Figure 3.
     """
-    return -jnp.expm1(jnp.log(_radius(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer)) / k)
+    log_radius = _log_radius(learning_rate, curvature, momentum, 1 - momentum, nesterov, k, slow_step_size, buffer)
+    return -jnp.expm1(log_radius / k)
 
 
 def rate_on_spectrum(condition: Any, learning_rate: Any, points: int = 4096, **settings: Any) -> Any:
@@ -80,32 +82,55 @@ def tuned_rate(
 def damping(learning_rate: Any, curvature: Any, momentum: Any) -> Any:
     """Discriminant of heavy ball on one mode: negative where it is under-damped (it oscillates), positive over-damped.
 
-        (1 + beta - h)^2 - 4 beta,   h = rate a
+        (1 + beta - h)^2 - 4 beta = ((1 - sqrt(beta))^2 - h) ((1 + sqrt(beta))^2 - h),   h = rate a
 
     zero, critical damping, at h = (1 - sqrt(beta))^2 and (1 + sqrt(beta))^2. An under-damped mode decays like
     sqrt(beta)^t whatever its curvature.
     """
-    return (1 + jnp.asarray(momentum) - learning_rate * jnp.asarray(curvature)) ** 2 - 4 * jnp.asarray(momentum)
+    h, root = learning_rate * jnp.asarray(curvature), jnp.sqrt(jnp.asarray(momentum))
+    distance = jnp.asarray(1 - momentum) / (1 + root)  # 1 - sqrt(beta)
+    return (distance**2 - h) * ((1 + root) ** 2 - h)
 
 
 @partial(jax.jit, static_argnames=('nesterov', 'buffer'))
-def _radius(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer):
-    """Spectral radius of lookahead.lookahead(...) without forming it: fast on large grids.
+def _log_radius(learning_rate, curvature, momentum, friction, nesterov, k, slow_step_size, buffer):
+    """Logarithm of the spectral radius of lookahead.lookahead(...), from C - I alone: fast on large grids.
 
-    By Cayley and Hamilton M^k = s_k M - D s_{k-1}, s_{j+1} = T s_j - D s_{j-1}, s_0 = 0, s_1 = 1, T and D the trace and
-    determinant of M; then trace and determinant of C = P M^k + R, and the larger root.
+    N = M^k - I comes from N <- N + A + N A with A = M - I on (x, rate m), as in process.py. With C = P M^k + R,
+    the eigenvalues of I - C are the roots u of u^2 - t u + d. Where they are real, the small one is 2 d / (t + root),
+    without cancellation, and 1 - radius = min(u_1, 2 - u_2); where not, radius^2 = det C, and 1 - det C again is a sum
+    over N and 1 - det M^k.
     """
-    beta, rate, a = jnp.asarray(momentum), jnp.asarray(learning_rate), jnp.asarray(curvature)
-    alpha, h = jnp.asarray(slow_step_size), rate * a
-    # The step's entries, as in process.py.
-    xx, xm = (1 - (1 + beta) * h, -rate * beta**2) if nesterov else (1 - h, -rate * beta)
-    trace, determinant = xx + beta, xx * beta - xm * a
-    kept, old = {'maintain': (1.0, 0.0), 'reset': (0.0, 0.0), 'interpolate': (alpha, 1 - alpha)}[buffer]
-    pair = (jnp.zeros_like(trace), jnp.ones_like(trace))
-    before, power = jax.lax.fori_loop(1, k, lambda _, s: (s[1], trace * s[1] - determinant * s[0]), pair)
-    slow = alpha * (power * xx - determinant * before) + 1 - alpha
-    fast = kept * (power * beta - determinant * before) + old
-    # trace^2 / 4 - det = ((slow - fast) / 2)^2 + off-diagonal product: no cancellation for well-separated roots.
-    half, discriminant = (slow + fast) / 2, ((slow - fast) / 2) ** 2 + alpha * kept * power**2 * xm * a
-    real = jnp.abs(half) + jnp.sqrt(jnp.maximum(discriminant, 0.0))
-    return jnp.where(discriminant >= 0, real, jnp.sqrt(half**2 + jnp.maximum(-discriminant, 0.0)))
+    beta, friction, alpha = jnp.asarray(momentum), jnp.asarray(friction), jnp.asarray(slow_step_size)
+    h = jnp.asarray(learning_rate) * curvature
+    xx, xm = (-(1 + beta) * h, -(beta**2)) if nesterov else (-h, -beta)
+    mx, mm = h, -friction
+    gap = friction + beta * h if nesterov else friction  # 1 - det M
+
+    def add(_, power):
+        axx, axm, amx, amm = power
+        return (
+            axx + xx + axx * xx + axm * mx,
+            axm + xm + axx * xm + axm * mm,
+            amx + mx + amx * xx + amm * mx,
+            amm + mm + amx * xm + amm * mm,
+        )
+
+    nothing = jnp.zeros(jnp.broadcast_shapes(*(jnp.shape(x) for x in (xx, xm, mm))), jnp.result_type(float, h, beta))
+    nxx, nxm, nmx, nmm = jax.lax.fori_loop(0, k, add, (nothing,) * 4)
+    shrunk = complement(gap, k)  # 1 - det M^k
+    # C - I, and 1 - det C.
+    kept, forgotten = {'maintain': (1.0, 0.0), 'reset': (0.0, 1.0), 'interpolate': (alpha, 0.0)}[buffer]
+    cxx, cxm, cmx, cmm = alpha * nxx, alpha * nxm, kept * nmx, kept * nmm - forgotten
+    of_det = {
+        'maintain': alpha * shrunk - (1 - alpha) * nmm,
+        'reset': jnp.ones_like(nmm),
+        'interpolate': alpha**2 * shrunk - alpha * (1 - alpha) * (nxx + nmm),
+    }[buffer]
+    middle, discriminant = -(cxx + cmm) / 2, ((cxx - cmm) / 2) ** 2 + cxm * cmx
+    half = jnp.sqrt(jnp.maximum(discriminant, 0.0))
+    large = jnp.where(middle >= 0, middle + half, middle - half)
+    small = (cxx * cmm - cxm * cmx) / jnp.where(large == 0, 1.0, large)
+    real = jnp.minimum(jnp.minimum(small, large), 2 - jnp.maximum(small, large))
+    log = lambda gap: jnp.log1p(-jnp.minimum(gap, 1.0))
+    return jnp.where(discriminant >= 0, log(real), log(of_det) / 2)

@@ -82,12 +82,19 @@ def regions(batch_sizes: Sequence[float], critical: float) -> list[str]:
 
 def _least_squares(b, s):
     """Non-negative (s_min, e_min) that minimise sum (1 - (s_min + e_min / b) / s)^2."""
-    x, y = 1 / s, 1 / (b * s)
-    xx, xy, yy, x1, y1 = x @ x, x @ y, y @ y, x.sum(), y.sum()
-    determinant = xx * yy - xy**2
-    if determinant > 0:
-        s_min, e_min = (x1 * yy - y1 * xy) / determinant, (y1 * xx - x1 * xy) / determinant
+    # By Gram and Schmidt, batch sizes in units of the smallest: the determinant of the normal equations cancels where
+    # 1 / b hardly moves the steps.
+    unit = b.min()
+    x, y = 1 / s, unit / b / s
+    xx, x1 = x @ x, x.sum()
+    share = (x @ y) / xx
+    across = y - share * x
+    across = across - (x @ across) / xx * x
+    if across @ across > 0:
+        slope = across @ (1 - x * (x1 / xx)) / (across @ across)
+        s_min, e_min = x1 / xx - slope * share, slope * unit
         if s_min >= 0 and e_min >= 0:
             return float(s_min), float(e_min)
-    edges = [(x1 / xx, 0.0), (0.0, y1 / yy)]
+    y = 1 / (b * s)
+    edges = [(x1 / xx, 0.0), (0.0, y.sum() / (y @ y))]
     return min(((float(u), float(v)) for u, v in edges), key=lambda edge: np.sum((1 - edge[0] * x - edge[1] * y) ** 2))

@@ -8,9 +8,12 @@ import jax.numpy as jnp
 
 from lbexp.theory.fixed_point import fixed_point
 from lbexp.theory.limits import require
+from lbexp.theory.linear_maps import compose, moved
 from lbexp.theory.lookahead import proposition_2
-from lbexp.theory.noisy_quadratic import State, advance
-from lbexp.theory.process import Process, Update, process, product
+from lbexp.theory.noisy_quadratic import State, noisy_quadratic
+from lbexp.theory.process import Process, Update, process
+
+BUFFERS = ('maintain', 'average', 'reset')
 
 
 def local_sgd(
@@ -53,9 +56,8 @@ def local_sgd(
     require('k', k, k >= 1, 'a whole number of updates >= 1')
     require('slow_step_size', slow_step_size, slow_step_size > 0, 'a number > 0')
     require('outer_momentum', outer_momentum, (outer_momentum >= 0) & (outer_momentum < 1), '0 <= outer_momentum < 1')
-    modes = ('maintain', 'average', 'reset')
-    require('buffer', buffer, buffer in modes, ', '.join(modes))
-    worker = process(learning_rate, curvature, momentum, nesterov).inner
+    require('buffer', buffer, buffer in BUFFERS, ', '.join(BUFFERS))
+    worker = process(learning_rate, curvature, momentum, nesterov)
     return _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer)
 
 
@@ -95,43 +97,55 @@ def worker_spread(
     The deviations (x_w - mean x, m_w - mean m) move by M with noise of variance v (1 - 1 / W); a synchronisation sets
     the first to 0 and keeps the second ('reset', 'average': 0 too). With SGD: (1 - 1 / W) (1 - r^2k) V*_SGD.
 
-    Arguments as in local_sgd and averaged_variance.
+    Arguments as in local_sgd and averaged_variance. Where the deviations do not come to rest: ValueError, or inf where
+    numbers are traced. Without a buffer that is kept they always do, as each meeting ends them.
     """
-    worker = process(learning_rate, curvature, momentum, nesterov, k=k)
-    kept = jnp.asarray([0.0, 1.0 if buffer == 'maintain' else 0.0], worker.inner.matrix.dtype)
-    inner = Update(worker.inner.matrix[:2, :2], worker.inner.response[:2])
-    last = Update(kept[:, None] * inner.matrix, kept * inner.response)
-    zero, first = jnp.zeros(()), jnp.asarray([1.0, 0.0], kept.dtype)
-    apart = Process(inner, last, worker.k, first, first, jnp.zeros_like(first), zero)
-    covariance = fixed_point(apart, noise).covariance
-    return (1 - 1 / jnp.asarray(workers)) * _grown(inner, noise, covariance, worker.k)
+    workers = jnp.asarray(workers)
+    require('workers', workers, workers >= 1, 'a number >= 1')
+    require('k', k, jnp.asarray(k) >= 1, 'a whole number of updates >= 1')
+    require('buffer', buffer, buffer in BUFFERS, ', '.join(BUFFERS))
+    worker = process(learning_rate, curvature, momentum, nesterov)
+    kept = jnp.asarray([0.0, 1.0 if buffer == 'maintain' else 0.0], worker.inner.change.dtype)
+    meet = jnp.diag(kept - 1)
+    last = Update(compose(meet, worker.inner.change), moved(meet, worker.inner.response))
+    met = worker._replace(last=last, k=jnp.asarray(k))
+    rest = fixed_point(met, noise)
+    before = _grown(met, noise, jnp.where(rest.stable, rest.covariance, 0.0), met.k)
+    return jnp.where(rest.stable, (1 - 1 / workers) * before, jnp.inf)
 
 
 @jax.jit
-def _grown(inner, noise, covariance, k):
-    """Variance of the first number after k updates."""
-    begin = State(jnp.zeros_like(inner.response), covariance)
-    return jax.lax.fori_loop(0, k, lambda _, s: advance(inner, noise, s), begin).covariance[0, 0]
+def _grown(process, noise, covariance, k):
+    """Variance of the weights after k updates."""
+    start = State(jnp.zeros_like(process.fast), covariance)
+    return noisy_quadratic(process._replace(last=process.inner, k=jnp.ones_like(k)), noise, start, k).covariance[0, 0]
 
 
 @partial(jax.jit, static_argnames=('outer_nesterov', 'buffer'))
 def _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer):
-    dtype = worker.matrix.dtype
-    alpha, mu, kept = (jnp.asarray(x, dtype) for x in (slow_step_size, outer_momentum, float(buffer != 'reset')))
+    """The process (mean x - s, rate mean m, s, u): the workers move the first two, a meeting all four."""
+    dtype = worker.inner.change.dtype
+    alpha, mu = jnp.asarray(slow_step_size, dtype), jnp.asarray(outer_momentum, dtype)
+    forgotten = jnp.asarray(float(buffer == 'reset'), dtype)
     zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
-    # d + mu u = (1 + mu) d + mu^2 u_old; heavy ball: u = d + mu u_old.
+    # With d = s - mean x: d + mu u = (1 + mu) d + mu^2 u_old; heavy ball: u = d + mu u_old.
     of_d, of_u = (1 + mu, mu**2) if outer_nesterov else (one, mu)
-    slow = [alpha * of_d, zero, 1 - alpha * of_d, -alpha * of_u]
-    meet = jnp.stack([jnp.stack(row) for row in (slow, [zero, kept, zero, zero], slow, [-one, zero, one, mu])])
-    matrix = jnp.eye(4, dtype=dtype).at[:2, :2].set(worker.matrix)
-    response = jnp.zeros(4, dtype).at[:2].set(worker.response)
+    slow = [alpha * of_d, zero, zero, -alpha * of_u]
+    rows = ([-one, zero, zero, zero], [zero, -forgotten, zero, zero], slow, [-one, zero, zero, mu - 1])
+    meet = jnp.stack([jnp.stack(row) for row in rows])
     vector = lambda *numbers: jnp.asarray(numbers, dtype)
+    change = jnp.zeros((4, 4), dtype).at[:2, :2].set(worker.inner.change).at[:2, 2].set(worker.inner.change[:, 0])
+    response = jnp.zeros(4, dtype).at[:2].set(worker.inner.response)
     return Process(
-        inner=Update(matrix, response),
-        last=Update(product(meet, matrix), product(meet, response[:, None])[:, 0]),
+        inner=Update(change, response),
+        last=Update(compose(meet, change), moved(meet, response)),
         k=jnp.asarray(k),
         fast=vector(1, 0, 0, 0),
         evaluation=vector(0, 0, 1, 0),
         copies=vector(1, 0, 1, 0),
-        decay=jnp.zeros((), dtype),
+        averaging=jnp.ones((), dtype),
+        step=worker.step,
+        units=jnp.ones(4, dtype).at[1].set(worker.units[1]),
+        offset=vector(1, 0, 0, 0),
+        base=vector(0, 0, 1, 0),
     )

@@ -6,8 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lbexp.theory.geometric import complement, mean_complement, power, supplement
 from lbexp.theory.limits import require
-from lbexp.theory.process import process, product
+from lbexp.theory.linear_maps import compose
+from lbexp.theory.process import process
 from lbexp.theory.stationary_variance import stationary_variance
 
 
@@ -62,8 +64,8 @@ def proposition_2(learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_s
     alpha, k = jnp.asarray(slow_step_size), jnp.asarray(k)
     require('slow_step_size', alpha, (alpha > 0) & (alpha <= 1), '(0, 1]')
     require('k', k, k >= 1, 'a whole number of updates per cycle, >= 1')
-    rise = alpha * (1 + (1 - jnp.asarray(learning_rate) * curvature) ** k)
-    sgd = stationary_variance(learning_rate, curvature, noise)
+    sgd, h = _sgd(learning_rate, curvature, noise)
+    rise = alpha * supplement(h, k)
     return jnp.where(jnp.isinf(sgd), jnp.inf, rise / (rise + 2 * (1 - alpha)) * sgd)
 
 
@@ -78,31 +80,45 @@ def variance_within_cycle(learning_rate: Any, curvature: Any, noise: Any, k: Any
         j: 0 <= j <= k; j = k is the instant before the weights are pulled back. The others as in proposition_2.
     """
     require('j', j, (jnp.asarray(j) >= 0) & (jnp.asarray(j) <= k), '0 <= j <= k')
-    square = (1 - jnp.asarray(learning_rate) * curvature) ** (2 * jnp.asarray(j))
-    sgd = stationary_variance(learning_rate, curvature, noise)
+    sgd, h = _sgd(learning_rate, curvature, noise)
     slow = proposition_2(learning_rate, curvature, noise, k, slow_step_size)
-    return jnp.where(jnp.isinf(sgd), jnp.inf, square * slow + (1 - square) * sgd)
+    finite = jnp.isfinite(sgd)
+    mean = power(h, 2 * jnp.asarray(j)) * jnp.where(finite, slow, 0) + complement(h, 2 * jnp.asarray(j)) * sgd
+    return jnp.where(finite, mean, jnp.inf)
 
 
 def variance_over_cycle(learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_step_size: Any) -> Any:
     """Variance of the fast weights seen after every update, the mean of V_0 .. V_{k-1}:
 
-        V*_SGD - (V*_SGD - V*_LA) (1 - r^2k) / (k (1 - r^2))
+        V*_SGD - (V*_SGD - V*_LA) (1 - r^2k) / (k (1 - r^2)) = V*_LA + (V*_SGD - V*_LA) mean_j (1 - r^2j)
 
     What a measurement after each update averages to: update k shows V_0, as its synchronisation is done.
     """
-    square = (1 - jnp.asarray(learning_rate) * curvature) ** 2
-    sgd = stationary_variance(learning_rate, curvature, noise)
+    sgd, h = _sgd(learning_rate, curvature, noise)
     slow = proposition_2(learning_rate, curvature, noise, k, slow_step_size)
-    share = (1 - square ** jnp.asarray(k)) / (k * (1 - square))
-    return jnp.where(jnp.isinf(sgd), jnp.inf, sgd - (sgd - slow) * share)
+    finite = jnp.isfinite(sgd)
+    risen = mean_complement(h * (2 - h), k)  # mean of 1 - r^2j
+    return jnp.where(finite, jnp.where(finite, slow, 0) * (1 - risen) + sgd * risen, jnp.inf)
+
+
+def _sgd(learning_rate, curvature, noise):
+    """(V* of SGD, h = rate a; where that is not stable 1, so that no NaN is made)."""
+    sgd = stationary_variance(learning_rate, curvature, noise)
+    return sgd, jnp.where(jnp.isinf(sgd), 1.0, jnp.asarray(learning_rate) * curvature)
 
 
 @partial(jax.jit, static_argnames=('nesterov', 'buffer'))
 def _cycle(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer):
-    step = process(learning_rate, curvature, momentum, nesterov).inner.matrix
-    power = jax.lax.fori_loop(0, k, lambda _, m: product(step, m), jnp.eye(2, dtype=step.dtype))
-    alpha = jnp.asarray(slow_step_size, step.dtype)
+    step = process(learning_rate, curvature, momentum, nesterov)
+    nothing = jnp.zeros_like(step.inner.change)
+    change = jax.lax.fori_loop(0, k, lambda _, earlier: compose(step.inner.change, earlier), nothing)
+    alpha = jnp.asarray(slow_step_size, change.dtype)
+    # The buffer counts in units of 1 / rate there; P M^k + R = I + P (M^k - I) + (P + R - I).
+    change = change * step.units[:, None] * (1 / step.units)[None, :]
     one, zero = jnp.ones_like(alpha), jnp.zeros_like(alpha)
-    kept, old = {'maintain': (one, zero), 'reset': (zero, zero), 'interpolate': (alpha, 1 - alpha)}[buffer]
-    return jnp.stack([alpha, kept])[:, None] * power + jnp.diag(jnp.stack([1 - alpha, old]))
+    kept, forgotten = {'maintain': (one, zero), 'reset': (zero, one), 'interpolate': (alpha, zero)}[buffer]
+    return (
+        jnp.eye(2, dtype=change.dtype)
+        + jnp.stack([alpha, kept])[:, None] * change
+        - jnp.diag(jnp.stack([zero, forgotten]))
+    )

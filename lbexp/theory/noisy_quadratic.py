@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.theory.limits import require
-from lbexp.theory.process import Process, Update, product
+from lbexp.theory.linear_maps import compose, covariance_change, moved, squared
+from lbexp.theory.process import Process, Update, external, external_covariance, internal, internal_covariance
 
 
 class State(NamedTuple):
@@ -31,8 +32,9 @@ def noisy_quadratic(process: Process, noise: Any, state: State, steps: Any) -> S
         mean <- M mean,    covariance <- M covariance M^T + v w w^T
 
     exactly, whatever the distribution of xi. A cycle of k updates composes to one map of the same form; its powers
-    come by squaring, so the cost is O(k + log steps). A process that is not stable grows as it should; what no
-    longer fits a float is inf, never NaN.
+    come by squaring, so the cost is O(k + log steps), and so do changes M - I, so that rates times curvatures below
+    the rounding of 1 count as they should. A process that is not stable grows as it should; what no longer fits a
+    float is inf, never NaN.
 
     Args:
         process: from `process`; scalars inside, so vmap for many coordinates.
@@ -84,62 +86,96 @@ def evaluation_weights(process: Process, state: State, steps: Any = jnp.inf) -> 
         steps: updates done, >= 1, for the bias correction of an EMA; by default it has died away.
     """
     mean, variance = _observed(process.evaluation, state)
-    weight = -jnp.expm1(steps * jnp.log(process.decay))
+    weight = -jnp.expm1(steps * jnp.log1p(-process.averaging))
     return mean / weight, variance / weight**2
 
 
 @jax.jit
 def cycle(process: Process, noise: Any) -> tuple[Any, Any]:
     """(matrix, spread) of a whole cycle: z <- matrix z + e, Cov e = spread."""
-    identity = jnp.eye(process.fast.shape[0], dtype=process.inner.matrix.dtype)
-    begin = State(identity, jnp.zeros_like(identity))
-    inner = lambda _, s: State(product(process.inner.matrix, s.mean), advance(process.inner, noise, s).covariance)
-    state = jax.lax.fori_loop(0, process.k - 1, inner, begin)
-    return product(process.last.matrix, state.mean), advance(process.last, noise, state).covariance
+    change, spread = cycle_change(process)
+    identity = jnp.eye(change.shape[0], dtype=change.dtype)
+    units = external(process, identity + change)
+    return internal(process, units.T).T, external_covariance(process, spread, noise)
 
 
-def advance(update: Update, noise: Any, state: State) -> State:
-    """One update of mean (vector or matrix) and covariance."""
-    mean = product(update.matrix, state.mean) if state.mean.ndim == 2 else _times(update.matrix, state.mean)
-    kick = noise * update.response[:, None] * update.response[None, :]
-    return State(mean, _sandwich(update.matrix, state.covariance) + kick)
+def cycle_change(process: Process) -> tuple[Any, Any]:
+    """(A, Q) of a whole cycle: w <- w + A w + h e, Cov e = Q at a noise of 1."""
+    change, nothing = process.inner.change, jnp.zeros_like(process.inner.change)
+    inner = lambda _, carry: (compose(change, carry[0]), spread_after(process.inner, carry[1]))
+    start = jax.lax.fori_loop(0, process.k - 1, inner, (nothing, nothing))
+    return compose(process.last.change, start[0]), spread_after(process.last, start[1])
+
+
+def spread_after(update: Update, spread: Any) -> Any:
+    """Covariance of w / h after an update, at a noise of 1."""
+    kick = update.response[:, None] * update.response[None, :]
+    return spread + covariance_change(update.change, spread) + kick
 
 
 @jax.jit
 def _after(process, noise, state, steps):
+    """Covariances of the start and of the noise apart: the latter in units of v h^2, which may be tiny."""
     cycles, rest = steps // process.k, steps % process.k
 
     def square(carry):
-        count, matrix, spread, state = carry
-        moved = State(_times(matrix, state.mean), _sandwich(matrix, state.covariance) + spread)
-        state = jax.tree.map(lambda new, old: jnp.where(count % 2 == 1, new, old), moved, state)
-        return count // 2, product(matrix, matrix), _sandwich(matrix, spread) + spread, state
+        count, change, spread, moments = carry
+        mean, old, new = moments
+        further = moved(change, mean), _carried(change, old), _carried(change, new) + spread
+        moments = jax.tree.map(lambda after, before: jnp.where(count % 2 == 1, after, before), further, moments)
+        return count // 2, squared(change), spread + _carried(change, spread), moments
 
-    carry = (cycles, *cycle(process, noise), state)
-    state = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)[-1]
-    state = jax.lax.fori_loop(0, rest, lambda _, s: advance(process.inner, noise, s), state)
-    return jax.tree.map(lambda value: jnp.where(jnp.isnan(value), jnp.inf, value), state)
+    carry = (cycles, *cycle_change(process), _internal_moments(process, state))
+    moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)[-1]
+    moments = jax.lax.fori_loop(0, rest, lambda _, m: _updated(process.inner, m), moments)
+    return jax.tree.map(lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), _state(process, noise, moments))
 
 
 @partial(jax.jit, static_argnums=3)
 def _all(process, noise, state, steps):
-    def step(state, t):
+    """Compensated sums (Kahan): a change far below the rounding of what it changes adds up over the steps."""
+
+    def step(carry, t):
+        moments, lost = carry
         last = (t + 1) % process.k == 0
         update = jax.tree.map(lambda a, b: jnp.where(last, a, b), process.last, process.inner)
-        state = advance(update, noise, state)
-        return state, state
+        change = jax.tree.map(jnp.add, _changes(update, moments), lost)
+        after = jax.tree.map(jnp.add, moments, change)
+        lost = jax.tree.map(lambda delta, new, old: delta - (new - old), change, after, moments)
+        return (after, lost), _state(process, noise, after)
 
-    states = jax.lax.scan(step, state, jnp.arange(steps))[1]
+    moments = _internal_moments(process, state)
+    states = jax.lax.scan(step, (moments, jax.tree.map(jnp.zeros_like, moments)), jnp.arange(steps))[1]
     return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state, states)
 
 
+def _internal_moments(process, state):
+    """(mean, covariance, covariance by noise) of w."""
+    mean = internal(process, state.mean[:, None])[:, 0]
+    covariance = internal_covariance(process, state.covariance)
+    return mean, covariance, jnp.zeros_like(covariance)
+
+
+def _state(process, noise, moments):
+    mean, old, new = moments
+    mean = external(process, mean[:, None])[:, 0]
+    return State(mean, external_covariance(process, old) + external_covariance(process, new, noise))
+
+
+def _changes(update, moments):
+    mean, old, new = moments
+    kick = update.response[:, None] * update.response[None, :]
+    push = jnp.sum(update.change * mean[None, :], axis=-1)
+    return push, covariance_change(update.change, old), covariance_change(update.change, new) + kick
+
+
+def _updated(update, moments):
+    return jax.tree.map(jnp.add, moments, _changes(update, moments))
+
+
+def _carried(change, covariance):
+    return covariance + covariance_change(change, covariance)
+
+
 def _observed(vector, state):
-    return jnp.sum(vector * state.mean), jnp.sum(vector * _times(state.covariance, vector))
-
-
-def _times(matrix, vector):
-    return jnp.sum(matrix * vector[None, :], axis=-1)
-
-
-def _sandwich(matrix, covariance):
-    return product(product(matrix, covariance), matrix.T)
+    return jnp.sum(vector * state.mean), jnp.sum(vector * jnp.sum(state.covariance * vector[None, :], axis=-1))

@@ -7,12 +7,17 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.theory.limits import require
+from lbexp.theory.linear_maps import compose, moved
 
 
 class Update(NamedTuple):
-    """z <- matrix z + response xi, with xi the deviation of the update's target from its mean."""
+    """w <- w + change w + response h xi, with xi the deviation of the update's target from its mean.
 
-    matrix: Any  # [n, n]
+    The change, not the matrix I + change: at a rate times curvature h below the rounding of 1 the matrix knows nothing
+    of h any more. For the same reason w holds differences (see Process), and the response comes without its factor h.
+    """
+
+    change: Any  # [n, n]
     response: Any  # [n]
 
 
@@ -21,8 +26,11 @@ class Process(NamedTuple):
 
     The state z holds deviations from the optimum: fast weights, momentum buffer and, where they exist, slow weights,
     the buffer at the start of the cycle, the average. `fast`, `evaluation` and `copies` are vectors [n] of zeros and
-    ones: fast @ z are the fast weights, evaluation @ z / (1 - decay^t) after t updates the weights to deploy (decay is
-    0 where nothing is averaged); copies marks what holds the weights at the start.
+    ones: fast @ z are the fast weights, evaluation @ z / (1 - (1 - averaging)^t) after t updates the weights to deploy;
+    copies marks what holds the weights at the start.
+
+    Updates move w, with z = units * w + offset * (base @ w): fast weights relative to slow ones, where there are slow
+    ones, and buffers in units of 1 / rate. `internal` and `external` (below) translate.
     """
 
     inner: Update
@@ -31,7 +39,11 @@ class Process(NamedTuple):
     fast: Any
     evaluation: Any
     copies: Any
-    decay: Any
+    averaging: Any  # 1 - decay of an average; 1 where nothing is averaged
+    step: Any  # h = rate * curvature
+    units: Any  # [n]
+    offset: Any  # [n]
+    base: Any  # [n]
 
 
 def process(
@@ -52,10 +64,10 @@ def process(
         m <- beta m + g,   x <- x - rate m                (heavy ball; SGD is beta = 0)
                            x <- x - rate (g + beta m)     (Nesterov, with the new m)
 
-    Inserting the first line into the second gives the matrices on (x, m), with h = rate a:
+    Inserting the first line into the second gives the changes of (x, rate m), with h = rate a:
 
-        heavy ball  [[1 - h, -rate beta], [a, beta]],                 noise (h, -a)
-        Nesterov    [[1 - (1 + beta) h, -rate beta^2], [a, beta]],    noise ((1 + beta) h, -a)
+        heavy ball  [[-h, -beta], [h, -(1 - beta)]],                 noise (h, -h)
+        Nesterov    [[-(1 + beta) h, -beta^2], [h, -(1 - beta)]],    noise ((1 + beta) h, -h)
 
     Lookahead keeps slow weights s. After every k-th update s <- s + alpha (x - s), x <- s, and the buffer is kept
     (maintain), set to 0 (reset), or becomes alpha m + (1 - alpha) m_start, with m_start its value after the last
@@ -82,42 +94,73 @@ def process(
     arXiv:1907.04164, Section 3. The buffer convention is optax.trace's.
     """
     _check(learning_rate, curvature, momentum, k, slow_step_size, buffer, ema_decay)
-    return _build(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer, ema_decay, tail)
+    # Outside of jit, where a Python number still has its float64 digits.
+    averaging = None if ema_decay is None else 1 - ema_decay
+    return _build(
+        learning_rate, curvature, momentum, 1 - momentum, nesterov, k, slow_step_size, buffer, averaging, tail
+    )
 
 
-def product(a: Any, b: Any) -> Any:
-    """Matrix product of small matrices: sums of elementwise products, exact in float32 on every platform."""
-    return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
+def internal(process: Process, vectors: Any) -> Any:
+    """w of z, for vectors [n, m] as columns."""
+    anchor = jnp.sum(process.base[:, None] * vectors, axis=0, keepdims=True)
+    return (vectors - process.offset[:, None] * anchor) * (1 / process.units)[:, None]
+
+
+def external(process: Process, vectors: Any, scale: Any = 1.0) -> Any:
+    """scale z of w, for vectors [n, m] as columns."""
+    anchor = jnp.sum(process.base[:, None] * vectors, axis=0, keepdims=True)
+    return (scale * process.units)[:, None] * vectors + (scale * process.offset)[:, None] * anchor
+
+
+def internal_covariance(process: Process, covariance: Any) -> Any:
+    """Covariance of w, of that of z."""
+    return internal(process, internal(process, covariance).T).T
+
+
+def external_covariance(process: Process, covariance: Any, noise: Any = None) -> Any:
+    """Covariance of z, of that of w; with a noise v, of that of w over v h^2, the product never formed."""
+    if noise is None:
+        return external(process, external(process, covariance).T).T
+    return noise * external(process, external(process, covariance, process.step).T, process.step).T
 
 
 @partial(jax.jit, static_argnames=('nesterov', 'buffer', 'tail'))
-def _build(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer, ema_decay, tail):
+def _build(learning_rate, curvature, momentum, damping, nesterov, k, slow_step_size, buffer, averaging, tail):
+    """The rows are changes: 'fast' is x - s where there are slow weights s, else x; 'momentum' is rate m."""
+    h, alpha = learning_rate * curvature, slow_step_size
+    looks_ahead, has_average = k is not None, tail or averaging is not None
     names = ['fast', 'momentum']
-    names += [] if k is None else ['slow', 'start'] if buffer == 'interpolate' else ['slow']
-    names += ['average'] if tail or ema_decay is not None else []
-    one = {name: {name: 1.0} for name in names}
+    names += [] if not looks_ahead else ['slow', 'start'] if buffer == 'interpolate' else ['slow']
+    names += ['average'] if has_average else []
+    weights = {'fast': 1.0, 'slow': 1.0} if looks_ahead else {'fast': 1.0}  # x, of w
+    times = lambda number: {name: number * value for name, value in weights.items()}
     gain = (1 + momentum) if nesterov else 1.0
-    step = {
-        'fast': {
-            'fast': 1 - gain * learning_rate * curvature,
-            'momentum': -learning_rate * momentum * (momentum if nesterov else 1.0),
-        },
-        'momentum': {'fast': curvature, 'momentum': momentum},
-    }
-    matrix = _matrix(names, one | step)
-    response = _vector(names, {'fast': gain * learning_rate * curvature, 'momentum': -curvature})
-    synchronise = _matrix(names, one | _synchronisation(slow_step_size, buffer)) if k is not None else None
-    keep, add = (1.0, 1.0) if tail else (ema_decay, 1 - ema_decay if ema_decay is not None else None)
-    average = _matrix(names, one | {'average': {'average': keep, 'fast': add}}) if 'average' in names else None
-    deployed = 'average' if ema_decay is not None else 'slow' if k is not None else 'fast'
+    carried = momentum**2 if nesterov else momentum
+    rows = {'fast': {**times(-gain * h), 'momentum': -carried}, 'momentum': {**times(h), 'momentum': -damping}}
+    update = Update(_matrix(names, rows), _vector(names, {'fast': gain, 'momentum': -1.0}))
+    last = update
+    if looks_ahead:
+        last = _chain(last, _matrix(names, _synchronisation(alpha, buffer)))
+    if has_average:
+        share, forgotten = (1.0, 0.0) if tail else (averaging, averaging)
+        average = _matrix(names, {'average': {**times(share), 'average': -forgotten}})
+        update, last = _chain(update, average), _chain(last, average)
+    deployed = 'average' if averaging is not None else 'slow' if looks_ahead else 'fast'
+    ones = lambda *chosen: _vector(names, {name: 1.0 for name in chosen if name in names})
+    buffers = ones('momentum', 'start')
     return Process(
-        inner=_chain(Update(matrix, response), average),
-        last=_chain(_chain(Update(matrix, response), synchronise), average),
-        k=jnp.asarray(1 if k is None else k),
-        fast=_vector(names, {'fast': 1.0}),
-        evaluation=_vector(names, {deployed: 1.0}),
-        copies=_vector(names, {name: 1.0 for name in names if name in ('fast', 'slow')}),
-        decay=jnp.asarray(0.0 if ema_decay is None else ema_decay, jnp.result_type(float)),
+        inner=update,
+        last=last,
+        k=jnp.asarray(k if looks_ahead else 1),
+        fast=ones('fast'),
+        evaluation=ones(deployed),
+        copies=ones('fast', 'slow'),
+        averaging=jnp.asarray(1.0 if averaging is None else averaging, buffers.dtype),
+        step=jnp.asarray(h, buffers.dtype),
+        units=jnp.where(buffers > 0, jnp.asarray(1 / learning_rate, buffers.dtype), 1.0),
+        offset=ones('fast') if looks_ahead else 0 * ones('fast'),
+        base=ones('slow'),
     )
 
 
@@ -135,24 +178,25 @@ def _check(learning_rate, curvature, momentum, k, slow_step_size, buffer, ema_de
 
 
 def _synchronisation(alpha, buffer):
-    slow = {'slow': 1 - alpha, 'fast': alpha}
+    """Changes: s <- s + alpha (x - s), x - s <- 0, and the buffer."""
     kept = {
-        'maintain': {'momentum': 1.0},
-        'reset': {},
-        'interpolate': {'momentum': alpha, 'start': 1 - alpha},
+        'maintain': {},
+        'reset': {'momentum': {'momentum': -1.0}},
+        'interpolate': {
+            'momentum': {'momentum': alpha - 1, 'start': 1 - alpha},
+            'start': {'momentum': alpha, 'start': -alpha},
+        },
     }[buffer]
-    return {'slow': slow, 'fast': slow, 'momentum': kept, 'start': kept}
+    return {'slow': {'fast': alpha}, 'fast': {'fast': -1.0}, **kept}
 
 
-def _chain(first, matrix):
-    """`first`, then z <- matrix z."""
-    if matrix is None:
-        return first
-    return Update(product(matrix, first.matrix), product(matrix, first.response[:, None])[:, 0])
+def _chain(first, change):
+    """`first`, then w <- w + change w."""
+    return Update(compose(change, first.change), moved(change, first.response))
 
 
 def _matrix(names, rows):
-    return jnp.stack([_vector(names, rows[name]) for name in names])
+    return jnp.stack([_vector(names, rows.get(name, {})) for name in names])
 
 
 def _vector(names, entries):

@@ -24,9 +24,10 @@ def slow_step_size(slow: Any, fast: Any, curvature: Any, optimum: Any) -> Any:
 
     Source: Zhang, Lucas, Ba, Hinton 2019, arXiv:1907.08610, Proposition 1.
     """
-    path = jax.tree.map(jnp.subtract, slow, fast)
-    bent = _apply(curvature, path)
-    return _ratio(_dot(jax.tree.map(jnp.subtract, slow, optimum), bent), _dot(path, bent))
+    direction, length = _scaled(jax.tree.map(jnp.subtract, slow, fast))
+    bent, _ = _scaled(_apply(curvature, direction))
+    top = _dot(jax.tree.map(jnp.subtract, slow, optimum), bent)
+    return _ratio(top, _dot(direction, bent), length)
 
 
 def estimated_slow_step_size(
@@ -51,10 +52,18 @@ def estimated_slow_step_size(
     Source: arXiv:1907.08610, Section 3.1 and Algorithm 2.
     """
     require('low', low, (jnp.asarray(low) >= 0) & (jnp.asarray(low) <= 1), '0 <= low <= 1')
-    path = jax.tree.map(jnp.subtract, slow, fast)
-    bent = _apply(curvature, path)
+    direction, length = _scaled(jax.tree.map(jnp.subtract, slow, fast))
+    bent, size = _scaled(_apply(curvature, direction))
     behind = jax.tree.map(jnp.subtract, slow, fast if at is None else at)
-    return jnp.clip(_ratio(_dot(behind, bent) + _dot(gradient, path), _dot(path, bent)), low, 1.0)
+    slope = _dot(gradient, direction) / jnp.where(size > 0, size, 1.0)
+    return jnp.clip(_ratio(_dot(behind, bent) + slope, _dot(direction, bent), length), low, 1.0)
+
+
+def _scaled(tree):
+    """The tree over its largest absolute entry, and that entry: squares of small numbers are not 0 then."""
+    size = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
+    divisor = jnp.where(size > 0, size, 1.0)
+    return jax.tree.map(lambda leaf: leaf / divisor, tree), size
 
 
 def _apply(curvature, path):
@@ -68,6 +77,7 @@ def _dot(a, b):
     return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
 
 
-def _ratio(top, bottom):
-    flat = bottom <= 0
-    return jnp.where(flat, 1.0, top / jnp.where(flat, 1.0, bottom))
+def _ratio(top, bottom, length):
+    """top / (length bottom); 1 on a line without length or curvature."""
+    flat = (bottom <= 0) | (length <= 0)
+    return jnp.where(flat, 1.0, top / jnp.where(flat, 1.0, bottom) / jnp.where(flat, 1.0, length))

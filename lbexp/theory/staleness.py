@@ -5,10 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from lbexp.theory.fixed_point import FixedPoint, spectral_radius
+from lbexp.theory.fixed_point import CONTRACTS, FixedPoint
 from lbexp.theory.limits import require
-from lbexp.theory.process import Process, Update, product
+from lbexp.theory.linear_maps import compose, covariance_change, moved, product, rest_of_vector, spectral_radius
+from lbexp.theory.process import Process, Update
 
 
 def staleness(
@@ -40,7 +42,7 @@ def staleness(
     """
     require('delay', delay, delay >= 0, 'a whole number of updates >= 0')
     _check(learning_rate, curvature, momentum, k, slow_step_size)
-    return _embedded(learning_rate, curvature, delay, momentum, *_cycle(k, slow_step_size))
+    return _embedded(learning_rate, curvature, delay, 1 - momentum, *_cycle(k, slow_step_size))
 
 
 def delay_limit(curvature: Any, delay: Any) -> Any:
@@ -92,8 +94,8 @@ def memoryless(
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
     require('workers', workers, workers >= 1, 'a whole number >= 1')
     _check(learning_rate, curvature, momentum, k, slow_step_size)
-    found = _rest(learning_rate, curvature, noise, workers, momentum, *_cycle(k, slow_step_size))
-    rule = 'below 1: lower the learning rate, the momentum, or the number of workers'
+    found = _rest(learning_rate, curvature, noise, workers, 1 - momentum, *_cycle(k, slow_step_size))
+    rule = f'{CONTRACTS}: lower the learning rate, the momentum, or the number of workers'
     require('spectral radius of second moments', found.radius, found.stable, rule)
     return found
 
@@ -104,70 +106,90 @@ def _cycle(k, slow_step_size):
 
 
 @partial(jax.jit, static_argnames='delay')
-def _embedded(learning_rate, curvature, delay, momentum, k, slow_step_size):
+def _embedded(learning_rate, curvature, delay, friction, k, slow_step_size):
+    """The process (x_t - s, x_{t-1} - s, .., x_{t-delay} - s, rate m, s)."""
     size, at_m, at_s = delay + 3, delay + 1, delay + 2
-    push = _push(size, at_m, delay, learning_rate, curvature, momentum)
-    shift = push.matrix.at[1 : delay + 1].set(jnp.eye(size, dtype=push.matrix.dtype)[:delay])
-    inner = Update(shift, push.response)
-    last = _synchronised(inner, at_s, slow_step_size)
-    fast = jnp.zeros(size, shift.dtype).at[0].set(1.0)
-    evaluation = jnp.zeros(size, shift.dtype).at[at_s].set(1.0)
-    holds = jnp.ones(size, shift.dtype).at[at_m].set(0.0)
-    return Process(inner, last, jnp.asarray(k), fast, evaluation, holds, jnp.zeros((), shift.dtype))
+    push = _push(size, at_m, at_s, delay, learning_rate * curvature, friction)
+    dtype = push.change.dtype
+    shift = jnp.eye(size, dtype=dtype)[:delay] - jnp.eye(size, dtype=dtype)[1 : delay + 1]
+    inner = Update(push.change.at[1 : delay + 1].set(shift), push.response)
+    others = [*range(1, delay + 1)]
+    unit = lambda place: jnp.zeros(size, dtype).at[place].set(1.0)
+    of_weights = unit(jnp.arange(delay + 1))
+    return Process(
+        inner=inner,
+        last=_synchronised(inner, at_s, others, slow_step_size),
+        k=jnp.asarray(k),
+        fast=unit(0),
+        evaluation=unit(at_s),
+        copies=1 - unit(at_m),
+        averaging=jnp.ones((), dtype),
+        step=jnp.asarray(learning_rate * curvature, dtype),
+        units=jnp.ones(size, dtype).at[at_m].set(1 / jnp.asarray(learning_rate, dtype)),
+        offset=of_weights,
+        base=unit(at_s),
+    )
 
 
-def _push(size, at_m, at_read, learning_rate, curvature, momentum):
-    """m <- beta m + a (z[at_read] - xi), x <- x - rate m; x is z[0]."""
-    dtype = jnp.result_type(float, learning_rate, curvature, momentum)
-    rate, a, beta = (jnp.asarray(value, dtype) for value in (learning_rate, curvature, momentum))
-    m = jnp.zeros(size, dtype).at[at_read].add(a).at[at_m].add(beta)
-    x = -rate * m
-    matrix = jnp.eye(size, dtype=dtype).at[at_m].set(m).at[0].add(x)
-    return Update(matrix, jnp.zeros(size, dtype).at[at_m].set(-a).at[0].set(rate * a))
+def _push(size, at_m, at_s, at_read, step, friction):
+    """rate m <- beta rate m + h (s + w[at_read] - xi), then w[0], which is x - s, by -rate m."""
+    dtype = jnp.result_type(float, step, friction)
+    h, friction = jnp.asarray(step, dtype), jnp.asarray(friction, dtype)
+    m = jnp.zeros(size, dtype).at[at_read].add(h).at[at_s].add(h).at[at_m].add(-friction)
+    x = -m.at[at_m].add(1.0)
+    # The entry is -beta, from a friction with all its digits: 1 - (1 - beta) rounds as beta itself does.
+    change = jnp.zeros((size, size), dtype).at[at_m].set(m).at[0].set(x)
+    return Update(change, jnp.zeros(size, dtype).at[at_m].set(-1.0).at[0].set(1.0))
 
 
-def _synchronised(update, at_s, alpha):
-    """`update`, then s <- s + alpha (x - s), x <- s."""
+def _synchronised(update, at_s, others, alpha):
+    """`update`, then s <- s + alpha (x - s), x <- s; the other weights stay, so what they are apart from s does not."""
     size = update.response.shape[0]
-    row = jnp.zeros(size, update.matrix.dtype).at[0].set(alpha).at[at_s].set(1 - jnp.asarray(alpha))
-    meet = jnp.eye(size, dtype=update.matrix.dtype).at[0].set(row).at[at_s].set(row)
-    return Update(product(meet, update.matrix), product(meet, update.response[:, None])[:, 0])
+    alpha = jnp.asarray(alpha, update.change.dtype)
+    meet = jnp.zeros((size, size), alpha.dtype).at[at_s, 0].set(alpha).at[0, 0].set(-1.0)
+    for place in others:
+        meet = meet.at[place, 0].set(-alpha)
+    return Update(compose(meet, update.change), moved(meet, update.response))
 
 
-_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # moments of (x, m, s)
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # moments of (x - s, rate m, s)
+_SQUARES = np.isin(np.arange(11), (0, 3, 5, 9))
 
 
 @partial(jax.jit, static_argnames='workers')
-def _rest(learning_rate, curvature, noise, workers, momentum, k, slow_step_size):
+def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size):
+    """Second moments of (x - s, rate m, s, c_w - s) over v h^2."""
     # By exchangeability the first worker stands for all, once moments are averaged over the permutations of copies.
-    size = 3 + workers
-    push = _push(size, 1, 3, learning_rate, curvature, momentum)
-    pull = lambda update: Update(
-        update.matrix.at[3].set(update.matrix[0]), update.response.at[3].set(update.response[0])
+    size, h = 3 + workers, learning_rate * curvature
+    push = _push(size, 1, 2, 3, h, friction)
+    dtype = push.change.dtype
+    pull = jnp.zeros((size, size), dtype).at[3, 3].set(-1.0).at[3, 0].set(1.0)
+    pulled = lambda update: Update(compose(pull, update.change), moved(pull, update.response))
+    inner, last = pulled(push), pulled(_synchronised(push, 2, range(3, size), slow_step_size))
+    in_eleven = lambda update: (
+        jax.vmap(lambda unit: _read(covariance_change(update.change, _whole(unit, workers))))(
+            jnp.eye(11, dtype=dtype)
+        ).T
     )
-    inner = pull(push)
-    last = pull(_synchronised(push, 2, slow_step_size))
-
-    def step(update, moments, noise):
-        kick = noise * update.response[:, None] * update.response[None, :]
-        return _read(product(product(update.matrix, _whole(moments, workers)), update.matrix.T) + kick)
-
-    dtype = inner.matrix.dtype
-    as_matrix = lambda update: jax.vmap(lambda unit: step(update, unit, 0.0))(jnp.eye(11, dtype=dtype)).T
-    kick = lambda update: step(update, jnp.zeros(11, dtype), noise)
-    one, final = as_matrix(inner), as_matrix(last)
-    times = lambda matrix, vector: jnp.sum(matrix * vector[None, :], axis=1)
-    compose = lambda _, carry: (product(one, carry[0]), times(one, carry[1]) + kick(inner))
-    matrix, spread = jax.lax.fori_loop(0, k - 1, compose, (jnp.eye(11, dtype=dtype), jnp.zeros(11, dtype)))
-    matrix, spread = product(final, matrix), times(final, spread) + kick(last)
-    radius = spectral_radius(matrix)
-    stable = radius < 1 - 16 * jnp.finfo(dtype).eps
-    safe = jnp.where(stable, matrix, jnp.zeros_like(matrix))
-    rest = jnp.linalg.solve(jnp.eye(11, dtype=dtype) - safe, spread)
-    add = lambda _, carry: (carry[0] + carry[1], times(one, carry[1]) + kick(inner))
-    total, _ = jax.lax.fori_loop(0, k, add, (jnp.zeros_like(rest), rest))
-    seen = lambda moments: jnp.where(stable, _whole(moments, workers)[:3, :3], jnp.inf)
-    return FixedPoint(seen(rest), seen(total / k), radius, stable)
+    kick = lambda update: _read(update.response[:, None] * update.response[None, :])
+    one, final = in_eleven(inner), in_eleven(last)
+    if workers == 1:  # there is no second copy: its moment is 0, not what it was
+        one, final = one.at[10, 10].set(-1.0), final.at[10, 10].set(-1.0)
+    push_one, push_final = kick(inner), kick(last)
+    further = lambda _, carry: (compose(one, carry[0]), moved(one, carry[1]) + push_one)
+    change, spread = jax.lax.fori_loop(0, k - 1, further, (jnp.zeros_like(one), jnp.zeros(11, dtype)))
+    change, spread = compose(final, change), moved(final, spread) + push_final
+    rest = rest_of_vector(change, spread, _SQUARES)
+    value = jnp.where(rest.settled, rest.value, 0.0)
+    add = lambda _, carry: (carry[0] + carry[1], moved(one, carry[1]) + push_one)
+    total, _ = jax.lax.fori_loop(0, k, add, (jnp.zeros_like(value), value))
+    # From there to (x, m, s).
+    back = jnp.asarray([[1, 0, 1], [0, 1, 0], [0, 0, 1]], dtype) * jnp.asarray([[h], [curvature], [h]], dtype)
+    server = lambda moments: noise * product(product(back, _whole(moments, workers)[:3, :3]), back.T)
+    seen = lambda moments: jnp.where(rest.settled, server(moments), jnp.inf)
+    radius = jnp.where(rest.settled, jnp.exp(rest.log_radius), spectral_radius(jnp.eye(11, dtype=dtype) + change))
+    gap = jnp.where(rest.settled, -jnp.expm1(rest.log_radius), 1 - radius)
+    return FixedPoint(seen(value), seen(total * (1 / k)), radius, rest.settled, gap)
 
 
 def _whole(moments, workers):
@@ -178,18 +200,17 @@ def _whole(moments, workers):
         whole = whole.at[i, j].set(moments[place]).at[j, i].set(moments[place])
     for i in range(3):
         whole = whole.at[i, 3:].set(moments[6 + i]).at[3:, i].set(moments[6 + i])
-    among = jnp.full((workers, workers), moments[10]) + jnp.eye(workers, dtype=moments.dtype) * (
-        moments[9] - moments[10]
-    )
-    return whole.at[3:, 3:].set(among)
+    among = jnp.full((workers, workers), moments[10])
+    diagonal = jnp.eye(workers, dtype=bool)
+    return whole.at[3:, 3:].set(jnp.where(diagonal, moments[9], among))
 
 
 def _read(whole):
     """The eleven numbers: means over the permutations of the copies."""
     workers = whole.shape[0] - 3
-    among = whole[3:, 3:]
+    among, same = whole[3:, 3:], jnp.eye(workers, dtype=bool)
     own = jnp.trace(among) / workers
-    others = (jnp.sum(among) - jnp.trace(among)) / max(workers * (workers - 1), 1)
+    others = jnp.sum(jnp.where(same, 0.0, among)) / max(workers * (workers - 1), 1)
     with_copy = [jnp.mean(whole[i, 3:]) for i in range(3)]
     return jnp.stack([*(whole[i, j] for i, j in _PAIRS), *with_copy, own, others])
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from lbexp.theory.geometric import autocorrelation_sum
 from lbexp.theory.limits import learning_rate_limit, require
 
 
@@ -25,7 +26,8 @@ def stationary_variance(
 
         V* = h^2 v ((1 + D)(c0^2 + c1^2) + 2 T c0 c1) / ((1 - D)((1 + D)^2 - T^2)),
 
-    and (1 + D)^2 - T^2 = h (2 (1 + beta) - h) for heavy ball, h (2 (1 + beta) - (1 + 2 beta) h) for Nesterov.
+    and (1 + D)^2 - T^2 = h (2 (1 + beta) - h) for heavy ball, h (2 (1 + beta) - (1 + 2 beta) h) for Nesterov. There
+    the numerator multiplied out is (1 + beta) + beta (1 + 2 beta) h, and 1 - D = (1 - beta) + beta h: nothing cancels.
 
     Args:
         learning_rate: rate, 0 < rate < limits.learning_rate_limit(a, beta, nesterov).
@@ -37,12 +39,12 @@ def stationary_variance(
     """
     stable = _stable(learning_rate, curvature, noise, momentum, nesterov)
     beta, h = jnp.asarray(momentum), jnp.asarray(learning_rate) * curvature
+    friction = jnp.asarray(1 - momentum)  # of a Python number in float64
+    # (2 - h) + 2 beta, exact at the limit, where 2 (1 + beta) - h is not.
+    top, bottom = 1 + beta, friction * ((2 - h) + 2 * beta)
     if nesterov:
-        trace, determinant = (1 + beta) * (1 - h), beta * (1 - h)
-        top = (1 + determinant) * ((1 + beta) ** 2 + beta**2) - 2 * trace * beta * (1 + beta)
-        bottom = (1 - determinant) * (2 * (1 + beta) - (1 + 2 * beta) * h)
-    else:
-        top, bottom = 1 + beta, (1 - beta) * (2 * (1 + beta) - h)
+        top = (1 + beta) + beta * (1 + 2 * beta) * h
+        bottom = (friction + beta * h) * ((2 - h) + 2 * beta * (1 - h))
     return jnp.where(stable, h * noise * top / jnp.where(stable, bottom, 1.0), jnp.inf)
 
 
@@ -71,10 +73,14 @@ def ema_variance(learning_rate: Any, curvature: Any, noise: Any, decay: Any) -> 
     Args:
         decay: d in [0, 1). The others as in stationary_variance.
     """
-    require('decay', decay, (jnp.asarray(decay) >= 0) & (jnp.asarray(decay) < 1), '0 <= decay < 1')
-    r, d = 1 - jnp.asarray(learning_rate) * curvature, jnp.asarray(decay)
+    d, gap = jnp.asarray(decay), jnp.asarray(1 - decay)  # of a Python number in float64
+    require('decay', decay, (d >= 0) & (gap > 0), '0 <= decay < 1')
     variance = stationary_variance(learning_rate, curvature, noise)
-    return jnp.where(jnp.isinf(variance), jnp.inf, variance * (1 - d) / (1 + d) * (1 + r * d) / (1 - r * d))
+    unstable = jnp.isinf(variance)
+    h = jnp.where(unstable, 1.0, jnp.asarray(learning_rate) * curvature)
+    # 1 + r d = (1 - d) + (2 - h) d and 1 - r d = (1 - d) + h d.
+    ratio = gap / (1 + d) * (gap + (2 - h) * d) / (gap + h * d)
+    return jnp.where(unstable, jnp.inf, jnp.where(unstable, 1.0, variance) * ratio)
 
 
 def tail_variance(learning_rate: Any, curvature: Any, noise: Any, steps: Any) -> Any:
@@ -90,20 +96,22 @@ def tail_variance(learning_rate: Any, curvature: Any, noise: Any, steps: Any) ->
     """
     steps = jnp.asarray(steps)
     require('steps', steps, steps >= 1, 'a number of updates >= 1')
-    r = 1 - jnp.asarray(learning_rate) * curvature
     variance = stationary_variance(learning_rate, curvature, noise)
-    time = (1 + r) / (1 - r) - 2 * r * (1 - r**steps) / (steps * (1 - r) ** 2)
-    return jnp.where(jnp.isinf(variance), jnp.inf, variance / steps * time)
+    unstable = jnp.isinf(variance)
+    h = jnp.where(unstable, 1.0, jnp.asarray(learning_rate) * curvature)
+    time = autocorrelation_sum(h, jnp.asarray(steps, h.dtype))
+    return jnp.where(unstable, jnp.inf, jnp.where(unstable, 1.0, variance) * (time / steps))
 
 
 def _stable(learning_rate, curvature, noise, momentum, nesterov):
     rate, a, v, beta = (jnp.asarray(x) for x in (learning_rate, curvature, noise, momentum))
     require('curvature', a, a > 0, 'a number > 0: a flat or concave coordinate has no fixed point')
     require('noise', v, v >= 0, 'a variance >= 0')
-    require('momentum', beta, (beta >= 0) & (beta < 1), '0 <= momentum < 1')
+    below_1 = jnp.asarray(1 - momentum) > 0
+    require('momentum', momentum, (beta >= 0) & below_1, '0 <= momentum < 1')
     limit = learning_rate_limit(a, beta, nesterov)
     stable = (rate > 0) & (rate < limit)
     bound = '2 (1 + momentum) / (1 + 2 momentum)' if nesterov else '2 (1 + momentum)'
     rule = f'0 < learning_rate * curvature < {bound}: lower the learning rate'
     require('learning_rate * curvature', rate * a, stable, rule)
-    return stable & (a > 0) & (v >= 0) & (beta >= 0) & (beta < 1)
+    return stable & (a > 0) & (v >= 0) & (beta >= 0) & below_1

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.theory.limits import learning_rate_limit, require
-from lbexp.theory.noisy_quadratic import cycle
-from lbexp.theory.process import process
+from lbexp.theory.noisy_quadratic import cycle_change
+from lbexp.theory.process import external, internal_covariance, process
 
 _DOUBLINGS = 26  # cycles up to 2^26 are searched
 
@@ -50,22 +50,24 @@ def steps_to_target(
 
     def coordinate(curvature, second, noise):
         p = process(learning_rate, curvature, **settings)
+        change, spread = cycle_change(p)
         moments = p.copies[:, None] * p.copies[None, :] * second
-        seen = p.evaluation[:, None] * p.evaluation[None, :]
-        return cycle(p, noise), moments, seen, (p.k, p.decay)
+        seen = jnp.sum(external(p, jnp.eye(change.shape[0], dtype=change.dtype)) * p.evaluation[:, None], axis=0)
+        kick = noise * p.step * (p.step * spread)
+        return (change, kick), internal_covariance(p, moments), seen[:, None] * seen[None, :], (p.k, p.averaging)
 
     # Coordinates last: the small matrices' products then run over long rows.
     curvature, noise = a ** (1 - jnp.asarray(power)), 1 / (a * batch_size)
-    maps, moments, seen, (k, decay) = jax.vmap(coordinate, out_axes=-1)(curvature, start, noise)
-    k, decay = k[0].astype(a.dtype), decay[0].astype(a.dtype)
+    maps, moments, seen, (k, averaging) = jax.vmap(coordinate, out_axes=-1)(curvature, start, noise)
+    k, averaging = k[0].astype(a.dtype), averaging[0].astype(a.dtype)
 
     def loss(second, cycles):
-        weight = -jnp.expm1(cycles * k * jnp.log(decay))  # the bias correction of an EMA
+        weight = -jnp.expm1(cycles * k * jnp.log1p(-averaging))  # the bias correction of an EMA
         return jnp.sum(jnp.sum(seen * second, axis=(0, 1)) * a) / (2 * weight**2)
 
     def double(maps, _):
-        matrix, spread = maps
-        return (_product(matrix, matrix), _moved(maps, spread)), maps
+        change, _ = maps
+        return (_squared(change), _moved(maps, maps[1])), maps
 
     def descend(carry, rung):
         moments, cycles = carry
@@ -78,7 +80,8 @@ def steps_to_target(
     counts = 2.0 ** jnp.arange(_DOUBLINGS, dtype=a.dtype)
     begin = (moments, jnp.zeros((), a.dtype))
     (_, cycles), _ = jax.lax.scan(descend, begin, (ladder, counts), reverse=True)
-    reached = cycles < 2.0**_DOUBLINGS - 1
+    # In float32 the sum of all counts rounds to 2^26.
+    reached = cycles < counts[-1] * 2 - 1
     steps = jnp.where(jnp.sum(a * start) / 2 <= target, 0.0, (cycles + 1) * k)
     return jnp.where(reached, steps, jnp.inf)
 
@@ -128,11 +131,15 @@ def critical_batch_size(batch_sizes: Any, steps: Any) -> tuple[Any, Any, Any]:
     """
     batch_sizes, steps = jnp.asarray(batch_sizes), jnp.asarray(steps)
     require('steps', steps, jnp.isfinite(steps) & (steps > 0), 'finite numbers > 0: leave out what never arrived')
-    u, v = 1 / steps, 1 / (batch_sizes * steps)
-    uu, uv, vv = (jnp.sum(x) for x in (u * u, u * v, v * v))
-    determinant = uu * vv - uv * uv
-    fewest_steps = (vv * u.sum() - uv * v.sum()) / determinant
-    fewest_examples = (uu * v.sum() - uv * u.sum()) / determinant
+    # Columns S_min u + E_min v = 1, by Gram and Schmidt: a determinant uu vv - uv^2 cancels where E_min / B is small.
+    unit = 1 / jnp.max(1 / batch_sizes)
+    u, v = 1 / steps, unit / batch_sizes * (1 / steps)
+    share = jnp.sum(u * v) / jnp.sum(u * u)
+    across = v - share * u
+    across = across - jnp.sum(u * across) / jnp.sum(u * u) * u
+    slope = jnp.sum(across * (1 - u * (jnp.sum(u) / jnp.sum(u * u)))) / jnp.sum(across * across)
+    fewest_steps = jnp.sum(u) / jnp.sum(u * u) - slope * share
+    fewest_examples = slope * unit
     return fewest_examples / fewest_steps, fewest_steps, fewest_examples
 
 
@@ -144,9 +151,16 @@ def _spectrum(spectrum):
     return spectrum
 
 
+def _squared(change):
+    """The change of (I + A)^2, see linear_maps.squared."""
+    return 2 * change + _product(change, change)
+
+
 def _moved(maps, moments):
-    matrix, spread = maps
-    return _product(_product(matrix, moments), jnp.swapaxes(matrix, 0, 1)) + spread
+    """(I + A) S (I + A)^T + Q, as S plus changes."""
+    change, spread = maps
+    left, back = _product(change, moments), jnp.swapaxes(change, 0, 1)
+    return moments + (left + _product(moments + left, back) + spread)
 
 
 def _product(a, b):

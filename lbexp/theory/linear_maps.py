@@ -1,0 +1,135 @@
+"""Linear maps I + A known by their change A: what is slow, and so close to I, keeps every digit of its gap."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+_SQUARINGS = 1100  # more than there are powers of two in a float64
+
+
+class Rest(NamedTuple):
+    """x = (I + A) x + q, solved."""
+
+    value: Any  # x, of the shape of q
+    log_radius: Any  # logarithm of the spectral radius of I + A, with relative accuracy; where settled
+    settled: Any  # bool: I + A contracts, and x is known to better than 1e-3
+
+
+def product(a: Any, b: Any) -> Any:
+    """Matrix product of small matrices: sums of elementwise products, exact in float32 on every platform."""
+    return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
+
+
+def compose(later: Any, earlier: Any) -> Any:
+    """The change of (I + later)(I + earlier): sums of small terms stay sums of small terms.
+
+    What `later` sets to 0 is 0, not what rounding leaves of it.
+    """
+    minus_identity = -jnp.eye(later.shape[-1], dtype=later.dtype)
+    cleared = jnp.all(later == minus_identity, axis=-1, keepdims=True)
+    return jnp.where(cleared, minus_identity, earlier + later + product(later, earlier))
+
+
+def moved(change: Any, vectors: Any) -> Any:
+    """(I + change) vectors, for one vector [n] or columns [n, m]."""
+    if vectors.ndim == 1:
+        return vectors + jnp.sum(change * vectors[None, :], axis=-1)
+    return vectors + product(change, vectors)
+
+
+def covariance_change(change: Any, covariance: Any) -> Any:
+    """(I + A) S (I + A)^T - S = A S + (S + A S) A^T; (A S)^T for S A^T would double what rounding makes asymmetric."""
+    left = product(change, covariance)
+    return left + product(covariance + left, jnp.swapaxes(change, -1, -2))
+
+
+def squared(change: Any) -> Any:
+    """The change of (I + A)^2, as A (2 I + A): accurate at eigenvalues of I + A close to 1, and close to -1."""
+    return product(change, change + 2 * jnp.eye(change.shape[-1], dtype=change.dtype))
+
+
+def rest_of_covariance(change: Any, spread: Any) -> Rest:
+    """S = (I + A) S (I + A)^T + spread, by doubling: S_2T = S_T + (I + A)^T-th power around S_T."""
+    return _rest(
+        change,
+        spread,
+        lambda power, value: product(product(power, value), power.T),
+        lambda value: spread + covariance_change(change, value),
+        jnp.diagonal,
+    )
+
+
+def rest_of_vector(change: Any, push: Any, judged: Any) -> Rest:
+    """x = (I + A) x + push, by doubling likewise; `judged` [n] bool: the entries, > 0, whose accuracy counts."""
+    return _rest(
+        change,
+        push,
+        lambda power, value: jnp.sum(power * value[None, :], axis=-1),
+        lambda value: push + jnp.sum(change * value[None, :], axis=-1),
+        lambda value: jnp.where(judged, value, 0.0),
+    )
+
+
+@jax.jit
+def spectral_radius(matrix: Any) -> Any:
+    """Largest absolute eigenvalue, by repeated squaring: lim |M^p|^(1/p), p = 2^48 (Gelfand).
+
+    Needs no eigensolver, so it runs on every platform, and keeps its accuracy at defective matrices (critical
+    damping), where an eigensolver has half the digits.
+    """
+
+    def square(carry, weight):
+        matrix, log_radius = carry
+        size = jnp.sqrt(jnp.sum(matrix**2))
+        scaled = matrix / jnp.where(size > 0, size, 1.0)
+        return (product(scaled, scaled), log_radius + weight * jnp.log(size)), None
+
+    weights = 0.5 ** jnp.arange(48, dtype=matrix.dtype)
+    log_radius = jax.lax.scan(square, (matrix, jnp.zeros((), matrix.dtype)), weights)[0][1]
+    return jnp.exp(log_radius)
+
+
+def _rest(change, push, carried, residual, sizes):
+    """Doubling, then one step of refinement, whose size says how much the doubling was worth.
+
+    Args:
+        carried: (power, value) -> the power of I + A applied to the value.
+        residual: value -> what I + A and the push still add to it.
+        sizes: value -> the entries by whose relative error the result is judged.
+    """
+    identity = jnp.eye(change.shape[0], dtype=change.dtype)
+    rounding = jnp.finfo(change.dtype).eps
+
+    def square(change, power):
+        # Far from I the power itself is what must keep its digits.
+        small = jnp.max(jnp.sum(jnp.abs(power), axis=1)) < 0.5
+        power = jnp.where(small, product(power, power), identity + squared(change))
+        return jnp.where(small, power - identity, squared(change)), power
+
+    def goes_on(carry):
+        _, power, value, count, _ = carry
+        size = jnp.max(jnp.abs(power))
+        return (size > rounding / 64) & jnp.isfinite(size) & jnp.all(jnp.isfinite(value)) & (count < _SQUARINGS)
+
+    def double(carry):
+        change, power, value, count, (seen, exponent) = carry
+        further = carried(power, value)
+        ratio = jnp.max(jnp.where(sizes(value) > 0, sizes(further) / jnp.where(sizes(value) > 0, sizes(value), 1), 0))
+        # The last power that has not died away yet tells the radius best.
+        slow = ratio > 1 / 16
+        kept = jnp.where(slow, power, seen), jnp.where(slow, count, exponent)
+        return *square(change, power), value + further, count + 1, kept
+
+    zero = jnp.zeros((), jnp.int32)
+    start = (change, identity + change, push, zero, (identity + change, zero))
+    _, power, value, count, (seen, exponent) = jax.lax.while_loop(goes_on, double, start)
+    contracts = jnp.max(jnp.abs(power)) <= rounding / 64
+    value = jnp.where(contracts, value, 0.0)
+    again = lambda _, carry: (*square(carry[0], carry[1]), carry[2] + carried(carry[1], carry[2]))
+    safe = jnp.where(contracts, change, -identity)
+    count = jnp.where(contracts, count, 0)
+    correction = jax.lax.fori_loop(0, count, again, (safe, identity + safe, residual(value)))[2]
+    correct = jnp.all(jnp.abs(sizes(correction)) <= 1e-3 * sizes(value) + jnp.finfo(change.dtype).tiny)
+    log_radius = jnp.log(spectral_radius(seen)) * jnp.exp2(-exponent.astype(change.dtype))
+    return Rest(value + correction, log_radius, contracts & correct)
