@@ -1,15 +1,31 @@
 """What follows the batch size: learning rate, Adam's betas, the length of a run; and a batch that grows."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal, NamedTuple
 
+import annotated_types
 import jax
 import jax.numpy as jnp
 
-Number = Any  # a Python number or a scalar array, traced or not
+from lbexp.ranges import (
+    Elements,
+    FiniteNonNegative,
+    FinitePositive,
+    Fraction,
+    Number,
+    checked,
+    concrete,
+)
+
+Examples = Annotated[Number, annotated_types.Interval(ge=0, lt=2**32)]  # counts are uint32
 
 
-def batch_scaling(rule: str | None, batch_size: Number, reference: Number | None) -> Number:
+@checked
+def batch_scaling(
+    rule: Literal['linear', 'square_root', 'square_root_adam'] | None,
+    batch_size: FinitePositive,
+    reference: FinitePositive | None,
+) -> Number:
     """The factor by which a learning rate tuned at batch size `reference` is multiplied at `batch_size`.
 
     None: 1.  'linear': batch_size / reference (Goyal et al. 2017, arXiv:1706.02677: keeps the mean of an epoch's
@@ -20,19 +36,20 @@ def batch_scaling(rule: str | None, batch_size: Number, reference: Number | None
         batch_size, reference: [examples per global batch], > 0.
 
     Raises:
-        ValueError: unknown rule, or a rule without a reference.
+        ValueError: unknown rule, a rule without a reference, a size that is not > 0.
     """
     if rule is None:
         return 1.0
-    if rule not in ('linear', 'square_root', 'square_root_adam'):
-        raise ValueError(f"batch_scaling.rule is {rule!r}; allowed: None, 'linear', 'square_root', 'square_root_adam'")
     if reference is None:
-        raise ValueError(f'batch_scaling.reference is None; the {rule} rule needs the batch size of factor 1')
+        raise ValueError(f'reference: found None; allowed: the batch size of factor 1, > 0, where the rule is {rule!r}')
     ratio = batch_size / reference
     return ratio if rule == 'linear' else jnp.sqrt(ratio)
 
 
-def adam_scaling(batch_size: Number, reference: Number, b1: Number, b2: Number, eps: Number) -> tuple:
+@checked
+def adam_scaling(
+    batch_size: FinitePositive, reference: FinitePositive, b1: Fraction, b2: Fraction, eps: FiniteNonNegative
+) -> tuple[Number, Number, Number]:
     """(b1, b2, eps) of Adam at `batch_size` that were tuned at `reference`, beside a rate that grows by the root.
 
         kappa = batch_size / reference:  1 - b1 <- kappa (1 - b1),  1 - b2 <- kappa (1 - b2),  eps <- eps / sqrt(kappa)
@@ -48,7 +65,8 @@ def adam_scaling(batch_size: Number, reference: Number, b1: Number, b2: Number, 
     return shorter(b1), shorter(b2), eps / jnp.sqrt(kappa)
 
 
-def regime_adaptation(length: Number, batch_size: Number, reference: Number) -> Number:
+@checked
+def regime_adaptation(length: FinitePositive, batch_size: FinitePositive, reference: FinitePositive) -> Number:
     """The length of a run at `batch_size` that does as many updates as one of `length` epochs at `reference`.
 
         length * batch_size / reference
@@ -58,7 +76,7 @@ def regime_adaptation(length: Number, batch_size: Number, reference: Number) -> 
     fractions of the run then drop the rate at the same update as at the reference batch size.
 
     Args:
-        length: [epochs, or updates at batch_size].
+        length: [epochs, or updates at batch_size], > 0.
         batch_size, reference: [examples per global batch], > 0.
 
     Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 5 ("regime adaptation").
@@ -75,12 +93,13 @@ class BatchGrowth(NamedTuple):
     rate_factor: Callable  # count -> what the learning rate is multiplied by (1 until `largest`)
 
 
+@checked
 def batch_growth(
-    batch_size: Number,
-    boundaries: tuple,
-    factor: Number = 5.0,
-    microbatch: Number = 1,
-    largest: Number | None = None,
+    batch_size: FinitePositive,
+    boundaries: Annotated[Sequence[Examples], Elements(Examples)],
+    factor: FinitePositive = 5.0,
+    microbatch: Annotated[Number, annotated_types.Interval(ge=1, lt=2**32)] = 1,
+    largest: FinitePositive | None = None,
 ) -> BatchGrowth:
     """The batch grows by `factor` where the learning rate would have decayed by 1 / factor.
 
@@ -93,15 +112,21 @@ def batch_growth(
 
     Args:
         batch_size: before the first boundary [examples per global batch].
-        boundaries: where the batch grows [examples consumed], ascending; for epochs multiply by the size of the data.
+        boundaries: where the batch grows [examples consumed], whole numbers, ascending; for epochs multiply by the size
+            of the data.
         factor: > 0.
         microbatch: [examples per forward/backward pass]; batches are rounded to a multiple of it, at least one.
         largest: [examples per global batch]; from there on the learning rate decays instead. None: no limit.
 
     `accumulate(tx, growth.accumulation)` trains with it; multiply the schedule by growth.rate_factor.
 
+    Raises:
+        ValueError: a number out of its range, boundaries that are no whole numbers, such as fractions of the run.
+
     Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, sections 2 and 5.
     """
+    if any(number is not None and number % 1 for number in map(concrete, boundaries)):
+        raise ValueError(f'boundaries: found {boundaries!r}; allowed: whole numbers of examples')
     index = lambda x: jnp.asarray(x, jnp.uint32)
     whole = lambda size: index(jnp.maximum(jnp.round(size / microbatch), 1))
     wanted = [batch_size * factor ** float(i) for i in range(len(boundaries) + 1)]

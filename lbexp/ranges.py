@@ -12,7 +12,9 @@ import collections.abc
 import difflib
 import functools
 import inspect
+import numbers
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +36,10 @@ NonNegativeInteger = Annotated[int, annotated_types.Ge(0)]
 PositiveInteger = Annotated[int, annotated_types.Ge(1)]
 Trials = Annotated[int, annotated_types.Interval(ge=1, le=10**6)]
 ArrayLength = Annotated[int, annotated_types.Interval(ge=1, le=10**8)]  # of an array made at once
+# What reads annotations takes finite bounds alone: the largest float stands for "below infinity".
+_FINITE = sys.float_info.max
+FiniteNonNegative = Annotated[Number, annotated_types.Interval(ge=0, le=_FINITE)]
+FinitePositive = Annotated[Number, annotated_types.Interval(gt=0, le=_FINITE)]
 Seed = Annotated[int, annotated_types.Interval(ge=0, le=2**32 - 1)]
 
 # Integers that may be traced.
@@ -92,6 +98,26 @@ class Patterns:
         return [pattern for pattern in several if isinstance(pattern, str)]
 
 
+class Elements:
+    """Metadata of a sequence of numbers, each within a range, none smaller than the one before it."""
+
+    def __init__(self, element: Any):
+        self.element = element
+
+    def violation(self, value: Any) -> str | None:
+        words = f'numbers {in_words(self.element)}, ascending'
+        is_vector = isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1
+        if isinstance(value, jax.core.Tracer) and is_vector:
+            return None
+        members = list(np.asarray(value)) if is_vector else value
+        if not (isinstance(members, (list, tuple)) and all(map(_is_number, members))):
+            return f'a sequence of {words}'
+        known = [number for number in map(concrete, members) if number is not None]
+        fit = not any(violation(number, self.element) for number in known)
+        return None if fit and known == sorted(known) else words
+
+
+AscendingFractions = Annotated[Sequence[OpenFraction], Elements(OpenFraction)]
 Bounds = Annotated[tuple[Number, Number], Ascending()]
 Dtype = jax.typing.DTypeLike  # a floating one
 
@@ -157,6 +183,7 @@ def in_words(annotation: Any) -> str:
         return ' and '.join(f'{_COMPARISONS[kind]} {limit}' for kind, limit in limits.items())
     opening = f'[{limits["ge"]}' if 'ge' in limits else f'({limits["gt"]}'
     closing = f'{limits["le"]}]' if 'le' in limits else f'{limits["lt"]})'
+    closing = 'inf)' if limits.get('le') == _FINITE else closing
     return f'in {opening}, {closing}'
 
 
@@ -164,7 +191,7 @@ def concrete(value: Any) -> float | None:
     """A number whose value is known here and now, as a Python number; None: anything else, traced arrays among it."""
     if isinstance(value, (bool, jax.core.Tracer)):
         return None
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, numbers.Rational)):
         return value
     if not isinstance(value, (np.number, np.ndarray, jax.Array)) or np.ndim(value) != 0:
         return None
@@ -231,7 +258,7 @@ def _is_kind(value, kind):
 
 def _is_number(value):
     """Whether one can calculate with it; what is traced is one for all that is known."""
-    is_plain = isinstance(value, (int, float, complex)) and not isinstance(value, bool)
+    is_plain = isinstance(value, numbers.Number) and not isinstance(value, bool)
     return is_plain or (hasattr(value, 'dtype') and not isinstance(value, np.bool_))
 
 

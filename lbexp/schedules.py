@@ -14,70 +14,94 @@ keeps its last value afterwards. Goyal et al. start at the rate of the reference
 factor. With warmup_from = 0 the first update has rate 0, as in optax and MLPerf.
 
 Arguments common to all:
-    peak: highest learning rate; steps: length of the run [updates], > 0.
+    peak: highest learning rate, >= 0; steps: length of the run [updates], > 0.
     warmup: length of the warm-up [fraction of steps], in [0, 1].
-    warmup_from: rate at count = 0 [fraction of peak]; without warm-up it has no effect.
+    warmup_from: rate at count = 0 [fraction of peak], in [0, 1]; without warm-up it has no effect.
+
+Numbers that can be seen, those not traced, are checked: epochs, updates or percent where fractions are meant, an end
+below 0, what is not finite. ValueError: one is out of range.
 """
 
-from typing import Any
+from typing import Literal
 
 import jax.numpy as jnp
 import optax
 
-Number = Any  # a Python number or a scalar array, traced or not
+from lbexp.ranges import (
+    AscendingFractions,
+    ClosedFraction,
+    FiniteNonNegative,
+    FinitePositive,
+    PositiveFraction,
+    checked,
+    concrete,
+)
+
+# What a schedule is: the rate after so many updates. A part of this kind is known by this return annotation.
+Schedule = optax.Schedule
 
 
-def constant(peak: Number, steps: Number, warmup: Number = 0.0, warmup_from: Number = 0.0) -> optax.Schedule:
+@checked
+def constant(
+    peak: FiniteNonNegative, steps: FinitePositive, warmup: ClosedFraction = 0.0, warmup_from: ClosedFraction = 0.0
+) -> Schedule:
     """rate = peak. `steps` is the unit of `warmup` only."""
     return _schedule(lambda p, count: 1.0, peak, steps, warmup, warmup_from)
 
 
+@checked
 def cosine(
-    peak: Number, steps: Number, warmup: Number = 0.0, warmup_from: Number = 0.0, end: Number = 0.0
-) -> optax.Schedule:
+    peak: FiniteNonNegative,
+    steps: FinitePositive,
+    warmup: ClosedFraction = 0.0,
+    warmup_from: ClosedFraction = 0.0,
+    end: ClosedFraction = 0.0,
+) -> Schedule:
     """rate = peak * (end + (1 - end) (1 + cos(pi p)) / 2).
 
     Args:
-        end: last rate [fraction of peak].
+        end: last rate [fraction of peak], in [0, 1].
 
     Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5, one period.
     """
     return _schedule(lambda p, count: end + (1 - end) * _half_cosine(p), peak, steps, warmup, warmup_from)
 
 
+@checked
 def polynomial(
-    peak: Number,
-    steps: Number,
-    warmup: Number = 0.0,
-    warmup_from: Number = 0.0,
-    power: Number = 2.0,
-    end: Number = 0.0,
-) -> optax.Schedule:
+    peak: FiniteNonNegative,
+    steps: FinitePositive,
+    warmup: ClosedFraction = 0.0,
+    warmup_from: ClosedFraction = 0.0,
+    power: FinitePositive = 2.0,
+    end: ClosedFraction = 0.0,
+) -> Schedule:
     """rate = peak * (end + (1 - end) (1 - p)^power); power 1 is linear decay, 2 that of the LARS and NovoGrad papers.
 
     Args:
         power: > 0.
-        end: last rate [fraction of peak].
+        end: last rate [fraction of peak], in [0, 1].
 
     You et al. 2017, arXiv:1708.03888, section 5.
     """
     return _schedule(lambda p, count: end + (1 - end) * (1 - p) ** power, peak, steps, warmup, warmup_from)
 
 
+@checked
 def step(
-    peak: Number,
-    steps: Number,
-    warmup: Number = 0.0,
-    warmup_from: Number = 0.0,
-    boundaries: tuple = (1 / 3, 2 / 3, 8 / 9),
-    factor: Number = 0.1,
-) -> optax.Schedule:
+    peak: FiniteNonNegative,
+    steps: FinitePositive,
+    warmup: ClosedFraction = 0.0,
+    warmup_from: ClosedFraction = 0.0,
+    boundaries: AscendingFractions = (1 / 3, 2 / 3, 8 / 9),
+    factor: PositiveFraction = 0.1,
+) -> Schedule:
     """rate = peak * factor^(boundaries passed); piecewise constant.
 
     Args:
-        boundaries: updates at which the rate drops [fractions of steps, the warm-up included], rounded to an
-            update; the default is epochs 30, 60 and 80 of 90.
-        factor: what each boundary multiplies the rate by.
+        boundaries: updates at which the rate drops [fractions of steps, the warm-up included], in (0, 1), ascending,
+            rounded to an update; the default is epochs 30, 60 and 80 of 90.
+        factor: what each boundary multiplies the rate by, in (0, 1].
 
     Goyal et al. 2017, arXiv:1706.02677, section 5.1.
     """
@@ -89,47 +113,51 @@ def step(
     return _schedule(shape, peak, steps, warmup, warmup_from)
 
 
+@checked
 def one_cycle(
-    peak: Number,
-    steps: Number,
-    warmup: Number = 0.3,
-    warmup_from: Number = 0.04,
-    end: Number = 4e-6,
-    anneal: str = 'cosine',
-) -> optax.Schedule:
+    peak: FiniteNonNegative,
+    steps: FinitePositive,
+    warmup: ClosedFraction = 0.3,
+    warmup_from: ClosedFraction = 0.04,
+    end: ClosedFraction = 4e-6,
+    anneal: Literal['cosine', 'linear'] = 'cosine',
+) -> Schedule:
     """rate rises from warmup_from * peak to peak over warmup * steps, then falls to end * peak.
 
     'linear': both ways straight, as in the paper (which ends with a short further fall: chain it by `end`).
     'cosine': both ways half a cosine, as in PyTorch's, fastai's and optax's.
 
     Args:
-        end: last rate [fraction of peak].
+        end: last rate [fraction of peak], in [0, 1].
 
     Smith and Topin 2017, arXiv:1708.07120; Smith 2018, arXiv:1803.09820.
     """
-    if anneal not in ('cosine', 'linear'):
-        raise ValueError(f"anneal is {anneal!r}; allowed: 'cosine', 'linear'")
     falling = {'cosine': _half_cosine, 'linear': lambda p: 1 - p}[anneal]
     shape = lambda p, count: end + (1 - end) * falling(p)
     return _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: 1 - falling(x))
 
 
+@checked
 def trapezoid(
-    peak: Number,
-    steps: Number,
-    warmup: Number = 0.0,
-    warmup_from: Number = 0.0,
-    cooldown: Number = 0.2,
-    end: Number = 0.0,
-) -> optax.Schedule:
+    peak: FiniteNonNegative,
+    steps: FinitePositive,
+    warmup: ClosedFraction = 0.0,
+    warmup_from: ClosedFraction = 0.0,
+    cooldown: PositiveFraction = 0.2,
+    end: ClosedFraction = 0.0,
+) -> Schedule:
     """rate = peak until (1 - cooldown) * steps, then straight down to end * peak at `steps`.
 
     Args:
         cooldown: length of the descent [fraction of steps], in (0, 1 - warmup].
-        end: last rate [fraction of peak].
+        end: last rate [fraction of peak], in [0, 1].
 
     Xing et al. 2018, arXiv:1802.08770 ("trapezoid"); Hu et al. 2024, arXiv:2404.06395 ("warmup, stable, decay").
     """
+
+    total = concrete(warmup + cooldown)
+    if total is not None and total > 1 + 1e-6:  # the two may be rounded
+        raise ValueError(f'warmup + cooldown: found {warmup} + {cooldown}; allowed: fractions that sum to at most 1')
 
     def shape(p, count):
         left = jnp.clip((steps - count) / jnp.maximum(cooldown * steps, 1e-30), 0, 1)
@@ -140,8 +168,6 @@ def trapezoid(
 
 def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):
     """Warm-up, then `shape(p, count)`, a fraction of peak; p: progress through what is left of the run."""
-    if isinstance(warmup, (int, float)) and not 0 <= warmup <= 1:  # a traced one cannot be looked at
-        raise ValueError(f'warmup: found {warmup}; allowed: a fraction of the run, in [0, 1]')
 
     def schedule(count):
         # At least float32: a rate or a count must not be rounded to a 16-bit type.

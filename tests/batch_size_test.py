@@ -37,7 +37,7 @@ def test_batch_scaling():
     close(jax.vmap(lambda b: batch_scaling('square_root', b, 4))(jnp.array([4, 16])), [1.0, 2.0])
     with pytest.raises(ValueError, match="'sqrt'; allowed"):
         batch_scaling('sqrt', 1, 1)
-    with pytest.raises(ValueError, match='reference is None'):
+    with pytest.raises(ValueError, match='reference: found None'):
         batch_scaling('linear', 1, None)
 
 

@@ -44,9 +44,13 @@ def covariance_change(change: Any, covariance: Any) -> Any:
     return left + product(covariance + left, jnp.swapaxes(change, -1, -2))
 
 
-def squared(change: Any) -> Any:
-    """The change of (I + A)^2, as A (2 I + A): accurate at eigenvalues of I + A close to 1, and close to -1."""
-    return product(change, change + 2 * jnp.eye(change.shape[-1], dtype=change.dtype))
+def next_power(change: Any, power: Any) -> tuple[Any, Any]:
+    """(change, I + change) of (I + A)^2: far from I it is the power itself that must keep its digits."""
+    identity = jnp.eye(change.shape[-1], dtype=change.dtype)
+    small = jnp.max(jnp.sum(jnp.abs(power), axis=1)) < 0.5
+    further = product(change, change + 2 * identity)  # accurate at eigenvalues of I + A close to 1, and close to -1
+    power = jnp.where(small, product(power, power), identity + further)
+    return jnp.where(small, power - identity, further), power
 
 
 def rest_of_covariance(change: Any, spread: Any) -> Rest:
@@ -101,12 +105,6 @@ def _rest(change, push, carried, residual, sizes):
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
     rounding = jnp.finfo(change.dtype).eps
 
-    def square(change, power):
-        # Far from I the power itself is what must keep its digits.
-        small = jnp.max(jnp.sum(jnp.abs(power), axis=1)) < 0.5
-        power = jnp.where(small, product(power, power), identity + squared(change))
-        return jnp.where(small, power - identity, squared(change)), power
-
     def goes_on(carry):
         _, power, value, count, _ = carry
         size = jnp.max(jnp.abs(power))
@@ -119,14 +117,14 @@ def _rest(change, push, carried, residual, sizes):
         # The last power that has not died away yet tells the radius best.
         slow = ratio > 1 / 16
         kept = jnp.where(slow, power, seen), jnp.where(slow, count, exponent)
-        return *square(change, power), value + further, count + 1, kept
+        return *next_power(change, power), value + further, count + 1, kept
 
     zero = jnp.zeros((), jnp.int32)
     start = (change, identity + change, push, zero, (identity + change, zero))
     _, power, value, count, (seen, exponent) = jax.lax.while_loop(goes_on, double, start)
     contracts = jnp.max(jnp.abs(power)) <= rounding / 64
     value = jnp.where(contracts, value, 0.0)
-    again = lambda _, carry: (*square(carry[0], carry[1]), carry[2] + carried(carry[1], carry[2]))
+    again = lambda _, carry: (*next_power(carry[0], carry[1]), carry[2] + carried(carry[1], carry[2]))
     safe = jnp.where(contracts, change, -identity)
     count = jnp.where(contracts, count, 0)
     correction = jax.lax.fori_loop(0, count, again, (safe, identity + safe, residual(value)))[2]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.theory.limits import require
-from lbexp.theory.linear_maps import compose, covariance_change, moved, squared
+from lbexp.theory.linear_maps import compose, covariance_change, next_power, product
 from lbexp.theory.process import Process, Update, external, external_covariance, internal, internal_covariance
 
 
@@ -95,8 +95,8 @@ def cycle(process: Process, noise: Any) -> tuple[Any, Any]:
     """(matrix, spread) of a whole cycle: z <- matrix z + e, Cov e = spread."""
     change, spread = cycle_change(process)
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
-    units = external(process, identity + change)
-    return internal(process, units.T).T, external_covariance(process, spread, noise)
+    matrix = product(external(process, identity + change), internal(process, identity))
+    return matrix, external_covariance(process, spread, noise)
 
 
 def cycle_change(process: Process) -> tuple[Any, Any]:
@@ -119,13 +119,15 @@ def _after(process, noise, state, steps):
     cycles, rest = steps // process.k, steps % process.k
 
     def square(carry):
-        count, change, spread, moments = carry
+        count, change, power, spread, moments = carry
         mean, old, new = moments
-        further = moved(change, mean), _carried(change, old), _carried(change, new) + spread
+        further = jnp.sum(power * mean[None, :], axis=-1), _around(power, old), _around(power, new) + spread
         moments = jax.tree.map(lambda after, before: jnp.where(count % 2 == 1, after, before), further, moments)
-        return count // 2, squared(change), spread + _carried(change, spread), moments
+        return count // 2, *next_power(change, power), spread + _around(power, spread), moments
 
-    carry = (cycles, *cycle_change(process), _internal_moments(process, state))
+    change, spread = cycle_change(process)
+    identity = jnp.eye(change.shape[0], dtype=change.dtype)
+    carry = (cycles, change, identity + change, spread, _internal_moments(process, state))
     moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)[-1]
     moments = jax.lax.fori_loop(0, rest, lambda _, m: _updated(process.inner, m), moments)
     return jax.tree.map(lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), _state(process, noise, moments))
@@ -173,8 +175,8 @@ def _updated(update, moments):
     return jax.tree.map(jnp.add, moments, _changes(update, moments))
 
 
-def _carried(change, covariance):
-    return covariance + covariance_change(change, covariance)
+def _around(power, covariance):
+    return product(product(power, covariance), power.T)
 
 
 def _observed(vector, state):

@@ -152,7 +152,7 @@ def _spectrum(spectrum):
 
 
 def _squared(change):
-    """The change of (I + A)^2, see linear_maps.squared."""
+    """The change of (I + A)^2."""
     return 2 * change + _product(change, change)
 
 
