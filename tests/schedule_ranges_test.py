@@ -14,7 +14,7 @@ from lbexp.batch_size import adam_scaling, batch_growth, batch_scaling, regime_a
 from lbexp.config import lookup
 from lbexp.ranges import Elements, FiniteNonNegative, violation
 
-SHAPES = {name: getattr(schedules, name) for name in lookup.names('lbexp.schedules')}
+SHAPES = {name: getattr(schedules, name) for name in lookup.names('schedule')}
 # name: what is refused, what is taken at the edges
 NUMBERS = {
     'peak': ((-0.1, math.inf, math.nan), (0.0, 3.0)),

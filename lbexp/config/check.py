@@ -192,9 +192,13 @@ def _parts(trial) -> Iterator[str]:
             path = f'{name}[{i}]' if place.several else name
             problems = _part(place.kind, json.dumps(part), path)
             yield from problems
-            if not problems and place.kind in ('optimizer', 'example_weights'):
-                given = {'batch_size': trial['batch_size']} if place.kind == 'example_weights' else {}
+            if not problems and place.kind in ('optimizer', 'example_weights', 'schedule'):
+                from_engine = {'example_weights': {'batch_size': trial['batch_size']}, 'schedule': _ANY_RUN}
+                given = from_engine.get(place.kind, {})
                 yield from _refused(place.kind, json.dumps({**given, **part}), path)
+
+
+_ANY_RUN = {'peak': 1.0, 'steps': 100}  # of which a schedule gives fractions
 
 
 @functools.lru_cache(4096)  # many trials have one part in common

@@ -37,7 +37,7 @@ KINDS = {
     'example_weights': Kind(
         'lbexp.optimizers',
         'lbexp.optimizers.example_weights:ExampleWeights',
-        may_be_given=('batch_size', 'dataset_size'),
+        may_be_given=('batch_size', 'dataset_size', 'indices'),
     ),
     'probe': Kind('lbexp.probes', 'lbexp.probes:Probe'),
     'replicas': Kind('lbexp.parallel.replicas', 'lbexp.parallel.replicas:Replicas', given=('seed',)),

@@ -9,6 +9,7 @@ import optax
 
 from lbexp.batch_size import adam_scaling, batch_scaling
 from lbexp.config import lookup
+from lbexp.data.order import order
 from lbexp.data.partition import partition
 from lbexp.engine.pace import Pace, pace
 from lbexp.errors import Refusal
@@ -68,10 +69,7 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         parts[0] = _adam_scaled(parts[0], config['batch_size'], scaling['reference'])
     parts = [_wired(part, schedule, seed) for part in parts]
     optimizer, *transforms = (lookup.build('optimizer', part) for part in parts)
-    weights = None
-    if config['example_weights']:
-        size = {'batch_size': config['batch_size'], 'dataset_size': workload.train.size}
-        weights = lookup.build('example_weights', {**size, **config['example_weights']})
+    weights = _example_weights(config, workload.train, seed) if config['example_weights'] else None
     return Recipe(
         workload,
         optax.with_extra_args_support(optax.chain(*transforms, optimizer) if transforms else optimizer),
@@ -84,6 +82,20 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         _assessed(workload, config['evaluate_train']),
         seed,
     )
+
+
+def _example_weights(config, source, seed):
+    part = config['example_weights']
+
+    def indices(positions):
+        stream = jnp.asarray(seed, jnp.uint32)
+        if source.feed is not None:  # whose arrays are the examples of a few positions
+            return order(stream, positions, source.size)
+        return source.draw({'place': jnp.arange(source.size, dtype=jnp.int32)}, stream, positions)['place']
+
+    known = lookup.parameters(lookup.find('example_weights', part['name']))
+    sizes = {'batch_size': config['batch_size'], 'dataset_size': source.size, 'indices': indices}
+    return lookup.build('example_weights', {**{k: v for k, v in sizes.items() if k in known}, **part})
 
 
 def data(config: dict) -> dict:

@@ -6,6 +6,7 @@ from lbexp.optimizers._layerwise.layers import layers
 from lbexp.optimizers._layerwise.masks import masks
 from lbexp.optimizers.accumulate import accumulate
 from lbexp.optimizers.adamw import adamw
+from lbexp.optimizers.balanced_weights import balanced_weights
 from lbexp.optimizers.ema import ema
 from lbexp.optimizers.example_weights import example_weights
 from lbexp.optimizers.gradient_noise import gradient_noise
@@ -20,6 +21,7 @@ from lbexp.optimizers.sgd import sgd
 __all__ = [
     'accumulate',
     'adamw',
+    'balanced_weights',
     'diagnostics',
     'ema',
     'evaluation_params',

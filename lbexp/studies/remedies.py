@@ -31,7 +31,8 @@ def remedies(
     The ladder of Hoffer, Hubara, Soudry 2017 (arXiv:1705.08741), Table 1, at equal epochs: the large batch with the
     small one's learning rate; scaled by the square root; tuned; with batch norm over ghost batches of the small batch's
     size; and as many updates as the small batch has. Then, at equal epochs and each with ghost batch norm: the
-    multiplicative noise of the same paper (section 4), LARS, LAMB and Lookahead.
+    multiplicative noise of the same paper (section 4), in the form that balances over epochs as the small batch's does
+    (`balanced_weights`), LARS, LAMB and Lookahead.
 
     Args:
         small, large: examples per update; large is a multiple of small.
@@ -98,7 +99,7 @@ def _arms(config, small, large, rates, lars_rates, lamb_rates):
 
 
 def _noise(small):
-    return {'name': 'example_weights', 'matched_batch_size': small}
+    return {'name': 'balanced_weights', 'matched_batch_size': small}  # epochs are reshuffled
 
 
 def _analyse(workdir, made, tuning, small, large):
