@@ -169,12 +169,6 @@ def test_inner_parts_are_checked(experiment, capsys):
     assert 'optimizer.inner.name' in line and "Did you mean 'momentum'?" in line
 
 
-def test_what_an_optimizer_refuses_is_one_line(experiment, capsys, tmp_path):
-    given = [f'--config={experiment}:lookahead', f'--workdir={tmp_path / "run"}']
-    (line,) = problems(capsys, *given, '--config.optimizer.k=0')
-    assert 'config.optimizer.k: found 0; allowed: an integer >= 1' in line
-
-
 def test_an_absent_or_missing_or_broken_file(tmp_path, experiment, capsys):
     (line,) = problems(capsys)
     assert '--config: not given' in line
