@@ -25,8 +25,8 @@ from lbexp.parallel.heartbeats import Heartbeats
 from lbexp.parallel.members import Member, NotStarted
 
 # JAX offers no public way to exchange a few words before there are devices: the key-value store behind distributed.
-
 _PATIENCE = 24 * 3600 * 1000  # ms; a process that dies is noticed by its heartbeat, not by this
+_SHUTDOWN = 30  # s, where a process ends without `leave`
 _exchanges = itertools.count()
 _heartbeats: Heartbeats | None = None
 
@@ -143,6 +143,7 @@ def _join(joined, processes, index, device, peer_timeout):
             cluster_detection_method='deactivate',  # it was asked above
             # Ours come first: JAX's end a process with an abort.
             heartbeat_timeout_seconds=3 * peer_timeout + 60,
+            shutdown_timeout_seconds=_SHUTDOWN,
             coordinator_bind_address=None if joined.bind is None else str(joined.bind),
         )
     except RuntimeError as error:
