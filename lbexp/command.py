@@ -14,7 +14,7 @@ from absl import flags
 from lbexp import config as configs
 from lbexp import errors
 from lbexp.config import check, fields, lookup
-from lbexp.exit_status import BAD_CONFIG, DIVERGED, DONE, FAILED
+from lbexp.exit_status import BAD_CONFIG, DIVERGED, DONE, FAILED, NO_CHECKPOINT
 from lbexp.local_path import local_path
 
 _PRINTED = 60  # rows of a table in the terminal
@@ -25,7 +25,7 @@ def own_flags() -> flags.FlagValues:
     given = flags.FlagValues()
     described = {
         'config': 'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides a field of it',
-        'workdir': 'folder of the run; default: runs/NAME-HASH, the same for the same configuration',
+        'workdir': 'folder of the run; default: runs/NAME-HASH, the same for the same configuration, code and data',
     }
     for name, meaning in described.items():
         flags.DEFINE_string(name, None, meaning, flag_values=given)
@@ -117,14 +117,37 @@ def checked(config) -> list[str]:
     return [f'config.{problem}' for problem in check.check(config)]
 
 
-def workdir_of(given: flags.FlagValues, config, overrides: list[dict]) -> pathlib.Path:
-    """runs/NAME-HASH: the same command finds its workdir again, another configuration gets another."""
+def fingerprint_of(given: flags.FlagValues, trials: list[dict]) -> dict[str, str]:
+    """Of the code and the data of resolved configurations, and of the experiment file."""
+    from lbexp.engine.fingerprint import fingerprint
+
+    return fingerprint(trials, given.config.partition(':')[0])
+
+
+def workdir_of(
+    given: flags.FlagValues, config, overrides: list[dict], code: dict[str, str] | None = None
+) -> pathlib.Path:
+    """runs/NAME-HASH-HASH: the same command finds its workdir again; another configuration, code or data has another.
+
+    Args:
+        code: the fingerprint of code and data; needed where no --workdir is given.
+    """
     if given.workdir:
         return local_path(given.workdir, '--workdir')
     file, _, argument = given.config.partition(':')
     content = json.dumps([configs.plain(config), overrides], sort_keys=True)
     name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
-    return pathlib.Path('runs') / f'{name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}'
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in (content, json.dumps(code, sort_keys=True))]
+    return pathlib.Path('runs') / f'{name}-{digests[0][:8]}-{digests[1][:6]}'
+
+
+def with_other_code(given: flags.FlagValues, workdir: pathlib.Path) -> list[str]:
+    """Default workdirs of the same configuration with other code or data."""
+    if given.workdir:
+        return []
+    same = workdir.name.rpartition('-')[0]
+    others = [*workdir.parent.glob(f'{same}-*'), *workdir.parent.glob(same)]
+    return sorted(str(other) for other in others if other != workdir and (other / 'config.json').exists())
 
 
 class Stop:
@@ -188,6 +211,9 @@ def tell(error: Exception, everything: bool = False, who: str = 'lbexp') -> int:
         traceback.print_exception(error)
     if errors.refused(error):
         return refuse([str(error)])
+    if isinstance(error, errors.Damaged):
+        print(f'{who}: {error}', file=sys.stderr)
+        return NO_CHECKPOINT
     print(f'{who}: {in_words(error)}', file=sys.stderr)
     return FAILED
 

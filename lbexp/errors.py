@@ -23,6 +23,10 @@ class Refusal(ValueError):
     """
 
 
+class Damaged(Exception):
+    """What a run needs to go on is lost or damaged, in one line with the remedy."""
+
+
 class _Frame(NamedTuple):
     file: str
     line: int

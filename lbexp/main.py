@@ -6,8 +6,8 @@
 
 Ctrl-C, SIGTERM and SIGHUP, to any process of a job, save and stop; the same command goes on. Exit status: 0 done, 1 the
 disk failed, or a part raised an exception (told with its place in your code; --traceback shows all), 2 the
-configuration is wrong, another process runs in the workdir, or the processes of a job did not find together, 3 no
-checkpoint is usable, 75 stopped before the end, 76 another process of the job was lost, 77 hung, 78 every trial
+configuration is wrong, another process runs in the workdir, or the processes of a job did not find together, 3
+checkpoints or rows are lost, 75 stopped before the end, 76 another process of the job was lost, 77 hung, 78 every trial
 diverged. After 75, 76 and 77 the same command goes on; the launchers in scripts/ do that by themselves.
 """
 
@@ -24,7 +24,7 @@ from lbexp import command
 from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.errors import Refusal, refused, user_frame
-from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, NO_CHECKPOINT, PEER_LOST, STOPPED
+from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, PEER_LOST, STOPPED
 
 _JOB = ('distributed', 'coordinator_address', 'num_processes', 'process_id', 'peer_timeout', 'start_timeout')
 _WORD = 3.0  # s in which whoever watches over the job ends this process, with what it knows
@@ -130,8 +130,10 @@ def _lost(error):
 
 def _flags():
     given = command.own_flags()
-    change = 'go on in a workdir with another configuration than it was begun with; the change is recorded there'
+    change = 'go on in a workdir with another configuration, code or data; the change is recorded there'
     flags.DEFINE_bool('allow_config_change', False, change, flag_values=given)
+    restart = 'train from the start the trials whose checkpoints or rows are lost; it is recorded there'
+    flags.DEFINE_bool('restart_lost', False, restart, flag_values=given)
     several = "join the processes of a job: 'auto' where a launcher started several, 'on', 'off'"
     flags.DEFINE_string('distributed', 'auto', several, flag_values=given)
     address = 'HOST:PORT of process 0; with the next two, where no launcher says'
@@ -148,32 +150,34 @@ def _flags():
 def _run(given, config, stop):
     # No daemon: a process that is refused waits for it, as one that ends in the middle of an import may crash.
     threading.Thread(target=_import_ahead).start()
-    from lbexp.engine import record, run
-    from lbexp.engine.checkpoint import Damaged
+    from lbexp.engine import environment, record, run
     from lbexp.engine.lock import lock
     from lbexp.parallel import hosts
 
     study = lookup.build('study', configs.plain(config.study))
     wanted = study.trials(config)
-    workdir = command.workdir_of(given, config, wanted)
     if hosts.count() > 1:
         hosts.check_devices()
         print(hosts.described(), flush=True)
-        hosts.agree({**record.facts(configs.plain(config), wanted), 'workdir': str(workdir), **record.code()})
+        hosts.agree({**record.facts(configs.plain(config), wanted), **environment.code()})
+    resolved = [configs.resolve(config, overrides) for overrides in wanted]
+    hosts.together(lambda: run.build_once(resolved))
+    code = hosts.together(lambda: command.fingerprint_of(given, resolved))
+    workdir = command.workdir_of(given, config, wanted, code)
+    if hosts.count() > 1:
+        hosts.agree({'workdir': str(workdir), **code})
         hosts.check_shared(workdir)
     hosts.lead(lambda: _refuse_a_sweep(workdir))
-    hosts.together(lambda: run.build_once([configs.resolve(config, overrides) for overrides in wanted]))
-    try:
-        with contextlib.ExitStack() as held:
-            hosts.lead(lambda: held.enter_context(lock(workdir)))
-            if not _train(study, config, workdir, wanted, stop, given.allow_config_change):
-                by = stop.name or 'a signal to another process'
-                _tell(f'stopped by {by}; saved in {workdir}. To go on, run the same command again.')
-                return STOPPED
-            return _report(study, workdir)
-    except Damaged as error:
-        print(f'lbexp: {error}', file=sys.stderr)
-        return NO_CHECKPOINT
+    if hosts.lead(lambda: not (workdir / 'config.json').exists()):  # what is refused leaves nothing behind
+        hosts.together(lambda: run.build_once(resolved, trace=True))
+        hosts.lead(lambda: _tell_of_others(command.with_other_code(given, workdir)))
+    with contextlib.ExitStack() as held:
+        hosts.lead(lambda: held.enter_context(lock(workdir)))
+        if not _train(study, config, workdir, wanted, stop, given):
+            by = stop.name or 'a signal to another process'
+            _tell(f'stopped by {by}; saved in {workdir}. To go on, run the same command again.')
+            return STOPPED
+        return _report(study, workdir)
 
 
 def _refuse_a_sweep(workdir):
@@ -184,30 +188,51 @@ def _refuse_a_sweep(workdir):
         )
 
 
-def _train(study, config, workdir, wanted, stop, may_change):
+def _tell_of_others(workdirs):
+    if workdirs:
+        _tell(f'trains anew: a run of the same configuration with other code or data is in {", ".join(workdirs)}')
+
+
+def _train(study, config, workdir, wanted, stop, given):
     """Runs the trials wanted, and those that their results ask for, until there are none. False: told to stop."""
     from lbexp.engine import record, run
     from lbexp.parallel import hosts
     from lbexp.report.progress import progress
 
     before, plain, grows = 0, configs.plain(config), study.more is not None or bool(config.search)
+    through, said = True, []
+
+    def announce(line):
+        said.append(line)
+        _tell(line)
+
+    def begin(wanted):
+        code = command.fingerprint_of(given, [configs.resolve(config, overrides) for overrides in wanted])
+        return record.record(workdir, plain, wanted, grows, given.allow_config_change, _tell, code)
+
     while True:
-        begun = lambda wanted=wanted: record.record(workdir, plain, wanted, grows, may_change, _tell)
-        entries = hosts.lead(begun)
+        entries = hosts.lead(lambda wanted=wanted: begin(wanted))
         if len(entries) == before:
-            return True
+            break
+        finished = hosts.lead(lambda: record.nothing_to_train(workdir))
+        through = through and finished
         before = len(entries)
         _tell(f'{before} trials; workdir {workdir}' if before > 1 else f'workdir {workdir}')
         trials = [configs.resolve(config, entry['overrides']) for entry in entries]
         with progress() if hosts.first() else contextlib.nullcontext() as bar:
             show = lambda p: bar.update(p.step, p.steps, p.examples, p.metrics.get('loss'), p.metrics.get('accuracy'))
             watched = show if hosts.first() else lambda progress: None
-            if run.run(trials, workdir, watched, _tell, stop, [entry['round'] for entry in entries]) == 'preempted':
+            rounds = [entry['round'] for entry in entries]
+            how = dict(rounds=rounds, restart_lost=given.restart_lost)
+            if run.run(trials, workdir, watched, announce, stop, **how) == 'preempted':
                 return False
         if study.more is None:
-            return True
+            break
         wanted = hosts.lead(lambda: study.more(config, workdir))
         hosts.together(lambda wanted=wanted: run.build_once([configs.resolve(config, more) for more in wanted]))
+    if through and not said:
+        _tell(through)
+    return True
 
 
 def _tell(line):

@@ -12,8 +12,8 @@ import pytest
 from jobs import ROOT, environment
 from training import tiny, train
 
-from lbexp.engine import record
-from lbexp.engine.record import statuses
+from lbexp.engine import status as standing
+from lbexp.engine.status import statuses
 
 # Orbax leaves tasks behind where a write fails, which complain when they are collected: here, not in another test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
@@ -101,14 +101,14 @@ def test_rows_that_are_cut_by_a_full_disk(disk):
 
 def test_the_status(disk, monkeypatch):
     """All else was written before the disk is full; the same command then has nothing left to do but to say so."""
-    config, write = tiny(), record.write_status
+    config, write = tiny(), standing.write_status
 
     def last(workdir, status, trials):
         if status == 'done':
             fill(disk)
         write(workdir, status, trials)
 
-    monkeypatch.setattr(record, 'write_status', last)
+    monkeypatch.setattr(standing, 'write_status', last)
     with pytest.raises(OSError, match='the last good checkpoint is that of step 24') as error:
         train(config, disk / 'run')
     assert error.value.filename == str(disk / 'run' / 'status.json')

@@ -17,9 +17,10 @@ from orbax.checkpoint import v1 as ocp
 from training import rows, tiny, train
 
 from lbexp import exit_status, main
-from lbexp.engine.checkpoint import Checkpoints, Damaged
+from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.lock import lock
-from lbexp.engine.record import statuses
+from lbexp.engine.status import statuses
+from lbexp.errors import Damaged
 
 # Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in another test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')

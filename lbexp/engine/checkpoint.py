@@ -3,7 +3,7 @@
 import concurrent.futures
 import contextlib
 import errno
-import hashlib
+import json
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -12,22 +12,46 @@ from typing import Any
 import jax
 import numpy as np
 
+from lbexp.engine.identity import NOBODY, Identity
+from lbexp.engine.named import as_key, digest, named
+from lbexp.engine.seal import broken, seal
+from lbexp.errors import Damaged, Refusal
 from lbexp.parallel import hosts
 
-_DIGEST = '/sha256'
+_DIGEST, _MANIFEST = _OURS = '/sha256', '/manifest'
+_OF_THE_SYSTEM = ('RESOURCE_EXHAUSTED', 'PERMISSION_DENIED', 'Too many open files', 'UNAVAILABLE', 'Input/output error')
 
 
-class Damaged(Exception):
-    """There are checkpoints, and none of them is what was saved."""
+REMEDY = 'To begin anew, give --restart_lost, which trains these trials from the start, or choose another --workdir'
+
+
+class _Wrong(Exception):
+    """A checkpoint was read, and is not what was saved, or another's."""
 
 
 class Checkpoints:
     """Saves and restores a tree of arrays by step. A save that was cut off is not seen by the next reader.
 
-    Each checkpoint holds the SHA-256 of what is in it: Orbax restores flipped bits without a word.
+    Each checkpoint holds the SHA-256 of what is in it: Orbax restores flipped bits without a word. It says whose it is;
+    another's is not restored. When it is complete its files are sealed, by which a damaged checkpoint is told from one
+    that cannot be read just now.
     """
 
-    def __init__(self, directory: pathlib.Path, keep: int = 2, warn: Callable[[str], Any] = lambda line: None):
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        keep: int = 2,
+        warn: Callable[[str], Any] = lambda line: None,
+        identity: Identity = NOBODY,
+    ):
+        """Opens the folder.
+
+        Args:
+            directory: of these checkpoints alone.
+            keep: checkpoints kept, the newest.
+            warn: is told of each checkpoint that is set aside.
+            identity: whose checkpoints they are.
+        """
         # Orbax takes a second to import; a run that is refused before it trains should not wait for it.
         from orbax.checkpoint import v1 as ocp
 
@@ -37,8 +61,10 @@ class Checkpoints:
             preservation_policy=ocp.training.preservation_policies.LatestN(keep),
             cleanup_tmp_directories=True,
         )
-        self._directory, self._warn = directory, warn
-        self._manager = self._open()
+        self._directory, self._warn, self._identity = directory, warn, identity
+        self.completed = lambda step: None  # called when a checkpoint is complete, in the background, before it counts
+        with self._system_is_told():
+            self._manager = self._open()
         # Even Orbax's asynchronous save keeps its caller for 60 ms. The processes of a job must meet in it: they wait.
         self._writer = concurrent.futures.ThreadPoolExecutor(1) if hosts.count() == 1 else None
         self._writing = None
@@ -55,7 +81,7 @@ class Checkpoints:
         """
         if self._pending is None or self._pending < step:
             self.wait()
-            leaves = {path: leaf for path, leaf in _named(tree) if leaf.size}
+            leaves = {path: leaf for path, leaf in named(tree) if leaf.size}
             if self._writer:
                 self._writing = self._writer.submit(self._write, step, leaves, before)
             else:
@@ -64,64 +90,104 @@ class Checkpoints:
 
     def _write(self, step, leaves, before):
         before()
+        manifest = json.dumps(self._identity.manifest(step)).encode()
         with self._disk_full_is_told():
             # Without force, Orbax silently skips a save while another is in progress.
-            self._manager.save_async(step, {**leaves, _DIGEST: _digest(leaves)}, force=True)
+            leaves = {**leaves, _MANIFEST: np.frombuffer(manifest, np.uint8)}
+            self._manager.save_async(step, {**leaves, _DIGEST: digest(leaves)}, force=True)
+            if self._writer:
+                self._manager.wait()
+                self._complete(step)
+
+    def _complete(self, step):
+        seal(self._directory / str(step))
+        self.completed(step)
 
     def restore(self, like: Any) -> Any | None:
         """The newest sound checkpoint as a tree of NumPy arrays with the structure of `like`; None: there is none.
 
-        A checkpoint that is not what was saved is moved to the folder `damaged`, with a warning.
+        A checkpoint that is not what was saved, or is another's, is moved to the folder `damaged`, with a warning.
 
         Raises:
             Damaged: there are checkpoints, and none is sound.
-            ValueError: all hold other arrays than `like`.
+            Refusal: all hold other arrays than `like`.
+            OSError: a checkpoint cannot be read; nothing is moved.
         """
-        steps = hosts.lead(lambda: sorted((one.step for one in self._manager.checkpoints), reverse=True))
+        with self._system_is_told():
+            steps = hosts.lead(lambda: sorted((one.step for one in self._manager.checkpoints), reverse=True))
         for step in steps:
-            try:
-                found, problem = self._load(step, like), None
-            except Exception as error:  # Orbax raises what it likes on damaged files
-                found, problem = None, (str(error).splitlines() or [repr(error)])[0][:200]
+            loaded, problem = self._attempt(step, like)
             problems = [one for one in hosts.exchange(problem) if one]
             if not problems:
-                return found
+                return loaded
+            unreadable = [one['system'] for one in problems if 'system' in one]
+            if unreadable:
+                raise OSError(*unreadable[0])
             if step == steps[0]:
                 self._refuse_another_state(steps, like)
-            self._quarantine(step, problems[0])
+            self._quarantine(step, problems[0]['wrong'])
         if steps:
             raise Damaged(
                 f'{self._directory}: no usable checkpoint is left of {len(steps)}; what was there is in '
-                f'{self._damaged}. To begin anew, choose another --workdir, or delete this one'
+                f'{self._damaged}. {REMEDY}'
             )
         return None
+
+    def _attempt(self, step, like):
+        """(tree, None), or (None, {'wrong': words}), or (None, {'system': what an OSError takes})."""
+        folder = self._directory / str(step)
+        try:
+            return self._load(step, like), None
+        except _Wrong as error:
+            return None, {'wrong': str(error)}
+        except Exception as error:  # Orbax raises what it likes on damaged files
+            line = (str(error).splitlines() or [repr(error)])[0][:200]
+            try:
+                wrong = broken(folder)
+            except OSError as unreadable:
+                return None, {'system': [unreadable.errno, unreadable.strerror, str(unreadable.filename or folder)]}
+            if wrong or (wrong is None and not _system(error)):
+                return None, {'wrong': wrong or line}
+            number, told = _system(error) or (errno.EIO, line)
+            return None, {'system': [number, f'{told}, though its files are as they were written', str(folder)]}
 
     def _load(self, step, like):
         from orbax.checkpoint import v1 as ocp
 
         # Orbax refuses empty arrays, so they were not saved; they hold nothing.
-        empty = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in _named(like)}
+        empty = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in named(like)}
         wanted = {path: leaf for path, leaf in empty.items() if leaf.size}
         # Each process by itself: where one finds damage, Orbax in the others would wait for it.
         alone = ocp.options.MultiprocessingOptions(primary_host=hosts.index(), active_processes={hosts.index()})
         with ocp.Context(multiprocessing_options=alone):
             path = self._directory.absolute() / str(step)
-            loaded = dict(ocp.load(path, {**wanted, _DIGEST: np.zeros(32, np.uint8)}))
-        if bytes(loaded.pop(_DIGEST)) != bytes(_digest(loaded)):
-            raise ValueError('its contents are not what was saved (SHA-256)')
+            said = dict(ocp.metadata(path).metadata)
+            if _MANIFEST not in said:
+                raise _Wrong('it does not say whose it is')
+            manifest = np.zeros(said[_MANIFEST].shape, np.uint8)
+            loaded = dict(ocp.load(path, {**wanted, _MANIFEST: manifest, _DIGEST: np.zeros(32, np.uint8)}))
+        if bytes(loaded.pop(_DIGEST)) != bytes(digest(loaded)):
+            raise _Wrong('its contents are not what was saved (SHA-256)')
+        if difference := self._identity.difference(json.loads(loaded.pop(_MANIFEST).tobytes()), step):
+            raise _Wrong(difference)
         if differ := [path for path, leaf in wanted.items() if np.shape(loaded[path]) != leaf.shape]:
-            raise ValueError(f'other shapes than are trained: {differ[:3]}')
+            raise _Wrong(f'other shapes than are trained: {differ[:3]}')
         leaves = [{**empty, **loaded}[path] for path in empty]
         rebuilt = jax.tree.unflatten(jax.tree.structure(like), leaves)
-        return jax.tree.map(_as_key, rebuilt, like)
+        return jax.tree.map(as_key, rebuilt, like)
+
+    def discard(self):
+        """Moves what is left to the folder `damaged`."""
+        for step in hosts.lead(lambda: sorted(one.step for one in self._manager.checkpoints)):
+            self._quarantine(step, '')
 
     def _refuse_another_state(self, steps, like):
         """A changed configuration is no damage; where one of the checkpoints fits, it was not changed."""
-        wanted = {path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in _named(like) if leaf.size}
+        wanted = {path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in named(like) if leaf.size}
         differ = [sorted(self._shapes(step).items() ^ wanted.items(), key=str) for step in steps]
         told = hosts.lead(lambda: str(differ[0][:3]) if all(differ) and self._shapes(steps[0]) else None)
         if told:
-            raise ValueError(
+            raise Refusal(
                 f'{self._directory}: its checkpoints hold other arrays than this configuration trains ({told}, ...); '
                 'allowed: a change that keeps the shapes of parameters and optimizer state. Choose another --workdir'
             )
@@ -130,7 +196,7 @@ class Checkpoints:
         """{path: (shape, dtype)} that the checkpoint says it holds; empty where it does not say."""
         try:
             said = dict(self._manager.metadata(step).metadata)
-            return {path: (tuple(one.shape), np.dtype(one.dtype)) for path, one in said.items() if path != _DIGEST}
+            return {path: (tuple(one.shape), np.dtype(one.dtype)) for path, one in said.items() if path not in _OURS}
         except Exception:  # Orbax raises what it likes on damaged files
             return {}
 
@@ -148,7 +214,8 @@ class Checkpoints:
             shutil.move(self._directory / str(step), target)
 
         hosts.lead(move)
-        self._warn(f'checkpoint {self._directory / str(step)} is damaged ({why}); moved to {target}')
+        if why:
+            self._warn(f'checkpoint {self._directory / str(step)} is damaged ({why}); moved to {target}')
         self._manager = self._open()
         self.saved = self._pending = self._manager.latest and self._manager.latest.step
 
@@ -160,6 +227,8 @@ class Checkpoints:
             writing.result()
         with self._disk_full_is_told():
             self._manager.wait()
+            if not self._writer and hosts.first() and pending != self.saved:
+                self._complete(pending)
         self.saved = self._pending = pending
 
     @contextlib.contextmanager
@@ -171,6 +240,16 @@ class Checkpoints:
                 raise
             raise OSError(errno.ENOSPC, 'No space left on device', str(self._directory)) from error
 
+    @contextlib.contextmanager
+    def _system_is_told(self):
+        try:
+            yield
+        except Exception as error:  # TensorStore and Orbax have words of their own
+            if not _system(error):
+                raise
+            number, told = _system(error)
+            raise OSError(number, told, getattr(error, 'filename', None) or str(self._directory)) from error
+
     def close(self):
         """Whoever wants to hear of a save that failed has asked `wait`; what ends a run is not hidden behind it."""
         if self._writer:
@@ -179,36 +258,14 @@ class Checkpoints:
             self._manager.close()
 
 
-def _digest(leaves):
-    """SHA-256 of named arrays, with their names, types and shapes."""
-    digest = hashlib.sha256()
-    for path in sorted(leaves):
-        array = np.ascontiguousarray(leaves[path])
-        digest.update(f'{path} {array.dtype} {array.shape} '.encode())
-        digest.update(array.reshape(-1).view(np.uint8))
-    return np.frombuffer(digest.digest(), np.uint8)
-
-
-def _named(tree):
-    """(path, host array) of each leaf. Arrays are copied: the device buffer behind a view may be donated."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    for path, leaf in leaves:
-        if isinstance(leaf, jax.ShapeDtypeStruct):
-            yield jax.tree_util.keystr(path), _data_shape(leaf)
-        else:
-            data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
-            yield jax.tree_util.keystr(path), np.array(data)
-
-
-def _data_shape(leaf):
-    if not _is_key(leaf):
-        return leaf
-    return jax.eval_shape(jax.random.key_data, leaf)
-
-
-def _is_key(leaf):
-    return hasattr(leaf, 'dtype') and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _as_key(data, like):
-    return jax.random.wrap_key_data(data) if _is_key(like) else data
+def _system(error):
+    """(number, words) where the system could not do what was asked; None: something else is wrong."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return errno.ENOMEM, 'Cannot allocate memory'
+        if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return error.errno or errno.EIO, error.strerror or str(error)
+        if any(word in str(error) for word in _OF_THE_SYSTEM):
+            return errno.EIO, str(error).splitlines()[0][:200]
+        error = error.__cause__ or error.__context__
+    return None

@@ -2,12 +2,11 @@
 
 import contextlib
 import json
-import os
 import pathlib
-import platform
 
 import filelock
 
+from lbexp import owner
 from lbexp.errors import Refusal
 
 
@@ -19,13 +18,13 @@ def lock(workdir: pathlib.Path):
         Refusal: another process holds it; the message names its host and pid.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    owner = workdir / 'owner.json'
+    file = workdir / owner.FILE
     held = filelock.FileLock(workdir / '.lock')
     try:
         held.acquire(timeout=0)
     except filelock.Timeout as error:
         try:
-            told = json.loads(owner.read_text())
+            told = json.loads(file.read_text())
         except (OSError, ValueError):  # it has just begun, or just ended
             told = {'host': 'unknown', 'pid': 'unknown'}
         raise Refusal(
@@ -34,8 +33,8 @@ def lock(workdir: pathlib.Path):
             f'seen), delete {workdir / ".lock"}'
         ) from error
     try:
-        owner.write_text(json.dumps({'host': platform.node(), 'pid': os.getpid()}))
+        file.write_text(json.dumps(owner.owner()))
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         held.release()

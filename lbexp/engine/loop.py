@@ -11,7 +11,9 @@ import numpy as np
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.plan import Cohort
 from lbexp.engine.program import Program
+from lbexp.engine.resume import Position, resume
 from lbexp.engine.rows import Rows
+from lbexp.engine.status import Status
 from lbexp.engine.watchdog import Watchdog
 from lbexp.parallel import hosts, mesh
 
@@ -28,30 +30,30 @@ class Progress(NamedTuple):
     diverged: int  # trials
 
 
-class _Position(NamedTuple):
-    """What a checkpoint holds beside the states."""
-
-    frozen: np.ndarray  # [K] trials whose divergence is in a row
-    seconds: np.ndarray  # [1] wall time so far
-
-
 def loop(
     cohort: Cohort,
     program: Program,
     train_size: int,
     checkpoints: Checkpoints,
     rows: Rows,
+    status: Status,
     open_events: Callable,
     observe: Callable[[Progress], Any],
     stopping: Callable[[], bool],
+    restart: Callable[[str], Any] | None = None,
 ) -> tuple[bool, dict[int, dict]]:
     """Trains the cohort's trials to their ends, from the last checkpoint if there is one.
+
+    Args:
+        status: is told of each checkpoint and, now and then, of each trial's step.
+        restart: where what is needed to go on is lost, is told so; the trials then train from the start. None: the
+            loop raises Damaged.
 
     Returns:
         Whether the end was reached (False: `stopping` became true, and everything is saved), and by trial its status
         ('done', 'diverged', 'running') and step.
     """
-    watch = _Watch(cohort, program, train_size, checkpoints, rows, observe)
+    watch = _Watch(cohort, program, train_size, checkpoints, rows, status, observe, restart)
     try:
         events = open_events(cohort.trials, watch.row_steps[watch.row])
         told = False
@@ -72,23 +74,25 @@ def loop(
 class _Watch:
     """The host's side of a running cohort."""
 
-    def __init__(self, cohort, program, train_size, checkpoints, rows, observe):
+    def __init__(self, cohort, program, train_size, checkpoints, rows, status, observe, restart):
         self.cohort, self.program, self.train_size = cohort, program, train_size
-        self.checkpoints, self.rows, self.observe = checkpoints, rows, observe
+        self.checkpoints, self.rows, self.status, self.observe = checkpoints, rows, status, observe
         self.events = {name: cohort.config[name] for name in ('log', 'evaluate', 'checkpoint')}
         # Row r of a trial comes after floor(steps r / log) updates, whatever its batch size.
         self.row_steps = cohort.steps * np.arange(self.events['log'] + 1)[:, None] // self.events['log']
         self.row_ticks = cohort.ticks(self.row_steps)  # [rows + 1, K] microbatches
         self.chunk = 16  # microbatches per dispatch, until their speed is known
+        checkpoints.completed = self.completed
+        self._begin(restart)
         self.watchdog = Watchdog(cohort.config['watchdog'])
-        self._begin()
 
-    def _begin(self):
+    def _begin(self, restart):
         count = self.program.trials
         unpadded = lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype)
         like = jax.tree.map(unpadded, self.program.states)
-        fresh = _Position(np.zeros(count, bool), np.zeros(1))
-        saved = self.checkpoints.restore((like, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), fresh)))
+        fresh = Position(np.zeros(count, bool), np.zeros(1), np.zeros(count, int), np.zeros((count, 32), np.uint8))
+        like = (like, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), fresh))
+        saved = resume(self.cohort.trials, like, self.checkpoints, self.rows, self.status.trials, restart)
         self.states = self.program.init() if saved is None else self.program.place(saved[0])
         position = fresh if saved is None else saved[1]
         self.frozen = self.diverged = position.frozen
@@ -97,9 +101,9 @@ class _Watch:
         passed = ((self.row_ticks <= self.tick) | self.frozen).all(-1)
         self.row = int(np.flatnonzero(passed)[-1])  # rows written
         self.start = time.monotonic() - float(position.seconds[0])
-        self.saved = {int(self.tick.sum()): int(self.step.max())}  # microbatches in all -> updates
-        reached = dict(zip(self.cohort.trials, self.row_steps[self.row], strict=True))
-        self.rows.keep(lambda row: row['step'] <= reached.get(row['trial'], row['step']))
+        self.saved = {int(self.tick.sum()): self.step}  # microbatches in all -> updates of each trial
+        steps = self.step.tolist()
+        self.status.update(self._by_trial(status=['running'] * count, step=steps, saved=steps))
 
     def dispatch(self, stopping: Callable[[], bool]) -> tuple[bool, bool]:
         """Trains every trial towards its next row for one dispatch.
@@ -136,6 +140,7 @@ class _Watch:
         seconds = round(time.monotonic() - self.start, 3)
         written = [self._row(i, columns, seconds) for i in np.flatnonzero(moved)]
         self.rows.write(written)
+        self.status.progress(dict(zip(self.cohort.trials, self.step.tolist(), strict=True)))
         self.frozen = self.frozen | self.diverged
         if self._due('checkpoint'):
             self.save()
@@ -152,27 +157,40 @@ class _Watch:
         if not (_sound(states.params) & ~self.diverged).any():
             return
         seconds = np.asarray([time.monotonic() - self.start])
-        position = _Position(self.frozen, seconds)
+        written = [self.rows.written(trial) for trial in self.cohort.trials]
+        digests = np.stack([np.frombuffer(one.digest, np.uint8) for one in written])
+        position = Position(self.frozen, seconds, np.asarray([one.count for one in written]), digests)
+        self.saved[int(self.tick.sum())] = self.step
         self.checkpoints.save(int(self.tick.sum()), (states, position), before=self.rows.sync)
-        self.saved[int(self.tick.sum())] = int(self.step.max())
+
+    def completed(self, tick: int):
+        """Says so, durably, before the checkpoint counts: without one a trial that had one must not begin anew."""
+        self.status.update(self._by_trial(saved=self.saved[tick].tolist()))
 
     def told_saved(self) -> str:
         """What is left to go on from, for a message."""
         if hosts.count() == 1:  # the others of a job do not wait with this one
             with contextlib.suppress(OSError):
                 self.checkpoints.wait()
-        step = self.saved.get(self.checkpoints.saved)
-        return 'there is no checkpoint yet' if step is None else f'the last good checkpoint is that of step {step}'
+        steps = self.saved.get(self.checkpoints.saved)
+        if steps is None:
+            return 'there is no checkpoint yet'
+        return f'the last good checkpoint is that of step {int(steps.max())}'
 
     def statuses(self) -> dict[int, dict]:
-        ended = self.row == self.events['log']
-        return {
-            trial: {
-                'status': 'diverged' if self.frozen[i] else 'done' if ended else 'running',
-                'step': int(self.step[i]),
-            }
-            for i, trial in enumerate(self.cohort.trials)
-        }
+        ended, said = self.row == self.events['log'], {}
+        for i, trial in enumerate(self.cohort.trials):
+            status = 'diverged' if self.frozen[i] else 'done' if ended else 'running'
+            said[trial] = {'status': status, 'step': int(self.step[i])}
+            if status != 'running':
+                written = self.rows.written(trial)
+                said[trial] |= {'rows': written.count, 'digest': written.digest.hex()}
+        return said
+
+    def _by_trial(self, **fields) -> dict[int, dict]:
+        """Lists of a value for each trial as the fields of each trial."""
+        rows = zip(*fields.values(), strict=True)
+        return {t: dict(zip(fields, row, strict=True)) for t, row in zip(self.cohort.trials, rows, strict=True)}
 
     def _due(self, event) -> bool:
         """Whether the event falls on this row: its count is spread evenly over the rows."""

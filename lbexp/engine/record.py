@@ -1,23 +1,20 @@
-"""What a workdir says about its run: config.json, status.json."""
+"""config.json: what a workdir is about, what was changed since, and where it ran."""
 
-import importlib.metadata
 import json
-import os
 import pathlib
-import platform
-import subprocess
-import sys
+import uuid
 from collections.abc import Callable
 from typing import Any
 
-import jax
+from ml_collections import ConfigDict
 
+from lbexp import config as configs
+from lbexp import documents
 from lbexp.config import fields, lookup
+from lbexp.engine import environment, fingerprint, identity
 from lbexp.engine.rows import replace
+from lbexp.engine.status import THROUGH, statuses, write_status
 from lbexp.errors import Refusal
-from lbexp.parallel import hosts
-
-_PACKAGES = ('lbexp', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'orbax-checkpoint')
 
 
 def record(
@@ -27,50 +24,169 @@ def record(
     grows: bool = False,
     may_change: bool | None = False,
     announce: Callable[[str], Any] = lambda line: None,
+    code: dict[str, str] | None = None,
 ) -> list[dict]:
     """Writes config.json: the resolved configuration, the overrides of each trial, and where it ran.
 
-    A workdir belongs to one configuration: what was begun can only be gone on with. Where it `grows`, trials that are
-    not there yet are added as a round of their own, and the arguments of the study and the length of a search may
-    change. A change of how the run is watched over is announced and recorded under 'changes'; of what it computes, only
-    where it `may_change` (None: it never may): every trial then goes on from its checkpoint, towards the new end.
+    A workdir belongs to one configuration, one code and one data: what was begun can only be gone on with. Where it
+    `grows`, trials that are not there yet are added as a round of their own, and the arguments of the study and the
+    length of a search may change. A change of how the run is watched over is announced and recorded under 'changes';
+    of what it computes, only where it `may_change` (None: it never may): every trial then goes on from its checkpoint,
+    towards the new end. A workdir in which nothing was trained yet may be about anything.
+
+    Args:
+        code: the fingerprint of code and data.
 
     Returns:
         The trials of the workdir: {'trial': number, 'round': in which they came, 'overrides': {path: value}}.
 
     Raises:
-        ValueError: the workdir holds another configuration, or other trials; the message lists the differences.
+        Refusal: the workdir holds another configuration, or other trials, or was begun by a version that wrote other
+            checkpoints; the message lists the differences. Or config.json is damaged.
     """
     path = workdir / 'config.json'
     config, trials = json.loads(json.dumps([config, trials], default=list))
-    there = json.loads(path.read_text()) if path.exists() else None
-    before = there['trials'] if there and grows else []
-    _refuse_foreign_names(path, before, [config, trials])
-    fresh = [overrides for overrides in trials if overrides not in [entry['overrides'] for entry in before]]
-    number = 1 + max((entry['round'] for entry in before), default=-1)
-    added = [{'trial': i, 'round': number, 'overrides': o} for i, o in enumerate(fresh, len(before))]
-    now = {'config': config, 'trials': [*before, *added]}
-    changes = _changes(there, now, grows) if there else {}
-    _refuse(workdir, changes, may_change)
-    for changed, (old, new) in changes.items():
-        announce(f'changed since the run was begun: {changed}: {old!r} there, {new!r} now')
-    if not there or now != {'config': there['config'], 'trials': there['trials']}:
+    there = documents.document(path, documents.Config) if path.exists() else None
+    now = _now(there, config, trials, grows, code)
+    if there and grows:
+        _refuse_foreign_names(path, there['trials'], [config, trials])
+    if there and _numeric(_changes(there, now, grows)) and not _is_begun(workdir):
+        there, now = None, _now(None, config, trials, grows, code)
+    if there is None:
         workdir.mkdir(parents=True, exist_ok=True)
-        document = {**now, 'environment': there['environment'] if there else environment()}
-        history = [*(there or {}).get('changes', []), *([changes] if changes else [])]
-        if _numeric(changes):  # no trial is through any more
-            replace(workdir / 'status.json', json.dumps({'status': 'running', 'trials': {}}).encode())
-        replace(path, json.dumps({**document, **({'changes': history} if history else {})}, indent=1).encode())
+        document = {**now, 'run': uuid.uuid4().hex, 'environment': environment.environment()}
+    else:
+        changes = _changes(there, now, grows)
+        _refuse(workdir, changes, may_change)
+        for changed, (old, new) in changes.items():
+            announce(f'changed since the run was begun: {changed}: {_shown(old)} there, {_shown(new)} now')
+        document = _resumed(workdir, there, now, changes, announce)
+        if _numeric(changes):
+            write_status(workdir, 'running', _not_through(workdir))
+    if document != there:
+        replace(path, json.dumps(document, indent=1).encode())
     return now['trials']
+
+
+def read(workdir: pathlib.Path) -> dict:
+    """config.json; an empty one where there is none.
+
+    Raises:
+        Refusal: it is damaged.
+    """
+    path = workdir / 'config.json'
+    if not path.exists():
+        return {'config': {}, 'trials': [], 'environment': {}}
+    return documents.document(path, documents.Config)
+
+
+def cohort(folder: pathlib.Path, document: dict, trials: list[dict]):
+    """Writes config.json of some trials of a run into a folder of their own.
+
+    Args:
+        document: config.json of the run.
+        trials: those of its entries.
+    """
+    there, here = read(folder), environment.environment()
+    begun = bool(there['environment'])
+    about = {**document, 'trials': trials, 'environment': there['environment'] if begun else here}
+    about['changes'] = there.get('changes', [])
+    about['environments'] = [*there.get('environments', []), *([here] if begun else [])]
+    replace(folder / 'config.json', json.dumps(about, indent=1).encode())
+
+
+def stage(document: dict) -> dict:
+    """What checkpoints say that are made while config.json says this; see Identity."""
+    config = ConfigDict(document['config'])
+    resolved = {entry['trial']: configs.resolve(config, entry['overrides']) for entry in document['trials']}
+    return {
+        'configurations': {str(trial): identity.digest(one) for trial, one in resolved.items()},
+        'code': fingerprint.joined(_fingerprint(document)),
+    }
+
+
+def changed(workdir: pathlib.Path, changes: dict[str, list]):
+    """Adds to 'changes' in config.json, if there is one: {what: [before, now]}."""
+    if (workdir / 'config.json').exists():
+        document = read(workdir)
+        document['changes'] = [*document.get('changes', []), changes]
+        replace(workdir / 'config.json', json.dumps(document, indent=1).encode())
 
 
 def note(workdir: pathlib.Path, name: str, value: Any):
     """Adds a fact about the run to the environment in config.json, if there is one."""
-    path = workdir / 'config.json'
-    if path.exists():
-        document = json.loads(path.read_text())
+    if (workdir / 'config.json').exists():
+        document = read(workdir)
         document['environment'][name] = value
-        replace(path, json.dumps(document, indent=1).encode())
+        replace(workdir / 'config.json', json.dumps(document, indent=1).encode())
+
+
+def nothing_to_train(workdir: pathlib.Path) -> str:
+    """When and with what code a workdir that is through was trained, in words; '': it is not through."""
+    document = read(workdir)
+    if not document['trials'] or _left(workdir, document):
+        return ''
+    ended = documents.document(workdir / 'status.json', documents.Status).get('ended', 'a day that it does not tell')
+    return f'nothing to train: done on {ended} with commit {_last(document).get("git_commit")}'
+
+
+def _now(there, config, trials, grows, code):
+    """What config.json is to say."""
+    before = there['trials'] if there and grows else []
+    fresh = [overrides for overrides in trials if overrides not in [entry['overrides'] for entry in before]]
+    number = 1 + max((entry['round'] for entry in before), default=-1)
+    added = [{'trial': i, 'round': number, 'overrides': o} for i, o in enumerate(fresh, len(before))]
+    return {'config': config, 'trials': [*before, *added], 'fingerprint': {**_fingerprint(there), **(code or {})}}
+
+
+def _not_through(workdir):
+    """Statuses of a run that was changed: each trial goes on from where it was."""
+    kept = {trial: {k: v for k, v in one.items() if k in ('step', 'saved')} for trial, one in statuses(workdir).items()}
+    return {trial: {'status': 'running', **one} for trial, one in kept.items()}
+
+
+def _is_begun(workdir):
+    """Whether something was trained, or may have been."""
+    trained = any(standing['step'] or standing['status'] in THROUGH for standing in statuses(workdir).values())
+    rows = workdir / 'metrics.jsonl'
+    folders = any((workdir / 'checkpoints').glob('*/*')) or (workdir / 'cohorts.json').exists()
+    return trained or folders or (rows.exists() and rows.stat().st_size > 0)
+
+
+def _fingerprint(document):
+    return (document or {}).get('fingerprint', {})
+
+
+def _last(document):
+    """The environment in which the run was last trained."""
+    return [document['environment'], *document.get('environments', [])][-1]
+
+
+def _left(workdir, document):
+    """The trials that are not through."""
+    status = statuses(workdir)
+    return [entry for entry in document['trials'] if status.get(entry['trial'], {}).get('status') not in THROUGH]
+
+
+def _resumed(workdir, there, now, changes, announce):
+    """What config.json says of a run that goes on."""
+    document, here = {**there, **now}, environment.environment()
+    if changes:
+        document['changes'] = [*there.get('changes', []), changes]
+    if _numeric(changes) or _fingerprint(there) != _fingerprint(now):
+        document['stages'] = [*there.get('stages', []), stage(there)]
+    trains = bool(_numeric(changes)) or bool(_left(workdir, now))
+    if trains and not there.get('run'):
+        raise Refusal(
+            f'workdir {str(workdir)!r} was begun by an older version of lbexp, whose checkpoints do not say whose they '
+            f'are. Go on with commit {_last(there).get("git_commit")}, or choose another --workdir'
+        )
+    if trains and _last(there).get('started') != here['started']:
+        differences = environment.differences(_last(there), here)
+        if differences:
+            announce(f'goes on in another environment: {"; ".join(differences)}')
+        document['environments'] = [*there.get('environments', []), here]
+    return document
 
 
 def _refuse_foreign_names(path, before, known):
@@ -87,6 +203,10 @@ def _changes(there, now, grows):
     if grows:  # what is new is no change
         new = {path: value for path, value in new.items() if not path.startswith('trials.') or path in old}
         old, new = ({path: value for path, value in f.items() if not _growing(path)} for f in (old, new))
+    # A later round may have more parts; a version before this one told no fingerprint.
+    shared = _fingerprint(there).keys() & _fingerprint(now).keys()
+    old |= {name: _fingerprint(there)[name] for name in shared}
+    new |= {name: _fingerprint(now)[name] for name in shared}
     return {k: [old.get(k), new.get(k)] for k in {**old, **new} if old.get(k) != new.get(k)}
 
 
@@ -99,76 +219,22 @@ def _numeric(changes):
     return [path for path in changes if path not in fields.watching()]
 
 
+def _shown(value):
+    """A value in a message; of a digest, its beginning."""
+    return value[:8] if isinstance(value, str) and len(value) == 64 else repr(value)
+
+
 def _refuse(workdir, changes, may_change):
-    told = [f'{path}: {changes[path][0]!r} there, {changes[path][1]!r} now' for path in _numeric(changes)]
+    listed = [f'{path}: {_shown(changes[path][0])} there, {_shown(changes[path][1])} now' for path in _numeric(changes)]
     others = may_change is None or any(
         path.startswith(('trials.', 'sweep', 'search', 'study.name')) for path in changes
     )
-    if told and (others or not may_change):
+    if listed and (others or not may_change):
         remedy = 'Choose another --workdir' if others else 'Choose another --workdir, or give --allow_config_change'
-        raise ValueError(
+        raise Refusal(
             f'workdir {str(workdir)!r} holds a run with another configuration '
-            f'({"; ".join(told[:5])}{"; ..." if len(told) > 5 else ""}). {remedy}'
+            f'({"; ".join(listed[:5])}{"; ..." if len(listed) > 5 else ""}). {remedy}'
         )
-
-
-def statuses(workdir: pathlib.Path) -> dict[int, dict]:
-    """By trial, the status that status.json tells; empty when there is none."""
-    path = workdir / 'status.json'
-    if not path.exists():
-        return {}
-    return {int(trial): status for trial, status in json.loads(path.read_text())['trials'].items()}
-
-
-def write_status(workdir: pathlib.Path, status: str, trials: dict[int, dict]):
-    """Writes status.json whole: 'running', 'done', 'preempted' or 'failed', and each trial's status and step."""
-    if hosts.first():
-        replace(workdir / 'status.json', json.dumps({'status': status, 'trials': trials}, indent=1).encode())
-
-
-def environment() -> dict:
-    """Versions, code and machine: what one needs to have the same numbers again."""
-    return {
-        'command': ' '.join([pathlib.Path(sys.executable).name, *sys.orig_argv[1:]]),
-        'python': platform.python_version(),
-        'platform': platform.platform(),
-        'processor': _processor(),
-        'cores': os.cpu_count(),
-        'devices': [f'{d.device_kind} {d.id}' for d in jax.devices()],
-        'backend': jax.default_backend(),
-        'git_commit': _git_commit(),
-        **{name: version for name in _PACKAGES if (version := _version(name))},
-    }
-
-
-def code() -> dict:
-    """What must be the same on all processes of a job, beside the configuration."""
-    versions = {name: _version(name) for name in _PACKAGES}
-    return {**versions, 'git_commit': _git_commit(), 'python': platform.python_version()}
-
-
-def _version(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit():
-    here = pathlib.Path(__file__).parent
-    try:
-        describe = ['git', '-C', str(here), 'describe', '--always', '--dirty', '--abbrev=40']
-        return subprocess.run(describe, capture_output=True, text=True, timeout=5).stdout.strip() or None
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-
-
-def _processor():
-    cpuinfo = pathlib.Path('/proc/cpuinfo')
-    if not cpuinfo.exists():
-        return platform.processor()
-    names = [line.partition(':')[2].strip() for line in cpuinfo.read_text().splitlines() if 'model name' in line]
-    return names[0] if names else platform.processor()
 
 
 def facts(config: dict, trials: list[dict]) -> dict[str, Any]:

@@ -1,39 +1,95 @@
-"""metrics.jsonl: one JSON object a line, append-only."""
+"""metrics.jsonl: one JSON object a line, append-only; and whether what was written is still there."""
 
+import hashlib
 import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from lbexp.errors import Damaged, Refusal
+
+_NOTHING = bytes(32)
+
+
+class Written(NamedTuple):
+    """The rows of a trial."""
+
+    count: int = 0
+    digest: bytes = _NOTHING  # SHA-256 of the digest before the last row, and the last row
+
+    def and_row(self, line: bytes) -> 'Written':
+        return Written(self.count + 1, hashlib.sha256(self.digest + line.rstrip(b'\n')).digest())
+
 
 class Rows:
-    """Appends rows to a file. Opening it repairs a last line that a crash has torn."""
+    """Appends rows to a file, and knows what it should hold. Opening it repairs a last line that a crash has torn."""
 
     def __init__(self, path: pathlib.Path):
         self.path = path
-        if path.exists() and not path.read_bytes().endswith(b'\n'):
-            self._rewrite(path.read_bytes().splitlines(keepends=True)[:-1])
+        there = lines(path)
+        self._size, self._written = sum(len(line) for _, line in there), count(there)
+        if path.exists() and path.stat().st_size > self._size:
+            replace(path, b''.join(line for _, line in there))
 
-    def write(self, rows: Iterable[dict]):
-        """Appends the rows in one write: a crash tears the last line at most."""
-        lines = ''.join(json.dumps({k: _plain(v) for k, v in row.items()}) + '\n' for row in rows)
-        append(self.path, lines.encode())
-
-    def keep(self, wanted: Callable[[dict], bool]):
-        """Drops the rows that are not `wanted`: what a killed run wrote after its last checkpoint.
+    def write(self, rows: Sequence[dict]):
+        """Appends the rows in one write: a crash tears the last line at most.
 
         Raises:
-            ValueError: a line is damaged.
+            Damaged: the file no longer holds what was written before.
         """
-        if not self.path.exists():
+        new = [json.dumps({k: _plain(v) for k, v in row.items()}).encode() + b'\n' for row in rows]
+        content = b''.join(new)
+        end = append(self.path, content)
+        for row, line in zip(rows, new, strict=True):
+            trial = int(row['trial'])
+            self._written[trial] = self.written(trial).and_row(line)
+        self._size += len(content)
+        if end != self._size:
+            raise Damaged(f'{self.path}: found {end} bytes where {self._size} were written. {REMEDY}')
+
+    def written(self, trial: int) -> Written:
+        """What the file should hold of a trial."""
+        return self._written.get(trial, Written())
+
+    def rewind(self, reached: dict[int, Written]):
+        """Drops what a killed run wrote of these trials after its last checkpoint.
+
+        Args:
+            reached: by trial, what the file held when the checkpoint was made.
+
+        Raises:
+            Damaged: the file no longer holds it; nothing is dropped.
+        """
+        if all(self.written(trial) == reached[trial] for trial in reached):
             return
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        kept = [line for number, line in enumerate(lines, 1) if wanted(self._row(number, line))]
-        if len(kept) < len(lines):
-            self._rewrite(kept)
+        counts = dict.fromkeys(reached, Written())
+        kept = []
+        for trial, line in lines(self.path):
+            within = trial not in counts or counts[trial].count < reached[trial].count
+            if within:
+                kept.append((trial, line))
+            if within and trial in counts:
+                counts[trial] = counts[trial].and_row(line)
+        missing = differences(self.path, counts, reached)
+        if missing:
+            raise Damaged(f'{missing}. {REMEDY}')
+        replace(self.path, b''.join(line for _, line in kept))
+        self._size = sum(len(line) for _, line in kept)
+        self._written |= reached
+
+    def check(self):
+        """Reads the file again.
+
+        Raises:
+            Damaged: it does not hold what was written.
+        """
+        missing = differences(self.path, count(lines(self.path)), self._written)
+        if missing:
+            raise Damaged(f'{missing}. {REMEDY}')
 
     def sync(self):
         """Returns when everything written is on the disk."""
@@ -41,15 +97,54 @@ class Rows:
             with open(self.path, 'ab') as file:
                 os.fsync(file.fileno())
 
-    def _row(self, number, line):
-        try:
-            return json.loads(line)
-        except ValueError as error:  # a crash tears the last line alone
-            rule = 'allowed: one JSON object a line. Delete it to go on without it'
-            raise ValueError(f'{self.path}: line {number} is no row ({line[:40]!r}); {rule}') from error
 
-    def _rewrite(self, lines):
-        replace(self.path, b''.join(lines))
+REMEDY = (
+    'Put a copy of the file back, choose another --workdir, or give --restart_lost, '
+    'which trains these trials from the start'
+)
+
+
+def lines(path: pathlib.Path) -> list[tuple[int, bytes]]:
+    """The trial and the line of each row; a last line that was cut off is none.
+
+    Raises:
+        Refusal: another line is no row; the message says which.
+    """
+    content = path.read_bytes() if path.exists() else b''
+    whole = content[: content.rfind(b'\n') + 1].splitlines(keepends=True)
+    return [(_trial(path, number, line), line) for number, line in enumerate(whole, 1)]
+
+
+def count(lines: Iterable[tuple[int, bytes]]) -> dict[int, Written]:
+    """The rows of each trial."""
+    written = {}
+    for trial, line in lines:
+        written[trial] = written.get(trial, Written()).and_row(line)
+    return written
+
+
+def _trial(path, number, line):
+    try:
+        row = json.loads(line)
+        if type(row['trial']) is int and type(row['step']) is int:
+            return row['trial']
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise Refusal(
+        f'{path}: line {number} is no row ({line[:40]!r}); allowed: a JSON object, with a trial and a step. Put a copy '
+        'of the file back, or delete the line'
+    )
+
+
+def differences(path: pathlib.Path, there: dict[int, Written], expected: dict[int, Written]) -> str:
+    """What the file does not hold of what was written, in words; '': it holds all of it."""
+    found = {trial: there.get(trial, Written()) for trial in expected}
+    lost = [trial for trial in expected if found[trial] != expected[trial]]
+    if not lost:
+        return ''
+    few = '; '.join(f'trial {t}: {found[t].count} rows of {expected[t].count}' for t in lost[:3])
+    same = ', others than were written' if any(found[t].count == expected[t].count for t in lost[:3]) else ''
+    return f'{path}: rows are lost ({few}{same}{"; ..." if len(lost) > 3 else ""})'
 
 
 class Nowhere:
@@ -58,25 +153,36 @@ class Nowhere:
     def write(self, rows: Iterable[dict]):
         pass
 
-    def keep(self, wanted: Callable[[dict], bool]):
+    def written(self, trial: int) -> Written:
+        return Written()
+
+    def rewind(self, reached: dict[int, Written]):
+        pass
+
+    def check(self):
         pass
 
     def sync(self):
         pass
 
 
-def append(path: pathlib.Path, content: bytes):
-    """Writes behind what the file has: a crash or a full disk tears the end at most, and a full disk is told."""
+def append(path: pathlib.Path, content: bytes) -> int:
+    """Writes behind what the file has: a crash or a full disk tears the end at most, and a full disk is told.
+
+    Returns:
+        The size of the file after it.
+    """
     try:
         with open(path, 'ab', buffering=0) as file:
             while content:  # the last bytes that a disk has room for are written without an error
                 content = content[file.write(content) :]
+            return os.fstat(file.fileno()).st_size
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def replace(path: pathlib.Path, content: bytes):
-    """Writes a file whole or not at all: beside it, synced, then renamed."""
+    """Writes a file whole or not at all: beside it, synced, then renamed; the folder is synced, too."""
     beside = path.with_name(path.name + '.part')
     try:
         with open(beside, 'wb') as file:
@@ -84,6 +190,11 @@ def replace(path: pathlib.Path, content: bytes):
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -13,10 +13,11 @@ report  report.html from what is there so far; what a workdir names outside lbex
 
 What became of a cohort is in its folder of the workdir. The same command again skips what is done, goes on with what
 was interrupted, and tries again what failed; two of them at once share the work. Ctrl-C, SIGTERM and SIGHUP save and
-stop. Exit status: 0 done, 1 cohorts failed, the disk or a part did, 2 the configuration is wrong, 75 stopped before the
-end, 78 every trial diverged.
+stop. Exit status: 0 done, 1 cohorts failed, the disk or a part did, 2 the configuration is wrong, 3 rows of a
+cohort are lost, 75 stopped before the end, 78 every trial diverged.
 """
 
+import functools
 import signal
 import sys
 
@@ -72,6 +73,8 @@ def _flags():
     flags.DEFINE_float('lost', 120.0, lost, lower_bound=1.0, flag_values=given)
     trust = "let report run what the workdir names outside lbexp: a workdir is data, and may be anybody's"
     flags.DEFINE_bool('trust_workdir', False, trust, flag_values=given)
+    restart = 'train from the start the cohorts whose checkpoints or rows are lost'
+    flags.DEFINE_bool('restart_lost', False, restart, flag_values=given)
     return given
 
 
@@ -90,15 +93,22 @@ def _of_config(given, overrides, word, stop):
         return command.refuse(problems)
     study = lookup.build('study', configs.plain(config.study))
     wanted = study.trials(config)
-    workdir = command.workdir_of(given, config, wanted)
+    resolved = [configs.resolve(config, overrides) for overrides in wanted]
+    workdir = command.workdir_of(given, config, wanted, command.fingerprint_of(given, resolved))
     if word != 'run':
         return _of_workdir(workdir, word, _trusted(given, overrides), _lost(given))
+    from lbexp.engine import record
     from lbexp.sweep import standing
     from lbexp.sweep.rounds import rounds
     from lbexp.sweep.schedule import How
 
     tell = lambda line: print(line, flush=True)
-    outcome = rounds(study, config, workdir, wanted, How(executor, given.attempts, given.lost, stop, tell))
+    finished = record.nothing_to_train(workdir)
+    fingerprint = functools.partial(command.fingerprint_of, given)
+    how = How(executor, given.attempts, given.lost, stop, tell, fingerprint, given.restart_lost)
+    outcome = rounds(study, config, workdir, wanted, how)
+    if finished and finished == record.nothing_to_train(workdir):
+        tell(finished)
     if outcome.stopped:
         tell(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
         return STOPPED

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from lbexp import config as configs
-from lbexp.engine import record, run
+from lbexp.engine import record, rows, run
 from lbexp.engine.rows import replace
+from lbexp.engine.status import expected_rows, statuses, write_status
+from lbexp.errors import Damaged
 from lbexp.sweep import attempts
 
 _PLAN = 'cohorts.json'
@@ -35,7 +37,7 @@ def works(workdir: pathlib.Path) -> list[Work]:
 def plan(workdir: pathlib.Path, config: ConfigDict, entries: list[dict]) -> list[Work]:
     """The cohorts of all rounds; those of a round that has none yet are planned, as a direct run would."""
     there = works(workdir)
-    planned, status = {trial for work in there for trial in work.trials}, record.statuses(workdir)
+    planned, status = {trial for work in there for trial in work.trials}, statuses(workdir)
     fresh = {e['trial']: e for e in entries if e['trial'] not in planned}
     if fresh:
         pending = {trial: status.get(trial, {'status': 'pending'}) for trial in fresh}
@@ -67,35 +69,37 @@ def merge(workdir: pathlib.Path, given_up: Collection[int] = ()):
     """
     begun = [work for work in works(workdir) if work.folder.exists()]
     own = {trial for work in begun for trial in work.trials}
-    lines = [line for line in _lines(workdir) if json.loads(line)['trial'] not in own]
+    lines = [line for trial, line in rows.lines(workdir / 'metrics.jsonl') if trial not in own]
     for work in begun:
-        lines += _lines(work.folder)
-    entries = json.loads((workdir / 'config.json').read_text())['trials']
+        lines += [line for _, line in rows.lines(work.folder / 'metrics.jsonl')]
+        _require(work)
+    entries = record.read(workdir)['trials']
     status = {entry['trial']: {'status': 'pending', 'step': 0} for entry in entries}
-    status |= {trial: told for trial, told in record.statuses(workdir).items() if trial not in own}
+    status |= {trial: told for trial, told in statuses(workdir).items() if trial not in own}
     for work in begun:
-        reached = record.statuses(work.folder)
+        reached = statuses(work.folder)
         if work.number in given_up:
             reached = {trial: {'step': 0, **reached.get(trial, {}), 'status': 'failed'} for trial in work.trials}
         status |= reached
     replace(workdir / 'metrics.jsonl', b''.join(lines))
-    record.write_status(workdir, 'done' if run.through(status, list(status)) else 'running', status)
+    write_status(workdir, 'done' if run.through(status, list(status)) else 'running', status)
     _environment(workdir, begun)
 
 
-def _lines(folder):
-    """The complete rows of a folder, as they are: one that is just being written is left out."""
-    path = folder / 'metrics.jsonl'
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [line for line in lines if line.endswith(b'\n')]
+def _require(work):
+    """The rows and the statuses of a cohort that was said to be through."""
+    path, expected = work.folder / 'metrics.jsonl', expected_rows(statuses(work.folder))
+    lost = rows.differences(path, rows.count(rows.lines(path)), expected)
+    if not lost and attempts.latest(work.folder).state in attempts.THROUGH and set(work.trials) - set(expected):
+        lost = f'{work.folder / "status.json"}: found no end of trials that are through'
+    if lost:
+        raise Damaged(f'{lost}. Put a copy of the file back, or delete {work.folder}: the cohort then trains again')
 
 
 def _environment(workdir, begun):
     """Says in config.json where trials trained, not where they were planned: the machine of the first cohort."""
-    path = workdir / 'config.json'
-    document = json.loads(path.read_text())
-    own = [work.folder / 'config.json' for work in begun]
-    told = [json.loads(file.read_text())['environment'] for file in own if file.exists()]
+    path, document = workdir / 'config.json', record.read(workdir)
+    told = [environment for work in begun if (environment := record.read(work.folder)['environment'])]
     if told:
         there = {**told[0], 'command': document['environment']['command']}
         if there != document['environment']:

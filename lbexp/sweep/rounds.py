@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from lbexp import config as configs
 from lbexp.engine import record, run
 from lbexp.engine.lock import lock
+from lbexp.engine.status import statuses
 from lbexp.studies import Study
 from lbexp.sweep import attempts, cohorts
 from lbexp.sweep.schedule import How, Outcome, schedule
@@ -22,11 +23,12 @@ def rounds(study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list
     """
     before = 0
     while True:
-        run.build_once([configs.resolve(config, overrides) for overrides in wanted])
-        works, count = _begin(study, config, workdir, wanted, how)
+        resolved = [configs.resolve(config, overrides) for overrides in wanted]
+        run.build_once(resolved, trace=not (workdir / 'config.json').exists())
+        works, count = _begin(study, config, workdir, wanted, how.fingerprint(resolved), how)
         if count == before:
             return Outcome(False, {})
-        before, status = count, record.statuses(workdir)
+        before, status = count, statuses(workdir)
         open_ = [work for work in works if not cohorts.is_through(work, status)]
         how.tell(f'{count} trials, {len(works)} cohorts, {len(works) - len(open_)} of them through; workdir {workdir}')
         if open_:
@@ -41,11 +43,11 @@ def rounds(study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list
         wanted = study.more(config, workdir)
 
 
-def _begin(study, config, workdir, wanted, how):
+def _begin(study, config, workdir, wanted, code, how):
     """Records the trials and plans their cohorts: the cohorts, and how many trials there are."""
     grows = study.more is not None or bool(config.search)
     with attempts.turn(workdir / 'cohorts' / 'turn', how.lost):
         with contextlib.suppress(OSError), lock(workdir):  # where a file system has no locks, nobody is kept out
             pass
-        entries = record.record(workdir, configs.plain(config), wanted, grows, None, how.tell)
+        entries = record.record(workdir, configs.plain(config), wanted, grows, None, how.tell, code)
         return cohorts.plan(workdir, config, entries), len(entries)

@@ -25,6 +25,8 @@ class How(NamedTuple):
     lost: float  # seconds without a sign of life after which an attempt counts as lost
     stop: Callable[[], bool]  # whether to stop
     tell: Callable[[str], Any]
+    fingerprint: Callable[[list[dict]], dict[str, str]]  # resolved configurations -> that of their code and data
+    restart_lost: bool = False  # what lost its checkpoints or rows trains from the start
 
 
 class Outcome(NamedTuple):
@@ -55,7 +57,7 @@ def schedule(workdir: pathlib.Path, works: list[Work], how: How) -> Outcome:
 class _Schedule:
     def __init__(self, workdir, works, how):
         self.workdir, self.executor, self.tries = workdir, how.executor, how.tries
-        self.lost, self.tell = how.lost, how.tell
+        self.lost, self.tell, self.restart_lost = how.lost, how.tell, how.restart_lost
         self.open = {work.number: work for work in works}
         self.count, self.failed = len(works), {}
         self.mine = {}  # number -> _Start
@@ -90,7 +92,8 @@ class _Schedule:
         tasks = []
         for number, now in chosen:
             token = uuid.uuid4().hex
-            tasks.append(Task(str(self.workdir.absolute()), number, token, now.number, now.beat, self.lost))
+            task = Task(str(self.workdir.absolute()), number, token, now.number, now.beat, self.lost)
+            tasks.append(task._replace(restart_lost=self.restart_lost))
         if tasks:
             for task, handle in zip(tasks, self.executor.submit(tasks), strict=True):
                 self.mine[task.number] = _Start(handle, task.token, task.after)

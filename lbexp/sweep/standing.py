@@ -1,6 +1,5 @@
 """How a workdir's cohorts stand, as a table, and as a report of what is there so far."""
 
-import json
 import pathlib
 import time
 from collections.abc import Collection
@@ -44,7 +43,7 @@ def report(workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up
     """
     with attempts.turn(workdir / 'cohorts' / 'turn', 120.0):
         cohorts.merge(workdir, given_up)
-    config = json.loads((workdir / 'config.json').read_text())['config']
+    config = record.read(workdir)['config']
     status, works = record.statuses(workdir), cohorts.works(workdir)
     through = [work for work in works if cohorts.is_through(work, status)]
     if len(through) == len(works):

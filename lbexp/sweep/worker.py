@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from lbexp import command
 from lbexp import config as configs
-from lbexp.errors import describe
+from lbexp.errors import Refusal, describe
 from lbexp.sweep import attempts
 
 
@@ -26,6 +26,7 @@ class Task(NamedTuple):
     beat: int  # its last sign of life, where it was thought lost
     lost: float  # seconds without a sign of life after which this attempt will count as lost
     cores: list[int] | None = None  # that the process keeps to; None: those it is given
+    restart_lost: bool = False  # train from the start where checkpoints or rows are lost
 
 
 def worker(task: Task):
@@ -57,25 +58,39 @@ def log(folder: pathlib.Path) -> pathlib.Path:
 
 def _train(task, work, held, stop):
     """Returns how it ended."""
-    document = json.loads((pathlib.Path(task.workdir) / 'config.json').read_text())
+    from lbexp.engine import record
+
+    document = record.read(pathlib.Path(task.workdir))
     config = ConfigDict(document['config'])
     command.prepare(config)
     if task.cores is not None:
         _keep_to(task.cores, config.data_parallel or 1)
-    from lbexp.engine import record, run
-    from lbexp.engine.rows import replace
+    from lbexp.engine import run
+    from lbexp.engine.status import statuses
 
-    members = set(work.trials)
-    entries = [entry for entry in document['trials'] if entry['trial'] in members]
-    about = {'config': document['config'], 'trials': entries, 'environment': record.environment()}
-    replace(work.folder / 'config.json', json.dumps(about, indent=1).encode())
+    entries = [entry for entry in document['trials'] if entry['trial'] in set(work.trials)]
     trials = [configs.resolve(config, entry['overrides']) for entry in entries]
+    _refuse_other_code(task.workdir, document.get('fingerprint', {}), trials)
+    record.cohort(work.folder, document, entries)
     observe = lambda progress: held.progress(progress.step, progress.steps)
     tell = lambda line: print(f'lbexp: {line}', flush=True)
     stopping = lambda: stop() or held.stopping()
-    ended = run.run(trials, work.folder, observe, tell, stopping, numbers=work.trials)
-    status = record.statuses(work.folder).values()
+    ended = run.run(trials, work.folder, observe, tell, stopping, numbers=work.trials, restart_lost=task.restart_lost)
+    status = statuses(work.folder).values()
     return 'diverged' if ended == 'done' and all(one['status'] == 'diverged' for one in status) else ended
+
+
+def _refuse_other_code(workdir, planned, trials):
+    """Cohorts of one workdir train with one code; data was read where they were planned, perhaps on another backend."""
+    from lbexp.engine.fingerprint import fingerprint
+
+    here = {name: digest for name, digest in fingerprint(trials).items() if not name.startswith('data of')}
+    differ = [name for name, digest in here.items() if planned.get(name, digest) != digest]
+    if differ:
+        raise Refusal(
+            f'workdir {workdir!r} was planned with other code ({"; ".join(differ[:5])}). Choose another --workdir, or '
+            'put the code back'
+        )
 
 
 def _keep_to(cores, shards):

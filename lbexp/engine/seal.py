@@ -1,0 +1,50 @@
+"""The files of a complete checkpoint: one that cannot be read is told from one that is wrong."""
+
+import hashlib
+import json
+import pathlib
+
+from lbexp.engine.rows import replace
+
+_NAME = 'sealed.json'
+
+
+def seal(folder: pathlib.Path):
+    """Writes into the folder the size and SHA-256 of each of its files."""
+    said = {name: [path.stat().st_size, _digest(path)] for name, path in _files(folder).items()}
+    replace(folder / _NAME, json.dumps(said, indent=1).encode())
+
+
+def broken(folder: pathlib.Path) -> str | None:
+    """What is wrong with the files, in words; '': nothing. None: it was not sealed, so it was never complete.
+
+    Raises:
+        OSError: a file cannot be read, which says nothing about what is in it.
+    """
+    try:
+        said = json.loads((folder / _NAME).read_bytes())
+        sizes = {name: (int(size), str(digest)) for name, (size, digest) in said.items()}
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, AttributeError):
+        return f'{_NAME} is no list of its files'
+    there = _files(folder)
+    for name, (size, digest) in sizes.items():
+        if name not in there:
+            return f'{name} is missing'
+        found = there[name].stat().st_size
+        if found != size:
+            return f'{name} has {found} bytes of {size}'
+        if _digest(there[name]) != digest:
+            return f'{name} is not what was written (SHA-256)'
+    return ''
+
+
+def _files(folder):
+    paths = [path for path in sorted(folder.rglob('*')) if path.is_file() and path.name != _NAME]
+    return {path.relative_to(folder).as_posix(): path for path in paths}
+
+
+def _digest(path):
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -1,0 +1,49 @@
+"""Which process something belongs to, so that another can tell whether that process is still there."""
+
+import json
+import os
+import pathlib
+import platform
+
+FILE = 'owner.json'  # of a workdir, while a process is at it
+
+
+
+def owner() -> dict:
+    """This process, as plain data."""
+    return {'host': platform.node(), 'pid': os.getpid(), 'place': place(), 'started': started(os.getpid())}
+
+
+def is_gone(owner: dict) -> bool:
+    """Whether that process has ended, as far as can be seen from here: on another host it cannot."""
+    here = bool(owner.get('place')) and owner['place'] == place()
+    return here and started(owner.get('pid', 0)) != owner.get('started')
+
+
+def is_at(workdir: pathlib.Path) -> bool:
+    """Whether a process is at a workdir, as far as can be seen: status.json says 'running' after a kill, too."""
+    try:
+        said = json.loads((workdir / FILE).read_text())
+        return isinstance(said, dict) and not is_gone(said)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):  # it is just being written
+        return True
+
+
+def place() -> str:
+    """The system and name space of this process, within which a pid means one process; '' where they have no name."""
+    try:
+        boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+        return f'{boot} {os.readlink("/proc/self/ns/pid")}'
+    except OSError:
+        return ''
+
+
+def started(pid: int) -> str:
+    """When a process was started, in ticks since its system was, as pids come again; '' when it has ended."""
+    try:
+        fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    except OSError:
+        return ''
+    return '' if fields[0] in 'ZX' else fields[19]
