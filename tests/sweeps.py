@@ -96,7 +96,12 @@ def same(workdir, direct):
     return (
         rows(workdir) == rows(direct)
         and places[0] == places[1]
-        and states[0] == states[1]
+        and _reached(states[0]) == _reached(states[1])
         and trials[0] == trials[1]
         and (workdir / 'report.html').exists()
     )
+
+
+def _reached(states):
+    """What two equal runs say alike: their rows hold times, and they ended at two."""
+    return states['status'], {trial: (one['status'], one['step']) for trial, one in states['trials'].items()}

@@ -25,7 +25,8 @@ class How(NamedTuple):
     lost: float  # seconds without a sign of life after which an attempt counts as lost
     stop: Callable[[], bool]  # whether to stop
     tell: Callable[[str], Any]
-    fingerprint: Callable[[list[dict]], dict[str, str]]  # resolved configurations -> that of their code and data
+    # Resolved configurations -> the fingerprint of their code and data.
+    fingerprint: Callable[[list[dict]], dict[str, str]] = lambda trials: {}
     restart_lost: bool = False  # what lost its checkpoints or rows trains from the start
 
 
