@@ -25,7 +25,7 @@ def slow(report='sleeps') -> Study:
     plain = training.training()
     def analyse(workdir):
         if hosts.first() and report == 'sleeps':
-            time.sleep(8)
+            time.sleep(9)
         if hosts.first() and report == 'raises':
             raise RuntimeError('no report today')
         if hosts.first() and report == 'is killed':
@@ -41,12 +41,12 @@ def slow(report='sleeps') -> Study:
     ('is killed', [-9, 76], 'lost another process of the job: process 0 (host {host}, pid '),
 ])  # fmt: skip
 def test_the_others_wait_for_the_report(tmp_path, monkeypatch, report, statuses, line):
-    """For longer than a process may be silent: 3 s."""
+    """For longer than a process may be silent: 6 s."""
     (tmp_path / 'experiment.py').write_text(EXPERIMENT)
     (tmp_path / 'slow.py').write_text(STUDY)
     monkeypatch.setenv('PYTHONPATH', f'{tmp_path}{os.pathsep}{ROOT}')
     arguments = [f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run']
-    with Job(2, *arguments, f'--config.study.report={report}', peer_timeout=3) as job:
+    with Job(2, *arguments, f'--config.study.report={report}', peer_timeout=6) as job:
         ended = job.end()
     assert [status for status, *_ in ended] == statuses, ended
     assert ('report:' in ended[0][1]) == (report == 'sleeps')
