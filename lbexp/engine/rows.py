@@ -1,5 +1,6 @@
 """metrics.jsonl: one JSON object a line, append-only; and whether what was written is still there."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -196,6 +197,8 @@ def replace(path: pathlib.Path, content: bytes):
         finally:
             os.close(folder)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from lbexp.analysis import Analysis, Table
+from lbexp.engine.rows import replace
+from lbexp.local_path import local_path
 
 
 def claims(analysis: Analysis) -> list[Table]:
@@ -22,4 +24,4 @@ def write(workdir: Path, analysis: Analysis):
     cell = lambda text: str(text).replace('|', '\\|').replace('\n', ' ')
     lines = [f'# {analysis.title}', '', analysis.verdict, '', '| claim | measured | verdict |', '|---|---|---|']
     lines += [f'| {cell(one.claim)} | {cell(one.measured)} | {cell(one.outcome)} |' for one in analysis.claims]
-    (Path(workdir) / 'claims.md').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    replace(local_path(str(workdir), 'workdir') / 'claims.md', ('\n'.join(lines) + '\n').encode())

@@ -46,7 +46,7 @@ def curves(rows, x='step'):
 
 def configurations(columns, at):
     """The configuration, in words, of the trials at the positions `at`: 'lamb, learning_rate 0.1, b1 0.9',
-    without the seed.
+    without the seed; 'none' of a trial that has nothing where others have something.
 
     A name's last part serves where that is unambiguous in the trial; a part's name needs no more than itself. What a
     trial does not have, and lists, are left out.
@@ -58,7 +58,8 @@ def configurations(columns, at):
         said = lambda key: '' if key.rpartition('.')[2] == 'name' else f'{short[key]} '
         return ', '.join(f'{said(key)}{text(columns[key][i])}' for key in short)
 
-    return [words(i) for i in at]
+    texts = [words(i) for i in at]
+    return [text or 'none' for text in texts] if any(texts) else texts
 
 
 def _telling(value):
@@ -104,10 +105,11 @@ def _figure(rows, bounds, names, x, metric):
         if _stopped(rows, at[-1], last):
             ends.append(at[-1])
     if any(names):
-        series.sort(key=lambda one: names.index(one.group))
+        place = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        series.sort(key=lambda drawn: place[drawn.group])
     if ends:
         series.append(Series('diverged', rows[x][ends], rows[metric][ends], style='points'))
-    words = metric.replace('_', ' ')
+    words = metric.replace('_', ' ').strip() or repr(metric)
     peaks = metric == 'learning_rate'  # a schedule ends near zero: what counts is how far apart the trials are
     levels = np.concatenate([[np.max(one.y)] if peaks else one.y for one in series]) if series else np.ones(1)
     scale = 'linear' if 'accuracy' in metric else _scale(levels)
@@ -142,7 +144,10 @@ def _kept(values, at, budget):
 
 def _stopped(rows, last_finite, last):
     """Whether the loss is not finite somewhere after this metric's last finite row: the trial diverged."""
-    return bool(np.any(~np.isfinite(rows['loss'][last_finite:last]))) if 'loss' in rows else False
+    loss = rows.get('loss')
+    if loss is None or loss.dtype == object:
+        return False
+    return bool(np.any(~np.isfinite(loss[last_finite:last])))
 
 
 def _name(rows, at):

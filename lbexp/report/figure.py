@@ -1,12 +1,15 @@
 """A Figure drawn twice: for the browser (plotly) and for the paper (matplotlib)."""
 
 import csv
+import io
 import itertools
 import math
 from pathlib import Path
 
 import numpy as np
 
+from lbexp.engine.rows import replace
+from lbexp.report.file_names import file_names
 from lbexp.report.looks import PALETTE, key, looks, placed
 
 _LABEL = 40  # characters of a name in a legend, which takes its room from the axes
@@ -56,7 +59,9 @@ def save(drawing, folder):
     _check(drawing)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f'{drawing.name}.{kind}' for kind in ('png', 'pdf', 'csv')]
+    (stem,) = file_names([drawing.name])
+    paths = [folder / f'{stem}.{kind}' for kind in ('png', 'pdf', 'csv')]
+    picture, document, numbers = io.BytesIO(), io.BytesIO(), io.StringIO(newline='')
     style = {
         'font.size': 9,
         'axes.spines.top': False,
@@ -71,11 +76,14 @@ def save(drawing, folder):
     with rc_context(style):
         page = canvas.Figure(figsize=(5.2, 3.4))
         _draw(page, drawing)
-        page.savefig(paths[0], dpi=160)
+        page.savefig(picture, dpi=160, format='png')
         page.set_layout_engine('none')  # laid out once: that takes a third of the time
-        page.savefig(paths[1], metadata={'CreationDate': None})
-    with open(paths[2], 'w', newline='') as file:
-        _numbers(drawing, csv.writer(file))
+        page.savefig(document, metadata={'CreationDate': None}, format='pdf')
+    _numbers(drawing, csv.writer(numbers))
+    for path, content in zip(
+        paths, (picture.getvalue(), document.getvalue(), numbers.getvalue().encode()), strict=True
+    ):
+        replace(path, content)
     return paths
 
 
@@ -119,7 +127,7 @@ def _traces(series, look, first, bold, scale):
     """Plotly traces: a band below its line, points with error bars."""
     group, colour, traces = key(series), look.colour, []
     common = {'type': 'scatter', 'x': _values(placed(series, look, scale)), 'legendgroup': group}
-    common['name'] = _short(group)
+    common['name'] = _text(_short(group))
     if series.low is not None and series.style != 'points':
         edge = common | {'mode': 'lines', 'line': {'width': 0}, 'hoverinfo': 'skip', 'showlegend': False}
         traces.append(edge | {'y': _values(series.low)})
@@ -203,7 +211,7 @@ def _draw(page, drawing):
     groups, seen = looks(drawing), set()
     for series in drawing.series:
         group, look = key(series), groups[key(series)]
-        label = _short(group) if look.named and group not in seen else None
+        label = _literal(_short(group)) if look.named and group not in seen else None
         seen.add(group)
         x, y, colour = placed(series, look, drawing.x_scale), _floats(series.y), look.colour
         bold = series.low is not None or len(drawing.series) <= len(PALETTE)
@@ -220,15 +228,16 @@ def _draw(page, drawing):
         elif series.style == 'line':
             axes.plot(x, y, color=colour, linewidth=1.6 if bold else 0.7, linestyle=look.dash[1], label=label)
     axes.set(
-        xlabel=drawing.x_label,
-        ylabel=drawing.y_label,
-        title=drawing.title,
+        xlabel=_literal(drawing.x_label),
+        ylabel=_literal(drawing.y_label),
+        title=_literal(drawing.title),
         xscale=drawing.x_scale,
         yscale=drawing.y_scale,
     )
     _number(axes, drawing)
     if drawing.places:
-        axes.set_xticks(range(len(drawing.places)), drawing.places, rotation=30, ha='right')
+        names = [_literal(name) for name in drawing.places]
+        axes.set_xticks(range(len(names)), names, rotation=30, ha='right')
     elif ticks := _ticks(drawing):
         axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
         axes.set_xticks([], minor=True)
@@ -238,6 +247,11 @@ def _draw(page, drawing):
         page.legend(loc='outside right upper', fontsize=8)
     elif not drawing.places:
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
+
+
+def _literal(text):
+    """Text that matplotlib writes as it is: between two dollars it would read a formula."""
+    return text.replace('$', r'\$')
 
 
 def _number(axes, drawing):

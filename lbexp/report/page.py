@@ -1,15 +1,17 @@
 """The report: one HTML file that needs nothing beside it, and the figures as files for a paper."""
 
 import json
-import os
 from html import escape
-from pathlib import Path
 
 import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Analysis, Table
+from lbexp.engine.rows import replace
+from lbexp.errors import Refusal
+from lbexp.local_path import local_path
 from lbexp.report import claims, curves, figure, table
+from lbexp.report.file_names import file_names
 
 TRIALS = 500  # rows of the table of trials
 PROSE = 60  # characters of a cell that is to be wrapped
@@ -28,9 +30,10 @@ def page(workdir, analysis=None):
             folder, if any).
         analysis: an `analysis.Analysis`; None: the curves and the closing table alone.
     Raises:
-        ValueError: no workdir there.
+        Refusal: no workdir there, or its folder of figures lies elsewhere.
+        OSError: a file cannot be written; it is named.
     """
-    workdir = Path(workdir)
+    workdir = local_path(str(workdir), 'workdir')
     rows, finals = results.load(workdir)
     facts = results.document(workdir / results.CONFIG)
     config, environment = facts.get('config', {}), facts.get('environment', {})
@@ -38,8 +41,11 @@ def page(workdir, analysis=None):
     taken = {drawing.name for drawing in analysis.figures}
     every = curves.curves(rows, _abscissa(finals))
     drawn = [*analysis.figures, *(d._replace(name=f'{d.name}_curves') if d.name in taken else d for d in every)]
+    stems = file_names([drawing.name for drawing in drawn])
+    drawn = [drawing._replace(name=stem) for drawing, stem in zip(drawn, stems, strict=True)]
+    folder = _figures_folder(workdir)
     for drawing in drawn:
-        figure.save(drawing, workdir / 'figures')
+        figure.save(drawing, folder)
     own = len(analysis.figures)
     closing = table.table(finals)
     # A study that has tables of its own says in them what its trials are.
@@ -55,10 +61,15 @@ def page(workdir, analysis=None):
         _folded('Environment', _pairs(environment), 'environment'),
     ]
     file = workdir / 'report.html'
-    draft = workdir / 'report.html.part'
-    draft.write_text(_document(analysis.title, ''.join(sections), drawn), encoding='utf-8')
-    os.replace(draft, file)
+    replace(file, _document(analysis.title, ''.join(sections), drawn).encode())
     return file
+
+
+def _figures_folder(workdir):
+    folder = workdir / 'figures'
+    if not folder.resolve().is_relative_to(workdir.resolve()):
+        raise Refusal(f'{folder}: found a link out of the workdir; allowed: a folder in it')
+    return folder
 
 
 def _title(config, workdir):
@@ -73,7 +84,8 @@ def _title(config, workdir):
 
 def _abscissa(finals):
     """Trials of different batch sizes meet at equal epochs, others at equal steps."""
-    return 'epoch' if 'epoch' in finals and any('batch' in name for name in results.varied(finals)) else 'step'
+    counted = 'epoch' in finals and finals['epoch'].dtype != object
+    return 'epoch' if counted and any('batch' in name for name in results.varied(finals)) else 'step'
 
 
 def _header(analysis, finals):
@@ -82,8 +94,9 @@ def _header(analysis, finals):
     facts = [f'{len(finals["trial"])} trial{"s" * (len(finals["trial"]) != 1)}: {states}']
     if len(finals['step']):
         facts.append(f'{int(finals["step"].max())} steps')
-    if 'wall_time' in finals and np.isfinite(finals['wall_time']).any():
-        facts.append(f'{np.nanmax(finals["wall_time"]):.1f} s of training')
+    seconds = finals.get('wall_time')
+    if seconds is not None and seconds.dtype != object and np.isfinite(seconds).any():
+        facts.append(f'{np.nanmax(seconds):.1f} s of training')
     badge = {
         None: '',
         True: '<span class="badge good">claim held</span> ',

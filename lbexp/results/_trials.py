@@ -1,0 +1,83 @@
+"""The trials of workdirs as columns: where they are, what varies between them, and how they stand."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from lbexp.results import _documents
+
+UNVARIED = ('sweep', 'search', 'workdir')  # parts of a config that say which trials there are, not what a trial does
+
+
+def trials(
+    folders: list[Path], configurations: list[dict], with_rows: Iterable[tuple[int, int]]
+) -> tuple[dict, dict[tuple[int, int], int]]:
+    """Columns 'workdir', 'trial', 'varied' (a dict of columns), 'status'; and the place of each (folder, trial).
+
+    Args:
+        with_rows: (number of the folder, trial) that have rows, whether or not config.json knows them.
+    """
+    written = {}
+    for number, trial in set(with_rows):
+        written.setdefault(number, set()).add(trial)
+    flats = [_flat(content['config']) for content in configurations]
+    differ = _differences(flats)
+    entries = {}  # (folder number, trial) -> (resolved config, what varies, status)
+    for number, (content, flat) in enumerate(zip(configurations, flats, strict=True)):
+        shared = {name: value for name, value in flat.items() if name in differ}
+        status = _documents.states(folders[number])
+        overrides = {entry['trial']: entry['overrides'] for entry in content['trials']}
+        for trial in sorted(overrides.keys() | written.get(number, set())):
+            changed = overrides.get(trial, {})
+            varied = shared | _flat(changed)
+            entries[number, trial] = (_without(flat, changed), varied, status.get(trial, 'unknown'))
+    columns = {
+        'workdir': np.array([str(folders[number]) for number, _ in entries], object),
+        'trial': np.array([trial for _, trial in entries], np.int64),
+        'varied': _varied(list(entries.values())),
+        'status': np.array([status for _, _, status in entries.values()], object),
+    }
+    return columns, {key: place for place, key in enumerate(entries)}
+
+
+def _varied(entries):
+    names = dict.fromkeys(name for _, varied, _ in entries for name in varied)
+    return {name: _column([varied.get(name, base.get(name)) for base, varied, _ in entries]) for name in names}
+
+
+def _without(flat, overrides):
+    """The config of a trial: a part that is overridden as a whole has nothing left of the config's own part."""
+    parts = tuple(f'{name}.' for name, value in overrides.items() if isinstance(value, dict))
+    return {name: value for name, value in flat.items() if not name.startswith(parts)} if parts else flat
+
+
+def _differences(flats):
+    """Keys whose values differ between the configs of a tree."""
+    texts = [{name: json.dumps(value) for name, value in flat.items()} for flat in flats if flat]
+    names = dict.fromkeys(name for text in texts for name in text)
+    return {name for name in names if len({text.get(name) for text in texts}) > 1}
+
+
+def _flat(config, prefix=''):
+    """{'optimizer': {'b1': 0.9}} as {'optimizer.b1': 0.9}."""
+    flat = {}
+    for name, value in config.items():
+        if prefix or name not in UNVARIED:
+            flat |= _flat(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def _column(values):
+    """Whole numbers as int64, numbers as float64 (None: NaN), the rest as objects (lists as JSON text)."""
+    try:
+        if all(type(value) is int for value in values):
+            return np.array(values, np.int64)
+        if all(value is None or type(value) in (int, float) for value in values):
+            return np.array([np.nan if value is None else value for value in values], np.float64)
+    except OverflowError:  # a whole number that neither holds: as text
+        values = [value if value is None else str(value) for value in values]
+    column = np.empty(len(values), object)
+    column[:] = [json.dumps(value) if isinstance(value, (list, dict)) else value for value in values]
+    return column
