@@ -25,6 +25,7 @@ from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.errors import Refusal, refused, user_frame
 from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, PEER_LOST, STOPPED
+from lbexp.output import outlive_readers
 
 _JOB = ('distributed', 'coordinator_address', 'num_processes', 'process_id', 'peer_timeout', 'start_timeout')
 _WORD = 3.0  # s in which whoever watches over the job ends this process, with what it knows
@@ -260,6 +261,7 @@ def _import_ahead():
 
 
 if __name__ == '__main__':
+    outlive_readers()
     status = main(sys.argv)
     if status == FAILED:  # Orbax waits five minutes for what a save that failed has not done
         sys.stdout.flush()

@@ -69,7 +69,7 @@ def test_the_decoded_copy_follows_the_prepared_files(digits):
     )
     done = run(code, digits.parent.parent)
     assert done.stdout.split() == ['True', '1'], done.stderr
-    assert len(list(digits.glob('decoded-train-*'))) == 1  # the outdated copy is gone
+    assert len(list(digits.glob('decoded-train-*.npz'))) == 1  # the outdated copy is gone
 
 
 def test_a_damaged_copy_is_made_again(digits):

@@ -3,6 +3,7 @@
 import json
 import struct
 import subprocess
+import time
 
 import jax
 import numpy as np
@@ -13,13 +14,14 @@ from training import rows, tiny, train
 
 from lbexp import config as configs
 from lbexp.engine import record
+from lbexp.engine.events import Events
 from lbexp.engine.rows import Rows
 
 
 def events(folder):
     """The events of all files of a folder, oldest first; the frame and checksums of each record are checked."""
     found = []
-    for file in sorted(folder.glob('*tfevents*'), key=lambda path: path.stat().st_mtime_ns):
+    for file in sorted(folder.glob('*tfevents*'), key=lambda path: path.name):  # as TensorBoard does
         content, at = file.read_bytes(), 0
         while at < len(content):
             head = content[at : at + 8]
@@ -70,6 +72,25 @@ def test_tensorboard_shows_every_row_also_of_a_run_that_was_taken_up_again(tmp_p
         found = shown(tmp_path / 'tensorboard' / f'trial-{trial:05d}')
         found = {key: value for key, value in found.items() if key[0] != 'wall_time'}
         assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_tensorboard_shows_no_point_twice_of_a_run_that_was_killed_before_its_first_checkpoint(tmp_path, monkeypatch):
+    row = {'trial': 3, 'step': 1, 'loss': 2.0}
+    Events(tmp_path, [3], [0]).write([row, {**row, 'step': 2}])
+    monkeypatch.setattr(time, 'time', lambda: 1e9)  # another host's clock, years behind
+    Events(tmp_path, [3], [0]).write([{**row, 'loss': 5.0}])
+    files = sorted(path.name for path in (tmp_path / 'trial-00003').iterdir())
+    assert len(files) == 2
+    assert shown(tmp_path / 'trial-00003') == {('loss', 1): 5.0}
+
+
+def test_that_tensorboard_gets_nothing_of_very_many_trials_is_said(tmp_path):
+    said = []
+    events = Events(tmp_path, range(65), [0] * 65, announce=said.append)
+    events.write([{'trial': 0, 'step': 1, 'loss': 2.0}])
+    assert len(said) == 1 and '65 trials' in said[0] and 'lbexp.results' in said[0] and not any(tmp_path.iterdir())
+    Events(tmp_path, range(64), [0] * 64, announce=said.append)
+    assert len(said) == 1 and len(list(tmp_path.iterdir())) == 64
 
 
 def test_config_json_says_what_ran_where_and_with_what(tmp_path):

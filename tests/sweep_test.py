@@ -95,7 +95,7 @@ def test_what_fails_is_tried_again_and_told(tmp_path, direct):
     assert done.returncode == 1
     failed = attempts(tmp_path)[1]
     assert [one['state'] for one in failed] == ['failed', 'failed']
-    assert failed[-1]['cause'] .startswith('RuntimeError: broken on purpose (')
+    assert failed[-1]['cause'].startswith('RuntimeError: broken on purpose (')
     assert 'cohort 1: failed on' in done.stderr and '--attempts=5' in done.stderr
     assert f'see {tmp_path}/cohorts/00001/log.txt' in done.stderr
     assert 'Traceback' in (tmp_path / 'cohorts' / '00001' / 'log.txt').read_text()

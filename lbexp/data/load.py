@@ -1,9 +1,10 @@
 """Prepared data sets as NumPy arrays: decoded once, kept beside the prepared files."""
 
+import contextlib
 import functools
 import hashlib
 import os
-import zipfile
+import sys
 
 import filelock
 import numpy as np
@@ -15,7 +16,9 @@ def load(name: str, split: str) -> dict[str, np.ndarray]:
     """{'image': uint8 [n, h, w, c] or float32 [n, points, 1], 'label': int32 [n]} of a split, as stored; read-only.
 
     The first call decodes (seconds; imports TFDS); later ones, in this process or another, take the decoded copy,
-    which is made again when the prepared files change. No copy is kept where the folder cannot be written.
+    which is made again when the prepared files change, or when it is not what was written there: beside it lies the
+    SHA-256 of its arrays, which is checked (0.03 s for 60,000 images of 28x28). No copy is kept where the folder cannot
+    be written.
 
     Args:
         name: a key of prepared.VERSIONS.
@@ -33,39 +36,76 @@ def load(name: str, split: str) -> dict[str, np.ndarray]:
 @functools.lru_cache(8)
 def _decoded(name, split, folder, stamp):
     copy = folder / f'decoded-{split}-{stamp}.npz'
-    arrays = _copied(copy)
-    if arrays is None and not os.access(folder, os.W_OK):
-        arrays = _read(name, split)
-    elif arrays is None:
-        with filelock.FileLock(folder / f'.decoded-{split}.lock'):
-            arrays = _copied(copy)
+    arrays, wrong = _copied(copy)
+    if wrong:
+        print(f'lbexp: {copy}: {wrong}; decoded again', file=sys.stderr)
+    if arrays is None:
+        with _alone(folder, split) as may_write:
+            arrays, _ = _copied(copy)
             if arrays is None:
                 arrays = _read(name, split)
-                _keep(copy, split, arrays)
+                if may_write:
+                    _keep(copy, split, arrays)
     for values in arrays.values():
         values.flags.writeable = False
     return arrays
 
 
-def _copied(copy):
-    """The arrays of a decoded copy; None: there is none, or it is damaged and has to be made again."""
+@contextlib.contextmanager
+def _alone(folder, split):
+    """One process at a time decodes; gives whether it may keep a copy. Where nobody may write, each decodes."""
+    lock = filelock.FileLock(folder / f'.decoded-{split}.lock')
+    may_write = os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)  # root may, but was not meant to
+    if may_write:
+        try:
+            lock.acquire()
+        except (OSError, NotImplementedError):  # a file system without locks
+            may_write = False
     try:
-        with np.load(copy) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
+        yield may_write
+    finally:
+        lock.release()
+
+
+def _copied(copy):
+    """The arrays of a decoded copy, or None; and what is wrong with it, if it is there and has to be made again."""
+    try:
+        with np.load(copy) as stored:
+            arrays = {key: stored[key] for key in ('image', 'label')}
+        if _digest_file(copy).read_text() == _digest(copy.stem, arrays):
+            return arrays, ''
+        return None, 'its content is not what was written'
+    except FileNotFoundError as error:
+        return None, '' if error.filename == str(copy) else 'no SHA-256 beside it'
+    except Exception as error:  # NumPy and zlib raise what they like on damaged bytes
+        return None, str(error).partition('\n')[0] or type(error).__name__
+
+
+def _digest(stem, arrays):
+    """SHA-256 of the name, which says what was decoded, and of the arrays."""
+    digest = hashlib.sha256(stem.encode())
+    for key, values in sorted(arrays.items()):
+        digest.update(f'{key} {values.dtype.str} {values.shape}'.encode())
+        digest.update(np.ascontiguousarray(values))
+    return digest.hexdigest()
+
+
+def _digest_file(copy):
+    return copy.with_suffix('.sha256')
 
 
 def _keep(copy, split, arrays):
-    for outdated in copy.parent.glob(f'decoded-{split}-*'):
-        outdated.unlink()
     beside = copy.with_suffix('.part')
     try:
+        for outdated in copy.parent.glob(f'decoded-{split}-*'):
+            outdated.unlink()
         with open(beside, 'wb') as file:
             np.savez(file, **arrays)
+        _digest_file(copy).write_text(_digest(copy.stem, arrays))
         os.replace(beside, copy)
     except OSError:  # no space: without a copy the next start only takes longer
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def _read(name, split):

@@ -24,6 +24,7 @@ import urllib.request
 import filelock
 
 from lbexp.data import prepared
+from lbexp.local_path import local_path
 
 # Where TFDS downloads from, known here as well so that a missing network is noticed before TFDS is imported.
 _SITES = {
@@ -76,20 +77,21 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--from', dest='files_from', metavar='DIR', help='folder that holds the original .gz files')
     parser.add_argument('--data_dir', metavar='DIR', help='default: TFDS_DATA_DIR, or ~/tensorflow_datasets')
     given = parser.parse_args(argv)
-    if given.data_dir:
-        os.environ['TFDS_DATA_DIR'] = given.data_dir
     try:
+        if given.data_dir:
+            os.environ['TFDS_DATA_DIR'] = str(local_path(given.data_dir, '--data_dir'))
+        files_from = given.files_from and str(local_path(given.files_from, '--from'))
         prepared.known(given.name)
+        ready = prepared.complete(given.name)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    ready = prepared.complete(given.name)
     if ready is not None:
         print(f'{given.name} is prepared already in {ready}')
         return 0
     try:
         print(f'{given.name}: preparing in {prepared.data_dir()}, half a minute', flush=True)
-        print(f'{given.name} is prepared in {prepare(given.name, given.files_from)}')
+        print(f'{given.name} is prepared in {prepare(given.name, files_from)}')
     except ValueError as error:
         print(f'{given.name}: {error}', file=sys.stderr)
         return 1

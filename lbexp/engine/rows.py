@@ -186,6 +186,8 @@ def replace(path: pathlib.Path, content: bytes):
     """Writes a file whole or not at all: beside it, synced, then renamed; the folder is synced, too."""
     beside = path.with_name(path.name + '.part')
     try:
+        if beside.is_symlink():  # somebody's, who would have another file written
+            beside.unlink()
         with open(beside, 'wb') as file:
             file.write(content)
             file.flush()

@@ -99,7 +99,8 @@ def run(
             announce(f'cohort {number + 1}/{len(planned)}: {told}')
         folder = workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
         checkpoints = Checkpoints(folder, warn=announce, identity=_identity(cohort, resolved, about))
-        events = lambda *members: Events(workdir / 'tensorboard', *members) if hosts.first() else Nowhere()
+        shown = functools.partial(Events, workdir / 'tensorboard', announce=announce)
+        events = shown if hosts.first() else lambda *members: Nowhere()
         try:
             again = functools.partial(restart, cohort) if restart_lost else None
             ended, reached = loop(

@@ -80,9 +80,8 @@ def save(drawing, folder):
         page.set_layout_engine('none')  # laid out once: that takes a third of the time
         page.savefig(document, metadata={'CreationDate': None}, format='pdf')
     _numbers(drawing, csv.writer(numbers))
-    for path, content in zip(
-        paths, (picture.getvalue(), document.getvalue(), numbers.getvalue().encode()), strict=True
-    ):
+    contents = picture.getvalue(), document.getvalue(), numbers.getvalue().encode()
+    for path, content in zip(paths, contents, strict=True):
         replace(path, content)
     return paths
 

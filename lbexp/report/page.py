@@ -36,7 +36,9 @@ def page(workdir, analysis=None):
     workdir = local_path(str(workdir), 'workdir')
     rows, finals = results.load(workdir)
     facts = results.document(workdir / results.CONFIG)
-    config, environment = facts.get('config', {}), facts.get('environment', {})
+    config = facts.get('config', {})
+    environment = facts.get('environment')
+    environment = environment if isinstance(environment, dict) else {}
     analysis = analysis or Analysis(_title(config, workdir), '', [], [])
     taken = {drawing.name for drawing in analysis.figures}
     every = curves.curves(rows, _abscissa(finals))
@@ -77,7 +79,7 @@ def _title(config, workdir):
     names = [
         config[part]['name']
         for part in ('optimizer', 'workload')
-        if isinstance(config.get(part), dict) and 'name' in config[part]
+        if isinstance(config.get(part), dict) and isinstance(config[part].get('name'), str)
     ]
     return ' on '.join(names) if len(names) == 2 else workdir.resolve().name
 

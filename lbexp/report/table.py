@@ -28,9 +28,7 @@ def table(finals, metrics=None, confidence=0.95):
     keys = [name for name in results.varied(finals) if name != 'seed']
     known = [name for name in results.measured(finals) if finals[name].dtype != object]
     metrics = [name for name in HEADLINE if name in known] if metrics is None else list(metrics)
-    groups = {}
-    for place in range(len(finals['trial'])):
-        groups.setdefault(tuple(curves.text(finals[key][place]) for key in keys), []).append(place)
+    groups, repeated = _groups(finals, keys)
     short = curves.shortened(keys)
     sound = [
         np.array([place for place in places if finals['status'][place] != 'diverged'], int)
@@ -42,7 +40,26 @@ def table(finals, metrics=None, confidence=0.95):
         for (values, places), row in zip(groups.items(), zip(*cells) if cells else [()] * len(groups))
     ]
     columns = [*(short[key] for key in keys), 'trials', *(name.replace('_', ' ') for name in metrics)]
-    return Table('Final metrics', columns, rows, _caption(confidence, groups))
+    caption = _caption(confidence, groups)
+    if repeated:
+        caption += f' {repeated} trials repeat the configuration and seed of another, which is counted once.'
+    return Table('Final metrics', columns, rows, caption)
+
+
+def _groups(finals, keys):
+    """{configuration: places of its trials}, and how many are left out: the same seed again is no second sample."""
+    groups, seen, repeated = {}, set(), 0
+    seeds = finals.get('seed')
+    for place in range(len(finals['trial'])):
+        texts = tuple(curves.text(finals[key][place]) for key in keys)
+        seed = '' if seeds is None else curves.text(seeds[place])
+        known = any(text not in ('None', '–') for text in (*texts, seed) if text)
+        if known and (texts, seed) in seen:
+            repeated += 1
+            continue
+        seen.add((texts, seed))
+        groups.setdefault(texts, []).append(place)
+    return groups, repeated
 
 
 def setting(value):
@@ -51,9 +68,18 @@ def setting(value):
     if text in ('None', '[]', '{}'):
         return '–'
     if text.startswith(('{', '[{')):
-        parts = json.loads(text)
-        text = ', '.join(str(part.get('name', part)) for part in (parts if isinstance(parts, list) else [parts]))
+        text = _names(text)
     return text if len(text) <= LONGEST else f'{text[: LONGEST - 1]}…'
+
+
+def _names(text):
+    """The names of the parts that JSON text holds; other text as it is."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    parts = content if isinstance(content, list) else [content]
+    return ', '.join(str(part.get('name', part)) if isinstance(part, dict) else str(part) for part in parts)
 
 
 def show(content, console=None):
@@ -83,7 +109,7 @@ def show(content, console=None):
 
 def _column(intervals):
     """Medians and intervals of a column as text, all with the decimals that the narrowest interval needs."""
-    widths = [high - low for _, low, high in intervals if high > low]
+    widths = [high - low for _, low, high in intervals if math.isfinite(high - low) and high > low]
     sizes = [abs(number) for one in intervals for number in one if math.isfinite(number)]
     plain = bool(widths) and 1e-3 <= max(sizes) < 1e5
     form = f'.{min(4, max(0, 1 - math.floor(math.log10(min(widths)))))}f' if plain else '.4g'

@@ -5,9 +5,9 @@
     python -m lbexp.results PATH --parquet=FILE      the same as Parquet
     python -m lbexp.results PATH --sql="select trial, min(loss) from rows group by trial"
 
-SQL (DuckDB) sees two tables, and nothing else of the machine: `rows` (every row of metrics.jsonl) and `final` (one row a
-trial). Exit status: 0 done, 2 nothing could be read or the query is wrong. A workdir of a tree that cannot be read is
-named on standard error and left out.
+SQL (DuckDB) sees two tables, and nothing else of the machine: `rows` (every row of metrics.jsonl) and `final` (one row
+a trial). Exit status: 0 done, 2 nothing could be read, or the query is wrong. A workdir of a tree that cannot be read
+is named on standard error and left out.
 """
 
 import os
@@ -17,9 +17,24 @@ import numpy as np
 
 from lbexp.errors import Refusal
 from lbexp.local_path import local_path
-from lbexp.results._documents import CONFIG, STATUS, configuration, document, encodable, is_readable, say_once
+from lbexp.results._documents import (
+    CONFIG,
+    STATUS,
+    configuration,
+    document,
+    encodable,
+    is_readable,
+    parsed,
+    part,
+    say_once,
+)
 from lbexp.results._rows import rows as columns_of
 from lbexp.results._trials import trials as trials_of
+
+__all__ = [
+    'CONFIG', 'METRICS', 'STATUS', 'configuration', 'document', 'final', 'load', 'measured', 'parsed', 'part', 'read',
+    'say_once', 'varied', 'workdirs',
+]  # fmt: skip
 
 METRICS = 'metrics.jsonl'
 _COLUMNS = ('workdir', 'trial', 'step', 'status')
@@ -153,7 +168,7 @@ def _stacked(parts, sizes):
     """One column of several; numbers where any are, and what is none counts as null."""
     plain = [part for part in parts if part is not None and part.dtype != object and np.isfinite(part).any()]
     kind = plain[0].dtype if plain else next(part.dtype for part in parts if part is not None)
-    blank = None if kind == object else np.nan
+    blank = None if kind.hasobject else np.nan
     fits = [part is not None and part.dtype == kind for part in parts]
     filled = [part if fit else np.full(n, blank, kind) for part, fit, n in zip(parts, fits, sizes)]
     return np.concatenate(filled)

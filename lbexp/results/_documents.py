@@ -58,6 +58,19 @@ def configuration(folder: pathlib.Path) -> dict:
     return content
 
 
+def part(folder: pathlib.Path, name: str) -> dict:
+    """A part of the configuration of a workdir, such as its workload: a dict with a 'name'.
+
+    Raises:
+        Refusal: config.json has no such part; the message names the file.
+    """
+    content = configuration(folder)['config'].get(name)
+    if not isinstance(content, dict) or not isinstance(content.get('name'), str):
+        rule = "allowed: an object with a 'name'"
+        raise Refusal(f'{pathlib.Path(folder) / CONFIG}: found {name} {str(content)[:80]}; {rule}')
+    return content
+
+
 def states(folder: pathlib.Path) -> dict[int, str]:
     """By trial, the status that status.json tells; what it does not tell in the way of lbexp is left out."""
     file = pathlib.Path(folder) / STATUS

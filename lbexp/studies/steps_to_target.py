@@ -142,14 +142,14 @@ def _name(optimizer, size):
 
 
 def _reached(workdir, target):
-    """{trial: step of the first evaluation with a validation error of at most the target; inf: none}."""
-    rows = results.read(workdir)
+    """{trial: step of the first evaluation with a validation error of at most the target; inf: none, or diverged}."""
+    rows, finals = results.load(workdir)
     error = 1 - rows.get('validation_accuracy', np.full(len(rows['trial']), np.nan))
     there = error <= target + 1e-9  # accuracies are means in float32
     first = {int(trial): math.inf for trial in np.unique(rows['trial'])}
     for trial, step in zip(rows['trial'][there][::-1], rows['step'][there][::-1], strict=True):
         first[int(trial)] = float(step)
-    return first
+    return first | {int(trial): math.inf for trial in finals['trial'][finals['status'] == 'diverged']}
 
 
 def _case(found, reached, name, batch_sizes, lengths):

@@ -1,11 +1,14 @@
 """How does training go? The plain study: the trials of the sweep, and how many reach the target."""
 
+import pathlib
+
 import numpy as np
 
 from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import Analysis
 from lbexp.config import lookup
+from lbexp.errors import Refusal
 from lbexp.studies import Study
 
 
@@ -17,18 +20,28 @@ def training() -> Study:
     return Study(trials=configs.trials, analyse=_analyse)
 
 
-def _analyse(workdir) -> Analysis:
+def _analyse(workdir: pathlib.Path) -> Analysis:
     finals = results.final(workdir)
-    config = results.document(workdir / results.CONFIG)['config']
-    title = f'{config["optimizer"]["name"]} on {config["workload"]["name"]}'
-    target = lookup.build('workload', config['workload']).target
+    title = f'{results.part(workdir, "optimizer")["name"]} on {results.part(workdir, "workload")["name"]}'
+    target = _target(workdir)
     if target is None or f'test_{target[0]}' not in finals:
         return Analysis(title, '', [], [])
-    metric, value = target
-    reached = finals[f'test_{metric}'] >= value
-    best = np.nanmax(finals[f'test_{metric}']) if np.isfinite(finals[f'test_{metric}']).any() else float('nan')
-    verdict = (
-        f'{int(reached.sum())} of {len(reached)} trials end with a test {metric} of at least {value}; '
-        f'the best has {best:.4f}.'
-    )
-    return Analysis(title, verdict, [], [])
+    metric, level = target
+    return Analysis(title, _verdict(metric, level, finals[f'test_{metric}'], finals['status']), [], [])
+
+
+def _target(workdir):
+    try:
+        return lookup.build('workload', results.part(workdir, 'workload')).target
+    except Refusal as error:
+        raise Refusal(f'{workdir / results.CONFIG}: {error}') from error
+
+
+def _verdict(metric, level, values, statuses):
+    """A diverged trial reaches nothing, whatever its last number was: what it ends with is no model."""
+    if values.dtype.hasobject:
+        return ''
+    sound = np.isfinite(values) & (statuses != 'diverged')
+    reached = int((values[sound] >= level).sum())
+    said = f'{reached} of {len(values)} trials end with a test {metric} of at least {level}'
+    return f'{said}; the best has {values[sound].max():.4f}.' if sound.any() else f'{said}; none has a result.'

@@ -28,6 +28,7 @@ from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE, FAILED, STOPPED
+from lbexp.output import outlive_readers
 
 _COMMANDS = ('run', 'status', 'report')
 
@@ -167,4 +168,5 @@ def _of_workdir(workdir, word, trusted, lost):
 
 
 if __name__ == '__main__':
+    outlive_readers()
     sys.exit(main(sys.argv))

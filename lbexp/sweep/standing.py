@@ -4,10 +4,11 @@ import pathlib
 import time
 from collections.abc import Collection
 
-from lbexp import command
+from lbexp import command, results
 from lbexp.analysis import Analysis, Table
 from lbexp.config import lookup
 from lbexp.engine import record
+from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
 from lbexp.report import table
 from lbexp.sweep import attempts, cohorts
@@ -41,18 +42,41 @@ def report(workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up
         trusted: names outside lbexp that the workdir may name; None: any, as its configuration is the user's own.
         given_up: numbers of the cohorts that failed too often.
     """
+    _require_sound(workdir)
     with attempts.turn(workdir / 'cohorts' / 'turn', 120.0):
         cohorts.merge(workdir, given_up)
-    config = record.read(workdir)['config']
     status, works = record.statuses(workdir), cohorts.works(workdir)
     through = [work for work in works if cohorts.is_through(work, status)]
     if len(through) == len(works):
         with lookup.trusting(trusted), lookup.recorded():
-            analysis = lookup.build('study', config['study']).analyse(workdir)
+            analysis = lookup.build('study', results.part(workdir, 'study')).analyse(workdir)
     else:
-        title = f'{config["optimizer"]["name"]} on {config["workload"]["name"]}'
+        title = f'{results.part(workdir, "optimizer")["name"]} on {results.part(workdir, "workload")["name"]}'
         analysis = Analysis(title, f'{len(through)} of {len(works)} cohorts are through: no verdict yet.', [], [])
     return command.report(analysis, workdir)
+
+
+def _require_sound(workdir):
+    """Refusal: a file that the cohorts are put together from is not what lbexp writes; the message names it."""
+    known = {entry['trial'] for entry in results.configuration(workdir)['trials']}
+    file = workdir / results.STATUS
+    content = results.parsed(file).get('trials') if file.exists() else {}
+    entries = content.items() if isinstance(content, dict) else [('', None)]
+    for trial, entry in entries:
+        fields = entry if isinstance(entry, dict) else {}
+        sound = trial.isdecimal() and len(trial) < 16 and isinstance(fields.get('status'), str)
+        if not sound or type(fields.get('step')) is not int:
+            raise Refusal(f'{file}: found the trial {trial[:20]!r}: {str(entry)[:60]}; allowed: its status and step')
+    file = workdir / 'cohorts.json'
+    try:
+        planned = json.loads(file.read_bytes().decode())
+        rounds = {type(cohort['round']) for cohort in planned}
+        members = [trial for cohort in planned for trial in cohort['trials']]
+        sound = rounds <= {int} and set(members) <= known and len(set(members)) == len(members)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        sound = False
+    if not sound:
+        raise Refusal(f'{file}: found other cohorts than of the trials of {results.CONFIG}; allowed: what lbexp writes')
 
 
 def _row(work, status, lost):
