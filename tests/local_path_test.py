@@ -27,7 +27,7 @@ def test_a_url_is_refused_by_its_flag(text):
 
 @pytest.mark.parametrize('text', ['~nobody-of-this-name/x', 'a\0b'])
 def test_what_no_path_is_is_refused(text):
-    with pytest.raises(Refusal, match='--from: found .*allowed: a path'):
+    with pytest.raises(Refusal, match=r'--from: found .*allowed: a path'):
         local_path(text, '--from')
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,8 @@ def save(drawing, folder):
         'legend.frameon': False,
         'pdf.fonttype': 42,
     }
-    with rc_context(style):
+    with rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph')  # of a letter that the font has not a box is drawn
         page = canvas.Figure(figsize=(5.2, 3.4))
         _draw(page, drawing)
         page.savefig(picture, dpi=160, format='png')
@@ -250,7 +252,8 @@ def _draw(page, drawing):
 
 def _literal(text):
     """Text that matplotlib writes as it is: between two dollars it would read a formula."""
-    return text.replace('$', r'\$')
+    shown = ''.join(letter if letter.isprintable() else '\N{REPLACEMENT CHARACTER}' for letter in text)
+    return shown.replace('$', r'\$')
 
 
 def _number(axes, drawing):
