@@ -247,4 +247,5 @@ def status(workdir: pathlib.Path) -> int:
     """The exit status of a run that came to its end."""
     from lbexp import results
 
-    return DIVERGED if (results.final(workdir)['status'] == 'diverged').all() else DONE
+    diverged = results.final(workdir)['status'] == 'diverged'
+    return DIVERGED if len(diverged) and diverged.all() else DONE
