@@ -1,5 +1,6 @@
 """How a workdir's cohorts stand, as a table, and as a report of what is there so far."""
 
+import json
 import pathlib
 import time
 from collections.abc import Collection
