@@ -69,7 +69,6 @@ def problems(capsys, *arguments):
         ('--config.batch_size=None', ['batch_size: found None', 'an integer']),
         ('--config.steps=None', ['steps, epochs: found None, None', 'one set, the other None']),
         ('--config.epochs=inf', ['epochs: found inf', '> 0']),
-        ('--config.evaluate_train=-1', ['evaluate_train: found -1', 'an integer in [0,']),
         ('--config.optimizer.learning_rate=None', ['optimizer.learning_rate: found None', 'a number']),
         ('--config.optimizer.learning_rate=nan', ['optimizer.learning_rate: found nan']),
         ('--config.optimizer.momentum=None', ['optimizer.momentum: found None', 'a number']),
