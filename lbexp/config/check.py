@@ -22,6 +22,8 @@ def check(config) -> list[str]:
         return problems
     study = configs.plain(config.study)
     problems = [*_sweep(config), *_search(config), *_part('study', json.dumps(study), 'study')]
+    if study['name'] != 'training':  # other studies build parts to make their trials; what a trial sets may be missing
+        problems += [problem for problem in _base_parts(config) if ': not set; ' not in problem]
     if problems:
         return problems
     try:
@@ -185,6 +187,13 @@ def _batch_growth(trial):
         yield 'microbatch: found None with batch_growth; allowed: a divisor of the batch size, which then is a number'
 
 
+def _base_parts(config) -> Iterator[str]:
+    for name, place in PARTS.items():
+        part = configs.plain(config[name])
+        if part and name != 'study' and not place.several:
+            yield from _part(place.kind, json.dumps(part), name)
+
+
 def _parts(trial) -> Iterator[str]:
     for name, place in PARTS.items():
         parts = trial[name] if place.several else [trial[name]] if trial[name] else []
@@ -265,6 +274,9 @@ def _of_argument(function, name, value, known, given, takes_any) -> str | None:
     if name in given and value is not None:
         return f'found {value!r}; allowed: nothing: it is for the engine to set'
     if name in known and _is_plain(known[name]):
+        large = name != 'seed' and _large_integer(value)
+        if large:
+            return f'found {large}; allowed: integers below 2^31; a larger number is written {float(large):.3g}'
         return violation(value, of_parameter(known[name]))
     if takes_any:
         return None
@@ -272,6 +284,15 @@ def _of_argument(function, name, value, known, given, takes_any) -> str | None:
     return (
         f'found {value!r}; {function} has no such argument.{lookup.nearest(name, known)} It takes: {", ".join(known)}'
     )
+
+
+def _large_integer(value):
+    """An integer somewhere in `value` that JAX does not hold in 32 bits; None: there is none."""
+    if isinstance(value, (list, dict)):
+        inner = value.values() if isinstance(value, dict) else value
+        return next(filter(None, map(_large_integer, inner)), None)
+    is_large = isinstance(value, int) and abs(value) >= 2**31
+    return min(value, 10**300) if is_large else None
 
 
 def _is_plain(parameter):
