@@ -14,17 +14,14 @@ diverged. After 75, 76 and 77 the same command goes on; the launchers in scripts
 import contextlib
 import os
 import sys
-import threading
 import time
 import traceback
 
 from absl import flags
 
 from lbexp import command
-from lbexp import config as configs
-from lbexp.config import lookup
-from lbexp.errors import Refusal, refused, user_frame
-from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, PEER_LOST, STOPPED
+from lbexp.errors import refused, user_frame
+from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, PEER_LOST
 from lbexp.output import outlive_readers
 
 _JOB = ('distributed', 'coordinator_address', 'num_processes', 'process_id', 'peer_timeout', 'start_timeout')
@@ -99,7 +96,9 @@ def _main(given, config, problems, stop, wrong_status):
         if hosts.first():
             command.refuse(problems)
         return wrong_status
-    return _run(given, config, stop)
+    from lbexp.job import job  # imports what takes a second, which a refusal should not wait for
+
+    return job(given, config, stop)
 
 
 def _told_of(error, everything):
@@ -146,118 +145,6 @@ def _flags():
     come = 'seconds in which all processes of the job must come'
     flags.DEFINE_float('start_timeout', 60.0, come, lower_bound=1.0, flag_values=given)
     return given
-
-
-def _run(given, config, stop):
-    # No daemon: a process that is refused waits for it, as one that ends in the middle of an import may crash.
-    threading.Thread(target=_import_ahead).start()
-    from lbexp.engine import environment, record, run
-    from lbexp.engine.lock import lock
-    from lbexp.parallel import hosts
-
-    study = lookup.build('study', configs.plain(config.study))
-    wanted = study.trials(config)
-    if hosts.count() > 1:
-        hosts.check_devices()
-        print(hosts.described(), flush=True)
-        hosts.agree({**record.facts(configs.plain(config), wanted), **environment.code()})
-    resolved = [configs.resolve(config, overrides) for overrides in wanted]
-    hosts.together(lambda: run.build_once(resolved))
-    code = hosts.together(lambda: command.fingerprint_of(given, resolved))
-    workdir = command.workdir_of(given, config, wanted, code)
-    if hosts.count() > 1:
-        hosts.agree({'workdir': str(workdir), **code})
-        hosts.check_shared(workdir)
-    hosts.lead(lambda: _refuse_a_sweep(workdir))
-    if hosts.lead(lambda: not (workdir / 'config.json').exists()):  # what is refused leaves nothing behind
-        hosts.together(lambda: run.build_once(resolved, trace=True))
-        hosts.lead(lambda: _tell_of_others(command.with_other_code(given, workdir)))
-    with contextlib.ExitStack() as held:
-        hosts.lead(lambda: held.enter_context(lock(workdir)))
-        if not _train(study, config, workdir, wanted, stop, given):
-            by = stop.name or 'a signal to another process'
-            _tell(f'stopped by {by}; saved in {workdir}. To go on, run the same command again.')
-            return STOPPED
-        return _report(study, workdir)
-
-
-def _refuse_a_sweep(workdir):
-    if (workdir / 'cohorts.json').exists():
-        raise Refusal(
-            f'workdir {str(workdir)!r} holds trials that lbexp.sweep trains. '
-            'Go on with python -m lbexp.sweep, or choose another --workdir'
-        )
-
-
-def _tell_of_others(workdirs):
-    if workdirs:
-        _tell(f'trains anew: a run of the same configuration with other code or data is in {", ".join(workdirs)}')
-
-
-def _train(study, config, workdir, wanted, stop, given):
-    """Runs the trials wanted, and those that their results ask for, until there are none. False: told to stop."""
-    from lbexp.engine import record, run
-    from lbexp.parallel import hosts
-    from lbexp.report.progress import progress
-
-    before, plain, grows = 0, configs.plain(config), study.more is not None or bool(config.search)
-    through, said = True, []
-
-    def announce(line):
-        said.append(line)
-        _tell(line)
-
-    def begin(wanted):
-        code = command.fingerprint_of(given, [configs.resolve(config, overrides) for overrides in wanted])
-        return record.record(workdir, plain, wanted, grows, given.allow_config_change, _tell, code)
-
-    while True:
-        entries = hosts.lead(lambda wanted=wanted: begin(wanted))
-        if len(entries) == before:
-            break
-        finished = hosts.lead(lambda: record.nothing_to_train(workdir))
-        through = through and finished
-        before = len(entries)
-        _tell(f'{before} trials; workdir {workdir}' if before > 1 else f'workdir {workdir}')
-        trials = [configs.resolve(config, entry['overrides']) for entry in entries]
-        with progress() if hosts.first() else contextlib.nullcontext() as bar:
-            show = lambda p: bar.update(p.step, p.steps, p.examples, p.metrics.get('loss'), p.metrics.get('accuracy'))
-            watched = show if hosts.first() else lambda progress: None
-            rounds = [entry['round'] for entry in entries]
-            how = dict(rounds=rounds, restart_lost=given.restart_lost)
-            if run.run(trials, workdir, watched, announce, stop, **how) == 'preempted':
-                return False
-        if study.more is None:
-            break
-        wanted = hosts.lead(lambda: study.more(config, workdir))
-        hosts.together(lambda wanted=wanted: run.build_once([configs.resolve(config, more) for more in wanted]))
-    if through and not said:
-        _tell(through)
-    return True
-
-
-def _tell(line):
-    from lbexp.parallel import hosts
-
-    if hosts.first():
-        print(line, flush=True)
-
-
-def _report(study, workdir):
-    """Analyses, writes and prints; returns the exit status."""
-    from lbexp.parallel import hosts
-
-    hosts.exchange('all rows are written')
-    with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
-        analysis = study.analyse(workdir)  # together: it may measure on all devices
-    return hosts.lead(lambda: command.report(analysis, workdir))
-
-
-def _import_ahead():
-    """What is needed only after training has begun is imported while XLA compiles."""
-    with contextlib.suppress(Exception):  # told where it is needed
-        import tensorboardX
-        from orbax.checkpoint import v1
 
 
 if __name__ == '__main__':

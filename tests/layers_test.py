@@ -18,7 +18,8 @@ LAYERS = {
     'engine': 3, 'parallel': 3,
     'studies': 4, 'report': 4,
     'command': 5,
-    'main': 6, 'sweep': 6,
+    'job': 6, 'sweep': 6,
+    'main': 7,
 }  # fmt: skip
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with parallel; what a row
 # is belongs to results; check is the other half of config; the theory of Lookahead describes an optimizer.

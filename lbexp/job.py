@@ -1,0 +1,160 @@
+"""One run in one workdir, from a checked configuration to its report. Every process of a job calls it alike."""
+
+import contextlib
+import functools
+import pathlib
+import threading
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from lbexp import command
+from lbexp import config as configs
+from lbexp.config import lookup
+from lbexp.engine import environment, record
+from lbexp.engine.lock import lock
+from lbexp.engine.run import build_once, run
+from lbexp.errors import Refusal
+from lbexp.exit_status import STOPPED
+from lbexp.parallel import hosts
+from lbexp.report.progress import progress
+from lbexp.studies import Study
+
+
+def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -> int:
+    """Trains the trials of the configuration's study and reports.
+
+    Args:
+        flag_values: of lbexp.main.
+        stop: true when the run is to save and end.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        Refusal: the workdir is another run's, or a part refuses its arguments.
+        Damaged: checkpoints or rows are lost.
+    """
+    # No daemon: a process that is refused waits for it, as one that ends in the middle of an import may crash.
+    threading.Thread(target=_import_ahead).start()
+    study = lookup.build('study', configs.plain(config.study))
+    first_trials = study.trials(config)
+    workdir = _workdir(flag_values, config, first_trials)
+    with contextlib.ExitStack() as stack:
+        hosts.lead(lambda: stack.enter_context(lock(workdir)))
+        if _train(study, config, workdir, first_trials, stop, flag_values):
+            return _report(study, workdir)
+    cause = stop.name or 'a signal to another process'
+    _print(f'stopped by {cause}; saved in {workdir}. To go on, run the same command again.')
+    return STOPPED
+
+
+def _workdir(flag_values, config, overrides) -> pathlib.Path:
+    """The workdir, once the processes agree on it and all parts can be built."""
+    if hosts.count() > 1:
+        hosts.check_devices()
+        print(hosts.described(), flush=True)
+        hosts.agree({**record.facts(configs.plain(config), overrides), **environment.code()})
+    trials = _resolved(config, overrides)
+    hosts.together(lambda: build_once(trials))
+    fingerprint = hosts.together(lambda: command.fingerprint_of(flag_values, trials))
+    workdir = command.workdir_of(flag_values, config, overrides, fingerprint)
+    if hosts.count() > 1:
+        hosts.agree({'workdir': str(workdir), **fingerprint})
+        hosts.check_shared(workdir)
+    hosts.lead(lambda: _refuse_a_sweep(workdir))
+    if hosts.lead(lambda: not (workdir / 'config.json').exists()):  # what is refused leaves nothing behind
+        hosts.together(lambda: build_once(trials, trace=True))
+        others = command.with_other_code(flag_values, workdir)
+        if others:
+            _print(f'trains anew: a run of the same configuration with other code or data is in {", ".join(others)}')
+    return workdir
+
+
+def _refuse_a_sweep(workdir):
+    if (workdir / 'cohorts.json').exists():
+        raise Refusal(
+            f'workdir {str(workdir)!r} holds trials that lbexp.sweep trains. '
+            'Go on with python -m lbexp.sweep, or choose another --workdir'
+        )
+
+
+def _train(study: Study, config, workdir, overrides, stop, flag_values) -> bool:
+    """Runs the first trials, and those that their results ask for, until there are none. False: it was stopped."""
+    grows = study.more is not None or bool(config.search)
+    count, past_run, announced = 0, '', False
+
+    def announce(line):
+        nonlocal announced
+        announced = True
+        _print(line)
+
+    def begin():
+        fingerprint = command.fingerprint_of(flag_values, _resolved(config, overrides))
+        may_change = flag_values.allow_config_change
+        return record.record(
+            workdir, configs.plain(config), overrides, grows, may_change, _print, fingerprint
+        )
+
+    while True:
+        entries = hosts.lead(begin)
+        if len(entries) == count:
+            break
+        count = len(entries)
+        past_run = hosts.lead(lambda: record.nothing_to_train(workdir))
+        _print(f'{count} trials; workdir {workdir}' if count > 1 else f'workdir {workdir}')
+        with _progress() as on_progress:
+            outcome = run(
+                _resolved(config, [entry['overrides'] for entry in entries]),
+                workdir,
+                on_progress,
+                announce,
+                stop,
+                rounds=[entry['round'] for entry in entries],
+                restart_lost=flag_values.restart_lost,
+            )
+        if outcome == 'preempted':
+            return False
+        if study.more is None:
+            break
+        overrides = hosts.lead(lambda: study.more(config, workdir))
+        hosts.together(functools.partial(build_once, _resolved(config, overrides)))
+    if past_run and not announced:
+        _print(past_run)
+    return True
+
+
+@contextlib.contextmanager
+def _progress():
+    """The progress bar's `update` on process 0; elsewhere nothing is shown."""
+    if not hosts.first():
+        yield lambda state: None
+        return
+    with progress() as bar:
+        yield lambda state: bar.update(
+            state.step, state.steps, state.examples, state.metrics.get('loss'), state.metrics.get('accuracy')
+        )
+
+
+def _report(study, workdir) -> int:
+    """Analyses, writes and prints; returns the exit status."""
+    hosts.exchange('all rows are written')
+    with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
+        analysis = study.analyse(workdir)  # together: it may measure on all devices
+    return hosts.lead(lambda: command.report(analysis, workdir))
+
+
+def _resolved(config, overrides):
+    return [configs.resolve(config, changes) for changes in overrides]
+
+
+def _print(line):
+    if hosts.first():
+        print(line, flush=True)
+
+
+def _import_ahead():
+    """What is needed only after training has begun is imported while XLA compiles."""
+    with contextlib.suppress(Exception):  # told where it is needed
+        import tensorboardX
+        from orbax.checkpoint import v1
