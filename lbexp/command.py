@@ -15,6 +15,7 @@ from lbexp import config as configs
 from lbexp import errors
 from lbexp.config import check, fields, lookup
 from lbexp.exit_status import BAD_CONFIG, DIVERGED, DONE, FAILED, NO_CHECKPOINT
+from lbexp.links import refuse_links
 from lbexp.local_path import local_path
 
 _PRINTED = 60  # rows of a table in the terminal
@@ -131,14 +132,21 @@ def workdir_of(
 
     Args:
         code: the fingerprint of code and data; needed where no --workdir is given.
+
+    Raises:
+        Refusal: a link in the workdir leads out of it.
     """
     if given.workdir:
-        return local_path(given.workdir, '--workdir')
+        workdir = local_path(given.workdir, '--workdir')
+        refuse_links(workdir, workdir)
+        return workdir
     file, _, argument = given.config.partition(':')
     content = json.dumps([configs.plain(config), overrides], sort_keys=True)
     name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in (content, json.dumps(code, sort_keys=True))]
-    return pathlib.Path('runs') / f'{name}-{digests[0][:8]}-{digests[1][:6]}'
+    workdir = pathlib.Path('runs') / f'{name}-{digests[0][:8]}-{digests[1][:6]}'
+    refuse_links(workdir, workdir)
+    return workdir
 
 
 def with_other_code(given: flags.FlagValues, workdir: pathlib.Path) -> list[str]:

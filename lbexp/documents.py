@@ -1,23 +1,47 @@
-"""The JSON files of a workdir: what they hold, and how they are read."""
+"""The JSON files of a workdir: what they hold, and how they are read.
 
+A workdir may be anybody's, and its files anything: torn, damaged, of another shape. Who goes on with a run refuses
+what is damaged; who reads results leaves it out. Both read by the functions here.
+"""
+
+import collections
 import json
 import pathlib
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from lbexp.errors import Refusal
 
+CONFIG, STATUS, COHORTS = 'config.json', 'status.json', 'cohorts.json'
+_DEPTH = 50  # of nested data; a configuration has about 6
+_SHOWN = 120  # characters of what is wrong
+
+Trial = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # the number of a trial
+
 
 class Entry(msgspec.Struct):
     """A trial of config.json."""
 
-    trial: int
+    trial: Trial
     overrides: dict[str, Any]
     round: int = 0
 
 
-class Config(msgspec.Struct):
+class Trials(msgspec.Struct, kw_only=True):
+    """config.json, as far as whoever reads results needs it."""
+
+    config: dict[str, Any] = {}
+    trials: list[Entry] = []
+
+    def __post_init__(self):
+        counts = collections.Counter(entry.trial for entry in self.trials)
+        twice = [trial for trial, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(f'trial {twice[0]} twice')
+
+
+class Config(Trials, kw_only=True):
     """config.json."""
 
     config: dict[str, Any]
@@ -30,10 +54,15 @@ class Config(msgspec.Struct):
     stages: list[dict[str, Any]] = []  # what checkpoints from before a change may say, oldest first
 
 
-class Standing(msgspec.Struct):
-    """A trial of status.json."""
+class State(msgspec.Struct):
+    """A trial of status.json, as far as whoever reads results needs it."""
 
     status: str
+
+
+class Standing(State):
+    """A trial of status.json."""
+
     step: int  # updates done
     saved: int | None = None  # those in the last complete checkpoint; 0: there was none. None: an older version
     rows: int | None = None  # rows written when it came to its end
@@ -44,23 +73,60 @@ class Status(msgspec.Struct):
     """status.json."""
 
     status: str
-    trials: dict[int, Standing]
+    trials: dict[Trial, Standing]
     ended: str | None = None  # when the last trial came to its end, ISO 8601
 
 
-def document(path: pathlib.Path, kind: type[msgspec.Struct]) -> dict:
-    """The content of a JSON file that lbexp wrote, as plain data of which `kind` holds.
+class Cohort(msgspec.Struct):
+    """A cohort of cohorts.json, a list of them."""
+
+    round: int
+    trials: list[Trial]
+
+
+def document(path: pathlib.Path, kind: Any) -> Any:
+    """The content of a JSON file, as plain data that can be written as UTF-8.
+
+    Args:
+        kind: what it must hold: a type as msgspec takes it.
 
     Raises:
-        Refusal: it is damaged.
-        OSError: it cannot be read.
+        Refusal: it holds something else; the message names the file, and what is wrong.
+        OSError: there is none, or it cannot be read.
     """
+    raw = pathlib.Path(path).read_bytes()
     try:
-        content = json.loads(path.read_bytes())  # msgspec's own reader takes no Infinity
-        msgspec.convert(content, kind, strict=False)
-        return content
+        content = json.loads(raw.decode())  # msgspec's own reader takes no Infinity
+        if _is_deeper(content, _DEPTH):
+            raise ValueError(f'nested more than {_DEPTH} deep')
+        msgspec.convert(content, kind, str_keys=True)
     except (ValueError, RecursionError) as error:
-        raise Refusal(
-            f'{path}: found a damaged file ({error}); allowed: what lbexp wrote. Put a copy of it back, or choose '
-            'another --workdir'
-        ) from error
+        wrong = ' '.join(str(error).split())[:_SHOWN]
+        rule = 'allowed: what lbexp wrote. Put a copy of it back, or choose another --workdir'
+        raise Refusal(f'{path}: found a damaged file ({encodable(wrong)}); {rule}') from error
+    return encodable(content) if b'\\u' in raw else content
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value is what a type says."""
+    try:
+        msgspec.convert(value, kind, str_keys=True)
+        return True
+    except ValueError:
+        return False
+
+
+def encodable(value: Any) -> Any:
+    """Nested data whose text UTF-8 can hold: lone surrogates, which JSON can, become escapes."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode('utf-8', 'backslashreplace').decode()
+    if isinstance(value, dict):
+        return {encodable(key): encodable(inner) for key, inner in value.items()}
+    return [encodable(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _is_deeper(value, depth):
+    if isinstance(value, (dict, list)):
+        inner = value.values() if isinstance(value, dict) else value
+        return depth == 0 or any(_is_deeper(held, depth - 1) for held in inner)
+    return False

@@ -8,7 +8,7 @@ import threading
 from absl import flags
 from ml_collections import ConfigDict
 
-from lbexp import command
+from lbexp import command, documents
 from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.engine import environment, record
@@ -58,12 +58,14 @@ def _workdir(flag_values, config, overrides) -> pathlib.Path:
     trials = _resolved(config, overrides)
     hosts.together(lambda: build_once(trials))
     fingerprint = hosts.together(lambda: command.fingerprint_of(flag_values, trials))
-    workdir = command.workdir_of(flag_values, config, overrides, fingerprint)
+    workdir = hosts.together(
+        lambda: command.workdir_of(flag_values, config, overrides, fingerprint)
+    )
     if hosts.count() > 1:
         hosts.agree({'workdir': str(workdir), **fingerprint})
         hosts.check_shared(workdir)
     hosts.lead(lambda: _refuse_a_sweep(workdir))
-    if hosts.lead(lambda: not (workdir / 'config.json').exists()):  # what is refused leaves nothing behind
+    if hosts.lead(lambda: not (workdir / documents.CONFIG).exists()):  # what is refused leaves nothing behind
         hosts.together(lambda: build_once(trials, trace=True))
         others = command.with_other_code(flag_values, workdir)
         if others:
@@ -72,7 +74,7 @@ def _workdir(flag_values, config, overrides) -> pathlib.Path:
 
 
 def _refuse_a_sweep(workdir):
-    if (workdir / 'cohorts.json').exists():
+    if (workdir / documents.COHORTS).exists():
         raise Refusal(
             f'workdir {str(workdir)!r} holds trials that lbexp.sweep trains. '
             'Go on with python -m lbexp.sweep, or choose another --workdir'

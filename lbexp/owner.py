@@ -1,12 +1,22 @@
 """Which process something belongs to, so that another can tell whether that process is still there."""
 
-import json
 import os
 import pathlib
 import platform
 
+import msgspec
+
+from lbexp import documents
+from lbexp.errors import Refusal
+
 FILE = 'owner.json'  # of a workdir, while a process is at it
 
+
+class _Owner(msgspec.Struct):
+    host: str
+    pid: int
+    place: str
+    started: str
 
 
 def owner() -> dict:
@@ -23,12 +33,20 @@ def is_gone(owner: dict) -> bool:
 def is_at(workdir: pathlib.Path) -> bool:
     """Whether a process is at a workdir, as far as can be seen: status.json says 'running' after a kill, too."""
     try:
-        said = json.loads((workdir / FILE).read_text())
-        return isinstance(said, dict) and not is_gone(said)
+        return not is_gone(documents.document(workdir / FILE, _Owner))
     except FileNotFoundError:
         return False
-    except (OSError, ValueError):  # it is just being written
+    except (OSError, Refusal):  # it is just being written
         return True
+
+
+def name(workdir: pathlib.Path) -> str:
+    """Who is at a workdir, in words."""
+    try:
+        there = documents.document(workdir / FILE, _Owner)
+        return f"process {there['pid']} on host {there['host']}"
+    except (OSError, Refusal):  # it has just begun, or just ended
+        return 'another process'
 
 
 def place() -> str:

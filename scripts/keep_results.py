@@ -8,8 +8,9 @@ import pathlib
 import shutil
 import sys
 
-from lbexp import results
+from lbexp import documents
 from lbexp.config import lookup
+from lbexp.errors import Refusal
 
 
 def main(argv: list[str]) -> int:
@@ -17,9 +18,13 @@ def main(argv: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     workdir, target = pathlib.Path(argv[1]), pathlib.Path(argv[2])
-    facts = results.document(workdir / results.CONFIG)
-    if not facts:
-        print(f'{workdir}: no {results.CONFIG} there; give the --workdir of a run', file=sys.stderr)
+    try:
+        facts = documents.document(workdir / documents.CONFIG, documents.Config)
+    except FileNotFoundError:
+        print(f'{workdir}: no {documents.CONFIG} there; give the --workdir of a run', file=sys.stderr)
+        return 2
+    except (Refusal, OSError) as error:
+        print(error, file=sys.stderr)
         return 2
     if not (workdir / 'report.html').exists():
         print(f'{workdir}: no report.html yet; let the run end, then keep it', file=sys.stderr)

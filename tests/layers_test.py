@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = {
     'config': 0, 'check': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0,
     'errors': 0, 'exit_status': 0, 'output': 0, 'ranges': 0, 'documents': 0, 'owner': 0, 'local_path': 0,
+    'links': 0,
     'optimizers': 1, 'theory': 1, 'models': 1, 'data': 1, 'schedules': 1, 'batch_size': 1,
     'workloads': 2, 'probes': 2,
     'engine': 3, 'parallel': 3,

@@ -17,6 +17,7 @@ from orbax.checkpoint import v1 as ocp
 from training import rows, tiny, train
 
 from lbexp import exit_status, main
+from lbexp.engine import seal
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.lock import lock
 from lbexp.engine.status import statuses
@@ -234,3 +235,14 @@ def test_a_changed_model_is_refused_even_so(tmp_path, capsys):
     problem = capsys.readouterr().err
     assert 'hold other arrays than this configuration trains' in problem and '--workdir' in problem
     assert len(list((tmp_path / 'run' / 'checkpoints' / 'trial-00000').iterdir())) == 2  # nothing was quarantined
+
+
+def test_a_checkpoint_is_called_complete_when_its_files_are_on_the_disk(tmp_path):
+    """status.json says 'saved' by this: said too early, a run that is killed now would be refused for ever."""
+    checkpoints, complete = Checkpoints(tmp_path / 'trial'), []
+    checkpoints.completed = lambda step: complete.append((step, seal.broken(tmp_path / 'trial' / str(step))))
+    for step in (1, 2):
+        checkpoints.save(step, TREE)
+        checkpoints.wait()
+    checkpoints.close()
+    assert complete == [(1, ''), (2, '')]

@@ -89,7 +89,7 @@ def test_a_trial_without_rows_is_in_final(tmp_path):
     folder = write(tmp_path, [{'trial': 1, 'step': 5, 'loss': 1.0}], [{'seed': 0}, {'seed': 1}], ['pending', 'running'])
     final = results.final(folder)
     assert final['step'].tolist() == [0, 5] and math.isnan(final['loss'][0])
-    assert final['status'].tolist() == ['pending', 'running'] and final['seed'].tolist() == [0, 1]
+    assert final['status'].tolist() == ['pending', 'interrupted'] and final['seed'].tolist() == [0, 1]
 
 
 def test_no_rows_at_all(tmp_path):
@@ -170,7 +170,7 @@ def test_errors_say_what_to_do(tmp_path):
         results.final(tmp_path / 'absent')
     write(tmp_path)
     (tmp_path / 'config.json').write_text('{"config": {}, "trials": [{"number": 1}]}')
-    with pytest.raises(ValueError, match='"trial" and "overrides"'):
+    with pytest.raises(ValueError, match=r'config\.json: found a damaged file \(.*`trial` - at `\$\.trials\[0\]`'):
         results.read(tmp_path)
 
 

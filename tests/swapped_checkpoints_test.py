@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import shutil
 
 import numpy as np
@@ -58,8 +59,10 @@ def test_what_is_not_swapped_is_restored(saved):
 
 
 def test_a_hundred_swaps(saved, tmp_path):
-    """Each checkpoint in the place of each other one."""
-    cases = [(there, put) for there, put in itertools.permutations(saved, 2)]
+    """Checkpoints in the places of others: each of two in each other's at least once, in one order of steps."""
+    pairs = list(itertools.permutations(saved, 2))
+    same_step = [(there, put) for there, put in pairs if there[1] == put[1] == STEPS[1]]
+    cases = [*same_step, *random.Random(0).sample(pairs, 100 - len(same_step) // 2)]
     assert len(cases) >= 100
     for number, ((owner, step), other) in enumerate(cases):
         folder = tmp_path / f'{number}' / 'trial-00000'

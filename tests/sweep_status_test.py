@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from lbexp import owner
 from lbexp.sweep import attempts, cohorts, schedule, standing
 from lbexp.sweep.executors import Executor
 
@@ -22,7 +23,7 @@ def workdir(tmp_path, monkeypatch):
     held = attempts.take(folders[0], attempts.latest(folders[0]), 'here', 60.0)
     held.progress(30, 60)
     ended = subprocess.run([sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True)
-    write(folders[1], host=platform.node(), place=attempts._place(), pid=int(ended.stdout), started='1')
+    write(folders[1], host=platform.node(), place=owner.place(), pid=int(ended.stdout), started='1')
     write(folders[2], host='elsewhere', place='another', at=time.time() - 50, step=10, steps=40)
     yield tmp_path
     held.end('done')

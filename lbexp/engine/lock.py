@@ -23,12 +23,8 @@ def lock(workdir: pathlib.Path):
     try:
         held.acquire(timeout=0)
     except filelock.Timeout as error:
-        try:
-            told = json.loads(file.read_text())
-        except (OSError, ValueError):  # it has just begun, or just ended
-            told = {'host': 'unknown', 'pid': 'unknown'}
         raise Refusal(
-            f'workdir {str(workdir)!r} is in use by process {told["pid"]} on host {told["host"]}. '
+            f'workdir {str(workdir)!r} is in use by {owner.name(workdir)}. '
             'Wait for it, or choose another --workdir; if it has ended (on a file system without locks that is not '
             f'seen), delete {workdir / ".lock"}'
         ) from error

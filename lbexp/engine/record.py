@@ -127,7 +127,7 @@ def nothing_to_train(workdir: pathlib.Path) -> str:
     if not document['trials'] or _left(workdir, document):
         return ''
     ended = documents.document(workdir / 'status.json', documents.Status).get('ended', 'a day that it does not tell')
-    return f'nothing to train: done on {ended} with commit {_last(document).get("git_commit")}'
+    return f'nothing to train: done on {ended} with {_commit(document)}'
 
 
 def _now(there, config, trials, grows, code):
@@ -162,6 +162,12 @@ def _last(document):
     return [document['environment'], *document.get('environments', [])][-1]
 
 
+def _commit(document):
+    """Of lbexp, when the run was last trained, in words; it may have been no checkout of git."""
+    commit = _last(document).get('git_commit')
+    return f'commit {commit}' if commit else 'an unknown commit'
+
+
 def _left(workdir, document):
     """The trials that are not through."""
     status = statuses(workdir)
@@ -179,7 +185,7 @@ def _resumed(workdir, there, now, changes, announce):
     if trains and not there.get('run'):
         raise Refusal(
             f'workdir {str(workdir)!r} was begun by an older version of lbexp, whose checkpoints do not say whose they '
-            f'are. Go on with commit {_last(there).get("git_commit")}, or choose another --workdir'
+            f'are. Go on with {_commit(there)}, or choose another --workdir'
         )
     if trains and _last(there).get('started') != here['started']:
         differences = environment.differences(_last(there), here)

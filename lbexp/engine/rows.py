@@ -129,7 +129,7 @@ def _trial(path, number, line):
         row = json.loads(line)
         if type(row['trial']) is int and type(row['step']) is int:
             return row['trial']
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise Refusal(
         f'{path}: line {number} is no row ({line[:40]!r}); allowed: a JSON object, with a trial and a step. Put a copy '

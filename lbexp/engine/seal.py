@@ -26,7 +26,7 @@ def broken(folder: pathlib.Path) -> str | None:
         sizes = {name: (int(size), str(digest)) for name, (size, digest) in said.items()}
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return f'{_NAME} is no list of its files'
     there = _files(folder)
     for name, (size, digest) in sizes.items():

@@ -8,7 +8,7 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import Analysis, Table
 from lbexp.engine.rows import replace
-from lbexp.errors import Refusal
+from lbexp.links import refuse_links
 from lbexp.local_path import local_path
 from lbexp.report import claims, curves, figure, table
 from lbexp.report.file_names import file_names
@@ -30,13 +30,13 @@ def page(workdir, analysis=None):
             folder, if any).
         analysis: an `analysis.Analysis`; None: the curves and the closing table alone.
     Raises:
-        Refusal: no workdir there, or its folder of figures lies elsewhere.
+        Refusal: no workdir there, or a link in its folder of figures leads out of it.
         OSError: a file cannot be written; it is named.
     """
     workdir = local_path(str(workdir), 'workdir')
     rows, finals = results.load(workdir)
-    facts = results.document(workdir / results.CONFIG)
-    config = facts.get('config', {})
+    facts = results.configuration(workdir)
+    config = facts['config']
     environment = facts.get('environment')
     environment = environment if isinstance(environment, dict) else {}
     analysis = analysis or Analysis(_title(config, workdir), '', [], [])
@@ -45,7 +45,8 @@ def page(workdir, analysis=None):
     drawn = [*analysis.figures, *(d._replace(name=f'{d.name}_curves') if d.name in taken else d for d in every)]
     stems = file_names([drawing.name for drawing in drawn])
     drawn = [drawing._replace(name=stem) for drawing, stem in zip(drawn, stems, strict=True)]
-    folder = _figures_folder(workdir)
+    folder = workdir / 'figures'
+    refuse_links(folder, workdir)
     for drawing in drawn:
         figure.save(drawing, folder)
     own = len(analysis.figures)
@@ -65,13 +66,6 @@ def page(workdir, analysis=None):
     file = workdir / 'report.html'
     replace(file, _document(analysis.title, ''.join(sections), drawn).encode())
     return file
-
-
-def _figures_folder(workdir):
-    folder = workdir / 'figures'
-    if not folder.resolve().is_relative_to(workdir.resolve()):
-        raise Refusal(f'{folder}: found a link out of the workdir; allowed: a folder in it')
-    return folder
 
 
 def _title(config, workdir):

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
+from lbexp import owner
+from lbexp.documents import encodable
 from lbexp.errors import Refusal
 from lbexp.local_path import local_path
 from lbexp.results._documents import (
     CONFIG,
     STATUS,
     configuration,
-    document,
-    encodable,
+    entries,
     is_readable,
-    parsed,
     part,
     say_once,
 )
@@ -32,11 +32,12 @@ from lbexp.results._rows import rows as columns_of
 from lbexp.results._trials import trials as trials_of
 
 __all__ = [
-    'CONFIG', 'METRICS', 'STATUS', 'configuration', 'document', 'final', 'load', 'measured', 'parsed', 'part', 'read',
-    'say_once', 'varied', 'workdirs',
+    'CONFIG', 'METRICS', 'STATUS', 'configuration', 'entries', 'final', 'load', 'measured', 'part', 'read', 'say_once',
+    'varied', 'workdirs',
 ]  # fmt: skip
 
 METRICS = 'metrics.jsonl'
+_FILES = (CONFIG, STATUS, METRICS, owner.FILE)
 _COLUMNS = ('workdir', 'trial', 'step', 'status')
 
 
@@ -62,7 +63,8 @@ def final(path):
 
     A metric's value is the last one *recorded*: of the last row that has its key. A diverged loss (null)
     is NaN, not the last finite value; test metrics come from the last evaluation. 'step' is the last row's
-    (0: none). 'status' is 'unknown' without a readable status.json.
+    (0: none). 'status' is 'unknown' without a readable status.json, 'interrupted' where it says 'running' and no
+    process is at the workdir.
     """
     return load(path)[1]
 
@@ -138,7 +140,7 @@ def _readable(folders):
     root = Path(os.path.commonpath(folders))
     for folder in folders:
         try:
-            there = {name: is_readable(folder / name, root) for name in (CONFIG, STATUS, METRICS)}
+            there = {name: is_readable(folder / name, root) for name in _FILES}
             kept.append((folder, configuration(folder), columns_of([folder / METRICS] if there[METRICS] else [])))
         except (Refusal, OSError) as error:
             problems.append(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lbexp.results._documents import encodable
+from lbexp.documents import encodable
 
 _READ = 8 << 20  # bytes of a file that are parsed at a time
 _NUMBERS = {int, float, bool, type(None)}

@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -99,7 +98,7 @@ def batch_growth(
         return arms.more(workdir, sized(configs.plain(config.workload)), tuning)
 
     def analyse(workdir):
-        workload = results.document(Path(workdir) / results.CONFIG)['config']['workload']
+        workload = results.part(workdir, 'workload')
         return _analyse(workdir, arms.outcome(workdir, sized(workload), tuning), boundaries[0], margin)
 
     return Study(trials, analyse, more)

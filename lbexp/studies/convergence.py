@@ -129,7 +129,7 @@ def _analyse(workdir, cases, momenta, k, alpha, tolerance):
     from lbexp.theory.convergence import damping
 
     rows = results.read(workdir)
-    overrides = {t['trial']: t['overrides'] for t in results.document(workdir / results.CONFIG)['trials']}
+    overrides = {t['trial']: t['overrides'] for t in results.entries(workdir)}
     lines, points = [], {}
     for trial, case in enumerate(cases):
         mine = rows['trial'] == trial

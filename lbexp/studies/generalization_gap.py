@@ -3,20 +3,24 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
 from lbexp import config as configs
-from lbexp import results
+from lbexp import documents, results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, bounds, outcome, spread
 from lbexp.engine import plan
 from lbexp.engine import speed as speeds
+from lbexp.engine.rows import replace
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 
+_Speeds = Annotated[list[Annotated[float, msgspec.Meta(gt=0, le=1e30)]], msgspec.Meta(min_length=1)]  # [examples / s]
 EPOCHS, UPDATES = 'equal epochs', 'equal updates'
 
 
@@ -228,13 +232,13 @@ def _paths(rows, own, found):
 def _speeds(workdir, own):
     """Examples and epochs per second of one trial alone; measured once, kept in speed.json."""
     file, config = Path(workdir) / 'speed.json', compare.configuration(workdir)
-    known = results.document(file)
+    known = documents.document(file, dict[str, _Speeds]) if file.exists() else {}
     for arm in own:
         size = str(arm.overrides['batch_size'])
         if size not in known:
             known[size] = speeds.speed({**config, **arm.overrides, 'seed': 1})
     if hosts.first():
-        file.write_text(json.dumps(known))
+        replace(file, json.dumps(known).encode())
     sizes = [arm.overrides['batch_size'] for arm in own]
     caption = (
         'Medians and intervals over stretches of a fifth of a second, by the clock, while nothing else is trained.'

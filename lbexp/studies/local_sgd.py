@@ -90,7 +90,7 @@ def local_sgd(
         return arms.more(workdir, compared(configs.plain(config.optimizer)), tuning)
 
     def analyse(workdir):
-        made = compared(compare.configuration(workdir)['optimizer'])
+        made = compared(results.part(workdir, 'optimizer'))
         return _analyse(Path(workdir), made, tuning, quadratic, max(workers), ks, margin)
 
     return Study(trials, analyse, more)

@@ -79,8 +79,7 @@ def _trial(alpha, gamma, size, seed, k, weight_decay, burn_in, latest, updates):
 
 def _analyse(workdir, cases, k, weight_decay, count):
     finals = results.final(workdir)
-    config = results.document(workdir / results.CONFIG)['config']
-    spectrum = _spectrum(config['workload'], count)
+    spectrum = _spectrum(results.part(workdir, 'workload'), count)
     found = {}
     for at, trial in enumerate(finals['trial']):
         alpha, gamma, size, _ = cases[int(trial)]

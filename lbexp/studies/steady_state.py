@@ -118,7 +118,7 @@ def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
 def measured(workdir, cases: Sequence[dict], theory) -> list[Row]:
     """A row for each trial, curvature and kind of weights."""
     finals = results.final(workdir)
-    workload = results.document(workdir / results.CONFIG)['config']['workload']
+    workload = results.part(workdir, 'workload')
     rows = []
     for at, trial in enumerate(finals['trial']):
         case = cases[int(trial)]
@@ -205,7 +205,7 @@ def _path(workdir, cases):
     from lbexp.theory.noisy_quadratic import evaluation_weights, noisy_quadratic, start
 
     rows = results.read(workdir)
-    workload = results.document(workdir / results.CONFIG)['config']['workload']
+    workload = results.part(workdir, 'workload')
     trials = {}
     for trial, case in enumerate(cases):
         if case.get('path'):

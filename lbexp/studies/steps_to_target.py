@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -105,7 +104,7 @@ def steps_to_target(
         return arms.more(workdir, compared(configs.plain(config.workload)), tuning)
 
     def analyse(workdir):
-        workload = results.document(Path(workdir) / results.CONFIG)['config']['workload']
+        workload = results.part(workdir, 'workload')
         found = arms.outcome(workdir, compared(workload), tuning)
         reached = _reached(workdir, target)
         cases = {name: _case(found, reached, name, batch_sizes, lengths) for name in optimizers}

@@ -23,7 +23,7 @@ import sys
 
 from absl import flags
 
-from lbexp import command
+from lbexp import command, documents
 from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.errors import Refusal
@@ -160,7 +160,7 @@ def _lost(given):
 def _of_workdir(workdir, word, trusted, lost):
     from lbexp.sweep import standing
 
-    if not (workdir / 'cohorts.json').exists():
+    if not (workdir / documents.COHORTS).exists():
         raise Refusal(
             f'--workdir: found no cohorts in {str(workdir)!r}; allowed: the workdir of a run of lbexp.sweep'
         )

@@ -9,13 +9,15 @@ import contextlib
 import json
 import os
 import pathlib
-import platform
 import threading
 import time
+import typing
 import uuid
 from typing import NamedTuple
 
+from lbexp import documents, owner
 from lbexp.engine.rows import replace
+from lbexp.errors import Refusal
 
 THROUGH = ('done', 'diverged')
 _BEATS = 6  # signs of life in the time after which an attempt counts as lost
@@ -38,6 +40,10 @@ class Attempt(NamedTuple):
     state: str = 'running'  # then 'done', 'diverged' (every trial), 'failed', 'preempted'
     cause: str = ''  # of a failure
     lost: float = 120.0  # seconds without a sign of life after which it counts as lost
+
+
+# The same as a type that a file is held against: a NamedTuple would be read from a list.
+_Said = typing.TypedDict('_Said', Attempt.__annotations__, total=False)
 
 
 def history(folder: pathlib.Path) -> list[Attempt]:
@@ -76,9 +82,7 @@ class Held:
     def __init__(self, folder, number, token, lost):
         self._folder, self._ended, self._writing = folder, threading.Event(), threading.Lock()
         self._asked = self._written = 0.0
-        pid = os.getpid()
-        process = (platform.node(), _place(), pid, _started(pid))
-        self.attempt = Attempt(number, token, *process, lost=lost)
+        self.attempt = Attempt(number, token, **owner.owner(), lost=lost)
         self._write(beat=1)
         threading.Thread(target=self._beat, args=(lost / _BEATS,), daemon=True, name='attempt').start()
 
@@ -175,7 +179,7 @@ def stop_file(folder: pathlib.Path, token: str) -> pathlib.Path:
 
 def dead(attempt: Attempt) -> bool:
     """Whether the process of an attempt has ended, as far as can be seen from here."""
-    return bool(attempt.place) and attempt.place == _place() and _started(attempt.pid) != attempt.started
+    return owner.is_gone(attempt._asdict())
 
 
 def _numbers(folder):
@@ -189,24 +193,6 @@ def _file(folder, number):
 
 def _read(folder, number):
     try:
-        return Attempt(**json.loads(_file(folder, number).read_text()))
-    except (OSError, ValueError):  # it is just being begun
+        return Attempt(**documents.document(_file(folder, number), _Said))
+    except (OSError, Refusal):  # it is just being begun
         return Attempt(number)
-
-
-def _place():
-    """The system and name space of this process; '' where they have no name."""
-    try:
-        boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
-        return f'{boot} {os.readlink("/proc/self/ns/pid")}'
-    except OSError:
-        return ''
-
-
-def _started(pid):
-    """When a process was started, in ticks since its system was; '' when it has ended."""
-    try:
-        fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
-    except OSError:
-        return ''
-    return '' if fields[0] in 'ZX' else fields[19]

@@ -8,13 +8,12 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from lbexp import config as configs
+from lbexp import documents
 from lbexp.engine import record, rows, run
 from lbexp.engine.rows import replace
 from lbexp.engine.status import expected_rows, statuses, write_status
 from lbexp.errors import Damaged
 from lbexp.sweep import attempts
-
-_PLAN = 'cohorts.json'
 
 
 class Work(NamedTuple):
@@ -28,8 +27,8 @@ class Work(NamedTuple):
 
 def works(workdir: pathlib.Path) -> list[Work]:
     """The cohorts planned so far."""
-    path = workdir / _PLAN
-    planned = json.loads(path.read_text()) if path.exists() else []
+    path = workdir / documents.COHORTS
+    planned = documents.document(path, list[documents.Cohort]) if path.exists() else []
     folder = lambda number: workdir / 'cohorts' / f'{number:05d}'
     return [Work(number, one['round'], one['trials'], folder(number)) for number, one in enumerate(planned)]
 
@@ -46,7 +45,7 @@ def plan(workdir: pathlib.Path, config: ConfigDict, entries: list[dict]) -> list
         found = [sorted(cohort.trials) for cohort in run.cohorts_of(trials, rounds, pending)]
         all_ = [{'round': work.round, 'trials': work.trials} for work in there]
         all_ += [{'round': rounds[members[0]], 'trials': members} for members in found]
-        replace(workdir / _PLAN, json.dumps(all_, indent=1).encode())
+        replace(workdir / documents.COHORTS, json.dumps(all_, indent=1).encode())
     return works(workdir)
 
 

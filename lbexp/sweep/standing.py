@@ -1,11 +1,10 @@
 """How a workdir's cohorts stand, as a table, and as a report of what is there so far."""
 
-import json
 import pathlib
 import time
 from collections.abc import Collection
 
-from lbexp import command, results
+from lbexp import command, documents, results
 from lbexp.analysis import Analysis, Table
 from lbexp.config import lookup
 from lbexp.engine import record
@@ -60,23 +59,10 @@ def report(workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up
 def _require_sound(workdir):
     """Refusal: a file that the cohorts are put together from is not what lbexp writes; the message names it."""
     known = {entry['trial'] for entry in results.configuration(workdir)['trials']}
-    file = workdir / results.STATUS
-    content = results.parsed(file).get('trials') if file.exists() else {}
-    entries = content.items() if isinstance(content, dict) else [('', None)]
-    for trial, entry in entries:
-        fields = entry if isinstance(entry, dict) else {}
-        sound = trial.isdecimal() and len(trial) < 16 and isinstance(fields.get('status'), str)
-        if not sound or type(fields.get('step')) is not int:
-            raise Refusal(f'{file}: found the trial {trial[:20]!r}: {str(entry)[:60]}; allowed: its status and step')
-    file = workdir / 'cohorts.json'
-    try:
-        planned = json.loads(file.read_bytes().decode())
-        rounds = {type(cohort['round']) for cohort in planned}
-        members = [trial for cohort in planned for trial in cohort['trials']]
-        sound = rounds <= {int} and set(members) <= known and len(set(members)) == len(members)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        sound = False
-    if not sound:
+    record.statuses(workdir)
+    members = [trial for work in cohorts.works(workdir) for trial in work.trials]
+    if not set(members) <= known or len(set(members)) < len(members):
+        file = workdir / documents.COHORTS
         raise Refusal(f'{file}: found other cohorts than of the trials of {results.CONFIG}; allowed: what lbexp writes')
 
 

@@ -8,7 +8,6 @@ seeds: what is reported was not selected on, and the test set was looked at once
 import json
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +71,7 @@ def more(workdir, arms: Sequence[Arm], tuning: Tuning) -> list[dict]:
 
 def outcome(workdir, arms: Sequence[Arm], tuning: Tuning) -> dict[str, Found]:
     """By arm, what was tried and found, as far as the workdir has it."""
-    entries = results.document(Path(workdir) / results.CONFIG)['trials']
+    entries = results.entries(workdir)
     there = {_key(entry['overrides']): entry['trial'] for entry in entries}
     scores = tuning.score(workdir)
     found = {}

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,9 @@ METRICS = ('test_error', 'train_error', 'gap', 'validation_error', 'test_loss')
 
 def configuration(workdir) -> dict:
     """The study's configuration as the workdir has it."""
-    return results.document(Path(workdir) / results.CONFIG)['config']
+    for name in ('optimizer', 'workload'):
+        results.part(workdir, name)
+    return results.configuration(workdir)['config']
 
 
 def measure(workdir, found: Mapping[str, Found]) -> dict[str, dict[str, np.ndarray]]:

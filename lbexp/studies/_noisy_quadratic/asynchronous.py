@@ -63,7 +63,7 @@ def predicted(case, a):
 def measured(workdir, quadratic, theory=predicted):
     """A row for each case and curvature: mean over its trials, error from their spread."""
     finals = results.final(workdir)
-    entries = results.document(workdir / results.CONFIG)['trials']
+    entries = results.entries(workdir)
     place = {int(trial): at for at, trial in enumerate(finals['trial'])}
     found = {}
     for entry in entries:

@@ -77,7 +77,7 @@ def predicted(case, a):
 def measured(workdir, quadratic, theory=predicted):
     """A row for each trial and curvature. `theory` replaces the formulas, to try wrong ones."""
     finals = results.final(workdir)
-    entries = results.document(workdir / results.CONFIG)['trials']
+    entries = results.entries(workdir)
     place = {int(trial): at for at, trial in enumerate(finals['trial'])}
     mine = [entry for entry in entries if entry['overrides'].get('workload', {}).get('name') == 'noisy_quadratic']
     rows = []
