@@ -77,7 +77,7 @@ def read(given: flags.FlagValues, overrides: list) -> tuple:
         except ValueError as error:
             problems.append(f'config.{error}')
     if not problems:
-        problems = [f'config.{problem}' for problem in check.shape(config)]
+        problems = [f'config.{problem}' for problem in check.check_fields(config)]
         config = None if problems else config
     return config, problems
 

@@ -68,7 +68,7 @@ def problems(capsys, *arguments):
         ('--config.optimizer=lamb', ["optimizer: found 'lamb'", 'one of its fields', 'optimizer.name']),
         ('--config.batch_size=None', ['batch_size: found None', 'an integer']),
         ('--config.steps=None', ['steps, epochs: found None, None', 'one set, the other None']),
-        ('--config.epochs=inf', ['epochs: found inf', '> 0']),
+        ('--config.epochs=inf', ['epochs: found inf', 'a number in (0, 2^31 - 1] or None']),
         ('--config.optimizer.learning_rate=None', ['optimizer.learning_rate: found None', 'a number']),
         ('--config.optimizer.learning_rate=nan', ['optimizer.learning_rate: found nan']),
         ('--config.optimizer.momentum=None', ['optimizer.momentum: found None', 'a number']),

@@ -11,7 +11,7 @@ from lbexp.config import lookup
 
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = {
-    'config': 0, 'check': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0,
+    'config': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0,
     'errors': 0, 'exit_status': 0, 'output': 0, 'ranges': 0, 'documents': 0, 'owner': 0, 'local_path': 0,
     'links': 0,
     'optimizers': 1, 'theory': 1, 'models': 1, 'data': 1, 'schedules': 1, 'batch_size': 1,
@@ -23,7 +23,7 @@ LAYERS = {
     'main': 7,
 }  # fmt: skip
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with parallel; what a row
-# is belongs to results; check is the other half of config; the theory of Lookahead describes an optimizer.
+# is belongs to results; the theory of Lookahead describes an optimizer.
 BESIDE = {('engine', 'parallel')}
 FILES = sorted((ROOT / 'lbexp').rglob('*.py'))
 

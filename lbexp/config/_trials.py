@@ -8,6 +8,7 @@ from ml_collections import ConfigDict, FieldReference
 
 from lbexp.config._plain import plain
 from lbexp.config.search import search
+from lbexp.errors import Refusal
 
 
 def trials(config: ConfigDict) -> list[dict[str, Any]]:
@@ -27,18 +28,31 @@ def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
     """The configuration of one trial as plain data: `overrides` set, sweep and search dropped.
 
     A field that refers to another (`c.steps = 20480 // c.get_ref('batch_size')`) follows its overrides.
+
+    Raises:
+        Refusal: an override of a field in something that an earlier one set, and that has no fields.
     """
     if overrides and _has_references(config):
         config = _followed(config, overrides)
     resolved = plain(config)
     del resolved['sweep'], resolved['search']
     for path, value in overrides.items():
-        *parents, name = path.split('.')
-        holder = resolved
-        for parent in parents:
-            holder = holder[parent]
+        holder, name = _place(resolved, path)
         holder[name] = copy.deepcopy(value)  # a later path may lead into it
     return resolved
+
+
+def _place(config, path):
+    """The dict that holds the field `path`, and the field's name in it."""
+    *parents, name = path.split('.')
+    holder = config
+    for i, parent in enumerate(parents, 1):
+        value = holder.get(parent)
+        if not isinstance(value, (dict, ConfigDict)):
+            where = '.'.join(parents[:i])
+            raise Refusal(f'{path}: found {value!r} as {where}; allowed: a dict, where a field of it is set as well')
+        holder = value
+    return holder, name
 
 
 def _merged(points):
@@ -49,7 +63,7 @@ def _merged(points):
 
 
 def _searched(trials, space, **settings):
-    return search({path: tuple(given) for path, *given in space}, trials, **settings)
+    return search({path: tuple(axis) for path, *axis in space}, trials, **settings)
 
 
 def _has_references(config):
@@ -64,10 +78,7 @@ def _followed(config, overrides):
     """A copy in which what refers to an overridden field has followed it."""
     copied = copy.deepcopy(config).unlock()
     for path, value in overrides.items():
-        *parents, name = path.split('.')
-        holder = copied
-        for parent in parents:
-            holder = holder[parent]
+        holder, name = _place(copied, path)
         with holder.ignore_type():
             holder[name] = copy.deepcopy(value)
     return copied

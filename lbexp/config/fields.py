@@ -14,7 +14,7 @@ from lbexp.config.violation import in_words
 _LARGEST = 2**31 - 1  # of a count that a program keeps in an int32
 
 Count = Annotated[int, Interval(ge=1, le=_LARGEST)]
-CountOrNone = Annotated[int, Interval(ge=0, le=_LARGEST)]
+NonNegativeCount = Annotated[int, Interval(ge=0, le=_LARGEST)]
 _Points = Annotated[int, Interval(ge=1, le=10**6)]
 Fractions = Annotated[float, Interval(gt=0, lt=1)]
 
@@ -96,7 +96,7 @@ FIELDS = (
     Field(
         'epochs',
         None,
-        Annotated[float, Gt(0)] | None,
+        Annotated[float, Interval(gt=0, le=_LARGEST)] | None,
         'length of the run; or set steps',
         'passes over the training set',
         traced='always',
@@ -109,11 +109,18 @@ FIELDS = (
         traced='always',
     ),
     Field('log', 100, Count, 'evenly spaced over the run', 'rows per trial'),
-    Field('evaluate', 20, CountOrNone, 'at rows evenly spaced over the run', 'evaluations per trial', watches=True),
+    Field(
+        'evaluate',
+        20,
+        NonNegativeCount,
+        'at rows evenly spaced over the run',
+        'evaluations per trial',
+        watches=True,
+    ),
     Field(
         'evaluate_train',
         0,
-        CountOrNone,
+        NonNegativeCount,
         'the first of the training set, that each evaluation covers too: metrics train_...',
         'examples',
         watches=True,
@@ -121,7 +128,7 @@ FIELDS = (
     Field(
         'checkpoint',
         5,
-        CountOrNone,
+        NonNegativeCount,
         'evenly spaced over the run; one more when it is interrupted',
         'checkpoints per cohort',
         watches=True,

@@ -75,6 +75,11 @@ def part_class(annotation: Any) -> type | None:
     return None
 
 
+def takes_part(annotation: Any) -> bool:
+    """Whether a part, a dict with a 'name', may stand where `annotation` is: it asks for one, or says nothing."""
+    return part_class(annotation) is not None or not _alternatives(annotation)
+
+
 def _alternatives(annotation) -> tuple[_Alternative, ...]:
     """What `annotation` allows; empty: everything."""
     try:

@@ -60,7 +60,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
     for index, config in enumerate(trials):
         shape = _split(config, _numeric(config))[0]
         if shape not in traceable:
-            traceable[shape] = _traceable(config)
+            traceable[shape] = _traceable(_in_examples(config))
         key, numbers = _split(config, traceable[shape])
         if stream(config) is not None:
             key += f' alone: {index}'  # trials do not share what is read from the disk
@@ -168,8 +168,8 @@ def run_length(config: dict) -> int:
         found = f'{name}: found {config[name]}, which is {float(passes):.3g} forward and backward passes'
         raise Refusal(f'{found}; allowed: at most 2^31 - 1, as a program counts them in 32 bits')
     if config['batch_growth']:
-        first = {'batch_growth.boundaries': boundaries(config, _examples(config))}
-        return int(pace(numbered(config, first)).updates(math.ceil(_examples(config) / config['microbatch'])))
+        microbatches = math.ceil(_examples(config) / config['microbatch'])
+        return int(pace(_in_examples(config)).updates(microbatches))
     if config['steps'] is not None:
         return int(config['steps'])
     return math.ceil(_examples(config) / config['batch_size'])
@@ -183,6 +183,13 @@ def _examples(config):
     if reference is None:
         return examples
     return regime_adaptation(examples, config['batch_size'], Fraction(reference))
+
+
+def _in_examples(config):
+    """`config` with the boundaries of a growing batch in examples, as the parts of a trial take them."""
+    if not config['batch_growth']:
+        return config
+    return numbered(config, {'batch_growth.boundaries': boundaries(config, _examples(config))})
 
 
 def _growth(configs):

@@ -18,6 +18,6 @@ class Dropout(nn.Module):
     def __call__(self, x, train: bool):
         if not train:
             return x
-        kept = jax.random.bernoulli(self.make_rng('dropout'), 1 - self.rate, x.shape)
+        kept = jax.random.bernoulli(self.make_rng('dropout'), 1.0 - self.rate, x.shape)
         # Of a quotient XLA makes one program's product and another's division, which round differently.
         return jnp.where(kept, x * (1 / (1 - jnp.asarray(self.rate, x.dtype))), 0)

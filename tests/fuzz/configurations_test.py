@@ -12,11 +12,11 @@ import types
 
 import pytest
 from ml_collections import ConfigDict
-from mutations import POOL, Case, case, read
+from mutations import EXPERIMENTS, POOL, Case, case, read
 
 from lbexp import command, errors
 from lbexp import config as configs
-from lbexp.config import lookup
+from lbexp.config import _part_problems, lookup
 from lbexp.engine import run
 from lbexp.engine.plan import plan
 
@@ -31,7 +31,8 @@ def outcome(mutated: Case, monkeypatch) -> str:
         if mutated.how == 'command line':
             overrides.append((path, str(value)))
         elif mutated.how == 'sweep' and path.split('.')[0] not in ('sweep', 'search', 'study'):
-            config.sweep = (*config.sweep, (path, (value,)))
+            axes = config.sweep if isinstance(config.sweep, (tuple, list)) else ()
+            config.sweep = (*axes, (path, (value,)))
         else:
             _set(config, path, value)
     loaded = config
@@ -124,6 +125,12 @@ def test_no_mutation_ends_in_a_traceback(monkeypatch):
     assert not _failures(SEED, 500, monkeypatch)
 
 
+@pytest.mark.parametrize('experiment', EXPERIMENTS)
+def test_what_is_not_mutated_is_traced(experiment, monkeypatch):
+    """What refused everything would end in no traceback."""
+    assert outcome(Case(experiment, 'file', {}), monkeypatch) == 'traced'
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_no_mutation_of_many_ends_in_a_traceback(monkeypatch):
@@ -132,14 +139,12 @@ def test_no_mutation_of_many_ends_in_a_traceback(monkeypatch):
 
 def test_the_fuzzer_notices_a_part_that_breaks(monkeypatch):
     """A check that lets everything pass: then the parts raise what a user would see as a traceback."""
-    from lbexp.config import check
-
-    monkeypatch.setattr(check, 'violation', lambda value, annotation: None)
-    check._part.cache_clear()
+    monkeypatch.setattr(_part_problems, 'violation', lambda value, annotation: None)
+    _part_problems._of_signature.cache_clear()
     broken = Case('momentum.py', 'file', {'workload.hidden': 64})
     with pytest.raises(TypeError):
         outcome(broken, monkeypatch)
-    check._part.cache_clear()
+    _part_problems._of_signature.cache_clear()
 
 
 def test_cases_repeat():

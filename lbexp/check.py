@@ -1,3 +1,0 @@
-"""Where the check was before it moved into lbexp.config."""
-
-from lbexp.config.check import check as check

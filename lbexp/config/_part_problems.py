@@ -1,0 +1,136 @@
+"""Parts of a configuration against the functions that they name."""
+
+import functools
+import inspect
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from lbexp.config import lookup
+from lbexp.config.violation import of_parameter, takes_part, violation
+from lbexp.errors import Refusal
+
+_ANY_RUN = {'peak': 1.0, 'steps': 100}  # of which a schedule gives fractions
+
+
+def part_problems(kind: str, part: dict, path: str) -> tuple[str, ...]:
+    """A part's name and arguments against the signature of the function that it names; then its inner parts.
+
+    Args:
+        kind: a key of lookup.KINDS.
+        part: plain data, with a 'name'.
+        path: of the part in the configuration.
+    """
+    return _of_signature(kind, json.dumps(part), path)
+
+
+def construction_problems(kind: str, part: dict, path: str, batch_size: int) -> tuple[str, ...]:
+    """What the function of a part with a right signature says of its numbers when it is called.
+
+    Later they are traced, and it cannot look at them. Kinds that cost more than a call are not built here.
+    """
+    if kind not in ('optimizer', 'example_weights', 'schedule'):
+        return ()
+    from_engine = {'example_weights': {'batch_size': batch_size}, 'schedule': _ANY_RUN}
+    return _of_construction(kind, json.dumps({**from_engine.get(kind, {}), **part}), path)
+
+
+@functools.lru_cache(4096)  # many trials have one part in common
+def _of_signature(kind, part, path):
+    return tuple(_of_part(kind, json.loads(part), path))
+
+
+@functools.lru_cache(4096)
+def _of_construction(kind, part, path):
+    part = json.loads(part)
+    try:
+        built = lookup.build(kind, part)
+        if kind == 'optimizer' and ':' in part['name']:
+            _require_update(part['name'], built)
+    except Refusal as error:
+        return (f'{path}: {error}',)
+    return ()
+
+
+def _require_update(name, optimizer):
+    """Refusal: the update needs more than gradients, parameters and the loss, such as L-BFGS's value_fn."""
+    import jax
+    import optax
+
+    update = optax.with_extra_args_support(optimizer).update
+    params = {'kernel': jax.numpy.ones((2, 3)), 'bias': jax.numpy.ones(3)}
+    try:
+        jax.eval_shape(lambda x: update(x, optimizer.init(x), x, value=x['bias'][0]), params)
+    except TypeError as error:
+        if 'required' in str(error):
+            allowed = 'an update of gradients, state, parameters and value'
+            raise Refusal(f'{name}: {error}; allowed: {allowed}') from error
+    except Exception:  # not of these parameters: told where those of the workload are traced
+        return
+
+
+def _of_part(kind: str, part: Any, path: str) -> Iterator[str]:
+    if not isinstance(part, dict) or not isinstance(part.get('name'), str):
+        yield f"{path}: found {part!r}; allowed: a dict with a 'name'"
+        return
+    try:
+        parameters = lookup.parameters(lookup.find(kind, part['name']))
+    except Refusal as error:
+        yield f'{path}.name: {error}'
+        return
+    arguments = {name: value for name, value in part.items() if name != 'name'}
+    for name, value in arguments.items():
+        problem = _of_argument(kind, part['name'], parameters, name, value)
+        if problem:
+            yield f'{path}.{name}: {problem}'
+        elif _names_part(value):
+            yield from _of_part(lookup.inner_kind(parameters.get(name), kind), value, f'{path}.{name}')
+    from_engine = (*lookup.KINDS[kind].given, *lookup.KINDS[kind].may_be_given)
+    for name in _needed(parameters):
+        if name not in arguments and name not in from_engine:
+            yield f'{path}.{name}: not set; {part["name"]} needs it'
+
+
+def _needed(parameters):
+    required = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
+    return [name for name in required if not _is_variadic(parameters[name])]
+
+
+def _of_argument(kind, function, parameters, name, value) -> str | None:
+    from_engine = lookup.KINDS[kind].given
+    if name in from_engine and value is not None:
+        return f'found {value!r}; allowed: nothing: it is for the engine to set'
+    if name in parameters and not _is_variadic(parameters[name]):
+        return _of_value(name, value, of_parameter(parameters[name]))
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    settable = [parameter for parameter in parameters if parameter not in from_engine]
+    hint = lookup.nearest(name, settable)
+    return f'found {value!r}; {function} has no such argument.{hint} It takes: {", ".join(settable)}'
+
+
+def _of_value(name, value, annotation) -> str | None:
+    integer = None if name == 'seed' else _beyond_32_bits(value)
+    if integer is not None:
+        return f'found {integer}; allowed: integers below 2^31; a larger number is written {float(integer):.3g}'
+    if _names_part(value) and not takes_part(annotation):
+        return f"found {value!r}; allowed: no part, which a dict with a 'name' is"
+    return violation(value, annotation)
+
+
+def _beyond_32_bits(value) -> int | None:
+    """An integer somewhere in `value` that JAX does not hold in 32 bits; None: there is none."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return next(filter(None, map(_beyond_32_bits, value)), None)
+    is_large = isinstance(value, int) and abs(value) >= 2**31
+    return min(value, 10**300) if is_large else None
+
+
+def _names_part(value):
+    return isinstance(value, dict) and 'name' in value
+
+
+def _is_variadic(parameter):
+    return parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
