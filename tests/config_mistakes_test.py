@@ -88,6 +88,23 @@ def refusals(path, *overrides):
         ("c.sweep = (('seed', (0, 0)),)", 'sweep[0]: found 0 twice; allowed: a value once'),
         ("c.sweep = (('', (0, 1)),)", "sweep[0]: found ''; allowed: the path of a field"),
         ('c.sweep = 5', 'sweep: found 5; allowed: a list'),
+        ("c.sweep = (('optimizer.learning_rate', (1, 0.5, 1.0)),)", 'sweep[0]: found 1.0 twice'),
+        ("c.sweep = ((('seed', 'seed'), ((0, 1),)),)", "sweep[0]: found 'seed' again; allowed: a path once"),
+        (
+            "c.sweep = (('optimizer', (dict(name='sgd', learning_rate=1.0), dict(name='sgd', learning_rate=0.5))),"
+            " ('optimizer.learning_rate', (0.1, 0.2)))",
+            'sweep: found trials 0 and 2 with the same fields; allowed: a trial once',
+        ),
+        (
+            "c.sweep = (('optimizer', ('sgd',)), ('optimizer.momentum', (0.5,)))",
+            "sweep: optimizer.momentum: found 'sgd' as optimizer; allowed: a dict",
+        ),
+        (
+            "c.sweep = (('optimizer', (dict(name='sgd', learning_rate=1.0),)), ('optimizer.inner.k', (5,)))",
+            "sweep[1]: optimizer.inner: no such field",
+        ),
+        ("c.optimizer.decay = dict(name='sgd', learning_rate=1.0)", "allowed: no part, which a dict with a 'name' is"),
+        ('c.epochs, c.steps = 1e308, None', 'epochs: found 1e+308; allowed: a number in (0, 2^31 - 1] or None'),
         ('del c.sweep', 'sweep: not there; allowed: every field of lbexp.config.base()'),
         ('del c.data', 'data: not there'),
         ('del c.data.hosts', 'data.hosts: not there'),
@@ -143,6 +160,7 @@ def test_a_mistake_on_the_command_line_is_one_line(written, override, told):
         "c.sweep = (('probes', ((dict(name='distance'),), ())),)",
         'c.epochs, c.steps = 5, None',
         'c.workload.hidden = np.array([8, 8])',
+        "c.sweep = (('optimizer.decay', (True, '1')),)",
     ],
 )
 def test_what_means_something_is_taken(written, change):

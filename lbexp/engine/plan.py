@@ -60,7 +60,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
     for index, config in enumerate(trials):
         shape = _split(config, _numeric(config))[0]
         if shape not in traceable:
-            traceable[shape] = _traceable(_in_examples(config))
+            traceable[shape] = _traceable(in_examples(config))
         key, numbers = _split(config, traceable[shape])
         if stream(config) is not None:
             key += f' alone: {index}'  # trials do not share what is read from the disk
@@ -169,7 +169,7 @@ def run_length(config: dict) -> int:
         raise Refusal(f'{found}; allowed: at most 2^31 - 1, as a program counts them in 32 bits')
     if config['batch_growth']:
         microbatches = math.ceil(_examples(config) / config['microbatch'])
-        return int(pace(_in_examples(config)).updates(microbatches))
+        return int(pace(in_examples(config)).updates(microbatches))
     if config['steps'] is not None:
         return int(config['steps'])
     return math.ceil(_examples(config) / config['batch_size'])
@@ -185,7 +185,7 @@ def _examples(config):
     return regime_adaptation(examples, config['batch_size'], Fraction(reference))
 
 
-def _in_examples(config):
+def in_examples(config: dict) -> dict:
     """`config` with the boundaries of a growing batch in examples, as the parts of a trial take them."""
     if not config['batch_growth']:
         return config

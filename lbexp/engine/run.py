@@ -12,7 +12,7 @@ from lbexp.engine import identity, record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.events import Events
 from lbexp.engine.loop import Progress, loop
-from lbexp.engine.plan import Cohort, explain, plan, run_length, train_size
+from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, train_size
 from lbexp.engine.program import program
 from lbexp.engine.recipe import recipe
 from lbexp.engine.rows import REMEDY, Nowhere, Rows, differences
@@ -32,7 +32,7 @@ def build_once(trials: list[dict], trace: bool = False):
     """
     apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
     for config in apart_from_seeds.values():
-        recipe(config, run_length(config))
+        recipe(in_examples(config), run_length(config))
         size, batch = train_size(config), config['batch_size']
         if batch > size:
             raise Refusal(f'batch_size: found {batch} with {size} training examples; allowed: at most as many')
@@ -196,7 +196,7 @@ def _saved_is_told(status):
 
 def _told_of_data(cohort, workdir):
     """How the data is shared, and what share of it an epoch of the first trial has; also into config.json."""
-    train = recipe(cohort.config, 1).workload.train
+    train = recipe(in_examples(cohort.config), 1).workload.train
     share = distinct(train, int(cohort.numbers['seed'][0]))
     count = cohort.config['data']['hosts'] or hosts.count()
     told = f'data: independent orders of {count} hosts, {share:.3f} of the examples are in the first epoch'

@@ -131,6 +131,19 @@ def test_what_is_not_mutated_is_traced(experiment, monkeypatch):
     assert outcome(Case(experiment, 'file', {}), monkeypatch) == 'traced'
 
 
+@pytest.mark.parametrize(
+    'experiment, how, changes, expected',
+    [
+        ('lamb.py', 'file', {'workload.dropout': 0}, 'traced'),
+        ('lamb.py', 'file', {'optimizer.decay': {'name': 'sgd', 'learning_rate': 0.1}}, 'refused'),
+        ('momentum.py', 'sweep', {'workload.ghost': 3, 'epochs': 1e308}, 'refused'),
+        ('momentum.py', 'sweep', {'schedule': 'optax:sgd', 'schedule.warmup': 'sgd'}, 'refused'),
+    ],
+)
+def test_what_once_ended_in_a_traceback(experiment, how, changes, expected, monkeypatch):
+    assert outcome(Case(experiment, how, changes), monkeypatch) == expected
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_no_mutation_of_many_ends_in_a_traceback(monkeypatch):
