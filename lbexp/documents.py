@@ -1,7 +1,7 @@
 """The JSON files of a workdir: what they hold, and how they are read.
 
-A workdir may be anybody's, and its files anything: torn, damaged, of another shape. Who goes on with a run refuses
-what is damaged; who reads results leaves it out. Both read by the functions here.
+A workdir may be anybody's, and its files anything: torn, damaged, of another shape. Who goes on
+with a run refuses what is damaged; who reads results leaves it out. Both read by these functions.
 """
 
 import collections
@@ -64,7 +64,9 @@ class Standing(State):
     """A trial of status.json."""
 
     step: int  # updates done
-    saved: int | None = None  # those in the last complete checkpoint; 0: there was none. None: an older version
+    saved: int | None = (
+        None  # those in the last complete checkpoint; 0: there was none. None: an older version
+    )
     rows: int | None = None  # rows written when it came to its end
     digest: str | None = None  # of these rows
 

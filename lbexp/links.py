@@ -9,19 +9,20 @@ from lbexp.errors import Refusal
 
 
 def refuse_links(folder: pathlib.Path, workdir: pathlib.Path):
-    """Raises Refusal where something in `folder` of a workdir would have another file written, or nothing at all.
+    """Raises Refusal where something in `folder` of a workdir would have another file written.
 
-    That is a link out of the workdir, and what is neither a file nor a folder: a pipe, a device. The workdir itself
-    may be a link.
+    That is a link out of the workdir, and what is neither a file nor a folder: a pipe, a device.
+    The workdir itself may be a link.
     """
     home = pathlib.Path(os.path.realpath(workdir))
     for path in itertools.chain([folder], _entries(folder)):
         real = pathlib.Path(os.path.realpath(path))
         if path.is_symlink() and path != workdir and not real.is_relative_to(home):
-            remedy = 'Remove it, or make the workdir itself the link'
-            raise Refusal(f'{path}: found a link out of the workdir, to {real}; allowed: files in it. {remedy}')
+            rule = 'allowed: files in it. Remove it, or make the workdir itself the link'
+            raise Refusal(f'{path}: found a link out of the workdir, to {real}; {rule}')
         if real.exists() and not (real.is_file() or real.is_dir()):
-            raise Refusal(f'{path}: found a pipe, socket or device; allowed: files and folders. Remove it')
+            rule = 'allowed: files and folders. Remove it'
+            raise Refusal(f'{path}: found a pipe, socket or device; {rule}')
 
 
 def _entries(folder: pathlib.Path) -> Iterator[pathlib.Path]:

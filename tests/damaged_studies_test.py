@@ -38,7 +38,15 @@ def test_a_damaged_configuration_is_named(tmp_path, name):
         assert '\n' not in str(error.value)
 
 
-SPEEDS = ['', '[]', '{"64": 5}', '{"64": []}', '{"64": [NaN]}', '{"64": ["fast"]}', '{"64": [-1.0]}']
+SPEEDS = [
+    '',
+    '[]',
+    '{"64": 5}',
+    '{"64": []}',
+    '{"64": [NaN]}',
+    '{"64": ["fast"]}',
+    '{"64": [-1.0]}',
+]
 
 
 @pytest.mark.parametrize('content', SPEEDS)

@@ -81,7 +81,7 @@ def test_rows_that_are_lost_are_missed_when_all_is_done(whole, tmp_path, lose):
     assert train(LOSABLE, workdir, restart_lost=True) == rows(whole)
 
 
-@pytest.mark.parametrize('lose', [delete, empty, drop(0)], ids=['deleted', 'emptied', 'first'])
+@pytest.mark.parametrize('lose', [delete, empty, drop(0), alter], ids=['deleted', 'emptied', 'first', 'altered'])
 def test_rows_that_are_lost_while_it_runs(tmp_path, lose):
     def watch(progress):
         if progress.step == 40:  # of both trials together

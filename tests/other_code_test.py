@@ -69,14 +69,23 @@ def test_a_sweep_refuses_other_code_and_other_data_before_a_worker_starts(folder
     assert first.returncode == 0, first.stdout + first.stderr
     there = {path: path.stat().st_mtime_ns for path in workdir.rglob('*') if path.is_file()}
     for file, old, new, named in (
-        ('mine.py', 'sgd(learning_rate)', 'adam(learning_rate)', r"code of optimizer 'mine:opt' \(mine\.py\)"),
+        (
+            'mine.py',
+            'sgd(learning_rate)',
+            'adam(learning_rate)',
+            r"code of optimizer 'mine:opt' \(mine\.py\)",
+        ),
         ('data.txt', '0', '1', r'data of workload mine:data\(size=100\)'),
     ):
         change(folder / file, old, new)
         refused = run(folder, *arguments)
         (line,) = refused.stderr.splitlines()
-        assert refused.returncode == 2 and re.search(named + r'.*: [0-9a-f]{8} there, [0-9a-f]{8} now', line), line
+        assert refused.returncode == 2 and re.search(
+            named + r'.*: [0-9a-f]{8} there, [0-9a-f]{8} now', line
+        ), line
         assert 'Choose another --workdir' in line and 'cohort' not in refused.stdout
         change(folder / file, new, old)
     after = {path: path.stat().st_mtime_ns for path in workdir.rglob('*') if path.is_file()}
-    assert {path for path in after if there.get(path) != after[path] and 'turn' not in path.parts} == set()
+    assert {
+        path for path in after if there.get(path) != after[path] and 'turn' not in path.parts
+    } == set()

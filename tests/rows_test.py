@@ -16,6 +16,7 @@ from lbexp import config as configs
 from lbexp.engine import record
 from lbexp.engine.events import Events
 from lbexp.engine.rows import Rows
+from lbexp.errors import Damaged
 
 
 def events(folder):
@@ -129,3 +130,12 @@ def test_rows_are_whole_numbers_and_digits_that_read_back_to_the_bit(tmp_path):
     (row,) = rows(tmp_path)
     assert row == {'trial': 0, 'step': 7, 'loss': pytest.approx(float(value), abs=1e-9), 'gone': None, 'many': [1, 1]}
     assert np.float32(row['loss']) == value and isinstance(row['step'], int)
+
+
+def test_rows_that_are_gone_are_missed_by_the_next_row(tmp_path):
+    """A run of days does not train to its end on a file that somebody has emptied on its first."""
+    file = Rows(tmp_path / 'metrics.jsonl')
+    file.write([{'trial': 0, 'step': 1}])
+    (tmp_path / 'metrics.jsonl').write_bytes(b'')
+    with pytest.raises(Damaged, match=r'metrics\.jsonl: found \d+ bytes where \d+ were written'):
+        file.write([{'trial': 0, 'step': 2}])

@@ -59,7 +59,7 @@ def test_what_is_not_swapped_is_restored(saved):
 
 
 def test_a_hundred_swaps(saved, tmp_path):
-    """Checkpoints in the places of others: each of two in each other's at least once, in one order of steps."""
+    """Each owner's in the place of each other's, and a sample of those of other steps."""
     pairs = list(itertools.permutations(saved, 2))
     same_step = [(there, put) for there, put in pairs if there[1] == put[1] == STEPS[1]]
     cases = [*same_step, *random.Random(0).sample(pairs, 100 - len(same_step) // 2)]

@@ -63,8 +63,8 @@ def final(path):
 
     A metric's value is the last one *recorded*: of the last row that has its key. A diverged loss (null)
     is NaN, not the last finite value; test metrics come from the last evaluation. 'step' is the last row's
-    (0: none). 'status' is 'unknown' without a readable status.json, 'interrupted' where it says 'running' and no
-    process is at the workdir.
+    (0: none). 'status' is 'unknown' without a readable status.json, 'interrupted' where it says
+    'running' and no process is at the workdir.
     """
     return load(path)[1]
 

@@ -1,4 +1,4 @@
-"""config.json and status.json of a workdir as results read them: what is damaged is named, and left out."""
+"""config.json and status.json of a workdir as results read them: what is damaged is left out."""
 
 import functools
 import pathlib
@@ -50,13 +50,14 @@ def part(folder: pathlib.Path, name: str) -> dict:
 
 
 def states(folder: pathlib.Path) -> dict[int, str]:
-    """By trial, the status that status.json tells; what it does not tell in the way of lbexp is left out.
+    """By trial, the status that status.json tells; what is not told in the way of lbexp is left out.
 
-    A trial that it calls 'running' is 'interrupted' where no process is at the workdir. Trials of lbexp.sweep have
-    processes of their own, of which the files of their attempts tell.
+    A trial that it calls 'running' is 'interrupted' where no process is at the workdir. Trials of
+    lbexp.sweep have processes of their own, of which the files of their attempts tell.
     """
     file = pathlib.Path(folder) / STATUS
-    is_left = not _is_of_sweep(file.parent) and not owner.is_at(file.parent)  # a process that ends writes, then leaves
+    # Asked first: a process that ends writes its last status, then leaves.
+    is_left = not _is_of_sweep(file.parent) and not owner.is_at(file.parent)
     try:
         trials = documents.document(file, dict).get('trials')
     except FileNotFoundError:
@@ -65,11 +66,18 @@ def states(folder: pathlib.Path) -> dict[int, str]:
         say_once(f'{error}. The status of its trials is unknown')
         return {}
     entries = trials.items() if isinstance(trials, dict) else ()
-    sound = [one for one in entries if documents.fits({one[0]: one[1]}, dict[documents.Trial, documents.State])]
-    if not isinstance(trials, dict) or len(sound) < len(trials):
-        say_once(f'{file}: found trials without a status; allowed: what lbexp writes there. Theirs is unknown')
+    known = {trial: entry['status'] for trial, entry in entries if _is_state(trial, entry)}
+    if not isinstance(trials, dict) or len(known) < len(trials):
+        say_once(
+            f'{file}: found trials without a status; allowed: what lbexp writes there. Theirs is unknown'
+        )
     interrupted = lambda status: 'interrupted' if is_left and status == 'running' else status
-    return {int(trial): interrupted(entry['status']) for trial, entry in sound}
+    return {int(trial): interrupted(status) for trial, status in known.items()}
+
+
+def _is_state(trial, entry):
+    """Whether an entry of status.json tells the status of a trial."""
+    return documents.fits({trial: entry}, dict[documents.Trial, documents.State])
 
 
 def _is_of_sweep(folder):

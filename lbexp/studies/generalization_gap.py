@@ -20,7 +20,8 @@ from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 
-_Speeds = Annotated[list[Annotated[float, msgspec.Meta(gt=0, le=1e30)]], msgspec.Meta(min_length=1)]  # [examples / s]
+_Speed = Annotated[float, msgspec.Meta(gt=0, le=1e30)]  # [examples / s]
+_Speeds = Annotated[list[_Speed], msgspec.Meta(min_length=1)]
 EPOCHS, UPDATES = 'equal epochs', 'equal updates'
 
 
