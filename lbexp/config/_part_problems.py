@@ -8,7 +8,7 @@ from typing import Any
 
 from lbexp.config import lookup
 from lbexp.config.violation import of_parameter, takes_part, violation
-from lbexp.errors import Refusal
+from lbexp.errors import Refusal, user_frame
 
 _ANY_RUN = {'peak': 1.0, 'steps': 100}  # of which a schedule gives fractions
 
@@ -53,7 +53,10 @@ def _of_construction(kind, part, path):
 
 
 def _require_update(name, optimizer):
-    """Refusal: the update needs more than gradients, parameters and the loss, such as L-BFGS's value_fn."""
+    """Refusal: the update needs more than gradients, parameters and the loss, or parameters of a class of its own.
+
+    Such as L-BFGS's value_fn, and the LookaheadParams of Optax's lookahead.
+    """
     import jax
     import optax
 
@@ -61,9 +64,11 @@ def _require_update(name, optimizer):
     params = {'kernel': jax.numpy.ones((2, 3)), 'bias': jax.numpy.ones(3)}
     try:
         jax.eval_shape(lambda x: update(x, optimizer.init(x), x, value=x['bias'][0]), params)
-    except TypeError as error:
-        if 'required' in str(error):
-            allowed = 'an update of gradients, state, parameters and value'
+    except (TypeError, AttributeError, ValueError) as error:
+        # Other ValueErrors may be of these parameters alone, such as a mask for those of the workload.
+        is_of_arguments = not isinstance(error, ValueError) or 'must be provided' in str(error)
+        if is_of_arguments and user_frame(error) is None:
+            allowed = 'an update of gradients, state, parameters (dicts of arrays) and value'
             raise Refusal(f'{name}: {error}; allowed: {allowed}') from error
     except Exception:  # not of these parameters: told where those of the workload are traced
         return

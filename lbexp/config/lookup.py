@@ -222,7 +222,7 @@ def _same(expected, annotation):
     if not inspect.isclass(expected):  # a function of some arguments
         is_function = get_origin(annotation) is collections.abc.Callable or annotation in (Callable, typing.Callable)
         return None if is_function and annotation != expected else annotation == expected
-    if not inspect.isclass(annotation):
+    if not inspect.isclass(annotation) or getattr(annotation, '_is_protocol', False):  # no issubclass of a protocol
         return False
     if issubclass(annotation, expected):
         return True

@@ -41,8 +41,10 @@ def violation(value: Any, annotation: Any) -> str | None:
 
     Read are bool, int, float, str, None, sequences, mappings, Literal, bounds of annotated_types, unions of these,
     dtypes (by their names), and parts (a dict with a 'name' where a class is wanted). An annotation that says nothing
-    of these (Any, a type variable) allows everything but NaN.
+    of these (Any, a type variable) allows everything but NaN; one of functions alone allows nothing.
     """
+    if all(map(_is_function, _members(annotation))):
+        return f'found {value!r}; allowed: a function, which no configuration holds: another part, or one of your own'
     alternatives = _alternatives(annotation)
     if not _has_nan(value) and (not alternatives or any(alternative.fits(value) for alternative in alternatives)):
         return None
@@ -218,6 +220,11 @@ def _hint(value, annotation):
     variants = [v for member in _members(annotation) if get_origin(member) is Literal for v in get_args(member)]
     close = difflib.get_close_matches(value, map(str, variants), 1) if isinstance(value, str) else []
     return f'. Did you mean {close[0]!r}?' if close else ''
+
+
+def _is_function(member):
+    is_protocol = getattr(member, '_is_protocol', False) and '__call__' in vars(member)
+    return is_protocol or collections.abc.Callable in (member, get_origin(member))
 
 
 def _is_dtype(member):

@@ -21,6 +21,12 @@ from lbexp.engine import run
 from lbexp.engine.plan import plan
 
 SEED = 20261126
+OPTAX_LOOKAHEAD = {
+    'name': 'optax:lookahead',
+    'fast_optimizer': {'name': 'sgd', 'learning_rate': 0.1},
+    'sync_period': 2,
+    'slow_step_size': 0.5,
+}
 _LONGEST = 60  # seconds of a case, of the processor: the machine may be busy with others
 
 
@@ -134,6 +140,11 @@ def test_what_is_not_mutated_is_traced(experiment, monkeypatch):
 @pytest.mark.parametrize(
     'experiment, how, changes, expected',
     [
+        ('lamb.py', 'file', {'optimizer': OPTAX_LOOKAHEAD}, 'refused'),
+        ('lamb.py', 'file', {'optimizer': {'name': 'optax:TransformInitFn'}}, 'refused'),
+        ('lamb.py', 'file', {'optimizer': {'name': 'optax:GradientTransformation', 'init': 1, 'update': 1}}, 'refused'),
+        ('lamb.py', 'file', {'optimizer': {'name': 'optax:measure_with_ema', 'measure': 1, 'decay': 0.1}}, 'refused'),
+        ('lamb.py', 'file', {'optimizer': {'name': 'optax.contrib:sophia', 'learning_rate': 0.1}}, 'refused'),
         ('lamb.py', 'file', {'workload.dropout': 0}, 'traced'),
         ('lamb.py', 'file', {'optimizer.decay': {'name': 'sgd', 'learning_rate': 0.1}}, 'refused'),
         ('momentum.py', 'sweep', {'workload.ghost': 3, 'epochs': 1e308}, 'refused'),
