@@ -83,16 +83,29 @@ def user_frame(error: BaseException) -> _Frame | None:
     return _innermost(error, _is_user)
 
 
+def place(function: Callable) -> str:
+    """' (mine.py:8 in loss)', where a function of the user's is written; '' of any other."""
+    while True:
+        inner = getattr(function, '__wrapped__', getattr(function, 'func', None))
+        if inner is None:
+            break
+        function = inner
+    code = getattr(function, '__code__', None) or getattr(type(function).__call__, '__code__', None)
+    if code is None or not _is_user(code.co_filename):
+        return ''
+    return f' ({_Frame(code.co_filename, code.co_firstlineno, code.co_name)})'
+
+
 def _innermost(error: BaseException, matches: Callable[[str], bool]) -> _Frame | None:
     """The last frame in a file that matches, of the first exception of the chain that has one."""
-    for exception in _chain(error):
+    for exception in chain(error):
         matching = [frame for frame in _frames(exception) if matches(frame.file)]
         if matching:
             return matching[-1]
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
     """The exception, then what it came from."""
     seen = set()
     while error is not None and id(error) not in seen:

@@ -188,7 +188,7 @@ def _kind(kind):
 def _built(kind, value):
     if isinstance(value, dict) and 'name' in value:
         return build(kind, value)
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple):  # not a gradient transformation, which is a NamedTuple
         return tuple(_built(kind, v) for v in value)
     return value
 

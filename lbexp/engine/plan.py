@@ -5,16 +5,16 @@ import json
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from lbexp.batch_size import regime_adaptation
 from lbexp.config import fields, lookup
-from lbexp.engine import step as steps_
+from lbexp.engine.numbers import leaves, numbered, numeric
 from lbexp.engine.pace import boundaries, pace
-from lbexp.engine.recipe import data, recipe, stream
+from lbexp.engine.recipe import stream
+from lbexp.engine.traceable import traceable
 from lbexp.errors import Refusal
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
@@ -30,6 +30,7 @@ class Cohort(NamedTuple):
     microbatch: int  # examples per forward/backward pass
     steps: np.ndarray  # updates in all [K]
     accumulation: np.ndarray  # microbatches per update [K], the first one where the batch grows
+    untraced: dict[str, str]  # number that splits programs -> why it cannot be traced, where it could be seen to
 
     def ticks(self, counts: np.ndarray) -> np.ndarray:
         """Microbatches in the first counts[..., k] updates of trial k."""
@@ -56,16 +57,30 @@ def plan(trials: list[dict]) -> list[Cohort]:
     Args:
         trials: plain data, as config.resolve returns it.
     """
-    groups, traceable = {}, {}
+    groups, traceable_of, untraced = {}, {}, {}
     for index, config in enumerate(trials):
-        shape = _split(config, _numeric(config))[0]
-        if shape not in traceable:
-            traceable[shape] = _traceable(in_examples(config))
-        key, numbers = _split(config, traceable[shape])
+        shape = _split(config, numeric(config))[0]
+        if shape not in traceable_of:
+            traceable_of[shape] = traceable(in_examples(config), run_length(config))
+        paths, reasons = traceable_of[shape]
+        key, numbers = _split(config, paths)
         if stream(config) is not None:
             key += f' alone: {index}'  # trials do not share what is read from the disk
         groups.setdefault(key, []).append((index, config, numbers))
-    return [_cohort(members) for members in groups.values()]
+        untraced[key] = reasons
+    return [_cohort(members, untraced[key]) for key, members in groups.items()]
+
+
+def splits(cohorts: Sequence[Cohort]) -> list[str]:
+    """What a user wants to know of the numbers that are not traced, one line each: those that his own part looks at,
+    and those that differ between the cohorts."""
+    reasons = {path: reason for cohort in cohorts for path, reason in cohort.untraced.items()}
+    lines = []
+    for path, reason in reasons.items():
+        values = {json.dumps(dict(leaves(cohort.config)).get(path)) for cohort in cohorts}
+        if len(values) > 1 or '.py:' in reason:
+            lines.append(f'{path} splits programs: {reason}')
+    return lines
 
 
 def explain(cohort: Cohort, others: Sequence[Cohort]) -> str:
@@ -107,22 +122,7 @@ def _apart(workload, batch_sizes):
     return None
 
 
-def numbered(config: dict, numbers: dict[str, Any]) -> dict:
-    """`config` with the entries at the paths of `numbers` replaced."""
-
-    def rebuilt(value, path):
-        if path in numbers:
-            return numbers[path]
-        if isinstance(value, dict):
-            return {k: rebuilt(v, f'{path}.{k}'.lstrip('.')) for k, v in value.items()}
-        if isinstance(value, list):
-            return [rebuilt(v, f'{path}.{i}') for i, v in enumerate(value)]
-        return value
-
-    return rebuilt(config, '')
-
-
-def _cohort(members):
+def _cohort(members, untraced):
     work = np.asarray([run_length(config) * config['batch_size'] for _, config, _ in members])
     members = [members[i] for i in _dealt(work)]
     indices, configs, numbers = zip(*members, strict=True)
@@ -140,6 +140,7 @@ def _cohort(members):
         microbatch=size,
         steps=np.asarray([run_length(c) for c in configs]),
         accumulation=np.asarray([c['batch_size'] // size for c in configs]),
+        untraced=untraced,
     )
 
 
@@ -160,19 +161,28 @@ def run_length(config: dict) -> int:
     Where the batch grows these say how many examples the run has, and there are fewer updates.
 
     Raises:
-        Refusal: more passes over a microbatch than a program counts.
+        Refusal: a run that is longer than its counters.
     """
-    passes = _examples(config) / (config['microbatch'] or config['batch_size'])
-    if passes > 2**31 - 1:
-        name = 'epochs' if config['steps'] is None else 'steps'
-        found = f'{name}: found {config[name]}, which is {float(passes):.3g} forward and backward passes'
-        raise Refusal(f'{found}; allowed: at most 2^31 - 1, as a program counts them in 32 bits')
+    examples = _examples(config)
+    _refuse_too_long(config, examples)
     if config['batch_growth']:
-        microbatches = math.ceil(_examples(config) / config['microbatch'])
-        return int(pace(in_examples(config)).updates(microbatches))
+        return int(pace(in_examples(config)).updates(math.ceil(examples / config['microbatch'])))
     if config['steps'] is not None:
         return int(config['steps'])
-    return math.ceil(_examples(config) / config['batch_size'])
+    return math.ceil(examples / config['batch_size'])
+
+
+def _refuse_too_long(config, examples):
+    """Updates and microbatches are counted in int32, positions of examples in uint32."""
+    size = config['microbatch'] or config['batch_size']
+    length = 'epochs' if config['steps'] is None else 'steps'
+    for count, power, what, why in (
+        (examples / size, 31, 'forward and backward passes', 'a program counts them in 32 bits'),
+        (examples, 32, 'examples', 'their positions have 32 bits'),
+    ):
+        if count > 2**power - 1:
+            found = f'{length}: found {config[length]}, which is {float(count):.3g} {what}'
+            raise Refusal(f'{found}; allowed: at most 2^{power} - 1, as {why}')
 
 
 def _examples(config):
@@ -213,7 +223,7 @@ def _train_size(workload):
 
 def _split(config, paths):
     """What splits cohorts, as text, and the numbers that do not."""
-    numbers = {path: value for path, value in _leaves(config) if path in paths}
+    numbers = {path: value for path, value in leaves(config) if path in paths}
     # The length of the run and, with a microbatch, the batch size are traced as whole; so is how the batch grows.
     with_microbatch = fields.traced('with a microbatch') if config['microbatch'] else ()
     free = dict.fromkeys((*fields.traced('always'), *with_microbatch))
@@ -221,68 +231,3 @@ def _split(config, paths):
     return json.dumps(
         numbered(config, {**dict.fromkeys(numbers), **free, 'batch_growth': growth}), sort_keys=True
     ), numbers
-
-
-_TRACED_PARTS = fields.traced('arguments')
-_SHAPES = ('replicas.workers',)  # whole numbers that no program can trace
-
-
-def _numeric(config, kinds=(int, float), parts=_TRACED_PARTS):
-    return {
-        path
-        for path, value in _leaves(config)
-        if path.split('.')[0] in parts
-        and isinstance(value, kinds)
-        and not isinstance(value, bool)
-        and path not in _SHAPES
-    }
-
-
-def _leaves(value, path=''):
-    if isinstance(value, dict):
-        for k, v in value.items():
-            yield from _leaves(v, f'{path}.{k}'.lstrip('.'))
-    elif isinstance(value, list):
-        for i, v in enumerate(value):
-            yield from _leaves(v, f'{path}.{i}')
-    else:
-        yield path, value
-
-
-def _traceable(config):
-    """The largest of a few sets of numeric arguments with which training, rows and evaluation can be traced."""
-    optimizing = tuple(part for part in _TRACED_PARTS if part != 'workload')
-    floats, whole = _numeric(config, float), _numeric(config, int, optimizing)
-    replicas = {path for path in whole if path.startswith('replicas.')}  # the pieces of a batch are a shape
-    candidates = [
-        floats | whole,
-        floats | (whole - replicas),
-        floats,
-        _numeric(config, (int, float), optimizing),
-        _numeric(config, float, optimizing),
-    ]
-    refused = []
-    for paths in candidates:
-        if paths not in refused:
-            try:
-                _trace(config, paths)
-                return paths
-            except Exception:  # whatever a part raises on a traced argument, the next smaller set is tried
-                refused.append(paths)
-    _trace(config, set())  # what fails even so is the user's to hear
-    return set()
-
-
-def _trace(config, paths):
-    size = config['microbatch'] or config['batch_size']
-    accumulate = config['microbatch'] is not None
-
-    def run(numbers, seed, steps, accumulation, arrays):
-        given = {'seed': seed, 'batch_size': accumulation * size if accumulate else size}
-        made = recipe(numbered(config, {**numbers, **given}), steps, arrays)
-        trained = steps_.segment(made, steps_.train_step(made))(steps_.initial_state(made), steps, steps, steps)
-        return trained, steps_.evaluation(made, 1)(trained[0])
-
-    numbers = {path: value for path, value in _leaves(config) if path in paths}
-    length = run_length(config)
-    jax.eval_shape(run, numbers, np.uint32(config['seed']), np.int32(length), np.int32(1), data(config))

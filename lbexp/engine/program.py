@@ -10,7 +10,9 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from lbexp.engine import step as steps
-from lbexp.engine.plan import Cohort, numbered
+from lbexp.engine.memory import check_memory
+from lbexp.engine.numbers import numbered
+from lbexp.engine.plan import Cohort
 from lbexp.engine.recipe import data, recipe, replicas, stream
 from lbexp.errors import Refusal
 from lbexp.parallel import mesh as meshes
@@ -39,7 +41,11 @@ class Program(NamedTuple):
 
 
 def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
-    """Lays the cohort's trials out on the devices and compiles its functions."""
+    """Lays the cohort's trials out on the devices and compiles its functions.
+
+    Raises:
+        Refusal: a layout that the devices do not allow, or more than their memory holds.
+    """
     count = len(cohort.trials)
     shared = _shared(cohort)
     layout, across, shards = meshes.shape(layout, count, shared.parts, data_parallel, shared.of)
@@ -90,6 +96,8 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     else:
         placements = _placements(states, mesh, shared.by_worker)
     states = jax.tree.map(placed, states, placements)
+    at_once = (count + padding) // across if layout == 'vmap' else 1
+    check_memory(states, arrays, at_once, count)
     ticks = [jax.ShapeDtypeStruct((count + padding,), np.int32, sharding=by_trial)] * 3
     # XLA compiles the three side by side; what is not needed yet is waited for when it is.
     compiler = concurrent.futures.ThreadPoolExecutor(3)

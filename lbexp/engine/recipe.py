@@ -11,7 +11,9 @@ from lbexp.batch_size import adam_scaling, batch_scaling
 from lbexp.config import lookup
 from lbexp.data.order import order
 from lbexp.data.partition import partition
+from lbexp.engine import contracts
 from lbexp.engine.pace import Pace, pace
+from lbexp.engine.rates import ScheduledRate, constant_rate, takes_number
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 from lbexp.parallel.replicas import Replicas
@@ -55,10 +57,18 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
 
     def schedule(peak):
         rate = lookup.build('schedule', config['schedule'], peak=peak * factor, steps=steps)
+        rate = contracts.schedule(config['schedule']['name'], rate)
         rates.append(rate if paced is None else lambda count: rate(count) * paced.rate_factor(count))
         return rates[-1]
 
+    def rate_of(part, peak):
+        rate = schedule(peak)
+        if takes_number(lookup.find('optimizer', part['name'])):
+            return constant_rate(part['name'], peak * factor, config)
+        return ScheduledRate(rate)
+
     workload = lookup.build('workload', config['workload'])
+    workload = contracts.workload(config['workload']['name'], workload)
     if arrays is not None:
         workload = _with_arrays(workload, arrays)
     shared, microbatch = config['data'], config['microbatch'] or config['batch_size']
@@ -67,8 +77,7 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     parts = [config['optimizer'], *config['transforms']]
     if scaling['rule'] == 'square_root_adam':
         parts[0] = _adam_scaled(parts[0], config['batch_size'], scaling['reference'])
-    parts = [_wired(part, schedule, seed) for part in parts]
-    optimizer, *transforms = (lookup.build('optimizer', part) for part in parts)
+    optimizer, *transforms = (_transformation(part, rate_of, seed) for part in parts)
     weights = _example_weights(config, workload.train, seed) if config['example_weights'] else None
     return Recipe(
         workload,
@@ -77,7 +86,7 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
         weights,
         microbatch,
         paced,
-        (norms.norms(), *(lookup.build('probe', part) for part in config['probes'])),
+        (norms.norms(), *map(_probe, config['probes'])),
         replicas(config),
         _assessed(workload, config['evaluate_train']),
         seed,
@@ -95,7 +104,8 @@ def _example_weights(config, source, seed):
 
     known = lookup.parameters(lookup.find('example_weights', part['name']))
     sizes = {'batch_size': config['batch_size'], 'dataset_size': source.size, 'indices': indices}
-    return lookup.build('example_weights', {**{k: v for k, v in sizes.items() if k in known}, **part})
+    weights = lookup.build('example_weights', {**{k: v for k, v in sizes.items() if k in known}, **part})
+    return contracts.weights(part['name'], weights)
 
 
 def data(config: dict) -> dict:
@@ -124,7 +134,7 @@ def replicas(config: dict) -> Replicas | None:
             f'batch_size: found {config["batch_size"]} with {part["name"]}, which cuts it into {made.pieces} equal '
             'pieces; allowed: a multiple'
         )
-    return made
+    return contracts.replicas(part['name'], made)
 
 
 def _arrays(workload):
@@ -150,17 +160,23 @@ def _with_arrays(workload, arrays):
     return workload._replace(**sources)
 
 
-def _wired(part, schedule, seed):
-    """`part` with its learning rates scheduled and its seed given, inner parts included."""
-    wired = {}
+def _probe(part):
+    return contracts.probe(part['name'], lookup.build('probe', part))
+
+
+def _transformation(part, rate_of, seed):
+    """The gradient transformation of a part, its learning rates scheduled and its seed given; inner parts likewise."""
+    arguments = {}
     for name, value in part.items():
         if name == 'learning_rate' and value is not None and not callable(value):
-            value = schedule(value)
+            value = rate_of(part, value)
         elif isinstance(value, dict) and 'name' in value:
-            value = _wired(value, schedule, seed)
-        wired[name] = value
+            value = _transformation(value, rate_of, seed)
+        arguments[name] = value
     takes_seed = 'seed' in lookup.parameters(lookup.find('optimizer', part['name']))
-    return {**wired, 'seed': seed} if takes_seed and part.get('seed') is None else wired
+    if takes_seed and part.get('seed') is None:
+        arguments['seed'] = seed
+    return contracts.transformation(part['name'], lookup.build('optimizer', arguments))
 
 
 def _adam_scaled(part, batch_size, reference):

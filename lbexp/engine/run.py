@@ -12,7 +12,7 @@ from lbexp.engine import identity, record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.events import Events
 from lbexp.engine.loop import Progress, loop
-from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, train_size
+from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
 from lbexp.engine.program import program
 from lbexp.engine.recipe import recipe
 from lbexp.engine.rows import REMEDY, Nowhere, Rows, differences
@@ -85,6 +85,8 @@ def run(
         hosts.lead(lambda: record.changed(workdir, {f'trials {members}': [cause, 'trained from the start']}))
 
     trained = False
+    for line in splits(planned):
+        announce(line)
     for number, cohort in enumerate(planned):
         if through(status, cohort.trials):
             before = _after(before, cohort)

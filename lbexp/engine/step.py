@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp import optimizers
+from lbexp.engine.contracts import check_distinct
 from lbexp.engine.recipe import Recipe
 from lbexp.engine.state import TrialState
 from lbexp.parallel.replicas import Tools, copies
@@ -226,8 +227,13 @@ def _columns(recipe, state, axis):
     if recipe.replicas is not None:
         if 'totals' in recipe.replicas.by_worker:  # equal numbers of examples
             means = workers(recipe.replicas.workers, axis).mean(means)
-        columns |= recipe.replicas.columns(state, recipe.optimizer)
-    columns |= {**means, 'learning_rate': rate}
+        columns = _joined(columns, recipe.replicas.columns(state, recipe.optimizer))
+    columns = _joined(columns, {**means, 'learning_rate': rate})
     for probe, probe_state in zip(recipe.probes, state.probes, strict=True):
-        columns |= probe.summary(probe_state)
+        columns = _joined(columns, probe.summary(probe_state))
     return columns
+
+
+def _joined(columns, others):
+    check_distinct(columns, others)
+    return columns | others

@@ -1,0 +1,145 @@
+"""Comparisons of what a part gives with what it should: shapes, dtypes, structures, names. Refused in one line.
+
+`who` is the part, `function` the function of it that gave this: its place is told where it is the user's.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lbexp import errors
+from lbexp.errors import Refusal
+
+
+class Breach(Refusal):
+    """What a part gives is not what it should give, whatever its numbers are."""
+
+
+# Columns of a row that the engine writes itself.
+RESERVED = ('trial', 'step', 'tick', 'diverged', 'examples', 'epoch', 'wall_time', 'status', 'learning_rate')
+
+_LARGEST = 2**16  # numbers that a probe may give as one column
+
+
+def pair(output, who, function, parts):
+    return tuple_of(output, 2, who, function, parts)
+
+
+def tuple_of(output, count, who, function, parts):
+    if not isinstance(output, (tuple, list)) or len(output) != count:
+        name = getattr(function, '__name__', 'it')
+        raise Breach(f'{who}: {name} gives {short(output)}; allowed: {parts}{errors.place(function)}')
+    return tuple(output)
+
+
+def check_values(values, count, who, function, needs_loss):
+    """Every value is one number for each of `count` examples."""
+    what = f'{who}: {getattr(function, "__name__", "it")} gives'
+    where = errors.place(function)
+    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+        raise Breach(f'{what} {short(values)}; allowed: a dict of values, by name{where}')
+    if needs_loss and 'loss' not in values:
+        raise Breach(f"{what} values {sorted(values)}; allowed: 'loss' among them{where}")
+    if needs_loss:
+        _check_names(values, what, where)
+    for name, value in values.items():
+        shape, dtype = _shape_and_dtype(value)
+        if shape != (count,):
+            shown = short(value) if shape is None else f'shape {shape}'
+            raise Breach(f'{what} {name!r} of {shown}; allowed: one value per example, ({count},){where}')
+        is_floating = jnp.issubdtype(dtype, jnp.floating)
+        if not is_floating and (name == 'loss' or not _is_real(dtype)):
+            raise Breach(f'{what} {name!r} of dtype {dtype}; allowed: numbers of floating point{where}')
+
+
+def check_columns(columns, who, function):
+    what, where = f'{who}: {getattr(function, "__name__", "it")} gives', errors.place(function)
+    if not isinstance(columns, Mapping) or not all(isinstance(name, str) for name in columns):
+        raise Breach(f'{what} {short(columns)}; allowed: a dict of columns, by name{where}')
+    _check_names(columns, what, where)
+    for name, value in columns.items():
+        shape, dtype = _shape_and_dtype(value)
+        if shape is None or not _is_real(dtype) or np.prod(shape, dtype=np.int64) > _LARGEST:
+            shown = short(value) if shape is None else f'{dtype}{list(shape)}'
+            raise Breach(f'{what} {name!r}: {shown}; allowed: a number or a small array of numbers{where}')
+
+
+def _check_names(columns, what, where):
+    taken = [name for name in columns if name in RESERVED]
+    if taken:
+        raise Breach(f'{what} {taken[0]!r}; allowed: another name, this one is a column of every row{where}')
+
+
+def check_number(value, what, function):
+    shape, dtype = _shape_and_dtype(value)
+    if shape != () or not _is_real(dtype):
+        shown = short(value) if shape is None else f'of shape {shape}, dtype {dtype}'
+        raise Breach(f'{what} {shown}; allowed: one number{errors.place(function)}')
+
+
+def check_parameters(params, what):
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    if not leaves:
+        raise Breach(f'{what} gives no parameters; allowed: at least one array')
+    for path, leaf in leaves:
+        dtype = getattr(leaf, 'dtype', None)
+        if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+            shown = short(leaf) if dtype is None else f'dtype {dtype}'
+            name = jax.tree_util.keystr(path)
+            raise Breach(f'{what} gives params{name} of {shown}; allowed: arrays of floating point')
+
+
+def check_same(new, old, what, function, whose='before', dtypes=True):
+    """`new` has the structure, the shapes and, where they matter, the dtypes of `old`."""
+    difference = _difference(new, old, dtypes)
+    if difference:
+        path, shown, wanted = difference
+        raise Breach(f'{what} with {shown}{path}; allowed: {wanted}, as {whose}{errors.place(function)}')
+
+
+def _difference(new, old, dtypes):
+    """(path, what is found there, what should be) of the first leaf that differs; None: they are alike."""
+    new_leaves, old_leaves = (dict(jax.tree_util.tree_leaves_with_path(tree)) for tree in (new, old))
+    for path in dict.fromkeys([*old_leaves, *new_leaves]):
+        shown = _described(new_leaves[path], dtypes) if path in new_leaves else 'nothing'
+        wanted = _described(old_leaves[path], dtypes) if path in old_leaves else 'nothing'
+        if shown != wanted:
+            name = jax.tree_util.keystr(path)
+            return f' at {name}' if name else '', shown, wanted
+    structures = jax.tree.structure(new), jax.tree.structure(old)
+    return None if structures[0] == structures[1] else ('', short(structures[0]), short(structures[1]))
+
+
+def _described(leaf, dtypes):
+    shape, dtype = _shape_and_dtype(leaf)
+    if shape is None:
+        return short(leaf)
+    if not dtypes:  # but a gradient of whole numbers is none
+        return f'shape {shape}' if jnp.issubdtype(dtype, jnp.inexact) else f'{dtype} of shape {shape}'
+    return f'{dtype} of shape {shape}'
+
+
+def _shape_and_dtype(leaf):
+    """Of an array or a Python number; (None, None) of anything else."""
+    if hasattr(leaf, 'shape') and hasattr(leaf, 'dtype'):
+        return tuple(leaf.shape), leaf.dtype
+    if isinstance(leaf, (bool, int, float)):
+        return (), jnp.result_type(leaf)
+    return None, None
+
+
+def _is_real(dtype):
+    return jnp.issubdtype(dtype, jnp.bool_) or jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
+
+
+def short(value):
+    if isinstance(value, type):
+        return f'the class {value.__name__}'
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)[:60]
+    if isinstance(value, (tuple, list)):
+        return f'a {type(value).__name__} of {len(value)}'
+    shape, dtype = _shape_and_dtype(value)
+    return f'an array {dtype}{list(shape)}' if shape is not None else f'a {type(value).__name__}'

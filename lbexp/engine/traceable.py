@@ -1,0 +1,80 @@
+"""Which numbers of a trial its program can take as arguments."""
+
+import re
+
+import jax
+import numpy as np
+
+from lbexp import errors
+from lbexp.engine.numbers import TRACED_PARTS, leaves, numbered, numeric
+from lbexp.engine.recipe import data, recipe
+from lbexp.engine.shape_checks import Breach
+from lbexp.engine.step import evaluation, initial_state, segment, train_step
+
+_CHUNK = 2  # examples evaluated: of one example a mean would look like a value
+
+
+def traceable(config: dict, steps: int) -> tuple[set[str], dict[str, str]]:
+    """The numbers with which training, rows and evaluation can be traced, and why others cannot be: {path: why}.
+
+    A part that looks at a number in Python (`if clip > 0`) splits programs by it, and by it alone: JAX names it, or
+    else each is tried by itself. Where every part can be traced, one abstract trace shows it.
+
+    Args:
+        config: plain data, as config.resolve returns it.
+        steps: length of the run [updates].
+
+    Raises:
+        Exception: what the trial raises with no number traced: that is the user's to hear.
+    """
+    optimizing = tuple(part for part in TRACED_PARTS if part != 'workload')
+    wanted = numeric(config, float) | numeric(config, int, optimizing)
+    refused = {}
+    while (error := _failure(config, steps, wanted)) is not None:
+        culprits = dict.fromkeys(wanted & _named(error), error)
+        if not culprits:
+            _trace(config, steps, set())
+            alone = {path: _failure(config, steps, {path}) for path in sorted(wanted)}
+            culprits = {path: reason for path, reason in alone.items() if reason is not None}
+        # Where only some of them together fail, none is traced.
+        refused |= culprits or dict.fromkeys(wanted, error)
+        wanted = wanted - refused.keys()
+    return wanted, {path: _in_words(reason) for path, reason in refused.items()}
+
+
+def _failure(config, steps, paths):
+    """What a trace with these numbers raises; None: nothing."""
+    try:
+        _trace(config, steps, paths)
+    except Breach:
+        raise
+    except Exception as error:
+        return error
+
+
+def _named(error):
+    """The numbers whose values JAX says that Python asked for."""
+    concretizations = [e for e in errors.chain(error) if isinstance(e, jax.errors.ConcretizationTypeError)]
+    return {path for e in concretizations for path in re.findall(r"numbers\['([^']+)'\]", str(e))}
+
+
+def _in_words(error):
+    """Why a number cannot be traced; with the place, where that is in code of the user's."""
+    if errors.user_frame(error) is not None:
+        return errors.describe(error)
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _trace(config, steps, paths):
+    """One abstract evaluation of all that a program does; every contract of a part is looked at on the way."""
+    size = config['microbatch'] or config['batch_size']
+    accumulate = config['microbatch'] is not None
+
+    def run(numbers, seed, steps, accumulation, arrays):
+        lengths = {'seed': seed, 'batch_size': accumulation * size if accumulate else size}
+        trial = recipe(numbered(config, {**numbers, **lengths}), steps, arrays)
+        trained = segment(trial, train_step(trial))(initial_state(trial), steps, steps, steps)
+        return trained, evaluation(trial, _CHUNK)(trained[0])
+
+    numbers = {path: value for path, value in leaves(config) if path in paths}
+    jax.eval_shape(run, numbers, np.uint32(config['seed']), np.int32(steps), np.int32(1), data(config))
