@@ -13,6 +13,11 @@ and the schedule's own shape occupies what is left, p = (count - warmup * steps)
 keeps its last value afterwards. Goyal et al. start at the rate of the reference batch: warmup_from = 1 / scaling
 factor. With warmup_from = 0 the first update has rate 0, as in optax and MLPerf.
 
+A schedule of your own takes `peak` and `steps` and returns a function of the updates done that gives one number:
+
+    def halving(peak, steps, parts=4):
+        return lambda count: peak * 0.5 ** (count * parts // steps)
+
 Arguments common to all:
     peak: highest learning rate, >= 0; steps: length of the run [updates], > 0.
     warmup: length of the warm-up [fraction of steps], in [0, 1].

@@ -1,4 +1,18 @@
-"""A probe is one measurement of a training run: (init, update, summary) of pure functions. One file, one probe."""
+"""A probe is one measurement of a training run: (init, update, summary) of pure functions. One file, one probe.
+
+The state keeps its structure, shapes and dtypes; the summary gives numbers or small arrays by names that no other
+column of a row has.
+
+    import jax.numpy as jnp
+    from lbexp.probes import Probe
+
+    def largest_loss() -> Probe:
+        return Probe(
+            init=lambda facts: jnp.zeros((), jnp.float32),
+            update=lambda state, facts: jnp.maximum(state, facts.loss.astype(jnp.float32)),
+            summary=lambda state: {'largest_loss': state},
+        )
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

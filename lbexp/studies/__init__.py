@@ -1,4 +1,16 @@
-"""A study is a set of trials and the question asked of them. One file, one question."""
+"""A study is a set of trials and the question asked of them. One file, one question.
+
+`trials` gives the overrides of each trial; `analyse` reads the rows of a workdir and never trains.
+
+    from lbexp.analysis import Analysis
+    from lbexp.studies import Study
+
+    def two_seeds() -> Study:
+        def trials(config):
+            return [{'seed': 0}, {'seed': 1}]
+
+        return Study(trials, lambda workdir: Analysis('seeds', 'two seeds', [], []))
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

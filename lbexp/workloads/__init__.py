@@ -1,4 +1,26 @@
-"""A workload is data, model, loss and metrics: a NamedTuple of pure functions. One file, one workload."""
+"""A workload is data, model, loss and metrics: a NamedTuple of pure functions. One file, one workload.
+
+The function of a workload takes its settings and returns a `Workload`. `loss` and `metrics` give one value for each
+example, never their mean: the engine weights and adds them up. The model state keeps its structure, shapes and dtypes;
+parameters are arrays of floating point. What breaks this is refused where the program is traced.
+
+    import jax.numpy as jnp
+    from lbexp.data.source import memory
+    from lbexp.workloads import Workload
+
+    def halves(size: int = 64) -> Workload:
+        x = jnp.arange(size) / size
+
+        def values(params, examples):
+            return {'loss': (params['w'] * examples['x'] - examples['x'] / 2) ** 2}  # [n]
+
+        return Workload(
+            init=lambda key: ({'w': jnp.zeros(())}, {}),
+            loss=lambda params, model_state, examples, key: (values(params, examples), model_state),
+            metrics=lambda params, model_state, examples: values(params, examples),
+            train=memory({'x': x}),
+        )
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

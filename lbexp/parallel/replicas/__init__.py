@@ -1,4 +1,14 @@
-"""How several workers train one model: a NamedTuple of pure functions. One file, one way."""
+"""How several workers train one model: a NamedTuple of pure functions. One file, one way.
+
+The step keeps the structure, shapes and dtypes of the state (`lbexp.engine.state.TrialState`); `columns` gives numbers
+by names that no other column has. A way that differs in one thing from another replaces that function of it:
+
+    from lbexp.parallel.replicas import Replicas
+    from lbexp.parallel.replicas.synchronous import synchronous
+
+    def quiet(workers: int) -> Replicas:
+        return synchronous(workers)._replace(columns=lambda state, optimizer: {})
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

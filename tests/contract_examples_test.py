@@ -1,0 +1,58 @@
+"""The example in the docstring of each kind of part is one that works."""
+
+import importlib
+import sys
+import textwrap
+import types
+
+import pytest
+from training import tiny, train
+
+from lbexp import config as configs
+from lbexp.config import lookup
+from lbexp.engine.plan import plan
+
+EXAMPLES = [
+    ('lbexp.workloads', dict(workload=dict(name='contract_example:halves'))),
+    ('lbexp.optimizers', dict(optimizer=dict(name='contract_example:descent', learning_rate=0.1, damping=0.5))),
+    ('lbexp.schedules', dict(schedule=dict(name='contract_example:halving'))),
+    ('lbexp.probes', dict(probes=(dict(name='contract_example:largest_loss'),))),
+    ('lbexp.parallel.replicas', dict(replicas=dict(name='contract_example:quiet', workers=2))),
+]
+
+
+@pytest.fixture
+def example(request, monkeypatch):
+    """The blocks of code in the docstring of a package, as a module."""
+    lines = importlib.import_module(request.param).__doc__.splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith(('    import', '    from', '    def'))]
+    block = []
+    for line in lines[starts[0] :]:
+        if line and not line.startswith('    '):
+            break
+        block.append(line)
+    module = types.ModuleType('contract_example')
+    exec(textwrap.dedent('\n'.join(block)), module.__dict__)
+    monkeypatch.setitem(sys.modules, 'contract_example', module)
+    return request.param
+
+
+@pytest.mark.parametrize('example, fields', EXAMPLES, indirect=['example'])
+def test_the_example_is_planned_as_one_program_with_its_numbers_traced(example, fields):
+    config = tiny(**fields, sweep=(('optimizer.learning_rate', (0.1, 0.05)),))
+    (cohort,) = plan([configs.resolve(config, overrides) for overrides in configs.trials(config)])
+    assert not cohort.untraced
+
+
+@pytest.mark.parametrize('example', ['lbexp.workloads'], indirect=True)
+def test_the_workload_of_the_example_learns(example, tmp_path):
+    optimizer = dict(name='sgd', learning_rate=0.5)
+    rows = train(tiny(workload=dict(name='contract_example:halves'), optimizer=optimizer), tmp_path)
+    assert rows[-1]['loss'] < rows[0]['loss'] / 2
+
+
+@pytest.mark.parametrize('example', ['lbexp.studies'], indirect=True)
+def test_the_study_of_the_example_has_its_trials(example):
+    study = lookup.build('study', dict(name='contract_example:two_seeds'))
+    assert study.trials(tiny()) == [{'seed': 0}, {'seed': 1}]
+    assert study.analyse(None).verdict == 'two seeds'
