@@ -172,13 +172,6 @@ def run_length(config: dict) -> int:
     return math.ceil(examples / config['batch_size'])
 
 
-def in_examples(config: dict) -> dict:
-    """`config` with the boundaries of its batch growth, fractions of the run, as numbers of examples."""
-    if not config['batch_growth']:
-        return config
-    return numbered(config, {'batch_growth.boundaries': boundaries(config, _examples(config))})
-
-
 def _refuse_too_long(config, examples):
     """Updates and microbatches are counted in int32, positions of examples in uint32."""
     size = config['microbatch'] or config['batch_size']
