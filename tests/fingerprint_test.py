@@ -110,6 +110,23 @@ def test_where_nothing_was_trained_anything_may_come(tmp_path):
     assert json.loads((tmp_path / 'config.json').read_text())['config']['optimizer']['learning_rate'] == 0.2
 
 
+def test_a_run_that_goes_on_says_where(tmp_path):
+    """Each start has its environment in config.json; what differs and may change numbers is announced."""
+    config, announced = tiny(), []
+    arguments = (tmp_path, configs.plain(config), configs.trials(config))
+    record.record(*arguments)
+    document = json.loads((tmp_path / 'config.json').read_text())
+    here = dict(document['environment'])
+    document['environment'] |= {'started': 'yesterday', 'jax': '0.0.1'}
+    (tmp_path / 'config.json').write_text(json.dumps(document))
+    record.record(*arguments, announce=announced.append)
+    after = json.loads((tmp_path / 'config.json').read_text())
+    assert after['environment'] == document['environment'] and after['environments'] == [here]
+    assert announced == [f'goes on in another environment: jax 0.0.1 there, {here["jax"]} now']
+    record.record(*arguments, announce=announced.append)  # in the same process: no new start
+    assert json.loads((tmp_path / 'config.json').read_text()) == after and len(announced) == 1
+
+
 def test_a_workdir_of_an_older_version_is_refused_in_words(tmp_path):
     config = tiny()
     arguments = (tmp_path, configs.plain(config), configs.trials(config))

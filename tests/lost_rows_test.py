@@ -72,6 +72,15 @@ def test_rows_that_are_lost_are_missed_when_a_run_goes_on(stopped, whole, tmp_pa
     assert train(LOSABLE, workdir, restart_lost=True) == rows(whole)
 
 
+def test_a_restart_that_is_stopped_goes_on_as_any_run(stopped, whole, tmp_path):
+    """Its checkpoints are new: those from before it would want the rows that are lost."""
+    workdir = copy(stopped, tmp_path)
+    delete(workdir / 'metrics.jsonl')
+    left = iter([False])
+    train(LOSABLE, workdir, restart_lost=True, stopping=lambda: next(left, True))
+    assert train(LOSABLE, workdir) == rows(whole)
+
+
 @pytest.mark.parametrize('lose', [*ROWS.values(), cut], ids=[*ROWS, 'cut'])
 def test_rows_that_are_lost_are_missed_when_all_is_done(whole, tmp_path, lose):
     workdir = copy(whole, tmp_path)
