@@ -139,3 +139,11 @@ def test_rows_that_are_gone_are_missed_by_the_next_row(tmp_path):
     (tmp_path / 'metrics.jsonl').write_bytes(b'')
     with pytest.raises(Damaged, match=r'metrics\.jsonl: found \d+ bytes where \d+ were written'):
         file.write([{'trial': 0, 'step': 2}])
+
+
+def test_a_torn_last_line_is_repaired_before_the_next_row(tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    Rows(path).write([{'trial': 0, 'step': 1}])
+    path.write_bytes(path.read_bytes() + b'{"trial": 0, "st')
+    Rows(path).write([{'trial': 0, 'step': 2}])
+    assert [row['step'] for row in rows(tmp_path)] == [1, 2]
