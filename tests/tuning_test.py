@@ -177,12 +177,12 @@ def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
     'arguments, told',
     [
         (['--config.study.learning_rates=(1.0, 0.1)'], 'low <= high'),
-        (['--config.study.learning_rates=()'], 'allowed: numbers >= 1, and (low, high)'),
+        (['--config.study.learning_rates=()'], 'study.learning_rates: found []; allowed: (a number > 0, a number > 0)'),
         (['--config.study.batch_sizes=()'], 'allowed: numbers >= 1, and (low, high)'),
         (['--config.study.batch_sizes=(64, 4096)'], 'batch_size: found 4096 with 1138 training examples'),
         (['--config.microbatch=48'], 'microbatch: found 48 with batch_size 64'),
         (['--config.workload.validation=2000'], 'validation: found 2000; allowed: 0 .. 1437'),
-        (['--config.study.seeds=0'], 'budget, seeds, extensions: found 2, 0, 0'),
+        (['--config.study.seeds=0'], 'study.seeds: found 0; allowed: an integer in'),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, monkeypatch, arguments, told):
