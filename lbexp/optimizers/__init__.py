@@ -1,4 +1,4 @@
-"""Optimizers as plain optax gradient transformations; imports jax and optax alone.
+"""Optimizers as plain optax gradient transformations; imports jax and optax, and nothing of the trainer.
 
 For the engine an optimizer is a function that returns an optax.GradientTransformation: updates have the structure and
 the shapes of the gradients, the state keeps its structure, shapes and dtypes. `learning_rate` arrives as a function of
