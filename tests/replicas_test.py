@@ -337,11 +337,11 @@ def test_no_bytes_move_between_synchronisations(monkeypatch):
 @pytest.mark.parametrize(
     'arguments, words',
     [
-        (('--config.replicas.workers=0',), 'workers: found 0; allowed: a whole number >= 1'),
-        (('--config.replicas.k=0',), 'k: found 0; allowed: a whole number of steps >= 1'),
+        (('--config.replicas.workers=0',), 'workers: found 0; allowed: an integer >= 1'),
+        (('--config.replicas.k=0',), 'k: found 0; allowed: an integer >= 1'),
         (('--config.replicas.slow_step_size=1.5',), r'slow_step_size: found 1.5; allowed: \(0, 1\]'),
-        (('--config.replicas.outer_momentum=1.0',), 'outer_momentum: found 1.0; allowed: 0 <= outer_momentum < 1'),
-        (('--config.replicas.momentum=keep',), 'momentum: found keep; allowed: maintain, reset, average'),
+        (('--config.replicas.outer_momentum=1.0',), r'outer_momentum: found 1.0; allowed: a number in \[0, 1\)'),
+        (('--config.replicas.momentum=keep',), "momentum: found 'keep'; allowed: 'maintain', 'reset', 'average'"),
         (('--config.batch_size=30',), 'batch_size: found 30 with local_sgd, which cuts it into 4 equal pieces'),
         (('--config.microbatch=8',), 'microbatch: found 8 with replicas'),
         (('--config.data_parallel=3',), 'data_parallel: found 3'),
