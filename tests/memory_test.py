@@ -34,9 +34,9 @@ def test_a_model_that_no_machine_holds(no_compiler):
 def test_each_trial_of_a_sweep_counts(no_compiler, monkeypatch):
     """Weight and bias with momentum: 16 bytes a trial, and 8 of a gradient for each device that trains one."""
     monkeypatch.setattr('lbexp.engine.memory._host_memory', lambda: 1)
-    with pytest.raises(Refusal, match='for the 16 trials of a cohort: parameters 128.0 B, gradients 64.0 B'):
+    with pytest.raises(Refusal, match=r'for the 16 trials of a cohort: parameters 128.0 B, gradients 64.0 B'):
         programs.program(cohort(sweep=(('seed', tuple(range(16))),)), 'map', None)
-    with pytest.raises(Refusal, match='parameters 128.0 B, gradients 128.0 B'):
+    with pytest.raises(Refusal, match=r'parameters 128.0 B, gradients 128.0 B'):
         programs.program(cohort(sweep=(('seed', tuple(range(16))),)), 'vmap', None)
 
 
