@@ -8,6 +8,8 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+IN_PART = 'in '  # begins the note on an exception that an installed package's part raised
+
 _LONGEST = 300  # characters of a message
 _OURS = str(pathlib.Path(__file__).parent) + os.sep
 _PATHS = sysconfig.get_paths()
@@ -45,13 +47,17 @@ def describe(error: BaseException) -> str:
         ValueError: too many values to unpack (expected 2) (mypkg/bugs.py:8 in update)
 
     Frames of lbexp, of installed packages (JAX, Flax, Optax) and of the standard library are left out. Where there is
-    none of the user's the last one of lbexp stands there, as its defect.
+    none of the user's, the part of an installed package stands there, or the last frame of lbexp, as its defect.
     """
     if refused(error):
         return ' '.join(str(error).split())
     place = user_frame(error)
     if place is not None:
         return f'{_summary(error)} ({place})'
+    notes = [note for exception in chain(error) for note in getattr(exception, '__notes__', [])]
+    parts = [note for note in notes if note.startswith(IN_PART)]
+    if parts:
+        return f'{_summary(error)} ({parts[0]})'
     place = _innermost(error, _is_ours)
     if place is None or _is_out_of_memory(error):
         return _summary(error)

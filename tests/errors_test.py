@@ -4,10 +4,12 @@ import re
 import subprocess
 import sys
 
+import optax
 import pytest
 
 from lbexp import main
 from lbexp.config import lookup
+from lbexp.engine import contracts
 from lbexp.errors import Refusal, describe, refused
 
 BUGS = """
@@ -218,6 +220,14 @@ def test_a_defect_of_lbexps_says_so():
     line = describe(error)
     assert line.startswith("TypeError: 'int' object is not iterable (")
     assert line.endswith(' in nearest, a defect of lbexp)')
+
+
+def test_a_part_of_an_installed_package_is_named():
+    part = contracts.transformation('optax:adamw', optax.adamw(0.1, mask={'another': True}))
+    error = without_own_frames(lambda: part.init({'kernel': 1.0}))
+    assert describe(error).endswith(' (in optimizer optax:adamw)')
+    bare = without_own_frames(lambda: optax.adamw(0.1, mask={'another': True}).init({'kernel': 1.0}))
+    assert 'optax:adamw' not in describe(bare)
 
 
 def test_long_messages_are_cut():

@@ -77,19 +77,24 @@ def transformation(name: str, part: Any) -> optax.GradientTransformationExtraArg
         raise Refusal(f'{who}: found {short(part)}; allowed: an optax.GradientTransformation, (init, update)')
     extended = optax.with_extra_args_support(part)
 
-    def checked_update(updates, state, params=None, **extra):
+    def call(function, *arguments, **extra):
         try:
-            output = extended.update(updates, state, params, **extra)
-        except TypeError as error:
+            return function(*arguments, **extra)
+        except Exception as error:
             if errors.user_frame(error) is None and 'required keyword-only argument' in str(error):
                 raise Refusal(f'{who}: {error}; the engine gives it {", ".join(extra)}') from error
+            if ':' in name:  # where it is of an installed package, no frame of the user's says whose error it is
+                error.add_note(f'{errors.IN_PART}{who}')
             raise
+
+    def checked_update(updates, state, params=None, **extra):
+        output = call(extended.update, updates, state, params, **extra)
         new_updates, new_state = pair(output, who, update, '(updates, state)')
         check_same(new_updates, updates, f'{who}: update gives updates', update, 'the gradients', dtypes=False)
         check_same(new_state, state, f'{who}: update gives a state', update)
         return new_updates, new_state
 
-    return optax.GradientTransformationExtraArgs(init, checked_update)
+    return optax.GradientTransformationExtraArgs(lambda params: call(init, params), checked_update)
 
 
 def schedule(name: str, rate: Callable) -> Callable:
