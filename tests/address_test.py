@@ -9,6 +9,8 @@ from lbexp.parallel import address as addresses
 from lbexp.parallel.address import Address, Unbindable, address, listen, numeric
 from lbexp.parallel.wire import Wire, wait
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize('text, host, port', [
     ('10.0.0.1:1234', '10.0.0.1', 1234),

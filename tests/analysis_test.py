@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from lbexp.analysis import Analysis, Figure, Series, Table, bounds, equivalence, interval, outcome
 
+pytestmark = pytest.mark.quick
+
 FLOATS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 

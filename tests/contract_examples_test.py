@@ -12,6 +12,8 @@ from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.engine.plan import plan
 
+pytestmark = pytest.mark.quick
+
 EXAMPLES = [
     ('lbexp.workloads', dict(workload=dict(name='contract_example:halves'))),
     ('lbexp.optimizers', dict(optimizer=dict(name='contract_example:descent', learning_rate=0.1, damping=0.5))),

@@ -12,6 +12,8 @@ from scipy import stats
 
 from lbexp.data.order import order
 
+pytestmark = pytest.mark.quick
+
 compiled = jax.jit(order, static_argnums=2)
 rows = jax.jit(jax.vmap(order, (0, 0, None)), static_argnums=2)
 

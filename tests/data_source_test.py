@@ -6,6 +6,8 @@ import pytest
 
 from lbexp.data.source import memory
 
+pytestmark = pytest.mark.quick
+
 EXAMPLES = {'x': np.arange(24, dtype=np.float32).reshape(12, 2), 'label': np.arange(12, dtype=np.int32)}
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from lbexp.config import lookup
 
+pytestmark = pytest.mark.quick
+
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = {
     'config': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0,

@@ -10,6 +10,8 @@ from jax.sharding import PartitionSpec as P
 
 from lbexp import moments
 
+pytestmark = pytest.mark.quick
+
 
 def fold(values, like=None):
     start = moments.zeros(jax.tree.map(lambda x: x[0], values))

@@ -11,6 +11,8 @@ from lbexp.models.mlp import MLP
 from lbexp.models.norm import BatchNorm, together
 from lbexp.parallel.mesh import mesh, spread
 
+pytestmark = pytest.mark.quick
+
 RATE, EPS = 0.1, 1e-5
 
 

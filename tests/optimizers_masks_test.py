@@ -8,6 +8,8 @@ import pytest
 
 from lbexp import optimizers
 
+pytestmark = pytest.mark.quick
+
 PARAMS = {
     'blocks': {'kernel': jnp.ones((3, 4, 2)), 'bias': jnp.ones((3, 2))},
     'head': {'kernel': jnp.ones((2, 5)), 'bias': jnp.ones(5), 'scale': jnp.ones(())},

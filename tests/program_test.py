@@ -4,11 +4,14 @@ import re
 
 import jax
 import numpy as np
+import pytest
 from training import tiny, train
 
 from lbexp import config as configs
 from lbexp.engine import program as programs
 from lbexp.engine.plan import plan
+
+pytestmark = pytest.mark.quick
 
 LARGE = dict(name='digits_mlp', hidden=(256, 256))
 

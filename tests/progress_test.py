@@ -7,6 +7,8 @@ from rich.console import Console
 
 from lbexp.report.progress import progress
 
+pytestmark = pytest.mark.quick
+
 
 class Clock:
     now = 100.0

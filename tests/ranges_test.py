@@ -26,6 +26,8 @@ from lbexp.ranges import (
     violation,
 )
 
+pytestmark = pytest.mark.quick
+
 NUMBERS = {
     'int': int,
     'float': float,

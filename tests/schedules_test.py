@@ -12,6 +12,8 @@ import pytest
 from lbexp import schedules
 from lbexp.config import lookup
 
+pytestmark = pytest.mark.quick
+
 SHAPES = ('constant', 'cosine', 'one_cycle', 'polynomial', 'step', 'trapezoid')
 COUNTS = jnp.arange(121)
 

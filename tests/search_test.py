@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from lbexp.config.search import search
 
+pytestmark = pytest.mark.quick
+
 SPACE = {'rate': ('log', 1e-3, 10.0), 'momentum': ('linear', 0.5, 1.0), 'k': ('whole', 2, 9)}
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from lbexp.theory.convergence import convergence, damping, rate_on_spectrum, tuned_rate
 from lbexp.theory.lookahead import lookahead
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(autouse=True, scope='module')
 def x64():
