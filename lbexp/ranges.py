@@ -10,6 +10,7 @@ What cannot be seen is not looked at: traced arrays, what a schedule will return
 
 import collections.abc
 import difflib
+import fractions
 import functools
 import inspect
 import numbers
@@ -191,7 +192,7 @@ def concrete(value: Any) -> float | None:
     """A number whose value is known here and now, as a Python number; None: anything else, traced arrays among it."""
     if isinstance(value, (bool, jax.core.Tracer)):
         return None
-    if isinstance(value, (int, float, numbers.Rational)):
+    if isinstance(value, (int, float, fractions.Fraction)):
         return value
     if not isinstance(value, (np.number, np.ndarray, jax.Array)) or np.ndim(value) != 0:
         return None

@@ -2,12 +2,16 @@
 
 import os
 import pathlib
+import signal
 
 # Both must be set before JAX starts. XLA's CPU thread pool has one thread per core by default, and an
 # all-reduce over eight devices then waits for threads that never come: NPROC sizes the pool.
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 os.environ['NPROC'] = '16'
 os.environ['JAX_PLATFORMS'] = 'cpu'
+
+# Under nohup the processes of tests would inherit that SIGHUP is ignored, and would not stop at it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import jax
 import pytest
