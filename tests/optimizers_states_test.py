@@ -140,6 +140,32 @@ def test_float32_states_stay_so_with_64_bits_enabled(name, variant):
 
 
 @every_case
+def test_an_update_may_be_a_branch(name, variant):
+    """Optax's contract: update and no update have one structure, so that `lax.cond` may choose."""
+    params = weights()
+    for wrapper in WRAPPERS:
+        tx = WRAPPERS[wrapper](make(name, **variant))
+
+        def nothing(gradients, state, params):
+            return jax.tree.map(jnp.zeros_like, gradients), state
+
+        def chosen(pick, state, tx=tx):
+            return jax.lax.cond(pick, tx.update, nothing, slope(params), state, params)
+
+        jax.eval_shape(chosen, jnp.array(True), jax.eval_shape(tx.init, params))
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_multi_steps_wait_for_the_last_of_them(name):
+    tx, params = optax.MultiSteps(make(name), 2), weights()
+    update, state, moved = jax.jit(tx.update), tx.init(params), []
+    for _ in range(4):
+        updates, state = update(slope(params), state, params)
+        moved.append(any(bool(u.any()) for u in jax.tree.leaves(updates)))
+    assert moved == [False, name != 'accumulate', False, True]  # that one waits for two of these
+
+
+@every_case
 def test_half_precision_gradients_give_updates_of_the_parameters_precision(name, variant):
     tx, params = make(name, **variant), weights()
     halves = jax.tree.map(lambda g: g.astype(jnp.bfloat16), slope(params))
