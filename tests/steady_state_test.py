@@ -115,8 +115,8 @@ def test_the_verdict_rejects_wrong_error_bars(factor, passes):
     'argument, told',
     [
         ('--config.study.learning_rates=(1.7,)', 'spectral radius of a cycle: found 1.04'),  # gamma a = 2.04
-        ('--config.study.slow_step_sizes=(0.5, 1.5)', 'slow_step_size: found 1.5'),
-        ('--config.study.ks=(0,)', 'k: found 0'),
+        ('--config.study.slow_step_sizes=(0.5, 1.5)', 'slow_step_sizes: found [0.5, 1.5]'),
+        ('--config.study.ks=(0,)', 'ks: found [0]; allowed: a list, each an integer >= 1'),
         ('--config.workload.noise=-1.0', 'noise'),
         ('--config.workload.curvature=-1.0', 'curvature'),
     ],
