@@ -39,7 +39,7 @@ with open(sys.argv[5], 'a') as log:
 signal.signal(signal.SIGTERM, lambda *told: os._exit(75))
 if rank == 0 and status == 137:
     os.kill(os.getpid(), signal.SIGKILL)
-time.sleep(0 if rank == 0 and status else 60)  # the others are killed
+time.sleep(0 if rank == 0 and status else 240)  # the others are killed, or told to stop
 os._exit(status)
 """
 
@@ -68,12 +68,13 @@ def whole(tmp_path_factory):
 
 
 def end(workdir):
-    """Rows and the arrays of the last checkpoint: parameters, optimizer state, keys; not the times."""
+    """Rows and the arrays of the last checkpoint: parameters, optimizer state, keys; not the times, nor digests of them,
+    nor the run's name."""
     from orbax.checkpoint import v1 as ocp
 
     (newest,) = sorted(workdir.glob('checkpoints/*/*'), key=lambda step: int(step.name))[-1:]
     arrays = {path: np.asarray(array) for path, array in ocp.load(newest).items()}
-    kept = {path: array.tobytes() for path, array in arrays.items() if not re.search('seconds|sha256', path)}
+    kept = {path: array.tobytes() for path, array in arrays.items() if not re.search('seconds|sha256|digests|manifest', path)}
     assert len(kept) < len(arrays) and sum('params' in path for path in kept) > 4
     return rows(workdir), kept
 
@@ -129,7 +130,7 @@ def shown(cluster, job):
     return dict(re.findall(r'(\w+)=(\S*)', cluster.ask('scontrol', 'show', 'job', '-o', job)))
 
 
-def ended(cluster, job, seconds=120):
+def ended(cluster, job, seconds=240):
     """The same, when the job has ended."""
     began = time.monotonic()
     while (told := shown(cluster, job))['JobState'] in ('PENDING', 'RUNNING', 'COMPLETING', 'REQUEUED'):
