@@ -1,14 +1,16 @@
-"""Growing the batch does what decaying the learning rate does, at the same epochs and with fewer updates.
+"""Growing the batch does what decaying the learning rate does, at the same epochs and with fewer
+updates.
 
 Smith et al. 2018 (arXiv:1711.00489), Section 5.1, on the digits.
 
     python -m lbexp.main --config=experiments/batch_growth.py
 
-On 2 CPU cores, shared (load average 4 to 6): 1 minute. Expected: a difference of test error within 0.005. Measured (15
-seeds): growth - decay 0 [-0.0028, 0], hybrid - decay 0 [0, 0] (one test example is 0.0028); validation curves after the
-first boundary 0.0001 [-0.0002, 0.0003] apart in the mean over epochs; 1581 updates instead of 4043. The control with
-constant rate and batch is no worse, -0.0028 [-0.0056, 0]: on the digits the schedule hardly matters, and that they
-coincide is weak evidence for the noise scale.
+On 2 CPU cores, shared (load average 4 to 6): 1 minute. Expected: a difference of test error within
+0.005. Measured (15 seeds): growth - decay 0 [-0.0028, 0], hybrid - decay 0 [0, 0] (one test example
+is 0.0028); validation curves after the first boundary 0.0001 [-0.0002, 0.0003] apart in the mean
+over epochs; 1581 updates instead of 4043. The control with constant rate and batch is no worse,
+-0.0028 [-0.0056, 0]: on the digits the schedule hardly matters, and that they coincide is weak
+evidence for the noise scale.
 """
 
 from lbexp import config

@@ -1,16 +1,19 @@
-"""A large batch generalizes worse at equal epochs, its learning rate tuned; as many updates shrink the gap.
+"""A large batch generalizes worse at equal epochs, its learning rate tuned; as many updates shrink
+the gap.
 
-Keskar et al. 2017 (arXiv:1609.04836); Hoffer, Hubara, Soudry 2017 (arXiv:1705.08741), Figures 1 and 2, on MNIST-1D.
+Keskar et al. 2017 (arXiv:1609.04836); Hoffer, Hubara, Soudry 2017 (arXiv:1705.08741), Figures 1 and
+2, on MNIST-1D.
 
     python -m lbexp.main --config=experiments/generalization_gap.py
     python -m lbexp.main --config=experiments/generalization_gap.py:digits
 
-On 2 CPU cores, shared (load average 4): 5 minutes cold, 143 trials. Expected: test error that rises from some batch
-size on. Measured (medians of 5 seeds): 0.316 at batch 32, 0.304 at 64, 0.387 at 1024, where the paired difference to
-batch 32 is 0.069 [0.042, 0.088]; with as many updates as batch 32 has, 0.037 [0.028, 0.053]. The best learning rate
-follows the linear rule up to batch 128 and stops at 0.56 from 256 on. On fashion_mlp (5 epochs, 39 trials, 7.5 minutes)
-the difference of batch 2048 to batch 32 is 0.040 [0.039, 0.048]; on fashion_cnn (1 epoch, 5 minutes) 0.221 [0.192,
-0.244], with ghost batch norm 0.119 [0.117, 0.193]: batch 2048 makes 27 updates.
+On 2 CPU cores, shared (load average 4): 5 minutes cold, 143 trials. Expected: test error that rises
+from some batch size on. Measured (medians of 5 seeds): 0.316 at batch 32, 0.304 at 64, 0.387 at
+1024, where the paired difference to batch 32 is 0.069 [0.042, 0.088]; with as many updates as batch
+32 has, 0.037 [0.028, 0.053]. The best learning rate follows the linear rule up to batch 128 and
+stops at 0.56 from 256 on. On fashion_mlp (5 epochs, 39 trials, 7.5 minutes) the difference of batch
+2048 to batch 32 is 0.040 [0.039, 0.048]; on fashion_cnn (1 epoch, 5 minutes) 0.221 [0.192, 0.244],
+with ghost batch norm 0.119 [0.117, 0.193]: batch 2048 makes 27 updates.
 """
 
 from lbexp import config
@@ -18,7 +21,8 @@ from lbexp.errors import Refusal
 
 
 def get_config(data: str = 'mnist1d'):
-    """`data`: 'mnist1d', 'digits' (smaller), 'fashion_mlp', 'fashion_cnn'; with '_bn': ghost batch norm."""
+    """`data`: 'mnist1d', 'digits' (smaller), 'fashion_mlp', 'fashion_cnn'; with '_bn': ghost batch
+    norm."""
     c = config.base()
     c.optimizer = dict(
         name='momentum',
@@ -38,19 +42,25 @@ def get_config(data: str = 'mnist1d'):
     )
     c.log, c.evaluate, c.checkpoint = 50, 25, 2
     if data == 'mnist1d':
-        c.workload = dict(name='mnist1d', validation=400)  # examples held out of the training set, for tuning
+        # examples held out of the training set, for tuning
+        c.workload = dict(name='mnist1d', validation=400)
         c.epochs = 30.0
     elif data == 'digits':
         c.workload = dict(name='digits_mlp', validation=300)
         c.epochs = 20.0
     elif data in ('fashion_mlp', 'fashion_mlp_bn', 'fashion_cnn', 'fashion_cnn_bn'):
         name, normed = data.removesuffix('_bn'), data.endswith('_bn')
-        c.workload = dict(name=name, validation=5000, batch_norm=normed, ghost=32 if normed else None)
+        c.workload = dict(
+            name=name, validation=5000, batch_norm=normed, ghost=32 if normed else None
+        )
         c.epochs = 5.0
         c.study.update(batch_sizes=(32, 256, 2048), equal_updates=False)
         if name == 'fashion_cnn':  # short, so that it takes minutes
             c.epochs, c.evaluate = 1.0, 2
             c.study.update(budget=4)
     else:
-        raise Refusal(f"data: found {data!r}; allowed: 'mnist1d', 'digits', 'fashion_mlp', 'fashion_cnn', '..._bn'")
+        raise Refusal(
+            f"data: found {data!r}; allowed: 'mnist1d', 'digits', 'fashion_mlp', "
+            "'fashion_cnn', '..._bn'"
+        )
     return c

@@ -1,13 +1,15 @@
 """LAMB trains a small network to the accuracy of AdamW, at a batch far larger than needed.
 
-You et al. 2020 (arXiv:1904.00962), Algorithm 2, on small real data: the digits of the package, or Fashion-MNIST.
+You et al. 2020 (arXiv:1904.00962), Algorithm 2, on small real data: the digits of the package, or
+Fashion-MNIST.
 
     python -m lbexp.main --config=experiments/lamb.py
-    python -m lbexp.main --config=experiments/lamb.py:fashion_mnist      (python -m lbexp.data.prepare fashion_mnist)
+    python -m lbexp.main --config=experiments/lamb.py:fashion_mnist      (python -m
+    lbexp.data.prepare fashion_mnist)
 
-On 2 CPU cores: digits 15 s with start and report, Fashion-MNIST 2 to 3 minutes. Expected test accuracy: digits
-0.98 +- 0.01, Fashion-MNIST 0.88 +- 0.01. Measured (seed 0) on one processor 0.9861 and 0.8796, on another 0.9805 and
-0.8783.
+On 2 CPU cores: digits 15 s with start and report, Fashion-MNIST 2 to 3 minutes. Expected test
+accuracy: digits 0.98 +- 0.01, Fashion-MNIST 0.88 +- 0.01. Measured (seed 0) on one processor 0.9861
+and 0.8796, on another 0.9805 and 0.8783.
 """
 
 from lbexp import config
@@ -15,7 +17,8 @@ from lbexp.errors import Refusal
 
 
 def get_config(data: str = 'digits'):
-    """`data`: 'digits' (in the package) or 'fashion_mnist' (python -m lbexp.data.prepare fashion_mnist)."""
+    """`data`: 'digits' (in the package) or 'fashion_mnist' (python -m lbexp.data.prepare
+    fashion_mnist)."""
     c = config.base()
     c.optimizer = dict(
         name='lamb',

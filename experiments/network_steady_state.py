@@ -1,18 +1,20 @@
-"""A network's weight variance grows with learning rate over batch size, and Lookahead lowers it as on a quadratic.
+"""A network's weight variance grows with learning rate over batch size, and Lookahead lowers it as
+on a quadratic.
 
-Zhang et al. 2019 (arXiv:1907.08610), Proposition 2, with the whole Hessian and gradient covariance of a real network.
+Zhang et al. 2019 (arXiv:1907.08610), Proposition 2, with the whole Hessian and gradient covariance
+of a real network.
 
     python -m lbexp.main --config=experiments/network_steady_state.py
 
 On 2 CPU cores: 2 to 3 minutes. Expected on the quadratic: V ~ (gamma / B)^1. Measured (4 seeds):
-(gamma / B)^0.75 [0.45, 1.01]; Lookahead over SGD 0.55 [0.33, 0.93] where the quadratic says 0.47 (gamma 0.2),
-0.32 [0.29, 0.42] where it says 0.45 (gamma 0.1). Measured over predicted: 2.6 [2.1, 3.4] in the median over all, 4.8 at
-gamma 0.05, where slow drift outlasts the longest burn-in: the claim holds at high rates, and total variance at low
-rates is not yet at rest.
+(gamma / B)^0.75 [0.45, 1.01]; Lookahead over SGD 0.55 [0.33, 0.93] where the quadratic says 0.47
+(gamma 0.2), 0.32 [0.29, 0.42] where it says 0.45 (gamma 0.1). Measured over predicted: 2.6 [2.1,
+3.4] in the median over all, 4.8 at gamma 0.05, where slow drift outlasts the longest burn-in: the
+claim holds at high rates, and total variance at low rates is not yet at rest.
 
-:fashion_mlp (5 minutes; python -m lbexp.data.prepare fashion_mnist). Measured: Lookahead over SGD 0.65 [0.43, 1.68]
-where the quadratic says 0.50 (gamma 0.05), V ~ (gamma / B)^1.09 [-0.17, 1.25]: both undecided with 4 seeds, and gamma
-0.2 is at the edge of stability there.
+:fashion_mlp (5 minutes; python -m lbexp.data.prepare fashion_mnist). Measured: Lookahead over SGD
+0.65 [0.43, 1.68] where the quadratic says 0.50 (gamma 0.05), V ~ (gamma / B)^1.09 [-0.17, 1.25]:
+both undecided with 4 seeds, and gamma 0.2 is at the edge of stability there.
 """
 
 from lbexp import config
@@ -26,7 +28,8 @@ def get_config(workload: str = 'digits_mlp'):
     c = config.base()
     c.workload = dict(
         name=workload,
-        hidden=(8,) if workload == 'digits_mlp' else (3,),  # 610 and 2,395 weights: the whole Hessian is affordable
+        # 610 and 2,395 weights: the whole Hessian is affordable
+        hidden=(8,) if workload == 'digits_mlp' else (3,),
         replacement=True,  # independent batches, as the theory has them
     )
     c.study = dict(

@@ -1,13 +1,14 @@
-"""Lookahead speeds up under-damped momentum on quadratics, and costs little where momentum is over-damped.
+"""Lookahead speeds up under-damped momentum on quadratics, and costs little where momentum is
+over-damped.
 
 Zhang et al. 2019 (arXiv:1907.08610), Section 3.2 and Figure 3: rate against condition number.
 
     python -m lbexp.main --config=experiments/quadratic_convergence.py
 
-On 2 CPU cores: 45 s. Expected: the trainer's rates equal the spectral radius within 1 % in the median. Measured: 0.2 %,
-5.6 % at worst. The claim holds where it was made, learning rate and momentum fixed by the curvature; with the learning
-rate tuned for each optimizer, Lookahead (k 20, alpha 0.5) gains 2.1 times at beta 0.99, condition number 10, and
-loses up to 6.5 times at 1e5.
+On 2 CPU cores: 45 s. Expected: the trainer's rates equal the spectral radius within 1 % in the
+median. Measured: 0.2 %, 5.6 % at worst. The claim holds where it was made, learning rate and
+momentum fixed by the curvature; with the learning rate tuned for each optimizer, Lookahead (k 20,
+alpha 0.5) gains 2.1 times at beta 0.99, condition number 10, and loses up to 6.5 times at 1e5.
 """
 
 from lbexp import config

@@ -1,13 +1,14 @@
 """At large batch and an equal tuning budget, Nesterov momentum and AdamW match LARS and LAMB.
 
-Nado et al. 2021 (arXiv:2102.06356), on the digits at half of the training set per update, 64 updates.
+Nado et al. 2021 (arXiv:2102.06356), on the digits at half of the training set per update, 64
+updates.
 
     python -m lbexp.main --config=experiments/reality_check.py
 
-On 2 CPU cores, shared (load average 4 to 6): 1 to 2 minutes. Expected: differences of test error within 0.01. Measured
-(16 points each, 20 seeds): momentum 0.043, AdamW 0.031, LARS 0.031, LAMB 0.025. AdamW - LARS -0.003 [-0.008, 0.004]
-and AdamW - LAMB 0.006 [0.003, 0.006] are within; momentum - LARS 0.013 [0.003, 0.018] and momentum - LAMB 0.018
-[0.008, 0.025] are undecided.
+On 2 CPU cores, shared (load average 4 to 6): 1 to 2 minutes. Expected: differences of test error
+within 0.01. Measured (16 points each, 20 seeds): momentum 0.043, AdamW 0.031, LARS 0.031, LAMB
+0.025. AdamW - LARS -0.003 [-0.008, 0.004] and AdamW - LAMB 0.006 [0.003, 0.006] are within;
+momentum - LARS 0.013 [0.003, 0.018] and momentum - LAMB 0.018 [0.008, 0.025] are undecided.
 """
 
 from lbexp import config

@@ -1,18 +1,22 @@
-"""The generalization gap of a large batch can be closed: learning rate, ghost batch norm, as many updates.
+"""The generalization gap of a large batch can be closed: learning rate, ghost batch norm, as many
+updates.
 
-Hoffer, Hubara, Soudry 2017 (arXiv:1705.08741), Table 1, on MNIST-1D with batch norm; and, at equal epochs, their
-multiplicative noise, LARS, LAMB and Lookahead, each with its own learning rate tuned on validation examples.
+Hoffer, Hubara, Soudry 2017 (arXiv:1705.08741), Table 1, on MNIST-1D with batch norm; and, at equal
+epochs, their multiplicative noise, LARS, LAMB and Lookahead, each with its own learning rate tuned
+on validation examples.
 
     python -m lbexp.main --config=experiments/remedies.py
 
-On 2 CPU cores, shared (load average 4): 5 minutes cold, 114 trials. Expected: each rung of the ladder closes more,
-the last one all. Measured (5 seeds; share of the gap of 0.162 [0.150, 0.196] in test error that is closed): square-
-root scaling 57 %, tuned learning rate 62 %, ghost batch norm 67 [59, 69] %, as many updates 114 [94, 128] %. At equal
-epochs, with ghost batch norm: LAMB 80 [61, 80] %, LARS 59 [39, 69] %, Lookahead 59 [48, 61] %.
+On 2 CPU cores, shared (load average 4): 5 minutes cold, 114 trials. Expected: each rung of the
+ladder closes more, the last one all. Measured (5 seeds; share of the gap of 0.162 [0.150, 0.196] in
+test error that is closed): square- root scaling 57 %, tuned learning rate 62 %, ghost batch norm 67
+[59, 69] %, as many updates 114 [94, 128] %. At equal epochs, with ghost batch norm: LAMB 80 [61,
+80] %, LARS 59 [39, 69] %, Lookahead 59 [48, 61] %.
 
-**The kept result of the multiplicative noise (-51 %, a difference of -0.189) was computed with `example_weights`**,
-drawn anew in each epoch, whose noise adds up where a small batch's balances over reshuffled epochs. The study takes
-`balanced_weights` now and has not been run with them: that arm says nothing of the right noise yet.
+**The kept result of the multiplicative noise (-51 %, a difference of -0.189) was computed with
+`example_weights`**, drawn anew in each epoch, whose noise adds up where a small batch's balances
+over reshuffled epochs. The study takes `balanced_weights` now and has not been run with them: that
+arm says nothing of the right noise yet.
 """
 
 from ml_collections import config_dict

@@ -1,12 +1,13 @@
 """Lookahead lowers the stationary variance of the weights as Proposition 2 of its paper says.
 
-Zhang, Lucas, Ba, Hinton 2019 (arXiv:1907.08610), Proposition 2 and Figure 2, with momentum, Nesterov, EMA, real batches
-and added noise beside it; every closed form against the trainer.
+Zhang, Lucas, Ba, Hinton 2019 (arXiv:1907.08610), Proposition 2 and Figure 2, with momentum,
+Nesterov, EMA, real batches and added noise beside it; every closed form against the trainer.
 
     python -m lbexp.main --config=experiments/steady_state.py
 
-On 2 CPU cores: 70 s cold (100 s of CPU time). Expected: every |z| below 4 over 292 variances, p-value of the
-chi-square in (0.001, 0.999). Measured: largest |z| 3.03, p 0.869, largest standard error 0.95 % of the value.
+On 2 CPU cores: 70 s cold (100 s of CPU time). Expected: every |z| below 4 over 292 variances,
+p-value of the chi-square in (0.001, 0.999). Measured: largest |z| 3.03, p 0.869, largest standard
+error 0.95 % of the value.
 """
 
 from lbexp import config

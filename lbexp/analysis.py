@@ -1,4 +1,5 @@
-"""What a study hands to the report: plain data (names, numbers, text), and the interval it is drawn with."""
+"""What a study hands to the report: plain data (names, numbers, text), and the interval it is drawn
+with."""
 
 import math
 import warnings
@@ -20,9 +21,10 @@ class Series(NamedTuple):
         name: what the legend says.
         x, y: numbers of equal length; y may hold NaN (a gap).
         low, high: ends of the interval around y (lengths as y), or None.
-        style: 'line' (with low and high: a line in its band), 'points' (with error bars) or 'band' (low
-            and high alone).
-        group: series of one group share a colour and one line of the legend; None: a group of its own.
+        style: 'line' (with low and high: a line in its band), 'points' (with error bars) or 'band'
+            (low and high alone).
+        group: series of one group share a colour and one line of the legend; None: a group of its
+            own.
     """
 
     name: str
@@ -68,11 +70,16 @@ class Claim(NamedTuple):
     outcome: str
 
 
-OUTCOMES = REPRODUCED, NOT_REPRODUCED, UNDECIDED = 'reproduced', 'not reproduced', 'undecided at this budget'
+OUTCOMES = REPRODUCED, NOT_REPRODUCED, UNDECIDED = (
+    'reproduced',
+    'not reproduced',
+    'undecided at this budget',
+)
 
 
 class Analysis(NamedTuple):
-    """A study's answer: one sentence (or ''), what it rests on, whether the claim held (None: no claim)."""
+    """A study's answer: one sentence (or ''), what it rests on, whether the claim held (None: no
+    claim)."""
 
     title: str
     verdict: str
@@ -83,7 +90,8 @@ class Analysis(NamedTuple):
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float]:
-    """The interval that a claim is judged by: that of `interval`, and none (NaN) below three values.
+    """The interval that a claim is judged by: that of `interval`, and none (NaN) below three
+    values.
 
     The range of two values holds the median with probability 1/2, and two equal ones have none.
     """
@@ -92,14 +100,16 @@ def bounds(values: Sequence[float]) -> tuple[float, float]:
 
 
 def outcome(low: float, high: float, above: float = 0.0) -> str:
-    """What an interval says of the claim 'the effect is above `above`'. No interval (one seed): undecided."""
+    """What an interval says of the claim 'the effect is above `above`'. No interval (one seed):
+    undecided."""
     if low > above:
         return REPRODUCED
     return NOT_REPRODUCED if high < above else UNDECIDED
 
 
 def equivalence(low: float, high: float, margin: float) -> str:
-    """What an interval says of the claim 'the effect is no larger than `margin`': it must lie inside +-margin.
+    """What an interval says of the claim 'the effect is no larger than `margin`': it must lie
+    inside +-margin.
 
     That an interval holds 0 is no evidence of equality. No interval (one seed): undecided.
     """
@@ -119,16 +129,17 @@ def spread(values: Sequence[float], digits: int = 3, confidence: float = 0.95) -
 def interval(values, confidence=0.95):
     """Median and a bootstrap confidence interval of the median: (median, low, high), floats.
 
-    Bias-corrected and accelerated (BCa) where it is defined, else percentile; the resampling is seeded and
-    the values are sorted first, so the answer depends on the set of values alone. Values that are None,
-    NaN or infinite (diverged trials) are left out: say next to the number how many there were. What is
-    left decides:
+    Bias-corrected and accelerated (BCa) where it is defined, else percentile; the resampling is
+    seeded and the values are sorted first, so the answer depends on the set of values alone. Values
+    that are None, NaN or infinite (diverged trials) are left out: say next to the number how many
+    there were. What is left decides:
 
         0 values        (nan, nan, nan)
         1 value         (value, nan, nan): one run says nothing about the spread
         2 values        (mean, min, max): covers the median with probability 1/2 only
         all equal       (value, value, value)
-        3 and more      bootstrap. It never leaves [min, max], which holds the median with probability 1 -
+        3 and more      bootstrap. It never leaves [min, max], which holds the median with
+        probability 1 -
         2^(1 - n):
                         0.75 for 3 values, 0.94 for 5; below 6 values read it as a range, not as
                         `confidence`.
@@ -141,7 +152,9 @@ def interval(values, confidence=0.95):
     Source: Efron 1987, "Better bootstrap confidence intervals", JASA 82, eq. 6.8.
     """
     if not 0 < confidence < 1:
-        raise Refusal(f'confidence is {confidence}, but is a probability in (0, 1): give 0.95, for example.')
+        raise Refusal(
+            f'confidence is {confidence}, but is a probability in (0, 1): give 0.95, for example.'
+        )
     numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     numbers = np.sort(numbers[np.isfinite(numbers)])
     if len(numbers) == 0:
@@ -158,7 +171,8 @@ def interval(values, confidence=0.95):
 
 
 def _bootstrap(numbers, confidence):
-    """BCa needs leave-one-out medians that differ; with ties in the middle the percentiles serve."""
+    """BCa needs leave-one-out medians that differ; with ties in the middle the percentiles
+    serve."""
     from scipy import stats
 
     for method in ('BCa', 'percentile'):

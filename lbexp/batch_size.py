@@ -1,4 +1,5 @@
-"""What follows the batch size: learning rate, Adam's betas, the length of a run; and a batch that grows."""
+"""What follows the batch size: learning rate, Adam's betas, the length of a run; and a batch that
+grows."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, NamedTuple
@@ -26,11 +27,13 @@ def batch_scaling(
     batch_size: FinitePositive,
     reference: FinitePositive | None,
 ) -> Number:
-    """The factor by which a learning rate tuned at batch size `reference` is multiplied at `batch_size`.
+    """The factor by which a learning rate tuned at batch size `reference` is multiplied at
+    `batch_size`.
 
-    None: 1.  'linear': batch_size / reference (Goyal et al. 2017, arXiv:1706.02677: keeps the mean of an epoch's
-    motion).  'square_root': its root (Hoffer et al. 2017, arXiv:1705.08741, section 4: keeps the covariance of an
-    update).  'square_root_adam': the root too; `adam_scaling` says what becomes of betas and eps.
+    None: 1.  'linear': batch_size / reference (Goyal et al. 2017, arXiv:1706.02677: keeps the mean
+    of an epoch's motion).  'square_root': its root (Hoffer et al. 2017, arXiv:1705.08741, section
+    4: keeps the covariance of an update).  'square_root_adam': the root too; `adam_scaling` says
+    what becomes of betas and eps.
 
     Args:
         batch_size, reference: [examples per global batch], > 0.
@@ -41,22 +44,31 @@ def batch_scaling(
     if rule is None:
         return 1.0
     if reference is None:
-        raise ValueError(f'reference: found None; allowed: the batch size of factor 1, > 0, where the rule is {rule!r}')
+        raise ValueError(
+            'reference: found None; allowed: the batch size of factor 1, > 0, '
+            f'where the rule is {rule!r}'
+        )
     ratio = batch_size / reference
     return ratio if rule == 'linear' else jnp.sqrt(ratio)
 
 
 @checked
 def adam_scaling(
-    batch_size: FinitePositive, reference: FinitePositive, b1: Fraction, b2: Fraction, eps: FiniteNonNegative
+    batch_size: FinitePositive,
+    reference: FinitePositive,
+    b1: Fraction,
+    b2: Fraction,
+    eps: FiniteNonNegative,
 ) -> tuple[Number, Number, Number]:
-    """(b1, b2, eps) of Adam at `batch_size` that were tuned at `reference`, beside a rate that grows by the root.
+    """(b1, b2, eps) of Adam at `batch_size` that were tuned at `reference`, beside a rate that
+    grows by the root.
 
-        kappa = batch_size / reference:  1 - b1 <- kappa (1 - b1),  1 - b2 <- kappa (1 - b2),  eps <- eps / sqrt(kappa)
+        kappa = batch_size / reference:  1 - b1 <- kappa (1 - b1),  1 - b2 <- kappa (1 - b2),  eps
+        <- eps / sqrt(kappa)
 
-    It keeps the stochastic differential equation of Adam where gradients are mostly noise; time constants of both
-    averages then stay the same in examples. Beyond kappa = 1 / (1 - b) an average would be shorter than an update:
-    b stays 0 there, and the rule no longer holds.
+    It keeps the stochastic differential equation of Adam where gradients are mostly noise; time
+    constants of both averages then stay the same in examples. Beyond kappa = 1 / (1 - b) an average
+    would be shorter than an update: b stays 0 there, and the rule no longer holds.
 
     Malladi, Lyu, Panigrahi, Arora 2022, arXiv:2205.10287, the square-root scaling rule for Adam.
     """
@@ -66,14 +78,18 @@ def adam_scaling(
 
 
 @checked
-def regime_adaptation(length: FinitePositive, batch_size: FinitePositive, reference: FinitePositive) -> Number:
-    """The length of a run at `batch_size` that does as many updates as one of `length` epochs at `reference`.
+def regime_adaptation(
+    length: FinitePositive, batch_size: FinitePositive, reference: FinitePositive
+) -> Number:
+    """The length of a run at `batch_size` that does as many updates as one of `length` epochs at
+    `reference`.
 
         length * batch_size / reference
 
-    The same formula serves epochs and updates: `length` is what the run at `batch_size` would have without adaptation
-    (an epoch count tuned at `reference`, or that many epochs counted in updates of `batch_size`). Schedules given as
-    fractions of the run then drop the rate at the same update as at the reference batch size.
+    The same formula serves epochs and updates: `length` is what the run at `batch_size` would have
+    without adaptation (an epoch count tuned at `reference`, or that many epochs counted in updates
+    of `batch_size`). Schedules given as fractions of the run then drop the rate at the same update
+    as at the reference batch size.
 
     Args:
         length: [epochs, or updates at batch_size], > 0.
@@ -85,7 +101,8 @@ def regime_adaptation(length: FinitePositive, batch_size: FinitePositive, refere
 
 
 class BatchGrowth(NamedTuple):
-    """What a growing batch means for accumulation, data order and rate: functions of the update count."""
+    """What a growing batch means for accumulation, data order and rate: functions of the update
+    count."""
 
     accumulation: Callable  # count -> microbatches in the global batch of the next update (int32)
     position: Callable  # count -> examples consumed by the first `count` updates (uint32)
@@ -103,25 +120,30 @@ def batch_growth(
 ) -> BatchGrowth:
     """The batch grows by `factor` where the learning rate would have decayed by 1 / factor.
 
-        noise scale ~ rate * N / B:  B_i = min(batch_size * factor^i, largest) in whole microbatches,
-        rate factor_i = min(1, largest / (batch_size * factor^i))
+        noise scale ~ rate * N / B:  B_i = min(batch_size * factor^i, largest) in whole
+        microbatches, rate factor_i = min(1, largest / (batch_size * factor^i))
 
-    Update `count` belongs to phase i when the examples consumed before it reach boundaries[i - 1]; a phase's last batch
-    is not cut, so phase i has n_i = ceil((boundaries[i] - start_i) / B_i) updates and start_{i+1} = start_i + n_i B_i.
-    All functions are closed forms in these sums: a run resumed in mid-ramp needs only its update count.
+    Update `count` belongs to phase i when the examples consumed before it reach boundaries[i - 1];
+    a phase's last batch is not cut, so phase i has n_i = ceil((boundaries[i] - start_i) / B_i)
+    updates and start_{i+1} = start_i + n_i B_i. All functions are closed forms in these sums: a run
+    resumed in mid-ramp needs only its update count.
 
     Args:
         batch_size: before the first boundary [examples per global batch].
-        boundaries: where the batch grows [examples consumed], whole numbers, ascending; for epochs multiply by the size
-            of the data.
+        boundaries: where the batch grows [examples consumed], whole numbers, ascending; for epochs
+            multiply by the size of the data.
         factor: > 0.
-        microbatch: [examples per forward/backward pass]; batches are rounded to a multiple of it, at least one.
-        largest: [examples per global batch]; from there on the learning rate decays instead. None: no limit.
+        microbatch: [examples per forward/backward pass]; batches are rounded to a multiple of it,
+            at least one.
+        largest: [examples per global batch]; from there on the learning rate decays instead. None:
+            no limit.
 
-    `accumulate(tx, growth.accumulation)` trains with it; multiply the schedule by growth.rate_factor.
+    `accumulate(tx, growth.accumulation)` trains with it; multiply the schedule by
+    growth.rate_factor.
 
     Raises:
-        ValueError: a number out of its range, boundaries that are no whole numbers, such as fractions of the run.
+        ValueError: a number out of its range, boundaries that are no whole numbers, such as
+            fractions of the run.
 
     Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, sections 2 and 5.
     """
@@ -153,7 +175,11 @@ def batch_growth(
         wanted = _ceil_divide(index(examples), index(microbatch))
         count = _ceil_divide(wanted, sizes[0])
         for start, first, size in zip(starts[1:], firsts[1:], sizes[1:]):
-            count = jnp.where(wanted > start, first + _ceil_divide(jnp.maximum(wanted, start) - start, size), count)
+            count = jnp.where(
+                wanted > start,
+                first + _ceil_divide(jnp.maximum(wanted, start) - start, size),
+                count,
+            )
         return count
 
     def accumulation(count):

@@ -25,8 +25,14 @@ def own_flags() -> flags.FlagValues:
     """The flags that every command takes; a command defines its own beside them."""
     given = flags.FlagValues()
     described = {
-        'config': 'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides a field of it',
-        'workdir': 'folder of the run; default: runs/NAME-HASH, the same for the same configuration, code and data',
+        'config': (
+            'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides '
+            'a field of it'
+        ),
+        'workdir': (
+            'folder of the run; default: runs/NAME-HASH, the same for the same '
+            'configuration, code and data'
+        ),
     }
     for name, meaning in described.items():
         flags.DEFINE_string(name, None, meaning, flag_values=given)
@@ -35,7 +41,9 @@ def own_flags() -> flags.FlagValues:
     return given
 
 
-def parse(given: flags.FlagValues, argv: list[str], words: tuple[str, ...] = ()) -> tuple[list, list[str], list[str]]:
+def parse(
+    given: flags.FlagValues, argv: list[str], words: tuple[str, ...] = ()
+) -> tuple[list, list[str], list[str]]:
     """Parses argv into `given`.
 
     Args:
@@ -52,18 +60,25 @@ def parse(given: flags.FlagValues, argv: list[str], words: tuple[str, ...] = ())
     if given.traceback:
         os.environ['JAX_TRACEBACK_FILTERING'] = 'off'  # before JAX is imported
     known = [*words, *(f'--{name}' for name in given)]
-    wrong = [f'{token}: not a flag.{lookup.nearest(token, known)}' for token in left if token not in words]
+    wrong = [
+        f'{token}: not a flag.{lookup.nearest(token, known)}'
+        for token in left
+        if token not in words
+    ]
     return overrides, [token for token in left if token in words], wrong
 
 
 def read(given: flags.FlagValues, overrides: list) -> tuple:
-    """The configuration with its overrides, and what is wrong with it; None where it cannot be read.
+    """The configuration with its overrides, and what is wrong with it; None where it cannot be
+    read.
 
     What goes wrong in the experiment file passes.
     """
     if not given.is_parsed() or not given.config:
         here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
-        return None, [f'--config: not given; allowed: an experiment file. There are: {", ".join(here)}']
+        return None, [
+            (f'--config: not given; allowed: an experiment file. There are: {", ".join(here)}')
+        ]
     try:
         file, colon, argument = given.config.partition(':')
         config = configs.load(f'{local_path(file, "--config")}{colon}{argument}')
@@ -84,7 +99,10 @@ def read(given: flags.FlagValues, overrides: list) -> tuple:
 
 def fields_help() -> str:
     """What --help says of the configuration."""
-    return f'Fields of the configuration (and the arguments of each part, such as optimizer.k):\n{fields.described()}'
+    return (
+        'Fields of the configuration (and the arguments of each part, such as '
+        f'optimizer.k):\n{fields.described()}'
+    )
 
 
 def _split(argv):
@@ -107,7 +125,8 @@ def prepare(config):
     from lbexp.parallel.devices import devices
 
     if config.data.partition == 'independent' and config.data.hosts is None:
-        config.data.hosts = hosts.count()  # a run that goes on with other processes goes on with these orders
+        # a run that goes on with other processes goes on with these orders
+        config.data.hosts = hosts.count()
     quiet()
     many = bool(config.sweep) or bool(config.search) or config.study.name != 'training'
     devices(-(-(config.data_parallel or 1) // hosts.count()), many)
@@ -128,7 +147,8 @@ def fingerprint_of(given: flags.FlagValues, trials: list[dict]) -> dict[str, str
 def workdir_of(
     given: flags.FlagValues, config, overrides: list[dict], code: dict[str, str] | None = None
 ) -> pathlib.Path:
-    """runs/NAME-HASH-HASH: the same command finds its workdir again; another configuration, code or data has another.
+    """runs/NAME-HASH-HASH: the same command finds its workdir again; another configuration, code or
+    data has another.
 
     Args:
         code: the fingerprint of code and data; needed where no --workdir is given.
@@ -143,7 +163,10 @@ def workdir_of(
     file, _, argument = given.config.partition(':')
     content = json.dumps([configs.plain(config), overrides], sort_keys=True)
     name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
-    digests = [hashlib.sha256(text.encode()).hexdigest() for text in (content, json.dumps(code, sort_keys=True))]
+    digests = [
+        hashlib.sha256(text.encode()).hexdigest()
+        for text in (content, json.dumps(code, sort_keys=True))
+    ]
     workdir = pathlib.Path('runs') / f'{name}-{digests[0][:8]}-{digests[1][:6]}'
     refuse_links(workdir, workdir)
     return workdir
@@ -155,13 +178,16 @@ def with_other_code(given: flags.FlagValues, workdir: pathlib.Path) -> list[str]
         return []
     same = workdir.name.rpartition('-')[0]
     others = [*workdir.parent.glob(f'{same}-*'), *workdir.parent.glob(same)]
-    return sorted(str(other) for other in others if other != workdir and (other / 'config.json').exists())
+    return sorted(
+        str(other) for other in others if other != workdir and (other / 'config.json').exists()
+    )
 
 
 class Stop:
     """Becomes true at SIGTERM, Ctrl-C or SIGHUP, also while the run is still being set up.
 
-    A second Ctrl-C ends the process. A signal that was ignored at the start stays so, as nohup wants it.
+    A second Ctrl-C ends the process. A signal that was ignored at the start stays so, as nohup
+    wants it.
     """
 
     def __init__(self, *more: signal.Signals):
@@ -242,7 +268,10 @@ def report(analysis, workdir: pathlib.Path) -> int:
     path = page.page(workdir, analysis)
     claims.write(workdir, analysis)
     # A study that has tables of its own says in them what its trials are.
-    for content in [*claims.claims(analysis), *(analysis.tables or [table.table(results.final(workdir))])]:
+    for content in [
+        *claims.claims(analysis),
+        *(analysis.tables or [table.table(results.final(workdir))]),
+    ]:
         if len(content.rows) <= _PRINTED:
             table.show(content)
         else:

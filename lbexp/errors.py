@@ -19,9 +19,11 @@ _FRAME_IN_TEXT = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 
 
 class Refusal(ValueError):
-    """A request that lbexp refuses: the value, the rule, the remedy, in one line that the commands print as it is.
+    """A request that lbexp refuses: the value, the rule, the remedy, in one line that the commands
+    print as it is.
 
-    Any other exception is a defect, in a part of the user's or in lbexp, and is told with the place that raised it.
+    Any other exception is a defect, in a part of the user's or in lbexp, and is told with the place
+    that raised it.
     """
 
 
@@ -42,12 +44,14 @@ class _Frame(NamedTuple):
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line: a refusal as it is, anything else by kind, message and the user's innermost frame.
+    """An exception in one line: a refusal as it is, anything else by kind, message and the user's
+    innermost frame.
 
         ValueError: too many values to unpack (expected 2) (mypkg/bugs.py:8 in update)
 
-    Frames of lbexp, of installed packages (JAX, Flax, Optax) and of the standard library are left out. Where there is
-    none of the user's, the part of an installed package stands there, or the last frame of lbexp, as its defect.
+    Frames of lbexp, of installed packages (JAX, Flax, Optax) and of the standard library are left
+    out. Where there is none of the user's, the part of an installed package stands there, or the
+    last frame of lbexp, as its defect.
     """
     if refused(error):
         return ' '.join(str(error).split())
@@ -65,10 +69,12 @@ def describe(error: BaseException) -> str:
 
 
 def refused(error: BaseException) -> bool:
-    """Whether lbexp refuses something by this exception: a Refusal, or a ValueError that one of its parts raises.
+    """Whether lbexp refuses something by this exception: a Refusal, or a ValueError that one of its
+    parts raises.
 
-    Parts (optimizers, models, schedules, ...) raise plain ValueErrors, as they are used in other people's code. One
-    that Python or a library throws is none, nor is one behind a frame of the user's.
+    Parts (optimizers, models, schedules, ...) raise plain ValueErrors, as they are used in other
+    people's code. One that Python or a library throws is none, nor is one behind a frame of the
+    user's.
     """
     if isinstance(error, Refusal):
         return True
@@ -85,7 +91,8 @@ def refused(error: BaseException) -> bool:
 
 
 def user_frame(error: BaseException) -> _Frame | None:
-    """The innermost frame of the user's own code: of the exception, else of what caused it. None: there is none."""
+    """The innermost frame of the user's own code: of the exception, else of what caused it. None:
+    there is none."""
     return _innermost(error, _is_user)
 
 

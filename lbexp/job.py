@@ -1,4 +1,5 @@
-"""One run in one workdir, from a checked configuration to its report. Every process of a job calls it alike."""
+"""One run in one workdir, from a checked configuration to its report. Every process of a job calls
+it alike."""
 
 import contextlib
 import functools
@@ -35,7 +36,8 @@ def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -
         Refusal: the workdir is another run's, or a part refuses its arguments.
         Damaged: checkpoints or rows are lost.
     """
-    # No daemon: a process that is refused waits for it, as one that ends in the middle of an import may crash.
+    # No daemon: a process that is refused waits for it, as one that ends in the middle of an import
+    # may crash.
     threading.Thread(target=_import_ahead).start()
     study = lookup.build('study', configs.plain(config.study))
     first_trials = study.trials(config)
@@ -65,11 +67,15 @@ def _workdir(flag_values, config, overrides) -> pathlib.Path:
         hosts.agree({'workdir': str(workdir), **fingerprint})
         hosts.check_shared(workdir)
     hosts.lead(lambda: _refuse_a_sweep(workdir))
-    if hosts.lead(lambda: not (workdir / documents.CONFIG).exists()):  # what is refused leaves nothing behind
+    # what is refused leaves nothing behind
+    if hosts.lead(lambda: not (workdir / documents.CONFIG).exists()):
         hosts.together(lambda: build_once(trials, trace=True))
         others = command.with_other_code(flag_values, workdir)
         if others:
-            _print(f'trains anew: a run of the same configuration with other code or data is in {", ".join(others)}')
+            _print(
+                'trains anew: a run of the same configuration with other code or data is in '
+                f'{", ".join(others)}'
+            )
     return workdir
 
 
@@ -82,7 +88,8 @@ def _refuse_a_sweep(workdir):
 
 
 def _train(study: Study, config, workdir, overrides, stop, flag_values) -> bool:
-    """Runs the first trials, and those that their results ask for, until there are none. False: it was stopped."""
+    """Runs the first trials, and those that their results ask for, until there are none. False: it
+    was stopped."""
     grows = study.more is not None or bool(config.search)
     count, past_run, announced = 0, '', False
 
@@ -134,7 +141,11 @@ def _progress():
         return
     with progress() as bar:
         yield lambda state: bar.update(
-            state.step, state.steps, state.examples, state.metrics.get('loss'), state.metrics.get('accuracy')
+            state.step,
+            state.steps,
+            state.examples,
+            state.metrics.get('loss'),
+            state.metrics.get('accuracy'),
         )
 
 

@@ -1,14 +1,16 @@
 """Runs one experiment: trains its trials, writes rows, checkpoints and a report into a workdir.
 
     python -m lbexp.main --config=experiments/lamb.py
-    python -m lbexp.main --config=experiments/lamb.py:fashion_mnist --config.optimizer.learning_rate=0.02
-    srun -N2 -n2 python -m lbexp.main --config=experiments/lamb.py --workdir=/shared/lamb
+    python -m lbexp.main --config=experiments/lamb.py:fashion_mnist
+    --config.optimizer.learning_rate=0.02 srun -N2 -n2 python -m lbexp.main
+    --config=experiments/lamb.py --workdir=/shared/lamb
 
-Ctrl-C, SIGTERM and SIGHUP, to any process of a job, save and stop; the same command goes on. Exit status: 0 done, 1 the
-disk failed, or a part raised an exception (told with its place in your code; --traceback shows all), 2 the
-configuration is wrong, another process runs in the workdir, or the processes of a job did not find together, 3
-checkpoints or rows are lost, 75 stopped before the end, 76 another process of the job was lost, 77 hung, 78 every trial
-diverged. After 75, 76 and 77 the same command goes on; the launchers in scripts/ do that by themselves.
+Ctrl-C, SIGTERM and SIGHUP, to any process of a job, save and stop; the same command goes on. Exit
+status: 0 done, 1 the disk failed, or a part raised an exception (told with its place in your code;
+--traceback shows all), 2 the configuration is wrong, another process runs in the workdir, or the
+processes of a job did not find together, 3 checkpoints or rows are lost, 75 stopped before the end,
+76 another process of the job was lost, 77 hung, 78 every trial diverged. After 75, 76 and 77 the
+same command goes on; the launchers in scripts/ do that by themselves.
 """
 
 import contextlib
@@ -24,12 +26,20 @@ from lbexp.errors import refused, user_frame
 from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, PEER_LOST
 from lbexp.output import outlive_readers
 
-_JOB = ('distributed', 'coordinator_address', 'num_processes', 'process_id', 'peer_timeout', 'start_timeout')
+_JOB = (
+    'distributed',
+    'coordinator_address',
+    'num_processes',
+    'process_id',
+    'peer_timeout',
+    'start_timeout',
+)
 _WORD = 3.0  # s in which whoever watches over the job ends this process, with what it knows
 
 
 def main(argv: list[str]) -> int:
-    """Parses, checks, runs and reports. Returns the exit status; a process of a job that has several ends with it."""
+    """Parses, checks, runs and reports. Returns the exit status; a process of a job that has
+    several ends with it."""
     if {'--help', '-h', '-help', '--helpfull'} & set(argv):
         print(f'{__doc__}\nFlags:\n{_flags().get_help()}\n\n{command.fields_help()}')
         return DONE
@@ -63,7 +73,8 @@ def main(argv: list[str]) -> int:
 
 
 def _job(argv):
-    """The flags of the job; of a command line that cannot be parsed, those that can: the others are waiting."""
+    """The flags of the job; of a command line that cannot be parsed, those that can: the others are
+    waiting."""
     given = _flags()
     for i in range(1, len(argv)):
         for length in (2, 1):  # '--process_id 1', '--process_id=1'
@@ -75,10 +86,12 @@ def _job(argv):
 
 
 def _read(given, overrides):
-    """The configuration, what is wrong with it, and the status that a command ends with for that."""
+    """The configuration, what is wrong with it, and the status that a command ends with for
+    that."""
     try:
         return *command.read(given, overrides), BAD_CONFIG
-    except Exception as error:  # in the experiment file; the other processes of a job hear of it first
+    # in the experiment file; the other processes of a job hear of it first
+    except Exception as error:
         if given.traceback:
             traceback.print_exception(error)
         return None, [command.in_words(error)], BAD_CONFIG if refused(error) else FAILED
@@ -102,7 +115,8 @@ def _main(given, config, problems, stop, wrong_status):
 
 
 def _told_of(error, everything):
-    """Says what ended this process: its status, and of a job the cause that the others do not know of."""
+    """Says what ended this process: its status, and of a job the cause that the others do not know
+    of."""
     from lbexp.parallel import hosts
 
     who = f'lbexp: {hosts.name()}' if hosts.count() > 1 else 'lbexp'
@@ -120,26 +134,36 @@ def _told_of(error, everything):
 
 
 def _lost(error):
-    """Whether a collective failed. Some of them JAX waits for where their failure becomes a ValueError."""
+    """Whether a collective failed. Some of them JAX waits for where their failure becomes a
+    ValueError."""
     import jax
 
-    if user_frame(error) is not None or 'RESOURCE_EXHAUSTED' in str(error):  # a callback's error is the user's
+    # a callback's error is the user's
+    if user_frame(error) is not None or 'RESOURCE_EXHAUSTED' in str(error):
         return False
     return isinstance(error, jax.errors.JaxRuntimeError) or 'Gloo' in str(error)
 
 
 def _flags():
     given = command.own_flags()
-    change = 'go on in a workdir with another configuration, code or data; the change is recorded there'
+    change = (
+        'go on in a workdir with another configuration, code or data; the change is recorded there'
+    )
     flags.DEFINE_bool('allow_config_change', False, change, flag_values=given)
-    restart = 'train from the start the trials whose checkpoints or rows are lost; it is recorded there'
+    restart = (
+        'train from the start the trials whose checkpoints or rows are lost; it is recorded there'
+    )
     flags.DEFINE_bool('restart_lost', False, restart, flag_values=given)
     several = "join the processes of a job: 'auto' where a launcher started several, 'on', 'off'"
     flags.DEFINE_string('distributed', 'auto', several, flag_values=given)
     address = 'HOST:PORT of process 0; with the next two, where no launcher says'
     flags.DEFINE_string('coordinator_address', None, address, flag_values=given)
-    flags.DEFINE_integer('num_processes', None, 'processes of the job', lower_bound=1, flag_values=given)
-    flags.DEFINE_integer('process_id', None, 'which of them this one is', lower_bound=0, flag_values=given)
+    flags.DEFINE_integer(
+        'num_processes', None, 'processes of the job', lower_bound=1, flag_values=given
+    )
+    flags.DEFINE_integer(
+        'process_id', None, 'which of them this one is', lower_bound=0, flag_values=given
+    )
     lost = 'seconds without a sign of life after which a process of the job is lost'
     flags.DEFINE_integer('peer_timeout', 100, lost, lower_bound=1, flag_values=given)
     come = 'seconds in which all processes of the job must come'

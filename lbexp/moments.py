@@ -1,4 +1,5 @@
-"""Streaming mean and variance of anything, mergeable, and standard errors that know of autocorrelation."""
+"""Streaming mean and variance of anything, mergeable, and standard errors that know of
+autocorrelation."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +16,8 @@ class Moments(NamedTuple):
 
 
 class BatchMeans(NamedTuple):
-    """Means over consecutive batches of a series. `length` doubles whenever all batches are full."""
+    """Means over consecutive batches of a series. `length` doubles whenever all batches are
+    full."""
 
     count: Any  # int32, values seen
     length: Any  # int32, values per batch
@@ -29,7 +31,8 @@ def zeros(like: Any) -> Moments:
 
 
 def update(moments: Moments, value: Any) -> Moments:
-    """Adds one value: mean += d / n, m2 += d (x - mean), d = x - old mean (Welford 1962). Never E[x^2] - E[x]^2."""
+    """Adds one value: mean += d / n, m2 += d (x - mean), d = x - old mean (Welford 1962). Never
+    E[x^2] - E[x]^2."""
     count = moments.count + 1
     mean = jax.tree.map(lambda m, x: m + (x - m) / count.astype(m.dtype), moments.mean, value)
     change = increments(moments, mean, value)
@@ -42,7 +45,8 @@ def increments(moments: Moments, mean: Any, value: Any) -> Any:
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """The moments of both sets of values together (Chan, Golub, LeVeque 1979): segments, devices, hosts.
+    """The moments of both sets of values together (Chan, Golub, LeVeque 1979): segments, devices,
+    hosts.
 
     mean = (n_a mean_a + n_b mean_b) / n,   m2 = m2_a + m2_b + (mean_b - mean_a)^2 n_a n_b / n
     """
@@ -50,9 +54,12 @@ def merge(a: Moments, b: Moments) -> Moments:
 
 
 def merge_all(moments: Moments) -> Moments:
-    """Merges along the first axis of every leaf: the states of many devices, replicas or segments, stacked."""
+    """Merges along the first axis of every leaf: the states of many devices, replicas or segments,
+    stacked."""
     count = jnp.sum(moments.count)
-    share = lambda x: (moments.count / jnp.maximum(count, 1)).astype(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    share = lambda x: (
+        (moments.count / jnp.maximum(count, 1)).astype(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    )
     mean = jax.tree.map(lambda m: jnp.sum(share(m) * m, axis=0), moments.mean)
 
     def spread(m2, parts, whole):
@@ -65,8 +72,9 @@ def merge_all(moments: Moments) -> Moments:
 def variance(moments: Moments, correction: int = 1) -> Any:
     """m2 / (n - correction). Unbiased for independent values; NaN before there are enough.
 
-    Autocorrelated values: the expectation is V (1 - (tau - 1) / n) to first order, with tau the autocorrelation time,
-    as Var(mean) = tau V / n is missing. Adding the squared standard error of `standard_error` mends it.
+    Autocorrelated values: the expectation is V (1 - (tau - 1) / n) to first order, with tau the
+    autocorrelation time, as Var(mean) = tau V / n is missing. Adding the squared standard error of
+    `standard_error` mends it.
     """
     return jax.tree.map(lambda m2: _divide(m2, moments.count - correction), moments.m2)
 
@@ -78,13 +86,16 @@ def batch_means(like: Any, batches: int = 32) -> BatchMeans:
         batches: an even number, >= 4. Between half of it and all of it are complete at any time.
     """
     if batches < 4 or batches % 2:
-        raise ValueError(f'batches: found {batches}; allowed: an even number >= 4, as pairs are merged')
+        raise ValueError(
+            f'batches: found {batches}; allowed: an even number >= 4, as pairs are merged'
+        )
     means = jax.tree.map(lambda x: jnp.zeros((batches, *x.shape), _dtype(x)), like)
     return BatchMeans(jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32), means)
 
 
 def push(series: BatchMeans, value: Any) -> BatchMeans:
-    """Adds the next value of the series. Memory stays fixed: when all batches are full, neighbours are merged."""
+    """Adds the next value of the series. Memory stays fixed: when all batches are full, neighbours
+    are merged."""
     batch, place = series.count // series.length, series.count % series.length
     add = lambda m, x: m.at[batch].add((x - m[batch]) / (place + 1).astype(m.dtype))
     count, means = series.count + 1, jax.tree.map(add, series.means, value)
@@ -104,10 +115,11 @@ def standard_error(series: BatchMeans, of: Any = None) -> Any:
 
         se^2 = b / T * 1 / (n - 1) sum_i (y_i - mean(y))^2
 
-    with n complete batches of b values, T values in all. Its square is biased by about -(tau^2 - 1) / (2 tau b) of
-    itself for an AR(1) process of autocorrelation time tau: batches must be long against tau, T >> 32 tau. Its relative
-    standard deviation is 1 / sqrt(2 (n - 1)), 13 to 18 % with 32 batches: use Student's t, n - 1 degrees of freedom.
-    NaN before there are 4 complete batches.
+    with n complete batches of b values, T values in all. Its square is biased by about -(tau^2 - 1)
+    / (2 tau b) of itself for an AR(1) process of autocorrelation time tau: batches must be long
+    against tau, T >> 32 tau. Its relative standard deviation is 1 / sqrt(2 (n - 1)), 13 to 18 %
+    with 32 batches: use Student's t, n - 1 degrees of freedom. NaN before there are 4 complete
+    batches.
 
     Args:
         of: batch means [batches, ...] to use in place of series.means: any linear function of them.
@@ -125,17 +137,20 @@ def standard_error(series: BatchMeans, of: Any = None) -> Any:
     return jax.tree.map(error, series.means if of is None else of)
 
 
-def stationarity(series: BatchMeans, of: Any = None, early: tuple[float, float] = (0.0, 0.25)) -> Any:
-    """z: mean of an early stretch of the batches against that of the last half, in standard errors (Geweke 1992).
+def stationarity(
+    series: BatchMeans, of: Any = None, early: tuple[float, float] = (0.0, 0.25)
+) -> Any:
+    """z: mean of an early stretch of the batches against that of the last half, in standard errors
+    (Geweke 1992).
 
-    The variance of a batch mean is pooled from the two windows, each about its own mean. At rest z follows Student's t
-    with about 3 n / 4 - 2 degrees of freedom, n complete batches; |z| > 4 says that the run was still on its way.
-    NaN before there are 8 complete batches.
+    The variance of a batch mean is pooled from the two windows, each about its own mean. At rest z
+    follows Student's t with about 3 n / 4 - 2 degrees of freedom, n complete batches; |z| > 4 says
+    that the run was still on its way. NaN before there are 8 complete batches.
 
     Args:
         of: as in standard_error.
-        early: from, to, as fractions of the complete batches. (0.25, 0.5) for Welford's increments: the first tau or
-            so of them are small, as the running mean still follows the values.
+        early: from, to, as fractions of the complete batches. (0.25, 0.5) for Welford's increments:
+            the first tau or so of them are small, as the running mean still follows the values.
     """
     n = series.count // series.length
     first, to = (jnp.floor(n * part).astype(jnp.int32) for part in early)

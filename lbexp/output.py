@@ -6,7 +6,8 @@ from typing import Any, TextIO
 
 
 class Output:
-    """A stream whose reader may go away, as `head` does, or whose disk may fill: what is written then goes nowhere.
+    """A stream whose reader may go away, as `head` does, or whose disk may fill: what is written
+    then goes nowhere.
 
     What a run tells is in its workdir too; a line on standard error says that it goes on.
     """
@@ -34,7 +35,11 @@ class Output:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())  # what is still buffered goes there too
         os.close(nowhere)
-        print(f'lbexp: {self._name}: {error.strerror}; the command goes on without it', file=sys.stderr, flush=True)
+        print(
+            f'lbexp: {self._name}: {error.strerror}; the command goes on without it',
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def outlive_readers():

@@ -1,4 +1,5 @@
-"""Which process something belongs to, so that another can tell whether that process is still there."""
+"""Which process something belongs to, so that another can tell whether that process is still
+there."""
 
 import os
 import pathlib
@@ -21,17 +22,24 @@ class _Owner(msgspec.Struct):
 
 def owner() -> dict:
     """This process, as plain data."""
-    return {'host': platform.node(), 'pid': os.getpid(), 'place': place(), 'started': started(os.getpid())}
+    return {
+        'host': platform.node(),
+        'pid': os.getpid(),
+        'place': place(),
+        'started': started(os.getpid()),
+    }
 
 
 def is_gone(owner: dict) -> bool:
-    """Whether that process has ended, as far as can be seen from here: on another host it cannot."""
+    """Whether that process has ended, as far as can be seen from here: on another host it
+    cannot."""
     here = bool(owner.get('place')) and owner['place'] == place()
     return here and started(owner.get('pid', 0)) != owner.get('started')
 
 
 def is_at(workdir: pathlib.Path) -> bool:
-    """Whether a process is at a workdir, as far as can be seen: status.json says 'running' after a kill, too."""
+    """Whether a process is at a workdir, as far as can be seen: status.json says 'running' after a
+    kill, too."""
     try:
         return not is_gone(documents.document(workdir / FILE, _Owner))
     except FileNotFoundError:
@@ -44,13 +52,14 @@ def name(workdir: pathlib.Path) -> str:
     """Who is at a workdir, in words."""
     try:
         there = documents.document(workdir / FILE, _Owner)
-        return f"process {there['pid']} on host {there['host']}"
+        return f'process {there["pid"]} on host {there["host"]}'
     except (OSError, Refusal):  # it has just begun, or just ended
         return 'another process'
 
 
 def place() -> str:
-    """The system and name space of this process, within which a pid means one process; '' where they have no name."""
+    """The system and name space of this process, within which a pid means one process; '' where
+    they have no name."""
     try:
         boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
         return f'{boot} {os.readlink("/proc/self/ns/pid")}'
@@ -59,7 +68,8 @@ def place() -> str:
 
 
 def started(pid: int) -> str:
-    """When a process was started, in ticks since its system was, as pids come again; '' when it has ended."""
+    """When a process was started, in ticks since its system was, as pids come again; '' when it has
+    ended."""
     try:
         fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
     except OSError:

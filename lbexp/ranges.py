@@ -1,11 +1,13 @@
-"""Ranges of numbers and names of variants: written once, as annotations, and checked when a function is called.
+"""Ranges of numbers and names of variants: written once, as annotations, and checked when a
+function is called.
 
     @checked
     def sgd(learning_rate: NonNegative, form: Literal['outside', 'inside'] = 'outside'): ...
 
     sgd(-1)  # ValueError: learning_rate: found -1; allowed: a number >= 0
 
-What cannot be seen is not looked at: traced arrays, what a schedule will return, arrays other than a scalar.
+What cannot be seen is not looked at: traced arrays, what a schedule will return, arrays other than
+a scalar.
 """
 
 import collections.abc
@@ -74,11 +76,16 @@ class Ascending:
         limits = [concrete(limit) for limit in value] if is_pair else [np.nan]
         is_known = all(limit is not None for limit in limits)
         known_fit = not is_known or (is_pair and limits[0] <= limits[1])
-        return None if known_fit and (is_known or (is_pair and all(map(_is_number, value)))) else self.words
+        return (
+            None
+            if known_fit and (is_known or (is_pair and all(map(_is_number, value))))
+            else self.words
+        )
 
 
 class Patterns:
-    """Metadata of texts that are regular expressions: one, a sequence of them, or the keys of a mapping to numbers."""
+    """Metadata of texts that are regular expressions: one, a sequence of them, or the keys of a
+    mapping to numbers."""
 
     words = 'a regular expression'
 
@@ -94,13 +101,16 @@ class Patterns:
     def _patterns(value):
         if isinstance(value, str):
             return [value]
-        maps_to_numbers = isinstance(value, Mapping) and all(type(number) is int for number in value.values())
+        maps_to_numbers = isinstance(value, Mapping) and all(
+            type(number) is int for number in value.values()
+        )
         several = value if maps_to_numbers or isinstance(value, Sequence) else []
         return [pattern for pattern in several if isinstance(pattern, str)]
 
 
 class Elements:
-    """Metadata of a sequence of numbers, each within a range, none smaller than the one before it."""
+    """Metadata of a sequence of numbers, each within a range, none smaller than the one before
+    it."""
 
     def __init__(self, element: Any):
         self.element = element
@@ -124,14 +134,17 @@ Dtype = jax.typing.DTypeLike  # a floating one
 
 
 def checked(function: Callable) -> Callable:
-    """Lets `function` check its arguments against the types, ranges and variants that its annotations name.
+    """Lets `function` check its arguments against the types, ranges and variants that its
+    annotations name.
 
-    Read are numbers, bool, str, None, `typing.Literal`, NamedTuples of functions such as optax.GradientTransformation,
-    and inside `typing.Annotated` bounds of `annotated_types` and the metadata above; unions are taken apart. Any other
-    annotation allows everything. The function keeps its name, docstring and signature.
+    Read are numbers, bool, str, None, `typing.Literal`, NamedTuples of functions such as
+    optax.GradientTransformation, and inside `typing.Annotated` bounds of `annotated_types` and the
+    metadata above; unions are taken apart. Any other annotation allows everything. The function
+    keeps its name, docstring and signature.
 
     Raises:
-        ValueError: when called, for a number outside its range, a text that names no variant, a wrong type.
+        ValueError: when called, for a number outside its range, a text that names no variant, a
+            wrong type.
     """
 
     signature = inspect.signature(function)
@@ -162,14 +175,20 @@ def violation(value: Any, annotation: Any) -> str | None:
     """How `value` breaks `annotation`, in words; None: it does not."""
     members = _members(annotation)
     is_dtype = any((get_origin(member) or member) is np.dtype for member in members)
-    problems = _dtype_problems(value, members) if is_dtype else [_problem(value, member) for member in members]
+    problems = (
+        _dtype_problems(value, members)
+        if is_dtype
+        else [_problem(value, member) for member in members]
+    )
     if not all(problems):
         return None
     variants = [v for member in members for v in get_args(member) if get_origin(member) is Literal]
     texts = [variant for variant in variants if isinstance(variant, str)]
     close = difflib.get_close_matches(value, texts, 1) if isinstance(value, str) else []
     hint = f'. Did you mean {close[0]!r}?' if close else ''
-    allowed = [words for words in dict.fromkeys(problems) if not words.startswith('an array')] or problems
+    allowed = [
+        words for words in dict.fromkeys(problems) if not words.startswith('an array')
+    ] or problems
     return f'found {_shown(value)}; allowed: {", ".join(allowed)}{hint}'
 
 
@@ -189,7 +208,8 @@ def in_words(annotation: Any) -> str:
 
 
 def concrete(value: Any) -> float | None:
-    """A number whose value is known here and now, as a Python number; None: anything else, traced arrays among it."""
+    """A number whose value is known here and now, as a Python number; None: anything else, traced
+    arrays among it."""
     if isinstance(value, (bool, jax.core.Tracer)):
         return None
     if isinstance(value, (int, float, fractions.Fraction)):
@@ -215,17 +235,23 @@ def _members(annotation, metadata=()):
 
 
 def _dtype_problems(value, members):
-    """DTypeLike names texts and types too: what counts is whether the value names a floating dtype."""
+    """DTypeLike names texts and types too: what counts is whether the value names a floating
+    dtype."""
     try:
         fits = value is not None and jnp.issubdtype(jnp.dtype(value), jnp.inexact)
     except TypeError:
         fits = False
     words = ["a floating dtype such as 'bfloat16', 'float32'"]
-    return [None] if fits else words + [_problem(value, member) for member in members if member is types.NoneType]
+    return (
+        [None]
+        if fits
+        else words + [_problem(value, member) for member in members if member is types.NoneType]
+    )
 
 
 def _problem(value, member):
-    """What `member`, one type of a union, allows, in words, if that is not `value`; None if it is."""
+    """What `member`, one type of a union, allows, in words, if that is not `value`; None if it
+    is."""
     kind, *metadata = get_args(member) if get_origin(member) is Annotated else (member,)
     rules = [rule.violation(value) for rule in metadata if hasattr(rule, 'violation')]
     if any(rules):

@@ -1,19 +1,22 @@
 """Learning rates as functions of the number of updates done.
 
-Every schedule is `(peak, steps, warmup=0.0, warmup_from=0.0, ...) -> f(count)` with f(count) the rate of the update
-that comes after `count` updates. Shapes are given as fractions of `peak` and of `steps`, so a schedule keeps its form
-when either is swept. All numbers may be traced (no Python branch looks at them), so a sweep over any of them vmaps.
+Every schedule is `(peak, steps, warmup=0.0, warmup_from=0.0, ...) -> f(count)` with f(count) the
+rate of the update that comes after `count` updates. Shapes are given as fractions of `peak` and of
+`steps`, so a schedule keeps its form when either is swept. All numbers may be traced (no Python
+branch looks at them), so a sweep over any of them vmaps.
 
-Gradual warm-up (Goyal et al. 2017, arXiv:1706.02677, section 2.2), the same in every schedule: over the first
-warmup * steps updates
+Gradual warm-up (Goyal et al. 2017, arXiv:1706.02677, section 2.2), the same in every schedule: over
+the first warmup * steps updates
 
     rate = peak * (warmup_from + (1 - warmup_from) * count / (warmup * steps)),
 
-and the schedule's own shape occupies what is left, p = (count - warmup * steps) / ((1 - warmup) * steps) in [0, 1]; it
-keeps its last value afterwards. Goyal et al. start at the rate of the reference batch: warmup_from = 1 / scaling
-factor. With warmup_from = 0 the first update has rate 0, as in optax and MLPerf.
+and the schedule's own shape occupies what is left, p = (count - warmup * steps) / ((1 - warmup) *
+steps) in [0, 1]; it keeps its last value afterwards. Goyal et al. start at the rate of the
+reference batch: warmup_from = 1 / scaling factor. With warmup_from = 0 the first update has rate 0,
+as in optax and MLPerf.
 
-A schedule of your own takes `peak` and `steps` and returns a function of the updates done that gives one number:
+A schedule of your own takes `peak` and `steps` and returns a function of the updates done that
+gives one number:
 
     def halving(peak, steps, parts=4):
         return lambda count: peak * 0.5 ** (count * parts // steps)
@@ -23,8 +26,8 @@ Arguments common to all:
     warmup: length of the warm-up [fraction of steps], in [0, 1].
     warmup_from: rate at count = 0 [fraction of peak], in [0, 1]; without warm-up it has no effect.
 
-Numbers that can be seen, those not traced, are checked: epochs, updates or percent where fractions are meant, an end
-below 0, what is not finite. ValueError: one is out of range.
+Numbers that can be seen, those not traced, are checked: epochs, updates or percent where fractions
+are meant, an end below 0, what is not finite. ValueError: one is out of range.
 """
 
 from typing import Literal
@@ -42,13 +45,17 @@ from lbexp.ranges import (
     concrete,
 )
 
-# What a schedule is: the rate after so many updates. A part of this kind is known by this return annotation.
+# What a schedule is: the rate after so many updates. A part of this kind is known by this return
+# annotation.
 Schedule = optax.Schedule
 
 
 @checked
 def constant(
-    peak: FiniteNonNegative, steps: FinitePositive, warmup: ClosedFraction = 0.0, warmup_from: ClosedFraction = 0.0
+    peak: FiniteNonNegative,
+    steps: FinitePositive,
+    warmup: ClosedFraction = 0.0,
+    warmup_from: ClosedFraction = 0.0,
 ) -> Schedule:
     """rate = peak. `steps` is the unit of `warmup` only."""
     return _schedule(lambda p, count: 1.0, peak, steps, warmup, warmup_from)
@@ -69,7 +76,9 @@ def cosine(
 
     Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5, one period.
     """
-    return _schedule(lambda p, count: end + (1 - end) * _half_cosine(p), peak, steps, warmup, warmup_from)
+    return _schedule(
+        lambda p, count: end + (1 - end) * _half_cosine(p), peak, steps, warmup, warmup_from
+    )
 
 
 @checked
@@ -81,7 +90,8 @@ def polynomial(
     power: FinitePositive = 2.0,
     end: ClosedFraction = 0.0,
 ) -> Schedule:
-    """rate = peak * (end + (1 - end) (1 - p)^power); power 1 is linear decay, 2 that of the LARS and NovoGrad papers.
+    """rate = peak * (end + (1 - end) (1 - p)^power); power 1 is linear decay, 2 that of the LARS
+    and NovoGrad papers.
 
     Args:
         power: > 0.
@@ -89,7 +99,9 @@ def polynomial(
 
     You et al. 2017, arXiv:1708.03888, section 5.
     """
-    return _schedule(lambda p, count: end + (1 - end) * (1 - p) ** power, peak, steps, warmup, warmup_from)
+    return _schedule(
+        lambda p, count: end + (1 - end) * (1 - p) ** power, peak, steps, warmup, warmup_from
+    )
 
 
 @checked
@@ -104,8 +116,8 @@ def step(
     """rate = peak * factor^(boundaries passed); piecewise constant.
 
     Args:
-        boundaries: updates at which the rate drops [fractions of steps, the warm-up included], in (0, 1), ascending,
-            rounded to an update; the default is epochs 30, 60 and 80 of 90.
+        boundaries: updates at which the rate drops [fractions of steps, the warm-up included], in
+            (0, 1), ascending, rounded to an update; the default is epochs 30, 60 and 80 of 90.
         factor: what each boundary multiplies the rate by, in (0, 1].
 
     Goyal et al. 2017, arXiv:1706.02677, section 5.1.
@@ -129,7 +141,8 @@ def one_cycle(
 ) -> Schedule:
     """rate rises from warmup_from * peak to peak over warmup * steps, then falls to end * peak.
 
-    'linear': both ways straight, as in the paper (which ends with a short further fall: chain it by `end`).
+    'linear': both ways straight, as in the paper (which ends with a short further fall: chain it by
+    `end`).
     'cosine': both ways half a cosine, as in PyTorch's, fastai's and optax's.
 
     Args:
@@ -157,12 +170,16 @@ def trapezoid(
         cooldown: length of the descent [fraction of steps], in (0, 1 - warmup].
         end: last rate [fraction of peak], in [0, 1].
 
-    Xing et al. 2018, arXiv:1802.08770 ("trapezoid"); Hu et al. 2024, arXiv:2404.06395 ("warmup, stable, decay").
+    Xing et al. 2018, arXiv:1802.08770 ("trapezoid"); Hu et al. 2024, arXiv:2404.06395 ("warmup,
+    stable, decay").
     """
 
     total = concrete(warmup + cooldown)
     if total is not None and total > 1 + 1e-6:  # the two may be rounded
-        raise ValueError(f'warmup + cooldown: found {warmup} + {cooldown}; allowed: fractions that sum to at most 1')
+        raise ValueError(
+            f'warmup + cooldown: found {warmup} + {cooldown}; allowed: fractions '
+            'that sum to at most 1'
+        )
 
     def shape(p, count):
         left = jnp.clip((steps - count) / jnp.maximum(cooldown * steps, 1e-30), 0, 1)
@@ -172,7 +189,8 @@ def trapezoid(
 
 
 def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):
-    """Warm-up, then `shape(p, count)`, a fraction of peak; p: progress through what is left of the run."""
+    """Warm-up, then `shape(p, count)`, a fraction of peak; p: progress through what is left of the
+    run."""
 
     def schedule(count):
         # At least float32: a rate or a count must not be rounded to a 16-bit type.

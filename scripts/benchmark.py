@@ -1,7 +1,7 @@
 """Measures what this project promises: python scripts/benchmark.py NAME [options].
 
-A benchmark is a file of scripts/benchmarks. Each prints medians and ratios of things measured side by side in one
-run, and the machine; absolute times of different runs or machines are not compared.
+A benchmark is a file of scripts/benchmarks. Each prints medians and ratios of things measured side
+by side in one run, and the machine; absolute times of different runs or machines are not compared.
 """
 
 import importlib.util

@@ -1,6 +1,7 @@
 """Keeps what a study found: python scripts/keep_results.py WORKDIR experiments/results/NAME
 
-Copies claims.md and the study's own figures (PNG, CSV), and notes command, machine and versions beside them.
+Copies claims.md and the study's own figures (PNG, CSV), and notes command, machine and versions
+beside them.
 """
 
 import json
@@ -21,7 +22,9 @@ def main(argv: list[str]) -> int:
     try:
         facts = documents.document(workdir / documents.CONFIG, documents.Config)
     except FileNotFoundError:
-        print(f'{workdir}: no {documents.CONFIG} there; give the --workdir of a run', file=sys.stderr)
+        print(
+            f'{workdir}: no {documents.CONFIG} there; give the --workdir of a run', file=sys.stderr
+        )
         return 2
     except (Refusal, OSError) as error:
         print(error, file=sys.stderr)
@@ -39,7 +42,9 @@ def main(argv: list[str]) -> int:
             shutil.copy(workdir / 'figures' / f'{figure.name}.{kind}', target)
     seen = facts['environment']
     told = {name: seen[name] for name in sorted(seen) if name not in ('git_commit', 'platform')}
-    told['command'] = ' '.join(part for part in seen['command'].split() if not part.startswith('--workdir'))
+    told['command'] = ' '.join(
+        part for part in seen['command'].split() if not part.startswith('--workdir')
+    )
     told['trials'] = len(facts['trials'])
     (target / 'environment.json').write_text(json.dumps(told, indent=1) + '\n')
     (target / 'verdict.txt').write_text(analysis.verdict + '\n')

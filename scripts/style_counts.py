@@ -1,11 +1,12 @@
-"""Counts how dense the code is: tokens a line, comprehensions, ternaries, lambdas, comments, annotations.
+"""Counts how dense the code is: tokens a line, comprehensions, ternaries, lambdas, comments,
+annotations.
 
     python scripts/style_counts.py                       counts of lbexp/
     python scripts/style_counts.py FOLDER [FOLDER ...]   counts of other code, side by side
 
-A code line holds at least one token that is neither a comment nor part of a docstring. A comment line holds a comment
-alone. Parameters are those of public functions and methods (no name on the way to them begins with an underscore),
-without self and cls.
+A code line holds at least one token that is neither a comment nor part of a docstring. A comment
+line holds a comment alone. Parameters are those of public functions and methods (no name on the way
+to them begins with an underscore), without self and cls.
 """
 
 import ast
@@ -64,7 +65,9 @@ def count(source: str) -> Counts:
         comment_lines=len(comment_lines - code_lines),
         comprehensions=sum(isinstance(node, _COMPREHENSIONS) for node in nodes),
         ternaries=sum(isinstance(node, ast.IfExp) for node in nodes),
-        named_lambdas=sum(isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) for node in nodes),
+        named_lambdas=sum(
+            isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) for node in nodes
+        ),
         parameters=len(parameters),
         annotated=sum(parameter.annotation is not None for parameter in parameters),
     )
@@ -72,25 +75,37 @@ def count(source: str) -> Counts:
 
 def table(folders: list[pathlib.Path]) -> str:
     """The figures of each folder, one line each."""
-    lines = [f'{"":20} {"tokens":>8} {"compr.":>8} {"ternary":>8} {"lambdas":>8} {"comments":>9} {"annotated":>10}']
+    lines = [
+        (
+            f'{"":20} {"tokens":>8} {"compr.":>8} {"ternary":>8} {"lambdas":>8} {"comments":>9} '
+            f'{"annotated":>10}'
+        )
+    ]
     for folder in folders:
         total = Counts()
         for path in sorted(folder.rglob('*.py')):
             total += count(path.read_text())
         thousands, hundreds = total.code_lines / 1000, total.code_lines / 100
         lines.append(
-            f'{folder.name:20} {total.tokens / total.code_lines:8.1f} {total.comprehensions / thousands:8.1f} '
-            f'{total.ternaries / thousands:8.1f} {total.named_lambdas:8} {total.comment_lines / hundreds:9.1f} '
+            f'{folder.name:20} {total.tokens / total.code_lines:8.1f} '
+            f'{total.comprehensions / thousands:8.1f} '
+            f'{total.ternaries / thousands:8.1f} {total.named_lambdas:8} '
+            f'{total.comment_lines / hundreds:9.1f} '
             f'{total.annotated / max(total.parameters, 1):10.0%}'
         )
-    lines.append('per code line, per 1,000 lines (2), in all, per 100 lines, of the parameters of public functions')
+    lines.append(
+        'per code line, per 1,000 lines (2), in all, per 100 lines, of the parameters '
+        'of public functions'
+    )
     return '\n'.join(lines)
 
 
 def _docstring_lines(tree):
     lines = set()
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)) and ast.get_docstring(node, clean=False):
+        if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)) and ast.get_docstring(
+            node, clean=False
+        ):
             statement = node.body[0]
             lines.update(range(statement.lineno, statement.end_lineno + 1))
     return lines
@@ -104,7 +119,9 @@ def _public_parameters(tree):
             arguments = node.args
             positional = [*arguments.posonlyargs, *arguments.args]
             if isinstance(tree, ast.ClassDef):
-                positional = [parameter for parameter in positional if parameter.arg not in ('self', 'cls')]
+                positional = [
+                    parameter for parameter in positional if parameter.arg not in ('self', 'cls')
+                ]
             variadic = [parameter for parameter in (arguments.vararg, arguments.kwarg) if parameter]
             yield from [*positional, *arguments.kwonlyargs, *variadic]
 

@@ -12,18 +12,23 @@ from lbexp.parallel.wire import Wire, wait
 pytestmark = pytest.mark.quick
 
 
-@pytest.mark.parametrize('text, host, port', [
-    ('10.0.0.1:1234', '10.0.0.1', 1234),
-    ('node-3.cluster.local:8476', 'node-3.cluster.local', 8476),
-    ('[::1]:65535', '::1', 65535),
-    ('[fe80::1%eth0]:1', 'fe80::1%eth0', 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'text, host, port',
+    [
+        ('10.0.0.1:1234', '10.0.0.1', 1234),
+        ('node-3.cluster.local:8476', 'node-3.cluster.local', 8476),
+        ('[::1]:65535', '::1', 65535),
+        ('[fe80::1%eth0]:1', 'fe80::1%eth0', 1),
+    ],
+)
 def test_an_address(text, host, port):
     assert address(text) == Address(host, port)
     assert str(address(text)) == text
 
 
-@pytest.mark.parametrize('text', ['', 'localhost', ':80', 'a:', 'a:b', 'a:0', 'a:65536', '::1:80', 'a b:80', '[::1]80'])
+@pytest.mark.parametrize(
+    'text', ['', 'localhost', ':80', 'a:', 'a:b', 'a:0', 'a:65536', '::1:80', 'a b:80', '[::1]80']
+)
 def test_no_address(text):
     with pytest.raises(Refusal, match='allowed: HOST:PORT'):
         address(text)
@@ -45,7 +50,9 @@ def test_it_listens_at_the_address_alone():
 def test_a_name_that_is_loopback_only_on_its_own_host(monkeypatch):
     """Debian gives a host's own name 127.0.1.1; others know another address of it."""
     port = free_port()
-    monkeypatch.setattr(addresses, 'resolve', lambda where: [(socket.AF_INET, ('127.0.1.1', where.port))])
+    monkeypatch.setattr(
+        addresses, 'resolve', lambda where: [(socket.AF_INET, ('127.0.1.1', where.port))]
+    )
     with listen(Address('node-3', port)) as server:
         assert server.getsockname()[0] in ('::', '0.0.0.0')
         reached = numeric(server.getsockname())

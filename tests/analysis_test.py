@@ -79,7 +79,8 @@ def test_more_confidence_is_a_wider_interval():
 
 
 def test_coverage_of_the_true_median():
-    """About 95 % of the intervals hold ln 2, the true median; four deviations of 200 draws are 6 %."""
+    """About 95 % of the intervals hold ln 2, the true median; four deviations of 200 draws are 6
+    %."""
     samples = np.random.default_rng(2).exponential(size=(200, 25))
     ends = np.array([interval(sample)[1:] for sample in samples])
     held = np.mean((ends[:, 0] <= math.log(2)) & (math.log(2) <= ends[:, 1]))
@@ -103,16 +104,28 @@ def test_defaults_of_the_plain_data():
 def test_importing_the_plain_data_brings_no_heavy_library():
     import subprocess
 
-    code = 'import sys, lbexp.analysis; print(sorted({"jax", "scipy", "matplotlib", "plotly"} & set(sys.modules)))'
+    code = (
+        'import sys, lbexp.analysis; print(sorted({"jax", "scipy", "matplotlib", "plotly"} & '
+        'set(sys.modules)))'
+    )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == '[]'
 
 
 def test_a_claim_is_judged_by_three_values_or_more():
-    assert all(math.isnan(end) for end in bounds([1.0, 1.0])) and all(math.isnan(end) for end in bounds([1.0, None]))
+    assert all(math.isnan(end) for end in bounds([1.0, 1.0])) and all(
+        math.isnan(end) for end in bounds([1.0, None])
+    )
     low, high = bounds([1.0, 1.1, 1.2, None, math.nan])
     assert 1.0 <= low < high <= 1.2
     assert outcome(low, high) == 'reproduced' and outcome(low, high, 2.0) == 'not reproduced'
     assert outcome(low, high, 1.1) == outcome(math.nan, math.nan) == 'undecided at this budget'
-    assert equivalence(-0.1, 0.2, 0.3) == 'reproduced' and equivalence(0.4, 0.5, 0.3) == 'not reproduced'
-    assert equivalence(-0.1, 0.4, 0.3) == equivalence(math.nan, math.nan, 1.0) == 'undecided at this budget'
+    assert (
+        equivalence(-0.1, 0.2, 0.3) == 'reproduced'
+        and equivalence(0.4, 0.5, 0.3) == 'not reproduced'
+    )
+    assert (
+        equivalence(-0.1, 0.4, 0.3)
+        == equivalence(math.nan, math.nan, 1.0)
+        == 'undecided at this budget'
+    )

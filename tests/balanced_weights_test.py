@@ -1,4 +1,5 @@
-"""Weights that balance over epochs: against small batches of reshuffled epochs, on a linear regression at rest."""
+"""Weights that balance over epochs: against small batches of reshuffled epochs, on a linear
+regression at rest."""
 
 import functools
 
@@ -78,14 +79,17 @@ def test_every_example_counts_once_in_a_cycle():
 
 
 def test_covariance_within_and_between_updates():
-    """Of gradients that are one number an example, of mean 0: S / m (1 - m / N), and -S / N between updates."""
+    """Of gradients that are one number an example, of mean 0: S / m (1 - m / N), and -S / N between
+    updates."""
     g = np.random.default_rng(1).standard_normal(N)
     g = jnp.asarray((g - g.mean()) / g.std(), jnp.float32)
 
     def cycle(seed):
         positions = jnp.arange(LENGTH * N, dtype=jnp.uint32)
         indices = order(seed, positions, N)
-        z = balanced_weights(SMALL, LARGE, N, lambda p: order(seed, p, N))(jax.random.key(seed), positions)
+        z = balanced_weights(SMALL, LARGE, N, lambda p: order(seed, p, N))(
+            jax.random.key(seed), positions
+        )
         return (z * g[indices]).reshape(-1, LARGE).mean(1)
 
     noise = np.asarray(jax.jit(jax.vmap(cycle))(jnp.arange(4000, dtype=jnp.uint32)), np.float64)
@@ -104,7 +108,9 @@ def test_weights_are_a_function_of_key_and_position():
     positions = jnp.arange(700, 828, dtype=jnp.uint32)
     weigh = jax.jit(balanced_weights(4, 64, 100))
     z = weigh(jax.random.key(3), positions)
-    parts = jnp.concatenate([weigh(jax.random.key(3), positions[i : i + 8]) for i in range(0, 128, 8)])
+    parts = jnp.concatenate(
+        [weigh(jax.random.key(3), positions[i : i + 8]) for i in range(0, 128, 8)]
+    )
     np.testing.assert_array_equal(z, parts)
     assert not np.array_equal(z, weigh(jax.random.key(4), positions))
 
@@ -112,7 +118,9 @@ def test_weights_are_a_function_of_key_and_position():
 def test_sizes():
     positions = jnp.arange(6, dtype=jnp.uint32)
     np.testing.assert_array_equal(balanced_weights(64, 32, 100)(jax.random.key(0), positions), 1.0)
-    found = jax.vmap(lambda m: balanced_weights(m, 64, 2)(jax.random.key(0), positions))(jnp.array([8, 32]))
+    found = jax.vmap(lambda m: balanced_weights(m, 64, 2)(jax.random.key(0), positions))(
+        jnp.array([8, 32])
+    )
     for row, m in zip(found, (8, 32), strict=True):
         np.testing.assert_array_equal(row, balanced_weights(m, 64, 2)(jax.random.key(0), positions))
     with pytest.raises(ValueError, match='matched_batch_size: found 0'):

@@ -1,4 +1,5 @@
-"""A batch that grows in training: the engine against a bare loop, stopped and resumed; the study's verdicts."""
+"""A batch that grows in training: the engine against a bare loop, stopped and resumed; the study's
+verdicts."""
 
 import json
 import pathlib
@@ -54,7 +55,8 @@ def bare_loop(seed, sizes, rate_factors, rate=0.05, momentum=0.9):
 
 
 def test_a_growing_batch_is_the_bare_loop(tmp_path):
-    """Sizes, positions in the data, rates (where growth ends the rate falls instead) and weights, update by update."""
+    """Sizes, positions in the data, rates (where growth ends the rate falls instead) and weights,
+    update by update."""
     factors = [1.0] * 14 + [48 / 72] * 3
     rows = train(growing(seed=5), tmp_path)
     expected = list(bare_loop(5, SIZES, factors))
@@ -67,7 +69,8 @@ def test_a_growing_batch_is_the_bare_loop(tmp_path):
 
 
 def test_stopped_in_mid_ramp_it_ends_the_same(tmp_path):
-    """To the bit, though stops fall inside global batches: a dispatch has 16 microbatches of 4 examples."""
+    """To the bit, though stops fall inside global batches: a dispatch has 16 microbatches of 4
+    examples."""
     config = growing(log=3, sweep=(('seed', (0, 1)),))
     whole = train(config, tmp_path / 'whole')
     trials, stood = [configs.resolve(config, overrides) for overrides in configs.trials(config)], []
@@ -79,7 +82,9 @@ def test_stopped_in_mid_ramp_it_ends_the_same(tmp_path):
         if status['status'] == 'done':
             break
     assert rows_of(tmp_path / 'cut') == whole
-    assert any(10 < step < whole[-1]['step'] for step in stood), 'no stop came after the batch had grown'
+    assert any(10 < step < whole[-1]['step'] for step in stood), (
+        'no stop came after the batch had grown'
+    )
 
 
 def test_trials_that_grow_differently_share_a_cohort(tmp_path):
@@ -97,10 +102,16 @@ def test_trials_that_grow_differently_share_a_cohort(tmp_path):
 @pytest.mark.parametrize(
     'fields, told',
     [
-        (dict(batch_growth=dict(boundaries=(0.5, 0.2), factor=2.0)), 'batch_growth.boundaries: found [0.5, 0.2]'),
+        (
+            dict(batch_growth=dict(boundaries=(0.5, 0.2), factor=2.0)),
+            ('batch_growth.boundaries: found [0.5, 0.2]'),
+        ),
         (dict(batch_growth=dict(boundaries=(0.5, 1.0), factor=2.0)), 'in (0, 1)'),
         (dict(batch_growth=dict(boundaries=(0.5,), factor=0.0)), 'batch_growth.factor: found 0.0'),
-        (dict(batch_growth=dict(boundaries=(0.5,), factr=2.0)), 'batch_growth.factr: no such field'),
+        (
+            dict(batch_growth=dict(boundaries=(0.5,), factr=2.0)),
+            ('batch_growth.factr: no such field'),
+        ),
         (dict(microbatch=None), 'microbatch: found None with batch_growth'),
     ],
 )
@@ -147,8 +158,14 @@ def made_up(growth=0.0, hybrid=0.0, constant=0.03, diverging=()):
     'differences, outcomes',
     [
         (dict(), [words.REPRODUCED] * 5),
-        (dict(growth=0.02), [words.NOT_REPRODUCED, words.REPRODUCED, words.NOT_REPRODUCED] + [words.REPRODUCED] * 2),
-        (dict(hybrid=-0.02, constant=0.0), [words.REPRODUCED, words.NOT_REPRODUCED, *[words.REPRODUCED] * 2, None]),
+        (
+            dict(growth=0.02),
+            [words.NOT_REPRODUCED, words.REPRODUCED, words.NOT_REPRODUCED] + [words.REPRODUCED] * 2,
+        ),
+        (
+            dict(hybrid=-0.02, constant=0.0),
+            [words.REPRODUCED, words.NOT_REPRODUCED, *[words.REPRODUCED] * 2, None],
+        ),
     ],
 )
 def test_the_verdict_follows_the_differences(tmp_path, differences, outcomes):
@@ -173,7 +190,9 @@ def test_one_seed_and_diverged_trials_are_told(tmp_path):
     assert '2 of 4 pairs diverged' in found.claims[0].measured
     (table,) = found.tables
     assert table.rows[1][table.columns.index('diverged')] == 2
-    everything = {(kind, seed) for kind in ('step', 'growth', 'hybrid', 'constant') for seed in range(5)}
+    everything = {
+        (kind, seed) for kind in ('step', 'growth', 'hybrid', 'constant') for seed in range(5)
+    }
     rounds(config, tmp_path / 'all', made_up(diverging=everything))
     assert 'nothing to compare' in analysis(config, tmp_path / 'all').verdict
 
@@ -205,9 +224,22 @@ def test_without_validation_examples_there_is_nothing_to_tune_on():
 
 
 def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
-    how = ['--config=experiments/batch_growth.py', f'--workdir={tmp_path}', '--config.workload.hidden=(8,)']
-    how += ['--config.epochs=3', '--config.log=12', '--config.evaluate=12', '--config.study.budget=2']
-    how += ['--config.study.extensions=0', '--config.study.batch_size=64', '--config.study.largest=128']
+    how = [
+        '--config=experiments/batch_growth.py',
+        f'--workdir={tmp_path}',
+        '--config.workload.hidden=(8,)',
+    ]
+    how += [
+        '--config.epochs=3',
+        '--config.log=12',
+        '--config.evaluate=12',
+        '--config.study.budget=2',
+    ]
+    how += [
+        '--config.study.extensions=0',
+        '--config.study.batch_size=64',
+        '--config.study.largest=128',
+    ]
     assert main.main(['', *how, '--config.study.seeds=1']) == 0
     first = (tmp_path / 'metrics.jsonl').read_bytes()
     assert 'undecided' in (tmp_path / 'claims.md').read_text()
@@ -215,5 +247,8 @@ def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
     rows = (tmp_path / 'metrics.jsonl').read_bytes()
     assert rows.startswith(first) and len(rows) > len(first)
     trials = {json.loads(line)['trial'] for line in rows[len(first) :].splitlines()}
-    assert trials.isdisjoint({json.loads(line)['trial'] for line in first.splitlines()}) and len(trials) == 4
+    assert (
+        trials.isdisjoint({json.loads(line)['trial'] for line in first.splitlines()})
+        and len(trials) == 4
+    )
     assert (tmp_path / 'report.html').stat().st_size > 10000

@@ -1,4 +1,5 @@
-"""Rules for a larger batch, through recipe and planner: Adam's numbers in float64, lengths of runs, bad values."""
+"""Rules for a larger batch, through recipe and planner: Adam's numbers in float64, lengths of runs,
+bad values."""
 
 from fractions import Fraction
 
@@ -20,15 +21,24 @@ REFERENCE = 16
 
 def scaled(b1, b2, eps, kappa):
     """Malladi et al. 2022, arXiv:2205.10287: an average cannot be shorter than an update."""
-    return {'b1': max(1 - kappa * (1 - b1), 0), 'b2': max(1 - kappa * (1 - b2), 0), 'eps': eps / np.sqrt(kappa)}
+    return {
+        'b1': max(1 - kappa * (1 - b1), 0),
+        'b2': max(1 - kappa * (1 - b2), 0),
+        'eps': eps / np.sqrt(kappa),
+    }
 
 
-# A part, the reference with numbers at kappa = 1, and what those are: given in the part, or defaults of its function.
+# A part, the reference with numbers at kappa = 1, and what those are: given in the part, or
+# defaults of its function.
 CASES = {
     'adamw': (dict(name='adamw', b1=0.8, b2=0.98, eps=0.3), reference.adamw, (0.8, 0.98, 0.3)),
     'adamw, its defaults': (dict(name='adamw'), reference.adamw, (0.9, 0.999, 1e-8)),
     'lamb': (dict(name='lamb', b2=0.99, eps=0.3), reference.lamb, (0.9, 0.99, 0.3)),
-    'optax': (dict(name='optax:adamw', weight_decay=0.01, eps=0.3), reference.adamw, (0.9, 0.999, 0.3)),
+    'optax': (
+        dict(name='optax:adamw', weight_decay=0.01, eps=0.3),
+        reference.adamw,
+        (0.9, 0.999, 0.3),
+    ),
 }
 WRAPPED = {
     'bare': (lambda part: part, lambda inner: inner),
@@ -53,7 +63,9 @@ def walk(part, batch_size, gradients, **fields):
         return (weights, state), weights
 
     start = jnp.ones(gradients.shape[1:], jnp.float32)
-    return jax.lax.scan(step, (start, optimizer.init({'w': start})), jnp.asarray(gradients, jnp.float32))[1]
+    return jax.lax.scan(
+        step, (start, optimizer.init({'w': start})), jnp.asarray(gradients, jnp.float32)
+    )[1]
 
 
 def expected(update, gradients):
@@ -68,13 +80,16 @@ def expected(update, gradients):
 @pytest.mark.parametrize('case', CASES)
 @pytest.mark.parametrize('kappa', [0.25, 1, 4, 16])
 def test_square_root_adam_is_float64_adam_with_the_papers_numbers(case, wrapper, kappa):
-    """kappa 16 takes b1 to 0; 1 / 4 is a smaller batch. The weights are a matrix: decayed and adapted."""
+    """kappa 16 takes b1 to 0; 1 / 4 is a smaller batch. The weights are a matrix: decayed and
+    adapted."""
     part, made, numbers = CASES[case]
     outer, outer_reference = WRAPPED[wrapper]
     gradients = np.random.default_rng(0).standard_normal((8, 4, 3))
     update = made(0.01 * np.sqrt(kappa), **scaled(*numbers, kappa), wd=0.01)
     found = walk(outer({**part, 'learning_rate': 0.01}), int(kappa * REFERENCE), gradients)
-    np.testing.assert_allclose(found, expected(outer_reference(update), gradients), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        found, expected(outer_reference(update), gradients), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_numbers_may_be_traced():
@@ -92,7 +107,9 @@ def test_numbers_may_be_traced():
 def test_an_optimizer_without_betas_is_refused_in_one_line(name, wrapper):
     part = WRAPPED[wrapper][0](dict(name=name, learning_rate=0.1))
     config = tiny(optimizer=part, batch_scaling=dict(rule='square_root_adam', reference=4))
-    with pytest.raises(ValueError, match=f"found 'square_root_adam' with {name}, which has no b1, b2, eps") as refused:
+    with pytest.raises(
+        ValueError, match=(f"found 'square_root_adam' with {name}, which has no b1, b2, eps")
+    ) as refused:
         plan([configs.resolve(config, {})])
     assert '\n' not in str(refused.value)
 
@@ -113,11 +130,23 @@ def test_regime_adaptation_makes_the_updates_of_the_reference(epochs, size):
 @pytest.mark.parametrize(
     'fields, told',
     [
-        (dict(batch_scaling=dict(rule='square_root_adam', reference=None)), 'batch_scaling.reference: found None'),
-        (dict(batch_scaling=dict(rule='square_root_adam', reference=0)), 'batch_scaling.reference: found 0'),
-        (dict(batch_scaling=dict(rule='sqrt_adam', reference=4)), "found 'sqrt_adam'; allowed: 'linear'"),
+        (
+            dict(batch_scaling=dict(rule='square_root_adam', reference=None)),
+            'batch_scaling.reference: found None',
+        ),
+        (
+            dict(batch_scaling=dict(rule='square_root_adam', reference=0)),
+            'batch_scaling.reference: found 0',
+        ),
+        (
+            dict(batch_scaling=dict(rule='sqrt_adam', reference=4)),
+            ("found 'sqrt_adam'; allowed: 'linear'"),
+        ),
         (dict(regime_adaptation=8), 'regime_adaptation: set with steps; allowed: with epochs'),
-        (dict(regime_adaptation=0, steps=None, epochs=1.0), 'regime_adaptation: found 0; allowed: an integer in [1,'),
+        (
+            dict(regime_adaptation=0, steps=None, epochs=1.0),
+            ('regime_adaptation: found 0; allowed: an integer in [1,'),
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(fields, told):

@@ -1,4 +1,5 @@
-"""Rules of the batch size against closed forms, and a growing batch against simulated data positions."""
+"""Rules of the batch size against closed forms, and a growing batch against simulated data
+positions."""
 
 from typing import get_args
 
@@ -18,7 +19,8 @@ def close(value, expected, rtol=2e-6):
 
 
 def test_adam_scaling():
-    """The averages keep their time constants in examples; beyond a batch of that length they are gone."""
+    """The averages keep their time constants in examples; beyond a batch of that length they are
+    gone."""
     b1, b2, eps = adam_scaling(256, 64, 0.9, 0.999, 1e-8)
     close(b1, 0.6)
     close(b2, 0.996)
@@ -48,7 +50,8 @@ def test_regime_adaptation_keeps_the_number_of_updates():
 
 
 def simulate(batch_size, boundaries, factor, microbatch, largest, updates):
-    """Update by update: (microbatches, position before, rate factor) from the phase that the position is in."""
+    """Update by update: (microbatches, position before, rate factor) from the phase that the
+    position is in."""
     position, rows = 0, []
     for _ in range(updates):
         phase = sum(position >= b for b in boundaries)
@@ -80,7 +83,8 @@ def test_batch_growth_equals_its_simulation(microbatch, accumulation, gaps, fact
 
 
 def test_batch_growth_keeps_the_noise_scale_of_the_decaying_rate():
-    """rate / batch size falls by the factor at each boundary: the batch grows or, at its largest, the rate falls."""
+    """rate / batch size falls by the factor at each boundary: the batch grows or, at its largest,
+    the rate falls."""
     growth = batch_growth(10, (100, 200, 300), 5.0, largest=250)
     counts = [int(c) for c in range(40)]
     scale = {float(growth.rate_factor(c) / growth.accumulation(c)) for c in counts}

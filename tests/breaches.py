@@ -65,7 +65,9 @@ def statistics(breach=''):
     def metrics(params, model_state, examples):
         return part.metrics(params, {}, examples)
 
-    return part._replace(init=lambda key: (part.init(key)[0], {'count': start}), loss=loss, metrics=metrics)
+    return part._replace(
+        init=lambda key: (part.init(key)[0], {'count': start}), loss=loss, metrics=metrics
+    )
 
 
 def assessed(breach=''):
@@ -129,7 +131,9 @@ def schedule(peak, steps, breach=''):
 
 
 def weights(breach='', **sizes):
-    return {'mean': lambda key, positions: jnp.ones(()), 'none': lambda key, positions: None}[breach]
+    return {'mean': lambda key, positions: jnp.ones(()), 'none': lambda key, positions: None}[
+        breach
+    ]
 
 
 def probe(breach=''):
@@ -152,7 +156,11 @@ def workers(breach='', workers=2):
     part = synchronous.synchronous(workers)
     replaced = {
         'start': {'start': lambda params, model_state, opt_state: (params, model_state, opt_state)},
-        'step': {'step': lambda tools: lambda state, row_step: state._replace(tick=state.tick.astype(jnp.float32))},
+        'step': {
+            'step': lambda tools: (
+                lambda state, row_step: state._replace(tick=state.tick.astype(jnp.float32))
+            )
+        },
         'deployed': {'deployed': lambda state: state.params},
         'columns': {'columns': lambda state, optimizer: {'tick': state.tick}},
     }[breach]

@@ -1,4 +1,5 @@
-"""Mistakes that once ended in a traceback: each is one line with exit status 2, or does what was meant."""
+"""Mistakes that once ended in a traceback: each is one line with exit status 2, or does what was
+meant."""
 
 import os
 import pathlib
@@ -54,9 +55,15 @@ def refusals(path, *overrides):
 @pytest.mark.parametrize(
     'change, told',
     [
-        ('c.workload.hidden = 64', 'workload.hidden: found 64; allowed: a list, each an integer >= 1'),
+        (
+            'c.workload.hidden = 64',
+            ('workload.hidden: found 64; allowed: a list, each an integer >= 1'),
+        ),
         ('c.workload.hidden = (8.5,)', 'workload.hidden: found [8.5]'),
-        ("c.workload.dropout = 'abc'", "workload.dropout: found 'abc'; allowed: a number in [0, 1) or None"),
+        (
+            "c.workload.dropout = 'abc'",
+            ("workload.dropout: found 'abc'; allowed: a number in [0, 1) or None"),
+        ),
         ("c.workload.ghost = 'replcia'", "Did you mean 'replica'?"),
         ('c.workload = None', "workload: found None; allowed: a dict with a 'name'"),
         ('c.optimizer = None', "optimizer: found None; allowed: a dict with a 'name'"),
@@ -64,34 +71,77 @@ def refusals(path, *overrides):
         ('c.transforms = (None,)', "transforms[0]: found None; allowed: a dict with a 'name'"),
         ('c.study = None', "study: found None; allowed: a dict with a 'name'"),
         ('c.optimizer.name = 5', "optimizer: found {'learning_rate': 1.0, 'name': 5}"),
-        ("c.optimizer = dict(name='lookahead', inner='sgd')", "optimizer.inner: found 'sgd'; allowed: a dict"),
-        ("c.optimizer = dict(name='lookahead', inner=dict(name='sgd'))", 'optimizer.inner.learning_rate: not set'),
-        ("c.optimizer = dict(name='lookahead', inner=dict(name='cosine'))", 'optimizer.inner.name: no optimizer'),
-        ('c.batch_growth = dict(boundaries=0.5); c.microbatch = 8', 'batch_growth.boundaries: found 0.5; allowed'),
-        ('c.batch_growth = dict(boundaries=(0.5, 0.2)); c.microbatch = 8', 'ascending fractions of the run'),
-        ('c.batch_scaling.reference = -4', 'batch_scaling.reference: found -4; allowed: an integer in [1, 2^31 - 1]'),
-        ("c.transforms = (dict(name='optax:clip_by_global_norm', max_norm='1'),)", "transforms[0].max_norm: found '1'"),
-        ("c.optimizer = dict(name='.a:b')", "optimizer.name: found '.a:b'; allowed: 'package.module:function'"),
-        ("c.optimizer = dict(name=':b')", "optimizer.name: found ':b'; allowed: 'package.module:function'"),
+        (
+            "c.optimizer = dict(name='lookahead', inner='sgd')",
+            ("optimizer.inner: found 'sgd'; allowed: a dict"),
+        ),
+        (
+            "c.optimizer = dict(name='lookahead', inner=dict(name='sgd'))",
+            'optimizer.inner.learning_rate: not set',
+        ),
+        (
+            "c.optimizer = dict(name='lookahead', inner=dict(name='cosine'))",
+            'optimizer.inner.name: no optimizer',
+        ),
+        (
+            'c.batch_growth = dict(boundaries=0.5); c.microbatch = 8',
+            ('batch_growth.boundaries: found 0.5; allowed'),
+        ),
+        (
+            'c.batch_growth = dict(boundaries=(0.5, 0.2)); c.microbatch = 8',
+            ('ascending fractions of the run'),
+        ),
+        (
+            'c.batch_scaling.reference = -4',
+            ('batch_scaling.reference: found -4; allowed: an integer in [1, 2^31 - 1]'),
+        ),
+        (
+            "c.transforms = (dict(name='optax:clip_by_global_norm', max_norm='1'),)",
+            "transforms[0].max_norm: found '1'",
+        ),
+        (
+            "c.optimizer = dict(name='.a:b')",
+            ("optimizer.name: found '.a:b'; allowed: 'package.module:function'"),
+        ),
+        (
+            "c.optimizer = dict(name=':b')",
+            ("optimizer.name: found ':b'; allowed: 'package.module:function'"),
+        ),
         ("c.optimizer = dict(name='os:getcwd')", 'os:getcwd'),
         ("c.optimizer = dict(name='os:sep')", 'allowed: a function that returns an optimizer'),
-        ("c.optimizer = dict(name='optax:constant_schedule', value=1.0)", 'optax:constant_schedule returns'),
+        (
+            "c.optimizer = dict(name='optax:constant_schedule', value=1.0)",
+            'optax:constant_schedule returns',
+        ),
         ("c.optimizer = dict(name='optax:lbfgs')", 'value_fn'),
-        ("c.study = dict(name='optax:sgd', learning_rate=1.0)", 'allowed: a function that returns a study'),
+        (
+            "c.study = dict(name='optax:sgd', learning_rate=1.0)",
+            ('allowed: a function that returns a study'),
+        ),
         ("c.optimizer = dict(name='diagnostics')", "no optimizer is named 'diagnostics'"),
         ("c.schedule = dict(name='batch_scaling')", "no schedule is named 'batch_scaling'"),
-        ("c.schedule = dict(name='constant', peak=1.0)", 'schedule.peak: found 1.0; allowed: nothing'),
+        (
+            "c.schedule = dict(name='constant', peak=1.0)",
+            ('schedule.peak: found 1.0; allowed: nothing'),
+        ),
         ("c.study = dict(name='convergence', k=0)", 'study.k: found 0; allowed: an integer >= 1'),
-        ("c.search = dict(trials=2, space=(('batch_size', 'linear', 8, 64),))", 'batch_size: found'),
-        ("c.search = dict(trials=2, space=5)", 'search.space: found 5; allowed: a list'),
+        (
+            "c.search = dict(trials=2, space=(('batch_size', 'linear', 8, 64),))",
+            'batch_size: found',
+        ),
+        ('c.search = dict(trials=2, space=5)', 'search.space: found 5; allowed: a list'),
         ("c.sweep = (('sweep', (1, 2)),)", "sweep[0]: found 'sweep'; allowed: a field of a trial"),
         ("c.sweep = (('seed', (0, 0)),)", 'sweep[0]: found 0 twice; allowed: a value once'),
         ("c.sweep = (('', (0, 1)),)", "sweep[0]: found ''; allowed: the path of a field"),
         ('c.sweep = 5', 'sweep: found 5; allowed: a list'),
         ("c.sweep = (('optimizer.learning_rate', (1, 0.5, 1.0)),)", 'sweep[0]: found 1.0 twice'),
-        ("c.sweep = ((('seed', 'seed'), ((0, 1),)),)", "sweep[0]: found 'seed' again; allowed: a path once"),
         (
-            "c.sweep = (('optimizer', (dict(name='sgd', learning_rate=1.0), dict(name='sgd', learning_rate=0.5))),"
+            "c.sweep = ((('seed', 'seed'), ((0, 1),)),)",
+            ("sweep[0]: found 'seed' again; allowed: a path once"),
+        ),
+        (
+            "c.sweep = (('optimizer', (dict(name='sgd', learning_rate=1.0), dict(name='sgd', "
+            'learning_rate=0.5))),'
             " ('optimizer.learning_rate', (0.1, 0.2)))",
             'sweep: found trials 0 and 2 with the same fields; allowed: a trial once',
         ),
@@ -100,28 +150,45 @@ def refusals(path, *overrides):
             "sweep: optimizer.momentum: found 'sgd' as optimizer; allowed: a dict",
         ),
         (
-            "c.sweep = (('optimizer', (dict(name='sgd', learning_rate=1.0),)), ('optimizer.inner.k', (5,)))",
-            "sweep[1]: optimizer.inner: no such field",
+            (
+                "c.sweep = (('optimizer', (dict(name='sgd', learning_rate=1.0),)), "
+                "('optimizer.inner.k', (5,)))"
+            ),
+            'sweep[1]: optimizer.inner: no such field',
         ),
-        ("c.optimizer.decay = dict(name='sgd', learning_rate=1.0)", "allowed: no part, which a dict with a 'name' is"),
-        ('c.epochs, c.steps = 1e308, None', 'epochs: found 1e+308; allowed: a number in (0, 2^31 - 1] or None'),
+        (
+            "c.optimizer.decay = dict(name='sgd', learning_rate=1.0)",
+            ("allowed: no part, which a dict with a 'name' is"),
+        ),
+        (
+            'c.epochs, c.steps = 1e308, None',
+            ('epochs: found 1e+308; allowed: a number in (0, 2^31 - 1] or None'),
+        ),
         ('del c.sweep', 'sweep: not there; allowed: every field of lbexp.config.base()'),
         ('del c.data', 'data: not there'),
         ('del c.data.hosts', 'data.hosts: not there'),
         ('c.data = 3', 'data: found 3; allowed: a dict'),
-        ('c.seed = config_dict.required_placeholder(int)', 'seed: not set; allowed: --config.seed=VALUE'),
+        (
+            'c.seed = config_dict.required_placeholder(int)',
+            ('seed: not set; allowed: --config.seed=VALUE'),
+        ),
         ('c.optimizer.decay = lambda params: True', 'optimizer.decay: found <function'),
         ('c.optimizer.decay = {1, 2}', 'optimizer.decay: found {1, 2}; allowed: plain data'),
         ('c.optimizer.learning_rate = float("nan")', 'optimizer.learning_rate: found nan'),
         ('c.steps = 3e9', 'steps: found 3000000000.0; allowed: an integer in [1, 2^31 - 1]'),
         ('c.steps = 2**31', 'steps: found 2147483648; allowed: an integer in [1, 2^31 - 1]'),
-        ("c.optimizer = dict(name='lars', learning_rate=2**40)", 'found 1099511627776; allowed: integers below'),
+        (
+            "c.optimizer = dict(name='lars', learning_rate=2**40)",
+            ('found 1099511627776; allowed: integers below'),
+        ),
         ('c.batch_size = True', 'batch_size: found True; allowed: an integer'),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_one_line(written, change, told):
     lines = refusals(written(change))
-    assert lines and all(line.startswith('config.') and told in line and '\n' not in line for line in lines)
+    assert lines and all(
+        line.startswith('config.') and told in line and '\n' not in line for line in lines
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +206,7 @@ def test_a_mistake_is_one_line(written, change, told):
         ('=5', 'not a flag'),
         ('a..b=5', "found 'a..b'; allowed: the path of a field"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_on_the_command_line_is_one_line(written, override, told):
     lines = refusals(written('pass'), f'--config.{override}')
     assert lines == [] if told is None else told in lines[0] and len(lines) == 1
@@ -148,7 +215,10 @@ def test_a_mistake_on_the_command_line_is_one_line(written, override, told):
 @pytest.mark.parametrize(
     'change',
     [
-        "c.sweep = (('seed', tuple(np.arange(3))), ('optimizer.learning_rate', np.logspace(-2, 0, 2)))",
+        (
+            "c.sweep = (('seed', tuple(np.arange(3))), ('optimizer.learning_rate', np.logspace(-2, "
+            '0, 2)))'
+        ),
         "c.sweep = (('optimizer.learning_rate', jnp.array([0.5, 1.0])),)",
         'c.batch_size = np.int64(32)',
         'c.optimizer.learning_rate = np.float32(0.5)',
@@ -172,7 +242,9 @@ def test_what_means_something_is_taken(written, change):
 
 
 def test_values_are_plain_data(written):
-    config = configs.load(str(written('c.optimizer.accumulator_dtype = jnp.bfloat16; c.batch_size = np.int64(32)')))
+    config = configs.load(
+        str(written('c.optimizer.accumulator_dtype = jnp.bfloat16; c.batch_size = np.int64(32)'))
+    )
     resolved = configs.resolve(config, {})
     assert resolved['optimizer']['accumulator_dtype'] == 'bfloat16'
     assert resolved['batch_size'] == 32 and type(resolved['batch_size']) is int
@@ -183,7 +255,12 @@ def test_values_are_plain_data(written):
 @pytest.mark.parametrize(
     'change, override, path, value',
     [
-        ('c.optimizer = dict(name="lars", learning_rate=1)', 'optimizer.learning_rate=0.5', 'learning_rate', 0.5),
+        (
+            'c.optimizer = dict(name="lars", learning_rate=1)',
+            'optimizer.learning_rate=0.5',
+            'learning_rate',
+            0.5,
+        ),
         ('c.optimizer.learning_rate = 2.0', 'optimizer.learning_rate=1', 'learning_rate', 1.0),
         ("c.optimizer.decay = 'all'", 'optimizer.decay=none', 'decay', 'none'),
         ('pass', 'optimizer.nesterov=true', 'nesterov', True),
@@ -211,7 +288,11 @@ def test_a_field_that_refers_to_another_follows_a_sweep(written):
     reference = "c.steps = 640 // c.get_ref('batch_size')"
     config = configs.load(str(written(f"{reference}; c.sweep = (('batch_size', (32, 64, 128)),)")))
     swept = [configs.resolve(config, overrides) for overrides in configs.trials(config)]
-    assert [(trial['batch_size'], trial['steps']) for trial in swept] == [(32, 20), (64, 10), (128, 5)]
+    assert [(trial['batch_size'], trial['steps']) for trial in swept] == [
+        (32, 20),
+        (64, 10),
+        (128, 5),
+    ]
     config = configs.load(str(written(reference)))
     configs.override(config, 'batch_size', '64')
     assert configs.resolve(config, {})['steps'] == 10
@@ -220,7 +301,12 @@ def test_a_field_that_refers_to_another_follows_a_sweep(written):
 
 @pytest.mark.parametrize(
     'argument, told',
-    [('.', 'a folder'), ('experiment.py:', None), ('nowhere.py', 'no file'), ('experiment.py:xl', 'get_config')],
+    [
+        ('.', 'a folder'),
+        ('experiment.py:', None),
+        ('nowhere.py', 'no file'),
+        ('experiment.py:xl', 'get_config'),
+    ],
 )
 def test_what_is_no_experiment_file(written, monkeypatch, argument, told):
     monkeypatch.chdir(written('pass').parent)
@@ -243,14 +329,17 @@ def test_a_part_is_what_its_annotation_says(tmp_path, monkeypatch):
     """Outside lbexp too: known from the annotation, else from what the function returns."""
     (tmp_path / 'parts_of_mine.py').write_text(
         'import optax\n'
-        'def annotated(learning_rate) -> optax.GradientTransformation: return optax.sgd(learning_rate)\n'
+        'def annotated(learning_rate) -> optax.GradientTransformation: return '
+        'optax.sgd(learning_rate)\n'
         'def bare(learning_rate): return optax.sgd(learning_rate)\n'
         'def schedule() -> optax.Schedule: return lambda count: 1.0\n'
         'def nothing(learning_rate): pass\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
     for name in ('annotated', 'bare'):
-        assert lookup.build('optimizer', {'name': f'parts_of_mine:{name}', 'learning_rate': 0.1}).init
+        assert lookup.build(
+            'optimizer', {'name': f'parts_of_mine:{name}', 'learning_rate': 0.1}
+        ).init
     with pytest.raises(Refusal, match=r'returns .*; allowed: a function that returns an optimizer'):
         lookup.find('optimizer', 'parts_of_mine:schedule')
     with pytest.raises(Refusal, match=r'returns None; allowed: an optimizer'):
@@ -268,7 +357,9 @@ def test_internals_are_not_offered():
 
 def test_no_home_folder_and_an_experiment_file_that_starts_jax(written):
     path = written('import jax; c.batch_size = 32 * jax.device_count()')
-    environment = {name: value for name, value in os.environ.items() if name not in ('HOME', 'XDG_CACHE_HOME')}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ('HOME', 'XDG_CACHE_HOME')
+    }
     code = (
         'import os, pwd\n'
         'def nobody(number): raise KeyError(number)\n'
@@ -295,6 +386,8 @@ def test_every_field_is_in_the_help(capsys):
 
 
 def test_a_check_of_many_trials_is_of_each(written):
-    config = configs.load(str(written("c.sweep = (('optimizer.momentum', (0.5, 1.5)), ('seed', tuple(range(20))))")))
+    config = configs.load(
+        str(written("c.sweep = (('optimizer.momentum', (0.5, 1.5)), ('seed', tuple(range(20))))"))
+    )
     (line,) = check.check(config)
     assert 'momentum: found 1.5' in line

@@ -1,4 +1,5 @@
-"""What is wrong with a configuration is told at once, one line each, with exit status 2 and no traceback."""
+"""What is wrong with a configuration is told at once, one line each, with exit status 2 and no
+traceback."""
 
 import pathlib
 import subprocess
@@ -48,12 +49,27 @@ def problems(capsys, *arguments):
 @pytest.mark.parametrize(
     'argument, told',
     [
-        ('--config.optmizer.learning_rate=1', ['optmizer: no such field', "Did you mean 'optimizer'?"]),
-        ('--config.optimizer.momentun=1', ['optimizer.momentun: no such field', "Did you mean 'momentum'?"]),
+        (
+            '--config.optmizer.learning_rate=1',
+            ['optmizer: no such field', "Did you mean 'optimizer'?"],
+        ),
+        (
+            '--config.optimizer.momentun=1',
+            ['optimizer.momentun: no such field', "Did you mean 'momentum'?"],
+        ),
         ('--config.batch_size=big', ['batch_size', "'big'", 'an integer in [1, 2^31 - 1]']),
-        ('--config.optimizer.learning_rate=fast', ['optimizer.learning_rate', "'fast'", 'a number']),
-        ('--config.workload.name=linear_regresion', ["'linear_regresion'", "Did you mean 'linear_regression'?"]),
-        ('--config.optimizer.name=momentm', ["'momentm'", "Did you mean 'momentum'?", 'There are:']),
+        (
+            '--config.optimizer.learning_rate=fast',
+            ['optimizer.learning_rate', "'fast'", 'a number'],
+        ),
+        (
+            '--config.workload.name=linear_regresion',
+            ["'linear_regresion'", "Did you mean 'linear_regression'?"],
+        ),
+        (
+            '--config.optimizer.name=momentm',
+            ["'momentm'", "Did you mean 'momentum'?", 'There are:'],
+        ),
         ('--config.optimizer.name=optax:adm', ["module 'optax' has no 'adm'"]),
         ('--config.optimizer.name=nowhere:adam', ["No module named 'nowhere'"]),
         ('--config.schedule.name=cosin', ["'cosin'", "Did you mean 'cosine'?"]),
@@ -65,11 +81,17 @@ def problems(capsys, *arguments):
         ('--config.layout=zigzag', ["layout: found 'zigzag'", "'map', 'vmap'"]),
         ('--config.batch_scaling.rule=liner', ["found 'liner'", "Did you mean 'linear'?"]),
         ('--confg=3', ['--confg=3: not a flag', "Did you mean '--config'?"]),
-        ('--config.optimizer=lamb', ["optimizer: found 'lamb'", 'one of its fields', 'optimizer.name']),
+        (
+            '--config.optimizer=lamb',
+            ["optimizer: found 'lamb'", 'one of its fields', 'optimizer.name'],
+        ),
         ('--config.batch_size=None', ['batch_size: found None', 'an integer']),
         ('--config.steps=None', ['steps, epochs: found None, None', 'one set, the other None']),
         ('--config.epochs=inf', ['epochs: found inf', 'a number in (0, 2^31 - 1] or None']),
-        ('--config.optimizer.learning_rate=None', ['optimizer.learning_rate: found None', 'a number']),
+        (
+            '--config.optimizer.learning_rate=None',
+            ['optimizer.learning_rate: found None', 'a number'],
+        ),
         ('--config.optimizer.learning_rate=nan', ['optimizer.learning_rate: found nan']),
         ('--config.optimizer.momentum=None', ['optimizer.momentum: found None', 'a number']),
         ('--config.optimizer.momentum=1.0', ['momentum: found 1.0', 'in [0, 1)']),
@@ -77,12 +99,21 @@ def problems(capsys, *arguments):
         ('--config.optimizer.form=upside', ["form: found 'upside'", "'outside', 'inside'"]),
         ('--config.search.trials=8', ['search.space: not set']),
         ('--config.search.trial=8', ['search.trial: no such field', "Did you mean 'trials'?"]),
-        ("--config.workload.weights=('a',)", ["workload.weights: found ['a']", 'a list, each a number']),
+        (
+            "--config.workload.weights=('a',)",
+            ["workload.weights: found ['a']", 'a list, each a number'],
+        ),
         ('--config.workload.size=0', ['size: found 0', 'in [1,']),
         ('--config.workload.noise=-1', ['noise: found -1', '>= 0']),
         ('--config.schedule.warmup=2', ['warmup: found 2', '[0, 1]']),
-        ('--config.batch_growth.factr=2', ['batch_growth.factr: no such field', "Did you mean 'factor'?"]),
-        ('--config.example_weights.nme=x', ['example_weights.nme: no such field', "Did you mean 'name'?"]),
+        (
+            '--config.batch_growth.factr=2',
+            ['batch_growth.factr: no such field', "Did you mean 'factor'?"],
+        ),
+        (
+            '--config.example_weights.nme=x',
+            ['example_weights.nme: no such field', "Did you mean 'name'?"],
+        ),
     ],
 )
 def test_one_problem_is_one_line(experiment, capsys, argument, told, tmp_path):
@@ -91,7 +122,13 @@ def test_one_problem_is_one_line(experiment, capsys, argument, told, tmp_path):
 
 
 def test_all_problems_are_told_at_once(experiment, capsys):
-    wrong = ['batch_size=big', 'optimizer.momentun=1', 'workload.name=cifar', 'seed=-1', 'microbatch=5']
+    wrong = [
+        'batch_size=big',
+        'optimizer.momentun=1',
+        'workload.name=cifar',
+        'seed=-1',
+        'microbatch=5',
+    ]
     lines = problems(capsys, f'--config={experiment}', *(f'--config.{w}' for w in wrong))
     assert len(lines) == len(wrong)
     for field in ('batch_size', 'optimizer.momentun', 'workload.name', 'seed', 'microbatch'):
@@ -105,18 +142,28 @@ def test_all_problems_are_told_at_once(experiment, capsys):
             "optimzer = dict(name='optax:sgd', learning_rate=0.1)",
             ["optimzer: no such field. Did you mean 'optimizer'?"],
         ),
-        ("batch_scaling.rul = 'linear'", ["batch_scaling.rul: no such field. Did you mean 'rule'?"]),
+        (
+            "batch_scaling.rul = 'linear'",
+            ["batch_scaling.rul: no such field. Did you mean 'rule'?"],
+        ),
         ("batch_scaling = dict(rule='linear')", ['batch_scaling.reference: not there']),
         ("optimizer.momentum = 'big'", ["optimizer.momentum: found 'big'", 'a number']),
-        ("optimizer = dict(name='momentum', learning_rate='fast')", ["optimizer.learning_rate: found 'fast'"]),
-        ("schedule = dict(name='cosine', warmup='long')", ["schedule.warmup: found 'long'", 'a number']),
+        (
+            "optimizer = dict(name='momentum', learning_rate='fast')",
+            [("optimizer.learning_rate: found 'fast'")],
+        ),
+        (
+            "schedule = dict(name='cosine', warmup='long')",
+            ["schedule.warmup: found 'long'", 'a number'],
+        ),
         ('sweep = ("seed", (0, 1))', ['sweep[0]: found', '(path, values)']),
         ('sweep = (("seed", 3),)', ["sweep[0]: found ['seed', 3]", '(path, values)']),
         ('sweep = (("seed", (0,)), ("seed", (1,)))', ["sweep[1]: found 'seed' again"]),
     ],
 )
 def test_typos_in_the_experiment_file_itself(experiment, capsys, field, told):
-    """A field that get_config makes up is a typo of one that there is: silently, it would do nothing."""
+    """A field that get_config makes up is a typo of one that there is: silently, it would do
+    nothing."""
     experiment.write_text(BASE.replace('    return c', f'    c.{field}\n    return c'))
     lines = problems(capsys, f'--config={experiment}', '--config.layout=zigzag')
     assert any(all(words in line for words in told) for line in lines), lines
@@ -135,7 +182,10 @@ def test_what_get_config_returns_and_removes(experiment, capsys):
 @pytest.mark.parametrize(
     'argument, told',
     [
-        ('hidden=(64,-3)', 'workload.hidden: found [64, -3]; allowed: a list, each an integer >= 1'),
+        (
+            'hidden=(64,-3)',
+            ('workload.hidden: found [64, -3]; allowed: a list, each an integer >= 1'),
+        ),
         ('hidden=(64,2.5)', 'workload.hidden: found [64, 2.5]; allowed: a list, each an integer'),
         ('dropout=1.0', 'dropout: found 1.0'),
         ('label_smoothing=-0.1', 'label_smoothing: found -0.1'),
@@ -159,7 +209,9 @@ def test_patterns_of_parameters_are_lists_of_text(experiment):
 
 def test_an_argument_that_the_optimizer_does_not_take(experiment, capsys):
     (line,) = problems(capsys, f'--config={experiment}', '--config.optimizer.name=optax:adam')
-    assert 'optimizer.momentum' in line and 'optax:adam has no such argument' in line and 'b1' in line
+    assert (
+        'optimizer.momentum' in line and 'optax:adam has no such argument' in line and 'b1' in line
+    )
 
 
 def test_inner_parts_are_checked(experiment, capsys):
@@ -180,10 +232,18 @@ def test_an_absent_or_missing_or_broken_file(tmp_path, experiment, capsys):
 
 
 def test_the_command_itself_exits_2_without_a_traceback(experiment):
-    command = [sys.executable, '-m', 'lbexp.main', f'--config={experiment}', '--config.batch_size=-3']
+    command = [
+        sys.executable,
+        '-m',
+        'lbexp.main',
+        f'--config={experiment}',
+        '--config.batch_size=-3',
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.splitlines() == ['lbexp: config.batch_size: found -3; allowed: an integer in [1, 2^31 - 1]']
+    assert done.stderr.splitlines() == [
+        ('lbexp: config.batch_size: found -3; allowed: an integer in [1, 2^31 - 1]')
+    ]
 
 
 def test_sweeps_are_checked(experiment, capsys):
@@ -211,7 +271,14 @@ SEARCH = "dict(kind='halton', trials=4, space=(('optimizer.learning_rate', 'log'
         ('trials=4', 'trials=0', 'search.trials: found 0'),
         ('trials=4', 'trials=4.5', 'search.trials: found 4.5; allowed: an integer'),
         ('learning_rate', 'learning_rat', "Did you mean 'learning_rate'?"),
-        ("'log'", "'lg'", "search: optimizer.learning_rate: found ('lg', 0.001, 1.0); allowed: ('linear', 'log'"),
+        (
+            "'log'",
+            "'lg'",
+            (
+                "search: optimizer.learning_rate: found ('lg', 0.001, 1.0); allowed: "
+                "('linear', 'log'"
+            ),
+        ),
         ('1e-3', '0.0', 'low > 0'),
         ('1e-3', '2.0', 'low <= high'),
         (', 1e-3, 1.0', '', "search: optimizer.learning_rate: found ('log',)"),
@@ -221,7 +288,10 @@ SEARCH = "dict(kind='halton', trials=4, space=(('optimizer.learning_rate', 'log'
 )
 def test_searches_are_checked(experiment, capsys, was, now, told):
     assert was in SEARCH
-    given = f"    c.sweep = (('seed', (0, 1)),)\n    c.search = {SEARCH.replace(was, now)}\n    return c"
+    given = (
+        f"    c.sweep = (('seed', (0, 1)),)\n    c.search = {SEARCH.replace(was, now)}\n    "
+        'return c'
+    )
     experiment.write_text(experiment.read_text().replace('    return c', given))
     (line,) = problems(capsys, f'--config={experiment}')
     assert told in line
@@ -231,22 +301,33 @@ def test_searches_are_checked(experiment, capsys, was, now, told):
 def test_a_search_is_a_product_with_the_sweep_and_keeps_its_points(kind):
     config = configs.base()
     config.sweep = (('seed', (0, 1)),)
-    space = (('optimizer.momentum', 'linear', 0.5, 1.0), ('optimizer.learning_rate', 'log', 1e-3, 10.0))
+    space = (
+        ('optimizer.momentum', 'linear', 0.5, 1.0),
+        ('optimizer.learning_rate', 'log', 1e-3, 10.0),
+    )
     config.search = dict(kind=kind, trials=64, seed=3, space=space)
     few = configs.trials(config)
     config.search.trials = 128
     many = configs.trials(config)
     assert (len(few), len(many)) == (128, 256) and many[:128] == few
-    assert [t['seed'] for t in few[:4]] == [0, 1, 0, 1] and few[0]['optimizer.momentum'] == few[1]['optimizer.momentum']
+    assert [t['seed'] for t in few[:4]] == [0, 1, 0, 1] and few[0]['optimizer.momentum'] == few[1][
+        'optimizer.momentum'
+    ]
     resolved = configs.resolve(config, few[5])
-    assert resolved['optimizer']['learning_rate'] == few[5]['optimizer.learning_rate'] and 'search' not in resolved
+    assert (
+        resolved['optimizer']['learning_rate'] == few[5]['optimizer.learning_rate']
+        and 'search' not in resolved
+    )
 
 
 def test_overrides_keep_types_and_reach_every_argument(experiment):
     config = configs.load(str(experiment))
     configs.override(config, 'optimizer.learning_rate', '1')
-    assert config.optimizer.learning_rate == 1.0 and isinstance(config.optimizer.learning_rate, float)
-    configs.override(config, 'optimizer.nesterov', 'true')  # the file does not write it; momentum takes it
+    assert config.optimizer.learning_rate == 1.0 and isinstance(
+        config.optimizer.learning_rate, float
+    )
+    # the file does not write it; momentum takes it
+    configs.override(config, 'optimizer.nesterov', 'true')
     assert config.optimizer.nesterov is True
     configs.override(config, 'microbatch', '8')
     assert config.microbatch == 8
@@ -266,12 +347,19 @@ def test_names_are_overridden_before_arguments(experiment, capsys):
 
 def test_trials_are_the_product_of_the_sweep():
     config = configs.base()
-    config.sweep = (('seed', (0, 1)), (('batch_size', 'optimizer.learning_rate'), ((32, 0.1), (64, 0.2))))
+    config.sweep = (
+        ('seed', (0, 1)),
+        (('batch_size', 'optimizer.learning_rate'), ((32, 0.1), (64, 0.2))),
+    )
     trials = configs.trials(config)
     assert [t['seed'] for t in trials] == [0, 0, 1, 1]
     assert [t['batch_size'] for t in trials] == [32, 64, 32, 64]
     resolved = configs.resolve(config, trials[3])
-    assert (resolved['seed'], resolved['batch_size'], resolved['optimizer']['learning_rate']) == (1, 64, 0.2)
+    assert (resolved['seed'], resolved['batch_size'], resolved['optimizer']['learning_rate']) == (
+        1,
+        64,
+        0.2,
+    )
 
 
 def test_trials_do_not_share_what_a_later_path_leads_into():
@@ -280,7 +368,12 @@ def test_trials_do_not_share_what_a_later_path_leads_into():
     config.sweep = (('optimizer', optimizers), ('optimizer.learning_rate', (1.0, 2.0)))
     resolved = [configs.resolve(config, overrides) for overrides in configs.trials(config)]
     assert [trial['optimizer']['learning_rate'] for trial in resolved] == [1.0, 2.0, 1.0, 2.0]
-    assert [trial['optimizer']['name'] for trial in resolved] == ['momentum', 'momentum', 'lamb', 'lamb']
+    assert [trial['optimizer']['name'] for trial in resolved] == [
+        'momentum',
+        'momentum',
+        'lamb',
+        'lamb',
+    ]
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=lambda p: p.stem)

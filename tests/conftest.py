@@ -4,9 +4,11 @@ import os
 import pathlib
 import signal
 
-# Both must be set before JAX starts. XLA's CPU thread pool has one thread per core by default, and an
-# all-reduce over eight devices then waits for threads that never come: NPROC sizes the pool.
-os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+# Both must be set before JAX starts. XLA's CPU thread pool has one thread per core by default, and
+# an all-reduce over eight devices then waits for threads that never come: NPROC sizes the pool.
+os.environ['XLA_FLAGS'] = (
+    os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+)
 os.environ['NPROC'] = '16'
 os.environ['JAX_PLATFORMS'] = 'cpu'
 

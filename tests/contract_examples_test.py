@@ -16,7 +16,10 @@ pytestmark = pytest.mark.quick
 
 EXAMPLES = [
     ('lbexp.workloads', dict(workload=dict(name='contract_example:halves'))),
-    ('lbexp.optimizers', dict(optimizer=dict(name='contract_example:descent', learning_rate=0.1, damping=0.5))),
+    (
+        'lbexp.optimizers',
+        dict(optimizer=dict(name='contract_example:descent', learning_rate=0.1, damping=0.5)),
+    ),
     ('lbexp.schedules', dict(schedule=dict(name='contract_example:halving'))),
     ('lbexp.probes', dict(probes=(dict(name='contract_example:largest_loss'),))),
     ('lbexp.parallel.replicas', dict(replicas=dict(name='contract_example:quiet', workers=2))),
@@ -27,7 +30,9 @@ EXAMPLES = [
 def example(request, monkeypatch):
     """The blocks of code in the docstring of a package, as a module."""
     lines = importlib.import_module(request.param).__doc__.splitlines()
-    starts = [i for i, line in enumerate(lines) if line.startswith(('    import', '    from', '    def'))]
+    starts = [
+        i for i, line in enumerate(lines) if line.startswith(('    import', '    from', '    def'))
+    ]
     block = []
     for line in lines[starts[0] :]:
         if line and not line.startswith('    '):

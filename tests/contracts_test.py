@@ -1,4 +1,5 @@
-"""A part that breaks its contract is refused in one line, where the program is traced, before it trains."""
+"""A part that breaks its contract is refused in one line, where the program is traced, before it
+trains."""
 
 import re
 
@@ -30,46 +31,97 @@ def optimizer(breach):
     'fields, told',
     [
         (dict(workload=part('workload', 'mean')), ["loss gives 'loss' of shape ()", ONE_EACH]),
-        (dict(workload=part('workload', 'keepdims')), ["loss gives 'loss' of shape (1,)", ONE_EACH]),
-        (dict(workload=part('workload', 'other shape')), ["loss gives 'accuracy' of shape ()", ONE_EACH]),
-        (dict(workload=part('workload', 'no loss')), ["loss gives values ['cost']", "'loss' among them"]),
+        (
+            dict(workload=part('workload', 'keepdims')),
+            ["loss gives 'loss' of shape (1,)", ONE_EACH],
+        ),
+        (
+            dict(workload=part('workload', 'other shape')),
+            ["loss gives 'accuracy' of shape ()", ONE_EACH],
+        ),
+        (
+            dict(workload=part('workload', 'no loss')),
+            ["loss gives values ['cost']", "'loss' among them"],
+        ),
         (dict(workload=part('workload', 'none')), ['loss gives None', 'a dict of values']),
         (dict(workload=part('workload', 'text')), ["loss gives 'note' of 'fine'", ONE_EACH]),
-        (dict(workload=part('workload', 'whole')), ["loss gives 'loss' of dtype int32", 'floating point']),
+        (
+            dict(workload=part('workload', 'whole')),
+            ["loss gives 'loss' of dtype int32", 'floating point'],
+        ),
         (dict(workload=part('workload', 'taken name')), ["loss gives 'step'", 'another name']),
-        (dict(workload=part('workload', 'no pair')), ['loss gives an array', '(values, model_state)']),
-        (dict(workload=part('workload', 'state')), ['a model_state with', "at ['count']", 'nothing, as before']),
-        (dict(workload=part('statistics', 'dtype')), ["float32 of shape () at ['count']", 'int32 of shape ()']),
-        (dict(workload=part('statistics', 'shape')), ["int32 of shape (1,) at ['count']", 'int32 of shape ()']),
+        (
+            dict(workload=part('workload', 'no pair')),
+            ['loss gives an array', '(values, model_state)'],
+        ),
+        (
+            dict(workload=part('workload', 'state')),
+            ['a model_state with', "at ['count']", 'nothing, as before'],
+        ),
+        (
+            dict(workload=part('statistics', 'dtype')),
+            ["float32 of shape () at ['count']", 'int32 of shape ()'],
+        ),
+        (
+            dict(workload=part('statistics', 'shape')),
+            ["int32 of shape (1,) at ['count']", 'int32 of shape ()'],
+        ),
         (dict(workload=part('initial', 'no pair')), ['init gives a dict', '(params, model_state)']),
         (dict(workload=part('initial', 'none')), ['init gives None', '(params, model_state)']),
-        (dict(workload=part('initial', 'whole')), ['init', 'of dtype int32', 'arrays of floating point']),
+        (
+            dict(workload=part('initial', 'whole')),
+            ['init', 'of dtype int32', ('arrays of floating point')],
+        ),
         (dict(workload=part('initial', 'empty')), ['no parameters']),
-        (dict(workload=part('initial', 'numbers')), ["params['w'] of 1.0", 'arrays of floating point']),
-        (dict(workload=part('assessed', 'mean')), ["metrics gives 'loss' of shape ()", 'one value per example']),
+        (
+            dict(workload=part('initial', 'numbers')),
+            ["params['w'] of 1.0", ('arrays of floating point')],
+        ),
+        (
+            dict(workload=part('assessed', 'mean')),
+            ["metrics gives 'loss' of shape ()", 'one value per example'],
+        ),
         (dict(workload=part('assessed', 'none')), ['metrics gives None']),
-        (dict(workload=part('drawn', 'short')), ['train.draw gives an array of shape (15,', '(16, ...)']),
+        (
+            dict(workload=part('drawn', 'short')),
+            ['train.draw gives an array of shape (15,', '(16, ...)'],
+        ),
         (dict(workload=part('drawn', 'none')), ['train.draw gives no arrays']),
         (optimizer('scalars'), ['update gives updates with shape ()', 'as the gradients']),
         (optimizer('fewer'), ["nothing at ['bias']"]),
         (optimizer('whole'), ['int32 of shape']),
         (optimizer('none'), ['update gives None', '(updates, state)']),
         (optimizer('updates alone'), ['update gives', '(updates, state)']),
-        (optimizer('state dtype'), ['a state with float32 of shape ()', 'int32 of shape (), as before']),
+        (
+            optimizer('state dtype'),
+            ['a state with float32 of shape ()', ('int32 of shape (), as before')],
+        ),
         (optimizer('state shape'), ['a state with', 'int32 of shape (1,)']),
         (optimizer('state structure'), ['a state with']),
-        (dict(optimizer=dict(name='lookahead', k=2, inner=optimizer('none')['optimizer'])), ['update gives None']),
+        (
+            dict(optimizer=dict(name='lookahead', k=2, inner=optimizer('none')['optimizer'])),
+            ['update gives None'],
+        ),
         (dict(transforms=(part('optimizer', 'none', learning_rate=0.1),)), ['update gives None']),
         (dict(optimizer=dict(name='breaches:nothing')), ['None', 'GradientTransformation']),
         (dict(optimizer=dict(name='breaches:a_class')), ['class', 'GradientTransformation']),
         (dict(optimizer=dict(name='breaches:a_tuple')), ['GradientTransformation']),
-        (dict(optimizer=dict(name='optax:lbfgs')), ['required keyword-only', 'the engine gives it value']),
-        (dict(schedule=dict(name='breaches:number_as_schedule')), ['breaches:number_as_schedule', 'allowed: ']),
+        (
+            dict(optimizer=dict(name='optax:lbfgs')),
+            ['required keyword-only', ('the engine gives it value')],
+        ),
+        (
+            dict(schedule=dict(name='breaches:number_as_schedule')),
+            ['breaches:number_as_schedule', 'allowed: '],
+        ),
         (dict(schedule=part('schedule', 'vector')), ['of shape (2,)', 'one number']),
         (dict(schedule=part('schedule', 'none')), ['gives a rate None', 'one number']),
         (dict(example_weights=part('weights', 'mean')), ["gives 'weights' of shape ()", ONE_EACH]),
         (dict(example_weights=part('weights', 'none')), ["gives 'weights' of None"]),
-        (dict(probes=(part('probe', 'dtype'),)), ['a state with int32', 'float32 of shape (), as before']),
+        (
+            dict(probes=(part('probe', 'dtype'),)),
+            ['a state with int32', ('float32 of shape (), as before')],
+        ),
         (dict(probes=(part('probe', 'none'),)), ['a state with nothing', 'float32 of shape ()']),
         (dict(probes=(part('probe', 'number'),)), ['gives an array', 'a dict of columns']),
         (dict(probes=(part('probe', 'text'),)), ["'mine': 'text'", 'a number or a small array']),
@@ -77,8 +129,14 @@ def optimizer(breach):
         (dict(probes=(part('probe', 'taken'),)), ["gives 'step'", 'another name']),
         (dict(probes=(part('probe', 'twice'),)), ["'loss' twice"]),
         (dict(probes=(dict(name='distance'), dict(name='distance'))), ["'distance' twice"]),
-        (dict(replicas=part('workers', 'start')), ['a tuple of 3', '(params, model_state, opt_state, replicas)']),
-        (dict(replicas=part('workers', 'step')), ['a state with float32', 'int32 of shape (), as before']),
+        (
+            dict(replicas=part('workers', 'start')),
+            ['a tuple of 3', ('(params, model_state, opt_state, replicas)')],
+        ),
+        (
+            dict(replicas=part('workers', 'step')),
+            ['a state with float32', ('int32 of shape (), as before')],
+        ),
         (dict(replicas=part('workers', 'deployed')), ['(params, model_state)']),
         (dict(replicas=part('workers', 'columns')), ["gives 'tick'", 'another name']),
     ],
@@ -102,7 +160,12 @@ def test_a_breach_is_told_with_the_place_of_the_function():
 
 @pytest.mark.parametrize(
     'package, name',
-    [('workload', 'nothing'), ('workload', 'a_class'), ('probes', 'nothing'), ('replicas', 'a_tuple')],
+    [
+        ('workload', 'nothing'),
+        ('workload', 'a_class'),
+        ('probes', 'nothing'),
+        ('replicas', 'a_tuple'),
+    ],
 )
 def test_what_is_no_such_part_is_refused(package, name):
     found = dict(name=f'breaches:{name}')
@@ -112,7 +175,9 @@ def test_what_is_no_such_part_is_refused(package, name):
 
 
 def test_what_keeps_its_contract_trains(tmp_path):
-    fields = dict(workload=part('statistics', 'sound'), **optimizer('sound'), probes=(part('probe', 'sound'),))
+    fields = dict(
+        workload=part('statistics', 'sound'), **optimizer('sound'), probes=(part('probe', 'sound'),)
+    )
     assert [row['step'] for row in train(tiny(**fields), tmp_path)] == [4, 8, 12, 16, 20, 24]
 
 
@@ -129,10 +194,13 @@ RATES = (('optimizer.learning_rate', (0.1, 0.05)),)
 
 
 def test_an_optimizer_that_says_so_gets_a_number(tmp_path):
-    """It trains as one that takes a function does under a constant schedule, each trial with its own rate."""
+    """It trains as one that takes a function does under a constant schedule, each trial with its
+    own rate."""
     fields = dict(sweep=RATES, log=1)
     optimizers = [dict(name=name, learning_rate=0.1) for name in ('breaches:with_a_number', 'sgd')]
-    with_number, with_function = (train(tiny(optimizer=o, **fields), tmp_path / o['name']) for o in optimizers)
+    with_number, with_function = (
+        train(tiny(optimizer=o, **fields), tmp_path / o['name']) for o in optimizers
+    )
     for row, other in zip(with_number, with_function, strict=True):
         assert row['test_loss'] == pytest.approx(other['test_loss'], rel=1e-5)
         assert row['learning_rate'] == other['learning_rate']
@@ -140,10 +208,22 @@ def test_an_optimizer_that_says_so_gets_a_number(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'name', ['schedule_free_adamw', 'schedule_free_sgd', 'prodigy', 'dadapt_adamw', 'cocob', 'dog', 'muon', 'momo']
+    'name',
+    [
+        'schedule_free_adamw',
+        'schedule_free_sgd',
+        'prodigy',
+        'dadapt_adamw',
+        'cocob',
+        'dog',
+        'muon',
+        'momo',
+    ],
 )
 def test_optimizers_of_optax_contrib_are_traced(name):
-    (cohort,) = plan(trials(optimizer=dict(name=f'optax.contrib:{name}', learning_rate=0.1), sweep=RATES))
+    (cohort,) = plan(
+        trials(optimizer=dict(name=f'optax.contrib:{name}', learning_rate=0.1), sweep=RATES)
+    )
     assert 'optimizer.learning_rate' in cohort.numbers
 
 
@@ -156,7 +236,13 @@ def test_optimizers_of_optax_contrib_are_traced(name):
     ],
 )
 def test_a_number_cannot_be_scheduled(fields):
-    with pytest.raises(Refusal, match=r"whose learning_rate is a number; allowed: 'constant' without warmup"):
+    with pytest.raises(
+        Refusal,
+        match=(
+            r"whose learning_rate is a number; allowed: 'constant' "
+            r'without warmup'
+        ),
+    ):
         optimizer = dict(name='optax.contrib:schedule_free_adamw', learning_rate=0.1)
         run.build_once(trials(optimizer=optimizer, **fields))
 
@@ -175,7 +261,11 @@ def test_what_splits_is_announced_once(tmp_path):
     lines = []
     found = dict(name='breaches:branchy', learning_rate=0.1, clip=1.0)
     sweep = (*RATES, ('optimizer.clip', (1.0, 2.0)))
-    train(tiny(optimizer=found, sweep=sweep, steps=2, log=1, evaluate=0), tmp_path, announce=lines.append)
+    train(
+        tiny(optimizer=found, sweep=sweep, steps=2, log=1, evaluate=0),
+        tmp_path,
+        announce=lines.append,
+    )
     assert sum('optimizer.clip splits programs' in line for line in lines) == 1
 
 

@@ -1,4 +1,5 @@
-"""Workdirs damaged in hundreds of ways: what can be read is read, the rest is named; nothing ends in a traceback."""
+"""Workdirs damaged in hundreds of ways: what can be read is read, the rest is named; nothing ends
+in a traceback."""
 
 import copy
 import json
@@ -14,8 +15,34 @@ from lbexp.results.__main__ import main
 from lbexp.sweep.__main__ import main as sweep_main
 
 FILES = ('metrics.jsonl', 'config.json', 'status.json')
-CONTENTS = (b'', b'null', b'[]', b'5', b'"text"', b'{', b'\xff\xfe\x00', b'\0' * 64, b'[' * 5000, b'{"a":' * 300 + b'1')
-VALUES = (None, [], {}, 5, -1, 1.5, 'text', True, 10**400, '\ud800', [[1], 'a'], {'x': [1]}, '../../x', '$\\x$ \x1b[2J')
+CONTENTS = (
+    b'',
+    b'null',
+    b'[]',
+    b'5',
+    b'"text"',
+    b'{',
+    b'\xff\xfe\x00',
+    b'\0' * 64,
+    b'[' * 5000,
+    b'{"a":' * 300 + b'1',
+)
+VALUES = (
+    None,
+    [],
+    {},
+    5,
+    -1,
+    1.5,
+    'text',
+    True,
+    10**400,
+    '\ud800',
+    [[1], 'a'],
+    {'x': [1]},
+    '../../x',
+    '$\\x$ \x1b[2J',
+)
 NAMES = ('Loss', 'a/b', '..', '', 'status', 'index', 'workdir', '\ud800', '$x$')
 
 
@@ -80,18 +107,24 @@ def made(tmp_path_factory):
 
 @pytest.mark.parametrize('name', FILES)
 @pytest.mark.parametrize('part', range(3))
-def test_what_is_damaged_is_read_or_named_and_never_takes_a_tree_along(made, tmp_path, capsys, name, part):
+def test_what_is_damaged_is_read_or_named_and_never_takes_a_tree_along(
+    made, tmp_path, capsys, name, part
+):
     bad, file = made / 'bad', made / 'bad' / name
     whole = file.read_bytes()
     try:
         for seed in range(part, 75, 3):
             results.say_once.cache_clear()
             damage(file, seed)
-            query = ['', '--sql=select * from rows order by trial', f'--csv={tmp_path / "a.csv"}'][seed % 3]
+            query = ['', '--sql=select * from rows order by trial', f'--csv={tmp_path / "a.csv"}'][
+                seed % 3
+            ]
             more = [query] * bool(query) + [f'--parquet={tmp_path / "a.parquet"}'] * (seed % 2)
             status = main([str(bad), *more])
             told = capsys.readouterr().err
-            assert (status == 0 and 'Traceback' not in told) or (status == 2 and one_line(told) and str(file) in told)
+            assert (status == 0 and 'Traceback' not in told) or (
+                status == 2 and one_line(told) and str(file) in told
+            )
             if status == 0:
                 rows, finals = results.load(bad)
                 drawn = [figure.figure(drawing) for drawing in curves.curves(rows)]
@@ -134,7 +167,8 @@ def test_where_nothing_can_be_read_the_exit_status_says_so(tmp_path, capsys):
 
 
 def test_a_file_that_may_not_be_read_or_is_none(tmp_path, capsys):
-    """A pipe would keep the reader for ever, a device for longer; a link may lead to anybody's secrets."""
+    """A pipe would keep the reader for ever, a device for longer; a link may lead to anybody's
+    secrets."""
     sweep(tmp_path / 'tree' / 'good', steps=2)
     (tmp_path / 'secret').write_text('{"trial": 0, "step": 1, "loss": 4711}\n')
     for name, make in {
@@ -148,11 +182,15 @@ def test_a_file_that_may_not_be_read_or_is_none(tmp_path, capsys):
         make(folder / 'metrics.jsonl')
     assert main([str(tmp_path / 'tree')]) == 0
     told = capsys.readouterr().err.splitlines()
-    assert len(told) == 4 and all('metrics.jsonl: found' in line and 'left out' in line for line in told)
+    assert len(told) == 4 and all(
+        'metrics.jsonl: found' in line and 'left out' in line for line in told
+    )
     assert set(results.read(tmp_path / 'tree')['workdir']) == {str(tmp_path / 'tree' / 'good')}
 
 
-@pytest.mark.parametrize('name', ['[a]', 'a*b', 'a?', "it's", 'back\\slash', 'new\nline', 'x=1', '~', 'gs:', 'ü {b,c}'])
+@pytest.mark.parametrize(
+    'name', ['[a]', 'a*b', 'a?', "it's", 'back\\slash', 'new\nline', 'x=1', '~', 'gs:', 'ü {b,c}']
+)
 def test_a_folder_may_have_any_name(tmp_path, monkeypatch, capsys, name):
     sweep(tmp_path / name, steps=2, rates=(0.1,), seeds=1)
     sweep(tmp_path / 'a', steps=3, rates=(0.1,), seeds=1)
@@ -165,19 +203,44 @@ def test_a_folder_may_have_any_name(tmp_path, monkeypatch, capsys, name):
 def test_rows_of_every_shape(tmp_path):
     sweep(tmp_path, steps=1, rates=(0.1,), seeds=1)
     lines = [
-        '{"trial": 0, "step": 1, "loss": 1.5, "Loss": 2.5, "a/b": 3, "status": 7, "workdir": 8, "index": 9}',
+        (
+            '{"trial": 0, "step": 1, "loss": 1.5, "Loss": 2.5, "a/b": 3, "status": 7, "workdir": '
+            '8, '
+            '"index": 9}'
+        ),
         '{"trial": 0, "step": 2, "loss": [1, 2], "Loss": "text", "vector": [1, null]}',
         '{"trial": 0, "step": 3, "loss": {"a": 1}, "vector": 5, "a/b": true}',
         f'{{"trial": 0, "step": 4, "loss": {10**400}, "vector": [3, 4]}}',
-        *('{"trial": "0", "step": 5}', '{"trial": 0.5, "step": 5}', '{"trial": -1, "step": 5}', '{"trial": 0}'),
-        *('{"trial": 0, "step": 1e300}', '{"trial": true, "step": 5}', '{"trial": [0], "step": 5}', '7', '"row"'),
+        *(
+            '{"trial": "0", "step": 5}',
+            '{"trial": 0.5, "step": 5}',
+            '{"trial": -1, "step": 5}',
+            '{"trial": 0}',
+        ),
+        *(
+            '{"trial": 0, "step": 1e300}',
+            '{"trial": true, "step": 5}',
+            '{"trial": [0], "step": 5}',
+            '7',
+            '"row"',
+        ),
         '{"trial": 0.0, "step": 5.0, "loss": 0.25}',
     ]
     (tmp_path / 'metrics.jsonl').write_text('\n'.join(lines))
     rows, finals = results.load(tmp_path)
     assert rows['step'].tolist() == [1, 2, 3, 4, 5]
-    assert rows['loss'][[0, 4]].tolist() == [1.5, 0.25] and all(rows['loss'][1:4] != rows['loss'][1:4])
+    assert rows['loss'][[0, 4]].tolist() == [1.5, 0.25] and all(
+        rows['loss'][1:4] != rows['loss'][1:4]
+    )
     assert rows['Loss'][0] == 2.5 and rows['a/b'][2] == 1 and rows['index'][0] == 9
-    assert rows['metric.status'][0] == 7 and rows['metric.workdir'][0] == 8 and finals['status'].tolist() == ['done']
-    assert rows['vector'][2] is None and rows['vector'][3].tolist() == [3, 4] and finals['loss'].tolist() == [0.25]
+    assert (
+        rows['metric.status'][0] == 7
+        and rows['metric.workdir'][0] == 8
+        and finals['status'].tolist() == ['done']
+    )
+    assert (
+        rows['vector'][2] is None
+        and rows['vector'][3].tolist() == [3, 4]
+        and finals['loss'].tolist() == [0.25]
+    )
     assert {'loss', 'Loss', 'metric.status'} <= set(results.measured(finals))

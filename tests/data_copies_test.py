@@ -32,14 +32,17 @@ def swapped(arrays):
     return {'image': arrays['image'], 'label': arrays['label'][::-1].copy()}
 
 
-@pytest.mark.parametrize('change', [
-    swapped,
-    lambda arrays: {'image': arrays['image']},
-    lambda arrays: {'label': arrays['label']},
-    lambda arrays: {'image': arrays['image'][:5], 'label': arrays['label'][:5]},
-    lambda arrays: {'image': arrays['image'], 'label': arrays['label'].astype(np.int64)},
-    lambda arrays: {'image': arrays['image'], 'label': np.array([None], object)},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'change',
+    [
+        swapped,
+        lambda arrays: {'image': arrays['image']},
+        lambda arrays: {'label': arrays['label']},
+        lambda arrays: {'image': arrays['image'][:5], 'label': arrays['label'][:5]},
+        lambda arrays: {'image': arrays['image'], 'label': arrays['label'].astype(np.int64)},
+        lambda arrays: {'image': arrays['image'], 'label': np.array([None], object)},
+    ],
+)
 def test_a_copy_of_another_content_is_decoded_again_with_a_word(made, capsys, change):
     arrays, folder = made
     (copy,) = folder.glob('decoded-train-*.npz')
@@ -58,7 +61,8 @@ def test_a_copy_whose_sha_is_gone_or_of_another_stamp_is_decoded_again(made, cap
     assert 'no SHA-256' in loaded_again(capsys)[1]
     (train,) = folder.glob('digits-train.array_record*')
     written, checked = copy.read_bytes(), sums.read_bytes()
-    os.utime(train, ns=(1, 1))  # other files: a copy that was made of the former ones does not pass for theirs
+    # other files: a copy that was made of the former ones does not pass for theirs
+    os.utime(train, ns=(1, 1))
     loaded_again(capsys)
     (newer,) = folder.glob('decoded-train-*.npz')
     newer.write_bytes(written)
@@ -76,7 +80,11 @@ def test_nothing_is_written_beside_a_source_that_is_read_only(made, capsys):
         again, told = loaded_again(capsys)
     finally:
         folder.chmod(0o755)
-    assert told == '' and np.array_equal(again['label'], arrays['label']) and set(folder.iterdir()) == before
+    assert (
+        told == ''
+        and np.array_equal(again['label'], arrays['label'])
+        and set(folder.iterdir()) == before
+    )
 
 
 def test_paths_of_data_are_the_home_folder_or_no_urls(made, tmp_path, monkeypatch, capsys):
@@ -85,7 +93,11 @@ def test_paths_of_data_are_the_home_folder_or_no_urls(made, tmp_path, monkeypatc
     (tmp_path / 'data').symlink_to(made[1].parent.parent)
     assert prepare_main(['digits', '--data_dir=~/data']) == 0
     assert str(tmp_path / 'data') in capsys.readouterr().out
-    for arguments in (['--data_dir=gs://bucket/data'], ['--from=s3://bucket/raw'], ['--data_dir=~nobody-here/x']):
+    for arguments in (
+        ['--data_dir=gs://bucket/data'],
+        ['--from=s3://bucket/raw'],
+        ['--data_dir=~nobody-here/x'],
+    ):
         assert prepare_main(['fashion_mnist', *arguments]) == 2
         told = capsys.readouterr().err
         assert told.count('\n') == 1 and told.startswith(arguments[0].partition('=')[0])

@@ -14,13 +14,21 @@ from lbexp.data.splits import splits
 
 ROOT = pathlib.Path(__file__).parent.parent
 SUM = 'from lbexp.data.load import load; print(load("digits", "train")["image"].sum())\n'
-MODULES = 'import sys; print(sorted({"tensorflow_datasets", "tensorflow", "torch", "grain"} & set(sys.modules)))'
+MODULES = (
+    'import sys; print(sorted({"tensorflow_datasets", "tensorflow", "torch", "grain"} & '
+    'set(sys.modules)))'
+)
 
 
 def run(code, data_dir, **arguments):
     environment = {**os.environ, 'TFDS_DATA_DIR': str(data_dir)}
     return subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, env=environment, capture_output=True, text=True, **arguments
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        **arguments,
     )
 
 
@@ -29,7 +37,10 @@ def digits(tmp_path):
     """The folder of digits prepared by their first use."""
     done = run(SUM + MODULES, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2:] == [str(load('digits', 'train')['image'].sum()), "['tensorflow_datasets']"]
+    assert done.stdout.splitlines()[-2:] == [
+        str(load('digits', 'train')['image'].sum()),
+        "['tensorflow_datasets']",
+    ]
     (folder,) = (tmp_path / 'digits').iterdir()
     return folder
 
@@ -40,14 +51,26 @@ def test_digits_are_the_digits(tmp_path, monkeypatch):
     assert train['image'].shape == (1438, 8, 8, 1) and test['image'].shape == (359, 8, 8, 1)
     images = np.concatenate([train['image'], test['image']])
     labels = np.concatenate([train['label'], test['label']])
-    assert images.dtype == np.uint8 and images.min() == 0 and images.max() == 16 and labels.dtype == np.int32
+    assert (
+        images.dtype == np.uint8
+        and images.min() == 0
+        and images.max() == 16
+        and labels.dtype == np.int32
+    )
     assert list(np.bincount(labels)) == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     share = np.bincount(test['label']) / np.bincount(labels)
     assert abs(share - 0.2).max() < 0.005  # a fifth of each class is for testing
-    assert len(np.unique(images.reshape(1797, -1), axis=0)) == 1797  # no test image is a training image
-    with np.load(ROOT / 'lbexp' / 'data' / 'digits.npz') as file:  # order and labels went through TFDS unharmed
-        expected = {image.tobytes(): label for image, label in zip(file['image'], file['label'], strict=True)}
-    assert all(expected[image.tobytes()] == label for image, label in zip(images, labels, strict=True))
+    # no test image is a training image
+    assert len(np.unique(images.reshape(1797, -1), axis=0)) == 1797
+    # order and labels went through TFDS unharmed
+    with np.load(ROOT / 'lbexp' / 'data' / 'digits.npz') as file:
+        expected = {
+            image.tobytes(): label
+            for image, label in zip(file['image'], file['label'], strict=True)
+        }
+    assert all(
+        expected[image.tobytes()] == label for image, label in zip(images, labels, strict=True)
+    )
 
 
 def test_the_decoded_copy_needs_no_tfds(digits):
@@ -103,7 +126,9 @@ def test_a_missing_file_is_named(digits):
 
 def test_three_processes_may_start_at_once(tmp_path):
     environment = {**os.environ, 'TFDS_DATA_DIR': str(tmp_path)}
-    start = lambda: subprocess.Popen([sys.executable, '-c', SUM], cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    start = lambda: subprocess.Popen(
+        [sys.executable, '-c', SUM], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+    )
     printed = {process.communicate()[0].split()[-1] for process in [start(), start(), start()]}
     assert printed == {str(load('digits', 'train')['image'].sum()).encode()}
     assert [path.name for path in (tmp_path / 'digits').iterdir()] == ['1.1.0']
@@ -138,7 +163,8 @@ def test_what_is_shared_cannot_be_written_to():
 
 
 def test_mnist1d_is_made_by_its_recipe(tmp_path, monkeypatch):
-    """The same examples always; balanced; hard for a linear model, which the paper gives 0.32 for."""
+    """The same examples always; balanced; hard for a linear model, which the paper gives 0.32
+    for."""
     monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
     train, test = load('mnist1d', 'train'), load('mnist1d', 'test')
     assert train['image'].shape == (4000, 40, 1) and test['image'].shape == (1000, 40, 1)
@@ -148,14 +174,19 @@ def test_mnist1d_is_made_by_its_recipe(tmp_path, monkeypatch):
     assert len(np.unique(images, axis=0)) == 5000
     again, same = signals(5000, seed=42)
     expected = {image.tobytes(): label for image, label in zip(again, same, strict=True)}
-    assert all(expected[image.tobytes()] == label for image, label in zip(images, labels, strict=True))
+    assert all(
+        expected[image.tobytes()] == label for image, label in zip(images, labels, strict=True)
+    )
     inputs = lambda images: np.c_[images[:, :, 0], np.ones(len(images))]
     weights = np.linalg.lstsq(inputs(train['image']), np.eye(10)[train['label']])[0]
     right = (inputs(test['image']) @ weights).argmax(axis=1) == test['label']
     assert 0.2 < right.mean() < 0.4
     # Templates are told apart where nothing deforms them: class means of the strokes differ.
     means = np.stack([images[labels == digit].mean(axis=0) for digit in range(10)])
-    assert np.linalg.norm(means[:, None] - means[None], axis=(2, 3))[~np.eye(10, dtype=bool)].min() > 0.1
+    assert (
+        np.linalg.norm(means[:, None] - means[None], axis=(2, 3))[~np.eye(10, dtype=bool)].min()
+        > 0.1
+    )
 
 
 def test_validation_examples_are_held_out(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
-"""Order of examples: a permutation each epoch, a function of seed and position alone, and a random-looking one."""
+"""Order of examples: a permutation each epoch, a function of seed and position alone, and a
+random-looking one."""
 
 import math
 
@@ -26,7 +27,9 @@ def epoch(seed, number, size):
 def many(size, draws, by, length=None):
     """The first `length` places of the order, [draws, length], over seeds or over epochs."""
     number = np.arange(draws, dtype=np.uint32)
-    seeds, epochs = (number, number * 0) if by == 'seeds' else (number * 0 + np.uint32(12345), number)
+    seeds, epochs = (
+        (number, number * 0) if by == 'seeds' else (number * 0 + np.uint32(12345), number)
+    )
     positions = epochs[:, None] * np.uint32(size) + np.arange(length or size, dtype=np.uint32)
     return np.asarray(rows(seeds, positions, size)).astype(np.int64)
 
@@ -49,7 +52,9 @@ def test_each_example_comes_once_at_the_edges(size):
 
 @pytest.mark.parametrize('size', [10**7 + 19, 2**31 - 1, 2**31])
 def test_large_epochs_repeat_nothing(size):
-    positions = np.concatenate([np.arange(200_000), size - 1 - np.arange(200_000)]).astype(np.uint32)
+    positions = np.concatenate([np.arange(200_000), size - 1 - np.arange(200_000)]).astype(
+        np.uint32
+    )
     found = np.asarray(compiled(np.uint32(1), positions, size))
     assert found.min() >= 0 and found.max() < size
     assert len(np.unique(found)) == len(positions)
@@ -57,11 +62,15 @@ def test_large_epochs_repeat_nothing(size):
 
 
 def test_position_alone_decides():
-    """The same whether asked one by one, in batches, or straddling epochs; so for any sharding too."""
+    """The same whether asked one by one, in batches, or straddling epochs; so for any sharding
+    too."""
     whole = np.concatenate([epoch(5, e, 37) for e in range(4)])
     one_by_one = [int(compiled(np.uint32(5), np.uint32([p]), 37)[0]) for p in range(0, 148, 11)]
     assert one_by_one == list(whole[::11])
-    batches = [np.asarray(compiled(np.uint32(5), np.arange(s, s + 10, dtype=np.uint32), 37)) for s in range(0, 140, 10)]
+    batches = [
+        np.asarray(compiled(np.uint32(5), np.arange(s, s + 10, dtype=np.uint32), 37))
+        for s in range(0, 140, 10)
+    ]
     assert (np.concatenate(batches) == whole[:140]).all()
 
 
@@ -69,7 +78,10 @@ def test_devices_change_nothing():
     mesh = jax.make_mesh((8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
     positions = np.arange(90, 90 + 64, dtype=np.uint32)
     placed = jax.device_put(positions, jax.NamedSharding(mesh, jax.P('data')))
-    assert (np.asarray(compiled(np.uint32(2), placed, 100)) == np.asarray(compiled(np.uint32(2), positions, 100))).all()
+    assert (
+        np.asarray(compiled(np.uint32(2), placed, 100))
+        == np.asarray(compiled(np.uint32(2), positions, 100))
+    ).all()
 
 
 @pytest.mark.parametrize('by', ['seeds', 'epochs'])
@@ -84,8 +96,10 @@ def test_every_order_of_a_few_examples_is_equally_likely(size, by):
 @pytest.mark.parametrize('by', ['seeds', 'epochs'])
 @pytest.mark.parametrize('size', [7, 12, 30, 64, 128, 200])
 def test_no_example_prefers_a_place_or_a_neighbour(size, by):
-    """Each place, and the pair of the first two, is uniform; in a shifted or strided order the pair would not be."""
-    # A million draws of two places: 4 rounds instead of 8 fail at 128 examples, and pass with a tenth of the draws.
+    """Each place, and the pair of the first two, is uniform; in a shifted or strided order the pair
+    would not be."""
+    # A million draws of two places: 4 rounds instead of 8 fail at 128 examples, and pass with a
+    # tenth of the draws.
     orders = many(size, 1_000_000, by, length=2)
     assert min(uniform(place, size) for place in orders.T) > 1e-5
     first, step = orders[:, 0], (orders[:, 1] - orders[:, 0]) % size - 1

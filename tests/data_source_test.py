@@ -8,7 +8,10 @@ from lbexp.data.source import memory
 
 pytestmark = pytest.mark.quick
 
-EXAMPLES = {'x': np.arange(24, dtype=np.float32).reshape(12, 2), 'label': np.arange(12, dtype=np.int32)}
+EXAMPLES = {
+    'x': np.arange(24, dtype=np.float32).reshape(12, 2),
+    'label': np.arange(12, dtype=np.int32),
+}
 
 
 def test_examples_stay_together():
@@ -44,7 +47,9 @@ def test_the_seed_is_a_number_of_the_trial():
     positions = np.arange(7, 19, dtype=np.uint32)
     seeds = np.arange(6, dtype=np.uint32)
     draw = jax.jit(source.draw)
-    together = jax.jit(jax.vmap(source.draw, (None, 0, None)))(source.arrays, seeds, positions)['label']
+    together = jax.jit(jax.vmap(source.draw, (None, 0, None)))(source.arrays, seeds, positions)[
+        'label'
+    ]
     for seed, labels in zip(seeds, together, strict=True):
         assert (labels == draw(source.arrays, seed, positions)['label']).all()
     assert len({tuple(np.asarray(labels)) for labels in together}) == 6

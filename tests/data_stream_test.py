@@ -48,9 +48,18 @@ def same(streamed, held, seed, first, count):
 
 @pytest.mark.parametrize('disk', [Disk, BulkDisk])
 def test_a_stream_gives_what_memory_gives(disk):
-    """To the bit: in sequence, after a jump, in stretches of any length, straddling epochs, for another seed."""
+    """To the bit: in sequence, after a jump, in stretches of any length, straddling epochs, for
+    another seed."""
     streamed, held = stream(disk(50)), in_memory(disk(50))
-    for seed, first in [(9, 0), (9, 20), (9, 40), (9, 60), (9, 33), (8, 53), (2**32 - 1, 2**32 - 20)]:
+    for seed, first in [
+        (9, 0),
+        (9, 20),
+        (9, 40),
+        (9, 60),
+        (9, 33),
+        (8, 53),
+        (2**32 - 1, 2**32 - 20),
+    ]:
         same(streamed, held, seed, first, 20)
     same(streamed, held, 9, 40, 64)
 
@@ -60,7 +69,9 @@ def test_a_microbatch_of_a_stretch():
     streamed, held = stream(Disk(30)), in_memory(Disk(30))
     arrays = streamed.feed(1, 64, 32)
     positions = np.arange(80, 88, dtype=np.uint32)
-    got, wanted = (s.draw(a, np.uint32(1), positions) for s, a in ((streamed, arrays), (held, held.arrays)))
+    got, wanted = (
+        s.draw(a, np.uint32(1), positions) for s, a in ((streamed, arrays), (held, held.arrays))
+    )
     assert (got['label'] == wanted['label']).all() and (got['image'] == wanted['image']).all()
 
 
@@ -74,7 +85,8 @@ def test_the_template_has_the_shape_of_what_is_fed():
 
 
 def test_a_resumed_stream_reads_nothing_again():
-    """A new reader that starts in the middle reads the stretch it is asked for, and a bounded number ahead."""
+    """A new reader that starts in the middle reads the stretch it is asked for, and a bounded
+    number ahead."""
     disk = Disk(1000)
     held = in_memory(Disk(1000))
     streamed = stream(disk, prefetch=2)
@@ -84,7 +96,8 @@ def test_a_resumed_stream_reads_nothing_again():
     assert (first['examples']['label'] == wanted[:10]).all()
     assert streamed.feed(3, 5000, 10)['examples'] is first['examples']  # asked again, it is at hand
     streamed.feed(3, 5010, 10)
-    assert len(disk.reads) <= 10 * (2 + 2 + 2)  # served, buffered, and one on either side in the making
+    # served, buffered, and one on either side in the making
+    assert len(disk.reads) <= 10 * (2 + 2 + 2)
     assert (np.array(disk.reads[:20]) % 10 == wanted[:20]).all()
 
 
@@ -97,7 +110,8 @@ def test_a_prepared_data_set_streams():
 
 
 def test_an_error_of_the_disk_arrives():
-    """Every time that the stretch is asked for; and once the disk is repaired, the right stretch."""
+    """Every time that the stretch is asked for; and once the disk is repaired, the right
+    stretch."""
 
     class Broken(Disk):
         bad = None

@@ -1,4 +1,5 @@
-"""The engine from outside: a run is what its equations say, however its trials are laid out or cut into segments."""
+"""The engine from outside: a run is what its equations say, however its trials are laid out or cut
+into segments."""
 
 import json
 
@@ -15,12 +16,14 @@ RATES = (0.02, 0.05, 0.1)
 
 
 def test_gradient_descent_is_what_numpy_computes(tmp_path):
-    """Full batch, so the order of the data does not matter: w <- w - rate * mean gradient, in float64."""
+    """Full batch, so the order of the data does not matter: w <- w - rate * mean gradient, in
+    float64."""
     config = tiny(batch_size=100, log=24, optimizer=dict(name='optax:sgd', learning_rate=0.1))
     rows = train(config, tmp_path)
     arrays = lookup.build('workload', dict(name='linear_regression', size=100)).train.arrays
     x, y = np.float64(arrays['x'][:, 0]), np.float64(arrays['line'] + 0.5 * arrays['e'])
-    # The first row's parameter norm and update norm give the initial weights away up to sign; so start from them.
+    # The first row's parameter norm and update norm give the initial weights away up to sign; so
+    # start from them.
     first = lookup.build('workload', dict(name='linear_regression', size=100))
     key = jax.random.fold_in(jax.random.key(0), 0)
     params, _ = first.init(key)
@@ -47,16 +50,21 @@ def test_rows_say_where_they_are(tmp_path):
 @pytest.mark.parametrize('workload', ['linear_regression', 'digits_mlp'])
 def test_a_trial_is_the_same_alone_and_in_company(tmp_path, workload):
     """To the bit, on the layout of the CPU, whatever the number of trials."""
-    config = tiny(workload=dict(name=workload), sweep=(('optimizer.learning_rate', RATES), ('seed', (0, 7))))
+    config = tiny(
+        workload=dict(name=workload), sweep=(('optimizer.learning_rate', RATES), ('seed', (0, 7)))
+    )
     together = train(config, tmp_path / 'all')
     for trial, overrides in enumerate(configs.trials(config)):
-        alone = tiny(workload=dict(name=workload), sweep=tuple((k, (v,)) for k, v in overrides.items()))
+        alone = tiny(
+            workload=dict(name=workload), sweep=tuple((k, (v,)) for k, v in overrides.items())
+        )
         assert of_trial(train(alone, tmp_path / str(trial)), 0) == of_trial(together, trial)
 
 
 @pytest.mark.parametrize('optimizer', ['lamb', 'adamw'])
 def test_a_trial_with_the_whole_kit_is_the_same_alone_and_in_company(tmp_path, optimizer):
-    """Two trials on one device, one on each other, and a lone trial: to the bit, with whatever divides by a number."""
+    """Two trials on one device, one on each other, and a lone trial: to the bit, with whatever
+    divides by a number."""
     workload = dict(name='digits_mlp', dropout=0.1, batch_norm=True, ghost=16, label_smoothing=0.1)
     fields = dict(
         workload=workload,
@@ -74,14 +82,18 @@ def test_a_trial_with_the_whole_kit_is_the_same_alone_and_in_company(tmp_path, o
 def test_vmap_agrees_with_map(tmp_path):
     sweep = (('optimizer.learning_rate', RATES), ('seed', (0, 7)))
     mapped = train(tiny(workload=dict(name='digits_mlp'), sweep=sweep), tmp_path / 'map')
-    batched = train(tiny(workload=dict(name='digits_mlp'), sweep=sweep, layout='vmap'), tmp_path / 'vmap')
+    batched = train(
+        tiny(workload=dict(name='digits_mlp'), sweep=sweep, layout='vmap'), tmp_path / 'vmap'
+    )
     # 24 updates at moderate rates: rounding grows, but not far.
     assert_close(mapped, batched, 2e-4)
 
 
 def test_a_diverged_trial_stands_still_and_disturbs_nobody(tmp_path):
     sound = train(tiny(sweep=(('optimizer.learning_rate', (0.02, 0.05)),)), tmp_path / 'sound')
-    mixed = train(tiny(sweep=(('optimizer.learning_rate', (0.02, 1e30, 0.05)),)), tmp_path / 'mixed')
+    mixed = train(
+        tiny(sweep=(('optimizer.learning_rate', (0.02, 1e30, 0.05)),)), tmp_path / 'mixed'
+    )
     assert of_trial(mixed, 0) == of_trial(sound, 0)
     assert of_trial(mixed, 2) == of_trial(sound, 1)
     (last,) = of_trial(mixed, 1)
@@ -96,11 +108,14 @@ def test_segments_do_not_matter(tmp_path):
     coarse = train(tiny(log=1, evaluate=1, checkpoint=0), tmp_path / 'coarse')[-1]
     fine = train(tiny(log=24, evaluate=24, checkpoint=6), tmp_path / 'fine')[-1]
     means = ('loss', 'learning_rate')  # over the rows' own intervals
-    assert {k: v for k, v in coarse.items() if k not in means} == {k: v for k, v in fine.items() if k not in means}
+    assert {k: v for k, v in coarse.items() if k not in means} == {
+        k: v for k, v in fine.items() if k not in means
+    }
 
 
 def test_batch_size_as_a_number(tmp_path):
-    """With a microbatch, batch sizes share a cohort, and each equals the ordinary run of its batch size.
+    """With a microbatch, batch sizes share a cohort, and each equals the ordinary run of its batch
+    size.
 
     To the bit where that sums in the same order, microbatch after microbatch.
     """
@@ -114,7 +129,9 @@ def test_batch_size_as_a_number(tmp_path):
     for trial, size in enumerate(sizes):
         ordinary = train(tiny(**fields, batch_size=size), tmp_path / str(size))
         assert_close(of_trial(together, trial), of_trial(ordinary, 0), 1e-4)
-        same_order = train(tiny(**fields, batch_size=size, microbatch=8), tmp_path / f'{size} in eights')
+        same_order = train(
+            tiny(**fields, batch_size=size, microbatch=8), tmp_path / f'{size} in eights'
+        )
         assert of_trial(together, trial) == of_trial(same_order, 0)
 
 
@@ -137,7 +154,8 @@ def test_the_same_curve_on_many_devices(tmp_path, devices):
 
 @pytest.mark.parametrize('name', ['linear_regression', 'digits_mlp'])
 def test_evaluation_is_exact(tmp_path, name):
-    """Means over the whole test set, whatever the chunk: 100 and 360 examples are no multiple of any chunk used."""
+    """Means over the whole test set, whatever the chunk: 100 and 360 examples are no multiple of
+    any chunk used."""
     config = tiny(workload=dict(name=name), log=1, evaluate=1)
     row = train(config, tmp_path)[-1]
     from lbexp.engine import program
@@ -151,13 +169,17 @@ def test_evaluation_is_exact(tmp_path, name):
     assert other['test_loss'] == pytest.approx(row['test_loss'], rel=1e-6)
     if 'test_accuracy' in row:
         count = lookup.build('workload', dict(name=name)).test.size
-        assert row['test_accuracy'] * count == pytest.approx(round(row['test_accuracy'] * count), abs=1e-3)
+        assert row['test_accuracy'] * count == pytest.approx(
+            round(row['test_accuracy'] * count), abs=1e-3
+        )
 
 
 def test_one_compilation_per_cohort(tmp_path):
     """The training program compiles once, whatever the number of trials, rows and evaluations."""
     names = []
-    listener = lambda event, seconds, **kw: names.append(event) if 'backend_compile' in event else None
+    listener = lambda event, seconds, **kw: (
+        names.append(event) if 'backend_compile' in event else None
+    )
     count = lambda config, at: (names.clear(), train(config, tmp_path / at), len(names))[2]
     jax.monitoring.register_event_duration_secs_listener(listener)
     try:
@@ -171,33 +193,53 @@ def test_one_compilation_per_cohort(tmp_path):
 
 
 def test_the_plan_traces_numbers_and_splits_on_the_rest():
-    config = tiny(sweep=(
-        ('optimizer.learning_rate', RATES),
-        ('optimizer.nesterov', (False, True)),
-        ('workload.noise', (0.1, 0.5)),
-        ('workload.size', (100, 200)),
-        ('seed', (0, 1)),
-    ))  # fmt: skip
+    config = tiny(
+        sweep=(
+            ('optimizer.learning_rate', RATES),
+            ('optimizer.nesterov', (False, True)),
+            ('workload.noise', (0.1, 0.5)),
+            ('workload.size', (100, 200)),
+            ('seed', (0, 1)),
+        )
+    )
     config.optimizer.nesterov = False
     config.workload.noise = 0.5
     cohorts = plan([configs.resolve(config, o) for o in configs.trials(config)])
     assert len(cohorts) == 4  # nesterov and the size of the data split; rate, noise and seed do not
     assert sorted(i for c in cohorts for i in c.trials) == list(range(48))
-    assert all({'optimizer.learning_rate', 'workload.noise', 'seed'} <= set(c.numbers) for c in cohorts)
+    assert all(
+        {'optimizer.learning_rate', 'workload.noise', 'seed'} <= set(c.numbers) for c in cohorts
+    )
 
 
 def test_traced_numbers_are_the_trials_own(tmp_path):
-    """Learning rate, momentum, schedule and noise of each trial act on it: trials that differ give different rows."""
+    """Learning rate, momentum, schedule and noise of each trial act on it: trials that differ give
+    different rows."""
     config = tiny(
         schedule=dict(name='cosine', warmup=0.25),
         workload=dict(name='linear_regression', size=100, noise=0.5),
-        sweep=((
-            ('optimizer.learning_rate', 'optimizer.momentum', 'schedule.warmup', 'workload.noise', 'seed', 'steps'),
-            ((0.05, 0.9, 0.25, 0.5, 0, 24), (0.04, 0.9, 0.25, 0.5, 0, 24), (0.05, 0.8, 0.25, 0.5, 0, 24),
-             (0.05, 0.9, 0.5, 0.5, 0, 24), (0.05, 0.9, 0.25, 0.2, 0, 24), (0.05, 0.9, 0.25, 0.5, 1, 24),
-             (0.05, 0.9, 0.25, 0.5, 0, 48)),
-        ),),
-    )  # fmt: skip
+        sweep=(
+            (
+                (
+                    'optimizer.learning_rate',
+                    'optimizer.momentum',
+                    'schedule.warmup',
+                    'workload.noise',
+                    'seed',
+                    'steps',
+                ),
+                (
+                    (0.05, 0.9, 0.25, 0.5, 0, 24),
+                    (0.04, 0.9, 0.25, 0.5, 0, 24),
+                    (0.05, 0.8, 0.25, 0.5, 0, 24),
+                    (0.05, 0.9, 0.5, 0.5, 0, 24),
+                    (0.05, 0.9, 0.25, 0.2, 0, 24),
+                    (0.05, 0.9, 0.25, 0.5, 1, 24),
+                    (0.05, 0.9, 0.25, 0.5, 0, 48),
+                ),
+            ),
+        ),
+    )
     rows = train(config, tmp_path)
     losses = [of_trial(rows, trial)[-1]['test_loss'] for trial in range(7)]
     assert len(set(losses)) == 7
@@ -205,7 +247,11 @@ def test_traced_numbers_are_the_trials_own(tmp_path):
 
 
 def test_learning_rate_follows_schedule_and_batch_size(tmp_path):
-    scaled = tiny(batch_scaling=dict(rule='linear', reference=8), schedule=dict(name='cosine', warmup=0.5), log=24)
+    scaled = tiny(
+        batch_scaling=dict(rule='linear', reference=8),
+        schedule=dict(name='cosine', warmup=0.5),
+        log=24,
+    )
     rows = train(scaled, tmp_path)
     rates = [row['learning_rate'] for row in rows]
     assert max(rates) == pytest.approx(0.05 * 16 / 8, rel=0.1)
@@ -213,9 +259,13 @@ def test_learning_rate_follows_schedule_and_batch_size(tmp_path):
 
 
 def test_example_weights_enter_the_loss(tmp_path):
-    """Multiplicative noise changes the path of training, not what is reported as the loss of the first batch."""
+    """Multiplicative noise changes the path of training, not what is reported as the loss of the
+    first batch."""
     plain = train(tiny(log=24), tmp_path / 'plain')
-    noisy = train(tiny(log=24, example_weights=dict(name='example_weights', matched_batch_size=4)), tmp_path / 'noisy')
+    noisy = train(
+        tiny(log=24, example_weights=dict(name='example_weights', matched_batch_size=4)),
+        tmp_path / 'noisy',
+    )
     assert noisy[0]['loss'] == pytest.approx(plain[0]['loss'], rel=1e-6)
     assert noisy[0]['gradient_norm'] != plain[0]['gradient_norm']
     assert noisy[-1]['test_loss'] != plain[-1]['test_loss']
@@ -223,15 +273,21 @@ def test_example_weights_enter_the_loss(tmp_path):
 
 def test_noise_of_trials_is_independent(tmp_path):
     """A transformation that takes a seed gets the trial's."""
-    config = tiny(transforms=(dict(name='gradient_noise', kind='isotropic'),), sweep=(('seed', (0, 1)),))
+    config = tiny(
+        transforms=(dict(name='gradient_noise', kind='isotropic'),), sweep=(('seed', (0, 1)),)
+    )
     rows = train(config, tmp_path)
-    again = train(tiny(transforms=(dict(name='gradient_noise', kind='isotropic'),), seed=1), tmp_path / 'again')
+    again = train(
+        tiny(transforms=(dict(name='gradient_noise', kind='isotropic'),), seed=1),
+        tmp_path / 'again',
+    )
     assert of_trial(rows, 1) == of_trial(again, 0)
     assert of_trial(rows, 0)[0]['update_norm'] != of_trial(rows, 1)[0]['update_norm']
 
 
 def test_each_seed_and_each_update_draws_its_own(tmp_path):
-    """Examples and example weights: the problem has one start and one curvature, so nothing else can differ."""
+    """Examples and example weights: the problem has one start and one curvature, so nothing else
+    can differ."""
     weighted = dict(name='example_weights', matched_batch_size=1)
     for name, fields in {'examples': dict(noise=1.0), 'weights': dict(noise=0.0)}.items():
         config = tiny(
@@ -246,20 +302,27 @@ def test_each_seed_and_each_update_draws_its_own(tmp_path):
 
 
 def test_each_update_drops_other_units(tmp_path):
-    """Batches that do not differ and weights that do not move: the loss tells the dropout masks apart."""
+    """Batches that do not differ and weights that do not move: the loss tells the dropout masks
+    apart."""
     workload = dict(name='streamed:one_digit', hidden=(16,), dropout=0.5)
     still = dict(optimizer=dict(name='sgd', learning_rate=1e-20), steps=8, log=8)
     losses = [row['loss'] for row in train(tiny(workload=workload, **still), tmp_path / 'whole')]
     assert len(set(losses)) == 8
-    plain = [row['loss'] for row in train(tiny(workload=dict(workload, dropout=None), **still), tmp_path / 'plain')]
+    plain = [
+        row['loss']
+        for row in train(tiny(workload=dict(workload, dropout=None), **still), tmp_path / 'plain')
+    ]
     assert len(set(plain)) == 1
 
 
 def test_a_stream_trains_as_memory_does(tmp_path):
-    """To the bit, across epochs and segments: the stream hands the engine one stretch of positions after another."""
+    """To the bit, across epochs and segments: the stream hands the engine one stretch of positions
+    after another."""
     fields = dict(steps=150, batch_size=32, log=7)
     held = train(tiny(workload=dict(name='digits_mlp', hidden=(8,)), **fields), tmp_path / 'memory')
-    streamed = train(tiny(workload=dict(name='streamed:digits', hidden=(8,)), **fields), tmp_path / 'stream')
+    streamed = train(
+        tiny(workload=dict(name='streamed:digits', hidden=(8,)), **fields), tmp_path / 'stream'
+    )
     assert streamed == held
 
 
@@ -274,7 +337,9 @@ def assert_close(left, right, tolerance):
 def test_ghost_batches_through_the_engine(tmp_path):
     """Two ghosts in a batch are not one, and a ghost as large as the batch is the batch."""
     part = lambda ghost: dict(name='digits_mlp', hidden=(16,), batch_norm=True, ghost=ghost)
-    rows = {ghost: train(tiny(workload=part(ghost)), tmp_path / str(ghost)) for ghost in (None, 16, 8)}
+    rows = {
+        ghost: train(tiny(workload=part(ghost)), tmp_path / str(ghost)) for ghost in (None, 16, 8)
+    }
     assert_close(rows[None], rows[16], 1e-5)
     assert abs(rows[8][0]['loss'] - rows[16][0]['loss']) > 1e-3
 
@@ -284,14 +349,25 @@ def test_adam_scales_its_betas_with_the_batch_size(tmp_path):
     optimizer = dict(name='adamw', learning_rate=0.01, b1=0.9, b2=0.99, eps=1e-3, weight_decay=0.0)
     scaled = dict(rule='square_root_adam', reference=4)
     ruled = train(
-        tiny(optimizer=optimizer, batch_scaling=scaled, sweep=(('batch_size', (4, 16)),), microbatch=4), tmp_path
+        tiny(
+            optimizer=optimizer,
+            batch_scaling=scaled,
+            sweep=(('batch_size', (4, 16)),),
+            microbatch=4,
+        ),
+        tmp_path,
     )
-    by_hand = {4: optimizer, 16: dict(optimizer, learning_rate=0.02, b1=1 - 4 * 0.1, b2=1 - 4 * 0.01, eps=0.5e-3)}
+    by_hand = {
+        4: optimizer,
+        16: dict(optimizer, learning_rate=0.02, b1=1 - 4 * 0.1, b2=1 - 4 * 0.01, eps=0.5e-3),
+    }
     for trial, (size, part) in enumerate(by_hand.items()):
         alone = train(tiny(optimizer=part, batch_size=size, microbatch=4), tmp_path / str(size))
         assert_close(of_trial(alone, 0), of_trial(ruled, trial), 1e-5)
     wrapped = dict(name='lookahead', inner=dict(name='optax:adam', learning_rate=0.01), k=5)
     (cohort,) = plan([configs.resolve(tiny(optimizer=wrapped, batch_scaling=scaled), {})])
     assert cohort.steps.tolist() == [24]
-    with pytest.raises(ValueError, match="'square_root_adam' with momentum, which has no b1, b2, eps"):
+    with pytest.raises(
+        ValueError, match=("'square_root_adam' with momentum, which has no b1, b2, eps")
+    ):
         plan([configs.resolve(tiny(batch_scaling=scaled), {})])

@@ -1,4 +1,5 @@
-"""What goes wrong in a part of the user's is told in one line, with the user's own place; --traceback shows all."""
+"""What goes wrong in a part of the user's is told in one line, with the user's own place;
+--traceback shows all."""
 
 import re
 import subprocess
@@ -85,7 +86,7 @@ def probe(where=''):
 def study(where=''):
     here = lambda name: broken if name == where else calm
     return Study(lambda config: here('trials')([{}]), lambda workdir: here('analyse')())
-"""
+"""  # noqa: E501
 
 EXPERIMENT = """
 from lbexp import config
@@ -134,14 +135,20 @@ def run(folder, monkeypatch, part, *flags, status):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     workdir = folder / re.sub(r'\W', '-', part)
-    assert main.main(['main', f'--config=experiment.py:{part}', f'--workdir={workdir}', *flags]) == status
+    assert (
+        main.main(['main', f'--config=experiment.py:{part}', f'--workdir={workdir}', *flags])
+        == status
+    )
 
 
 @pytest.mark.parametrize('part', PLACES)
 def test_a_bug_of_the_users_is_told_with_its_place(folder, monkeypatch, capsys, part):
     run(folder, monkeypatch, part, status=1)
     printed = capsys.readouterr().err
-    expected = 'lbexp: ValueError: too many values to unpack (expected 2) (bugs.py:11 in broken); --traceback shows all'
+    expected = (
+        'lbexp: ValueError: too many values to unpack (expected 2) (bugs.py:11 in '
+        'broken); --traceback shows all'
+    )
     assert printed.splitlines()[-1] == expected  # a bar of progress may stand before it
     assert 'Traceback' not in printed and 'File' not in printed
 
@@ -159,7 +166,10 @@ def test_a_bug_that_shows_when_the_program_runs(folder, monkeypatch):
     monkeypatch.setenv('PYTHONPATH', f'{folder}:{":".join(filter(None, sys.path))}')
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 1
-    assert 'ValueError: too many values to unpack (expected 2) (bugs.py:11 in broken)' in done.stderr.splitlines()[-1]
+    assert (
+        'ValueError: too many values to unpack (expected 2) (bugs.py:11 in broken)'
+        in done.stderr.splitlines()[-1]
+    )
 
 
 def test_what_lbexp_refuses_inside_a_part_keeps_the_parts_place(folder, monkeypatch, capsys):
@@ -205,7 +215,8 @@ def refuse(text):
 
 
 def without_own_frames(function):
-    """What `function` raises, as a command of lbexp would catch it: without the frames of this file."""
+    """What `function` raises, as a command of lbexp would catch it: without the frames of this
+    file."""
     try:
         function()
     except Exception as error:
@@ -226,13 +237,15 @@ def test_a_part_of_an_installed_package_is_named():
     part = contracts.transformation('optax:adamw', optax.adamw(0.1, mask={'another': True}))
     error = without_own_frames(lambda: part.init({'kernel': 1.0}))
     assert describe(error).endswith(' (in optimizer optax:adamw)')
-    bare = without_own_frames(lambda: optax.adamw(0.1, mask={'another': True}).init({'kernel': 1.0}))
+    bare = without_own_frames(
+        lambda: optax.adamw(0.1, mask={'another': True}).init({'kernel': 1.0})
+    )
     assert 'optax:adamw' not in describe(bare)
 
 
 def test_long_messages_are_cut():
     assert len(describe(RuntimeError('x' * 10_000))) < 400
     assert describe(MemoryError()) == 'out of memory'
-    assert describe(RuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 4 bytes.\nand more')) == (
-        'out of memory: RESOURCE_EXHAUSTED: Out of memory allocating 4 bytes.'
-    )
+    assert describe(
+        RuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 4 bytes.\nand more')
+    ) == ('out of memory: RESOURCE_EXHAUSTED: Out of memory allocating 4 bytes.')

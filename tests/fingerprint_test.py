@@ -1,4 +1,5 @@
-"""New code and new data are told from old: by what computes numbers, not by comments; and treated as a change."""
+"""New code and new data are told from old: by what computes numbers, not by comments; and treated
+as a change."""
 
 import importlib
 import json
@@ -40,7 +41,11 @@ def project(tmp_path, monkeypatch):
     (tmp_path / 'experiment.py').write_text('rate = 0.1\n')
     importlib.invalidate_caches()
     yield tmp_path
-    for name in [name for name in sys.modules if name.startswith('code') and name[:9] in ('codemine', 'codeparts')]:
+    for name in [
+        name
+        for name in sys.modules
+        if name.startswith('code') and name[:9] in ('codemine', 'codeparts')
+    ]:
         del sys.modules[name]
 
 
@@ -51,16 +56,26 @@ def taken(folder, **workload):
 
 
 def differing(before, after):
-    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return sorted(
+        name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    )
 
 
-@pytest.mark.parametrize('file, old, new, named', [
-    ('codemine.py', 'sgd', 'adam', "code of optimizer 'codemine:opt' (codemine.py)"),
-    ('codeparts/helper.py', '1.0', '1.5', "code of optimizer 'codemine:opt' (codeparts/helper.py)"),
-    ('codeparts/deeper.py', '2', '3', "code of optimizer 'codemine:opt' (codeparts/deeper.py)"),
-    ('codelazy.py', '1', '2', "code of optimizer 'codemine:opt' (codelazy.py)"),
-    ('experiment.py', '0.1', '0.2', 'code of the experiment (experiment.py)'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'file, old, new, named',
+    [
+        ('codemine.py', 'sgd', 'adam', "code of optimizer 'codemine:opt' (codemine.py)"),
+        (
+            'codeparts/helper.py',
+            '1.0',
+            '1.5',
+            "code of optimizer 'codemine:opt' (codeparts/helper.py)",
+        ),
+        ('codeparts/deeper.py', '2', '3', "code of optimizer 'codemine:opt' (codeparts/deeper.py)"),
+        ('codelazy.py', '1', '2', "code of optimizer 'codemine:opt' (codelazy.py)"),
+        ('experiment.py', '0.1', '0.2', 'code of the experiment (experiment.py)'),
+    ],
+)
 def test_changed_code_is_named(project, file, old, new, named):
     before = taken(project)
     path = project / file
@@ -80,9 +95,14 @@ def test_comments_docstrings_and_spaces_are_no_change(project):
 
 def test_changed_data_is_named(project):
     before, after = taken(project), taken(project, seed=1)
-    assert any(name.startswith('data of workload linear_regression') for name in differing(before, after))
+    assert any(
+        name.startswith('data of workload linear_regression') for name in differing(before, after)
+    )
     assert {*map(len, before.values())} == {64}
-    data = [[digest for name, digest in one.items() if name.startswith('data of')] for one in (before, after)]
+    data = [
+        [digest for name, digest in one.items() if name.startswith('data of')]
+        for one in (before, after)
+    ]
     assert data[0] != data[1]
 
 
@@ -92,26 +112,39 @@ def test_a_difference_is_a_changed_configuration(tmp_path):
     arguments = (tmp_path, configs.plain(config), configs.trials(config))
     record.record(*arguments, code=old)
     (tmp_path / 'metrics.jsonl').write_text('{"trial": 0, "step": 1}\n')  # something was trained
-    with pytest.raises(Refusal, match=r"code of optimizer 'mine:opt' \(mine.py\): aaaaaaaa there, bbbbbbbb now"):
+    with pytest.raises(
+        Refusal,
+        match=(
+            r"code of optimizer 'mine:opt' \(mine.py\): aaaaaaaa "
+            r'there, bbbbbbbb now'
+        ),
+    ):
         record.record(*arguments, code=new)
     said = []
     record.record(*arguments, may_change=True, announce=said.append, code=new)
     document = json.loads((tmp_path / 'config.json').read_text())
-    assert document['fingerprint'] == new and document['changes'] == [{name: [old[name], new[name]] for name in old}]
+    assert document['fingerprint'] == new and document['changes'] == [
+        {name: [old[name], new[name]] for name in old}
+    ]
     assert document['stages'][0]['configurations'].keys() == {'0'}
     assert any('mine.py' in line for line in said)
 
 
 def test_where_nothing_was_trained_anything_may_come(tmp_path):
-    """The configuration of a first command that was refused is not in the way of the corrected one."""
+    """The configuration of a first command that was refused is not in the way of the corrected
+    one."""
     for rate in (0.1, 0.2):
         config = tiny(optimizer=dict(name='momentum', learning_rate=rate))
         record.record(tmp_path, configs.plain(config), configs.trials(config))
-    assert json.loads((tmp_path / 'config.json').read_text())['config']['optimizer']['learning_rate'] == 0.2
+    assert (
+        json.loads((tmp_path / 'config.json').read_text())['config']['optimizer']['learning_rate']
+        == 0.2
+    )
 
 
 def test_a_run_that_goes_on_says_where(tmp_path):
-    """Each start has its environment in config.json; what differs and may change numbers is announced."""
+    """Each start has its environment in config.json; what differs and may change numbers is
+    announced."""
     config, announced = tiny(), []
     arguments = (tmp_path, configs.plain(config), configs.trials(config))
     record.record(*arguments)
@@ -146,6 +179,8 @@ def test_a_process_that_is_gone(tmp_path):
     (tmp_path / owner.FILE).write_text(json.dumps(owner.owner()))
     assert owner.is_at(tmp_path)
     tells = 'import json; from lbexp import owner; print(json.dumps(owner.owner()))'
-    ended = subprocess.run([sys.executable, '-c', tells], capture_output=True, text=True, check=True, env=os.environ)
+    ended = subprocess.run(
+        [sys.executable, '-c', tells], capture_output=True, text=True, check=True, env=os.environ
+    )
     (tmp_path / owner.FILE).write_text(ended.stdout)
     assert not owner.is_at(tmp_path)

@@ -1,7 +1,9 @@
-"""Runs jobs that start wrongly, all at once, as processes forked from one: python forked_jobs.py JOBS.json.
+"""Runs jobs that start wrongly, all at once, as processes forked from one: python forked_jobs.py
+JOBS.json.
 
-JOBS.json: [{"processes": [arguments of lbexp.main], "environments": [{}], "signal": [index, number] or null, "port"}].
-It prints [[[status, what was printed]]], by job and process. What has not ended after a minute is killed.
+JOBS.json: [{"processes": [arguments of lbexp.main], "environments": [{}], "signal": [index, number]
+or null, "port"}]. It prints [[[status, what was printed]]], by job and process. What has not ended
+after a minute is killed.
 """
 
 import contextlib

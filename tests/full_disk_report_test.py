@@ -1,4 +1,5 @@
-"""A disk that is full when the report is written: the file is named, nothing half is left, and the same call works."""
+"""A disk that is full when the report is written: the file is named, nothing half is left, and the
+same call works."""
 
 import pytest
 from full_disk_test import disk, fill  # a fixture too

@@ -1,4 +1,5 @@
-"""A disk that fills up, at every file that a run writes: it is named, and what was saved stays good."""
+"""A disk that fills up, at every file that a run writes: it is named, and what was saved stays
+good."""
 
 import gc
 import os
@@ -15,7 +16,8 @@ from training import tiny, train
 from lbexp.engine import status as standing
 from lbexp.engine.status import statuses
 
-# Orbax leaves tasks behind where a write fails, which complain when they are collected: here, not in another test.
+# Orbax leaves tasks behind where a write fails, which complain when they are collected: here, not
+# in another test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 
 SIZE = 4 << 20  # bytes
@@ -63,15 +65,24 @@ def when_full(disk, step, leave):
     return watch
 
 
-@pytest.mark.parametrize('step, leave, file, saved', [
-    (4, 0, '', None),
-    (12, 0, '', 8),  # whatever comes first
-    (12, 40_000, 'checkpoints', 8),  # room for rows, and for a part of the checkpoint
-])  # fmt: skip
-def test_what_does_not_fit_is_named_and_what_was_saved_stays_good(disk, whole, step, leave, file, saved):
+@pytest.mark.parametrize(
+    'step, leave, file, saved',
+    [
+        (4, 0, '', None),
+        (12, 0, '', 8),  # whatever comes first
+        (12, 40_000, 'checkpoints', 8),  # room for rows, and for a part of the checkpoint
+    ],
+)
+def test_what_does_not_fit_is_named_and_what_was_saved_stays_good(
+    disk, whole, step, leave, file, saved
+):
     with pytest.raises(OSError) as error:
         train(wide(), disk / 'run', observe=when_full(disk, step, leave))
-    last = 'there is no checkpoint yet' if saved is None else f'the last good checkpoint is that of step {saved}'
+    last = (
+        'there is no checkpoint yet'
+        if saved is None
+        else (f'the last good checkpoint is that of step {saved}')
+    )
     assert str(error.value).startswith(f'[Errno 28] No space left on device; {last}')
     assert str(error.value.filename).startswith(str(disk / 'run' / file))
     (disk / 'filler').unlink()
@@ -80,7 +91,8 @@ def test_what_does_not_fit_is_named_and_what_was_saved_stays_good(disk, whole, s
 
 
 def test_rows_that_are_cut_by_a_full_disk(disk):
-    """A write for which there is room in part is no error to the system: the row is torn, and the run must end."""
+    """A write for which there is room in part is no error to the system: the row is torn, and the
+    run must end."""
     config = tiny(steps=400, log=400, checkpoint=4, evaluate=1)
     whole = train(config, disk / 'whole')
     shutil.rmtree(disk / 'whole')
@@ -100,7 +112,8 @@ def test_rows_that_are_cut_by_a_full_disk(disk):
 
 
 def test_the_status(disk, monkeypatch):
-    """All else was written before the disk is full; the same command then has nothing left to do but to say so."""
+    """All else was written before the disk is full; the same command then has nothing left to do
+    but to say so."""
     config, write = tiny(), standing.write_status
 
     def last(workdir, status, trials):
@@ -137,7 +150,11 @@ def sealed(tmp_path):
     """A folder of a run in which no checkpoint can be begun, not even by root."""
     folder = tmp_path / 'run' / 'checkpoints' / 'trial-00000'
     folder.mkdir(parents=True)
-    seal, unseal = (['chattr', '+i'], ['chattr', '-i']) if os.geteuid() == 0 else (['chmod', '500'], ['chmod', '700'])
+    seal, unseal = (
+        (['chattr', '+i'], ['chattr', '-i'])
+        if os.geteuid() == 0
+        else (['chmod', '500'], ['chmod', '700'])
+    )
     subprocess.run([*seal, str(folder)], check=True)
     yield tmp_path / 'run'
     subprocess.run([*unseal, str(folder)], check=True)
@@ -150,9 +167,23 @@ def test_the_command_says_so_in_one_line_and_ends(place, tmp_path, request):
     (tmp_path / 'experiment.py').write_text(EXPERIMENT)
     if place == 'disk':
         fill(folder, 120_000)
-    command = [sys.executable, '-m', 'lbexp.main', f'--config={tmp_path}/experiment.py', f'--workdir={folder}']
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150)
+    command = [
+        sys.executable,
+        '-m',
+        'lbexp.main',
+        f'--config={tmp_path}/experiment.py',
+        f'--workdir={folder}',
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150
+    )
     lines = [line for line in done.stderr.splitlines() if not line.startswith('step ')]
     assert (done.returncode, len(lines)) == (1, 1), done.stderr
-    assert re.match(r'lbexp: .*; (there is no checkpoint yet|the last good checkpoint is that of step)', lines[0])
+    assert re.match(
+        (
+            r'lbexp: .*; (there is no checkpoint yet|the last good checkpoint is that of '
+            r'step)'
+        ),
+        lines[0],
+    )
     assert str(folder) in lines[0]

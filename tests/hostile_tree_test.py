@@ -1,4 +1,5 @@
-"""SQL over results reads two tables and nothing else; a tree of somebody else's names only itself."""
+"""SQL over results reads two tables and nothing else; a tree of somebody else's names only
+itself."""
 
 import pytest
 from reports import sweep
@@ -45,19 +46,35 @@ def test_a_query_reaches_no_file_no_extension_and_no_setting(workdir, tmp_path, 
 
 
 @pytest.mark.parametrize('name', ['out', 'with space', '[x]*?', "it's"])
-def test_what_the_user_asks_for_is_written_also_over_an_old_file(workdir, tmp_path, monkeypatch, name):
+def test_what_the_user_asks_for_is_written_also_over_an_old_file(
+    workdir, tmp_path, monkeypatch, name
+):
     import duckdb
 
     monkeypatch.setenv('HOME', str(tmp_path))
     for _ in range(2):
         files = [f'--csv=~/{name}.csv', f'--parquet={tmp_path}/{name}.parquet']
-        assert main([str(workdir), *files, '--sql=select trial, loss from rows order by trial, step']) == 0
+        assert (
+            main(
+                [str(workdir), *files, ('--sql=select trial, loss from rows order by trial, step')]
+            )
+            == 0
+        )
     assert (tmp_path / f'{name}.csv').read_text().splitlines()[:2] == ['trial,loss', '0,1.0']
     (tmp_path / f'{name}.parquet').rename(tmp_path / 'plain.parquet')
     assert len(duckdb.sql(f"from '{tmp_path}/plain.parquet'").fetchall()) == 6
     assert {path.name for path in tmp_path.iterdir()} == {f'{name}.csv', 'plain.parquet'}
     # A query may write the file that the user named, and no other.
-    assert main([str(workdir), f'--csv={tmp_path}/mine.csv', f"--sql=copy rows to '{tmp_path}/other.csv'"]) == 2
+    assert (
+        main(
+            [
+                str(workdir),
+                f'--csv={tmp_path}/mine.csv',
+                (f"--sql=copy rows to '{tmp_path}/other.csv'"),
+            ]
+        )
+        == 2
+    )
 
 
 def test_a_statement_without_a_table_is_refused(workdir, capsys):
@@ -67,8 +84,12 @@ def test_a_statement_without_a_table_is_refused(workdir, capsys):
 
 def test_html_and_control_characters_in_names_and_values_are_text(tmp_path, capsys):
     bad = '<script>alert(1)</script>\x1b[31m'
-    folder = sweep(tmp_path, rates=(bad,), seeds=1, steps=2, config={'optimizer': {'name': bad}, bad: bad})
-    content = (folder / 'metrics.jsonl').read_text().replace('"accuracy"', '"<b onclick=x>\\u001b[2J"')
+    folder = sweep(
+        tmp_path, rates=(bad,), seeds=1, steps=2, config={'optimizer': {'name': bad}, bad: bad}
+    )
+    content = (
+        (folder / 'metrics.jsonl').read_text().replace('"accuracy"', '"<b onclick=x>\\u001b[2J"')
+    )
     (folder / 'metrics.jsonl').write_text(content)
     text = page.page(folder).read_text()
     assert '<script>alert' not in text and '<b onclick' not in text

@@ -41,7 +41,9 @@ def report(capsys, *arguments):
 @pytest.mark.parametrize('part', [*PARTS, 'probes', 'transforms'])
 def test_a_report_runs_nothing_that_the_workdir_names(tmp_path, capsys, part, through):
     named = mkdir(tmp_path)
-    workdir = hostile(tmp_path / 'w', through, **{part: [named] if part in ('probes', 'transforms') else named})
+    workdir = hostile(
+        tmp_path / 'w', through, **{part: [named] if part in ('probes', 'transforms') else named}
+    )
     status, told = report(capsys, f'--workdir={workdir}')
     assert not (tmp_path / 'executed').exists()
     if part in ('study', 'workload') and through:  # what an analysis needs
@@ -58,12 +60,15 @@ def test_parts_inside_parts_are_looked_up_by_the_same_rule(tmp_path):
     assert not (tmp_path / 'executed').exists()
 
 
-def test_the_user_may_trust_a_workdir_by_a_flag_or_by_his_own_experiment_file(tmp_path, capsys, monkeypatch):
+def test_the_user_may_trust_a_workdir_by_a_flag_or_by_his_own_experiment_file(
+    tmp_path, capsys, monkeypatch
+):
     (tmp_path / 'outsider.py').write_text(
         'from lbexp.analysis import Analysis\n'
         'from lbexp.studies import Study\n\n\n'
         'def study():\n'
-        "    return Study(lambda config: [{}], lambda workdir: Analysis('From outside', 'Ran.', [], []))\n"
+        "    return Study(lambda config: [{}], lambda workdir: Analysis('From outside', 'Ran.', "
+        '[], []))\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
     workdir = hostile(tmp_path / 'w', study={'name': 'outsider:study'})
@@ -105,5 +110,10 @@ def test_trials_that_were_put_into_a_workdir_that_grows_are_not_trained(tmp_path
 
 
 def test_names_outside_are_found_wherever_they_stand():
-    nested = {'a': [{'name': 'x:y'}, ('os:system', 3)], 'b': {'c': {'d': 'p.q:r'}}, 'e': 'plain', 'f': 'colon:'}
+    nested = {
+        'a': [{'name': 'x:y'}, ('os:system', 3)],
+        'b': {'c': {'d': 'p.q:r'}},
+        'e': 'plain',
+        'f': 'colon:',
+    }
     assert lookup.outside_names(nested) == {'x:y', 'os:system', 'p.q:r'}

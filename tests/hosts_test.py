@@ -1,4 +1,5 @@
-"""Several real processes train as one: the same curve, one voice, and no result lost with any of them."""
+"""Several real processes train as one: the same curve, one voice, and no result lost with any of
+them."""
 
 import json
 import os
@@ -31,7 +32,13 @@ def long(tmp_path_factory):
     """An experiment of some seconds, and the rows of its undisturbed run in one process."""
     folder = tmp_path_factory.mktemp('long')
     (folder / 'experiment.py').write_text(EXPERIMENT.format(steps=1000, rows=100, shards=2))
-    command = [sys.executable, '-m', 'lbexp.main', f'--config={folder}/experiment.py', f'--workdir={folder}/whole']
+    command = [
+        sys.executable,
+        '-m',
+        'lbexp.main',
+        f'--config={folder}/experiment.py',
+        f'--workdir={folder}/whole',
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment())
     return folder / 'experiment.py', rows(folder / 'whole')
 
@@ -45,18 +52,22 @@ APART = ('--config.data.partition=independent',)
     [(2, (1, 2), (), 0), (2, (1, 2), (*SHARES, *APART), 0), (4, (1, 2, 4), (), 2e-6)],
 )
 def test_one_curve_however_the_devices_lie(tmp_path, shards, splits, more, tolerance):
-    """Of two shards the sum is the same either way round: to the bit. Four are added in another order by Gloo."""
+    """Of two shards the sum is the same either way round: to the bit. Four are added in another
+    order by Gloo."""
     (tmp_path / 'experiment.py').write_text(EXPERIMENT.format(steps=30, rows=6, shards=shards))
     curves = []
     for processes in splits:
         workdir = tmp_path / str(processes)
         hosts = ['--config.data.hosts=2'] if processes == 1 else []  # two processes are two hosts
-        with Job(processes, f'--config={tmp_path}/experiment.py', f'--workdir={workdir}', *more, *hosts) as job:
+        with Job(
+            processes, f'--config={tmp_path}/experiment.py', f'--workdir={workdir}', *more, *hosts
+        ) as job:
             ended = job.end()
         assert [status for status, *_ in ended] == [0] * processes, ended
         for i, (_, printed, _) in enumerate(ended):
             told = (
-                f'process {i} of {processes} on host {os.uname().nodename}: {shards // processes} of {shards} devices'
+                f'process {i} of {processes} on host {os.uname().nodename}: '
+                f'{shards // processes} of {shards} devices'
             )
             assert (told in printed) == (processes > 1)
             assert ('report:' in printed) == (i == 0)
@@ -68,9 +79,12 @@ def test_one_curve_however_the_devices_lie(tmp_path, shards, splits, more, toler
 
 
 def test_trials_lie_on_all_processes(tmp_path):
-    """Three trials on devices of two processes: whichever has none trains for no tick, and every trial is there."""
+    """Three trials on devices of two processes: whichever has none trains for no tick, and every
+    trial is there."""
     experiment = EXPERIMENT.format(steps=30, rows=6, shards=None)
-    experiment = experiment.replace('    return c', "    c.sweep = (('seed', (0, 1, 2)),)\n    return c")
+    experiment = experiment.replace(
+        '    return c', ("    c.sweep = (('seed', (0, 1, 2)),)\n    return c")
+    )
     (tmp_path / 'experiment.py').write_text(experiment)
     with Job(2, f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/two') as job:
         assert [status for status, *_ in job.end()] == [0, 0]
@@ -97,7 +111,8 @@ def test_sigterm_to_one_process_stops_all_at_one_step(tmp_path, long, told):
 
 
 def test_a_killed_process_ends_the_job_and_the_same_command_goes_on(tmp_path, long):
-    """kill -9 of either; then SIGSTOP, which only the heartbeat sees; at last the curve is the undisturbed one."""
+    """kill -9 of either; then SIGSTOP, which only the heartbeat sees; at last the curve is the
+    undisturbed one."""
     experiment, whole = long
     arguments = [f'--config={experiment}', f'--workdir={tmp_path}']
     for lost, number in [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)]:
@@ -127,13 +142,21 @@ def stuck(after=50):
 """
     )
     experiment = EXPERIMENT.format(steps=2000, rows=200, shards=None)
-    stuck = experiment.replace("'gradient_noise', kind='isotropic', eta=0.01, gamma=0.55", "'stuck:stuck'")
+    stuck = experiment.replace(
+        "'gradient_noise', kind='isotropic', eta=0.01, gamma=0.55", "'stuck:stuck'"
+    )
     assert stuck != experiment
     (tmp_path / 'experiment.py').write_text(stuck)
-    arguments = [f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run', '--config.watchdog=2']
+    arguments = [
+        f'--config={tmp_path}/experiment.py',
+        f'--workdir={tmp_path}/run',
+        '--config.watchdog=2',
+    ]
     how = dict(cwd=ROOT, capture_output=True, text=True, timeout=100)
     paths = f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'
-    done = subprocess.run([sys.executable, '-m', 'lbexp.main', *arguments], env=environment(PYTHONPATH=paths), **how)
+    done = subprocess.run(
+        [sys.executable, '-m', 'lbexp.main', *arguments], env=environment(PYTHONPATH=paths), **how
+    )
     assert done.returncode == 77, done.stderr
     assert 'the run hangs' in done.stderr and 'in dispatch' in done.stderr
 
@@ -158,14 +181,17 @@ def test_processes_that_differ_are_refused(tmp_path, long):
 
 @pytest.fixture
 def apart():
-    """A start of the command in a view of its own of the file system, which a shell command has changed."""
+    """A start of the command in a view of its own of the file system, which a shell command has
+    changed."""
 
     def start(change):
         return ['unshare', '--mount', 'sh', '-c', f'{change} && exec "$@"', 'sh']
 
     if shutil.which('unshare') is None:
         pytest.skip('unshare: not on this machine')
-    probe = subprocess.run([*start('mount -t tmpfs none /mnt'), 'true'], capture_output=True, text=True)
+    probe = subprocess.run(
+        [*start('mount -t tmpfs none /mnt'), 'true'], capture_output=True, text=True
+    )
     if probe.returncode:
         pytest.skip(f'needs the right to mount: {probe.stderr}')
     return start
@@ -181,7 +207,8 @@ def test_a_workdir_that_is_not_shared_is_refused(tmp_path, long, apart):
 
 
 def test_what_one_process_finds_damaged_none_goes_on_from(tmp_path, apart):
-    """The second sees zeros in files of the newest checkpoint: both take the older one. In all of them: both end."""
+    """The second sees zeros in files of the newest checkpoint: both take the older one. In all of
+    them: both end."""
     (tmp_path / 'experiment.py').write_text(EXPERIMENT.format(steps=30, rows=6, shards=2))
     arguments = [f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run']
     with Job(1, *arguments) as job:
@@ -193,7 +220,9 @@ def test_what_one_process_finds_damaged_none_goes_on_from(tmp_path, apart):
     for steps, expected in [([30], 0), ([20, 30], 3)]:
         status.write_text(json.dumps(begun))
         (tmp_path / 'zeros').write_bytes(bytes(100))
-        files = [file for step in steps for file in (folder / str(step)).rglob('*') if file.is_file()]
+        files = [
+            file for step in steps for file in (folder / str(step)).rglob('*') if file.is_file()
+        ]
         assert len(files) > 5 * len(steps)
         rotten = ' && '.join(f"mount --bind {tmp_path}/zeros '{file}'" for file in files)
         with Job(2, *arguments, before={1: apart(rotten)}) as job:
@@ -202,7 +231,10 @@ def test_what_one_process_finds_damaged_none_goes_on_from(tmp_path, apart):
         said = ended[0][1] + ended[0][2]
         assert ('is damaged' in said) and ('no usable checkpoint' in said) == (expected == 3)
         assert rows(tmp_path / 'run') == whole
-        assert sorted(int(step.name.split('-')[-1]) for step in (folder.parent / 'damaged').iterdir()) == steps
+        assert (
+            sorted(int(step.name.split('-')[-1]) for step in (folder.parent / 'damaged').iterdir())
+            == steps
+        )
 
 
 def test_a_second_job_in_the_workdir_is_refused(tmp_path, long):
@@ -218,18 +250,39 @@ def test_a_second_job_in_the_workdir_is_refused(tmp_path, long):
     'given, more, said',
     [
         ([], {'SLURM_JOB_ID': '7', 'SLURM_NTASKS': '2'}, 'Start it with srun'),
-        ([], {'OMPI_COMM_WORLD_SIZE': '2', 'OMPI_COMM_WORLD_RANK': '0'}, '--coordinator_address=HOST:PORT'),
+        (
+            [],
+            {'OMPI_COMM_WORLD_SIZE': '2', 'OMPI_COMM_WORLD_RANK': '0'},
+            '--coordinator_address=HOST:PORT',
+        ),
         (['--distributed=on'], {}, 'no launcher was found'),
         (['--distributed=yes'], {}, "allowed: 'auto', 'on', 'off'"),
-        (['--distributed=off', '--process_id=1'], {}, '--distributed: found off with --process_id=1'),
-        (['--num_processes=2', '--process_id=2', '--coordinator_address=x.invalid:1'], {}, '--process_id=0..N-1'),
+        (
+            ['--distributed=off', '--process_id=1'],
+            {},
+            ('--distributed: found off with --process_id=1'),
+        ),
+        (
+            ['--num_processes=2', '--process_id=2', '--coordinator_address=x.invalid:1'],
+            {},
+            '--process_id=0..N-1',
+        ),
         ([], {'OMPI_MCA_orte_hnp_uri': '7.0;tcp'}, 'ompi does not say where this process stands ('),
         (['--num_processes=0'], {}, 'num_processes'),
     ],
 )
 def test_one_process_where_several_are_meant(tmp_path, long, given, more, said):
     experiment, _ = long
-    command = [sys.executable, '-m', 'lbexp.main', f'--config={experiment}', f'--workdir={tmp_path}/run', *given]
-    done = subprocess.run(command, cwd=ROOT, env=environment(**more), capture_output=True, text=True, timeout=60)
+    command = [
+        sys.executable,
+        '-m',
+        'lbexp.main',
+        f'--config={experiment}',
+        f'--workdir={tmp_path}/run',
+        *given,
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(**more), capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 2 and said in done.stderr, done.stderr
     assert 'Traceback' not in done.stderr and not (tmp_path / 'run').exists()

@@ -53,12 +53,15 @@ def left(tmp_path):
     return workdir
 
 
-@pytest.mark.parametrize('at, status', [
-    (None, 'interrupted'),
-    ({}, 'running'),  # this process
-    ({'started': '1'}, 'interrupted'),  # the same pid, of another process
-    ({'place': 'another host', 'started': '1'}, 'running'),  # it cannot be seen from here
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'at, status',
+    [
+        (None, 'interrupted'),
+        ({}, 'running'),  # this process
+        ({'started': '1'}, 'interrupted'),  # the same pid, of another process
+        ({'place': 'another host', 'started': '1'}, 'running'),  # it cannot be seen from here
+    ],
+)
 def test_who_is_at_the_workdir_decides(left, at, status):
     if at is not None:
         (left / owner.FILE).write_text(json.dumps({**owner.owner(), **at}))

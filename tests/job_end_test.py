@@ -1,4 +1,5 @@
-"""The end of a job: the others wait for the report of process 0, however long it takes, and hear of its failure."""
+"""The end of a job: the others wait for the report of process 0, however long it takes, and hear of
+its failure."""
 
 import os
 import subprocess
@@ -35,11 +36,14 @@ def slow(report='sleeps') -> Study:
 """
 
 
-@pytest.mark.parametrize('report, statuses, line', [
-    ('sleeps', [0, 0], ''),
-    ('raises', [1, 1], 'process 0 of 2 on host {host} failed: RuntimeError: no report today'),
-    ('is killed', [-9, 76], 'lost another process of the job: process 0 (host {host}, pid '),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'report, statuses, line',
+    [
+        ('sleeps', [0, 0], ''),
+        ('raises', [1, 1], 'process 0 of 2 on host {host} failed: RuntimeError: no report today'),
+        ('is killed', [-9, 76], 'lost another process of the job: process 0 (host {host}, pid '),
+    ],
+)
 def test_the_others_wait_for_the_report(tmp_path, monkeypatch, report, statuses, line):
     """For longer than a process may be silent: 6 s."""
     (tmp_path / 'experiment.py').write_text(EXPERIMENT)
@@ -60,12 +64,15 @@ def test_the_coordinator_listens_where_it_was_told():
     code = (
         'import jax, socket; from lbexp.parallel import hosts\n'
         'jax.config.update("jax_platforms", "cpu")\n'
-        'server = socket.create_server(("127.0.0.1", 0)); port = server.getsockname()[1]; server.close()\n'
+        'server = socket.create_server(("127.0.0.1", 0)); port = server.getsockname()[1]; '
+        'server.close()\n'
         'hosts.start("on", f"127.0.0.1:{port}", 1, 0, 10)\n'
         'socket.create_connection(("127.0.0.1", port)).close()\n'
         'socket.create_server(("127.0.0.2", port)).close()\n'
         'print("alone there")\n'
     )
     variables = environment(PYTHONPATH=str(ROOT))
-    done = subprocess.run([sys.executable, '-c', code], env=variables, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=variables, capture_output=True, text=True, timeout=60
+    )
     assert done.stdout == 'alone there\n', done.stderr

@@ -1,4 +1,5 @@
-"""A job of several real processes on this machine, as tests start it, disturb it and read its end."""
+"""A job of several real processes on this machine, as tests start it, disturb it and read its
+end."""
 
 import os
 import pathlib
@@ -15,16 +16,23 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def environment(**more):
     """That of the user's shell: not the eight devices of these tests."""
-    clean = {name: value for name, value in os.environ.items() if name not in ('XLA_FLAGS', 'NPROC')}
+    clean = {
+        name: value for name, value in os.environ.items() if name not in ('XLA_FLAGS', 'NPROC')
+    }
     return {**clean, 'JAX_PLATFORMS': 'cpu', **more}
 
 
 def needs(*commands, packages=''):
-    """The path of the first command. Where one is absent the test is skipped; under CI=true it fails."""
-    paths = os.environ['PATH'] + os.pathsep + os.pathsep.join(('/usr/sbin', '/sbin'))  # not on every user's path
+    """The path of the first command. Where one is absent the test is skipped; under CI=true it
+    fails."""
+    # not on every user's path
+    paths = os.environ['PATH'] + os.pathsep + os.pathsep.join(('/usr/sbin', '/sbin'))
     found = {command: shutil.which(command, path=paths) for command in commands}
     if absent := [command for command, path in found.items() if path is None]:
-        told = f'{", ".join(absent)}: not on this machine; apt-get install --no-install-recommends {packages}'
+        told = (
+            f'{", ".join(absent)}: not on this machine; apt-get install '
+            f'--no-install-recommends {packages}'
+        )
         (pytest.fail if os.environ.get('CI') == 'true' else pytest.skip)(told)
     return found[commands[0]]
 
@@ -42,12 +50,30 @@ class Job:
         with socket.socket() as free:
             free.bind(('127.0.0.1', 0))
             address = f'127.0.0.1:{free.getsockname()[1]}'
-        job = [f'--coordinator_address={address}', f'--num_processes={processes}', f'--peer_timeout={peer_timeout}']
+        job = [
+            f'--coordinator_address={address}',
+            f'--num_processes={processes}',
+            f'--peer_timeout={peer_timeout}',
+        ]
         self.processes = []
         for i in range(processes):
-            main = [sys.executable, '-m', 'lbexp.main', *job, f'--process_id={i}', *arguments, *(own or {}).get(i, [])]
+            main = [
+                sys.executable,
+                '-m',
+                'lbexp.main',
+                *job,
+                f'--process_id={i}',
+                *arguments,
+                *(own or {}).get(i, []),
+            ]
             command = [*(before or {}).get(i, []), *main]
-            how = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT)
+            how = dict(
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment(),
+                cwd=ROOT,
+            )
             self.processes.append(subprocess.Popen(command, **how))
 
     def __enter__(self):
@@ -70,6 +96,7 @@ class Job:
             time.sleep(0.01)
 
     def end(self, seconds=120):
-        """[(exit status, standard output, standard error)] of the processes, when all have ended."""
+        """[(exit status, standard output, standard error)] of the processes, when all have
+        ended."""
         told = [process.communicate(timeout=seconds) for process in self.processes]
         return [(process.returncode, *streams) for process, streams in zip(self.processes, told)]

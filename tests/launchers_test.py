@@ -1,4 +1,5 @@
-"""The launchers in scripts/ with the real things: two Slurm nodes, OpenMPI. What is lost comes back to the bit."""
+"""The launchers in scripts/ with the real things: two Slurm nodes, OpenMPI. What is lost comes back
+to the bit."""
 
 import json
 import os
@@ -26,8 +27,8 @@ def get_config():
     c.log, c.evaluate, c.checkpoint = 120, 4, 60
     return c
 """
-# Stands for the trainer: 'python -m lbexp.main --start_timeout=300 75,76 1' ends in its first run as 75 says, in the
-# next as 76 does.
+# Stands for the trainer: 'python -m lbexp.main --start_timeout=300 75,76 1' ends in its first run
+# as 75 says, in the next as 76 does.
 PRETENDER = """#!{python}
 import os, pathlib, signal, sys, time
 numbers = ('SLURM_PROCID', 'OMPI_COMM_WORLD_RANK', 'SLURM_RESTART_COUNT')
@@ -59,22 +60,33 @@ def launched():
 
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
-    """The arguments of an experiment of some seconds, and its end in one process that nobody disturbed."""
+    """The arguments of an experiment of some seconds, and its end in one process that nobody
+    disturbed."""
     folder = tmp_path_factory.mktemp('whole')
     (folder / 'experiment.py').write_text(EXPERIMENT)
-    command = [sys.executable, '-m', 'lbexp.main', f'--config={folder}/experiment.py', f'--workdir={folder}/run']
+    command = [
+        sys.executable,
+        '-m',
+        'lbexp.main',
+        f'--config={folder}/experiment.py',
+        f'--workdir={folder}/run',
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment())
     return [f'--config={folder}/experiment.py', '--peer_timeout=10'], end(folder / 'run')
 
 
 def end(workdir):
-    """Rows and the arrays of the last checkpoint: parameters, optimizer state, keys; not the times, nor digests of them,
-    nor the run's name."""
+    """Rows and the arrays of the last checkpoint: parameters, optimizer state, keys; not the times,
+    nor digests of them, nor the run's name."""
     from orbax.checkpoint import v1 as ocp
 
     (newest,) = sorted(workdir.glob('checkpoints/*/*'), key=lambda step: int(step.name))[-1:]
     arrays = {path: np.asarray(array) for path, array in ocp.load(newest).items()}
-    kept = {path: array.tobytes() for path, array in arrays.items() if not re.search('seconds|sha256|digests|manifest', path)}
+    kept = {
+        path: array.tobytes()
+        for path, array in arrays.items()
+        if not re.search('seconds|sha256|digests|manifest', path)
+    }
     assert len(kept) < len(arrays) and sum('params' in path for path in kept) > 4
     return rows(workdir), kept
 
@@ -101,7 +113,10 @@ def rank(workdir, variable, number):
             variables = (process / 'environ').read_bytes().split(b'\0')
         except OSError:  # it has just ended
             continue
-        trains = arguments[1:3] == [b'-m', b'lbexp.main'] and f'--workdir={workdir}'.encode() in arguments
+        trains = (
+            arguments[1:3] == [b'-m', b'lbexp.main']
+            and f'--workdir={workdir}'.encode() in arguments
+        )
         if trains and f'{variable}={number}'.encode() in variables:
             return int(process.name)
     raise AssertionError(f'no process {number}')
@@ -133,7 +148,12 @@ def shown(cluster, job):
 def ended(cluster, job, seconds=240):
     """The same, when the job has ended."""
     began = time.monotonic()
-    while (told := shown(cluster, job))['JobState'] in ('PENDING', 'RUNNING', 'COMPLETING', 'REQUEUED'):
+    while (told := shown(cluster, job))['JobState'] in (
+        'PENDING',
+        'RUNNING',
+        'COMPLETING',
+        'REQUEUED',
+    ):
         assert time.monotonic() - began < seconds, told
         time.sleep(0.5)
     return told
@@ -145,29 +165,46 @@ def test_srun_and_no_srun(cluster, whole, tmp_path):
     done = cluster.run('srun', '-N2', '-n2', '--kill-on-bad-exit=1', *main, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for i in range(2):
-        assert f'process {i} of 2 on host {os.uname().nodename}: 1 of 2 devices (cpu)' in done.stdout
+        assert (
+            f'process {i} of 2 on host {os.uname().nodename}: 1 of 2 devices (cpu)' in done.stdout
+        )
     assert end(tmp_path / 'run') == undisturbed
     wrong = ['--ntasks=2', f'--output={tmp_path}/out', f'--wrap={" ".join(main)}0', '--parsable']
     told = ended(cluster, cluster.ask('sbatch', f'--chdir={tmp_path}', *wrong))
     assert (told['JobState'], told['ExitCode']) == ('FAILED', '2:0')
-    assert 'Slurm job of 2 tasks' in (tmp_path / 'out').read_text() and not (tmp_path / 'run0').exists()
+    assert (
+        'Slurm job of 2 tasks' in (tmp_path / 'out').read_text()
+        and not (tmp_path / 'run0').exists()
+    )
 
 
 def test_slurm_train_goes_on_after_everything(cluster, whole, tmp_path):
-    """Told to stop, killed twice and frozen, it waits for nodes again each time; its end is the undisturbed one."""
+    """Told to stop, killed twice and frozen, it waits for nodes again each time; its end is the
+    undisturbed one."""
     arguments, undisturbed = whole
     workdir = tmp_path / 'run'
-    script = [f'--chdir={tmp_path}', f'--output={tmp_path}/out', ROOT / 'scripts' / 'slurm_train.sh']
+    script = [
+        f'--chdir={tmp_path}',
+        f'--output={tmp_path}/out',
+        ROOT / 'scripts' / 'slurm_train.sh',
+    ]
     job = cluster.ask('sbatch', '--parsable', *map(str, script), *arguments, f'--workdir={workdir}')
     alive = lambda: shown(cluster, job)['JobState'] in ('PENDING', 'RUNNING', 'COMPLETING')
-    disturbances = [(1, signal.SIGTERM), (0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGSTOP)]
+    disturbances = [
+        (1, signal.SIGTERM),
+        (0, signal.SIGKILL),
+        (1, signal.SIGKILL),
+        (1, signal.SIGSTOP),
+    ]
     for restart, (number, signal_) in enumerate(disturbances):
         disturb(workdir, 'SLURM_PROCID', number, signal_, alive)
         while int(shown(cluster, job)['Restarts']) == restart:
             assert alive()
             time.sleep(0.5)
     told, output = ended(cluster, job), (tmp_path / 'out').read_text()
-    assert (told['JobState'], told['ExitCode'], told['Restarts']) == ('COMPLETED', '0:0', '4'), output
+    assert (told['JobState'], told['ExitCode'], told['Restarts']) == ('COMPLETED', '0:0', '4'), (
+        output
+    )
     statuses = re.findall(r'lbexp: status (\d+); restart (\d) of at most 20', output)
     assert [number for _, number in statuses] == ['1', '2', '3', '4']
     assert [status for status, _ in statuses] == ['75', '137', '137', '76']
@@ -177,32 +214,49 @@ def test_slurm_train_goes_on_after_everything(cluster, whole, tmp_path):
 
 
 def test_slurm_train_waits_for_nodes_again_only_where_it_helps(cluster, tmp_path):
-    """By the status of the process that failed first, not by that of those which srun then killed."""
+    """By the status of the process that failed first, not by that of those which srun then
+    killed."""
     ready = cluster.environment | pretending(tmp_path)
 
     def submit(statuses, *options, **more):
-        script = [f'--chdir={tmp_path}', f'--output={tmp_path}/out', str(ROOT / 'scripts' / 'slurm_train.sh')]
+        script = [
+            f'--chdir={tmp_path}',
+            f'--output={tmp_path}/out',
+            str(ROOT / 'scripts' / 'slurm_train.sh'),
+        ]
         command = ['sbatch', '--parsable', *options, *script, statuses, str(tmp_path / statuses)]
         return cluster.run(*command, env={**ready, **more}).stdout.strip()
 
     # What is told to stop by scancel ends with 75, and does not come back.
     cancelled = submit('0')
-    jobs = {submit('75,76,77,134,1'): ('4', '1:0'), submit('137,137', LBEXP_RESTARTS='1'): ('1', '137:0')}
+    jobs = {
+        submit('75,76,77,134,1'): ('4', '1:0'),
+        submit('137,137', LBEXP_RESTARTS='1'): ('1', '137:0'),
+    }
     jobs |= {submit(status): ('0', f'{status}:0') for status in ('2', '3', '78')}
-    jobs[submit('0,2', '--time=2')] = ('1', '2:0')  # told to stop two minutes before its time is over: at once
+    # told to stop two minutes before its time is over: at once
+    jobs[submit('0,2', '--time=2')] = ('1', '2:0')
     wait_for_pretenders(tmp_path / '0')
     cluster.ask('scancel', cancelled)
     for job, expected in jobs.items():
         told = ended(cluster, job)
         assert (told['JobState'], told['Restarts'], told['ExitCode']) == ('FAILED', *expected), told
-    assert (ended(cluster, cancelled)['JobState'], shown(cluster, cancelled)['Restarts']) == ('CANCELLED', '0')
+    assert (ended(cluster, cancelled)['JobState'], shown(cluster, cancelled)['Restarts']) == (
+        'CANCELLED',
+        '0',
+    )
 
 
 @pytest.fixture
 def mpirun():
     """The start of the command, for two processes on this machine."""
     needs('mpirun', packages='openmpi-bin')
-    options = ['-n', '2', '--oversubscribe', *(['--allow-run-as-root'] if os.geteuid() == 0 else [])]
+    options = [
+        '-n',
+        '2',
+        '--oversubscribe',
+        *(['--allow-run-as-root'] if os.geteuid() == 0 else []),
+    ]
     return [str(ROOT / 'scripts' / 'mpirun_train.sh'), *options, '--']
 
 
@@ -210,7 +264,9 @@ def test_mpirun_train_goes_on(mpirun, whole, tmp_path):
     """Told to stop, and killed."""
     arguments, undisturbed = whole
     workdir = tmp_path / 'run'
-    how = dict(cwd=tmp_path, env=launched(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    how = dict(
+        cwd=tmp_path, env=launched(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     with subprocess.Popen([*mpirun, *arguments, f'--workdir={workdir}'], **how) as job:
         alive = lambda: job.poll() is None
         disturb(workdir, 'OMPI_COMM_WORLD_RANK', 1, signal.SIGTERM, alive)
@@ -218,7 +274,10 @@ def test_mpirun_train_goes_on(mpirun, whole, tmp_path):
         disturb(workdir, 'OMPI_COMM_WORLD_RANK', 0, signal.SIGKILL, alive)
         output, _ = job.communicate(timeout=120)
     assert job.returncode == 0, output
-    assert re.findall(r'lbexp: status (\d+); restart (\d) of', output) == [('75', '1'), ('137', '2')]
+    assert re.findall(r'lbexp: status (\d+); restart (\d) of', output) == [
+        ('75', '1'),
+        ('137', '2'),
+    ]
     for i in range(2):
         assert f'process {i} of 2 on host {os.uname().nodename}: 1 of 2 devices (cpu)' in output
     assert end(workdir) == undisturbed
@@ -227,7 +286,9 @@ def test_mpirun_train_goes_on(mpirun, whole, tmp_path):
 def test_mpirun_train_is_told_to_stop(mpirun, tmp_path):
     """The processes are told first, and have the time to save; it does not start them again."""
     ready = environment() | pretending(tmp_path)
-    with subprocess.Popen([*mpirun, '0', str(tmp_path / 'log')], env=ready, stderr=subprocess.DEVNULL) as job:
+    with subprocess.Popen(
+        [*mpirun, '0', str(tmp_path / 'log')], env=ready, stderr=subprocess.DEVNULL
+    ) as job:
         wait_for_pretenders(tmp_path / 'log')
         job.send_signal(signal.SIGTERM)
         assert job.wait(60) == 75

@@ -1,4 +1,5 @@
-"""The layers: imports go downward only, and each package's parts are files that are found, not listed."""
+"""The layers: imports go downward only, and each package's parts are files that are found, not
+listed."""
 
 import ast
 import pathlib
@@ -13,19 +14,38 @@ pytestmark = pytest.mark.quick
 
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = {
-    'config': 0, 'tree': 0, 'moments': 0, 'analysis': 0, 'results': 0,
-    'errors': 0, 'exit_status': 0, 'output': 0, 'ranges': 0, 'documents': 0, 'owner': 0, 'local_path': 0,
+    'config': 0,
+    'tree': 0,
+    'moments': 0,
+    'analysis': 0,
+    'results': 0,
+    'errors': 0,
+    'exit_status': 0,
+    'output': 0,
+    'ranges': 0,
+    'documents': 0,
+    'owner': 0,
+    'local_path': 0,
     'links': 0,
-    'optimizers': 1, 'theory': 1, 'models': 1, 'data': 1, 'schedules': 1, 'batch_size': 1,
-    'workloads': 2, 'probes': 2,
-    'engine': 3, 'parallel': 3,
-    'studies': 4, 'report': 4,
+    'optimizers': 1,
+    'theory': 1,
+    'models': 1,
+    'data': 1,
+    'schedules': 1,
+    'batch_size': 1,
+    'workloads': 2,
+    'probes': 2,
+    'engine': 3,
+    'parallel': 3,
+    'studies': 4,
+    'report': 4,
     'command': 5,
-    'job': 6, 'sweep': 6,
+    'job': 6,
+    'sweep': 6,
     'main': 7,
-}  # fmt: skip
-# Within a layer a package keeps to itself, but for these: the engine places its arrays with parallel; what a row
-# is belongs to results; the theory of Lookahead describes an optimizer.
+}
+# Within a layer a package keeps to itself, but for these: the engine places its arrays with
+# parallel; what a row is belongs to results; the theory of Lookahead describes an optimizer.
 BESIDE = {('engine', 'parallel')}
 FILES = sorted((ROOT / 'lbexp').rglob('*.py'))
 
@@ -45,7 +65,9 @@ def _imports(path):
             yield from (f'{node.module}.{alias.name}' for alias in node.names)
 
 
-@pytest.mark.parametrize('path', [f for f in FILES if f.name != '__init__.py' or f.parent.name != 'lbexp'], ids=str)
+@pytest.mark.parametrize(
+    'path', [f for f in FILES if f.name != '__init__.py' or f.parent.name != 'lbexp'], ids=str
+)
 def test_imports_go_downward(path):
     home = _home(path)
     for name in _imports(path):
@@ -76,13 +98,21 @@ def test_optimizers_import_jax_and_optax_alone(path):
 @pytest.mark.parametrize('path', [f for f in FILES if _home(f) == 'theory'], ids=str)
 def test_theory_imports_jax_and_numpy_alone(path):
     names = list(_imports(path))
-    assert {name.split('.')[0] for name in names} <= {'jax', 'numpy', 'lbexp', *sys.stdlib_module_names}
+    assert {name.split('.')[0] for name in names} <= {
+        'jax',
+        'numpy',
+        'lbexp',
+        *sys.stdlib_module_names,
+    }
     assert all(name.startswith('lbexp.theory') for name in names if name.startswith('lbexp'))
 
 
-@pytest.mark.parametrize('kind', ['optimizer', 'workload', 'probe', 'study', 'replicas', 'executor'])
+@pytest.mark.parametrize(
+    'kind', ['optimizer', 'workload', 'probe', 'study', 'replicas', 'executor']
+)
 def test_a_part_is_a_file(kind):
-    """Whatever file has a function of its own name that returns such a part is one, and the lookup returns it."""
+    """Whatever file has a function of its own name that returns such a part is one, and the lookup
+    returns it."""
     names = lookup.names(kind)
     assert names
     for name in names:
@@ -94,5 +124,7 @@ def test_a_part_is_a_file(kind):
 def test_configurations_are_read_without_jax():
     heavy = '{"jax", "flax", "tensorflow_datasets"}'
     code = f'import sys, lbexp.config, lbexp.main; print(sorted({heavy} & set(sys.modules)))'
-    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == '[]'

@@ -1,4 +1,5 @@
-"""Nothing is written through a link in a workdir to somewhere else; the workdir itself may be one."""
+"""Nothing is written through a link in a workdir to somewhere else; the workdir itself may be
+one."""
 
 import os
 import pathlib
@@ -20,10 +21,25 @@ def get_config():
     return c
 """
 PLACES = (
-    'metrics.jsonl', 'config.json', 'status.json', 'owner.json', '.lock', 'report.html', 'speed.json', 'cohorts.json',
-    'checkpoints', 'checkpoints/trial-00000', 'checkpoints/trial-00000/8', 'tensorboard/trial-00000', 'figures',
-    'figures/loss.png', 'cohorts', 'cohorts/turn', 'cohorts/00000', 'cohorts/00000/log.txt',
-)  # fmt: skip
+    'metrics.jsonl',
+    'config.json',
+    'status.json',
+    'owner.json',
+    '.lock',
+    'report.html',
+    'speed.json',
+    'cohorts.json',
+    'checkpoints',
+    'checkpoints/trial-00000',
+    'checkpoints/trial-00000/8',
+    'tensorboard/trial-00000',
+    'figures',
+    'figures/loss.png',
+    'cohorts',
+    'cohorts/turn',
+    'cohorts/00000',
+    'cohorts/00000/log.txt',
+)
 
 
 def flags(workdir):

@@ -19,7 +19,9 @@ def test_the_home_folder(monkeypatch):
     assert local_path('a:b/c', '--workdir') == pathlib.Path('a:b/c')
 
 
-@pytest.mark.parametrize('text', ['gs://bucket/run', 's3://bucket', 'file:///tmp/x', 'https://host/x', 'gs:/bucket'])
+@pytest.mark.parametrize(
+    'text', ['gs://bucket/run', 's3://bucket', 'file:///tmp/x', 'https://host/x', 'gs:/bucket']
+)
 def test_a_url_is_refused_by_its_flag(text):
     with pytest.raises(Refusal, match=f"--workdir: found '{text}'; allowed:"):
         local_path(text, '--workdir')

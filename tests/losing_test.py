@@ -1,4 +1,5 @@
-"""Losing things: rotten checkpoints, two runs in one workdir, runs that diverge. No silent wrong result."""
+"""Losing things: rotten checkpoints, two runs in one workdir, runs that diverge. No silent wrong
+result."""
 
 import gc
 import json
@@ -23,11 +24,16 @@ from lbexp.engine.lock import lock
 from lbexp.engine.status import statuses
 from lbexp.errors import Damaged
 
-# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in another test.
+# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in
+# another test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 
 ROOT = pathlib.Path(__file__).parent.parent
-TREE = {'a': np.arange(3000, dtype=np.float32), 'b': np.int32(7), 'empty': np.zeros((0, 4), np.float32)}
+TREE = {
+    'a': np.arange(3000, dtype=np.float32),
+    'b': np.int32(7),
+    'empty': np.zeros((0, 4), np.float32),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -70,11 +76,19 @@ def delete(file, generator):
 
 
 def test_damage_of_any_file_is_never_restored(tmp_path):
-    """Bits flipped, files cut and deleted in every file of the newest checkpoint: it, or the older one, or an error."""
+    """Bits flipped, files cut and deleted in every file of the newest checkpoint: it, or the older
+    one, or an error."""
     saved(tmp_path / 'sound', [1, 2])
     newest = tmp_path / 'sound' / 'trial-00000' / '2'
-    files = [file.relative_to(tmp_path / 'sound') for file in sorted(newest.rglob('*')) if file.is_file()]
-    cases = [(file, how, n) for file in files for how in (flip, cut, delete) for n in range(3 if how is flip else 1)]
+    files = [
+        file.relative_to(tmp_path / 'sound') for file in sorted(newest.rglob('*')) if file.is_file()
+    ]
+    cases = [
+        (file, how, n)
+        for file in files
+        for how in (flip, cut, delete)
+        for n in range(3 if how is flip else 1)
+    ]
     assert len(cases) >= 50
     noticed = set()
     for number, (file, how, _) in enumerate(cases):
@@ -89,9 +103,14 @@ def test_damage_of_any_file_is_never_restored(tmp_path):
             assert told or not (folder / 'trial-00000' / '2').exists()
             noticed.add((file.name, how))
         shutil.rmtree(folder)
-    # How many small files there are, and which of them nobody reads, is Orbax's affair; what holds the arrays is not.
+    # How many small files there are, and which of them nobody reads, is Orbax's affair; what holds
+    # the arrays is not.
     assert {('manifest.ocdbt', how) for how in (flip, cut, delete)} <= noticed
-    large = [file.name for file in files if (tmp_path / 'sound' / file).stat().st_size > TREE['a'].nbytes / 2]
+    large = [
+        file.name
+        for file in files
+        if (tmp_path / 'sound' / file).stat().st_size > TREE['a'].nbytes / 2
+    ]
     assert large and {(name, delete) for name in large} <= noticed
 
 
@@ -167,12 +186,18 @@ def test_no_usable_checkpoint_is_exit_3(tmp_path, capsys):
 
 def test_a_run_that_diverges_says_so(tmp_path):
     assert run(tmp_path, rate=1e30) == exit_status.DIVERGED
-    assert json.loads((tmp_path / 'run' / 'status.json').read_text())['trials']['0']['status'] == 'diverged'
+    assert (
+        json.loads((tmp_path / 'run' / 'status.json').read_text())['trials']['0']['status']
+        == 'diverged'
+    )
 
 
 def test_two_runs_in_one_workdir(tmp_path, capsys):
     """The second is refused, and told who has it; the lock of a killed process is nobody's."""
-    holder = 'import sys, pathlib, time; from lbexp.engine.lock import lock\nwith lock(pathlib.Path(sys.argv[1])):\n'
+    holder = (
+        'import sys, pathlib, time; from lbexp.engine.lock import lock\nwith '
+        'lock(pathlib.Path(sys.argv[1])):\n'
+    )
     holder += '    print("held", flush=True); time.sleep(60)'
     command = [sys.executable, '-c', holder, str(tmp_path / 'run')]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -188,33 +213,44 @@ def test_two_runs_in_one_workdir(tmp_path, capsys):
 
 
 def poisoned(after=10):
-    """A transform whose updates are NaN from then on; the loss of the update that it spoils is still a number."""
+    """A transform whose updates are NaN from then on; the loss of the update that it spoils is
+    still a number."""
     spoil = lambda count, update: jnp.where(count >= after, jnp.nan, update)
-    update = lambda updates, count, params=None: (jax.tree.map(lambda u: spoil(count, u), updates), count + 1)
+    update = lambda updates, count, params=None: (
+        jax.tree.map(lambda u: spoil(count, u), updates),
+        count + 1,
+    )
     return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
 
 
 def test_nan_never_overwrites_a_good_checkpoint(tmp_path):
-    """The 12th update spoils the parameters, and a checkpoint is due: what is kept are those of 8 updates and of 4."""
+    """The 12th update spoils the parameters, and a checkpoint is due: what is kept are those of 8
+    updates and of 4."""
     config = tiny(checkpoint=6, transforms=(dict(name=f'{__name__}:poisoned', after=11),))
     train(config, tmp_path)
     assert statuses(tmp_path)[0]['status'] == 'diverged'
     folder = tmp_path / 'checkpoints' / 'trial-00000'
     assert sorted(int(step.name) for step in folder.iterdir()) == [4, 8]
     for step in folder.iterdir():
-        saved = {path: np.asarray(array) for path, array in ocp.load(step).items() if 'params' in path}
+        saved = {
+            path: np.asarray(array) for path, array in ocp.load(step).items() if 'params' in path
+        }
         assert saved and all(np.isfinite(array).all() for array in saved.values())
 
 
 def test_a_changed_configuration(tmp_path, capsys):
-    """What is watched may change; what is computed only on demand, and then the run goes on towards its new end."""
+    """What is watched may change; what is computed only on demand, and then the run goes on towards
+    its new end."""
     assert run(tmp_path) == 0
     arguments = ['main', f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run']
     changed = [*arguments, '--config.optimizer.learning_rate=0.01', '--config.steps=80']
     before = (tmp_path / 'run' / 'metrics.jsonl').read_bytes()
     assert main.main(changed) == 2
     problem = capsys.readouterr().err
-    assert 'optimizer.learning_rate: 0.05 there, 0.01 now' in problem and 'steps: 40 there, 80 now' in problem
+    assert (
+        'optimizer.learning_rate: 0.05 there, 0.01 now' in problem
+        and ('steps: 40 there, 80 now') in problem
+    )
     assert '--allow_config_change' in problem
     assert (tmp_path / 'run' / 'metrics.jsonl').read_bytes() == before
     assert main.main([*arguments, '--config.checkpoint=8']) == 0
@@ -225,22 +261,34 @@ def test_a_changed_configuration(tmp_path, capsys):
     assert [row['step'] for row in found] == [*range(5, 41, 5), *range(50, 81, 10)]
     assert [row['learning_rate'] for row in found[-4:]] == [pytest.approx(0.01)] * 4
     told = json.loads((tmp_path / 'run' / 'config.json').read_text())['changes']
-    assert told == [{'checkpoint': [4, 8]}, {'optimizer.learning_rate': [0.05, 0.01], 'steps': [40, 80]}]
+    assert told == [
+        {'checkpoint': [4, 8]},
+        {'optimizer.learning_rate': [0.05, 0.01], 'steps': [40, 80]},
+    ]
 
 
 def test_a_changed_model_is_refused_even_so(tmp_path, capsys):
     assert run(tmp_path) == 0
-    arguments = ['main', f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run', '--allow_config_change']
+    arguments = [
+        'main',
+        f'--config={tmp_path}/experiment.py',
+        f'--workdir={tmp_path}/run',
+        '--allow_config_change',
+    ]
     assert main.main([*arguments, '--config.workload.weights=(1.0, 2.0)', '--config.steps=80']) == 2
     problem = capsys.readouterr().err
     assert 'hold other arrays than this configuration trains' in problem and '--workdir' in problem
-    assert len(list((tmp_path / 'run' / 'checkpoints' / 'trial-00000').iterdir())) == 2  # nothing was quarantined
+    # nothing was quarantined
+    assert len(list((tmp_path / 'run' / 'checkpoints' / 'trial-00000').iterdir())) == 2
 
 
 def test_a_checkpoint_is_called_complete_when_its_files_are_on_the_disk(tmp_path):
-    """status.json says 'saved' by this: said too early, a run that is killed now would be refused for ever."""
+    """status.json says 'saved' by this: said too early, a run that is killed now would be refused
+    for ever."""
     checkpoints, complete = Checkpoints(tmp_path / 'trial'), []
-    checkpoints.completed = lambda step: complete.append((step, seal.broken(tmp_path / 'trial' / str(step))))
+    checkpoints.completed = lambda step: complete.append(
+        (step, seal.broken(tmp_path / 'trial' / str(step)))
+    )
     for step in (1, 2):
         checkpoints.save(step, TREE)
         checkpoints.wait()

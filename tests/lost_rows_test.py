@@ -8,7 +8,8 @@ from training import LOSABLE, rows, stopped_run, train, whole_run
 
 from lbexp.errors import Damaged
 
-# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in another test.
+# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in
+# another test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 
 
@@ -58,14 +59,23 @@ def delete(file):
     file.unlink()
 
 
-ROWS = {'deleted': delete, 'emptied': empty, 'first': drop(0), 'middle': drop(3), 'last': drop(7), 'altered': alter}
+ROWS = {
+    'deleted': delete,
+    'emptied': empty,
+    'first': drop(0),
+    'middle': drop(3),
+    'last': drop(7),
+    'altered': alter,
+}
 
 
 @pytest.mark.parametrize('lose', ROWS.values(), ids=ROWS)
 def test_rows_that_are_lost_are_missed_when_a_run_goes_on(stopped, whole, tmp_path, lose):
     workdir = copy(stopped, tmp_path)
     lose(workdir / 'metrics.jsonl')
-    left = (workdir / 'metrics.jsonl').read_bytes() if (workdir / 'metrics.jsonl').exists() else None
+    left = (
+        (workdir / 'metrics.jsonl').read_bytes() if (workdir / 'metrics.jsonl').exists() else None
+    )
     with pytest.raises(Damaged, match=r'metrics\.jsonl: rows are lost .*--restart_lost'):
         train(LOSABLE, workdir)
     assert left is None or (workdir / 'metrics.jsonl').read_bytes() == left
@@ -90,7 +100,9 @@ def test_rows_that_are_lost_are_missed_when_all_is_done(whole, tmp_path, lose):
     assert train(LOSABLE, workdir, restart_lost=True) == rows(whole)
 
 
-@pytest.mark.parametrize('lose', [delete, empty, drop(0), alter], ids=['deleted', 'emptied', 'first', 'altered'])
+@pytest.mark.parametrize(
+    'lose', [delete, empty, drop(0), alter], ids=['deleted', 'emptied', 'first', 'altered']
+)
 def test_rows_that_are_lost_while_it_runs(tmp_path, lose):
     def watch(progress):
         if progress.step == 40:  # of both trials together

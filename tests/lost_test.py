@@ -10,7 +10,8 @@ from training import LOSABLE, rows, stopped_run, train, whole_run
 from lbexp import exit_status, main
 from lbexp.errors import Damaged, Refusal
 
-# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in another test.
+# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in
+# another test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 
 
@@ -63,7 +64,14 @@ def delete_status_too(workdir):
     (workdir / 'status.json').unlink()
 
 
-LOSSES = [empty_checkpoints, delete_checkpoints, delete_steps, rename_steps, rename_folder, delete_status_too]
+LOSSES = [
+    empty_checkpoints,
+    delete_checkpoints,
+    delete_steps,
+    rename_steps,
+    rename_folder,
+    delete_status_too,
+]
 
 
 @pytest.mark.parametrize('lose', LOSSES)
@@ -102,7 +110,16 @@ def test_done_before_the_end_is_not_believed(stopped, whole, tmp_path):
     assert any('of 24, says status.json: not believed' in line for line in announced)
 
 
-BROKEN = ['', 'null', '[]', '5', '{"status": "done"', '{"status": "done", "trials": [1]}', '{"trials": {"0": 5}}', '\0']
+BROKEN = [
+    '',
+    'null',
+    '[]',
+    '5',
+    '{"status": "done"',
+    '{"status": "done", "trials": [1]}',
+    '{"trials": {"0": 5}}',
+    '\0',
+]
 
 
 @pytest.mark.parametrize('content', BROKEN)
@@ -115,7 +132,9 @@ def test_a_damaged_json_file_is_named(whole, tmp_path, name, content):
     assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('line', ['null', '5', '[]', '{}', '{"trial": 0}', '{"trial": "0", "step": 1}', '{"trial'])
+@pytest.mark.parametrize(
+    'line', ['null', '5', '[]', '{}', '{"trial": 0}', '{"trial": "0", "step": 1}', '{"trial']
+)
 def test_a_line_that_is_no_row_is_named(whole, tmp_path, line):
     workdir = copy(whole, tmp_path)
     content = (workdir / 'metrics.jsonl').read_text()

@@ -1,4 +1,5 @@
-"""What cannot fit in memory is refused from its shapes, before anything is allocated or compiled."""
+"""What cannot fit in memory is refused from its shapes, before anything is allocated or
+compiled."""
 
 import jax
 import pytest
@@ -27,14 +28,27 @@ def no_compiler(monkeypatch):
 def test_a_model_that_no_machine_holds(no_compiler):
     """10^12 weights, their gradients and their momentum, 4 bytes each."""
     wide = cohort(workload=dict(name='digits_mlp', hidden=(10**6, 10**6)))
-    with pytest.raises(Refusal, match=r'memory: found 12\.0 TB \(120\d+ bytes\) for the trial: parameters 4\.0 TB'):
+    with pytest.raises(
+        Refusal,
+        match=(
+            r'memory: found 12\.0 TB \(120\d+ bytes\) for the trial: '
+            r'parameters 4\.0 TB'
+        ),
+    ):
         programs.program(wide, 'auto', None)
 
 
 def test_each_trial_of_a_sweep_counts(no_compiler, monkeypatch):
-    """Weight and bias with momentum: 16 bytes a trial, and 8 of a gradient for each device that trains one."""
+    """Weight and bias with momentum: 16 bytes a trial, and 8 of a gradient for each device that
+    trains one."""
     monkeypatch.setattr('lbexp.engine.memory._host_memory', lambda: 1)
-    with pytest.raises(Refusal, match=r'for the 16 trials of a cohort: parameters 128.0 B, gradients 64.0 B'):
+    with pytest.raises(
+        Refusal,
+        match=(
+            r'for the 16 trials of a cohort: parameters 128.0 B, '
+            r'gradients 64.0 B'
+        ),
+    ):
         programs.program(cohort(sweep=(('seed', tuple(range(16))),)), 'map', None)
     with pytest.raises(Refusal, match=r'parameters 128.0 B, gradients 128.0 B'):
         programs.program(cohort(sweep=(('seed', tuple(range(16))),)), 'vmap', None)
@@ -48,7 +62,10 @@ def test_what_fits_is_not_refused(monkeypatch):
 @pytest.mark.parametrize(
     'fields, told',
     [
-        (dict(steps=3_000_000_000), 'steps: found 3000000000, which is 3e\\+09 forward and backward passes'),
+        (
+            dict(steps=3_000_000_000),
+            ('steps: found 3000000000, which is 3e\\+09 forward and backward passes'),
+        ),
         (dict(steps=None, epochs=1e9), 'epochs: found 1000000000.0, which is 6.25e\\+09 forward'),
         (dict(steps=2**31 - 1), 'which is 3.44e\\+10 examples; allowed: at most 2\\^32 - 1'),
     ],

@@ -1,4 +1,5 @@
-"""Streaming moments against NumPy on the stored values; error bars against the spread of many independent runs."""
+"""Streaming moments against NumPy on the stored values; error bars against the spread of many
+independent runs."""
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +24,16 @@ fold = jax.jit(fold)
 
 def test_mean_and_variance_of_a_tree():
     generator = np.random.default_rng(0)
-    values = {'a': generator.normal(3, 2, (50, 4)).astype('f4'), 'b': [generator.normal(size=(50, 2, 3)).astype('f4')]}
+    values = {
+        'a': generator.normal(3, 2, (50, 4)).astype('f4'),
+        'b': [generator.normal(size=(50, 2, 3)).astype('f4')],
+    }
     found = fold(values)
     assert found.count == 50
     for stored, mean, variance in zip(
-        jax.tree.leaves(values), jax.tree.leaves(found.mean), jax.tree.leaves(moments.variance(found))
+        jax.tree.leaves(values),
+        jax.tree.leaves(found.mean),
+        jax.tree.leaves(moments.variance(found)),
     ):
         np.testing.assert_allclose(mean, stored.mean(0), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(variance, stored.var(0, ddof=1), rtol=1e-5)
@@ -36,7 +42,9 @@ def test_mean_and_variance_of_a_tree():
 def test_small_spread_around_a_large_mean():
     """E x^2 - (E x)^2 would have no digit left: mean 1e4, variance 1, in float32."""
     values = (1e4 + np.random.default_rng(1).normal(size=4000)).astype('f4')
-    np.testing.assert_allclose(moments.variance(fold(values)), values.astype('f8').var(ddof=1), rtol=2e-3)
+    np.testing.assert_allclose(
+        moments.variance(fold(values)), values.astype('f8').var(ddof=1), rtol=2e-3
+    )
 
 
 def test_half_precision_is_measured_in_float32():
@@ -59,7 +67,9 @@ def test_merge_is_as_if_all_came_in_one_stream(values, data):
     for both in (moments.merge(*parts), moments.merge(*parts[::-1])):
         assert both.count == len(values)
         np.testing.assert_allclose(both.mean, values.astype('f8').mean(), rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(both.m2, values.astype('f8').var() * len(values), rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(
+            both.m2, values.astype('f8').var() * len(values), rtol=1e-3, atol=1e-2
+        )
 
 
 def test_merge_of_nothing_is_nothing():
@@ -74,7 +84,9 @@ def test_merge_over_devices():
     values = np.random.default_rng(2).normal(5, 3, (8 * 40, 3)).astype('f4')
     mesh = jax.make_mesh((8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
     stretch = lambda x: jax.tree.map(lambda leaf: leaf[None], fold(x))
-    apart = jax.jit(jax.shard_map(stretch, mesh=mesh, in_specs=P('data'), out_specs=P('data'), check_vma=False))(values)
+    apart = jax.jit(
+        jax.shard_map(stretch, mesh=mesh, in_specs=P('data'), out_specs=P('data'), check_vma=False)
+    )(values)
     assert apart.count.shape == (8,)
     both, whole = moments.merge_all(apart), fold(values)
     assert both.count == whole.count
@@ -120,12 +132,15 @@ def correlated():
     r, length, runs = 0.8, 3000, 1500
     values = ar1(r, length, runs, 3)
     empty = moments.batch_means(jnp.zeros(runs), 32)
-    series = jax.jit(lambda v: jax.lax.scan(lambda s, x: (moments.push(s, x), None), empty, v)[0])(values)
+    series = jax.jit(lambda v: jax.lax.scan(lambda s, x: (moments.push(s, x), None), empty, v)[0])(
+        values
+    )
     return r, values, series
 
 
 def test_standard_error_knows_of_autocorrelation(correlated):
-    """tau = 9: the naive error would be three times too small. 1500 runs, so the mean square is known to 1.5 %."""
+    """tau = 9: the naive error would be three times too small. 1500 runs, so the mean square is
+    known to 1.5 %."""
     r, values, series = correlated
     errors = np.asarray(moments.standard_error(series))
     length = values.shape[0]
@@ -140,7 +155,8 @@ def test_standard_error_knows_of_autocorrelation(correlated):
 
 
 def test_intervals_cover(correlated):
-    """Student's t intervals of 95 % hold the true mean in 95 % of the runs, less what the bias costs."""
+    """Student's t intervals of 95 % hold the true mean in 95 % of the runs, less what the bias
+    costs."""
     from scipy.stats import t
 
     _, values, series = correlated
@@ -159,7 +175,9 @@ def test_stationarity_of_series_at_rest_and_on_the_way(correlated):
     assert np.mean(np.abs(z) > 4) < 0.01
     drifting = values + 3 * np.exp(-np.arange(values.shape[0]) / 500).astype('f4')[:, None]
     empty = moments.batch_means(jnp.zeros(values.shape[1]), 32)
-    moved = jax.jit(lambda v: jax.lax.scan(lambda s, x: (moments.push(s, x), None), empty, v)[0])(drifting)
+    moved = jax.jit(lambda v: jax.lax.scan(lambda s, x: (moments.push(s, x), None), empty, v)[0])(
+        drifting
+    )
     assert np.mean(np.asarray(moments.stationarity(moved)) > 4) > 0.95
 
 
@@ -170,4 +188,6 @@ def test_too_little_to_tell_is_nan():
     assert np.isnan(moments.standard_error(series)).all()
     assert np.isnan(moments.stationarity(series)).all()
     series = moments.push(series, jnp.full(2, 3.0))
-    np.testing.assert_allclose(moments.standard_error(series), np.std([0, 1, 2, 3], ddof=1) / 2, rtol=1e-6)
+    np.testing.assert_allclose(
+        moments.standard_error(series), np.std([0, 1, 2, 3], ddof=1) / 2, rtol=1e-6
+    )

@@ -1,4 +1,5 @@
-"""The workload's gradient, noise and streams from outside; its population against the exact recursion."""
+"""The workload's gradient, noise and streams from outside; its population against the exact
+recursion."""
 
 import json
 import os
@@ -32,7 +33,9 @@ def value_and_grad(workload, params, examples):
 
 
 def test_gradient_is_per_replica_and_loss_the_mean():
-    w = noisy_quadratic(curvature=2.0, noise=0.5, dimension=3, spectrum=1.0, replicas=4, optimum=0.25)
+    w = noisy_quadratic(
+        curvature=2.0, noise=0.5, dimension=3, spectrum=1.0, replicas=4, optimum=0.25
+    )
     params = {'x': jnp.arange(12.0).reshape(4, 3)}
     examples = draw(w, np.arange(5))
     loss, grads = value_and_grad(w, params, examples)
@@ -50,7 +53,8 @@ def test_noise_is_a_function_of_seed_and_position():
     flat = np.asarray(draw(w, np.arange(64))['xi']).reshape(64, -1)
     assert abs(flat.mean()) < 4 / np.sqrt(flat.size)
     assert abs(flat.var() - 1) < 4 * np.sqrt(2 / flat.size)
-    # No two positions, replicas or coordinates share their noise: correlations of order 1 / sqrt(n).
+    # No two positions, replicas or coordinates share their noise: correlations of order 1 /
+    # sqrt(n).
     assert np.abs(np.corrcoef(flat)[np.triu_indices(64, 1)]).max() < 5 / np.sqrt(1000)
     again = w.train.draw(w.train.arrays, jnp.uint32(8), jnp.arange(3, dtype=jnp.uint32))['xi']
     assert abs(np.corrcoef(again.ravel(), flat[:3].ravel())[0, 1]) < 0.1
@@ -127,13 +131,22 @@ def test_float64():
 
 
 def test_float64_through_the_engine(tmp_path):
-    """Without noise x <- (1 - rate a) x, to the last digits; the precision is chosen before JAX starts."""
+    """Without noise x <- (1 - rate a) x, to the last digits; the precision is chosen before JAX
+    starts."""
     (tmp_path / 'experiment.py').write_text(EXPERIMENT)
-    command = [sys.executable, '-m', 'lbexp.main', f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run']
+    command = [
+        sys.executable,
+        '-m',
+        'lbexp.main',
+        f'--config={tmp_path}/experiment.py',
+        f'--workdir={tmp_path}/run',
+    ]
     environment = {**os.environ, 'JAX_ENABLE_X64': '1'}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
+    ]
     assert len(rows) == 4
     for row in rows:
         exact = sum(a * (1 - 0.3 * a) ** (2 * row['step']) / 2 for a in (1.0, 0.25))
@@ -148,11 +161,12 @@ def get_config():
     c.optimizer = dict(name='sgd', learning_rate=0.3)
     c.steps, c.batch_size, c.log, c.evaluate = 40, 1, 4, 4
     return c
-"""
+"""  # noqa: E501
 
 
 def train(workload, optimizer, steps, batch_size=1):
-    """The usual loop, in one program: batches of consecutive positions through an optax optimizer."""
+    """The usual loop, in one program: batches of consecutive positions through an optax
+    optimizer."""
 
     def step(t, carry):
         params, state = carry
@@ -187,7 +201,9 @@ def test_project_optimizers_follow_the_exact_recursion(buffer, nesterov):
 
 def test_batches_divide_the_variance():
     for batch_size, examples_per_draw in ((8, 1), (1, 8), (2, 4)):
-        w = noisy_quadratic(noise=2.0, replicas=10_000, start=0.0, examples_per_draw=examples_per_draw)
+        w = noisy_quadratic(
+            noise=2.0, replicas=10_000, start=0.0, examples_per_draw=examples_per_draw
+        )
         params, _ = train(w, optax.sgd(0.5), 12, batch_size)
         rest = fixed_point.fixed_point(process.process(0.5, 1.0), 4.0 / 8)
         agrees(params['x'][:, 0], 0.0, rest.covariance[0, 0])

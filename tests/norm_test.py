@@ -1,4 +1,5 @@
-"""Ghost batch norm: the paper's algorithm, its running statistics, and the same result on any number of devices."""
+"""Ghost batch norm: the paper's algorithm, its running statistics, and the same result on any
+number of devices."""
 
 import jax
 import numpy as np
@@ -56,14 +57,20 @@ def test_evaluation_never_uses_ghosts():
     variables = {**variables, **new}
     whole = module.apply(variables, x, False)
     for i in range(8):
-        np.testing.assert_allclose(module.apply(variables, x[i : i + 1], False)[0], whole[i], rtol=1e-6)
+        np.testing.assert_allclose(
+            module.apply(variables, x[i : i + 1], False)[0], whole[i], rtol=1e-6
+        )
     np.testing.assert_allclose(module.apply(variables, x[:7], False), whole[:7], rtol=1e-6)
 
 
 @pytest.mark.parametrize('ghost', [0, 5, -4, 48, 'replicas', 2.0, True])
 def test_what_is_no_ghost(ghost):
     with pytest.raises(
-        ValueError, match=r"ghost: found .* with 24 examples in a microbatch; allowed: a divisor, 'sync'"
+        ValueError,
+        match=(
+            r'ghost: found .* with 24 examples in a microbatch; allowed: a '
+            r"divisor, 'sync'"
+        ),
     ):
         BatchNorm(ghost).init(jax.random.key(0), np.zeros((24, 5), np.float32), True)
 
@@ -76,14 +83,17 @@ def test_what_has_to_stay_together():
 def losses(tmp_path, ghost, **fields):
     """[rows, metrics] of a trial; of each trial one after the other where the fields sweep."""
     part = dict(name='digits_mlp', hidden=(16,), batch_norm=True, ghost=ghost)
-    name = '-'.join(''.join(c for c in str(value) if c.isalnum()) for value in (ghost, *fields.values()))
+    name = '-'.join(
+        ''.join(c for c in str(value) if c.isalnum()) for value in (ghost, *fields.values())
+    )
     rows = train(tiny(workload=part, batch_size=32, **fields), tmp_path / name)
     return np.array([[row['loss'], row.get('test_loss', 0), row['gradient_norm']] for row in rows])
 
 
 @pytest.mark.parametrize('ghost', [8, 16])
 def test_ghosts_are_the_same_on_any_number_of_devices(tmp_path, ghost):
-    """32 examples: on 2 devices a ghost is smaller than or equal to a device's share, on 8 it is larger."""
+    """32 examples: on 2 devices a ghost is smaller than or equal to a device's share, on 8 it is
+    larger."""
     one = losses(tmp_path, ghost, data_parallel=1)
     for devices in (2, 8):
         np.testing.assert_allclose(losses(tmp_path, ghost, data_parallel=devices), one, rtol=1e-4)
@@ -109,7 +119,9 @@ def test_policies(tmp_path):
 def test_replicas_share_the_microbatch(tmp_path):
     """With accumulation a replica has its share of the microbatch, not of the batch."""
     replicas = losses(tmp_path, 'replica', microbatch=16, data_parallel=2)
-    np.testing.assert_allclose(replicas, losses(tmp_path, 8, microbatch=16, data_parallel=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        replicas, losses(tmp_path, 8, microbatch=16, data_parallel=1), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize('layout', ['map', 'vmap'])
@@ -126,18 +138,30 @@ def test_replicas_are_counted_along_the_batch_and_not_over_trials(tmp_path, layo
     'make', [lambda ghost: MLP((8,), 10, True, ghost), lambda ghost: CNN((2,), 8, 10, True, ghost)]
 )
 def test_replicas_in_a_model_under_a_mesh(make, devices):
-    """Outputs and running statistics of 'replica' on so many devices are those of ghosts of a device's share."""
+    """Outputs and running statistics of 'replica' on so many devices are those of ghosts of a
+    device's share."""
     x = np.random.default_rng(2).standard_normal((16, 8, 8, 1)).astype(np.float32)
     variables = make(None).init(jax.random.key(0), x, True)
-    run = lambda ghost: jax.jit(lambda x: make(ghost).apply(variables, x, True, mutable=['batch_stats']))
+    run = lambda ghost: jax.jit(
+        lambda x: make(ghost).apply(variables, x, True, mutable=['batch_stats'])
+    )
     expected = run(16 // devices)(x)
     made = mesh(1, devices)
     with jax.set_mesh(made):
         found = run('replica')(jax.device_put(x, spread(made, 'data')))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected
+    )
 
 
 def test_a_workload_says_what_has_to_stay_together():
-    build = lambda **given: lookup.build('workload', dict(name='digits_mlp', hidden=(8,), **given)).together
+    build = lambda **given: (
+        lookup.build('workload', dict(name='digits_mlp', hidden=(8,), **given)).together
+    )
     assert [build(), build(ghost='replica')] == [1, 1]
-    assert [build(batch_norm=True, ghost=ghost) for ghost in (8, None, 'sync', 'replica')] == [8, None, None, None]
+    assert [build(batch_norm=True, ghost=ghost) for ghost in (8, None, 'sync', 'replica')] == [
+        8,
+        None,
+        None,
+        None,
+    ]

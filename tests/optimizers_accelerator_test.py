@@ -1,4 +1,5 @@
-"""Updates as they are written for an accelerator, run on CPU: the papers' numbers, no branch, no type changed."""
+"""Updates as they are written for an accelerator, run on CPU: the papers' numbers, no branch, no
+type changed."""
 
 import re
 
@@ -11,7 +12,9 @@ from optimizers_conformance_test import CASES, SQUARED, TOLERANCE, compared, edg
 from lbexp import optimizers
 from lbexp.optimizers._layerwise import backend
 
-DIFFERENT = [name for name in CASES if name.startswith(('lars', 'larc', 'lamb', 'novograd', 'lookahead'))]
+DIFFERENT = [
+    name for name in CASES if name.startswith(('lars', 'larc', 'lamb', 'novograd', 'lookahead'))
+]
 OPTIMIZERS = {
     'sgd': optimizers.sgd,
     'momentum': optimizers.momentum,
@@ -59,7 +62,8 @@ def test_no_branch_and_no_loop(name, replicas):
 
 @pytest.mark.parametrize('name', OPTIMIZERS)
 def test_leaves_read_the_learning_rate_from_one_array(name):
-    """Without it XLA makes a kernel of every leaf (`scripts/benchmark.py accelerators` counts them)."""
+    """Without it XLA makes a kernel of every leaf (`scripts/benchmark.py accelerators` counts
+    them)."""
     tx = OPTIMIZERS[name](0.1)
     params = {'w': jnp.ones((4, 3)), 'b': jnp.ones(3)}
     text = str(jax.make_jaxpr(tx.update)(params, tx.init(params), params))

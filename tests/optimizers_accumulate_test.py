@@ -1,4 +1,5 @@
-"""Accumulation equals the optimizer on mean gradients, and optax.MultiSteps where that is right; weight averages."""
+"""Accumulation equals the optimizer on mean gradients, and optax.MultiSteps where that is right;
+weight averages."""
 
 import jax
 import jax.numpy as jnp
@@ -75,9 +76,12 @@ def test_the_optimizer_runs_only_when_a_batch_is_complete():
 
 
 def test_a_growing_batch_follows_its_schedule():
-    """Updates happen at the data positions that batch_growth states in closed form; a resumed state goes on."""
+    """Updates happen at the data positions that batch_growth states in closed form; a resumed state
+    goes on."""
     growth = batch_growth(2, (6, 20), 2.0)
-    found = np.asarray(run(accumulate(optax.sgd(1.0), growth.accumulation), jnp.ones((40, 1))))[:, 0]
+    found = np.asarray(run(accumulate(optax.sgd(1.0), growth.accumulation), jnp.ones((40, 1))))[
+        :, 0
+    ]
     updated = np.flatnonzero(np.diff(np.concatenate([[1.0], found]))) + 1
     assert updated.tolist() == [int(growth.position(c)) for c in range(1, len(updated) + 1)]
     assert np.diff(updated).tolist() == [2, 2, 4, 4, 4, 4, 8, 8]
@@ -89,13 +93,17 @@ def test_float64_means_are_not_rounded_to_float32():
         grads = jnp.array([[0.1], [0.3]])
         errors = [
             abs(float(run(tx, grads)[-1, 0]) - 0.8)
-            for tx in (accumulate(optax.sgd(1.0), 2), optax.MultiSteps(optax.sgd(1.0), 2).gradient_transformation())
+            for tx in (
+                accumulate(optax.sgd(1.0), 2),
+                optax.MultiSteps(optax.sgd(1.0), 2).gradient_transformation(),
+            )
         ]
         assert errors[0] < 1e-15 < 1e-10 < errors[1]
 
 
 def test_a_bad_microbatch_spoils_its_own_update_only():
-    """apply_if_finite inside drops it. In optax.MultiSteps the NaN stays in the mean for ever: 0 * NaN."""
+    """apply_if_finite inside drops it. In optax.MultiSteps the NaN stays in the mean for ever: 0 *
+    NaN."""
     grads = jnp.ones((6, 1)).at[0].set(jnp.nan)
     safe = optax.apply_if_finite(optax.sgd(0.1), 5)
     np.testing.assert_allclose(run(accumulate(safe, 2), grads)[-1], 0.8, rtol=1e-6)
@@ -127,8 +135,12 @@ def test_works_inside_shard_map():
 
     params, grads = jnp.ones(8), jnp.arange(8.0)
     spec = jax.tree.map(lambda x: P('data') if x.ndim else P(), tx.init(params))
-    mapped = jax.shard_map(local, mesh=mesh, in_specs=(P('data'), spec, P('data')), out_specs=P('data'))
-    np.testing.assert_allclose(jax.jit(mapped)(params, tx.init(params), grads), 1 - 0.1 * grads, rtol=1e-6)
+    mapped = jax.shard_map(
+        local, mesh=mesh, in_specs=(P('data'), spec, P('data')), out_specs=P('data')
+    )
+    np.testing.assert_allclose(
+        jax.jit(mapped)(params, tx.init(params), grads), 1 - 0.1 * grads, rtol=1e-6
+    )
 
 
 def test_accumulate_errors():
@@ -153,7 +165,8 @@ def test_ema_is_the_bias_corrected_mean(decay):
 
 
 def test_ema_of_bfloat16_weights_does_not_stall():
-    """A float32 average moves by 1e-3 of a step, which bfloat16 could not; it is evaluated in the weights' dtype."""
+    """A float32 average moves by 1e-3 of a step, which bfloat16 could not; it is evaluated in the
+    weights' dtype."""
     params = jnp.ones(2, jnp.bfloat16)
     tx = ema(optax.identity(), 0.999)
     state = tx.init(params)

@@ -47,7 +47,9 @@ def test_lookahead_takes_plain_parameters():
     np.testing.assert_allclose(train_state.params['w'], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize('wrap', [lambda tx: optax.MultiSteps(tx, 1), lambda tx: optax.apply_if_finite(tx, 2)])
+@pytest.mark.parametrize(
+    'wrap', [lambda tx: optax.MultiSteps(tx, 1), lambda tx: optax.apply_if_finite(tx, 2)]
+)
 def test_lookahead_works_inside_wrappers(wrap):
     both = optax.LookaheadParams.init_synced(START)
     theirs = wrap(optax.lookahead(heavy_ball(), 3, 0.5))
@@ -85,8 +87,12 @@ def test_reset_leaves_the_schedule_alone():
             _, state = tx.update(START, state, params)
         return seen
 
-    inner = optax.chain(optax.trace(0.9), optax.scale_by_learning_rate(lambda count: 0.1 / (1 + count)))
-    theirs = counts(optax.lookahead(inner, 5, 0.5, reset_state=True), optax.LookaheadParams.init_synced(START))
+    inner = optax.chain(
+        optax.trace(0.9), optax.scale_by_learning_rate(lambda count: 0.1 / (1 + count))
+    )
+    theirs = counts(
+        optax.lookahead(inner, 5, 0.5, reset_state=True), optax.LookaheadParams.init_synced(START)
+    )
     assert theirs == [0, 1, 2, 3, 4, 0, 1, 2]
     assert counts(optimizers.lookahead(inner, 5, 0.5, momentum='reset'), START) == list(range(8))
 
@@ -99,7 +105,11 @@ def test_reset_clears_bad_momentum():
         return optax.tree.get(state, 'trace')
 
     both = optax.LookaheadParams.init_synced(START)
-    assert bool(jnp.isnan(momentum_after_sync(optax.lookahead(heavy_ball(), 2, 0.5, reset_state=True), both)).all())
+    assert bool(
+        jnp.isnan(
+            momentum_after_sync(optax.lookahead(heavy_ball(), 2, 0.5, reset_state=True), both)
+        ).all()
+    )
     ours = momentum_after_sync(optimizers.lookahead(heavy_ball(), 2, 0.5, momentum='reset'), START)
     np.testing.assert_array_equal(ours, 0)
 
@@ -112,7 +122,9 @@ def test_infinite_fast_updates_stay_out_of_the_slow_weights():
     assert bool(jnp.isnan(updates.slow[0]))
     ours = optimizers.lookahead(heavy_ball(), 3, 0.5)
     updates, state = ours.update(bad, ours.init(START), START)
-    np.testing.assert_array_equal(optimizers.slow_params(state, optax.apply_updates(START, updates)), START)
+    np.testing.assert_array_equal(
+        optimizers.slow_params(state, optax.apply_updates(START, updates)), START
+    )
 
 
 def test_fast_and_slow_weights_meet_exactly():
@@ -140,14 +152,18 @@ def test_replicas_of_a_cohort_have_their_own_noise():
     state = jax.vmap(tx.init)(replicas)
     state = optax.tree.set(state, seed=jnp.arange(2, dtype=jnp.uint32))
     by_state, _ = jax.vmap(tx.update)(replicas, state, replicas)
-    ours = lambda seed, p: noise_of(optax.chain(optimizers.gradient_noise(seed=seed), optax.sgd(0.1)), p)
+    ours = lambda seed, p: noise_of(
+        optax.chain(optimizers.gradient_noise(seed=seed), optax.sgd(0.1)), p
+    )
     np.testing.assert_array_equal(by_state, jax.vmap(ours)(jnp.arange(2), replicas))
     assert float(jnp.abs(by_state[0] - by_state[1]).min()) > 0
 
 
 def test_shards_do_not_repeat_their_noise():
     mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
-    local = lambda tx: jax.shard_map(lambda p: noise_of(tx, p), mesh=mesh, in_specs=P('data'), out_specs=P('data'))
+    local = lambda tx: jax.shard_map(
+        lambda p: noise_of(tx, p), mesh=mesh, in_specs=P('data'), out_specs=P('data')
+    )
     theirs = local(optax.noisy_sgd(0.1, key=0))(jnp.zeros(16))
     assert len(np.unique(theirs)) == 2
     ours = local(optimizers.gradient_noise(axis_name='data'))(jnp.zeros(16))

@@ -17,7 +17,10 @@ LAYERWISE = {
     'lars': (lambda **more: optimizers.lars(0.5, 1e-2, trust_coefficient=0.1, **more), optax.lars),
     'larc': (lambda **more: optimizers.larc(0.5, 1e-2, **more), None),
     'lamb': (lambda **more: optimizers.lamb(0.1, **more), optax.lamb),
-    'novograd': (lambda **more: optimizers.novograd(0.1, weight_decay=1e-2, **more), optax.novograd),
+    'novograd': (
+        lambda **more: optimizers.novograd(0.1, weight_decay=1e-2, **more),
+        optax.novograd,
+    ),
 }
 
 
@@ -38,7 +41,8 @@ def normal(*shape, scale=1.0, seed=0):
 
 
 def test_lars_ratio_where_gradient_and_decay_meet():
-    """At g = -beta w (nearly): the ratio is bounded by trust_coefficient / beta / 2 = 0.05; optax's is 1000."""
+    """At g = -beta w (nearly): the ratio is bounded by trust_coefficient / beta / 2 = 0.05; optax's
+    is 1000."""
     w = jnp.ones((4, 4))
     slope = -0.01 * w * (1 - 1e-4)
     theirs = optax.lars(1.0, 0.01, trust_coefficient=0.001, momentum=0.0)
@@ -50,7 +54,8 @@ def test_lars_ratio_where_gradient_and_decay_meet():
 
 
 def test_lars_moves_a_zero_layer_as_far_as_any_other():
-    """Rate 29: optax's first step of weights that are 0 is 29 |g|, 1000 times what it is anywhere else."""
+    """Rate 29: optax's first step of weights that are 0 is 29 |g|, 1000 times what it is anywhere
+    else."""
     zeros, slope = jnp.zeros((2, 2)), jnp.full((2, 2), 0.5)
     assert length(updates(optax.lars(29.0), slope, zeros)) == pytest.approx(29)
     assert length(updates(optax.lars(29.0), slope, slope)) == pytest.approx(0.029)
@@ -62,7 +67,8 @@ def test_lars_moves_a_zero_layer_as_far_as_any_other():
 
 @pytest.mark.parametrize('name', ['lamb', 'lars'])
 def test_layers_stacked_in_one_leaf_have_ratios_of_their_own(name):
-    """Weights of length 4 and 40, equal gradients: optax moves them 7.1 and 0.71 times their share."""
+    """Weights of length 4 and 40, equal gradients: optax moves them 7.1 and 0.71 times their
+    share."""
     w = jnp.stack([jnp.full((2, 2), 2.0), jnp.full((2, 2), 20.0)])
     slope = jnp.ones_like(w)
     if name == 'lamb':
@@ -71,7 +77,9 @@ def test_layers_stacked_in_one_leaf_have_ratios_of_their_own(name):
     else:
         theirs = optax.lars(1.0, trust_coefficient=1.0)
         ours = optimizers.lars(1.0, 0.0, trust_coefficient=1.0, stacked_axes=1)
-    share = lambda tx: [length(u) / length(each) for u, each in zip(updates(tx, slope, w), w, strict=True)]
+    share = lambda tx: [
+        length(u) / length(each) for u, each in zip(updates(tx, slope, w), w, strict=True)
+    ]
     np.testing.assert_allclose(share(theirs), [7.106, 0.7106], rtol=1e-3)
     np.testing.assert_allclose(share(ours), [1, 1], rtol=1e-5)
 
@@ -80,7 +88,10 @@ def in_shards(tx, slope, params):
     """The first update where each of 8 devices has rows of every leaf."""
     mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
     first = jax.shard_map(
-        lambda g, p: tx.update(g, tx.init(p), p)[0], mesh=mesh, in_specs=P('data'), out_specs=P('data')
+        lambda g, p: tx.update(g, tx.init(p), p)[0],
+        mesh=mesh,
+        in_specs=P('data'),
+        out_specs=P('data'),
     )
     return jax.jit(first)(slope, params)
 
@@ -108,22 +119,29 @@ def test_shards_of_shard_map_have_the_ratio_of_the_whole_layer():
 )
 def test_norms_that_leave_the_range_of_their_dtype(dtype, weight, gradient, ratio_of_optax):
     w, slope = jnp.full((500, 200), weight, dtype), jnp.full((500, 200), gradient, dtype)
-    ratio = lambda tx: float(jnp.max(-updates(tx, slope, w).astype(jnp.float32))) / float(slope[0, 0])
+    ratio = lambda tx: (
+        float(jnp.max(-updates(tx, slope, w).astype(jnp.float32))) / float(slope[0, 0])
+    )
     assert ratio(optax.lars(1.0, trust_coefficient=0.1)) == pytest.approx(ratio_of_optax)
     expected = 0.1 * float(w[0, 0]) / float(slope[0, 0])
     # float16 of the update: 11 bits.
     rel = 1e-3 if dtype == jnp.float16 else 1e-5
-    assert ratio(optimizers.lars(1.0, 0.0, trust_coefficient=0.1)) == pytest.approx(expected, rel=rel)
+    assert ratio(optimizers.lars(1.0, 0.0, trust_coefficient=0.1)) == pytest.approx(
+        expected, rel=rel
+    )
 
 
 def test_half_precision_ratio():
-    """optax squares in bfloat16: the ratio is off by 5e-3 and the step by more than its own rounding."""
+    """optax squares in bfloat16: the ratio is off by 5e-3 and the step by more than its own
+    rounding."""
     w = normal(64, 33).astype(jnp.bfloat16)
     slope = normal(64, 33, seed=1).astype(jnp.bfloat16)
     wide = lambda x: np.asarray(x, np.float64)
     exact = 0.1 * length(w) / length(slope)
     # Their ratio is the length of their own update, whose elements are rounded independently.
-    ratio = lambda tx: float(-np.vdot(wide(updates(tx, slope, w)), wide(slope)) / np.vdot(wide(slope), wide(slope)))
+    ratio = lambda tx: float(
+        -np.vdot(wide(updates(tx, slope, w)), wide(slope)) / np.vdot(wide(slope), wide(slope))
+    )
     assert abs(ratio(optimizers.lars(1.0, 0.0, trust_coefficient=0.1)) / exact - 1) < 2e-4
     assert abs(ratio(optax.lars(1.0, trust_coefficient=0.1)) / exact - 1) > 5e-4
 
@@ -136,8 +154,11 @@ def test_learning_rates_are_not_rounded_to_the_parameters_dtype(name):
     # Equal updates after rounding to bfloat16 are likely for one weight, not for 64.
     theirs = lambda rate: updates(optax.sgd(lambda count: rate + 0.0 * count), slope, w)
     np.testing.assert_array_equal(theirs(1.0), theirs(1.003))
-    more = {'mode': 'scale'} if name == 'larc' else {}  # clipped, its steps do not depend on the rate
-    ours = lambda rate: updates(getattr(optimizers, name)(lambda count: rate + 0.0 * count, **more), slope, w)
+    # clipped, its steps do not depend on the rate
+    more = {'mode': 'scale'} if name == 'larc' else {}
+    ours = lambda rate: updates(
+        getattr(optimizers, name)(lambda count: rate + 0.0 * count, **more), slope, w
+    )
     assert not jnp.array_equal(ours(1.0), ours(1.003))
 
 
@@ -168,12 +189,17 @@ def test_novograd_averages_gradients_and_schedules_its_decay():
     w, slope = jnp.ones((2, 2)), jnp.ones((2, 2))
     assert 'grad_averaging' not in inspect.signature(optax.novograd).parameters
     # The second step: (b1 + 1) / 2 in units of the first without averaging, b1 + (1 - b1) = 1 with.
-    second = lambda **more: length(updates(optimizers.novograd(1.0, b1=0.5, **more), slope, w, steps=2))
+    second = lambda **more: length(
+        updates(optimizers.novograd(1.0, b1=0.5, **more), slope, w, steps=2)
+    )
     assert second() == pytest.approx(1.5)
     assert second(grad_averaging=True) == pytest.approx(1)
 
     decay = lambda count: 0.1 / (1 + count)
-    theirs, ours = optax.novograd(1.0, weight_decay=decay), optimizers.novograd(1.0, b1=0.0, weight_decay=decay)
+    theirs, ours = (
+        optax.novograd(1.0, weight_decay=decay),
+        optimizers.novograd(1.0, b1=0.0, weight_decay=decay),
+    )
     with pytest.raises(TypeError, match='unsupported operand'):
         updates(theirs, slope, w)
     zeros = jnp.zeros_like(w)
@@ -182,7 +208,8 @@ def test_novograd_averages_gradients_and_schedules_its_decay():
 
 
 def test_a_layer_that_starts_late_takes_a_step_of_its_usual_length():
-    """No gradient at the first update: optax's first step is then 1 / sqrt(1 - b2) = 7.1 too long."""
+    """No gradient at the first update: optax's first step is then 1 / sqrt(1 - b2) = 7.1 too
+    long."""
     w, zeros, slope = jnp.ones((2, 2)), jnp.zeros((2, 2)), jnp.ones((2, 2))
 
     def late(tx):
@@ -197,7 +224,13 @@ def test_a_layer_that_starts_late_takes_a_step_of_its_usual_length():
 def test_missing_parameters_are_named_in_one_line(name):
     ours, _ = LAYERWISE[name]
     w = jnp.ones((2, 2))
-    with pytest.raises(ValueError, match=r'^this optimizer needs the parameters: call update\(.*\)$'):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r'^this optimizer needs the parameters: call '
+            r'update\(.*\)$'
+        ),
+    ):
         ours().update(w, ours().init(w))
 
 
@@ -249,14 +282,18 @@ def placed(values):
 def test_sharded_parameters_move_as_whole_ones(name):
     ours, _ = LAYERWISE[name]
     params, slope = tree(0, 1e-3), tree(20, 1e-4)
-    whole, sharded = (updates(ours(), g, p, steps=3) for g, p in ((slope, params), (placed(slope), placed(params))))
+    whole, sharded = (
+        updates(ours(), g, p, steps=3)
+        for g, p in ((slope, params), (placed(slope), placed(params)))
+    )
     for key in params:
         assert sharded[key].sharding.spec == P('data')
         assert length(sharded[key] - whole[key]) <= 1e-6 * length(whole[key])
 
 
 @pytest.mark.parametrize(
-    ('name', 'at_most'), [('lars', 1), ('larc', 1), ('lamb', 1), ('novograd', 1), ('adamw', 0), ('momentum', 0)]
+    ('name', 'at_most'),
+    [('lars', 1), ('larc', 1), ('lamb', 1), ('novograd', 1), ('adamw', 0), ('momentum', 0)],
 )
 def test_sharded_parameters_need_fewer_all_reduces_than_optax(name, at_most):
     """Ten sharded leaves, as the compiler counts them in what every update runs."""

@@ -37,11 +37,15 @@ def test_after_keeps_the_number_and_its_type(norm):
 
 
 @pytest.mark.parametrize(
-    'make', [optimizers.lamb, functools.partial(optimizers.lars, denominator='norm_of_sum')], ids=['lamb', 'lars']
+    'make',
+    [optimizers.lamb, functools.partial(optimizers.lars, denominator='norm_of_sum')],
+    ids=['lamb', 'lars'],
 )
 def test_blocks_change_no_bit_and_hold_one_block_in_memory(make, monkeypatch):
     draw = np.random.default_rng(0)
-    params = {f'layer{i}': jnp.asarray(draw.standard_normal((128, 128)), jnp.float32) for i in range(16)}
+    params = {
+        f'layer{i}': jnp.asarray(draw.standard_normal((128, 128)), jnp.float32) for i in range(16)
+    }
     size, default = 128 * 128, blocks.__defaults__
 
     def updated(elements):
@@ -54,7 +58,9 @@ def test_blocks_change_no_bit_and_hold_one_block_in_memory(make, monkeypatch):
 
         state = tx.init(params)
         step = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
-        return step(*jax.tree.map(jnp.copy, (params, state)), params), step.memory_analysis().temp_size_in_bytes
+        return step(
+            *jax.tree.map(jnp.copy, (params, state)), params
+        ), step.memory_analysis().temp_size_in_bytes
 
     apart, temporary = updated(size)
     together, temporary_together = updated(16 * size)

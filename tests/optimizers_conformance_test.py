@@ -1,4 +1,5 @@
-"""Every optimizer and variant against float64 transcriptions of its paper, 50 steps, in float64 and float32."""
+"""Every optimizer and variant against float64 transcriptions of its paper, 50 steps, in float64 and
+float32."""
 
 import functools
 import itertools
@@ -20,7 +21,8 @@ matrices, everything = (lambda w: w.ndim >= 2), (lambda w: True)
 
 
 def schedule(t):
-    """Up, then down: what tells the learning rate inside the buffer from outside. t: int or int32 array."""
+    """Up, then down: what tells the learning rate inside the buffer from outside. t: int or int32
+    array."""
     return 0.01 + 0.1 / (1 + (0.125 * t - 2.0) ** 2)
 
 
@@ -42,7 +44,9 @@ whole = {'decay': everything, 'adapt': everything}
 r = reference
 CASES = {
     'sgd': Case(lambda: o.sgd(schedule), r.sgd(schedule), optax=lambda: optax.sgd(schedule)),
-    'momentum': Case(lambda: o.momentum(schedule), r.momentum(schedule), optax=lambda: optax.sgd(schedule, 0.9)),
+    'momentum': Case(
+        lambda: o.momentum(schedule), r.momentum(schedule), optax=lambda: optax.sgd(schedule, 0.9)
+    ),
     'momentum nesterov': Case(
         lambda: o.momentum(schedule, 0.8, nesterov=True),
         r.momentum(schedule, 0.8, nesterov=True),
@@ -64,10 +68,14 @@ CASES = {
         decay=everything,
         optax=lambda: optax.adamw(schedule, 0.8, 0.99, 1e-7, weight_decay=0.1),
     ),
-    'adamw decay schedule': Case(lambda: o.adamw(0.02, weight_decay=decay_schedule), r.adamw(0.02, wd=decay_schedule)),
+    'adamw decay schedule': Case(
+        lambda: o.adamw(0.02, weight_decay=decay_schedule), r.adamw(0.02, wd=decay_schedule)
+    ),
     'lars': Case(lambda: o.lars(lambda t: 30 * schedule(t)), r.lars(lambda t: 30 * schedule(t))),
     'lars all': Case(
-        lambda: o.lars(schedule, 0.05, trust_coefficient=0.1, **ALL), r.lars(schedule, 0.05, eta=0.1), **whole
+        lambda: o.lars(schedule, 0.05, trust_coefficient=0.1, **ALL),
+        r.lars(schedule, 0.05, eta=0.1),
+        **whole,
     ),
     'lars without decay': Case(
         lambda: o.lars(schedule, 0.0, trust_coefficient=0.1, zero_ratio=1.0, **ALL),
@@ -84,14 +92,19 @@ CASES = {
         r.lars(schedule, 0.05, eta=0.1, eps=1e-8, form='outside'),
     ),
     'lars outside nesterov': Case(
-        lambda: o.lars(schedule, 0.05, trust_coefficient=0.1, momentum_form='outside', nesterov=True),
+        lambda: o.lars(
+            schedule, 0.05, trust_coefficient=0.1, momentum_form='outside', nesterov=True
+        ),
         r.lars(schedule, 0.05, eta=0.1, form='outside', nesterov=True),
     ),
     'lars average': Case(
-        lambda: o.lars(schedule, 0.05, momentum_form='average'), r.lars(schedule, 0.05, form='average')
+        lambda: o.lars(schedule, 0.05, momentum_form='average'),
+        r.lars(schedule, 0.05, form='average'),
     ),
     'lars norm of sum': Case(
-        lambda: o.lars(schedule, 0.05, trust_coefficient=0.1, denominator='norm_of_sum', zero_ratio=1.0, **ALL),
+        lambda: o.lars(
+            schedule, 0.05, trust_coefficient=0.1, denominator='norm_of_sum', zero_ratio=1.0, **ALL
+        ),
         r.lars(schedule, 0.05, eta=0.1, den='of_sum', zero=1.0),
         optax=lambda: optax.lars(schedule, 0.05, trust_coefficient=0.1),
         **whole,
@@ -105,9 +118,13 @@ CASES = {
         r.lars(schedule, 0.05, eta=0.1, bounds=(0.05, 0.5)),
     ),
     'larc clip': Case(lambda: o.larc(schedule, 0.01), r.larc(schedule, 0.01)),
-    'larc scale': Case(lambda: o.larc(schedule, 0.01, mode='scale'), r.larc(schedule, 0.01, mode='scale')),
+    'larc scale': Case(
+        lambda: o.larc(schedule, 0.01, mode='scale'), r.larc(schedule, 0.01, mode='scale')
+    ),
     'larc nesterov all': Case(
-        lambda: o.larc(schedule, 0.01, nesterov=True, **ALL), r.larc(schedule, 0.01, nesterov=True), **whole
+        lambda: o.larc(schedule, 0.01, nesterov=True, **ALL),
+        r.larc(schedule, 0.01, nesterov=True),
+        **whole,
     ),
     'lamb': Case(lambda: o.lamb(schedule), r.lamb(schedule)),
     'lamb all': Case(
@@ -142,9 +159,13 @@ CASES = {
         lambda: o.lamb(schedule, weight_decay=0.0, weight_norm_bounds=(0.5, 3.0)),
         r.lamb(schedule, wd=0.0, phi=(0.5, 3.0)),
     ),
-    'lamb bounds': Case(lambda: o.lamb(schedule, ratio_bounds=(0.01, 0.3)), r.lamb(schedule, bounds=(0.01, 0.3))),
+    'lamb bounds': Case(
+        lambda: o.lamb(schedule, ratio_bounds=(0.01, 0.3)), r.lamb(schedule, bounds=(0.01, 0.3))
+    ),
     'novograd': Case(
-        lambda: o.novograd(schedule, weight_decay=0.01, decay='all'), r.novograd(schedule, wd=0.01), **whole
+        lambda: o.novograd(schedule, weight_decay=0.01, decay='all'),
+        r.novograd(schedule, wd=0.01),
+        **whole,
     ),
     'novograd b25': Case(
         lambda: o.novograd(schedule, 0.9, 0.25, 1e-6, 0.01, decay='all'),
@@ -168,7 +189,9 @@ CASES = {
         adapt=everything,
     ),
     'novograd amsgrad': Case(
-        lambda: o.novograd(schedule, b2=0.5, amsgrad=True), r.novograd(schedule, b2=0.5, amsgrad=True), adapt=everything
+        lambda: o.novograd(schedule, b2=0.5, amsgrad=True),
+        r.novograd(schedule, b2=0.5, amsgrad=True),
+        adapt=everything,
     ),
     **{
         f'lookahead momentum {buffers}': Case(
@@ -177,19 +200,24 @@ CASES = {
         )
         for buffers in ('maintain', 'reset', 'interpolate')
     },
-    'lookahead lamb': Case(lambda: o.lookahead(o.lamb(schedule), 5, 0.8), r.lookahead(r.lamb(schedule), 5, 0.8)),
+    'lookahead lamb': Case(
+        lambda: o.lookahead(o.lamb(schedule), 5, 0.8), r.lookahead(r.lamb(schedule), 5, 0.8)
+    ),
     'lookahead adamw reset': Case(
-        lambda: o.lookahead(o.adamw(schedule), 5, 0.8, 'reset'), r.lookahead(r.adamw(schedule), 5, 0.8, 'reset')
+        lambda: o.lookahead(o.adamw(schedule), 5, 0.8, 'reset'),
+        r.lookahead(r.adamw(schedule), 5, 0.8, 'reset'),
     ),
 }
-# Squares of single gradients beyond 1e19 have no float32: Adam's second moment is infinite there, ours as the paper's.
+# Squares of single gradients beyond 1e19 have no float32: Adam's second moment is infinite there,
+# ours as the paper's.
 SQUARED = ('adamw', 'lamb')
 every_case = pytest.mark.parametrize('name', CASES)
 every_precision = pytest.mark.parametrize('dtype', TOLERANCE)
 
 
 def network():
-    """Weights 12-10-6-3, biases 0, and their gradients on random data: (weights, t -> gradients)."""
+    """Weights 12-10-6-3, biases 0, and their gradients on random data: (weights, t ->
+    gradients)."""
     draw = np.random.default_rng(0)
     sizes = (12, 10, 6, 3)
     weights = {}
@@ -220,10 +248,17 @@ def edge(largest=1e20):
     """
     draw = np.random.default_rng(2)
     scales = {
-        'zero weights': (0.0, 1.0), 'zero gradients': (1.0, 0.0), 'both zero': (0.0, 0.0), 'tiny': (1e-20, 1e-20),
-        'huge': (1e20, largest), 'tiny weights': (1e-20, 1.0), 'huge weights': (1e20, 1.0),
-        'tiny gradients': (1.0, 1e-20), 'huge gradients': (1.0, largest), 'apart': (1e15, 1e-20),
-    }  # fmt: skip
+        'zero weights': (0.0, 1.0),
+        'zero gradients': (1.0, 0.0),
+        'both zero': (0.0, 0.0),
+        'tiny': (1e-20, 1e-20),
+        'huge': (1e20, largest),
+        'tiny weights': (1e-20, 1.0),
+        'huge weights': (1e20, 1.0),
+        'tiny gradients': (1.0, 1e-20),
+        'huge gradients': (1.0, largest),
+        'apart': (1e15, 1e-20),
+    }
     weights = {name: w * draw.standard_normal((5, 4)) for name, (w, _) in scales.items()}
 
     def gradients(weights, t):
@@ -236,7 +271,8 @@ def edge(largest=1e20):
 def compared(case, problem, dtype, tx=None):
     """Largest relative difference over steps and tensors, and the relative distance walked.
 
-    The reference runs on its own gradients, rounded to `dtype`; the optimizer is given the same ones.
+    The reference runs on its own gradients, rounded to `dtype`; the optimizer is given the same
+    ones.
     """
     weights, slope = problem
     rounded = lambda tree: {name: np.asarray(x, dtype) for name, x in tree.items()}
@@ -246,7 +282,10 @@ def compared(case, problem, dtype, tx=None):
     for t in range(STEPS):
         given.append(rounded(slope(now, t)))
         exact = case.before({name: g.astype(np.float64) for name, g in given[-1].items()})
-        now = {n: case.paper(w, exact[n], state[n], t, case.decay(w), case.adapt(w)) for n, w in now.items()}
+        now = {
+            n: case.paper(w, exact[n], state[n], t, case.decay(w), case.adapt(w))
+            for n, w in now.items()
+        }
         seen.append(now)
 
     with jax.enable_x64(dtype == 'float64'):

@@ -22,7 +22,8 @@ NOISE = 'gradient_noise'
 OPTIMIZERS = [
     name
     for name in lookup.names(HOME)
-    if {'learning_rate', 'inner', 'tx'} & set(lookup.parameters(lookup.find(HOME, name))) or name == NOISE
+    if {'learning_rate', 'inner', 'tx'} & set(lookup.parameters(lookup.find(HOME, name)))
+    or name == NOISE
 ]
 every_optimizer = pytest.mark.parametrize('name', OPTIMIZERS)
 
@@ -43,7 +44,8 @@ def make(name, rate=0.05, **arguments):
 
 
 def numbers(name):
-    """Every float hyperparameter and a value for it; a wrapper's learning rate is its inner optimizer's."""
+    """Every float hyperparameter and a value for it; a wrapper's learning rate is its inner
+    optimizer's."""
     found = {'learning_rate': 0.05}
     for argument, parameter in lookup.parameters(lookup.find(HOME, name)).items():
         if isinstance(parameter.default, float):
@@ -59,7 +61,9 @@ def weights(dtype=jnp.float32):
 
 def slope(params, t=0):
     """Gradients that change from step to step."""
-    return jax.tree.map(lambda w: (w - 0.3) * (1 + 0.5 * jnp.cos(t + w.size)).astype(w.dtype), params)
+    return jax.tree.map(
+        lambda w: (w - 0.3) * (1 + 0.5 * jnp.cos(t + w.size)).astype(w.dtype), params
+    )
 
 
 def train(tx, steps=4, params=None):
@@ -73,7 +77,9 @@ def train(tx, steps=4, params=None):
 
 
 def assert_close(found, expected, rtol=2e-5):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-7), found, expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-7), found, expected
+    )
 
 
 @functools.cache
@@ -87,7 +93,19 @@ def is_masked(x):
 
 
 def test_the_known_optimizers_are_found_and_exported():
-    known = {'accumulate', 'adamw', 'ema', NOISE, 'lamb', 'larc', 'lars', 'lookahead', 'momentum', 'novograd', 'sgd'}
+    known = {
+        'accumulate',
+        'adamw',
+        'ema',
+        NOISE,
+        'lamb',
+        'larc',
+        'lars',
+        'lookahead',
+        'momentum',
+        'novograd',
+        'sgd',
+    }
     assert known <= set(OPTIMIZERS)
     for name in OPTIMIZERS:
         assert name in optimizers.__all__
@@ -97,7 +115,8 @@ def test_the_known_optimizers_are_found_and_exported():
 
 @every_optimizer
 def test_numbers_out_of_their_range_are_refused_by_name(name):
-    """Where they can be seen; a NumPy or traced number of the right kind passes, as the other tests show."""
+    """Where they can be seen; a NumPy or traced number of the right kind passes, as the other tests
+    show."""
     fractions = {'momentum', 'b1', 'b2', 'decay', 'slow_step_size', 'alpha_low', 'curvature_decay'}
     for argument in numbers(name):
         for found in (-0.5, float('nan'), *([1.5] if argument in fractions else [])):
@@ -107,7 +126,8 @@ def test_numbers_out_of_their_range_are_refused_by_name(name):
 
 @every_optimizer
 def test_vmaps_over_each_number_and_equals_the_loop(name):
-    """Row i of a cohort has its i-th number scaled; each equals its own run, and row 0 that with Python numbers."""
+    """Row i of a cohort has its i-th number scaled; each equals its own run, and row 0 that with
+    Python numbers."""
     base = numbers(name)
     rows = np.tile(np.array(list(base.values()), np.float32), (len(base) + 1, 1))
     rows[1:] *= 1 - 0.3 * np.eye(len(base), dtype=np.float32)
@@ -117,7 +137,9 @@ def test_vmaps_over_each_number_and_equals_the_loop(name):
     for i, row in enumerate(rows):
         assert_close(jax.tree.map(lambda x, i=i: x[i], cohort), alone(row))
     assert_close(alone(rows[0]), trained(name)[0], 1e-4)
-    moved = [float(jnp.abs(cohort['kernel'][i] - cohort['kernel'][0]).max()) for i in range(1, len(rows))]
+    moved = [
+        float(jnp.abs(cohort['kernel'][i] - cohort['kernel'][0]).max()) for i in range(1, len(rows))
+    ]
     assert moved[0] > 1e-6, 'the learning rate has an effect'
 
 
@@ -131,8 +153,12 @@ def test_keeps_dtypes_shapes_and_weak_types(name, dtype):
         updates, new_state = jax.eval_shape(tx.update, slope(params), state, params)
         kind = lambda x: (x.shape, x.dtype, x.weak_type)
         assert jax.tree.map(kind, new_state) == jax.tree.map(kind, state)
-        assert jax.tree.map(lambda u: (u.shape, u.dtype), updates) == jax.tree.map(lambda w: (w.shape, w.dtype), params)
-        wrong = [x.dtype for x in jax.tree.leaves(state) if dtype != 'float64' and x.dtype == jnp.float64]
+        assert jax.tree.map(lambda u: (u.shape, u.dtype), updates) == jax.tree.map(
+            lambda w: (w.shape, w.dtype), params
+        )
+        wrong = [
+            x.dtype for x in jax.tree.leaves(state) if dtype != 'float64' and x.dtype == jnp.float64
+        ]
         assert not wrong
 
 
@@ -141,7 +167,9 @@ def test_compiles_once(name):
     tx, params = make(name, **numbers(name)), weights()
     state, update = tx.init(params), jax.jit(lambda g, s, p, **extra: tx.update(g, s, p, **extra))
     for t in range(4):
-        updates, state = update(slope(params, t), state, params, value=jnp.float32(1.0), unknown=None)
+        updates, state = update(
+            slope(params, t), state, params, value=jnp.float32(1.0), unknown=None
+        )
         params = optax.apply_updates(params, updates)
     assert update._cache_size() == 1
     assert_close(params, trained(name)[0])
@@ -151,7 +179,13 @@ def test_compiles_once(name):
 def test_none_empty_and_complex_leaves(name):
     tx = make(name, **numbers(name))
     real = weights()
-    odd = {**real, 'nothing': None, 'void': {}, 'empty': jnp.zeros((0, 3)), 'complex': jnp.ones((2, 3)) * (1 + 2j)}
+    odd = {
+        **real,
+        'nothing': None,
+        'void': {},
+        'empty': jnp.zeros((0, 3)),
+        'complex': jnp.ones((2, 3)) * (1 + 2j),
+    }
     mixed, _ = jax.jit(lambda: train(tx, params=odd))()
     assert_close({k: mixed[k] for k in real}, trained(name)[0])
     assert mixed['nothing'] is None and mixed['empty'].shape == (0, 3)
@@ -174,7 +208,9 @@ def test_state_inherits_sharding_and_sharded_equals_unsharded(name):
     placed = {k: jax.device_put(w, NamedSharding(mesh, place[k])) for k, w in params.items()}
     state = tx.init(placed)
     seen = []
-    optax.tree.map_params(tx, lambda x, p: seen.append(x.sharding == p.sharding), state, placed, is_leaf=is_masked)
+    optax.tree.map_params(
+        tx, lambda x, p: seen.append(x.sharding == p.sharding), state, placed, is_leaf=is_masked
+    )
     assert all(seen)
     found, _ = jax.jit(lambda p: train(tx, params=p))(placed)
     assert_close(found, trained(name)[0], 1e-6)
@@ -185,7 +221,9 @@ def test_state_inherits_sharding_and_sharded_equals_unsharded(name):
 def test_map_params_finds_the_parameter_shaped_state(name):
     tx, params = make(name), weights()
     state = tx.init(params)
-    marked = optax.tree.map_params(tx, lambda x: 'params', state, transform_non_params=lambda x: 'other')
+    marked = optax.tree.map_params(
+        tx, lambda x: 'params', state, transform_non_params=lambda x: 'other'
+    )
     for mark, leaf in zip(jax.tree.leaves(marked), jax.tree.leaves(state), strict=True):
         assert (mark == 'params') or leaf.shape != (8, 4)
     doubled = optax.tree.map_params(tx, lambda x, p: x + p, state, params)
@@ -213,7 +251,9 @@ def test_state_survives_orbax(name, tmp_path):
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / name, state)
         checkpointer.wait_until_finished()
-        assert_same(checkpointer.restore(tmp_path / name, jax.tree.map(jnp.zeros_like, state)), state)
+        assert_same(
+            checkpointer.restore(tmp_path / name, jax.tree.map(jnp.zeros_like, state)), state
+        )
 
 
 RATES = {'novograd': 1e-3, 'adamw': 1e-2, 'lamb': 1e-2}
@@ -221,8 +261,13 @@ RATES = {'novograd': 1e-3, 'adamw': 1e-2, 'lamb': 1e-2}
 
 @every_optimizer
 def test_descends_on_the_parabola_and_rosenbrock(name):
-    """optax's two targets (their vectors are not adapted), and a parabola of a matrix (which is)."""
-    start = {'parabola': jnp.array([-1.0, 10.0, 1.0]), 'rosenbrock': jnp.zeros(2), 'matrix': jnp.full((3, 2), 2.0)}
+    """optax's two targets (their vectors are not adapted), and a parabola of a matrix (which
+    is)."""
+    start = {
+        'parabola': jnp.array([-1.0, 10.0, 1.0]),
+        'rosenbrock': jnp.zeros(2),
+        'matrix': jnp.full((3, 2), 2.0),
+    }
 
     def losses(w):
         x, y = w['rosenbrock']

@@ -1,4 +1,5 @@
-"""Training may itself be differentiated: with respect to a learning rate, a weight, forwards and backwards."""
+"""Training may itself be differentiated: with respect to a learning rate, a weight, forwards and
+backwards."""
 
 import functools
 
@@ -28,14 +29,21 @@ CASES = {
     'lookahead optimal': lambda rate: o.lookahead(o.momentum(rate), 2, 'optimal', alpha_low=0.1),
     'lookahead noise': lambda rate: o.lookahead(NOISY(rate), 2),
 }
-OTHERWISE = ('lars', 'lamb', 'novograd', 'lookahead', 'lookahead noise')  # written otherwise for an accelerator
-PARAMS = {'w': np.arange(6.0).reshape(2, 3) + 1, 'v': np.arange(6.0).reshape(3, 2) - 7.3, 'b': np.ones(3)}
+# written otherwise for an accelerator
+OTHERWISE = ('lars', 'lamb', 'novograd', 'lookahead', 'lookahead noise')
+PARAMS = {
+    'w': np.arange(6.0).reshape(2, 3) + 1,
+    'v': np.arange(6.0).reshape(3, 2) - 7.3,
+    'b': np.ones(3),
+}
 
 
 def trained(make, rate, params):
     """The loss after 6 steps on f(w) = sum c w^2 + w^3 / 9, in a scan."""
     tx = make(rate)
-    loss = lambda p: sum(jnp.sum((1 + i) * x**2 + x**3 / 9) for i, x in enumerate(jax.tree.leaves(p)))
+    loss = lambda p: sum(
+        jnp.sum((1 + i) * x**2 + x**3 / 9) for i, x in enumerate(jax.tree.leaves(p))
+    )
 
     def step(carry, _):
         params, state = carry
@@ -71,4 +79,6 @@ def test_with_respect_to_the_first_weights(name, backend):
         slope = jax.jit(jax.grad(f))(PARAMS['w'])
         h = np.zeros((2, 3))
         h[1, 1] = 1e-6
-        np.testing.assert_allclose(slope[1, 1], (f(PARAMS['w'] + h) - f(PARAMS['w'] - h)) / 2e-6, rtol=1e-6)
+        np.testing.assert_allclose(
+            slope[1, 1], (f(PARAMS['w'] + h) - f(PARAMS['w'] - h)) / 2e-6, rtol=1e-6
+        )

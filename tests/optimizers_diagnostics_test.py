@@ -9,12 +9,17 @@ import pytest
 from lbexp import optimizers
 
 PARAMS = {
-    'blocks': {'kernel': jnp.stack([jnp.full((2, 2), 1.0), jnp.full((2, 2), 3.0)]), 'bias': jnp.zeros((2, 2))},
+    'blocks': {
+        'kernel': jnp.stack([jnp.full((2, 2), 1.0), jnp.full((2, 2), 3.0)]),
+        'bias': jnp.zeros((2, 2)),
+    },
     'head': jnp.full((4, 1), 0.5),
 }
 SLOPE = jax.tree.map(lambda w: jnp.ones_like(w) * 0.25, PARAMS)
 STACKED = {'blocks': 1}
-lars = lambda **more: optimizers.lars(2.0, 0.1, trust_coefficient=0.01, stacked_axes=STACKED, **more)
+lars = lambda **more: optimizers.lars(
+    2.0, 0.1, trust_coefficient=0.01, stacked_axes=STACKED, **more
+)
 
 
 def after(tx, steps=1, params=PARAMS):
@@ -40,11 +45,18 @@ def test_lars_says_what_it_did():
 
 
 def test_clip_fraction_counts_layers_at_a_bound():
-    assert optimizers.diagnostics(after(lars(ratio_bounds=(0.0, 0.03)))[0])['clip_fraction'] == pytest.approx(1 / 3)
+    assert optimizers.diagnostics(after(lars(ratio_bounds=(0.0, 0.03)))[0])[
+        'clip_fraction'
+    ] == pytest.approx(1 / 3)
     # local rates 0.08, 0.24, 0.04 against a rate of 0.06
     clipped = optimizers.larc(0.06, stacked_axes=STACKED)
     assert optimizers.diagnostics(after(clipped)[0])['clip_fraction'] == pytest.approx(2 / 3)
-    assert optimizers.diagnostics(after(optimizers.lamb(0.1, weight_norm_bounds=(0.0, 4.0)))[0])['clip_fraction'] > 0
+    assert (
+        optimizers.diagnostics(after(optimizers.lamb(0.1, weight_norm_bounds=(0.0, 4.0)))[0])[
+            'clip_fraction'
+        ]
+        > 0
+    )
 
 
 WRAPPERS = {
@@ -75,17 +87,28 @@ def test_names_are_those_of_what_a_mask_lets_through():
 
 def test_several_optimizers_are_told_one_after_the_other():
     labels = {'blocks': {'kernel': 'lars', 'bias': 'lars'}, 'head': 'lamb'}
-    both = optax.partition({'lars': lars(ratio_bounds=(0.0, 0.01)), 'lamb': optimizers.lamb(0.1)}, labels)
+    both = optax.partition(
+        {'lars': lars(ratio_bounds=(0.0, 0.01)), 'lamb': optimizers.lamb(0.1)}, labels
+    )
     found = optimizers.diagnostics(after(both)[0], PARAMS)
     assert sorted(found['layer']) == ['blocks/kernel[0]', 'blocks/kernel[1]', 'head']
-    told = dict(zip(found['layer'], zip(found['weight_norm'].tolist(), found['effective_learning_rate'].tolist())))
-    assert told['head'][1] == pytest.approx(0.1 * 1.0 / 2.0, rel=0.02)  # rate |w| / |u|, u four ones and the decay
+    told = dict(
+        zip(
+            found['layer'],
+            zip(found['weight_norm'].tolist(), found['effective_learning_rate'].tolist()),
+        )
+    )
+    # rate |w| / |u|, u four ones and the decay
+    assert told['head'][1] == pytest.approx(0.1 * 1.0 / 2.0, rel=0.02)
     assert told['blocks/kernel[1]'] == pytest.approx((6.0, 2.0 * 0.01))
     assert found['clip_fraction'] == pytest.approx(2 / 3)
 
 
 def test_replicas_are_told_one_by_one():
-    tx, replicas = optimizers.lookahead(lars(), 3), jax.tree.map(lambda w: jnp.stack([w, 2 * w]), PARAMS)
+    tx, replicas = (
+        optimizers.lookahead(lars(), 3),
+        jax.tree.map(lambda w: jnp.stack([w, 2 * w]), PARAMS),
+    )
     _, state = jax.vmap(tx.update)(
         jax.tree.map(lambda w: jnp.stack([w, w]), SLOPE), jax.vmap(tx.init)(replicas), replicas
     )
@@ -97,8 +120,10 @@ def test_replicas_are_told_one_by_one():
 
 
 def test_looks_through_inject_hyperparams():
-    make = optax.inject_hyperparams(optimizers.lars, static_args=('stacked_axes', 'decay', 'adapt', 'momentum_form',
-                                                                   'denominator', 'nesterov'))  # fmt: skip
+    make = optax.inject_hyperparams(
+        optimizers.lars,
+        static_args=('stacked_axes', 'decay', 'adapt', 'momentum_form', 'denominator', 'nesterov'),
+    )
     state, _ = after(make(2.0, 0.1, trust_coefficient=0.01))
     assert optimizers.diagnostics(state, PARAMS)['trust_ratio'].shape == (3,)
 
@@ -106,22 +131,34 @@ def test_looks_through_inject_hyperparams():
 def test_distance_of_slow_and_fast_weights():
     state, params = after(optimizers.lookahead(optimizers.sgd(0.4), k=3), 2)
     moved = np.sqrt(sum(w.size for w in jax.tree.leaves(PARAMS))) * 0.4 * 0.25 * 2
-    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(moved, rel=1e-6)
+    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(
+        moved, rel=1e-6
+    )
     state, params = after(optimizers.lookahead(optimizers.sgd(0.4), k=3), 3)
     assert optimizers.diagnostics(state, params)['slow_fast_distance'] == 0
 
 
 def test_distance_of_masked_and_nested_lookaheads():
-    """What a mask hides has no distance; of nested ones the outer counts, whose slow weights are evaluated."""
+    """What a mask hides has no distance; of nested ones the outer counts, whose slow weights are
+    evaluated."""
     head = {'blocks': {'kernel': False, 'bias': False}, 'head': True}
     state, params = after(optax.masked(optimizers.lookahead(optimizers.sgd(0.4), k=3), head), 2)
-    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(2 * 0.4 * 0.25 * 2, rel=1e-6)
+    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(
+        2 * 0.4 * 0.25 * 2, rel=1e-6
+    )
     nested = optimizers.lookahead(optimizers.lookahead(optimizers.sgd(0.4), k=1), k=3)
     state, params = after(nested, 2)  # the inner one has just synchronised, the outer one has not
     slow = optimizers.slow_params(state, params)
-    apart = np.sqrt(sum(float(jnp.sum((w - s) ** 2)) for w, s in zip(jax.tree.leaves(params), jax.tree.leaves(slow))))
+    apart = np.sqrt(
+        sum(
+            float(jnp.sum((w - s) ** 2))
+            for w, s in zip(jax.tree.leaves(params), jax.tree.leaves(slow))
+        )
+    )
     assert apart > 0.1
-    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(apart, rel=1e-6)
+    assert optimizers.diagnostics(state, params)['slow_fast_distance'] == pytest.approx(
+        apart, rel=1e-6
+    )
 
 
 def test_works_in_a_compiled_program_and_without_parameters():
@@ -148,5 +185,10 @@ def test_costs_nothing_measurable():
         updates, state = update(state, slope, params)
         return updates, state, optimizers.diagnostics(state)
 
-    cost = lambda f: jax.jit(f).lower(tx.init(params), params, params).compile().cost_analysis()['bytes accessed']
+    cost = lambda f: (
+        jax.jit(f)
+        .lower(tx.init(params), params, params)
+        .compile()
+        .cost_analysis()['bytes accessed']
+    )
     assert cost(told) <= 1.001 * cost(update)

@@ -1,4 +1,5 @@
-"""Every optimizer takes the place of an optax one in other people's training loops, whose code does not change."""
+"""Every optimizer takes the place of an optax one in other people's training loops, whose code does
+not change."""
 
 import functools
 import subprocess
@@ -77,7 +78,9 @@ def bare_loop(name):
 
 
 def assert_as_bare_loop(name, params):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), params, bare_loop(name))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), params, bare_loop(name)
+    )
 
 
 @every_choice
@@ -101,7 +104,9 @@ def test_nnx_optimizer(name):
     @nnx.jit
     def step(model, optimizer):
         x, y = data()
-        loss = lambda model: jnp.mean((predict({'kernel': model.kernel[...], 'bias': model.bias[...]}, x) - y) ** 2)
+        loss = lambda model: jnp.mean(
+            (predict({'kernel': model.kernel[...], 'bias': model.bias[...]}, x) - y) ** 2
+        )
         optimizer.update(model, nnx.grad(loss)(model))
 
     for _ in range(STEPS):
@@ -137,17 +142,31 @@ def test_equinox(name):
 
 
 def test_importing_the_optimizers_loads_jax_and_optax_alone():
-    """To whatever `import optax` loads, `from lbexp import optimizers` adds lbexp's own, and one of annotations."""
+    """To whatever `import optax` loads, `from lbexp import optimizers` adds lbexp's own, and one of
+    annotations."""
     program = (
         'import sys, optax; before = set(sys.modules); from lbexp import optimizers; '
         'print(*sorted(m for m in set(sys.modules) - before))'
     )
-    loaded = subprocess.run([sys.executable, '-c', program], check=True, capture_output=True, text=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, '-c', program], check=True, capture_output=True, text=True
+    ).stdout.split()
     packages = {m.partition('.')[0] for m in loaded} - set(sys.stdlib_module_names)
     assert 'lbexp' in packages and packages <= {'lbexp', 'optax', 'jax', 'annotated_types'}
     ours = {m for m in loaded if m.startswith('lbexp.')}
     assert all(m.startswith(('lbexp.optimizers', 'lbexp.ranges')) for m in ours)
     program = 'import sys; from lbexp import optimizers; print(*sys.modules)'
-    loaded = subprocess.run([sys.executable, '-c', program], check=True, capture_output=True, text=True).stdout.split()
-    foreign = {'flax', 'tensorflow', 'tensorflow_datasets', 'grain', 'orbax', 'ml_collections', 'equinox', 'plotly'}
+    loaded = subprocess.run(
+        [sys.executable, '-c', program], check=True, capture_output=True, text=True
+    ).stdout.split()
+    foreign = {
+        'flax',
+        'tensorflow',
+        'tensorflow_datasets',
+        'grain',
+        'orbax',
+        'ml_collections',
+        'equinox',
+        'plotly',
+    }
     assert not foreign & {m.partition('.')[0] for m in loaded}

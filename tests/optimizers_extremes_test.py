@@ -39,16 +39,31 @@ def test_lambs_common_norm_has_derivatives_where_all_gradients_are_zero():
 
 @pytest.mark.parametrize(
     ('scale', 'length'),
-    [(1e-18, 1.0), (1e-9, 1e-12), (1.0, 1e-15), (1e9, 1e-10), (1e15, 1.0), (1e15, 1e12), (1.0, 1e15)],
+    [
+        (1e-18, 1.0),
+        (1e-9, 1e-12),
+        (1.0, 1e-15),
+        (1e9, 1e-10),
+        (1e15, 1.0),
+        (1e15, 1e12),
+        (1.0, 1e15),
+    ],
 )
 def test_the_optimal_step_size_forgets_units(scale, length):
     """Losses in other units and weights in other units have the same optimum along the line."""
 
     def step_size(scale, length):
-        """(slow - start) / (fast - start) after a synchronisation, on a valley of two curvatures."""
-        tx = optimizers.lookahead(optimizers.sgd(0.3 / scale * length**2), 2, 'optimal', curvature_decay=None)
+        """(slow - start) / (fast - start) after a synchronisation, on a valley of two
+        curvatures."""
+        tx = optimizers.lookahead(
+            optimizers.sgd(0.3 / scale * length**2), 2, 'optimal', curvature_decay=None
+        )
         start = jnp.array([1.0, -2.0], jnp.float32) * length
-        w, state, curvature = start, tx.init(start), jnp.array([4.0, 1.0], jnp.float32) * (scale / length**2)
+        w, state, curvature = (
+            start,
+            tx.init(start),
+            jnp.array([4.0, 1.0], jnp.float32) * (scale / length**2),
+        )
         plain = start
         for _ in range(2):
             change, state = tx.update(curvature * w, state, w, curvature=curvature)
@@ -71,7 +86,9 @@ def test_the_optimal_step_size_is_finite_with_gradients_of_any_size(scale):
     assert bool(((w > 0) & (w < start)).all())
 
 
-@pytest.mark.parametrize('seed', [0, 2**31 - 1, 2**31, 2**32 - 1, np.int64(2**31), np.uint32(2**32 - 1), jnp.uint32(7)])
+@pytest.mark.parametrize(
+    'seed', [0, 2**31 - 1, 2**31, 2**32 - 1, np.int64(2**31), np.uint32(2**32 - 1), jnp.uint32(7)]
+)
 def test_every_seed_of_its_range_is_one(seed):
     state = optimizers.gradient_noise(seed=seed).init(PARAMS)
     assert state.seed.dtype == jnp.uint32 and int(state.seed) == int(seed)
@@ -79,7 +96,13 @@ def test_every_seed_of_its_range_is_one(seed):
 
 @pytest.mark.parametrize('seed', [-1, 2**32, 0.5, np.int64(-1)])
 def test_no_other_seed_is_taken(seed):
-    with pytest.raises(ValueError, match=r'^seed: found .*; allowed: an integer in \[0, 4294967295\]$'):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r'^seed: found .*; allowed: an integer in \[0, '
+            r'4294967295\]$'
+        ),
+    ):
         optimizers.gradient_noise(seed=seed)
 
 

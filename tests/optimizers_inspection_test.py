@@ -1,4 +1,5 @@
-"""What one reads from states: deployed weights of every optimizer that has them, also through NNX."""
+"""What one reads from states: deployed weights of every optimizer that has them, also through
+NNX."""
 
 import importlib
 import pkgutil
@@ -18,7 +19,9 @@ from lbexp import optimizers
 FREE = {
     'schedule_free_sgd': lambda: contrib.schedule_free_sgd(0.1),
     'schedule_free_adamw': lambda: contrib.schedule_free_adamw(0.1),
-    'schedule_free': lambda: contrib.schedule_free(optimizers.momentum(0.1, momentum=0.0), 0.1, b1=0.8),
+    'schedule_free': lambda: contrib.schedule_free(
+        optimizers.momentum(0.1, momentum=0.0), 0.1, b1=0.8
+    ),
 }
 NESTS = {
     'bare': lambda tx: tx,
@@ -75,8 +78,16 @@ def test_schedule_free_of_some_parameters_and_of_replicas():
 
 def test_no_other_optimizer_of_optax_deploys_other_weights():
     """What optax offers as weights to evaluate is known here; a new one would have to be."""
-    packages = [optax, *(importlib.import_module(f'optax.{m.name}') for m in pkgutil.iter_modules(optax.__path__))]
-    named = {name for package in packages for name in dir(package) if 'eval_params' in name or 'eval_param' in name}
+    packages = [
+        optax,
+        *(importlib.import_module(f'optax.{m.name}') for m in pkgutil.iter_modules(optax.__path__)),
+    ]
+    named = {
+        name
+        for package in packages
+        for name in dir(package)
+        if 'eval_params' in name or 'eval_param' in name
+    }
     assert named == {'schedule_free_eval_params'}
 
 
@@ -123,8 +134,9 @@ def test_states_of_nnx_optimizers_are_read_as_plain_ones(name):
     if name == 'lookahead':
         assert_trees_close(
             nnx.to_pure_dict(optimizers.slow_params(optimizer.opt_state, params)),
-            optimizers.slow_params(plain_state, plain), 1e-5,
-        )  # fmt: skip
+            optimizers.slow_params(plain_state, plain),
+            1e-5,
+        )
 
 
 @pytest.mark.parametrize('momentum', ['maintain', 'reset', 'interpolate'])
@@ -163,7 +175,8 @@ def test_modules_can_be_reloaded_in_any_order():
         'names = [name for name in sys.modules if name.startswith(package.__name__)]\n'
         'for name in [*names, *reversed(names)]: importlib.reload(sys.modules[name])\n'
         'from lbexp import optimizers\n'
-        'assert all(callable(getattr(optimizers, name)) for name in optimizers.__all__); print(len(names))'
+        'assert all(callable(getattr(optimizers, name)) for name in optimizers.__all__); '
+        'print(len(names))'
     )
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

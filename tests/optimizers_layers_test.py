@@ -13,7 +13,10 @@ from jax.sharding import PartitionSpec as P
 
 from lbexp import optimizers
 
-PARAMS = {'blocks': {'kernel': jnp.ones((3, 4, 2)), 'bias': jnp.ones((3, 2))}, 'head': jnp.ones((2, 5))}
+PARAMS = {
+    'blocks': {'kernel': jnp.ones((3, 4, 2)), 'bias': jnp.ones((3, 2))},
+    'head': jnp.ones((2, 5)),
+}
 LAYERWISE = {
     'lars': lambda **more: optimizers.lars(0.1, trust_coefficient=0.1, **more),
     'larc': lambda **more: optimizers.larc(0.1, mode='scale', **more),
@@ -36,7 +39,13 @@ def test_a_layer_is_a_path_and_a_number_of_stacked_axes(given_, expected):
 
 
 def test_a_pattern_that_matches_nothing_and_too_many_axes_are_errors():
-    with pytest.raises(ValueError, match=r"'block/' matches no parameter.*blocks/bias, blocks/kernel, head"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"'block/' matches no parameter.*blocks/bias, "
+            r'blocks/kernel, head'
+        ),
+    ):
         optimizers.layers(PARAMS, {'block/': 1})
     with pytest.raises(ValueError, match="found 3 for 'blocks/bias', which has 2 axes"):
         optimizers.layers(PARAMS, 3)
@@ -46,7 +55,9 @@ def stacked(count=3):
     draw = np.random.default_rng(0)
     scale = np.array([0.01, 1.0, 50.0])[:, None, None]
     params = {'kernel': jnp.asarray(scale * draw.standard_normal((3, 6, 4)), jnp.float32)}
-    slopes = [{'kernel': jnp.asarray(draw.standard_normal((3, 6, 4)), jnp.float32)} for _ in range(count)]
+    slopes = [
+        {'kernel': jnp.asarray(draw.standard_normal((3, 6, 4)), jnp.float32)} for _ in range(count)
+    ]
     return params, slopes
 
 
@@ -99,11 +110,17 @@ def test_layers_of_flax_scan_and_vmap_have_ratios_of_their_own(name, lift):
     slope = jax.grad(lambda p: Net().apply({'params': p}, x) ** 2)(params)
     make = (lambda **more: optimizers.lamb(0.1, **more)) if name == 'lamb' else LAYERWISE[name]
     together, _ = walk(make(stacked_axes={'^blocks': 1}), params, [slope])
-    split = lambda tree: {str(i): jax.tree.map(lambda w, i=i: w[i], tree['blocks']) for i in range(3)}
+    split = lambda tree: {
+        str(i): jax.tree.map(lambda w, i=i: w[i], tree['blocks']) for i in range(3)
+    }
     apart, _ = walk(make(), split(params), [split(slope)])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), split(together), apart)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), split(together), apart
+    )
     one_ratio, _ = walk(make(), params, [slope])
-    assert not np.allclose(one_ratio['blocks']['Dense_0']['kernel'], together['blocks']['Dense_0']['kernel'], rtol=1e-3)
+    assert not np.allclose(
+        one_ratio['blocks']['Dense_0']['kernel'], together['blocks']['Dense_0']['kernel'], rtol=1e-3
+    )
 
 
 MESH = ((2, 4), ('data', 'model'))
@@ -117,7 +134,11 @@ def sharded_walk(make, params, slopes, specs, axes, check_vma=True):
         return walk(tx, params, slopes)[0]
 
     run = jax.shard_map(
-        steps, mesh=mesh, in_specs=(specs, *[specs] * len(slopes)), out_specs=specs, check_vma=check_vma
+        steps,
+        mesh=mesh,
+        in_specs=(specs, *[specs] * len(slopes)),
+        out_specs=specs,
+        check_vma=check_vma,
     )
     return jax.jit(run)(params, *slopes)
 
@@ -127,7 +148,9 @@ def three_leaves():
     draw = np.random.default_rng(1)
     shapes = {'both': (8, 4), 'one': (8, 3), 'whole': (5, 3)}
     specs = {'both': P('data', 'model'), 'one': P(('model',)), 'whole': P()}
-    tree = lambda scale: {n: jnp.asarray(scale * draw.standard_normal(s), jnp.float32) for n, s in shapes.items()}
+    tree = lambda scale: {
+        n: jnp.asarray(scale * draw.standard_normal(s), jnp.float32) for n, s in shapes.items()
+    }
     return tree(1), [tree(3.0), tree(0.1)], specs
 
 
@@ -136,7 +159,9 @@ def test_shards_of_shard_map_move_as_the_whole(name, backend):
     params, slopes, specs = three_leaves()
     expected, _ = walk(LAYERWISE[name](), params, slopes)
     found = sharded_walk(LAYERWISE[name], params, slopes, specs, ('data', 'model'))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), found, expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), found, expected
+    )
 
 
 def test_shards_need_no_checking_where_every_leaf_is_split():
@@ -144,7 +169,9 @@ def test_shards_need_no_checking_where_every_leaf_is_split():
     only = lambda tree: {'both': tree['both']}
     params, slopes, specs = only(params), [only(s) for s in slopes], only(specs)
     expected, _ = walk(LAYERWISE['lars'](), params, slopes)
-    found = sharded_walk(LAYERWISE['lars'], params, slopes, specs, ('data', 'model'), check_vma=False)
+    found = sharded_walk(
+        LAYERWISE['lars'], params, slopes, specs, ('data', 'model'), check_vma=False
+    )
     np.testing.assert_allclose(found['both'], expected['both'], rtol=1e-6, atol=1e-6)
 
 
@@ -154,10 +181,15 @@ def reductions(lowered):
     return len(re.findall(r' all-reduce(?:-start)?\(', entry))
 
 
-@pytest.mark.parametrize(('name', 'phases'), [('lars', 1), ('larc', 1), ('novograd', 1), ('lamb', 1)])
+@pytest.mark.parametrize(
+    ('name', 'phases'), [('lars', 1), ('larc', 1), ('novograd', 1), ('lamb', 1)]
+)
 def test_one_all_reduce_for_each_norm_phase(name, phases):
     mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
-    params = {f'w{i}': jax.device_put(jnp.ones((16, 8)), NamedSharding(mesh, P('data'))) for i in range(10)}
+    params = {
+        f'w{i}': jax.device_put(jnp.ones((16, 8)), NamedSharding(mesh, P('data')))
+        for i in range(10)
+    }
     make = (lambda **more: optimizers.lamb(0.1, **more)) if name == 'lamb' else LAYERWISE[name]
     tx = make()
     assert reductions(jax.jit(tx.update).lower(params, tx.init(params), params)) == phases
@@ -165,7 +197,10 @@ def test_one_all_reduce_for_each_norm_phase(name, phases):
     manual = make(axis_name='data')
     spec = jax.tree.map(lambda _: P('data'), params)
     in_shards = jax.shard_map(
-        lambda g, p: manual.update(g, manual.init(p), p)[0], mesh=mesh, in_specs=(spec, spec), out_specs=spec
+        lambda g, p: manual.update(g, manual.init(p), p)[0],
+        mesh=mesh,
+        in_specs=(spec, spec),
+        out_specs=spec,
     )
     assert reductions(jax.jit(in_shards).lower(params, params)) == phases
 
@@ -190,7 +225,10 @@ def test_step_length_does_not_depend_on_the_scale_of_the_gradient(name):
 
 @pytest.mark.parametrize('name', ['lars', 'lamb'])
 def test_a_first_step_is_a_fraction_of_the_weights(name):
-    make = {'lars': lambda: optimizers.lars(2.0, 0.0), 'lamb': lambda: optimizers.lamb(0.002, weight_decay=0.1)}[name]
+    make = {
+        'lars': lambda: optimizers.lars(2.0, 0.0),
+        'lamb': lambda: optimizers.lamb(0.002, weight_decay=0.1),
+    }[name]
     params, slopes = stacked(1)
     params = {'kernel': params['kernel'][2]}
     moved, _ = walk(make(), params, [{'kernel': slopes[0]['kernel'][0]}])

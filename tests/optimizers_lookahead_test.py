@@ -20,7 +20,9 @@ def momentum_sgd():
 
 
 def gradient(params):
-    return jax.tree.map(lambda w: jnp.broadcast_to(CURVATURE, w.shape).astype(w.dtype) * (w - 1), params)
+    return jax.tree.map(
+        lambda w: jnp.broadcast_to(CURVATURE, w.shape).astype(w.dtype) * (w - 1), params
+    )
 
 
 def train(tx, steps, params=None, **extra_args):
@@ -65,15 +67,21 @@ def test_equals_the_paper(momentum):
 
 def test_slow_and_fast_weights_are_equal_to_the_bit_after_a_synchronisation():
     for dtype in (jnp.float32, jnp.bfloat16):
-        weights = jax.random.normal(jax.random.key(0), (3, 1000)) * 10.0 ** jnp.arange(-6, 6, 4)[:, None]
+        weights = (
+            jax.random.normal(jax.random.key(0), (3, 1000)) * 10.0 ** jnp.arange(-6, 6, 4)[:, None]
+        )
         params = {'w': weights.astype(dtype).T}
-        for step, (fast, slow, _) in enumerate(train(lookahead(momentum_sgd(), K, ALPHA), 9, params), 1):
+        for step, (fast, slow, _) in enumerate(
+            train(lookahead(momentum_sgd(), K, ALPHA), 9, params), 1
+        ):
             assert bool((fast['w'] == slow['w']).all()) == (step % K == 0)
 
 
 def test_alpha_one_is_the_inner_optimizer():
     with jax.enable_x64(True):
-        for (found, *_), (expected, *_) in zip(train(lookahead(optax.adam(0.1), 2, 1.0), 7), train(optax.adam(0.1), 7)):
+        for (found, *_), (expected, *_) in zip(
+            train(lookahead(optax.adam(0.1), 2, 1.0), 7), train(optax.adam(0.1), 7)
+        ):
             np.testing.assert_allclose(found['w'], expected['w'], rtol=1e-12)
 
 
@@ -92,8 +100,15 @@ def test_reset_keeps_counts_schedules_keys_and_second_moments():
 def test_reset_reaches_through_wrappers_and_leaves_copies_of_weights_alone():
     params = {'a': jnp.ones(3), 'b': jnp.ones(3)}
     labels = {'a': 'adam', 'b': 'ball'}
-    inner = optax.partition({'adam': optax.adam(0.1), 'ball': lookahead(momentum_sgd(), 2, 0.5)}, labels)
-    tx = lookahead(optax.inject_hyperparams(lambda rate: optax.chain(inner, optax.scale(rate)))(0.5), 3, 0.5, 'reset')
+    inner = optax.partition(
+        {'adam': optax.adam(0.1), 'ball': lookahead(momentum_sgd(), 2, 0.5)}, labels
+    )
+    tx = lookahead(
+        optax.inject_hyperparams(lambda rate: optax.chain(inner, optax.scale(rate)))(0.5),
+        3,
+        0.5,
+        'reset',
+    )
     state = tx.init(params)
     for _ in range(3):
         _, state = tx.update(gradient({'a': params['a'] + 1, 'b': params['b'] + 1}), state, params)
@@ -125,7 +140,8 @@ def test_bad_updates_stay_out_of_the_slow_weights_until_a_synchronisation(bad):
 
 
 def _three_updates(tx, params, bad):
-    """The slow weights after one bad update and a second step; the trace after the synchronisation."""
+    """The slow weights after one bad update and a second step; the trace after the
+    synchronisation."""
     state = tx.init(params)
     _, state = tx.update(bad, state, params)
     _, state = tx.update(jnp.ones(2), state, params)
@@ -142,7 +158,9 @@ def test_works_inside_every_wrapper():
     mask, frozen = {'w': True, 'frozen': False}, {'w': False, 'frozen': True}
     wrapped = {
         'chain': optax.chain(optax.identity(), make(ALPHA)),
-        'masked': optax.chain(optax.masked(make(ALPHA), mask), optax.masked(optax.set_to_zero(), frozen)),
+        'masked': optax.chain(
+            optax.masked(make(ALPHA), mask), optax.masked(optax.set_to_zero(), frozen)
+        ),
         'partition': optax.partition({True: make(ALPHA), False: optax.set_to_zero()}, mask),
         'apply_if_finite': optax.apply_if_finite(make(ALPHA), 3),
         'inject': optax.inject_hyperparams(make)(ALPHA),
@@ -176,7 +194,11 @@ def test_k_counts_updates_not_microbatches():
 def test_inner_optimizers_with_keys_and_extra_args():
     noisy = optax.chain(optimizers.gradient_noise(eta=0.01, seed=3), optax.noisy_sgd(0.1, key=5))
     train(lookahead(noisy, 2), 4)
-    train(lookahead(optax.chain(momentum_sgd(), optax.contrib.reduce_on_plateau()), 2), 4, value=jnp.float32(1.0))
+    train(
+        lookahead(optax.chain(momentum_sgd(), optax.contrib.reduce_on_plateau()), 2),
+        4,
+        value=jnp.float32(1.0),
+    )
 
 
 def test_nested():
@@ -231,7 +253,9 @@ def test_optimal_step_size_is_the_minimum_along_the_line():
             *_, (_, slow, _) = train(tx, k, curvature={'w': jnp.asarray(a)})
             *_, (fast, _, _) = train(inner, k)
             grid = np.linspace(0.1, 1, 200_001)
-            losses = 0.5 * (((START + grid[:, None] * (np.asarray(fast['w']) - START) - 1) ** 2) * a).sum(1)
+            losses = 0.5 * (
+                ((START + grid[:, None] * (np.asarray(fast['w']) - START) - 1) ** 2) * a
+            ).sum(1)
             assert loss(np.asarray(slow['w'])) == pytest.approx(losses.min(), rel=1e-8)
 
 
@@ -270,7 +294,8 @@ def test_errors_say_what_is_allowed():
 
 
 def test_a_cohort_does_not_synchronise_in_every_step():
-    """Under vmap the synchronisation stays inside a loop that runs when some replica needs it, and is no select."""
+    """Under vmap the synchronisation stays inside a loop that runs when some replica needs it, and
+    is no select."""
     calls = []
 
     def change(carry):

@@ -45,7 +45,13 @@ def test_patterns(which, expected):
 
 @pytest.mark.parametrize('which', ['kernels', ['kernel', 'norm'], ['!norm']])
 def test_a_pattern_that_matches_nothing_is_an_error_with_the_paths_that_exist(which):
-    with pytest.raises(ValueError, match=r'matches no parameter. There are: blocks/bias, blocks/kernel, head/bias'):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r'matches no parameter. There are: blocks/bias, '
+            r'blocks/kernel, head/bias'
+        ),
+    ):
         optimizers.masks(which, PARAMS)
 
 

@@ -1,7 +1,8 @@
-"""Gradient noise has the covariance that was asked for; example weights give a large batch that of a small one.
+"""Gradient noise has the covariance that was asked for; example weights give a large batch that of
+a small one.
 
-Statistics: a sample variance of n normal draws has relative standard error sqrt(2 / n), a sample covariance of
-independent ones sd * sd / sqrt(n). Seeds are fixed; bounds are five standard errors.
+Statistics: a sample variance of n normal draws has relative standard error sqrt(2 / n), a sample
+covariance of independent ones sd * sd / sqrt(n). Seeds are fixed; bounds are five standard errors.
 """
 
 import jax
@@ -29,7 +30,8 @@ def flat(tree):
 
 
 def noises(tx, gradients, counts=(0,), **extra_args):
-    """The noise of DRAWS seeds at each update of `counts`: [DRAWS, 10] each; `extra_args` are shared."""
+    """The noise of DRAWS seeds at each update of `counts`: [DRAWS, 10] each; `extra_args` are
+    shared."""
 
     def one(seed, count):
         state = tx.init(gradients)._replace(seed=seed, count=count)
@@ -49,20 +51,26 @@ def assert_covariance(samples, expected):
 
 
 def test_isotropic_covariance_anneals():
-    for count, found in zip((0, 99), noises(gradient_noise('isotropic', eta=0.3, gamma=0.5), zeros(), (0, 99))):
+    for count, found in zip(
+        (0, 99), noises(gradient_noise('isotropic', eta=0.3, gamma=0.5), zeros(), (0, 99))
+    ):
         assert_covariance(found, np.eye(10) * 0.3 / (1 + count) ** 0.5)
 
 
 def test_annealing_is_the_papers_by_default_and_off_for_the_other_kinds():
     state = gradient_noise().init(zeros())._replace(count=jnp.int32(7))
     for kind, gamma in (('isotropic', 0.55), ('anticorrelated', 0.0)):
-        default, explicit = (gradient_noise(kind, **g).update(zeros(), state)[0] for g in ({}, {'gamma': gamma}))
+        default, explicit = (
+            gradient_noise(kind, **g).update(zeros(), state)[0] for g in ({}, {'gamma': gamma})
+        )
         np.testing.assert_array_equal(default['a'], explicit['a'])
 
 
 def test_fisher_covariance_from_given_squares():
     squares = {'a': jnp.arange(6.0).reshape(2, 3), 'b': jnp.array([9.0, 0.0, 1.0, 4.0])}
-    (found,) = noises(gradient_noise('diagonal_fisher', eta=0.5), zeros(), squared_gradients=squares)
+    (found,) = noises(
+        gradient_noise('diagonal_fisher', eta=0.5), zeros(), squared_gradients=squares
+    )
     assert_covariance(found, 0.5 * np.diag([0, 1, 2, 3, 4, 5, 9, 0, 1, 4.0]))
 
 
@@ -78,19 +86,24 @@ def test_fisher_covariance_from_its_running_mean():
 
 
 def test_gradient_difference_covariance_is_that_of_the_gradient():
-    """Two independent gradients of covariance C, one draw each: the noise has covariance eta * C, every block of it."""
+    """Two independent gradients of covariance C, one draw each: the noise has covariance eta * C,
+    every block of it."""
     root = np.asarray(jax.random.normal(jax.random.key(1), (10, 10))) / 3
     tx = gradient_noise('gradient_difference', eta=0.7)
 
     def one(seed):
-        g, other = (jnp.asarray(root) @ jax.random.normal(k, (10,)) for k in jax.random.split(jax.random.key(seed)))
+        g, other = (
+            jnp.asarray(root) @ jax.random.normal(k, (10,))
+            for k in jax.random.split(jax.random.key(seed))
+        )
         tree = {'a': (g - other)[:6].reshape(2, 3) / np.sqrt(2), 'b': (g - other)[6:] / np.sqrt(2)}
         state = tx.init(zeros())._replace(seed=seed + 12345)
         return tx.update(zeros(), state, gradient_difference=tree)[0]
 
     found = flat(jax.jit(jax.vmap(one))(jnp.arange(DRAWS, dtype=jnp.uint32)))
     expected = 0.7 * root @ root.T
-    # A product of two normals has kurtosis 9: entries' errors are up to sqrt((9 - 1) / 2) = 2 times larger.
+    # A product of two normals has kurtosis 9: entries' errors are up to sqrt((9 - 1) / 2) = 2 times
+    # larger.
     difference = found.T @ found / DRAWS - expected
     sd = np.sqrt(np.diag(expected))
     assert (np.abs(difference) < 2 * ERRORS * np.outer(sd, sd) * np.sqrt(2 / DRAWS)).all()
@@ -112,7 +125,9 @@ def test_noise_is_added_to_the_gradient_and_independent_between_leaves_steps_and
     like = {'x': jnp.full(500, 3.0), 'y': jnp.full(500, 3.0)}
     updates, state = tx.update(like, tx.init(like))
     later, _ = tx.update(like, state)
-    other, _ = gradient_noise(eta=1.0, gamma=0.0, seed=5).update(like, tx.init(like)._replace(seed=jnp.uint32(5)))
+    other, _ = gradient_noise(eta=1.0, gamma=0.0, seed=5).update(
+        like, tx.init(like)._replace(seed=jnp.uint32(5))
+    )
     draws = np.stack([updates['x'], updates['y'], later['x'], other['x']]) - 3.0
     correlation = np.corrcoef(draws) - np.eye(4)
     assert np.abs(correlation).max() < ERRORS / np.sqrt(500)
@@ -135,7 +150,9 @@ def test_other_leaves_do_not_change_the_noise_of_a_leaf():
     noise = lambda tx, tree: tx.update(tree, tx.init(tree))[0]['m']
     more = {'a': jnp.zeros(2), **few, 'z': jnp.zeros(3)}
     np.testing.assert_array_equal(noise(tx, few), noise(tx, more))
-    np.testing.assert_array_equal(noise(tx, few), noise(optax.masked(tx, {'a': False, 'm': True, 'z': True}), more))
+    np.testing.assert_array_equal(
+        noise(tx, few), noise(optax.masked(tx, {'a': False, 'm': True, 'z': True}), more)
+    )
     assert len(np.unique(noise(tx, {'m': jnp.zeros(4), 'n': jnp.zeros(4)}))) == 4
 
 
@@ -151,7 +168,9 @@ def test_sharding_and_device_count_do_not_change_the_noise(kind):
     gradients = {'w': jnp.ones((16, 8)), 'v': jnp.ones((8,))}
     expected, _ = jax.jit(tx.update)(gradients, tx.init(gradients))
     for devices, spec in ((8, P('data')), (4, P(None, 'data')), (2, P())):
-        mesh = jax.make_mesh((devices,), ('data',), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+        mesh = jax.make_mesh(
+            (devices,), ('data',), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices]
+        )
         placed = jax.device_put(gradients['w'], NamedSharding(mesh, spec))
         sharded = {'w': placed, 'v': jax.device_put(gradients['v'], NamedSharding(mesh, P()))}
         found, _ = jax.jit(tx.update)(sharded, jax.jit(tx.init)(sharded))
@@ -166,9 +185,9 @@ def test_replicas_are_independent_by_seed_or_axis_and_share_when_asked():
 
     seeds = jnp.array([1, 2], jnp.uint32)
     by_seed = jax.vmap(lambda seed: draw(gradient_noise(eta=1.0, gamma=0.0, seed=seed)))(seeds)
-    by_axis = jax.vmap(lambda _: draw(gradient_noise(eta=1.0, gamma=0.0, axis_name='replica')), axis_name='replica')(
-        jnp.arange(2)
-    )
+    by_axis = jax.vmap(
+        lambda _: draw(gradient_noise(eta=1.0, gamma=0.0, axis_name='replica')), axis_name='replica'
+    )(jnp.arange(2))
     for pair in (by_seed, by_axis):
         assert abs(np.corrcoef(*pair)[0, 1]) < ERRORS / 20
     shared = jax.vmap(lambda _: draw(gradient_noise(eta=1.0, gamma=0.0, seed=1)))(jnp.arange(2))
@@ -180,7 +199,9 @@ def test_replicas_in_shard_map_have_their_own_noise():
     mesh = jax.make_mesh((4,), ('data',), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     tx = gradient_noise(eta=1.0, gamma=0.0, axis_name='data')
     draw = lambda g: tx.update(g, tx.init(g))[0]
-    found = jax.jit(jax.shard_map(draw, mesh=mesh, in_specs=P('data'), out_specs=P('data')))(jnp.zeros(16))
+    found = jax.jit(jax.shard_map(draw, mesh=mesh, in_specs=P('data'), out_specs=P('data')))(
+        jnp.zeros(16)
+    )
     assert len(np.unique(found)) == 16
 
 
@@ -189,7 +210,9 @@ def test_noise_keeps_dtypes_and_complex_variance():
     like = {'h': jnp.zeros(4, jnp.bfloat16), 'c': jnp.zeros(20_000, jnp.complex64), 'n': None}
     found, _ = tx.update(like, tx.init(like))
     assert (found['h'].dtype, found['c'].dtype, found['n']) == (jnp.bfloat16, jnp.complex64, None)
-    assert float((jnp.abs(found['c']) ** 2).mean()) == pytest.approx(1.0, abs=ERRORS / np.sqrt(20_000))
+    assert float((jnp.abs(found['c']) ** 2).mean()) == pytest.approx(
+        1.0, abs=ERRORS / np.sqrt(20_000)
+    )
 
 
 def test_noise_errors():
@@ -292,7 +315,9 @@ def test_weights_are_a_function_of_key_and_position():
     for centred in (False, True):
         weigh = jax.jit(example_weights(4, 64, centred=centred))
         z = weigh(jax.random.key(3), positions)
-        parts = jnp.concatenate([weigh(jax.random.key(3), positions[i : i + 8]) for i in range(0, 64, 8)])
+        parts = jnp.concatenate(
+            [weigh(jax.random.key(3), positions[i : i + 8]) for i in range(0, 64, 8)]
+        )
         np.testing.assert_array_equal(z, parts)
         np.testing.assert_array_equal(z[::-1], weigh(jax.random.key(3), positions[::-1]))
         mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
@@ -321,5 +346,6 @@ def test_example_weight_numbers_may_be_traced():
     draws, infinite = found[0] - 1, weigh(4, 64, 1e9) - 1
     np.testing.assert_allclose(draws / infinite, np.sqrt(100 / 99), rtol=1e-5)
     np.testing.assert_allclose((weigh(8, 64, 1e9) - 1) / infinite, np.sqrt(7 / 15), rtol=1e-5)
-    np.testing.assert_array_equal(found[2], 1.0)  # a batch smaller than the matched one gets no noise
+    # a batch smaller than the matched one gets no noise
+    np.testing.assert_array_equal(found[2], 1.0)
     assert optimizers.example_weights is example_weights

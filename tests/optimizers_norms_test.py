@@ -1,4 +1,5 @@
-"""Norms that neither overflow nor underflow, in the way of the CPU and in that of an accelerator."""
+"""Norms that neither overflow nor underflow, in the way of the CPU and in that of an
+accelerator."""
 
 import re
 import unittest.mock
@@ -36,14 +37,18 @@ def test_norms_are_right_at_every_scale(platform, exponent, zeros, seed):
 
 
 def test_norms_of_half_precision_are_sums_of_float32(backend):
-    assert measured(np.full(100_000, 300, np.float16)) == pytest.approx(300 * np.sqrt(100_000), rel=1e-6)
+    assert measured(np.full(100_000, 300, np.float16)) == pytest.approx(
+        300 * np.sqrt(100_000), rel=1e-6
+    )
     x = jnp.asarray(np.random.default_rng(0).standard_normal((64, 33)), jnp.bfloat16)
     np.testing.assert_allclose(measured(x), exact(np.asarray(x, np.float32)), rtol=1e-6)
 
 
 def test_norms_by_layer_of_complex_empty_and_broken_leaves(backend):
     draw = np.random.default_rng(0)
-    x = (draw.standard_normal((3, 2, 5)) + 1j * draw.standard_normal((3, 2, 5))).astype(np.complex64)
+    x = (draw.standard_normal((3, 2, 5)) + 1j * draw.standard_normal((3, 2, 5))).astype(
+        np.complex64
+    )
     np.testing.assert_allclose(measured(x, 2), exact(x, 2), rtol=1e-6)
     assert measured(np.zeros((0, 3), np.float32)) == 0
     assert measured(np.zeros((2, 0), np.float32), 1).tolist() == [0, 0]
@@ -52,7 +57,9 @@ def test_norms_by_layer_of_complex_empty_and_broken_leaves(backend):
 
 
 def test_a_broken_layer_leaves_the_others_alone(backend):
-    wrong, small, right = norms([jnp.array([jnp.nan]), jnp.full(3, 1e-25), jnp.full(4, 2.0)], [0, 0, 0])
+    wrong, small, right = norms(
+        [jnp.array([jnp.nan]), jnp.full(3, 1e-25), jnp.full(4, 2.0)], [0, 0, 0]
+    )
     assert np.isnan(wrong)
     assert small == pytest.approx(np.sqrt(3) * 1e-25, rel=1e-6)
     assert right == 4
@@ -82,9 +89,12 @@ def test_the_scaled_pass_stays_a_branch_under_vmap():
 
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
 def test_two_sums_meet_without_a_seam(dtype, monkeypatch):
-    """For an accelerator: many numbers of one size, from where the scaled-up sum is small to where it is infinite."""
+    """For an accelerator: many numbers of one size, from where the scaled-up sum is small to where
+    it is infinite."""
     monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-    exponents, rtol = (np.arange(-30, 31), 1e-6) if dtype == 'float32' else (np.arange(-270, 281, 5), 1e-14)
+    exponents, rtol = (
+        (np.arange(-30, 31), 1e-6) if dtype == 'float32' else (np.arange(-270, 281, 5), 1e-14)
+    )
     with jax.enable_x64(dtype == 'float64'):
         for exponent in exponents:
             x = np.random.default_rng(0).standard_normal(10_000) * 10.0**exponent
@@ -96,7 +106,10 @@ def test_arrays_of_every_shape_rank_and_dtype_at_once(backend):
     """More of one shape than are summed together, among others: each gets its own norms."""
     draw = np.random.default_rng(0)
     shapes = [(3, 4)] * 19 + [(4, 3), (3, 4, 1), (12,), ()]
-    arrays = [np.asarray(draw.standard_normal(shape) * 10.0 ** (i - 9), np.float32) for i, shape in enumerate(shapes)]
+    arrays = [
+        np.asarray(draw.standard_normal(shape) * 10.0 ** (i - 9), np.float32)
+        for i, shape in enumerate(shapes)
+    ]
     arrays += [arrays[0].astype(jnp.bfloat16), arrays[1].astype(np.complex64) * (1 + 2j)]
     ranks = [i % 3 if x.ndim > 1 else 0 for i, x in enumerate(arrays)]
     found = norms([jnp.asarray(x) for x in arrays], ranks)
@@ -104,7 +117,8 @@ def test_arrays_of_every_shape_rank_and_dtype_at_once(backend):
         np.testing.assert_allclose(each, exact(x, rank), rtol=1e-6)
 
 
-@pytest.mark.parametrize('exponent', [-20, -19, 0, 20])  # squares of 1e-19 are in float32, but not all digits
+# squares of 1e-19 are in float32, but not all digits
+@pytest.mark.parametrize('exponent', [-20, -19, 0, 20])
 def test_single_and_double_precision_in_one_tree(exponent, backend):
     x = np.random.default_rng(0).standard_normal(10) * 10.0**exponent
     with jax.enable_x64():
@@ -118,4 +132,6 @@ def test_the_derivative_is_the_direction(scale, backend):
     """Of each layer, at every scale; 0 for zeros."""
     x = jnp.asarray(scale * np.random.default_rng(0).standard_normal((3, 4)), jnp.float32)
     slope = jax.grad(lambda x: norms([x], [1])[0].sum())(x)
-    np.testing.assert_allclose(slope, np.asarray(x) / np.maximum(exact(x, 1), 1e-38)[:, None], rtol=1e-5)
+    np.testing.assert_allclose(
+        slope, np.asarray(x) / np.maximum(exact(x, 1), 1e-38)[:, None], rtol=1e-5
+    )

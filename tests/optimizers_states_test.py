@@ -1,4 +1,5 @@
-"""States in other people's training loops: donated, abstract, injected, on explicit meshes, in mixed precision."""
+"""States in other people's training loops: donated, abstract, injected, on explicit meshes, in
+mixed precision."""
 
 import itertools
 
@@ -25,7 +26,9 @@ WRAPPERS = {
     'conditionally_transform': lambda tx: optax.conditionally_transform(tx, lambda step: step < 5),
     'chain': lambda tx: optax.chain(optax.clip(1.0), tx),
     'masked': lambda tx: optax.masked(tx, {'kernel': True, 'bias': False, 'scale': True}),
-    'all of them': lambda tx: optax.chain(optax.MultiSteps(optimizers.ema(optimizers.lookahead(tx)), 2)),
+    'all of them': lambda tx: optax.chain(
+        optax.MultiSteps(optimizers.ema(optimizers.lookahead(tx)), 2)
+    ),
 }
 # Arguments of other types than float that make another state or another update.
 VARIANTS = {
@@ -33,7 +36,11 @@ VARIANTS = {
     'larc': [dict(mode='scale')],
     'lamb': [dict(max_gradient_norm=1.0), dict(normalize_gradients=True, bias_correction=False)],
     'novograd': [dict(amsgrad=True, eps_inside_root=True, grad_averaging=True)],
-    'lookahead': [dict(momentum='interpolate'), dict(momentum='reset'), dict(slow_step_size='optimal')],
+    'lookahead': [
+        dict(momentum='interpolate'),
+        dict(momentum='reset'),
+        dict(slow_step_size='optimal'),
+    ],
     'momentum': [dict(form='inside', nesterov=True)],
 }
 CASES = [(name, variant) for name in OPTIMIZERS for variant in ({}, *VARIANTS.get(name, []))]
@@ -124,7 +131,13 @@ def test_inject_hyperparams_needs_no_static_arguments(name, variant):
 
 def test_what_decides_shapes_is_refused_when_traced():
     tx = optax.inject_hyperparams(optimizers.lamb)(0.1, stacked_axes=1)
-    with pytest.raises(ValueError, match=r"^stacked_axes: found a traced number.*static_args=\('stacked_axes',\)"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r'^stacked_axes: found a traced '
+            r"number.*static_args=\('stacked_axes',\)"
+        ),
+    ):
         jax.jit(tx.init)({'w': jnp.ones((2, 3))})
 
 
@@ -186,7 +199,8 @@ def test_accumulated_half_precision_gradients_keep_their_mean():
 
 @every_case
 def test_nothing_is_nan_by_design(name, variant):
-    """With JAX_DEBUG_NANS a NaN stops the program, in and outside compiled ones, diagnostics too."""
+    """With JAX_DEBUG_NANS a NaN stops the program, in and outside compiled ones, diagnostics
+    too."""
     params = {'kernel': jnp.ones((4, 3)), 'zero': jnp.zeros((2, 2)), 'bias': jnp.zeros(3)}
     gradients = {'kernel': jnp.ones((4, 3)), 'zero': jnp.zeros((2, 2)), 'bias': jnp.zeros(3)}
     tx = make(name, **variant)
@@ -206,7 +220,10 @@ def test_reverse_mode_is_finite_where_gradients_are_zero(name, variant):
     params = {'kernel': jnp.ones((3, 2)), 'unused': jnp.zeros((2, 2))}
 
     def after_a_step(scale):
-        gradients = {'kernel': scale * jnp.array([[1.0, 0.0]] * 3), 'unused': scale * jnp.zeros((2, 2))}
+        gradients = {
+            'kernel': scale * jnp.array([[1.0, 0.0]] * 3),
+            'unused': scale * jnp.zeros((2, 2)),
+        }
         updates, _ = tx.update(gradients, tx.init(params), params)
         return sum(jnp.sum(w**2) for w in jax.tree.leaves(optax.apply_updates(params, updates)))
 
@@ -215,5 +232,9 @@ def test_reverse_mode_is_finite_where_gradients_are_zero(name, variant):
 
 def test_every_wrapper_around_another_is_a_case():
     """A wrapper that is added to the package is added here."""
-    wrappers = {n for n in OPTIMIZERS if {'inner', 'tx'} & set(lookup.parameters(lookup.find('optimizer', n)))}
+    wrappers = {
+        n
+        for n in OPTIMIZERS
+        if {'inner', 'tx'} & set(lookup.parameters(lookup.find('optimizer', n)))
+    }
     assert wrappers <= set(WRAPPERS) | set(itertools.chain(*(w.split() for w in WRAPPERS)))

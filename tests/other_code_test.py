@@ -1,4 +1,5 @@
-"""What the commands say when code or data has changed since a workdir was begun, and when nothing has."""
+"""What the commands say when code or data has changed since a workdir was begun, and when nothing
+has."""
 
 import os
 import re
@@ -16,7 +17,7 @@ def opt(learning_rate):
     return optax.sgd(learning_rate)
 def data(size):
     return linear_regression(size, seed=int(pathlib.Path(__file__).with_name('data.txt').read_text()))
-"""
+"""  # noqa: E501
 EXPERIMENT = """
 from lbexp import config
 def get_config():
@@ -52,7 +53,10 @@ def test_a_direct_run_says_what_it_does_not_train_and_what_it_trains_anew(folder
     assert first.returncode == 0 and 'nothing to train' not in first.stdout, first.stderr
     (workdir,) = (folder / 'runs').iterdir()
     again = run(folder, 'lbexp.main')
-    said = r'^nothing to train: done on \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* with (commit [^\sN]\S+|an unknown commit)$'
+    said = (
+        r'^nothing to train: done on \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* with (commit '
+        r'[^\sN]\S+|an unknown commit)$'
+    )
     assert again.returncode == 0 and re.search(said, again.stdout, re.MULTILINE), again.stdout
     assert list((folder / 'runs').iterdir()) == [workdir]
     change(folder / 'mine.py', 'sgd(learning_rate)', 'adam(learning_rate)')

@@ -30,7 +30,10 @@ def test_a_run_outlives_the_reader_of_its_output(tmp_path):
     process.stdout.close()
     told = process.communicate(timeout=300)[1]
     assert process.returncode == 0, told
-    assert told.count('standard output: Broken pipe; the command goes on without it') == 1 and 'Error' not in told
+    assert (
+        told.count('standard output: Broken pipe; the command goes on without it') == 1
+        and 'Error' not in told
+    )
     assert (tmp_path / 'w' / 'report.html').exists()
     assert json.loads((tmp_path / 'w' / 'status.json').read_text())['status'] == 'done'
 
@@ -45,9 +48,14 @@ def test_results_end_quietly_with_their_reader(tmp_path):
 
 
 def test_a_full_disk_behind_standard_output_ends_nothing():
-    code = 'from lbexp.output import outlive_readers; outlive_readers(); print("x" * 9999, flush=True); print("y")'
+    code = (
+        'from lbexp.output import outlive_readers; outlive_readers(); print("x" * 9999, '
+        'flush=True); print("y")'
+    )
     with open('/dev/full', 'w') as full:
-        done = subprocess.run([sys.executable, '-c', code], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        done = subprocess.run(
+            [sys.executable, '-c', code], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
     assert done.returncode == 0 and done.stderr.count('\n') == 1 and 'No space left' in done.stderr
     reader, writer = os.pipe()
     os.close(reader)

@@ -1,4 +1,5 @@
-"""The planner: how long runs are, how work is shared out, what shares a program, and what it says of that."""
+"""The planner: how long runs are, how work is shared out, what shares a program, and what it says
+of that."""
 
 import pytest
 from training import tiny, train
@@ -24,7 +25,13 @@ def test_every_share_of_the_trials_has_about_the_same_work():
     'fields, told',
     [
         (dict(microbatch=8), ['batch sizes 8 to 32 in microbatches of 8']),
-        (dict(), ['batch size 8, apart: no microbatch is set', 'batch size 32, apart: no microbatch is set']),
+        (
+            dict(),
+            [
+                'batch size 8, apart: no microbatch is set',
+                ('batch size 32, apart: no microbatch is set'),
+            ],
+        ),
         (
             dict(workload=dict(name='digits_mlp', hidden=(8,), batch_norm=True)),
             [
@@ -34,14 +41,19 @@ def test_every_share_of_the_trials_has_about_the_same_work():
         ),
         (
             dict(sweep=(('batch_size', (8, 9)),)),
-            [f'batch size {size}, apart: a common microbatch of 1 would be slower' for size in (8, 9)],
+            [
+                f'batch size {size}, apart: a common microbatch of 1 would be slower'
+                for size in (8, 9)
+            ],
         ),
     ],
 )
 def test_the_planner_says_what_it_chose_and_why(tmp_path, fields, told):
     lines = []
     train(
-        tiny(**{'steps': 2, 'log': 1, 'sweep': (('batch_size', (8, 32)),), **fields}), tmp_path, announce=lines.append
+        tiny(**{'steps': 2, 'log': 1, 'sweep': (('batch_size', (8, 32)),), **fields}),
+        tmp_path,
+        announce=lines.append,
     )
     assert len(lines) == len(told)
     assert all(words in line for words, line in zip(told, lines, strict=True))
@@ -51,14 +63,19 @@ def test_what_may_share_a_microbatch():
     part = lambda **given: dict(name='digits_mlp', **given)
     assert shared_microbatch(part(), (48, 96, 144)) == 48
     assert shared_microbatch(part(batch_norm=True, ghost=16), (48, 96)) == 48
-    assert shared_microbatch(part(batch_norm=True, ghost=32), (48, 96)) is None  # a ghost and a half
+    # a ghost and a half
+    assert shared_microbatch(part(batch_norm=True, ghost=32), (48, 96)) is None
     assert shared_microbatch(part(batch_norm=True), (48, 96)) is None
-    # Slivers of all batches are slower than programs of their own; the smallest batch itself is no sliver.
-    assert [shared_microbatch(part(), sizes) for sizes in ((50, 64), (28, 32), (4, 8), (16, 24))] == [None, None, 4, 8]
+    # Slivers of all batches are slower than programs of their own; the smallest batch itself is no
+    # sliver.
+    assert [
+        shared_microbatch(part(), sizes) for sizes in ((50, 64), (28, 32), (4, 8), (16, 24))
+    ] == [None, None, 4, 8]
 
 
 def test_regime_adaptation_makes_as_many_updates_as_the_reference():
-    """100 examples, 3 epochs: 30 updates of 10; with more examples for larger batches, and a schedule to match."""
+    """100 examples, 3 epochs: 30 updates of 10; with more examples for larger batches, and a
+    schedule to match."""
     sweep = (('batch_size', (10, 20, 50)),)
     c = tiny(steps=None, epochs=3.0, sweep=sweep, microbatch=10, regime_adaptation=10)
     (cohort,) = plan([configs.resolve(c, overrides) for overrides in configs.trials(c)])
@@ -67,7 +84,8 @@ def test_regime_adaptation_makes_as_many_updates_as_the_reference():
 
 
 def test_what_cannot_be_traced_in_a_row_is_not_traced(tmp_path):
-    """`coordinates` decides what a row holds: Python has to see it, where the row is made and nowhere before."""
+    """`coordinates` decides what a row holds: Python has to see it, where the row is made and
+    nowhere before."""
     part = dict(name='stationary_moments', population=True, burn_in=2, coordinates=2)
     workload = dict(name='noisy_quadratic', replicas=10, dimension=3)
     for count, given in ((2, False), (3, True)):

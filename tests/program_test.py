@@ -1,4 +1,5 @@
-"""A cohort as it is compiled and watched: large models train in place, and what is shown is a number."""
+"""A cohort as it is compiled and watched: large models train in place, and what is shown is a
+number."""
 
 import re
 
@@ -52,5 +53,9 @@ def test_a_compiler_that_has_no_such_option_does_without(tmp_path, monkeypatch):
 def test_a_row_without_an_update_shows_no_nan(tmp_path):
     """Where a trial has fewer updates than rows."""
     seen = []
-    train(tiny(steps=3, log=6, evaluate=1), tmp_path, observe=lambda progress: seen.append(progress.metrics))
+    train(
+        tiny(steps=3, log=6, evaluate=1),
+        tmp_path,
+        observe=lambda progress: seen.append(progress.metrics),
+    )
     assert any(seen) and all(np.isfinite(value) for metrics in seen for value in metrics.values())

@@ -58,7 +58,14 @@ def test_rates_eta_and_trials():
         bar.update(500, 10_000, 32_000, loss=0.25, accuracy=0.875, trials_done=3, trials_total=16)
     assert '– steps/s' in lines(console)[0] and 'ETA –' in lines(console)[0]
     words = lines(console)[1]
-    for part in ('step 500/10000 (5%)', 'ETA 1:35', '100 steps/s', '6400 examples/s', 'loss 0.25', 'accuracy 0.8750'):
+    for part in (
+        'step 500/10000 (5%)',
+        'ETA 1:35',
+        '100 steps/s',
+        '6400 examples/s',
+        'loss 0.25',
+        'accuracy 0.8750',
+    ):
         assert part in words
     assert 'trials 3/16' in words
 
@@ -100,7 +107,11 @@ def test_a_standstill_a_resumed_run_and_nan_are_printable():
         for _ in range(2):
             bar.update(50, 100, 1600, loss=float('nan'), accuracy=None)
             clock.now += 2
-    assert '0 steps/s' in lines(console)[-1] and 'ETA –' in lines(console)[-1] and 'loss nan' in lines(console)[-1]
+    assert (
+        '0 steps/s' in lines(console)[-1]
+        and 'ETA –' in lines(console)[-1]
+        and 'loss nan' in lines(console)[-1]
+    )
 
 
 def test_no_update_no_output():
@@ -123,7 +134,15 @@ def test_in_a_terminal_one_live_line(width, has_bar):
     assert 20 <= output.count('steps/s') <= 35, 'five drawings a second at most'
     last = output[output.rindex('\x1b[2K') :]
     assert all(
-        word in last for word in ('100%', 'done', '200 steps/s', '12.8k examples/s', 'loss 0.5', 'accuracy 0.9600')
+        word in last
+        for word in (
+            '100%',
+            'done',
+            '200 steps/s',
+            '12.8k examples/s',
+            'loss 0.5',
+            'accuracy 0.9600',
+        )
     )
     assert ('━' in last) == has_bar
 

@@ -1,4 +1,5 @@
-"""Ranges and variants as annotations: what a call refuses, in which words, and what it lets pass."""
+"""Ranges and variants as annotations: what a call refuses, in which words, and what it lets
+pass."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -56,12 +57,16 @@ def test_every_kind_of_number_is_checked(kind):
     number = NUMBERS[kind]
     assert violation(number(1), Annotated[Number, Gt(0)]) is None
     assert violation(number(0), Annotated[Number, Gt(0)]).endswith('; allowed: a number > 0')
-    assert violation(number(-3), NonNegativeSchedule).endswith('; allowed: a number >= 0, a function')
+    assert violation(number(-3), NonNegativeSchedule).endswith(
+        '; allowed: a number >= 0, a function'
+    )
     with pytest.raises(ValueError, match=r'^momentum: found .*; allowed: a number in \[0, 1\)$'):
         optimizer(0.1, momentum=number(1))
 
 
-@pytest.mark.parametrize('number', [float('nan'), np.float64('nan'), jnp.nan, np.array(np.nan, np.float32)])
+@pytest.mark.parametrize(
+    'number', [float('nan'), np.float64('nan'), jnp.nan, np.array(np.nan, np.float32)]
+)
 def test_nan_is_in_no_range(number):
     assert violation(number, PositiveFraction).endswith('; allowed: a number in (0, 1]')
 
@@ -92,7 +97,9 @@ def test_nan_is_in_no_range(number):
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(value, annotation, allowed):
-    assert violation(value, annotation) == f'found {value!r}; allowed: {allowed}'.replace('np.float32(2.0)', '2.0')
+    assert violation(value, annotation) == f'found {value!r}; allowed: {allowed}'.replace(
+        'np.float32(2.0)', '2.0'
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,13 +131,18 @@ def test_what_fits_passes(value, annotation):
 def test_a_near_variant_is_suggested():
     with pytest.raises(ValueError) as error:
         optimizer(0.1, form='insid')
-    assert str(error.value) == "form: found 'insid'; allowed: 'outside', 'inside'. Did you mean 'inside'?"
+    assert str(error.value) == (
+        "form: found 'insid'; allowed: 'outside', 'inside'. Did you mean 'inside'?"
+    )
 
 
 @pytest.mark.parametrize('patterns', ['*kernel', ['bias', '*kernel'], '!*kernel', {'*kernel': 1}])
 def test_a_text_that_is_no_regular_expression_is_refused(patterns):
     problem = violation(patterns, Annotated[Any, Patterns()])
-    assert 'allowed: a regular expression' in problem and "kernel' is none: nothing to repeat" in problem
+    assert (
+        'allowed: a regular expression' in problem
+        and "kernel' is none: nothing to repeat" in problem
+    )
     assert violation({'*kernel': True}, Annotated[Any, Patterns()]) is None  # a tree of bools
 
 

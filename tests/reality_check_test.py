@@ -1,4 +1,5 @@
-"""The reality check: equal budgets, known differences give known verdicts, best of k against its closed form."""
+"""The reality check: equal budgets, known differences give known verdicts, best of k against its
+closed form."""
 
 import json
 import math
@@ -32,8 +33,15 @@ def made_up(diverging=(), **errors):
         if (name, seed) in diverging:
             return [dict(step=1, loss=None)], 'diverged'
         # Tuning has the seed 0 and sees how far a point is off; what is reported does not.
-        away = 0.02 * abs(math.log10(trial['optimizer']['learning_rate'] / 0.01)) if seed == 0 else 0.0
-        error = 0.05 + errors.get(name, 0.0) + away + 0.002 * np.random.default_rng(seed).standard_normal()
+        away = (
+            0.02 * abs(math.log10(trial['optimizer']['learning_rate'] / 0.01)) if seed == 0 else 0.0
+        )
+        error = (
+            0.05
+            + errors.get(name, 0.0)
+            + away
+            + 0.002 * np.random.default_rng(seed).standard_normal()
+        )
         return [dict(step=60, validation_accuracy=1 - error, test_accuracy=1 - error)], 'done'
 
     return answer
@@ -58,10 +66,15 @@ def test_the_verdict_follows_the_differences(tmp_path):
 
 
 def test_budgets_are_equal_even_where_the_best_is_at_an_edge(tmp_path):
-    """The best rate of AdamW lies within its range, that of momentum within another decade: nobody gets more points."""
+    """The best rate of AdamW lies within its range, that of momentum within another decade: nobody
+    gets more points."""
     config = experiment(seeds=2, budget=5)
     entries = rounds(config, tmp_path, made_up())
-    tuned = [entry['overrides']['optimizer']['name'] for entry in entries if entry['overrides']['seed'] == 0]
+    tuned = [
+        entry['overrides']['optimizer']['name']
+        for entry in entries
+        if entry['overrides']['seed'] == 0
+    ]
     assert {name: tuned.count(name) for name in set(tuned)} == dict.fromkeys(tuned, 5)
     assert len(entries) == 4 * (5 + 2)
 
@@ -72,8 +85,15 @@ def test_diverged_points_and_seeds_are_counted(tmp_path):
     found = analysis(config, tmp_path)
     rows = {row[0]: row for row in found.tables[0].rows}
     assert rows['lamb'][2:4] == [3, 'all diverged'] and rows['adamw'][-2:] == [4, 1]
-    against = {claim.claim.split(' at batch')[0].split()[-1]: claim for claim in found.claims if 'adamw' in claim.claim}
-    assert against['lamb'].outcome == words.UNDECIDED and '1 of 4 pairs diverged' in against['lars'].measured
+    against = {
+        claim.claim.split(' at batch')[0].split()[-1]: claim
+        for claim in found.claims
+        if 'adamw' in claim.claim
+    }
+    assert (
+        against['lamb'].outcome == words.UNDECIDED
+        and '1 of 4 pairs diverged' in against['lars'].measured
+    )
     assert found.passed is None
 
 
@@ -86,7 +106,8 @@ def test_one_seed_has_no_interval(tmp_path):
 
 
 def test_best_of_k_is_its_closed_form():
-    """E min of k draws of n: sum_i v_(i) (((n - i + 1) / n)^k - ((n - i) / n)^k); the last point diverged."""
+    """E min of k draws of n: sum_i v_(i) (((n - i + 1) / n)^k - ((n - i) / n)^k); the last point
+    diverged."""
     scores = np.array([0.3, 0.1, 0.5, 0.2, math.inf])
     tests = np.array([0.31, 0.15, 0.4, 0.12, math.nan])
     n, draws = len(scores), 40000
@@ -95,7 +116,9 @@ def test_best_of_k_is_its_closed_form():
         ordered = np.where(np.isfinite(errors), errors, 1.0)[np.argsort(scores)]
         for k in range(1, n + 1):
             chance = [((n - i) / n) ** k - ((n - i - 1) / n) ** k for i in range(n)]
-            error = math.sqrt(np.dot(chance, ordered**2) - np.dot(chance, ordered) ** 2) / math.sqrt(draws)
+            error = math.sqrt(
+                np.dot(chance, ordered**2) - np.dot(chance, ordered) ** 2
+            ) / math.sqrt(draws)
             assert abs(found[which, 0, k - 1] - np.dot(chance, ordered)) < 5 * error
     assert np.all(np.diff(found[0, 0]) < 0)
     # The point with the lowest validation error has not the lowest test error: selection is honest.
@@ -125,13 +148,23 @@ def test_every_optimizer_takes_what_is_tuned():
 
 
 def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
-    how = ['--config=experiments/reality_check.py', f'--workdir={tmp_path}', '--config.workload.hidden=(8,)']
-    how += ['--config.epochs=4', "--config.study.optimizers=('adamw','lamb')", '--config.study.budget=2']
+    how = [
+        '--config=experiments/reality_check.py',
+        f'--workdir={tmp_path}',
+        '--config.workload.hidden=(8,)',
+    ]
+    how += [
+        '--config.epochs=4',
+        "--config.study.optimizers=('adamw','lamb')",
+        '--config.study.budget=2',
+    ]
     assert main.main(['', *how, '--config.study.seeds=1']) == 0
     first = (tmp_path / 'metrics.jsonl').read_bytes()
     assert main.main(['', *how, '--config.study.seeds=2']) == 0
     rows = (tmp_path / 'metrics.jsonl').read_bytes()
     assert rows.startswith(first)
     trials = {json.loads(line)['trial'] for line in rows[len(first) :].splitlines()}
-    assert len(trials) == 2 and trials.isdisjoint({json.loads(line)['trial'] for line in first.splitlines()})
+    assert len(trials) == 2 and trials.isdisjoint(
+        {json.loads(line)['trial'] for line in first.splitlines()}
+    )
     assert 'Nado' in (tmp_path / 'claims.md').read_text() and (tmp_path / 'report.html').exists()

@@ -1,4 +1,5 @@
-"""The ladder of remedies, without training: what is run, what is claimed of known errors, what is refused."""
+"""The ladder of remedies, without training: what is run, what is claimed of known errors, what is
+refused."""
 
 import pathlib
 
@@ -29,17 +30,29 @@ def arm(config):
     return 'noise' if config['example_weights'] else config['optimizer']['name']
 
 
-ERRORS = dict(small=0.10, large=0.20, scaled=0.16, momentum=0.15, adapted=0.10, noise=0.25, lars=0.15, lamb=0.12)
+ERRORS = dict(
+    small=0.10,
+    large=0.20,
+    scaled=0.16,
+    momentum=0.15,
+    adapted=0.10,
+    noise=0.25,
+    lars=0.15,
+    lamb=0.12,
+)
 ERRORS['lookahead'] = 0.15
 
 
 def answer(errors):
-    """Rows of a trial: its rung's error, a little worse away from the best learning rate, with noise by seed."""
+    """Rows of a trial: its rung's error, a little worse away from the best learning rate, with
+    noise by seed."""
 
     def rows(config):
         optimizer = config['optimizer'].get('inner', config['optimizer'])
         best = {'lars': 10.0, 'lamb': 0.02}.get(optimizer['name'], 0.2)
-        off = 0.02 * abs(np.log10(optimizer['learning_rate'] / best)) if config['seed'] == 0 else 0.0
+        off = (
+            0.02 * abs(np.log10(optimizer['learning_rate'] / best)) if config['seed'] == 0 else 0.0
+        )
         noise = 0.002 * np.random.default_rng((config['seed'], len(arm(config)))).standard_normal()
         error = errors[arm(config)] + off + noise
         row = {f'{part}_accuracy': 1 - error for part in ('test', 'validation')}
@@ -52,25 +65,36 @@ def outcomes(tmp_path, errors):
     config = study()
     entries = rounds(config, tmp_path, answer(errors))
     found = analysis(config, tmp_path)
-    return config, entries, found, {claim.claim.split(' (')[0]: claim.outcome for claim in found.claims}
+    return (
+        config,
+        entries,
+        found,
+        {claim.claim.split(' (')[0]: claim.outcome for claim in found.claims},
+    )
 
 
 def test_the_claims_follow_the_errors(tmp_path):
     config, entries, found, told = outcomes(tmp_path, ERRORS)
-    assert told["A large batch with the small batch's learning rate generalizes worse"] == 'reproduced'
+    assert (
+        told["A large batch with the small batch's learning rate generalizes worse"] == 'reproduced'
+    )
     assert told['Square-root scaling of the learning rate closes part of the gap'] == 'reproduced'
     assert told['Regime adaptation closes more'] == 'reproduced'
     assert told['LAMB closes more at equal epochs'] == 'reproduced'
     assert told['Multiplicative noise closes more at equal epochs'] == 'not reproduced'
     (table,) = found.tables
-    for row in table.rows:  # test error, training error, and what generalization costs: their difference
+    # test error, training error, and what generalization costs: their difference
+    for row in table.rows:
         test, training, gap = (float(cell.split()[0]) for cell in row[4:7])
-        assert training == pytest.approx(0.02, abs=1e-3) and gap == pytest.approx(test - training, abs=2e-3)
+        assert training == pytest.approx(0.02, abs=1e-3) and gap == pytest.approx(
+            test - training, abs=2e-3
+        )
     closed = {row[0]: row[-1] for row in table.rows}
     assert closed['small batch'].startswith('100%') and closed['large batch'].startswith('0%')
     share = float(closed['+ square-root scaling'].split('%')[0])
     assert 30 < share < 50  # 0.04 of 0.10
-    # What runs is the ladder: the rate of the small batch, the same number of updates, ghosts of its size.
+    # What runs is the ladder: the rate of the small batch, the same number of updates, ghosts of
+    # its size.
     trials = [configs.resolve(config, entry['overrides']) for entry in entries]
     reported = {}
     for trial in trials:
@@ -85,7 +109,10 @@ def test_the_claims_follow_the_errors(tmp_path):
 
 def test_without_a_gap_there_is_no_share_of_it(tmp_path):
     _, _, found, told = outcomes(tmp_path, dict.fromkeys(ERRORS, 0.1) | {'large': 0.05})
-    assert told["A large batch with the small batch's learning rate generalizes worse"] == 'not reproduced'
+    assert (
+        told["A large batch with the small batch's learning rate generalizes worse"]
+        == 'not reproduced'
+    )
     assert all(row[-1] == '' for row in found.tables[0].rows)
 
 

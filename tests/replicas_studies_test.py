@@ -1,4 +1,5 @@
-"""The studies of workers, without training: what is run, and what is claimed of planted errors and variances."""
+"""The studies of workers, without training: what is run, and what is claimed of planted errors and
+variances."""
 
 import pathlib
 
@@ -20,7 +21,8 @@ def study(name, **arguments):
 
 
 def quadratic(config, variances, prefix, error):
-    """A row of a trial on the noisy quadratic: its variances, with errors as they should be (or scaled by `error`)."""
+    """A row of a trial on the noisy quadratic: its variances, with errors as they should be (or
+    scaled by `error`)."""
     noise = np.random.default_rng(config['seed']).standard_normal(len(variances))
     spread = 0.01 * np.array(variances)
     found = {'variance': variances + spread * noise, 'variance_error': error * spread}
@@ -28,12 +30,15 @@ def quadratic(config, variances, prefix, error):
 
 
 def slow_variances(config, wrong):
-    """Of W workers: the closed form written out, or the same of one worker (`wrong`); momentum by its own test."""
+    """Of W workers: the closed form written out, or the same of one worker (`wrong`); momentum by
+    its own test."""
     way, optimizer = config['replicas'], config['optimizer']
     case = dict(workers=1 if wrong else way['workers'], k=way['k'], alpha=way['slow_step_size'])
     if optimizer['name'] == 'momentum' or way['outer_momentum']:
         beta = {'beta': optimizer['momentum']} if optimizer['name'] == 'momentum' else {}
-        case |= dict(beta, mu=way['outer_momentum'], nesterov=way['nesterov'], buffer=way['momentum'])
+        case |= dict(
+            beta, mu=way['outer_momentum'], nesterov=way['nesterov'], buffer=way['momentum']
+        )
         return [local_sgd_quadratic.predicted(case, a) for a in local_sgd_quadratic.SPECTRUM]
     found = []
     for a in local_sgd_quadratic.SPECTRUM:
@@ -51,9 +56,21 @@ def of_local_sgd(errors, wrong=False):
         way = config['replicas']
         row = {'step': 10, 'examples': 100, 'communicated_bytes': 4.0}
         if config['workload']['name'] == 'noisy_quadratic':
-            return [{**row, **quadratic(config, slow_variances(config, wrong), 'fast', 1.0)}], 'done'
-        name = 'outer' if way.get('outer_momentum') else 'slow' if way.get('slow_step_size', 1) < 1 else way.get('k', 1)
-        off = 0.01 * abs(np.log10(config['optimizer']['learning_rate'] / 0.1)) if config['seed'] == 0 else 0.0
+            return [
+                {**row, **quadratic(config, slow_variances(config, wrong), 'fast', 1.0)}
+            ], 'done'
+        name = (
+            'outer'
+            if way.get('outer_momentum')
+            else 'slow'
+            if way.get('slow_step_size', 1) < 1
+            else way.get('k', 1)
+        )
+        off = (
+            0.01 * abs(np.log10(config['optimizer']['learning_rate'] / 0.1))
+            if config['seed'] == 0
+            else 0.0
+        )
         noise = 0.0005 * np.random.default_rng(config['seed']).standard_normal()
         accuracy = 1 - errors[name] - off - noise
         return [{**row, 'test_accuracy': accuracy, 'validation_accuracy': accuracy}], 'done'
@@ -67,7 +84,9 @@ def told(found):
 
 def test_claims_of_local_sgd_follow_the_errors(tmp_path):
     config = study('local_sgd')
-    entries = rounds(config, tmp_path, of_local_sgd({1: 0.30, 8: 0.302, 32: 0.35, 'slow': 0.36, 'outer': 0.31}))
+    entries = rounds(
+        config, tmp_path, of_local_sgd({1: 0.30, 8: 0.302, 32: 0.35, 'slow': 0.36, 'outer': 0.31})
+    )
     found = analysis(config, tmp_path)
     reproduced, refuted = 'reproduced', 'not reproduced'
     assert told(found) == [reproduced, reproduced, refuted, refuted, reproduced]
@@ -75,9 +94,9 @@ def test_claims_of_local_sgd_follow_the_errors(tmp_path):
     trials = [configs.resolve(config, entry['overrides']) for entry in entries]
     network = [t for t in trials if t['workload']['name'] != 'noisy_quadratic']
     # Equal examples for all: a worker's batch is the same, and as many epochs.
-    assert {(t['batch_size'] // t['replicas']['workers'], t['epochs'], t['steps']) for t in network} == {
-        (16, 10.0, None)
-    }
+    assert {
+        (t['batch_size'] // t['replicas']['workers'], t['epochs'], t['steps']) for t in network
+    } == {(16, 10.0, None)}
     # Rows of the quadratic lie at synchronisations.
     assert all(t['steps'] % (4 * t['replicas']['k']) == 0 for t in trials if t not in network)
 
@@ -95,7 +114,12 @@ def of_async(gains, wrong=False):
 
     def rows(config):
         way = config['replicas']
-        row = {'step': 10, 'examples': 100, 'staleness_mean': way['workers'] - 1.0, 'staleness_max': way['workers']}
+        row = {
+            'step': 10,
+            'examples': 100,
+            'staleness_mean': way['workers'] - 1.0,
+            'staleness_max': way['workers'],
+        }
         optimizer = config['optimizer']
         wrapped = optimizer['name'] == 'lookahead'
         if config['workload']['name'] == 'noisy_quadratic':
@@ -116,14 +140,16 @@ def test_claims_of_asynchronous_lookahead_follow_the_gains(tmp_path, wrong):
     rounds(config, tmp_path, of_async({1: 0.02, 4: -0.01}, wrong))
     found = analysis(config, tmp_path)
     gains = ['reproduced', 'not reproduced', 'reproduced']
-    exact = ['reproduced', 'not reproduced']  # on the quadratic: better alone, worse with three stale updates
+    # on the quadratic: better alone, worse with three stale updates
+    exact = ['reproduced', 'not reproduced']
     assert told(found) == ['not reproduced' if wrong else 'reproduced', *exact, *gains]
     assert [row[1] for row in found.tables[0].rows] == [1, 4]
     assert [row[2] for row in found.tables[0].rows] == ['0', '3']
 
 
 def test_the_best_loss_is_that_of_a_search_by_hand():
-    """One worker, SGD: the expected loss after 200 updates in NumPy at the rate found, and at its neighbours."""
+    """One worker, SGD: the expected loss after 200 updates in NumPy at the rate found, and at its
+    neighbours."""
     (rate, loss, limit), (_, _, other) = async_quadratic.best_loss(1, 5, 0.5)
 
     def by_hand(rate):

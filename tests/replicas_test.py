@@ -1,4 +1,5 @@
-"""Workers that differ: what each way is by its equations, what it equals at its limits, on any number of devices."""
+"""Workers that differ: what each way is by its equations, what it equals at its limits, on any
+number of devices."""
 
 import re
 
@@ -59,15 +60,19 @@ def test_trials_beside_each_other(tmp_path, layout):
     """Two seeds, two devices: each trial as it is alone."""
     fields = dict(workload=DIGITS, batch_size=16, replicas=local(), data_parallel=2)
     together = train(tiny(**fields, layout=layout, sweep=(('seed', (0, 3)),)), tmp_path / 'both')
-    close(of_trial(together, 1), of_trial(train(tiny(**fields, seed=3), tmp_path / 'alone'), 0), 1e-4)
+    close(
+        of_trial(together, 1), of_trial(train(tiny(**fields, seed=3), tmp_path / 'alone'), 0), 1e-4
+    )
 
 
 def test_synchronous_replicas_are_data_parallel_training(tmp_path):
-    """Batch norm of each replica: what the policy 'replica' does where devices share a batch; evaluation differs, as
-    running statistics do, and is stated below."""
+    """Batch norm of each replica: what the policy 'replica' does where devices share a batch;
+    evaluation differs, as running statistics do, and is stated below."""
     fields = dict(workload=dict(NORMED, ghost='replica'), batch_size=32, data_parallel=4, log=24)
     shared = train(tiny(**fields), tmp_path / 'shared')
-    replicas = train(tiny(**fields, replicas=dict(name='synchronous', workers=4)), tmp_path / 'replicas')
+    replicas = train(
+        tiny(**fields, replicas=dict(name='synchronous', workers=4)), tmp_path / 'replicas'
+    )
     names = 'step', 'examples', 'loss', 'accuracy', 'gradient_norm', 'parameter_norm', 'update_norm'
     close(only(replicas, *names), only(shared, *names), 1e-4)
     whole = train(tiny(**{**fields, 'workload': NORMED}), tmp_path / 'whole')
@@ -81,8 +86,14 @@ def states_of(config):
 
 
 def test_running_statistics_are_each_replicas_own(tmp_path):
-    """After one step from 0 and 1: (1 - rate) start + rate times the statistics of the replica's own examples."""
-    config = tiny(workload=NORMED, batch_size=32, replicas=dict(name='synchronous', workers=4), data_parallel=2)
+    """After one step from 0 and 1: (1 - rate) start + rate times the statistics of the replica's
+    own examples."""
+    config = tiny(
+        workload=NORMED,
+        batch_size=32,
+        replicas=dict(name='synchronous', workers=4),
+        data_parallel=2,
+    )
     made, states = states_of(config)
     tick = lambda n: np.array([n])
     start = jax.device_get(states)
@@ -92,13 +103,19 @@ def test_running_statistics_are_each_replicas_own(tmp_path):
     source, kernel = workload.train, start.params['Dense_0']['kernel'][0]
     for worker in range(4):
         positions = np.arange(8, dtype=np.uint32) + 8 * worker
-        images = np.float64(source.draw(source.arrays, np.uint32(0), positions)['image']).reshape(8, -1) / 16
-        np.testing.assert_allclose(found[worker], 0.1 * (images @ kernel).mean(0), rtol=1e-4, atol=1e-6)
+        images = (
+            np.float64(source.draw(source.arrays, np.uint32(0), positions)['image']).reshape(8, -1)
+            / 16
+        )
+        np.testing.assert_allclose(
+            found[worker], 0.1 * (images @ kernel).mean(0), rtol=1e-4, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize('way', WAYS, ids=lambda way: way['name'])
 def test_all_begin_equal(way):
-    """Every array over workers holds one value W times; gradient noise alone is each worker's own."""
+    """Every array over workers holds one value W times; gradient noise alone is each worker's
+    own."""
     noise = dict(transforms=(dict(name='gradient_noise', kind='isotropic'),))
     _, states = states_of(tiny(workload=NORMED, batch_size=32, replicas=way, **noise))
     held = [states.model_state]
@@ -114,15 +131,18 @@ def test_all_begin_equal(way):
             assert (leaf == leaf[:1]).all() or leaf.shape[0] != 4
 
 
-# What the weights decide, bit by bit; norms and training losses are sums whose order the compiler chooses.
+# What the weights decide, bit by bit; norms and training losses are sums whose order the compiler
+# chooses.
 BITS = ('step', 'accuracy', 'test_loss', 'test_accuracy')
 ROWS = (*BITS, 'loss', 'gradient_norm')
 
 
-@pytest.mark.parametrize('momentum, k, alpha', [('maintain', 1, 0.5), ('maintain', 3, 0.3), ('reset', 4, 1.0)])
+@pytest.mark.parametrize(
+    'momentum, k, alpha', [('maintain', 1, 0.5), ('maintain', 3, 0.3), ('reset', 4, 1.0)]
+)
 def test_one_worker_is_lookahead(tmp_path, momentum, k, alpha):
-    """To the bit, where XLA rounds two programs of one arithmetic alike: jax 0.12 multiplies and adds at once in one of
-    them where it does not in the other."""
+    """To the bit, where XLA rounds two programs of one arithmetic alike: jax 0.12 multiplies and
+    adds at once in one of them where it does not in the other."""
     fields = dict(workload=NORMED, batch_size=32, log=24, evaluate=24)
     wrapped = dict(name='lookahead', inner=MOMENTUM, k=k, slow_step_size=alpha, momentum=momentum)
     lookahead = train(tiny(**fields, optimizer=wrapped), tmp_path / 'lookahead')
@@ -134,12 +154,18 @@ def test_one_worker_is_lookahead(tmp_path, momentum, k, alpha):
 
 
 def test_averaging_every_step_is_synchronous_sgd(tmp_path):
-    """mean(w - rate g) = w - rate mean(g): k 1, slow step size 1, SGD; with momentum and buffers averaged likewise."""
+    """mean(w - rate g) = w - rate mean(g): k 1, slow step size 1, SGD; with momentum and buffers
+    averaged likewise."""
     fields = dict(workload=DIGITS, batch_size=32, log=24)
     for optimizer, momentum in ((SGD, 'maintain'), (MOMENTUM, 'average')):
-        plain = train(tiny(**fields, optimizer=optimizer), tmp_path / f'plain-{momentum}-{optimizer["name"]}')
+        plain = train(
+            tiny(**fields, optimizer=optimizer), tmp_path / f'plain-{momentum}-{optimizer["name"]}'
+        )
         way = local(k=1, momentum=momentum)
-        found = train(tiny(**fields, optimizer=optimizer, replicas=way), tmp_path / f'{momentum}-{optimizer["name"]}')
+        found = train(
+            tiny(**fields, optimizer=optimizer, replicas=way),
+            tmp_path / f'{momentum}-{optimizer["name"]}',
+        )
         close(only(found, *ROWS), only(plain, *ROWS), 1e-4)
 
 
@@ -151,16 +177,21 @@ def noise_of(workload, positions):
 
 @pytest.mark.parametrize('nesterov', [False, True])
 def test_diloco_is_its_equations(tmp_path, nesterov):
-    """Three workers, heavy ball inside, two synchronisations and two steps more, in float64 NumPy."""
+    """Three workers, heavy ball inside, two synchronisations and two steps more, in float64
+    NumPy."""
     workload = dict(name='noisy_quadratic', curvature=0.7, noise=0.5, start=2.0)
     alpha, mu, beta, rate, k, b = 0.7, 0.6, 0.5, 0.2, 4, 2
     way = local(workers=3, k=k, slow_step_size=alpha, outer_momentum=mu, nesterov=nesterov)
     inner = dict(name='momentum', learning_rate=rate, momentum=beta)
-    fields = dict(workload=workload, optimizer=inner, batch_size=3 * b, steps=10, log=10, evaluate=10)
+    fields = dict(
+        workload=workload, optimizer=inner, batch_size=3 * b, steps=10, log=10, evaluate=10
+    )
     rows = train(tiny(**fields, replicas=way), tmp_path)
     x, m, slow, v = np.full(3, 2.0), np.zeros(3), 2.0, 0.0
     for t, row in enumerate(rows):
-        targets = 0.5 * noise_of(workload, np.arange(3 * b) + t * 3 * b)[:, 0, 0].reshape(3, b).mean(1)
+        targets = 0.5 * noise_of(workload, np.arange(3 * b) + t * 3 * b)[:, 0, 0].reshape(
+            3, b
+        ).mean(1)
         m = beta * m + 0.7 * (x - targets)
         x = x - rate * m
         if (t + 1) % k == 0:
@@ -185,7 +216,9 @@ def test_a_lone_asynchronous_worker_is_synchronous_training(tmp_path, push):
     found = train(tiny(**fields, replicas=way), tmp_path / 'found')
     names = [name for name in plain[-1] if name != 'communicated_bytes']
     if push == 'gradient':
-        alone = train(tiny(**fields, replicas=dict(name='synchronous', workers=1)), tmp_path / 'synchronous')
+        alone = train(
+            tiny(**fields, replicas=dict(name='synchronous', workers=1)), tmp_path / 'synchronous'
+        )
         assert only(found, *BITS) == only(alone, *BITS) == only(plain, *BITS)
         close(only(found, *names), only(plain, *names), 1e-5)
         close(only(alone, *names), only(plain, *names), 1e-5)
@@ -195,7 +228,8 @@ def test_a_lone_asynchronous_worker_is_synchronous_training(tmp_path, push):
 
 
 def test_asynchronous_training_is_its_equations(tmp_path):
-    """Constant times: gradients at weights of three updates ago, deltas of two steps; in float64 NumPy."""
+    """Constant times: gradients at weights of three updates ago, deltas of two steps; in float64
+    NumPy."""
     workload = dict(name='noisy_quadratic', curvature=0.7, noise=0.5, start=2.0)
     way = asynchronous(push='delta', k=2, inner_learning_rate=0.3)
     server = dict(name='sgd', learning_rate=0.4)
@@ -216,7 +250,9 @@ def test_asynchronous_training_is_its_equations(tmp_path):
 def staleness(tmp_path, **given):
     """Of each update of a run."""
     count = given.pop('steps', 64)
-    fields = dict(workload=dict(name='noisy_quadratic'), optimizer=SGD, batch_size=1, steps=count, log=count)
+    fields = dict(
+        workload=dict(name='noisy_quadratic'), optimizer=SGD, batch_size=1, steps=count, log=count
+    )
     rows = train(tiny(**fields, evaluate=0, checkpoint=0, replicas=asynchronous(**given)), tmp_path)
     return np.array([row['staleness_max'] for row in rows])
 
@@ -226,7 +262,8 @@ def test_staleness_of_constant_times(tmp_path):
 
 
 def test_staleness_without_memory_is_geometric(tmp_path):
-    """P(s) = (1 - 1/W)^s / W, chi-square over the bins s = 0 .. 9 and beyond; the p-value is that of this seed."""
+    """P(s) = (1 - 1/W)^s / W, chi-square over the bins s = 0 .. 9 and beyond; the p-value is that
+    of this seed."""
     from scipy import stats
 
     found = staleness(tmp_path, workers=4, delay='geometric', steps=4000)[50:]
@@ -240,7 +277,8 @@ def test_staleness_without_memory_is_geometric(tmp_path):
 
 
 def test_staleness_of_a_trace(tmp_path):
-    """Jobs of 1, 2, 3 (again and again) on two workers, by hand: who pushes, and what happened since it pulled."""
+    """Jobs of 1, 2, 3 (again and again) on two workers, by hand: who pushes, and what happened
+    since it pulled."""
     found = staleness(tmp_path, workers=2, delay='trace', trace=(1.0, 2.0, 3.0), steps=8)
     trace, end, pulled, expected, job = [1, 2, 3], [1.0, 2.0], [0, 0], [], 2
     for update in range(8):
@@ -265,8 +303,14 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
 
 def test_numbers_of_replicas_are_traced():
     """k, slow step and outer momentum share a program; the number of workers is a shape."""
-    sweep = (('replicas.k', (1, 8)), ('replicas.slow_step_size', (0.5, 1.0)), ('replicas.outer_momentum', (0.0, 0.9)))
-    config = tiny(batch_size=16, replicas=local(slow_step_size=0.5, outer_momentum=0.0), sweep=sweep)
+    sweep = (
+        ('replicas.k', (1, 8)),
+        ('replicas.slow_step_size', (0.5, 1.0)),
+        ('replicas.outer_momentum', (0.0, 0.9)),
+    )
+    config = tiny(
+        batch_size=16, replicas=local(slow_step_size=0.5, outer_momentum=0.0), sweep=sweep
+    )
     assert len(plan([configs.resolve(config, o) for o in configs.trials(config)])) == 1
     config.sweep = (('replicas.workers', (1, 2, 4)),)
     assert len(plan([configs.resolve(config, o) for o in configs.trials(config)])) == 3
@@ -278,7 +322,12 @@ def test_traced_numbers_act(tmp_path):
     paths = 'replicas.k', 'replicas.slow_step_size', 'replicas.outer_momentum'
     fields = dict(workload=DIGITS, batch_size=16, log=1, evaluate=1)
     rows = train(
-        tiny(**fields, replicas=local(slow_step_size=0.5, outer_momentum=0.0), sweep=((paths, points),)), tmp_path
+        tiny(
+            **fields,
+            replicas=local(slow_step_size=0.5, outer_momentum=0.0),
+            sweep=((paths, points),),
+        ),
+        tmp_path,
     )
     assert len({row['test_loss'] for row in rows}) == 4
 
@@ -288,13 +337,17 @@ def test_a_diverged_worker_stops_the_trial(tmp_path):
     optimizer = dict(name='sgd', learning_rate=1e30)
     fields = dict(workload=DIGITS, batch_size=16, optimizer=optimizer)
     for devices in (1, 2):
-        rows = train(tiny(**fields, replicas=local(k=3), data_parallel=devices), tmp_path / str(devices))
+        rows = train(
+            tiny(**fields, replicas=local(k=3), data_parallel=devices), tmp_path / str(devices)
+        )
         assert len(rows) == 1 and rows[0]['loss'] is None and rows[0]['step'] in (3, 4)
 
 
 def reductions(text):
     """For each all-reduce of a compiled program, how many loops and conditionals lead to it."""
-    bodies = dict(re.findall(r'^(?:ENTRY )?%?([\w.-]+) \([^\n]*\{\n(.*?)^\}', text, re.DOTALL | re.MULTILINE))
+    bodies = dict(
+        re.findall(r'^(?:ENTRY )?%?([\w.-]+) \([^\n]*\{\n(.*?)^\}', text, re.DOTALL | re.MULTILINE)
+    )
     found, todo, seen = set(), [(re.search(r'^ENTRY %?([\w.-]+)', text, re.MULTILINE)[1], 0)], set()
     while todo:
         name, depth = item = todo.pop()
@@ -305,13 +358,17 @@ def reductions(text):
             if re.search(r' all-reduce(-start)?\(', line):
                 found.add(depth)
             deeper = depth + bool(re.search(r' (while|conditional)\(', line))
-            todo += [(called, deeper) for called in set(re.findall(r'[\w.-]+', line)) & bodies.keys() - {name}]
+            todo += [
+                (called, deeper)
+                for called in set(re.findall(r'[\w.-]+', line)) & bodies.keys() - {name}
+            ]
     return found
 
 
 def test_no_bytes_move_between_synchronisations(monkeypatch):
-    """In the training programs as compiled: synchronous replicas reduce in the loop over steps; local SGD reduces
-    nothing there, but in what runs inside a step only where it is due, and at the end of the segment."""
+    """In the training programs as compiled: synchronous replicas reduce in the loop over steps;
+    local SGD reduces nothing there, but in what runs inside a step only where it is due, and at the
+    end of the segment."""
     from lbexp.engine import program as programs
 
     texts, compiled = {}, programs._compiled
@@ -325,7 +382,9 @@ def test_no_bytes_move_between_synchronisations(monkeypatch):
     depths = {}
     for name, own in (('synchronous', {}), ('local_sgd', {'k': 4})):
         way = dict(name=name, workers=2, **own)
-        made, states = states_of(tiny(workload=DIGITS, batch_size=16, replicas=way, data_parallel=2))
+        made, states = states_of(
+            tiny(workload=DIGITS, batch_size=16, replicas=way, data_parallel=2)
+        )
         at = np.array([1])
         jax.block_until_ready(made.segment(states, at, at - 1, at))
         depths[name] = reductions(texts[max(texts)])  # training takes the most arguments
@@ -339,10 +398,28 @@ def test_no_bytes_move_between_synchronisations(monkeypatch):
     [
         (('--config.replicas.workers=0',), 'workers: found 0; allowed: an integer >= 1'),
         (('--config.replicas.k=0',), 'k: found 0; allowed: an integer >= 1'),
-        (('--config.replicas.slow_step_size=1.5',), r'slow_step_size: found 1.5; allowed: \(0, 1\]'),
-        (('--config.replicas.outer_momentum=1.0',), r'outer_momentum: found 1.0; allowed: a number in \[0, 1\)'),
-        (('--config.replicas.momentum=keep',), "momentum: found 'keep'; allowed: 'maintain', 'reset', 'average'"),
-        (('--config.batch_size=30',), 'batch_size: found 30 with local_sgd, which cuts it into 4 equal pieces'),
+        (
+            ('--config.replicas.slow_step_size=1.5',),
+            (
+                r'slow_step_size: found 1.5; allowed: \(0, '
+                r'1\]'
+            ),
+        ),
+        (
+            ('--config.replicas.outer_momentum=1.0',),
+            (
+                r'outer_momentum: found 1.0; allowed: a '
+                r'number in \[0, 1\)'
+            ),
+        ),
+        (
+            ('--config.replicas.momentum=keep',),
+            ("momentum: found 'keep'; allowed: 'maintain', 'reset', 'average'"),
+        ),
+        (
+            ('--config.batch_size=30',),
+            ('batch_size: found 30 with local_sgd, which cuts it into 4 equal pieces'),
+        ),
         (('--config.microbatch=8',), 'microbatch: found 8 with replicas'),
         (('--config.data_parallel=3',), 'data_parallel: found 3'),
         (('--config.replicas.worker=2',), 'replicas.worker: no such field. Did you mean .workers.'),
@@ -353,7 +430,8 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, words):
 
     file = tmp_path / 'experiment.py'
     file.write_text(
-        'from lbexp import config\n\n\ndef get_config():\n    c = config.base()\n    c.steps, c.batch_size = 4, 32\n'
+        'from lbexp import config\n\n\ndef get_config():\n    c = config.base()\n    c.steps, '
+        'c.batch_size = 4, 32\n'
         "    c.replicas = dict(name='local_sgd', workers=4, k=4)\n    return c\n"
     )
     status = main.main(['main', f'--config={file}', f'--workdir={tmp_path / "run"}', *arguments])

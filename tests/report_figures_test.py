@@ -21,12 +21,23 @@ def test_plotly_takes_the_figure_and_finds_the_numbers():
     named = {trace.name: trace for trace in drawn.data if trace.showlegend}
     assert list(named) == ['line', 'in a band', 'points', 'shared', 'single']
     assert list(named['line'].y) == [3, None, 1]
-    assert list(named['points'].error_y.array) == [2, 0.5] and list(named['points'].error_y.arrayminus) == [1, 0.5]
+    assert list(named['points'].error_y.array) == [2, 0.5] and list(
+        named['points'].error_y.arrayminus
+    ) == [1, 0.5]
     band = [trace for trace in drawn.data if trace.legendgroup == 'in a band']
     assert [list(trace.y) for trace in band] == [[2, 1, 0.5], [4, 3, 2], [3, 2, 1]]
     assert band[1].fill == 'tonexty' and not band[1].showlegend
     assert '&lt;size&gt;' in drawn.layout.xaxis.title.text
-    assert len({trace.line.color for trace in named.values() if trace.mode == 'lines' and not trace.fill}) == 2
+    assert (
+        len(
+            {
+                trace.line.color
+                for trace in named.values()
+                if trace.mode == 'lines' and not trace.fill
+            }
+        )
+        == 2
+    )
 
 
 def test_batch_sizes_are_the_ticks_of_their_axis(tmp_path):
@@ -37,13 +48,18 @@ def test_batch_sizes_are_the_ticks_of_their_axis(tmp_path):
     fit = Series('fit', np.geomspace(16, 1024, 60), np.ones(60), group='lamb')
     measured = drawing._replace(series=[lines[0]._replace(style='points'), fit])
     assert figure.figure(measured)['layout']['xaxis']['tickvals'] == [16, 32, 64, 1024]
-    for other in (drawing._replace(x_scale='linear'), drawing._replace(series=[Series('s', [1, 1.2, 0], [1, 1, 1])])):
+    for other in (
+        drawing._replace(x_scale='linear'),
+        drawing._replace(series=[Series('s', [1, 1.2, 0], [1, 1, 1])]),
+    ):
         assert 'tickvals' not in figure.figure(other)['layout']['xaxis']
 
 
 def test_ticks_between_powers_of_ten_are_whole_numbers():
     """Of an axis from 2e5 to 8e5 '5' would say nothing."""
-    drawing = Figure('f', 'F', 'x', 'examples / s', [Series('s', [1, 2], [2e5, 8e5])], y_scale='log')
+    drawing = Figure(
+        'f', 'F', 'x', 'examples / s', [Series('s', [1, 2], [2e5, 8e5])], y_scale='log'
+    )
     assert figure.figure(drawing)['layout']['yaxis']['tickformat'] == '~g'
     wide = drawing._replace(series=[Series('s', [1, 2], [2e2, 8e5])])
     assert 'tickformat' not in figure.figure(wide)['layout']['yaxis']
@@ -53,7 +69,10 @@ def test_a_group_shares_a_colour_and_one_line_of_the_legend():
     lines = [Series(f'{group}{i}', [0, 1], [i, i], group=group) for i in range(4) for group in 'ab']
     traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
     assert len(traces) == 8 and sum(trace['showlegend'] for trace in traces) == 2
-    colours = {group: {trace['line']['color'] for trace in traces if trace['name'] == group} for group in 'ab'}
+    colours = {
+        group: {trace['line']['color'] for trace in traces if trace['name'] == group}
+        for group in 'ab'
+    }
     assert len(colours['a']) == len(colours['b']) == 1 and colours['a'] != colours['b']
 
 
@@ -63,8 +82,11 @@ def traces_of(*series, **fields):
 
 
 def test_lines_are_told_apart_in_grey():
-    """By dashes where each group is one line; symbols do it elsewhere, and many lines a group stay plain."""
-    lines = [Series(name, [0, 1], [i, i], [i - 1, i], [i, i + 1]) for i, name in enumerate('abcdef')]
+    """By dashes where each group is one line; symbols do it elsewhere, and many lines a group stay
+    plain."""
+    lines = [
+        Series(name, [0, 1], [i, i], [i - 1, i], [i, i + 1]) for i, name in enumerate('abcdef')
+    ]
     assert len({trace['line']['dash'] for trace in traces_of(*lines).values()}) == 6
     dots = [Series(name, [0, 1], [0, 1], style='points', group=name) for name in 'ab']
     joined = [Series(name, [0, 1], [0, 1], group=name) for name in 'ab']
@@ -78,7 +100,10 @@ def test_lines_are_told_apart_in_grey():
 
 
 def test_equal_points_of_two_groups_are_both_seen():
-    sizes = [t['marker']['size'] for t in traces_of(*(Series(n, [1], [1], style='points') for n in 'abc')).values()]
+    sizes = [
+        t['marker']['size']
+        for t in traces_of(*(Series(n, [1], [1], style='points') for n in 'abc')).values()
+    ]
     assert sizes == sorted(set(sizes), reverse=True)
 
 
@@ -89,7 +114,9 @@ def test_error_bars_of_two_groups_stand_side_by_side(tmp_path, scale):
     lines = [Series(name, x, [1, 2, 3], group=name) for name in 'ab']
     drawing = Figure('f', 'F', 'batch size', 'error', [*bars, *lines], scale)
     a, b, line_of_a, _ = figure.figure(drawing)['data']
-    assert all(left < true < right < left + 0.3 * 32 for left, true, right in zip(a['x'][:1], x, b['x']))
+    assert all(
+        left < true < right < left + 0.3 * 32 for left, true, right in zip(a['x'][:1], x, b['x'])
+    )
     assert line_of_a['x'] == a['x']  # a line goes through its own points
     assert a['customdata'] == x and '{customdata}' in a['hovertemplate']
     numbers = list(csv.reader(figure.save(drawing, tmp_path)[2].read_text().splitlines()))
@@ -137,7 +164,9 @@ def test_printed_labels_of_a_logarithmic_axis_do_not_overlap(span):
 
 
 def test_only_values_that_cannot_be_drawn_and_a_single_point(tmp_path):
-    for number, series in enumerate(([], [Series('nan', [1, 2], [math.nan] * 2)], [Series('one', [1], [2])])):
+    for number, series in enumerate(
+        ([], [Series('nan', [1, 2], [math.nan] * 2)], [Series('one', [1], [2])])
+    ):
         drawing = Figure(f'edge{number}', 'Edge', 'x', 'y', series, y_scale='log')
         png, pdf, numbers = figure.save(drawing, tmp_path)
         assert png.stat().st_size > 1000 and pdf.stat().st_size > 1000
@@ -145,7 +174,9 @@ def test_only_values_that_cannot_be_drawn_and_a_single_point(tmp_path):
         json.dumps(figure.figure(drawing), allow_nan=False)
 
 
-@pytest.mark.parametrize('x', [[0.0015, 0.003, 0.006, 0.0125, 0.025], [0.5, 0.7], [0.01, 0.9], [1e-6, 1e3]])
+@pytest.mark.parametrize(
+    'x', [[0.0015, 0.003, 0.006, 0.0125, 0.025], [0.5, 0.7], [0.01, 0.9], [1e-6, 1e3]]
+)
 def test_numbers_along_logarithmic_axes_do_not_overlap(x):
     """Over a decade and a bit matplotlib's own labels at 2, 3, 4 and 6 run into each other."""
     from matplotlib.figure import Figure as Page
@@ -157,10 +188,14 @@ def test_numbers_along_logarithmic_axes_do_not_overlap(x):
     for axis, side in ((axes.xaxis, 0), (axes.yaxis, 1)):
         low, high = sorted(axis.get_view_interval())
         labels = [tick.label1 for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]]
-        shown = [one for one in labels if one.get_text() and low <= one.get_position()[side] <= high]
+        shown = [
+            one for one in labels if one.get_text() and low <= one.get_position()[side] <= high
+        ]
         ends = sorted(tuple(one.get_window_extent().get_points()[:, side]) for one in shown)
         assert len(ends) >= 2
-        assert all(first[1] < second[0] for first, second in itertools.pairwise(ends)), [t.get_text() for t in shown]
+        assert all(first[1] < second[0] for first, second in itertools.pairwise(ends)), [
+            t.get_text() for t in shown
+        ]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +218,14 @@ def test_a_figure_that_cannot_be_drawn_says_why(tmp_path, change, message):
 
 
 def test_named_places_stand_along_the_axis(tmp_path):
-    drawing = Figure('f', 't', '', 'y', [Series('s', [0, 1], [1.0, 2.0], style='points')], places=['small', '<large>'])
+    drawing = Figure(
+        'f',
+        't',
+        '',
+        'y',
+        [Series('s', [0, 1], [1.0, 2.0], style='points')],
+        places=['small', '<large>'],
+    )
     axis = figure.figure(drawing)['layout']['xaxis']
     assert axis['tickvals'] == [0, 1] and axis['ticktext'] == ['small', '&lt;large&gt;']
     assert all(path.stat().st_size for path in figure.save(drawing, tmp_path))

@@ -31,9 +31,14 @@ NAMES = [
 
 def test_file_names_are_safe_and_differ_in_more_than_case():
     files = file_names(NAMES)
-    assert files[:5] == ['train_loss', '_.._out', '_abs', 'loss', 'Loss_2'] and files[5] == 'LOSS_2_2'
+    assert (
+        files[:5] == ['train_loss', '_.._out', '_abs', 'loss', 'Loss_2'] and files[5] == 'LOSS_2_2'
+    )
     assert len({file.lower() for file in files}) == len(NAMES)
-    assert all(set(file) <= set('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-') for file in files)
+    assert all(
+        set(file) <= set('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-')
+        for file in files
+    )
     assert all(file and not file.startswith('.') and len(file) < 120 for file in files)
     assert file_names(['test_loss', 'a-b.c']) == ['test_loss', 'a-b.c']
 
@@ -47,8 +52,12 @@ def test_a_report_writes_in_its_folder_alone_whatever_metrics_are_named(tmp_path
     text = page.page(workdir, Analysis('t', '', [], [mine])).read_text()
     written = set(tmp_path.rglob('*')) - before
     folder = workdir / 'figures'
-    assert written - {folder, workdir / 'report.html'} == {path for path in folder.rglob('*') if path.is_file()}
-    linked = {part.partition('"')[0] for part in text.split('href="')[1:] if part.startswith('figures/')}
+    assert written - {folder, workdir / 'report.html'} == {
+        path for path in folder.rglob('*') if path.is_file()
+    }
+    linked = {
+        part.partition('"')[0] for part in text.split('href="')[1:] if part.startswith('figures/')
+    }
     assert len(linked) == 27 and all((workdir / link).is_file() for link in linked)
     assert 'Train/loss' in text and '../../out' in text
 
@@ -66,7 +75,9 @@ def test_a_folder_of_figures_that_leads_elsewhere_is_refused(tmp_path):
 
 
 def test_text_between_dollars_is_text(tmp_path):
-    drawing = Figure('f', '$\\bad', 'a $ b $', '$\\x$', [Series('$\\y$', [1, 2], [1, 2]), Series('b', [1], [2])])
+    drawing = Figure(
+        'f', '$\\bad', 'a $ b $', '$\\x$', [Series('$\\y$', [1, 2], [1, 2]), Series('b', [1], [2])]
+    )
     figure.save(drawing, tmp_path)
     figure.save(drawing._replace(places=['$\\z$', 'w', 'v']), tmp_path)
 
@@ -95,18 +106,32 @@ def same_twice(folder):
 def test_a_configuration_that_is_there_twice_counts_once(tmp_path):
     content = table.table(results.final(same_twice(tmp_path)))
     assert [row[1] for row in content.rows] == ['2', '2'] and '2 trials repeat' in content.caption
-    assert content.rows[0][2] == table.table(results.final(sweep(tmp_path / 'x', seeds=2, steps=10))).rows[0][2]
+    assert (
+        content.rows[0][2]
+        == table.table(results.final(sweep(tmp_path / 'x', seeds=2, steps=10))).rows[0][2]
+    )
 
 
-@pytest.mark.parametrize('values, wrong', [
-    ((0.1, 0.1), '0.1'), ((1, 1.0), '1.0'), ((1, 2), ''), ((None, None), 'None'), ((0.1, 0.2), ''),
-    ((dict(name='sgd'), dict(name='sgd')), "{'name': 'sgd'}"), (((1, 2), [1, 2]), '[1, 2]'), (('1', 1), ''),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'values, wrong',
+    [
+        ((0.1, 0.1), '0.1'),
+        ((1, 1.0), '1.0'),
+        ((1, 2), ''),
+        ((None, None), 'None'),
+        ((0.1, 0.2), ''),
+        ((dict(name='sgd'), dict(name='sgd')), "{'name': 'sgd'}"),
+        (((1, 2), [1, 2]), '[1, 2]'),
+        (('1', 1), ''),
+    ],
+)
 def test_the_check_refuses_a_value_twice_in_one_axis(values, wrong):
     config = configs.base()
     config.sweep = (('optimizer.learning_rate', values),)
     found = [problem for problem in check(config) if 'twice' in problem]
-    assert len(found) == bool(wrong) and all(f'sweep[0]: found {wrong} twice' in problem for problem in found)
+    assert len(found) == bool(wrong) and all(
+        f'sweep[0]: found {wrong} twice' in problem for problem in found
+    )
 
 
 def test_points_of_several_paths_are_compared_as_points():
@@ -118,10 +143,13 @@ def test_points_of_several_paths_are_compared_as_points():
 
 
 def test_a_diverged_trial_is_never_the_best_and_reaches_nothing(tmp_path):
-    workdir = sweep(tmp_path, rates=(0.1,), seeds=3, steps=20, config={'workload': {'name': 'digits_mlp'}})
+    workdir = sweep(
+        tmp_path, rates=(0.1,), seeds=3, steps=20, config={'workload': {'name': 'digits_mlp'}}
+    )
     lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
     for row in lines:
-        row['test_accuracy'] = {0: 0.999, 1: 0.5, 2: 0.9}[row['trial']]  # the first diverges, after its best evaluation
+        # the first diverges, after its best evaluation
+        row['test_accuracy'] = {0: 0.999, 1: 0.5, 2: 0.9}[row['trial']]
     (workdir / 'metrics.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in lines))
     told = training().analyse(workdir).verdict
     assert 'the best has 0.9990' in told

@@ -32,7 +32,9 @@ class Source(html.parser.HTMLParser):
         self.tags.append(tag)
         self._tag = tag
         if tag != 'a':
-            self.loads += [value for name, value in attrs if name in ('src', 'href', 'data', 'srcset')]
+            self.loads += [
+                value for name, value in attrs if name in ('src', 'href', 'data', 'srcset')
+            ]
 
     def handle_data(self, data):
         if self._tag not in ('script', 'style'):
@@ -72,7 +74,11 @@ def test_a_diverged_trial_ends_with_a_mark(tmp_path):
 def test_long_curves_keep_their_spikes_and_say_so(tmp_path):
     values = np.linspace(2, 1, 50_000)
     values[[12_345, 30_001]] = 50, 0.001
-    rows = {'workdir': np.full(50_000, 'w', object), 'trial': np.zeros(50_000, int), 'step': np.arange(50_000)}
+    rows = {
+        'workdir': np.full(50_000, 'w', object),
+        'trial': np.zeros(50_000, int),
+        'step': np.arange(50_000),
+    }
     drawn = curves.curves(rows | {'loss': values})[0]
     (series,) = drawn.series
     assert len(series.x) <= curves.POINTS and series.x[0] == 0 and series.x[-1] == 49_999
@@ -85,7 +91,10 @@ def test_of_many_trials_best_and_worst_are_drawn_and_the_number_is_told(tmp_path
     count = 2000
     last = np.random.default_rng(0).permutation(count) + 1.0
     rows = {'workdir': np.full(2 * count, 'w', object), 'trial': np.repeat(np.arange(count), 2)}
-    rows |= {'step': np.tile([1, 2], count), 'loss': np.stack([np.full(count, 9.0), last], 1).ravel()}
+    rows |= {
+        'step': np.tile([1, 2], count),
+        'loss': np.stack([np.full(count, 9.0), last], 1).ravel(),
+    }
     drawn = curves.curves(rows)[0]
     ends = [series.y[-1] for series in drawn.series]
     assert len(ends) == curves.LINES and min(ends) == 1 and max(ends) == count
@@ -94,7 +103,11 @@ def test_of_many_trials_best_and_worst_are_drawn_and_the_number_is_told(tmp_path
 
 
 def test_a_schedule_is_drawn_on_a_linear_axis_unless_trials_are_far_apart():
-    rows = {'workdir': np.full(8, 'w', object), 'trial': np.repeat([0, 1], 4), 'step': np.tile([1, 2, 3, 4], 2)}
+    rows = {
+        'workdir': np.full(8, 'w', object),
+        'trial': np.repeat([0, 1], 4),
+        'step': np.tile([1, 2, 3, 4], 2),
+    }
     schedule = np.array([0.1, 1, 0.5, 1e-6])
     for factor, scale in ((2, 'linear'), (100, 'log')):
         rates = {'learning_rate': np.concatenate([schedule, factor * schedule])}
@@ -125,7 +138,10 @@ def test_medians_and_intervals_over_seeds_without_diverged_trials(tmp_path):
 
 def test_one_trial_has_a_value_and_no_interval(tmp_path):
     content = table.table(results.final(sweep(tmp_path, rates=(0.1,), seeds=1)))
-    assert content.rows == [['0.1', '1', '0.025', '0.9875', '0.05', '0.9']] and 'no interval' in content.caption
+    assert (
+        content.rows == [['0.1', '1', '0.025', '0.9875', '0.05', '0.9']]
+        and 'no interval' in content.caption
+    )
 
 
 def test_the_accuracy_of_a_diverged_trial_is_not_averaged_in_though_finite(tmp_path):
@@ -141,7 +157,10 @@ def test_a_configuration_that_diverged_altogether_has_no_value(tmp_path):
 
 def test_the_table_in_the_terminal_shows_markup_as_text():
     console = Console(file=io.StringIO(), width=100)
-    table.show(Table('Title', ['[red]name', 'x'], [['[bold]a', 0.123456], ['[/b]', None]], '[caption]'), console)
+    table.show(
+        Table('Title', ['[red]name', 'x'], [['[bold]a', 0.123456], ['[/b]', None]], '[caption]'),
+        console,
+    )
     for word in ('Title', '[red]name', '[bold]a', '0.12346', '[/b]', '[caption]'):
         assert word in console.file.getvalue()
 
@@ -163,14 +182,24 @@ def test_the_closing_table_fits_the_terminal_with_every_number(tmp_path, width):
 
 def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     analysis = Analysis(
-        'Flat to <8192>', 'Error stays flat.', [Table('Steps & bounds', ['batch'], [[64]])], [EVERY], True
+        'Flat to <8192>',
+        'Error stays flat.',
+        [Table('Steps & bounds', ['batch'], [[64]])],
+        [EVERY],
+        True,
     )
-    environment = {'jax': '0.10.2', 'command': 'python -m lbexp.main', 'devices': ['cpu:0', 'cpu:1']}
+    environment = {
+        'jax': '0.10.2',
+        'command': 'python -m lbexp.main',
+        'devices': ['cpu:0', 'cpu:1'],
+    }
     path = page(sweep(tmp_path, diverged=[1], environment=environment), analysis)
     text = path.read_text()
     source = Source(text)
     assert path == tmp_path / 'report.html' and len(text) < 6e6
-    assert source.loads == [] and not re.search(r'@import|url\(\s*["\']?http', text[: text.index('<script>')])
+    assert source.loads == [] and not re.search(
+        r'@import|url\(\s*["\']?http', text[: text.index('<script>')]
+    )
     assert text.count('* plotly.js v') == 1
     for words in (
         'Flat to <8192>',
@@ -201,29 +230,52 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
 def test_a_study_with_tables_of_its_own_folds_the_closing_table(tmp_path):
     path = page(sweep(tmp_path / 'own'), Analysis('T', 'V', [Table('Own', ['batch'], [[64]])], []))
     text = path.read_text()
-    assert text.index('<h2>Own</h2>') < text.index('<details id="final"><summary><h2>Final metrics</h2>')
+    assert text.index('<h2>Own</h2>') < text.index(
+        '<details id="final"><summary><h2>Final metrics</h2>'
+    )
     assert '<details id="final">' not in page(sweep(tmp_path / 'none')).read_text()
 
 
 def test_what_a_configuration_sets_is_short(tmp_path):
-    """Parts by their names, nothing as a dash, long lists cut: in the closing table and in that of the trials."""
+    """Parts by their names, nothing as a dash, long lists cut: in the closing table and in that of
+    the trials."""
     folder = sweep(tmp_path, seeds=1)
     content = json.loads((folder / 'config.json').read_text())
-    probes = [{'name': 'distance', 'origin': 'start'}, {'name': 'stationary_moments', 'burn_in': 456}]
+    probes = [
+        {'name': 'distance', 'origin': 'start'},
+        {'name': 'stationary_moments', 'burn_in': 456},
+    ]
     for trial in content['trials']:
         first = trial['trial'] == 0
-        trial['overrides'] = {'probes': probes if first else [], 'spectrum': [0.125] * 99 if first else [1.0]}
+        trial['overrides'] = {
+            'probes': probes if first else [],
+            'spectrum': [0.125] * 99 if first else [1.0],
+        }
     (folder / 'config.json').write_text(json.dumps(content))
     rows = table.table(results.final(folder)).rows
     assert rows[0][0] == 'distance, stationary_moments'
-    assert len(rows[0][1]) == 48 and rows[0][1].startswith('[0.125, 0.125') and rows[0][1].endswith('…')
+    assert (
+        len(rows[0][1]) == 48
+        and rows[0][1].startswith('[0.125, 0.125')
+        and rows[0][1].endswith('…')
+    )
     assert rows[1][:2] == ['–', '[1.0]']
     assert 'burn_in' not in Source(page(folder).read_text()).text
 
 
 def test_values_are_text_not_html(tmp_path):
-    folder = sweep(tmp_path, rates=(NASTY,), seeds=1, config={'note': NASTY, NASTY: 1}, environment={'x': NASTY})
-    source = Source(page(folder, Analysis(NASTY, NASTY, [Table(NASTY, [NASTY], [[NASTY]], NASTY)], [])).read_text())
+    folder = sweep(
+        tmp_path,
+        rates=(NASTY,),
+        seeds=1,
+        config={'note': NASTY, NASTY: 1},
+        environment={'x': NASTY},
+    )
+    source = Source(
+        page(
+            folder, Analysis(NASTY, NASTY, [Table(NASTY, [NASTY], [[NASTY]], NASTY)], [])
+        ).read_text()
+    )
     assert source.tags.count('script') == 3 and 'b' not in source.tags
     assert source.text.count(NASTY) >= 9
 
@@ -259,10 +311,23 @@ def test_trials_of_different_batch_sizes_meet_at_equal_epochs(tmp_path):
 
 def browse(path, profile):
     """The page's document after its scripts ran, and what they said on the console."""
-    browser = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+    browser = next(
+        filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None
+    )
     assert browser, 'this test opens the report in a browser: apt-get install chromium'
-    command = [browser, '--headless=new', '--no-sandbox', '--disable-gpu', f'--user-data-dir={profile}']
-    command += ['--enable-logging=stderr', '--virtual-time-budget=20000', '--dump-dom', path.as_uri()]
+    command = [
+        browser,
+        '--headless=new',
+        '--no-sandbox',
+        '--disable-gpu',
+        f'--user-data-dir={profile}',
+    ]
+    command += [
+        '--enable-logging=stderr',
+        '--virtual-time-budget=20000',
+        '--dump-dom',
+        path.as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     console = [line for line in done.stderr.splitlines() if 'CONSOLE' in line]
     return done.stdout, console
@@ -275,7 +340,9 @@ def test_a_browser_draws_every_curve_without_a_word_on_the_console(tmp_path):
     assert '<title>T</title>' in dom
     drawn = dom.split('id="plot-')[1:]
     traces = [part.count('class="trace scatter trace') for part in drawn]
-    assert traces == [8, 7, 7, 7, 7, 7], 'the study: five series, one in a band; then six trials and a mark'
+    assert traces == [8, 7, 7, 7, 7, 7], (
+        'the study: five series, one in a band; then six trials and a mark'
+    )
     for part, expected in zip(drawn[1:], [6, 5, 6, 6, 6], strict=True):  # one test loss: a point
         layer = part[part.index('class="scatterlayer') : part.index('class="legend"')]
         lines = re.findall(r'class="js-line"[^>]* d="(M[^"]*)"', layer)
@@ -291,12 +358,20 @@ def test_a_figure_of_the_study_named_like_a_metric_keeps_its_files(tmp_path):
 
 
 def test_claims_stand_in_page_and_workdir(tmp_path):
-    told = [Claim('A | claim', 'measured <0.1>', 'reproduced'), Claim('Another', 'x', 'undecided at this budget')]
+    told = [
+        Claim('A | claim', 'measured <0.1>', 'reproduced'),
+        Claim('Another', 'x', 'undecided at this budget'),
+    ]
     analysis = Analysis('Study', 'It holds.', [], [], None, told)
     text = page(sweep(tmp_path), analysis).read_text()
-    assert 'A | claim' in text and 'measured &lt;0.1&gt;' in text and 'undecided at this budget' in text
+    assert (
+        'A | claim' in text
+        and 'measured &lt;0.1&gt;' in text
+        and 'undecided at this budget' in text
+    )
     claims.write(tmp_path, analysis)
     lines = (tmp_path / 'claims.md').read_text().splitlines()
     assert lines[0] == '# Study' and '| A \\| claim | measured <0.1> | reproduced |' in lines
-    claims.write(tmp_path / 'nowhere', analysis._replace(claims=()))  # without claims there is nothing to write
+    # without claims there is nothing to write
+    claims.write(tmp_path / 'nowhere', analysis._replace(claims=()))
     assert claims.claims(analysis._replace(claims=())) == []

@@ -1,4 +1,5 @@
-"""What the tests of the report share: a workdir as a run would have left it, and a figure with everything in it."""
+"""What the tests of the report share: a workdir as a run would have left it, and a figure with
+everything in it."""
 
 import json
 import math
@@ -23,22 +24,42 @@ EVERY = Figure(
 
 
 def sweep(folder, rates=(0.1, 0.2), seeds=3, steps=40, diverged=(), environment=None, config=None):
-    """A workdir of rates x seeds trials; trial t has loss (1 + t) / step, null from step 20 on if diverged."""
+    """A workdir of rates x seeds trials; trial t has loss (1 + t) / step, null from step 20 on if
+    diverged."""
     folder.mkdir(parents=True, exist_ok=True)
-    own = [{'optimizer.learning_rate': rate, 'seed': seed} for rate in rates for seed in range(seeds)]
+    own = [
+        {'optimizer.learning_rate': rate, 'seed': seed} for rate in rates for seed in range(seeds)
+    ]
     rows = []
     for step in range(1, steps + 1):
         for trial in range(len(own)):
             gone = trial in diverged and step >= 20
             if gone and step > 20:
                 continue
-            row = {'trial': trial, 'step': step, 'examples': 32 * step, 'epoch': step / 10, 'wall_time': step / 100}
-            row |= {'loss': None if gone else (1 + trial) / step, 'accuracy': 1 - 0.5 / step, 'learning_rate': 0.1}
+            row = {
+                'trial': trial,
+                'step': step,
+                'examples': 32 * step,
+                'epoch': step / 10,
+                'wall_time': step / 100,
+            }
+            row |= {
+                'loss': None if gone else (1 + trial) / step,
+                'accuracy': 1 - 0.5 / step,
+                'learning_rate': 0.1,
+            }
             if step % 10 == 0:
-                row |= {'test_loss': None if gone else (2 + trial) / step, 'test_accuracy': 0.9 + trial / 100}
+                row |= {
+                    'test_loss': None if gone else (2 + trial) / step,
+                    'test_accuracy': 0.9 + trial / 100,
+                }
             rows.append(row)
     (folder / 'metrics.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
-    config = {'optimizer': {'name': 'lamb', 'b1': 0.9}, 'workload': {'name': 'digits_mlp'}, 'seed': 0} | (config or {})
+    config = {
+        'optimizer': {'name': 'lamb', 'b1': 0.9},
+        'workload': {'name': 'digits_mlp'},
+        'seed': 0,
+    } | (config or {})
     trials = [{'trial': trial, 'overrides': one} for trial, one in enumerate(own)]
     content = {
         'config': config,
@@ -46,6 +67,9 @@ def sweep(folder, rates=(0.1, 0.2), seeds=3, steps=40, diverged=(), environment=
         'environment': environment or {'jax': '0.10.2', 'git_commit': 'abc123'},
     }
     (folder / 'config.json').write_text(json.dumps(content))
-    states = {str(t): {'status': 'diverged' if t in diverged else 'done', 'step': steps} for t in range(len(own))}
+    states = {
+        str(t): {'status': 'diverged' if t in diverged else 'done', 'step': steps}
+        for t in range(len(own))
+    }
     (folder / 'status.json').write_text(json.dumps({'status': 'done', 'trials': states}))
     return folder

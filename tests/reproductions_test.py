@@ -1,4 +1,5 @@
-"""The long reproductions: experiments as a user runs them, cold, with what their docstrings expect. pytest -m slow"""
+"""The long reproductions: experiments as a user runs them, cold, with what their docstrings expect.
+pytest -m slow"""
 
 import importlib.util
 import json
@@ -20,9 +21,20 @@ pytestmark = pytest.mark.slow
 def run(tmp_path, experiment, data=None):
     """The command, with an empty compilation cache. Returns the workdir and what was printed."""
     workdir = tmp_path / 'run'
-    command = [sys.executable, '-m', 'lbexp.main', f'--config=experiments/{experiment}', f'--workdir={workdir}']
-    given = {'XDG_CACHE_HOME': str(tmp_path / 'cache'), **({'TFDS_DATA_DIR': str(data)} if data else {})}
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **given}, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        '-m',
+        'lbexp.main',
+        f'--config=experiments/{experiment}',
+        f'--workdir={workdir}',
+    ]
+    given = {
+        'XDG_CACHE_HOME': str(tmp_path / 'cache'),
+        **({'TFDS_DATA_DIR': str(data)} if data else {}),
+    }
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **given}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return workdir, done.stdout
 
@@ -38,13 +50,16 @@ def test_lamb_on_fashion_mnist(tmp_path):
     if not DEBIAN.is_dir():
         pytest.skip('apt-get install dataset-fashion-mnist')
     prepare = [sys.executable, '-m', 'lbexp.data.prepare', 'fashion_mnist', f'--from={DEBIAN}']
-    subprocess.run([*prepare, f'--data_dir={tmp_path}/data'], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        [*prepare, f'--data_dir={tmp_path}/data'], cwd=ROOT, check=True, capture_output=True
+    )
     workdir, _ = run(tmp_path, 'lamb.py:fashion_mnist', tmp_path / 'data')
     assert results.final(workdir)['test_accuracy'][0] >= 0.87
 
 
 def test_steady_state(tmp_path):
-    """Every variance within four standard errors of its closed form, and the errors small enough to say so."""
+    """Every variance within four standard errors of its closed form, and the errors small enough to
+    say so."""
     from lbexp.studies import steady_state as steady
     from lbexp.studies._noisy_quadratic.steady_state import grid_cases
 
@@ -60,7 +75,8 @@ def test_steady_state(tmp_path):
 
 
 def test_claims_on_ten_thousand_coordinates():
-    """Zhang et al. 2019 (arXiv:1907.04164): momentum and preconditioning extend perfect scaling; EMA helps before."""
+    """Zhang et al. 2019 (arXiv:1907.04164): momentum and preconditioning extend perfect scaling;
+    EMA helps before."""
     script = ROOT / 'scripts' / 'benchmarks' / 'critical_batch_size.py'
     spec = importlib.util.spec_from_file_location('critical_batch_size', script)
     benchmark = importlib.util.module_from_spec(spec)

@@ -1,4 +1,5 @@
-"""Reading workdirs that the tests write: torn lines, nulls, diverged trials, trees, thousands of trials."""
+"""Reading workdirs that the tests write: torn lines, nulls, diverged trials, trees, thousands of
+trials."""
 
 import csv
 import io
@@ -18,7 +19,10 @@ def write(folder, rows=(), overrides=None, states=None, config=None, tail=b''):
     folder.mkdir(parents=True, exist_ok=True)
     lines = ''.join(json.dumps(row) + '\n' for row in rows).encode()
     (folder / 'metrics.jsonl').write_bytes(lines + tail)
-    trials = [{'trial': i, 'overrides': own} for i, own in enumerate(overrides if overrides is not None else [{}])]
+    trials = [
+        {'trial': i, 'overrides': own}
+        for i, own in enumerate(overrides if overrides is not None else [{}])
+    ]
     content = {'config': config or {'seed': 0}, 'trials': trials, 'environment': {}}
     (folder / 'config.json').write_text(json.dumps(content))
     if states is not None:
@@ -28,7 +32,11 @@ def write(folder, rows=(), overrides=None, states=None, config=None, tail=b''):
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, '-m', 'lbexp.results', *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, '-m', 'lbexp.results', *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_rows_are_sorted_and_carry_the_overrides_of_their_trial(tmp_path):
@@ -41,7 +49,9 @@ def test_rows_are_sorted_and_carry_the_overrides_of_their_trial(tmp_path):
     assert columns['optimizer.learning_rate'].tolist() == [0.1, 0.1, 1, 1]
     assert columns['seed'].tolist() == [3, 3, 4, 4] and columns['seed'].dtype == np.int64
     assert set(columns['workdir']) == {str(tmp_path / 'run')}
-    assert results.varied(columns) == ['optimizer.learning_rate', 'seed'] and results.measured(columns) == ['loss']
+    assert results.varied(columns) == ['optimizer.learning_rate', 'seed'] and results.measured(
+        columns
+    ) == ['loss']
 
 
 @pytest.mark.parametrize(
@@ -65,7 +75,10 @@ def test_torn_and_damaged_lines_are_skipped_and_the_others_kept(tmp_path, tail):
 
 
 def test_of_two_rows_of_one_step_the_later_stands(tmp_path):
-    rows = [{'trial': 0, 'step': s, 'loss': loss} for s, loss in ((1, 5.0), (2, 6.0), (2, 7.0), (1, 8.0))]
+    rows = [
+        {'trial': 0, 'step': s, 'loss': loss}
+        for s, loss in ((1, 5.0), (2, 6.0), (2, 7.0), (1, 8.0))
+    ]
     assert results.read(write(tmp_path, rows))['loss'].tolist() == [8, 7]
 
 
@@ -86,10 +99,18 @@ def test_null_and_absent_are_nan_but_final_knows_them_apart(tmp_path):
 
 
 def test_a_trial_without_rows_is_in_final(tmp_path):
-    folder = write(tmp_path, [{'trial': 1, 'step': 5, 'loss': 1.0}], [{'seed': 0}, {'seed': 1}], ['pending', 'running'])
+    folder = write(
+        tmp_path,
+        [{'trial': 1, 'step': 5, 'loss': 1.0}],
+        [{'seed': 0}, {'seed': 1}],
+        ['pending', 'running'],
+    )
     final = results.final(folder)
     assert final['step'].tolist() == [0, 5] and math.isnan(final['loss'][0])
-    assert final['status'].tolist() == ['pending', 'interrupted'] and final['seed'].tolist() == [0, 1]
+    assert final['status'].tolist() == ['pending', 'interrupted'] and final['seed'].tolist() == [
+        0,
+        1,
+    ]
 
 
 def test_no_rows_at_all(tmp_path):
@@ -97,7 +118,10 @@ def test_no_rows_at_all(tmp_path):
     assert len(results.read(folder)['trial']) == 0
     assert results.final(folder)['trial'].tolist() == [0, 1]
     (folder / 'metrics.jsonl').unlink()
-    assert len(results.read(folder)['step']) == 0 and results.final(folder)['step'].tolist() == [0, 0]
+    assert len(results.read(folder)['step']) == 0 and results.final(folder)['step'].tolist() == [
+        0,
+        0,
+    ]
 
 
 @pytest.mark.parametrize('content', [None, '', '{"status": "do', '[]'])
@@ -112,7 +136,9 @@ def test_a_probe_that_starts_late_and_whole_numbers_before_fractions(tmp_path):
     rows = [{'trial': 0, 'step': s, 'loss': 1 if s < 5000 else 0.5} for s in range(1, 6000)]
     rows[-1] |= {'eigenvalues': [3.0, None, 1], 'note': 'late', 'sharpness': 7.5}
     columns = results.read(write(tmp_path, rows))
-    assert columns['loss'][0] == 1 and columns['loss'][-1] == 0.5 and columns['sharpness'][-1] == 7.5
+    assert (
+        columns['loss'][0] == 1 and columns['loss'][-1] == 0.5 and columns['sharpness'][-1] == 7.5
+    )
     assert np.isnan(columns['sharpness'][:-1]).all()
     assert columns['eigenvalues'][0] is None and columns['note'][0] is None
     assert np.array_equal(columns['eigenvalues'][-1], [3, np.nan, 1], equal_nan=True)
@@ -135,19 +161,31 @@ def test_an_override_absent_from_a_trial_is_the_value_of_its_config(tmp_path):
 
 
 def test_an_override_named_like_a_metric_does_not_hide_it(tmp_path):
-    columns = results.read(write(tmp_path, [{'trial': 0, 'step': 1, 'loss': 2.0}], [{'loss': 'huber'}]))
+    columns = results.read(
+        write(tmp_path, [{'trial': 0, 'step': 1, 'loss': 2.0}], [{'loss': 'huber'}])
+    )
     assert columns['loss'].tolist() == [2.0] and columns['config.loss'].tolist() == ['huber']
 
 
 def test_a_tree_of_workdirs_is_one_table_with_what_differs_between_configs(tmp_path):
     for rate in (0.1, 0.2):
-        config = {'optimizer': {'name': 'lamb', 'learning_rate': rate}, 'seed': 0, 'workdir': str(rate)}
-        write(tmp_path / 'deep' / f'rate={rate}', [{'trial': 0, 'step': 1, 'loss': rate}], config=config)
+        config = {
+            'optimizer': {'name': 'lamb', 'learning_rate': rate},
+            'seed': 0,
+            'workdir': str(rate),
+        }
+        write(
+            tmp_path / 'deep' / f'rate={rate}',
+            [{'trial': 0, 'step': 1, 'loss': rate}],
+            config=config,
+        )
     write(tmp_path / 'deep' / 'rate=0.1' / 'checkpoints' / 'inner')
     columns = results.read(tmp_path)
     assert results.varied(columns) == ['optimizer.learning_rate']
     assert columns['optimizer.learning_rate'].tolist() == columns['loss'].tolist() == [0.1, 0.2]
-    assert columns['workdir'].tolist() == [str(tmp_path / 'deep' / f'rate={rate}') for rate in (0.1, 0.2)]
+    assert columns['workdir'].tolist() == [
+        str(tmp_path / 'deep' / f'rate={rate}') for rate in (0.1, 0.2)
+    ]
 
 
 def test_thousands_of_trials(tmp_path):
@@ -157,10 +195,15 @@ def test_thousands_of_trials(tmp_path):
     older = [row | {'loss': -1.0} for row in rows[:count]]
     folder = write(tmp_path, older + rows, own, ['done'] * count)
     final = results.final(folder)
-    assert np.array_equal(final['trial'], np.arange(count)) and np.allclose(final['loss'], np.arange(count) + 0.5)
+    assert np.array_equal(final['trial'], np.arange(count)) and np.allclose(
+        final['loss'], np.arange(count) + 0.5
+    )
     assert np.allclose(final['optimizer.learning_rate'], np.arange(count) / 7)
     columns = results.read(folder)
-    assert np.allclose(columns['loss'], columns['trial'] + columns['step'] / 10) and len(columns['loss']) == 5 * count
+    assert (
+        np.allclose(columns['loss'], columns['trial'] + columns['step'] / 10)
+        and len(columns['loss']) == 5 * count
+    )
 
 
 def test_errors_say_what_to_do(tmp_path):
@@ -170,7 +213,13 @@ def test_errors_say_what_to_do(tmp_path):
         results.final(tmp_path / 'absent')
     write(tmp_path)
     (tmp_path / 'config.json').write_text('{"config": {}, "trials": [{"number": 1}]}')
-    with pytest.raises(ValueError, match=r'config\.json: found a damaged file \(.*`trial` - at `\$\.trials\[0\]`'):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r'config\.json: found a damaged file \(.*`trial` - at '
+            r'`\$\.trials\[0\]`'
+        ),
+    ):
         results.read(tmp_path)
 
 
@@ -178,7 +227,10 @@ def test_errors_say_what_to_do(tmp_path):
 def sweep(tmp_path):
     own = [{'optimizer.learning_rate': rate, 'seed': 0} for rate in (0.1, 0.2)]
     return write(
-        tmp_path / 'run', [{'trial': t, 'step': 4, 'loss': t + 0.25} for t in (0, 1)], own, ['done', 'diverged']
+        tmp_path / 'run',
+        [{'trial': t, 'step': 4, 'loss': t + 0.25} for t in (0, 1)],
+        own,
+        ['done', 'diverged'],
     )
 
 
@@ -190,17 +242,30 @@ def test_the_command_prints_the_final_metrics(sweep):
 
 
 def test_the_command_answers_sql_writes_csv_and_parquet(sweep, tmp_path):
-    done = run(sweep, '--sql', 'select trial, loss * 2 as double from rows order by trial desc', '--csv')
-    assert list(csv.reader(io.StringIO(done.stdout))) == [['trial', 'double'], ['1', '2.5'], ['0', '0.5']]
-    assert run(sweep, f'--parquet={tmp_path / "a.parquet"}', f'--csv={tmp_path / "a.csv"}').returncode == 0
+    done = run(
+        sweep, '--sql', 'select trial, loss * 2 as double from rows order by trial desc', '--csv'
+    )
+    assert list(csv.reader(io.StringIO(done.stdout))) == [
+        ['trial', 'double'],
+        ['1', '2.5'],
+        ['0', '0.5'],
+    ]
+    assert (
+        run(sweep, f'--parquet={tmp_path / "a.parquet"}', f'--csv={tmp_path / "a.csv"}').returncode
+        == 0
+    )
     import duckdb
 
     for reader in (f"'{tmp_path / 'a.parquet'}'", f"'{tmp_path / 'a.csv'}'"):
-        query = f'select trial, "optimizer.learning_rate", status, loss from {reader} order by trial'
+        query = (
+            f'select trial, "optimizer.learning_rate", status, loss from {reader} order by trial'
+        )
         assert duckdb.sql(query).fetchall() == [(0, 0.1, 'done', 0.25), (1, 0.2, 'diverged', 1.25)]
 
 
-@pytest.mark.parametrize('arguments', [['--sql', 'select nothing_like_it from rows'], ['--csv=/proc/absent/file.csv']])
+@pytest.mark.parametrize(
+    'arguments', [['--sql', 'select nothing_like_it from rows'], ['--csv=/proc/absent/file.csv']]
+)
 def test_a_mistake_is_one_line_and_exit_code_2(sweep, arguments):
     done = run(sweep, *arguments)
     assert done.returncode == 2 and done.stdout == '' and len(done.stderr.strip().splitlines()) == 1
@@ -209,4 +274,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(sweep, arguments):
 
 def test_a_path_that_is_no_workdir_is_one_line(tmp_path):
     done = run(tmp_path)
-    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and '--workdir' in done.stderr
+    assert (
+        done.returncode == 2
+        and len(done.stderr.strip().splitlines()) == 1
+        and '--workdir' in done.stderr
+    )

@@ -1,4 +1,5 @@
-"""A run that is stopped, killed or told to stop goes on with the same command and ends where it would have ended."""
+"""A run that is stopped, killed or told to stop goes on with the same command and ends where it
+would have ended."""
 
 import json
 import os
@@ -25,7 +26,7 @@ def get_config():
     c.log, c.evaluate, c.checkpoint = {rows}, 10, {rows}
     c.sweep = (('seed', (0, 1)), ('optimizer.inner.learning_rate', (0.05, 1e30)))
     return c
-"""
+"""  # noqa: E501
 
 
 def command(experiment, workdir):
@@ -35,7 +36,9 @@ def command(experiment, workdir):
 @pytest.mark.parametrize('dispatches', [1, 3, 4, 7])
 def test_stopped_anywhere_it_ends_the_same(tmp_path, dispatches):
     """In one process: told to stop after so many dispatches, again and again until it is done."""
-    config = tiny(workload=dict(name='digits_mlp', hidden=(16,)), steps=50, sweep=(('seed', (0, 1, 2)),))
+    config = tiny(
+        workload=dict(name='digits_mlp', hidden=(16,)), steps=50, sweep=(('seed', (0, 1, 2)),)
+    )
     whole = train(config, tmp_path / 'whole')
     for _ in range(50):
         left = iter([False] * (dispatches - 1))
@@ -52,7 +55,8 @@ def test_finished_trials_are_skipped_and_a_torn_line_is_repaired(tmp_path):
     metrics = tmp_path / 'metrics.jsonl'
     before = metrics.read_bytes()
     assert train(config, tmp_path) == whole and metrics.read_bytes() == before
-    # As if killed while the second cohort wrote its last row: its last checkpoint was not there yet.
+    # As if killed while the second cohort wrote its last row: its last checkpoint was not there
+    # yet.
     status = json.loads((tmp_path / 'status.json').read_text())
     status['trials']['1'] = {'status': 'running', 'step': 20, 'saved': 12}
     (tmp_path / 'status.json').write_text(json.dumps(status))
@@ -60,18 +64,24 @@ def test_finished_trials_are_skipped_and_a_torn_line_is_repaired(tmp_path):
     metrics.write_bytes(before[:-20])
     assert train(config, tmp_path) == whole
     first = [line for line in before.splitlines() if json.loads(line)['trial'] == 0]
-    assert [line for line in metrics.read_bytes().splitlines() if json.loads(line)['trial'] == 0] == first
+    assert [
+        line for line in metrics.read_bytes().splitlines() if json.loads(line)['trial'] == 0
+    ] == first
 
 
 def test_killed_at_random_moments_it_ends_to_the_bit_where_it_would_have(tmp_path):
     """kill -9, at least ten times, some of them while a checkpoint is written."""
     experiment = tmp_path / 'experiment.py'
     experiment.write_text(EXPERIMENT.format(steps=30000, rows=100))
-    subprocess.run(command(experiment, tmp_path / 'whole'), cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        command(experiment, tmp_path / 'whole'), cwd=ROOT, check=True, capture_output=True
+    )
     generator = random.Random(0)
     saving = 0
     for kill in range(12):
-        process = subprocess.Popen(command(experiment, tmp_path / 'cut'), cwd=ROOT, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(experiment, tmp_path / 'cut'), cwd=ROOT, stdout=subprocess.DEVNULL
+        )
         _wait_for_a_row_more(process, tmp_path / 'cut')
         deadline = time.monotonic() + generator.uniform(0, 0.6)
         while time.monotonic() < deadline and not (kill % 2 and _unfinished_save(tmp_path / 'cut')):
@@ -89,7 +99,9 @@ def test_told_to_stop_it_saves_and_says_how_to_go_on(tmp_path, number):
     experiment = tmp_path / 'experiment.py'
     experiment.write_text(EXPERIMENT.format(steps=200000, rows=100))
     workdir = tmp_path / 'run'
-    process = subprocess.Popen(command(experiment, workdir), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(experiment, workdir), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     _wait_for_a_row_more(process, workdir)
     process.send_signal(number)
     printed, _ = process.communicate(timeout=60)

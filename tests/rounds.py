@@ -1,4 +1,5 @@
-"""Studies that tune, without training: rounds as main runs them, with rows that a function of the test makes up."""
+"""Studies that tune, without training: rounds as main runs them, with rows that a function of the
+test makes up."""
 
 import json
 import pathlib
@@ -28,8 +29,13 @@ def rounds(config, workdir: pathlib.Path, answer) -> list[dict]:
             for entry in entries:
                 if entry['trial'] not in status:
                     rows, told = answer(configs.resolve(config, entry['overrides']))
-                    status[entry['trial']] = {'status': told, 'step': rows[-1]['step'] if rows else 0}
-                    file.writelines(json.dumps({'trial': entry['trial'], **row}) + '\n' for row in rows)
+                    status[entry['trial']] = {
+                        'status': told,
+                        'step': rows[-1]['step'] if rows else 0,
+                    }
+                    file.writelines(
+                        json.dumps({'trial': entry['trial'], **row}) + '\n' for row in rows
+                    )
         record.write_status(workdir, 'done', status)
         before, wanted = entries, study.more(config, workdir)
 

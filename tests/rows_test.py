@@ -20,9 +20,11 @@ from lbexp.errors import Damaged
 
 
 def events(folder):
-    """The events of all files of a folder, oldest first; the frame and checksums of each record are checked."""
+    """The events of all files of a folder, oldest first; the frame and checksums of each record are
+    checked."""
     found = []
-    for file in sorted(folder.glob('*tfevents*'), key=lambda path: path.name):  # as TensorBoard does
+    # as TensorBoard does
+    for file in sorted(folder.glob('*tfevents*'), key=lambda path: path.name):
         content, at = file.read_bytes(), 0
         while at < len(content):
             head = content[at : at + 8]
@@ -41,7 +43,8 @@ def _masked(data):
 
 
 def shown(folder):
-    """{(name, step): value} as TensorBoard shows it: a session start hides what earlier files hold from its step on."""
+    """{(name, step): value} as TensorBoard shows it: a session start hides what earlier files hold
+    from its step on."""
     values = {}
     for event in events(folder):
         if event.HasField('session_log') and event.session_log.status == event.session_log.START:
@@ -57,7 +60,9 @@ def test_tensorboard_shows_every_row_also_of_a_run_that_was_taken_up_again(tmp_p
     left = iter([False] * 7)
     train(config, tmp_path, stopping=lambda: next(left, True))
     # As if killed after its last checkpoint: rows beyond it are written again.
-    newest = max((tmp_path / 'checkpoints' / 'trial-00000').iterdir(), key=lambda path: int(path.name))
+    newest = max(
+        (tmp_path / 'checkpoints' / 'trial-00000').iterdir(), key=lambda path: int(path.name)
+    )
     for file in newest.rglob('*'):
         if file.is_file():
             file.unlink()
@@ -75,7 +80,9 @@ def test_tensorboard_shows_every_row_also_of_a_run_that_was_taken_up_again(tmp_p
         assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_tensorboard_shows_no_point_twice_of_a_run_that_was_killed_before_its_first_checkpoint(tmp_path, monkeypatch):
+def test_tensorboard_shows_no_point_twice_of_a_run_that_was_killed_before_its_first_checkpoint(
+    tmp_path, monkeypatch
+):
     row = {'trial': 3, 'step': 1, 'loss': 2.0}
     Events(tmp_path, [3], [0]).write([row, {**row, 'step': 2}])
     monkeypatch.setattr(time, 'time', lambda: 1e9)  # another host's clock, years behind
@@ -89,7 +96,12 @@ def test_that_tensorboard_gets_nothing_of_very_many_trials_is_said(tmp_path):
     said = []
     events = Events(tmp_path, range(65), [0] * 65, announce=said.append)
     events.write([{'trial': 0, 'step': 1, 'loss': 2.0}])
-    assert len(said) == 1 and '65 trials' in said[0] and 'lbexp.results' in said[0] and not any(tmp_path.iterdir())
+    assert (
+        len(said) == 1
+        and '65 trials' in said[0]
+        and 'lbexp.results' in said[0]
+        and not any(tmp_path.iterdir())
+    )
     Events(tmp_path, range(64), [0] * 64, announce=said.append)
     assert len(said) == 1 and len(list(tmp_path.iterdir())) == 64
 
@@ -98,15 +110,25 @@ def test_config_json_says_what_ran_where_and_with_what(tmp_path):
     config = tiny(sweep=(('optimizer.learning_rate', (0.1, 0.2)),))
     record.record(tmp_path, configs.plain(config), configs.trials(config))
     said = json.loads((tmp_path / 'config.json').read_text())
-    assert said['config'] == configs.plain(config)  # every field, those that the experiment file leaves alone too
+    # every field, those that the experiment file leaves alone too
+    assert said['config'] == configs.plain(config)
     assert said['config']['checkpoint'] == 2 and said['config']['layout'] == 'auto'
     assert [trial['overrides'] for trial in said['trials']] == configs.trials(config)
     environment = said['environment']
     assert environment['jax'] == jax.__version__ and environment['numpy'] == np.__version__
-    assert {'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'python', 'processor', 'git_commit'} <= set(
-        environment
+    assert {
+        'flax',
+        'optax',
+        'orbax-checkpoint',
+        'tensorflow-datasets',
+        'python',
+        'processor',
+        'git_commit',
+    } <= set(environment)
+    assert (
+        len(environment['devices']) == len(jax.devices())
+        and environment['backend'] == jax.default_backend()
     )
-    assert len(environment['devices']) == len(jax.devices()) and environment['backend'] == jax.default_backend()
     here = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True)
     if here.returncode == 0:
         assert environment['git_commit'].removesuffix('-dirty') == here.stdout.strip()
@@ -126,9 +148,25 @@ def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_dropped(tmp_path):
 def test_rows_are_whole_numbers_and_digits_that_read_back_to_the_bit(tmp_path):
     file = Rows(tmp_path / 'metrics.jsonl')
     value = np.float32(0.1) / 3
-    file.write([{'trial': 0, 'step': np.int32(7), 'loss': value, 'gone': np.float32('nan'), 'many': np.ones(2)}])
+    file.write(
+        [
+            {
+                'trial': 0,
+                'step': np.int32(7),
+                'loss': value,
+                'gone': np.float32('nan'),
+                'many': np.ones(2),
+            }
+        ]
+    )
     (row,) = rows(tmp_path)
-    assert row == {'trial': 0, 'step': 7, 'loss': pytest.approx(float(value), abs=1e-9), 'gone': None, 'many': [1, 1]}
+    assert row == {
+        'trial': 0,
+        'step': 7,
+        'loss': pytest.approx(float(value), abs=1e-9),
+        'gone': None,
+        'many': [1, 1],
+    }
     assert np.float32(row['loss']) == value and isinstance(row['step'], int)
 
 

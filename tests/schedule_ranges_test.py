@@ -1,4 +1,5 @@
-"""What a schedule or a rule of the batch size cannot mean is refused, in one line that says what was found."""
+"""What a schedule or a rule of the batch size cannot mean is refused, in one line that says what
+was found."""
 
 import inspect
 import math
@@ -43,21 +44,40 @@ def test_numbers_out_of_range(shape, argument):
     refused, taken = NUMBERS[argument]
     for number in refused:
         for value in (number, np.float64(number), np.float32(number), jnp.asarray(float(number))):
-            with pytest.raises(ValueError, match=f'^{argument}: found .*; allowed: a number ') as caught:
+            with pytest.raises(
+                ValueError, match=f'^{argument}: found .*; allowed: a number '
+            ) as caught:
                 build(shape, **{argument: value})
             assert '\n' not in str(caught.value)
     for number in taken:
-        if (shape, argument, number) != ('trapezoid', 'warmup', 1.0):  # which leaves no room for a cooldown
+        # which leaves no room for a cooldown
+        if (shape, argument, number) != ('trapezoid', 'warmup', 1.0):
             assert np.isfinite(build(shape, **{argument: number})(3))
 
 
 @pytest.mark.parametrize(
     'boundaries',
-    [(50,), (30, 60), (0.5, 0.25), (0.0, 0.5), (0.5, 1.0), (-0.1,), (math.nan,), (0.2, math.inf), np.array([30, 60])],
+    [
+        (50,),
+        (30, 60),
+        (0.5, 0.25),
+        (0.0, 0.5),
+        (0.5, 1.0),
+        (-0.1,),
+        (math.nan,),
+        (0.2, math.inf),
+        np.array([30, 60]),
+    ],
     ids=str,
 )
 def test_boundaries_out_of_range(boundaries):
-    with pytest.raises(ValueError, match=r'^boundaries: found .*; allowed: numbers in \(0, 1\), ascending$'):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r'^boundaries: found .*; allowed: numbers in \(0, 1\), '
+            r'ascending$'
+        ),
+    ):
         build('step', boundaries=boundaries)
 
 
@@ -84,11 +104,19 @@ def test_warmup_and_cooldown_share_the_run():
 
 
 def test_variants():
-    with pytest.raises(ValueError, match=r"^anneal: found 'linera'; allowed: 'cosine', 'linear'. Did you mean"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"^anneal: found 'linera'; allowed: 'cosine', 'linear'. "
+            r'Did you mean'
+        ),
+    ):
         build('one_cycle', anneal='linera')
 
 
-@pytest.mark.parametrize('size', [0, -32, math.inf, math.nan, np.float64(-1), jnp.float32(-1)], ids=str)
+@pytest.mark.parametrize(
+    'size', [0, -32, math.inf, math.nan, np.float64(-1), jnp.float32(-1)], ids=str
+)
 def test_batch_sizes(size):
     for rule in ('linear', 'square_root', 'square_root_adam'):
         with pytest.raises(ValueError, match='reference: found'):
@@ -139,8 +167,17 @@ def test_batch_growth(settings, words):
 def test_return_annotations_tell_schedules_apart():
     for name, function in SHAPES.items():
         assert typing.get_type_hints(function)['return'] == schedules.Schedule, name
-    others = [f for _, f in inspect.getmembers(batch_size, inspect.isfunction) if f.__module__ == batch_size.__name__]
-    assert {f.__name__ for f in others} >= {'batch_scaling', 'adam_scaling', 'regime_adaptation', 'batch_growth'}
+    others = [
+        f
+        for _, f in inspect.getmembers(batch_size, inspect.isfunction)
+        if f.__module__ == batch_size.__name__
+    ]
+    assert {f.__name__ for f in others} >= {
+        'batch_scaling',
+        'adam_scaling',
+        'regime_adaptation',
+        'batch_growth',
+    }
     for function in others:
         assert typing.get_type_hints(function).get('return') != schedules.Schedule
 

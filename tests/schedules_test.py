@@ -56,12 +56,18 @@ def test_the_last_rate_is_kept(name):
 def test_cosine_equals_optax():
     for warmup, end in ((0, 0.0), (10, 0.1)):
         expected = optax.warmup_cosine_decay_schedule(0.0, 0.3, warmup, 100, 0.3 * end)
-        close(rates('cosine', peak=0.3, steps=100, warmup=warmup / 100, end=end), jax.vmap(expected)(COUNTS), 1e-5)
+        close(
+            rates('cosine', peak=0.3, steps=100, warmup=warmup / 100, end=end),
+            jax.vmap(expected)(COUNTS),
+            1e-5,
+        )
 
 
 def test_polynomial_equals_optax_after_warmup():
     decay = optax.polynomial_schedule(0.3, 0.03, 2.5, 80)
-    expected = jax.vmap(optax.join_schedules([optax.linear_schedule(0.0, 0.3, 20), decay], [20]))(COUNTS)
+    expected = jax.vmap(optax.join_schedules([optax.linear_schedule(0.0, 0.3, 20), decay], [20]))(
+        COUNTS
+    )
     close(rates('polynomial', peak=0.3, steps=100, warmup=0.2, power=2.5, end=0.1), expected, 1e-5)
 
 
@@ -72,7 +78,9 @@ def test_one_cycle_equals_optax():
 
 
 def test_one_cycle_linear_is_two_lines():
-    found = rates('one_cycle', peak=1.0, steps=100, warmup=0.5, warmup_from=0.1, end=0.0, anneal='linear')
+    found = rates(
+        'one_cycle', peak=1.0, steps=100, warmup=0.5, warmup_from=0.1, end=0.0, anneal='linear'
+    )
     close(found[:101], np.concatenate([0.1 + 0.9 * np.arange(50) / 50, 1 - np.arange(51) / 50]))
     with pytest.raises(ValueError, match="'linera'; allowed"):
         schedules.one_cycle(1.0, 100, anneal='linera')

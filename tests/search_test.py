@@ -1,4 +1,5 @@
-"""Quasi-random search: a pure function of space, seed and index; even; what cannot be searched is told."""
+"""Quasi-random search: a pure function of space, seed and index; even; what cannot be searched is
+told."""
 
 import math
 
@@ -25,7 +26,8 @@ def test_more_points_keep_the_first(kind, fewer, more, seed):
 
 @pytest.mark.parametrize('kind', ['halton', 'sobol'])
 def test_each_dimension_is_covered_evenly(kind):
-    """128 points: every eighth of a range, on its own scale, holds 16 of them, or two more or less."""
+    """128 points: every eighth of a range, on its own scale, holds 16 of them, or two more or
+    less."""
     points = search(SPACE, 128, kind=kind)
     unit = {
         'rate': [math.log10(p['rate'] / 1e-3) / 4 for p in points],

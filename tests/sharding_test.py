@@ -21,12 +21,16 @@ COLLECTIVE = r'\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-sca
 def problem(seed=0):
     draw = np.random.default_rng(seed)
     shapes = {'dense': (128, 64), 'kernel': (3, 3, 16, 40), 'bias': (64,)}
-    return {name: jnp.asarray(draw.standard_normal(shape), jnp.float32) for name, shape in shapes.items()}
+    return {
+        name: jnp.asarray(draw.standard_normal(shape), jnp.float32)
+        for name, shape in shapes.items()
+    }
 
 
 @pytest.mark.parametrize('name', OPTIMIZERS)
 def test_an_update_in_shares_gathers_no_parameter(name):
-    """Collectives of the compiled update are sums of norms, numbers; and it equals the update of whole arrays."""
+    """Collectives of the compiled update are sums of norms, numbers; and it equals the update of
+    whole arrays."""
     tx, mesh, params, gradients = make(name), meshes.mesh(1, 8), problem(), [problem(1), problem(2)]
     state = tx.init(params)
     places, state_places = (meshes.shared(mesh, tree, 'fsdp') for tree in (params, state))
@@ -40,11 +44,14 @@ def test_an_update_in_shares_gathers_no_parameter(name):
     compiled = shared.lower(params, state, params).compile()
     lines = [line.split(' = ')[1] for line in compiled.as_text().splitlines() if ' = ' in line]
     moved = [line for line in lines if re.search(COLLECTIVE, line)]
-    assert moved or name not in ('lamb', 'larc', 'lars', 'novograd')  # whose norms are those of whole layers
+    # whose norms are those of whole layers
+    assert moved or name not in ('lamb', 'larc', 'lars', 'novograd')
     for line in moved:
         assert 'all-reduce' in line
         sizes = re.findall(r'\[([\d,]*)\]', line.split('all-reduce')[0])
-        assert all(np.prod([int(d) for d in size.split(',') if d]) <= len(params) for size in sizes), line
+        assert all(
+            np.prod([int(d) for d in size.split(',') if d]) <= len(params) for size in sizes
+        ), line
     whole, parted = (params, state), jax.device_put((params, state), (places, state_places))
     for gradient in gradients:
         whole = jax.jit(update)(gradient, whole[1], whole[0])
@@ -59,7 +66,8 @@ def test_an_update_in_shares_gathers_no_parameter(name):
 
 @pytest.mark.parametrize('optimizer', ['lamb', 'lookahead'])
 def test_the_curve_is_the_same_in_shares(tmp_path, optimizer):
-    """With batch norm, dropout, accumulation and noise; every large array lies in shares before and after training."""
+    """With batch norm, dropout, accumulation and noise; every large array lies in shares before and
+    after training."""
     part = dict(name='lamb', learning_rate=0.01)
     fields = dict(
         workload=dict(name='digits_mlp', hidden=(128, 64), batch_norm=True, dropout=0.1),
@@ -77,12 +85,18 @@ def test_the_curve_is_the_same_in_shares(tmp_path, optimizer):
     states = ready.init()
     for _ in range(2):
         large = [leaf for leaf in jax.tree.leaves(states) if leaf.size >= 4096]
-        assert len(large) > 4 and all(leaf.addressable_shards[0].data.size == leaf.size // 4 for leaf in large)
+        assert len(large) > 4 and all(
+            leaf.addressable_shards[0].data.size == leaf.size // 4 for leaf in large
+        )
         states, _ = ready.segment(states, np.array([2]), np.array([0]), np.array([1]))
 
 
 def test_a_run_in_shares_goes_on_to_the_bit(tmp_path):
-    fields = dict(workload=dict(name='digits_mlp'), optimizer=dict(name='lamb', learning_rate=0.01), batch_size=32)
+    fields = dict(
+        workload=dict(name='digits_mlp'),
+        optimizer=dict(name='lamb', learning_rate=0.01),
+        batch_size=32,
+    )
     config = tiny(**fields, data_parallel=4, sharding='fsdp', log=24, checkpoint=24)
     whole = train(config, tmp_path / 'whole')
     asked = iter([False] * 12)

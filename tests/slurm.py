@@ -1,4 +1,5 @@
-"""A Slurm of two nodes on this machine, as tests start real jobs: daemons, key and ports of its own, loopback only."""
+"""A Slurm of two nodes on this machine, as tests start real jobs: daemons, key and ports of its
+own, loopback only."""
 
 import contextlib
 import getpass
@@ -14,7 +15,8 @@ import time
 
 from jobs import environment, needs
 
-# JAX finds process 0 of a job by the name of its first node: one that resolves on any machine as it is.
+# JAX finds process 0 of a job by the name of its first node: one that resolves on any machine as it
+# is.
 NODES = ('127.0.0.1', '127.0.0.2')
 _CONFIGURATION = """
 ClusterName=lbexp
@@ -46,7 +48,7 @@ SelectTypeParameters=CR_Core
 SchedulerParameters=sched_interval=2,bf_interval=2
 NodeName=127.0.0.[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]},{ports[2]}] CPUs={cpus} State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:4
-"""
+"""  # noqa: E501
 
 
 class Slurm:
@@ -68,20 +70,30 @@ class Slurm:
 
     def logs(self):
         """The ends of what the daemons said."""
-        return {log.name: log.read_text(errors='replace')[-2000:] for log in self.folder.glob('*.log')}
+        return {
+            log.name: log.read_text(errors='replace')[-2000:] for log in self.folder.glob('*.log')
+        }
 
 
 @contextlib.contextmanager
 def slurm(cpus=1):
-    """Starts the daemons, waits until both nodes are idle; at the end, cancels all jobs and stops them by their pids.
+    """Starts the daemons, waits until both nodes are idle; at the end, cancels all jobs and stops
+    them by their pids.
 
     Several may run at once. Without the tools the test is skipped; under CI=true it fails.
 
     Args:
         cpus: that each node says it has, whatever the machine has.
     """
-    needs('munged', 'slurmctld', 'slurmd', 'srun', packages='slurm-wlm slurmctld slurmd slurm-client munge')
-    folder = pathlib.Path(tempfile.mkdtemp(prefix='slurm-'))  # not pytest's: a socket's path must be short
+    needs(
+        'munged',
+        'slurmctld',
+        'slurmd',
+        'srun',
+        packages=('slurm-wlm slurmctld slurmd slurm-client munge'),
+    )
+    # not pytest's: a socket's path must be short
+    folder = pathlib.Path(tempfile.mkdtemp(prefix='slurm-'))
     daemons = []
     found = Slurm(folder)
     try:
@@ -103,7 +115,9 @@ def _configure(folder, cpus):
         for one in free:
             one.bind(('127.0.0.1', 0))
         ports = [one.getsockname()[1] for one in free]
-    facts = dict(folder=folder, user=getpass.getuser(), host=platform.node().partition('.')[0], ports=ports)
+    facts = dict(
+        folder=folder, user=getpass.getuser(), host=platform.node().partition('.')[0], ports=ports
+    )
     # Two clusters at once must not number their jobs alike.
     facts |= dict(nodes=NODES, cpus=cpus, first_job=random.SystemRandom().randrange(1000, 60000000))
     (folder / 'slurm.conf').write_text(_CONFIGURATION.format(**facts))
@@ -111,7 +125,12 @@ def _configure(folder, cpus):
 
 def _start(found, daemons):
     folder = found.folder
-    munge = {'key-file': 'munge.key', 'socket': 'munge.sock', 'pid-file': 'munged.pid', 'seed-file': 'munged.seed'}
+    munge = {
+        'key-file': 'munge.key',
+        'socket': 'munge.sock',
+        'pid-file': 'munged.pid',
+        'seed-file': 'munged.seed',
+    }
     munge = [f'--{name}={folder / file}' for name, file in munge.items()]
     _daemon(found, daemons, 'munged', '--force', '--foreground', '--num-threads=1', *munge)
     _until(found, daemons, lambda: (folder / 'munge.sock').exists())
@@ -119,11 +138,16 @@ def _start(found, daemons):
     for node in NODES:
         (folder / f'spool.{node}').mkdir()
         _daemon(found, daemons, 'slurmd', '-D', '-c', '-N', node)
-    _until(found, daemons, lambda: found.run('sinfo', '-h', '-N', '-o', '%T').stdout.split() == ['idle'] * len(NODES))
+    _until(
+        found,
+        daemons,
+        lambda: found.run('sinfo', '-h', '-N', '-o', '%T').stdout.split() == ['idle'] * len(NODES),
+    )
 
 
 def _daemon(found, daemons, name, *arguments):
-    """In the foreground, as a child: its pid is known, and it ends with the tests even where these are killed."""
+    """In the foreground, as a child: its pid is known, and it ends with the tests even where these
+    are killed."""
     with open(found.folder / f'{len(daemons)}-{name}.log', 'wb') as log:
         command = ['setpriv', '--pdeathsig', 'TERM', needs(name), *arguments]
         daemons.append(subprocess.Popen(command, env=found.environment, stdout=log, stderr=log))
@@ -143,7 +167,10 @@ def _stop(found, daemons):
             found.run('scancel', '--full', '--signal=KILL', '--me', seconds=20)
             found.run('scancel', '--me', seconds=20)
             began = time.monotonic()
-            while found.run('squeue', '-h', seconds=20).stdout.strip() and time.monotonic() - began < 20:
+            while (
+                found.run('squeue', '-h', seconds=20).stdout.strip()
+                and time.monotonic() - began < 20
+            ):
                 time.sleep(0.2)
     for daemon in reversed(daemons):
         daemon.terminate()

@@ -1,4 +1,5 @@
-"""The probe against NumPy on what it saw, and its error bars against the spread of many runs with known answers."""
+"""The probe against NumPy on what it saw, and its error bars against the spread of many runs with
+known answers."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,16 @@ H = 0.2  # learning rate; curvature and noise are 1, so r = 0.8 and tau = 9
 
 def facts(step, params, loss=0.0, opt_state=()):
     zero = jnp.zeros(())
-    return Facts(jnp.asarray(step), jnp.asarray(loss), params, params, params, opt_state, zero, jnp.zeros((), bool))
+    return Facts(
+        jnp.asarray(step),
+        jnp.asarray(loss),
+        params,
+        params,
+        params,
+        opt_state,
+        zero,
+        jnp.zeros((), bool),
+    )
 
 
 def watch(probe, series, losses=None):
@@ -84,7 +94,8 @@ def many_runs():
     ],
 )
 def test_error_bars_cover(many_runs, name, truth):
-    """4000 values are worth 444 (mean) or 880 (variance) independent ones; 95 % intervals, 30 degrees of freedom."""
+    """4000 values are worth 444 (mean) or 880 (variance) independent ones; 95 % intervals, 30
+    degrees of freedom."""
     value, error = np.asarray(many_runs[name]), np.asarray(many_runs[f'{name}_error'])
     batches = 4000 // 128
     assert value.mean() == pytest.approx(truth, abs=4.5 * value.std() / np.sqrt(400))
@@ -118,7 +129,8 @@ def test_many_coordinates_have_leaf_errors():
 
 @pytest.mark.parametrize('length', [1, 3, 40])
 def test_population_is_unbiased_whatever_the_correlation(length):
-    """The time variance of one replica over 3 correlated values is far too small; the pooled one is not."""
+    """The time variance of one replica over 3 correlated values is far too small; the pooled one is
+    not."""
     replicas = 40_000
     x = ar1(0.95, length, (replicas, 2), seed=6, scale=3.0) + np.array([0.0, 5.0], 'f4')
     found = watch(stationary_moments(population=True), {'x': x})
@@ -128,10 +140,16 @@ def test_population_is_unbiased_whatever_the_correlation(length):
         (found['fast_variance'], found['fast_variance_error']),
     ):
         assert (np.abs(np.asarray(variance) - 9.0) < 4.5 * np.asarray(error)).all()
-    np.testing.assert_allclose(found['fast_coordinate_mean'], [0.0, 5.0], atol=4.5 * 3 / np.sqrt(replicas))
+    np.testing.assert_allclose(
+        found['fast_coordinate_mean'], [0.0, 5.0], atol=4.5 * 3 / np.sqrt(replicas)
+    )
     if length == 1:
-        np.testing.assert_allclose(found['fast_coordinate_variance'], x[0].var(0, ddof=1), rtol=1e-4)
-        np.testing.assert_allclose(found['fast_coordinate_variance_error'], 9 * np.sqrt(2 / replicas), rtol=0.05)
+        np.testing.assert_allclose(
+            found['fast_coordinate_variance'], x[0].var(0, ddof=1), rtol=1e-4
+        )
+        np.testing.assert_allclose(
+            found['fast_coordinate_variance_error'], 9 * np.sqrt(2 / replicas), rtol=0.05
+        )
 
 
 def test_population_errors_cover():
@@ -142,17 +160,22 @@ def test_population_errors_cover():
     assert abs(z.mean()) < 0.35 and 0.8 < z.std() < 1.25
 
 
-@pytest.mark.parametrize('burn_in, every, offset, steps', [(5, 1, 0, range(5, 41)), (7, 5, 2, range(7, 41, 5))])
+@pytest.mark.parametrize(
+    'burn_in, every, offset, steps', [(5, 1, 0, range(5, 41)), (7, 5, 2, range(7, 41, 5))]
+)
 def test_which_updates_count(burn_in, every, offset, steps):
     x = np.arange(1, 41, dtype='f4')[:, None]
-    found = jax.jit(lambda b, e, o: watch(stationary_moments(b, every=e, offset=o), {'w': x}))(burn_in, every, offset)
+    found = jax.jit(lambda b, e, o: watch(stationary_moments(b, every=e, offset=o), {'w': x}))(
+        burn_in, every, offset
+    )
     assert found['fast_count'] == len(steps)
     np.testing.assert_allclose(found['fast_mean'], np.mean(steps), rtol=1e-6)
 
 
 @pytest.mark.parametrize('fading, expected', [(0, {50}), (200, {400, 800, 1600}), (10**9, {1600})])
 def test_a_burn_in_chosen_by_the_test(fading, expected):
-    """A start 30 standard deviations away that fades within 200 updates; none; one that never fades."""
+    """A start 30 standard deviations away that fades within 200 updates; none; one that never
+    fades."""
     t = np.arange(1, 4001)
     start = 30 * np.exp(-t / fading) if 0 < fading < 10**6 else 0.02 * t * (fading > 0)
     probe = stationary_moments(burn_in=50, latest=3000)
@@ -176,12 +199,17 @@ def test_before_burn_in_there_is_nothing():
 
 @pytest.mark.parametrize('burn_in', [0, 10, 20])
 def test_a_burn_in_needs_room_to_grow(burn_in):
-    with pytest.raises(ValueError, match=f'latest: found 10 with burn_in {burn_in}; allowed: updates > burn_in >= 1'):
+    with pytest.raises(
+        ValueError,
+        match=(f'latest: found 10 with burn_in {burn_in}; allowed: updates > burn_in >= 1'),
+    ):
         stationary_moments(burn_in=burn_in, latest=10)
 
 
 def test_prefix_and_bad_arguments():
-    assert 'phase2_variance' in watch(stationary_moments(prefix='phase2'), {'w': np.ones((3, 1), 'f4')})
+    assert 'phase2_variance' in watch(
+        stationary_moments(prefix='phase2'), {'w': np.ones((3, 1), 'f4')}
+    )
     for given, words in (
         (dict(weights='slowest'), "weights: found 'slowest'; allowed: fast, slow, evaluation"),
         (dict(burn_in=-1), 'burn_in: found -1'),
@@ -193,7 +221,8 @@ def test_prefix_and_bad_arguments():
 
 
 def test_fast_and_slow_weights_of_lookahead():
-    """Slow weights are those after the last synchronisation; offset picks the place in the cycle."""
+    """Slow weights are those after the last synchronisation; offset picks the place in the
+    cycle."""
     optimizer = lookahead(optax.sgd(H), k=4, slow_step_size=0.5)
     probes = [
         stationary_moments(weights='slow', burn_in=4),
@@ -220,10 +249,14 @@ def test_fast_and_slow_weights_of_lookahead():
 
     (slow, fast, third, deployed), seen = jax.jit(run)(targets)
     at_sync = np.array(seen)[3::4]
-    np.testing.assert_allclose(slow['slow_coordinate_mean'], np.repeat(at_sync, 4, axis=0).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(
+        slow['slow_coordinate_mean'], np.repeat(at_sync, 4, axis=0).mean(0), rtol=1e-5
+    )
     np.testing.assert_allclose(fast['fast_coordinate_mean'], at_sync.mean(0), rtol=1e-5)
     np.testing.assert_allclose(deployed['evaluation_coordinate_mean'], at_sync.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(third['third_coordinate_mean'], np.array(seen)[6::4].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(
+        third['third_coordinate_mean'], np.array(seen)[6::4].mean(0), rtol=1e-5
+    )
 
 
 def test_sgd_at_rest_end_to_end():

@@ -1,4 +1,5 @@
-"""The steady-state studies, small: theory and trainer agree, wrong formulas do not, bad input is one line."""
+"""The steady-state studies, small: theory and trainer agree, wrong formulas do not, bad input is
+one line."""
 
 import math
 import pathlib
@@ -18,7 +19,12 @@ from lbexp.studies.network_steady_state import windowed_variance
 
 ROOT = pathlib.Path(__file__).parent.parent
 GRID = dict(
-    learning_rates=(0.5,), momenta=(0.9,), ks=(5,), slow_step_sizes=(0.5,), ema_decays=(0.9,), batch_sizes=(1, 4)
+    learning_rates=(0.5,),
+    momenta=(0.9,),
+    ks=(5,),
+    slow_step_sizes=(0.5,),
+    ema_decays=(0.9,),
+    batch_sizes=(1, 4),
 )
 
 
@@ -52,26 +58,42 @@ def test_theory_and_trainer_agree(workdir):
     known = [row for row in table.rows if row[11] != 'none']
     assert len(known) >= 60
     labels = {row[0] for row in table.rows}
-    assert {'SGD', 'momentum', 'Nesterov', 'EMA of SGD', 'SGD + noise', 'LARS', 'LAMB', 'NovoGrad'} <= labels
+    assert {
+        'SGD',
+        'momentum',
+        'Nesterov',
+        'EMA of SGD',
+        'SGD + noise',
+        'LARS',
+        'LAMB',
+        'NovoGrad',
+    } <= labels
     assert {f'Lookahead(momentum), {b}' for b in ('maintain', 'reset', 'interpolate')} <= labels
     assert {figure.name for figure in analysis.figures} == {'variance_ratio', 'path', 'saw_tooth'}
 
 
 def test_the_way_to_rest_is_the_recursion(workdir):
-    """The trainer's mean loss within five standard errors of theory at every row, before and at rest."""
+    """The trainer's mean loss within five standard errors of theory at every row, before and at
+    rest."""
     (path,) = [figure for figure in analyse(workdir).figures if figure.name == 'path']
     for line, points in zip(path.series[::2], path.series[1::2], strict=True):
         exact, seen = np.asarray(line.y), np.asarray(points.y)
         error = (np.asarray(points.high) - seen) / 2
-        pooled = np.sqrt(np.mean((error / exact) ** 2)) * exact  # one error from four trials alone is a poor guess
+        # one error from four trials alone is a poor guess
+        pooled = np.sqrt(np.mean((error / exact) ** 2)) * exact
         assert np.all(np.abs(seen - exact) < 5 * pooled), line.name
-        assert exact.max() > 1.5 * exact[-1], 'the way starts at rest'  # momentum passes the optimum, then overshoots
+        # momentum passes the optimum, then overshoots
+        assert exact.max() > 1.5 * exact[-1], 'the way starts at rest'
 
 
 def without_second_order(facts, noise):
     """gamma v / 2 instead of gamma a v / (2 - gamma a): the limit of small steps."""
     right = steady.predicted(facts, noise)
-    return facts['gamma'] * facts['a'] * noise / 2 if facts['label'] == 'SGD' and facts['B'] == 1 else right
+    return (
+        facts['gamma'] * facts['a'] * noise / 2
+        if facts['label'] == 'SGD' and facts['B'] == 1
+        else right
+    )
 
 
 def momentum_as_a_larger_rate(facts, noise):
@@ -101,11 +123,14 @@ def test_the_verdict_rejects_a_wrong_formula(workdir, wrong):
 
 @pytest.mark.parametrize('factor, passes', [(1.0, True), (0.5, False), (3.0, False)])
 def test_the_verdict_rejects_wrong_error_bars(factor, passes):
-    """Half as wide as they should be, as where autocorrelation is ignored, or three times: |z| alone is blind."""
+    """Half as wide as they should be, as where autocorrelation is ignored, or three times: |z|
+    alone is blind."""
     generator = np.random.default_rng(0)
     facts = {'weights': 'deployed'}
     noise = np.clip(generator.standard_normal(150), -1.9, 1.9)  # none beyond 4, whatever the factor
-    rows = [steady.Row('SGD', facts, 1 + 0.01 * n, 0.01 * factor, 1.0, i) for i, n in enumerate(noise)]
+    rows = [
+        steady.Row('SGD', facts, 1 + 0.01 * n, 0.01 * factor, 1.0, i) for i, n in enumerate(noise)
+    ]
     passed, words = steady.verdict(rows)
     assert max(abs(row.z) for row in rows) < 4
     assert passed is passes, words
@@ -114,7 +139,8 @@ def test_the_verdict_rejects_wrong_error_bars(factor, passes):
 @pytest.mark.parametrize(
     'argument, told',
     [
-        ('--config.study.learning_rates=(1.7,)', 'spectral radius of a cycle: found 1.04'),  # gamma a = 2.04
+        # gamma a = 2.04
+        ('--config.study.learning_rates=(1.7,)', 'spectral radius of a cycle: found 1.04'),
         ('--config.study.slow_step_sizes=(0.5, 1.5)', 'slow_step_sizes: found [0.5, 1.5]'),
         ('--config.study.ks=(0,)', 'ks: found [0]; allowed: a list, each an integer >= 1'),
         ('--config.workload.noise=-1.0', 'noise'),
@@ -137,13 +163,15 @@ def test_rates_of_convergence(tmp_path):
     for trial, given in enumerate(overrides):
         mine = rows['trial'] == trial
         found = convergences.measured_rate(rows['step'][mine], rows['parameter_norm'][mine])
-        # The cycle as an explicit matrix, for every curvature of the workload: NumPy, not lbexp.theory.
+        # The cycle as an explicit matrix, for every curvature of the workload: NumPy, not
+        # lbexp.theory.
         slowest = max(_radius(given['optimizer'], a) for a in given['workload.spectrum'])
         assert found == pytest.approx(1 - slowest, rel=0.03)
 
 
 def _radius(optimizer, a):
-    """Spectral radius per update of momentum, or of Lookahead around it, on curvature a: state (x, m)."""
+    """Spectral radius per update of momentum, or of Lookahead around it, on curvature a: state (x,
+    m)."""
     inner = optimizer.get('inner', optimizer)
     rate, beta = inner['learning_rate'], inner['momentum']
     step = np.array([[1 - rate * a, -rate * beta], [a, beta]])
@@ -159,9 +187,17 @@ def _radius(optimizer, a):
 
 
 def test_windowed_variance_is_that_of_a_simulation():
-    """Three directions, one nearly flat, in float64 NumPy: 4000 replicas, error bars of the mean."""
+    """Three directions, one nearly flat, in float64 NumPy: 4000 replicas, error bars of the
+    mean."""
     generator = np.random.default_rng(0)
-    a, c, gamma, updates, k, alpha = np.array([1.0, 0.1, 1e-4]), np.array([1.0, 2.0, 0.5]), 0.3, 200, 5, 0.5
+    a, c, gamma, updates, k, alpha = (
+        np.array([1.0, 0.1, 1e-4]),
+        np.array([1.0, 2.0, 0.5]),
+        0.3,
+        200,
+        5,
+        0.5,
+    )
     for slow in (None, alpha):
         x = generator.standard_normal((4000, 3)) * np.sqrt(_rest(a, c, gamma, k, slow))
         phi, seen = x.copy(), []
@@ -172,15 +208,23 @@ def test_windowed_variance_is_that_of_a_simulation():
             seen.append(x if slow is None else phi)
         each = np.var(np.stack(seen[k - 1 :] if slow is not None else seen), axis=0).sum(axis=1)
         error = each.std() / math.sqrt(len(each))
-        assert abs(each.mean() - windowed_variance(a, c, gamma, updates, k, slow)) < 4 * error + 0.01 * each.mean()
+        assert (
+            abs(each.mean() - windowed_variance(a, c, gamma, updates, k, slow))
+            < 4 * error + 0.01 * each.mean()
+        )
 
 
 def test_beyond_the_stability_limit_there_is_no_prediction():
-    """gamma a >= 2 along one direction of a network: told in words, in no ratio, and no warning of NumPy."""
+    """gamma a >= 2 along one direction of a network: told in words, in no ratio, and no warning of
+    NumPy."""
     assert windowed_variance([1.0, 7.0], [1.0, 1.0], 0.3, 10**6) == math.inf
     assert windowed_variance([1.0, 7.0], [1.0, 1.0], 0.3, 10**6, 5, 0.5) == math.inf
-    sound = np.array([[2.0, 2.0, 2.0], [1.0, 1.0, 1.0], [0.1] * 3, [0.0] * 3, [0.5] * 3, [100.0] * 3])
-    beyond = np.array([[2.0, 2.0, 2.0], [1.0, math.inf, math.inf], [0.1] * 3, [0.0] * 3, [2.1] * 3, [100.0] * 3])
+    sound = np.array(
+        [[2.0, 2.0, 2.0], [1.0, 1.0, 1.0], [0.1] * 3, [0.0] * 3, [0.5] * 3, [100.0] * 3]
+    )
+    beyond = np.array(
+        [[2.0, 2.0, 2.0], [1.0, math.inf, math.inf], [0.1] * 3, [0.0] * 3, [2.1] * 3, [100.0] * 3]
+    )
     found = {(None, 0.1, 8): sound, (None, 0.2, 8): beyond, (0.5, 0.2, 8): beyond}
     words = networks._verdict(found)
     assert '4 of 9 trials are beyond the stability limit' in words

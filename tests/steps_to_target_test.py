@@ -1,4 +1,5 @@
-"""Steps to a target: a known critical batch size comes back, censored runs stay censored, a wrong shape is noticed."""
+"""Steps to a target: a known critical batch size comes back, censored runs stay censored, a wrong
+shape is noticed."""
 
 import json
 import math
@@ -21,7 +22,13 @@ SIZES = (8, 32, 128, 512, 2048)
 def experiment(**study):
     config = configs.load(str(ROOT / 'experiments' / 'steps_to_target.py'))
     small = dict(
-        optimizers=('sgd', 'momentum'), batch_sizes=SIZES, examples=40000, updates=400, budget=3, seeds=7, tries=1
+        optimizers=('sgd', 'momentum'),
+        batch_sizes=SIZES,
+        examples=40000,
+        updates=400,
+        budget=3,
+        seeds=7,
+        tries=1,
     )
     with config.unlocked():
         config.study = {**configs.plain(config.study), **small, 'target': 0.1, **study}
@@ -33,19 +40,24 @@ def hyperbola(critical, fewest=100.0):
 
 
 def made_up(steps, best=0.1, noise=0.03, censored=()):
-    """Trials that reach the target after steps[optimizer](batch size), longer away from the best learning rate."""
+    """Trials that reach the target after steps[optimizer](batch size), longer away from the best
+    learning rate."""
 
     def answer(trial):
         name, size, seed = trial['optimizer']['name'], trial['batch_size'], trial['seed']
         rate = trial['optimizer']['learning_rate']
         generator = np.random.default_rng([seed, size, len(name)])
-        until = steps[name](size) * math.exp(noise * generator.standard_normal() + 0.1 * abs(math.log(rate / best)))
+        until = steps[name](size) * math.exp(
+            noise * generator.standard_normal() + 0.1 * abs(math.log(rate / best))
+        )
         if (name, size, seed) in censored:
             until = math.inf
         marks = np.unique(np.linspace(1, trial['steps'], 1000).astype(int))
         shown = [marks[0], *marks[(marks > 0.9 * until) & (marks < 1.2 * until)], marks[-1]]
         accuracy = lambda step: 0.95 if step >= until else 0.5
-        return [dict(step=int(s), validation_accuracy=accuracy(s)) for s in dict.fromkeys(shown)], 'done'
+        return [
+            dict(step=int(s), validation_accuracy=accuracy(s)) for s in dict.fromkeys(shown)
+        ], 'done'
 
     return answer
 
@@ -57,13 +69,26 @@ def test_a_known_critical_batch_size_comes_back(tmp_path):
     fits, steps = found.tables
     for row, critical in zip(fits.rows, (60, 240), strict=True):
         middle, low, high = numbers(row[1])
-        assert low <= critical <= high and high / low < 2 and middle == pytest.approx(critical, rel=0.2)
+        assert (
+            low <= critical <= high
+            and high / low < 2
+            and middle == pytest.approx(critical, rel=0.2)
+        )
     ratio = found.claims[-1]
     _, low, high = numbers(ratio.measured)
-    assert ratio.outcome == words.REPRODUCED and low < 4 < high and 'noisy quadratic says 7.8' in ratio.measured
-    assert [claim.outcome for claim in found.claims[1:4:2]] == [words.REPRODUCED] * 2  # the hyperbola holds
+    assert (
+        ratio.outcome == words.REPRODUCED
+        and low < 4 < high
+        and 'noisy quadratic says 7.8' in ratio.measured
+    )
+    # the hyperbola holds
+    assert [claim.outcome for claim in found.claims[1:4:2]] == [words.REPRODUCED] * 2
     assert found.passed and '0 of 70 reported runs censored' in found.verdict
-    assert {row[-1] for row in steps.rows} == {'perfect scaling', 'diminishing returns', 'stagnation'}
+    assert {row[-1] for row in steps.rows} == {
+        'perfect scaling',
+        'diminishing returns',
+        'stagnation',
+    }
     assert {figure.name for figure in found.figures} == {'steps', 'trade', 'rates'}
 
 
@@ -84,7 +109,8 @@ def with_a_hump(size):
 
 @pytest.mark.parametrize('wrong, claims', [(root, (0, 1)), (with_a_hump, (1,))])
 def test_a_wrong_shape_is_noticed(tmp_path, wrong, claims):
-    """Steps that fall like the root of the batch size, or that stick out at one, are no hyperbola."""
+    """Steps that fall like the root of the batch size, or that stick out at one, are no
+    hyperbola."""
     config = experiment(optimizers=('sgd',))
     rounds(config, tmp_path, made_up(dict(sgd=wrong)))
     found = analysis(config, tmp_path).claims
@@ -99,22 +125,30 @@ def test_momentum_that_gains_nothing_is_told(tmp_path):
 
 
 def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
-    """3 of 7 seeds: the median rises to that of the longest; 4 of 7: it is censored, and the fit knows it."""
+    """3 of 7 seeds: the median rises to that of the longest; 4 of 7: it is censored, and the fit
+    knows it."""
     steps = hyperbola(dict(sgd=60.0, momentum=240.0))
     plain, some, most = experiment(), experiment(), experiment()
     lost = lambda count: {('sgd', 32, seed) for seed in range(1, count + 1)}
     tables = {}
-    for config, name, censored in ((plain, 'none', ()), (some, 'some', lost(3)), (most, 'most', lost(4))):
+    for config, name, censored in (
+        (plain, 'none', ()),
+        (some, 'some', lost(3)),
+        (most, 'most', lost(4)),
+    ):
         rounds(config, tmp_path / name, made_up(steps, censored=censored))
         found = analysis(config, tmp_path / name)
         tables[name] = {tuple(row[:2]): row for row in found.tables[1].rows}
         assert f'{len(censored)} of 70 reported runs censored' in found.verdict
     middle = {name: table['sgd', 32][5] for name, table in tables.items()}
     assert [tables[name]['sgd', 32][4] for name in ('some', 'most')] == ['4 of 7', '3 of 7']
-    assert float(middle['some'].split()[0]) > numbers(middle['none'])[0] and middle['some'].endswith('> 1650]')
+    assert float(middle['some'].split()[0]) > numbers(middle['none'])[0] and middle[
+        'some'
+    ].endswith('> 1650]')
     assert middle['most'].startswith('> 1650') and tables['most']['sgd', 32][6] == 'censored'
     critical = {
-        name: _critical(analysis(config, tmp_path / name)) for name, config in (('none', plain), ('most', most))
+        name: _critical(analysis(config, tmp_path / name))
+        for name, config in (('none', plain), ('most', most))
     }
     assert critical['none'][1] <= 60 <= critical['none'][2] < critical['most'][0]
 
@@ -123,7 +157,9 @@ def test_a_bound_that_the_fit_agrees_with_does_not_bend_it():
     """Runs at batch 8 are stopped at 200 of the 850 steps that they need: what is left says all."""
     need = [[100 * (1 + 60 / size)] * 3 for size in SIZES]
     fit = scaling_fit(SIZES, [[math.inf] * 3, *need[1:]], [200] + [1000] * 4)
-    assert fit.critical[0] == pytest.approx(60, rel=1e-6) and fit.fewest_steps[0] == pytest.approx(100, rel=1e-6)
+    assert fit.critical[0] == pytest.approx(60, rel=1e-6) and fit.fewest_steps[0] == pytest.approx(
+        100, rel=1e-6
+    )
     assert math.isinf(fit.medians[0, 0])
 
 
@@ -139,7 +175,8 @@ def test_a_target_that_is_never_reached_is_told_in_words(tmp_path):
 
 @pytest.mark.parametrize('tries', [1, 3])
 def test_a_lucky_run_decides_only_where_each_point_is_tried_once(tmp_path, tries):
-    """With the first tuning seed the rates furthest from the best reach the target at once, with no other ever."""
+    """With the first tuning seed the rates furthest from the best reach the target at once, with no
+    other ever."""
     config = experiment(optimizers=('sgd',), tries=tries, extensions=0)
     plain = made_up(hyperbola(dict(sgd=60.0)), best=0.3)
 
@@ -162,11 +199,15 @@ def test_one_seed_has_no_interval(tmp_path):
     rounds(config, tmp_path, made_up(hyperbola(dict(sgd=60.0, momentum=240.0))))
     found = analysis(config, tmp_path)
     assert {claim.outcome for claim in found.claims} == {words.UNDECIDED}
-    assert 'one seed: no interval' in found.verdict and 'one seed: no interval' in found.tables[0].rows[0][1]
+    assert (
+        'one seed: no interval' in found.verdict
+        and 'one seed: no interval' in found.tables[0].rows[0][1]
+    )
 
 
 def test_the_interval_covers_what_it_should():
-    """Of 200 data sets with a known critical batch size nearly all intervals hold it: 7 seeds at 6 batch sizes."""
+    """Of 200 data sets with a known critical batch size nearly all intervals hold it: 7 seeds at 6
+    batch sizes."""
     generator = np.random.default_rng(0)
     sizes = 2.0 ** np.arange(2, 14, 2)
     held = 0
@@ -199,9 +240,17 @@ def test_bad_arguments_are_told_in_one_line(study, told):
 
 
 def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
-    how = ['--config=experiments/steps_to_target.py', f'--workdir={tmp_path}', '--config.workload.hidden=(8,)']
+    how = [
+        '--config=experiments/steps_to_target.py',
+        f'--workdir={tmp_path}',
+        '--config.workload.hidden=(8,)',
+    ]
     how += ["--config.study.optimizers=('lookahead',)", '--config.study.batch_sizes=(64,128,256)']
-    how += ['--config.study.target=0.6', '--config.study.examples=3000', '--config.study.updates=20']
+    how += [
+        '--config.study.target=0.6',
+        '--config.study.examples=3000',
+        '--config.study.updates=20',
+    ]
     how += [
         '--config.study.budget=2',
         '--config.study.tries=1',

@@ -1,4 +1,5 @@
-"""Told to stop at any moment, the command saves and ends with 75; a signal that was ignored stays so."""
+"""Told to stop at any moment, the command saves and ends with 75; a signal that was ignored stays
+so."""
 
 import json
 import os
@@ -26,7 +27,13 @@ def get_config():
 def start(folder, *before, steps=4_000_000, **how):
     """The command, begun by another one."""
     (folder / 'experiment.py').write_text(EXPERIMENT.format(steps=steps))
-    main = [sys.executable, '-m', 'lbexp.main', f'--config={folder}/experiment.py', f'--workdir={folder}/run']
+    main = [
+        sys.executable,
+        '-m',
+        'lbexp.main',
+        f'--config={folder}/experiment.py',
+        f'--workdir={folder}/run',
+    ]
     streams = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return subprocess.Popen([*before, *main], cwd=ROOT, env=environment(), **{**streams, **how})
 
@@ -46,7 +53,10 @@ def trains(folder):
 def is_saved(folder):
     status = json.loads((folder / 'run' / 'status.json').read_text())
     step = status['trials']['0']['step']
-    return status['status'] == 'preempted' and (folder / 'run/checkpoints/trial-00000' / str(step)).is_dir()
+    return (
+        status['status'] == 'preempted'
+        and (folder / 'run/checkpoints/trial-00000' / str(step)).is_dir()
+    )
 
 
 def test_a_terminal_that_goes_away(tmp_path):
@@ -77,12 +87,16 @@ def test_nohup(tmp_path):
         process.communicate()
 
 
-@pytest.mark.parametrize('numbers, status', [
-    ([signal.SIGTERM], 75),
-    ([signal.SIGINT, signal.SIGINT], -signal.SIGINT),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    'numbers, status',
+    [
+        ([signal.SIGTERM], 75),
+        ([signal.SIGINT, signal.SIGINT], -signal.SIGINT),
+    ],
+)
 def test_before_the_first_step(tmp_path, numbers, status):
-    """While it compiles: once, it trains a little and saves; Ctrl-C twice ends it, without a traceback."""
+    """While it compiles: once, it trains a little and saves; Ctrl-C twice ends it, without a
+    traceback."""
     process = start(tmp_path)
     try:
         wait_until((tmp_path / 'run' / 'config.json').exists, process)

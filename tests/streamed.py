@@ -1,4 +1,5 @@
-"""Workloads that tests name 'streamed:digits', 'streamed:one_digit': digits_mlp with another training set."""
+"""Workloads that tests name 'streamed:digits', 'streamed:one_digit': digits_mlp with another
+training set."""
 
 import numpy as np
 
@@ -17,4 +18,6 @@ def digits(**arguments):
 def one_digit(**arguments):
     """One example, 64 times: batches do not differ."""
     held = lookup.build('workload', {'name': 'digits_mlp', **arguments})
-    return held._replace(train=memory({k: np.repeat(v[:1], 64, 0) for k, v in held.train.arrays.items()}))
+    return held._replace(
+        train=memory({k: np.repeat(v[:1], 64, 0) for k, v in held.train.arrays.items()})
+    )

@@ -3,7 +3,9 @@
 import pathlib
 import runpy
 
-count = runpy.run_path(str(pathlib.Path(__file__).parent.parent / 'scripts' / 'style_counts.py'))['count']
+count = runpy.run_path(str(pathlib.Path(__file__).parent.parent / 'scripts' / 'style_counts.py'))[
+    'count'
+]
 
 SOURCE = '''"""A docstring
 of two lines."""

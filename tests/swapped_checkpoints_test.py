@@ -1,4 +1,5 @@
-"""A checkpoint of another trial, cohort, seed, step, run or code, put in a checkpoint's place, is never restored."""
+"""A checkpoint of another trial, cohort, seed, step, run or code, put in a checkpoint's place, is
+never restored."""
 
 import itertools
 import json
@@ -37,7 +38,9 @@ def saved(tmp_path_factory):
             checkpoints.save(step, TREE)
         checkpoints.wait()
         checkpoints.close()
-    return {(name, step): folder / name / str(step) for name, step in itertools.product(OWNERS, STEPS)}
+    return {
+        (name, step): folder / name / str(step) for name, step in itertools.product(OWNERS, STEPS)
+    }
 
 
 def restored(folder, identity):
@@ -82,7 +85,8 @@ def test_the_older_sound_one_serves(saved, tmp_path):
 
 
 def test_an_allowed_change_goes_on_from_the_old_checkpoint(saved):
-    """The stages that config.json records name what the old checkpoint says; without them it is another's."""
+    """The stages that config.json records name what the old checkpoint says; without them it is
+    another's."""
     stage = {'configurations': {'0': 'c0', '1': 'c1'}, 'code': 'code'}
     changed = OWNERS['this']._replace(configurations=['x0', 'x1'], code='new code', stages=(stage,))
     manifest = OWNERS['this'].manifest(20)
@@ -93,4 +97,7 @@ def test_an_allowed_change_goes_on_from_the_old_checkpoint(saved):
 
 @pytest.mark.parametrize('manifest', [None, 5, [], {}, {'run': 'r1'}])
 def test_a_manifest_that_says_nothing(manifest):
-    assert OWNERS['this'].difference(json.loads(json.dumps(manifest)), 10) == 'it does not say whose it is'
+    assert (
+        OWNERS['this'].difference(json.loads(json.dumps(manifest)), 10)
+        == 'it does not say whose it is'
+    )

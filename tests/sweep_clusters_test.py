@@ -1,4 +1,5 @@
-"""Cohorts on a real Ray and a real two-node Slurm: a killed worker is replaced, the results are the same."""
+"""Cohorts on a real Ray and a real two-node Slurm: a killed worker is replaced, the results are the
+same."""
 
 import importlib.util
 import os
@@ -11,7 +12,13 @@ from sweeps import attempts, command, kill_one, same, start
 
 def run_with_a_kill(workdir, file, executor, env):
     """A sweep of two workers, one of which is killed; what the sweep printed, and the cohort."""
-    arguments = [f'--config={file}', f'--workdir={workdir}', f'--executor={executor}', '--workers=2', 'run']
+    arguments = [
+        f'--config={file}',
+        f'--workdir={workdir}',
+        f'--executor={executor}',
+        '--workers=2',
+        'run',
+    ]
     process = start(*arguments, folder=file.parent, env=env)
     try:
         killed = kill_one(workdir, process)
@@ -29,7 +36,9 @@ def run_with_a_kill(workdir, file, executor, env):
 def needs_package(name):
     """Where it is absent the test is skipped; under CI=true it fails."""
     if importlib.util.find_spec(name) is None:
-        (pytest.fail if os.environ.get('CI') == 'true' else pytest.skip)(f'no package {name}: pip install {name}')
+        (pytest.fail if os.environ.get('CI') == 'true' else pytest.skip)(
+            f'no package {name}: pip install {name}'
+        )
 
 
 def test_ray_with_a_killed_worker(tmp_path, direct):
@@ -62,4 +71,7 @@ def test_slurm_with_a_killed_task(tmp_path, direct):
         done = command('lbexp.sweep', *arguments, folder=file.parent, env=cluster.environment)
         assert done.returncode == 0, done.stderr
     assert same(tmp_path / 'stopped', run)
-    assert all([one['state'] for one in cohort].count('done') == 1 for cohort in attempts(tmp_path / 'stopped'))
+    assert all(
+        [one['state'] for one in cohort].count('done') == 1
+        for cohort in attempts(tmp_path / 'stopped')
+    )

@@ -16,13 +16,18 @@ from lbexp.sweep.executors import Executor
 
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
-    """Cohorts of a trial each: 0 at 30 of 60 in this process, 1 of a process that has ended, 2 on another host."""
-    (tmp_path / 'cohorts.json').write_text(json.dumps([{'round': 0, 'trials': [i]} for i in range(4)]))
+    """Cohorts of a trial each: 0 at 30 of 60 in this process, 1 of a process that has ended, 2 on
+    another host."""
+    (tmp_path / 'cohorts.json').write_text(
+        json.dumps([{'round': 0, 'trials': [i]} for i in range(4)])
+    )
     folders = [work.folder for work in cohorts.works(tmp_path)]
     monkeypatch.setattr(attempts, '_PROGRESS', 0.0)
     held = attempts.take(folders[0], attempts.latest(folders[0]), 'here', 60.0)
     held.progress(30, 60)
-    ended = subprocess.run([sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True
+    )
     write(folders[1], host=platform.node(), place=owner.place(), pid=int(ended.stdout), started='1')
     write(folders[2], host='elsewhere', place='another', at=time.time() - 50, step=10, steps=40)
     yield tmp_path
@@ -40,7 +45,9 @@ def test_status_tells_progress_and_who_is_lost(workdir, capsys, monkeypatch, los
     monkeypatch.setenv('COLUMNS', '400')
     assert standing.show(workdir, lost) == 0
     table = capsys.readouterr().out
-    rows = {line.split()[0]: line.split() for line in table.splitlines() if line.strip()[:1].isdigit()}
+    rows = {
+        line.split()[0]: line.split() for line in table.splitlines() if line.strip()[:1].isdigit()
+    }
     states = [rows[str(number)][3] for number in range(4)]
     assert states == ['running', 'lost', elsewhere, 'pending']
     assert '50%' in rows['0'] and '25%' in rows['2'] and str(os.getpid()) in rows['0']
@@ -62,7 +69,9 @@ def test_a_sweep_tells_how_far_its_cohorts_are(workdir, monkeypatch):
     works = cohorts.works(workdir)
     write(works[3].folder, host='elsewhere', place='another', at=time.time())
     lines, looks = [], iter([False] * 3)
-    executor = Executor(lambda count: 0, lambda tasks: [], lambda handle: None, lambda *how: None, 0.0)
+    executor = Executor(
+        lambda count: 0, lambda tasks: [], lambda handle: None, lambda *how: None, 0.0
+    )
     how = schedule.How(executor, 3, 60.0, lambda: next(looks, True), lines.append)
     assert schedule.schedule(workdir, works, how).stopped
     assert '0/4 cohorts through; running: 0 (50%), 2 (25%), 3 (starting)' in lines

@@ -1,4 +1,5 @@
-"""Cohorts as processes of this machine: the results of a direct run, whatever is killed, stopped, doubled or broken."""
+"""Cohorts as processes of this machine: the results of a direct run, whatever is killed, stopped,
+doubled or broken."""
 
 import json
 import os
@@ -29,10 +30,16 @@ def test_the_table_is_that_of_a_direct_run_and_twice_does_nothing(tmp_path, dire
     logs = [log.read_text() for log in tmp_path.glob('cohorts/*/log.txt')]
     cores = sorted(os.sched_getaffinity(0))
     half = max(len(cores) // 2, 1)
-    shares = [f'cores {share}\n' for share in (cores[:half], cores[half : 2 * half] or cores[:half])]
-    assert all(any(share in log for share in shares) for log in logs) and all(s in ''.join(logs) for s in shares)
+    shares = [
+        f'cores {share}\n' for share in (cores[:half], cores[half : 2 * half] or cores[:half])
+    ]
+    assert all(any(share in log for share in shares) for log in logs) and all(
+        s in ''.join(logs) for s in shares
+    )
     used = json.loads((tmp_path / 'config.json').read_text())['environment']
-    assert used['devices'] == json.loads((run / 'config.json').read_text())['environment']['devices']
+    assert (
+        used['devices'] == json.loads((run / 'config.json').read_text())['environment']['devices']
+    )
     assert 'lbexp.sweep --config' in used['command']
     kept = (tmp_path / 'metrics.jsonl').read_bytes()
     again = command(*sweep, 'run', folder=file.parent)
@@ -53,7 +60,9 @@ def test_two_at_once_train_no_cohort_twice(tmp_path, direct):
     assert [[one['state'] for one in cohort] for cohort in attempts(tmp_path)] == [['done']] * 3
     # Every process that took a cohort says so in its log, also one that had to leave it to another.
     logs = [log.read_text() for log in tmp_path.glob('cohorts/*/log.txt')]
-    assert [log.count('attempt 1 on') for log in logs] == [1, 1, 1] and 'attempt 2' not in ''.join(logs)
+    assert [log.count('attempt 1 on') for log in logs] == [1, 1, 1] and 'attempt 2' not in ''.join(
+        logs
+    )
     assert same(tmp_path, run)
 
 
@@ -69,7 +78,9 @@ def test_killed_then_stopped_it_goes_on_to_the_same_end(tmp_path, direct):
     assert process.returncode == 75, told
     assert f'cohort {killed}: attempt 1 lost' in told and 'ended by SIGKILL' in told
     assert 'stopped by SIGHUP' in told and 'run the same command again' in told
-    table = command('lbexp.sweep', f'--workdir={tmp_path}', 'status', folder=file.parent, env=wide())
+    table = command(
+        'lbexp.sweep', f'--workdir={tmp_path}', 'status', folder=file.parent, env=wide()
+    )
     assert table.returncode == 0 and 'preempted' in table.stdout
     early = command('lbexp.sweep', f'--workdir={tmp_path}', 'report', folder=file.parent)
     assert early.returncode == 0 and 'no verdict yet' in early.stdout
@@ -100,11 +111,20 @@ def test_what_fails_is_tried_again_and_told(tmp_path, direct):
     assert f'see {tmp_path}/cohorts/00001/log.txt' in done.stderr
     assert 'Traceback' in (tmp_path / 'cohorts' / '00001' / 'log.txt').read_text()
     assert [one[-1]['state'] for one in attempts(tmp_path)] == ['done', 'failed', 'done']
-    table = command('lbexp.sweep', f'--workdir={tmp_path}', 'status', folder=file.parent, env=wide()).stdout
+    table = command(
+        'lbexp.sweep', f'--workdir={tmp_path}', 'status', folder=file.parent, env=wide()
+    ).stdout
     assert re.search(r'1 +0 +2 +failed +2 .*broken on purpose', table), table
     assert '2 done, 1 failed' in table
     states = json.loads((tmp_path / 'status.json').read_text())['trials']
-    assert [states[str(trial)]['status'] for trial in range(6)] == ['done', 'done', 'failed', 'failed', 'done', 'done']
+    assert [states[str(trial)]['status'] for trial in range(6)] == [
+        'done',
+        'done',
+        'failed',
+        'failed',
+        'done',
+        'done',
+    ]
     again = command('lbexp.sweep', *arguments, '--attempts=5', folder=file.parent)
     assert again.returncode == 0, again.stderr
     assert same(tmp_path, run)
@@ -120,11 +140,12 @@ def get_config():
     c.log, c.evaluate, c.checkpoint = 4, 2, 1
     c.search = dict(kind='halton', trials=64, space=(('optimizer.learning_rate', 'log', 1e-3, 0.1),))
     return c
-"""
+"""  # noqa: E501
 
 
 def test_a_search_is_extended(tmp_path):
-    """From 64 points to 128, in the workdir: the first keep their rows, and only the others are trained."""
+    """From 64 points to 128, in the workdir: the first keep their rows, and only the others are
+    trained."""
     file = tmp_path / 'search.py'
     file.write_text(SEARCH)
     arguments = ['lbexp.sweep', f'--config={file}', f'--workdir={tmp_path}/run', 'run']
@@ -136,21 +157,37 @@ def test_a_search_is_extended(tmp_path):
     after = rows(tmp_path / 'run')
     assert after[: len(before)] == before and {row['trial'] for row in after} == set(range(128))
     assert attempts(tmp_path / 'run')[:1] == told and len(attempts(tmp_path / 'run')) == 2
-    entries = json.loads((tmp_path / 'run' / 'cohorts' / '00001' / 'config.json').read_text())['trials']
+    entries = json.loads((tmp_path / 'run' / 'cohorts' / '00001' / 'config.json').read_text())[
+        'trials'
+    ]
     assert [entry['trial'] for entry in entries] == list(range(64, 128))
     rates = {row['trial']: row['learning_rate'] for row in after}
     assert len(set(rates.values())) == 128
     # Another space is another workdir.
     moved = command(
-        *arguments, "--config.search.space=(('optimizer.learning_rate', 'log', 1e-3, 1.0),)", folder=tmp_path
+        *arguments,
+        "--config.search.space=(('optimizer.learning_rate', 'log', 1e-3, 1.0),)",
+        folder=tmp_path,
     )
-    assert moved.returncode == 2 and 'another configuration' in moved.stderr and 'Choose another' in moved.stderr
+    assert (
+        moved.returncode == 2
+        and 'another configuration' in moved.stderr
+        and 'Choose another' in moved.stderr
+    )
 
 
 def test_a_study_that_asks_for_more_gets_its_rounds(tmp_path):
-    study = ['--config=experiments/generalization_gap.py:digits', '--config.study.batch_sizes=(64, 256)']
+    study = [
+        '--config=experiments/generalization_gap.py:digits',
+        '--config.study.batch_sizes=(64, 256)',
+    ]
     study += ['--config.study.budget=2', '--config.study.extensions=0', '--config.study.seeds=1']
-    study += ['--config.epochs=1.0', '--config.microbatch=64', '--config.log=4', '--config.evaluate=2']
+    study += [
+        '--config.epochs=1.0',
+        '--config.microbatch=64',
+        '--config.log=4',
+        '--config.evaluate=2',
+    ]
     alone = command('lbexp.main', *study, f'--workdir={tmp_path}/direct', folder=tmp_path)
     done = command('lbexp.sweep', *study, f'--workdir={tmp_path}/sweep', 'run', folder=tmp_path)
     assert (alone.returncode, done.returncode) == (0, 0), done.stderr
@@ -158,13 +195,17 @@ def test_a_study_that_asks_for_more_gets_its_rounds(tmp_path):
     assert entries == json.loads((tmp_path / 'direct' / 'config.json').read_text())['trials']
     assert {entry['round'] for entry in entries} == {0, 1}
     assert rows(tmp_path / 'sweep') == rows(tmp_path / 'direct')
-    assert (tmp_path / 'sweep' / 'claims.md').read_text() == (tmp_path / 'direct' / 'claims.md').read_text()
+    assert (tmp_path / 'sweep' / 'claims.md').read_text() == (
+        tmp_path / 'direct' / 'claims.md'
+    ).read_text()
 
 
 def test_a_lease_is_taken_once(tmp_path):
-    """Four processes at once take what they can of a hundred attempts at one piece of work, and give it up at once."""
+    """Four processes at once take what they can of a hundred attempts at one piece of work, and
+    give it up at once."""
     code = (
-        'import pathlib, sys\nfrom lbexp.sweep import attempts\nfolder = pathlib.Path(sys.argv[1])\n'
+        'import pathlib, sys\nfrom lbexp.sweep import attempts\nfolder = '
+        'pathlib.Path(sys.argv[1])\n'
         'print("here", flush=True)\nsys.stdin.readline()\n'
         'while (last := attempts.latest(folder)).number < 100:\n'
         '    held = attempts.take(folder, last, "", 60.0) if last.state != "running" else None\n'
@@ -172,21 +213,28 @@ def test_a_lease_is_taken_once(tmp_path):
     )
     streams = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     how = dict(env={**environment(), 'PYTHONPATH': str(ROOT)}, **streams)
-    processes = [subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], **how) for _ in range(4)]
+    processes = [
+        subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], **how) for _ in range(4)
+    ]
     assert [process.stdout.readline() for process in processes] == ['here\n'] * 4
     for process in processes:
         process.stdin.write('go\n')
         process.stdin.flush()
-    taken = [[int(number) for number in process.communicate(timeout=60)[0].split()] for process in processes]
+    taken = [
+        [int(number) for number in process.communicate(timeout=60)[0].split()]
+        for process in processes
+    ]
     assert sorted(number for numbers in taken for number in numbers) == list(range(1, 101))
     assert sum(bool(numbers) for numbers in taken) > 1
 
 
 def test_without_a_sign_of_life_an_attempt_is_lost_and_its_process_ends(tmp_path):
-    """By the observer's clock alone, as on another host; the one that comes back sees the next attempt and ends."""
+    """By the observer's clock alone, as on another host; the one that comes back sees the next
+    attempt and ends."""
     code = (
         'import pathlib, sys, time\nfrom lbexp.sweep import attempts\n'
-        'folder = pathlib.Path(sys.argv[1])\nheld = attempts.take(folder, attempts.latest(folder), "one", 1.0)\n'
+        'folder = pathlib.Path(sys.argv[1])\nheld = attempts.take(folder, '
+        'attempts.latest(folder), "one", 1.0)\n'
         'print("taken", flush=True)\ntime.sleep(100)'
     )
     how = dict(stdout=subprocess.PIPE, text=True, env={**environment(), 'PYTHONPATH': str(ROOT)})

@@ -1,4 +1,5 @@
-"""What the tests of lbexp.sweep share: an experiment of three cohorts, the command, and what it left in its workdir."""
+"""What the tests of lbexp.sweep share: an experiment of three cohorts, the command, and what it
+left in its workdir."""
 
 import json
 import os
@@ -58,20 +59,28 @@ def start(*arguments, folder, **how):
 
 
 def attempts(workdir: pathlib.Path) -> list[list[dict]]:
-    """By cohort, what the files of its attempts say; one that is just being begun says nothing yet."""
+    """By cohort, what the files of its attempts say; one that is just being begun says nothing
+    yet."""
     folders = sorted(path for path in (workdir / 'cohorts').iterdir() if path.name.isdigit())
     said = lambda file: json.loads(file.read_text() or '{"state": "begun"}')
     return [[said(file) for file in sorted(folder.glob('attempt-????.json'))] for folder in folders]
 
 
-def kill_one(workdir: pathlib.Path, process: subprocess.Popen, number: signal.Signals = signal.SIGKILL) -> int:
-    """Waits until some cohort has trained a while, and signals the process that trains it; the number of the cohort."""
+def kill_one(
+    workdir: pathlib.Path, process: subprocess.Popen, number: signal.Signals = signal.SIGKILL
+) -> int:
+    """Waits until some cohort has trained a while, and signals the process that trains it; the
+    number of the cohort."""
     began = time.monotonic()
     while True:
         assert time.monotonic() - began < 200 and process.poll() is None, process.communicate()
         for metrics in workdir.glob('cohorts/*/metrics.jsonl'):
             lines, cohort = metrics.read_bytes().count(b'\n'), int(metrics.parent.name)
-            if lines >= 6 and (told := attempts(workdir)[cohort]) and told[-1]['state'] == 'running':
+            if (
+                lines >= 6
+                and (told := attempts(workdir)[cohort])
+                and told[-1]['state'] == 'running'
+            ):
                 os.kill(told[-1]['pid'], number)
                 return cohort
         time.sleep(0.01)
@@ -88,11 +97,16 @@ def direct(tmp_path_factory):
 
 
 def same(workdir, direct):
-    """Whether two workdirs hold the same trials, statuses and rows, to the bit and in their order."""
+    """Whether two workdirs hold the same trials, statuses and rows, to the bit and in their
+    order."""
     lines = [(folder / 'metrics.jsonl').read_text().splitlines() for folder in (workdir, direct)]
-    places = [[(json.loads(line)['trial'], json.loads(line)['step']) for line in one] for one in lines]
+    places = [
+        [(json.loads(line)['trial'], json.loads(line)['step']) for line in one] for one in lines
+    ]
     states = [json.loads((folder / 'status.json').read_text()) for folder in (workdir, direct)]
-    trials = [json.loads((folder / 'config.json').read_text())['trials'] for folder in (workdir, direct)]
+    trials = [
+        json.loads((folder / 'config.json').read_text())['trials'] for folder in (workdir, direct)
+    ]
     return (
         rows(workdir) == rows(direct)
         and places[0] == places[1]
@@ -104,4 +118,6 @@ def same(workdir, direct):
 
 def _reached(states):
     """What two equal runs say alike: their rows hold times, and they ended at two."""
-    return states['status'], {trial: (one['status'], one['step']) for trial, one in states['trials'].items()}
+    return states['status'], {
+        trial: (one['status'], one['step']) for trial, one in states['trials'].items()
+    }

@@ -1,4 +1,5 @@
-"""Recursions, paths and fits of the theory against sixty decimals, in both precisions; nothing public is left out."""
+"""Recursions, paths and fits of the theory against sixty decimals, in both precisions; nothing
+public is left out."""
 
 import importlib
 import inspect
@@ -21,7 +22,12 @@ from lbexp.theory.convergence import tuned_rate
 from lbexp.theory.fixed_point import fixed_point, spectral_radius, within_cycle
 from lbexp.theory.limits import learning_rate_limit
 from lbexp.theory.local_sgd import averaged_variance, local_sgd, worker_spread
-from lbexp.theory.lookahead import lookahead, proposition_2, variance_over_cycle, variance_within_cycle
+from lbexp.theory.lookahead import (
+    lookahead,
+    proposition_2,
+    variance_over_cycle,
+    variance_within_cycle,
+)
 from lbexp.theory.noisy_quadratic import (
     cycle,
     evaluation_weights,
@@ -34,7 +40,12 @@ from lbexp.theory.noisy_quadratic import (
 from lbexp.theory.process import process
 from lbexp.theory.slow_step_size import estimated_slow_step_size, slow_step_size
 from lbexp.theory.staleness import memoryless, staleness
-from lbexp.theory.stationary_variance import ema_variance, heavy_ball_covariance, stationary_variance, tail_variance
+from lbexp.theory.stationary_variance import (
+    ema_variance,
+    heavy_ball_covariance,
+    stationary_variance,
+    tail_variance,
+)
 from lbexp.theory.steps_to_target import critical_batch_size, steps_to_target, tuned_steps
 
 RATES = (1e-12, 1e-8, 1e-5, 1e-2, 0.5)
@@ -54,7 +65,9 @@ def held(value, dtype):
 
 
 def near(found, exact, dtype, units=64):
-    np.testing.assert_allclose(float(found), float(exact), rtol=units * float(np.finfo(dtype).eps), atol=0)
+    np.testing.assert_allclose(
+        float(found), float(exact), rtol=units * float(np.finfo(dtype).eps), atol=0
+    )
 
 
 def power(h, steps):
@@ -83,7 +96,12 @@ def test_paths(dtype, rate):
     p = process(h, 1.0)
     path = trajectory(p, 1.0, start(p, 1.0), steps)
     for t in (1, 20, 400):
-        near(path.covariance[t, 0, 0], decimal(Fraction(h) / (2 - Fraction(h))) * (1 - power(h, 2 * t)), dtype, 200)
+        near(
+            path.covariance[t, 0, 0],
+            decimal(Fraction(h) / (2 - Fraction(h))) * (1 - power(h, 2 * t)),
+            dtype,
+            200,
+        )
         if power(h, t) > Decimal('1e-4'):
             near(path.mean[t, 0], power(h, t), dtype, 8)
 
@@ -102,7 +120,9 @@ def test_tail_average_from_the_start(dtype, rate):
     _, variance = tail_average(p := process(h, 1.0, tail=True), 1.0, start(p, 0.0), 0, steps)
     r = 1 - Fraction(h)
     # Noise number j moves every later weight: h r^(t - j).
-    exact = sum((Fraction(h) * (1 - r ** (steps - j)) / (1 - r)) ** 2 for j in range(steps)) / steps**2
+    exact = (
+        sum((Fraction(h) * (1 - r ** (steps - j)) / (1 - r)) ** 2 for j in range(steps)) / steps**2
+    )
     near(variance, exact, dtype)
 
 
@@ -142,7 +162,10 @@ def test_cycles(dtype, rate):
 
 
 def convergence_radius(matrix):
-    trace, determinant = matrix[0, 0] + matrix[1, 1], matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
+    trace, determinant = (
+        matrix[0, 0] + matrix[1, 1],
+        matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0],
+    )
     half = decimal(trace) / 2
     discriminant = half * half - decimal(determinant)
     return half + discriminant.sqrt() if discriminant >= 0 else decimal(determinant).sqrt()
@@ -155,7 +178,11 @@ def test_slow_step_sizes_on_short_paths(dtype, length):
     near(slow_step_size(slow, fast, curvature, optimum), 4, dtype)
     gradient = curvature * (fast - optimum * 0.5)
     near(estimated_slow_step_size(slow, fast, curvature, gradient), 1.0, dtype)
-    near(estimated_slow_step_size(slow, fast, curvature, curvature * (fast - 0.125 * optimum)), 0.5, dtype)
+    near(
+        estimated_slow_step_size(slow, fast, curvature, curvature * (fast - 0.125 * optimum)),
+        0.5,
+        dtype,
+    )
 
 
 @pytest.mark.parametrize('rate', [1e-6, 1e-4, 0.1])
@@ -164,11 +191,14 @@ def test_steps_to_a_target(dtype, rate):
     found = steps_to_target(batch, h, target=target, spectrum=jnp.ones(1))
     v = decimal(Fraction(h) / (2 - Fraction(h))) / Decimal(batch)
     steps = ((2 * Decimal(target) - v) / (1 - v)).ln() / (2 * (1 - decimal(Fraction(h))).ln())
-    assert abs(float(found) - math.ceil(steps)) <= 1 + 64 * float(np.finfo(dtype).eps) * float(steps)
+    assert abs(float(found) - math.ceil(steps)) <= 1 + 64 * float(np.finfo(dtype).eps) * float(
+        steps
+    )
 
 
 def test_tuned_steps():
-    """Two updates at a rate of 1 are enough: one that forgets the start, whose noise is below the target."""
+    """Two updates at a rate of 1 are enough: one that forgets the start, whose noise is below the
+    target."""
     fewest, best = tuned_steps(1e3, target=0.05, spectrum=jnp.ones(1))
     assert fewest == 1 and 0.5 < best < 1.5
 
@@ -182,7 +212,9 @@ def test_critical_batch_sizes_far_above_and_below_the_batches(dtype):
         # The steps hardly move: their rounding is 2^11 times as large in what moves them.
         for value, exact in zip(found, (unit * 4 / 8192, 8192, unit * 4), strict=True):
             near(value, exact, dtype, 2**14)
-        np.testing.assert_allclose((by_numpy.critical, by_numpy.s_min, by_numpy.e_min), np.asarray(found), rtol=5e-3)
+        np.testing.assert_allclose(
+            (by_numpy.critical, by_numpy.s_min, by_numpy.e_min), np.asarray(found), rtol=5e-3
+        )
         np.testing.assert_allclose(by_numpy.e_min, unit * 4, rtol=2**14 * 2e-16)
     assert fits.regions([1.0], 8.0) == [fits.PERFECT]
 
@@ -201,9 +233,14 @@ def test_nothing_public_is_left_out():
         home = importlib.import_module(f'lbexp.theory.{module.name}')
         public = [n for n, f in inspect.getmembers(home, callable) if not n.startswith('_')]
         own = [
-            n for n in public if getattr(home, n).__module__ == home.__name__ and not inspect.isclass(getattr(home, n))
+            n
+            for n in public
+            if getattr(home, n).__module__ == home.__name__
+            and not inspect.isclass(getattr(home, n))
         ]
-        missing += [n for n in own if module.name not in MECHANISMS and not re.search(rf'\b{n}\(', text)]
+        missing += [
+            n for n in own if module.name not in MECHANISMS and not re.search(rf'\b{n}\(', text)
+        ]
     assert set(missing) == {'require', 'cycle_change', 'spread_after'}
 
 
@@ -214,7 +251,9 @@ UNSTABLE = {
     'ema_variance': lambda h: ema_variance(h, 1.0, 1.0, 0.5),
     'tail_variance': lambda h: tail_variance(h, 1.0, 1.0, 10),
     'proposition_2': lambda h: proposition_2(h, 1.0, 1.0, 4, 0.5),
-    'variance_within_cycle': lambda h: [variance_within_cycle(h, 1.0, 1.0, 4, 0.5, j) for j in (0, 2)],
+    'variance_within_cycle': lambda h: [
+        variance_within_cycle(h, 1.0, 1.0, 4, 0.5, j) for j in (0, 2)
+    ],
     'variance_over_cycle': lambda h: variance_over_cycle(h, 1.0, 1.0, 4, 0.5),
     'averaged_variance': lambda h: averaged_variance(h, 1.0, 1.0, 3, 4, 0.5),
     'worker_spread': lambda h: [worker_spread(h, 1.0, 1.0, w, 0.9, k=4) for w in (1, 4)],
@@ -241,5 +280,7 @@ def test_every_function_of_a_learning_rate_is_asked_there():
         home = importlib.import_module(f'lbexp.theory.{module.name}')
         for name, function in inspect.getmembers(home, inspect.isfunction):
             if function.__module__ == home.__name__ and not name.startswith('_'):
-                asked |= {name} if 'learning_rate' in inspect.signature(function).parameters else set()
+                asked |= (
+                    {name} if 'learning_rate' in inspect.signature(function).parameters else set()
+                )
     assert asked - NO_VARIANCE <= set(UNSTABLE)

@@ -1,4 +1,5 @@
-"""Theory against rational arithmetic, for rates times curvature from 1e-12 to the limit, in both precisions."""
+"""Theory against rational arithmetic, for rates times curvature from 1e-12 to the limit, in both
+precisions."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -29,7 +30,12 @@ from lbexp.theory.local_sgd import averaged_variance, local_sgd, worker_spread
 from lbexp.theory.lookahead import proposition_2, variance_over_cycle, variance_within_cycle
 from lbexp.theory.process import process
 from lbexp.theory.staleness import delay_limit, memoryless, staleness
-from lbexp.theory.stationary_variance import ema_variance, heavy_ball_covariance, stationary_variance, tail_variance
+from lbexp.theory.stationary_variance import (
+    ema_variance,
+    heavy_ball_covariance,
+    stationary_variance,
+    tail_variance,
+)
 
 K, ALPHA, BETA, DECAY, TAIL = 5, Fraction(1, 4), Fraction(7, 8), Fraction(63, 64), 100
 SMALL = (1e-12, 1e-9, 1e-7, 1e-5, 1e-3, 0.1)  # rate times curvature
@@ -43,7 +49,8 @@ def dtype(request):
 
 
 def rates(dtype, limit, shares=SHARES, small=SMALL):
-    """(rate as a Python number that the precision holds, exactly the same, condition: 1 / distance to the limit)."""
+    """(rate as a Python number that the precision holds, exactly the same, condition: 1 / distance
+    to the limit)."""
     for h in (*small, *(share * float(limit) for share in shares)):
         value = float(np.dtype(dtype).type(h))
         yield value, Fraction(value), float(1 / (1 - Fraction(value) / limit))
@@ -53,7 +60,11 @@ def near(found, exact, dtype, condition=1.0, units=32):
     """Within `units` of the last place, times the condition of the problem."""
     exact = float(exact)
     tolerance = units * float(np.finfo(dtype).eps) * condition
-    assert abs(float(found) - exact) <= tolerance * abs(exact), (float(found), exact, float(found) / exact - 1)
+    assert abs(float(found) - exact) <= tolerance * abs(exact), (
+        float(found),
+        exact,
+        float(found) / exact - 1,
+    )
 
 
 def sgd(h, noise=1):
@@ -83,7 +94,9 @@ def test_heavy_ball_covariance(dtype):
     for h, exact, condition in rates(dtype, 2 * (1 + BETA)):
         variance = rest_of_optimizer(exact, BETA)[0]
         cross = variance / (1 + BETA)
-        for found, part in zip(heavy_ball_covariance(h, 1.0, 1.0, float(BETA)), (variance, -cross, 2 * cross / exact)):
+        for found, part in zip(
+            heavy_ball_covariance(h, 1.0, 1.0, float(BETA)), (variance, -cross, 2 * cross / exact)
+        ):
             near(found, part, dtype, condition)
 
 
@@ -97,13 +110,23 @@ def test_ema_variance(dtype):
 def test_tail_variance(dtype):
     for h, exact, condition in rates(dtype, 2):
         for count in (1, 2, 7, TAIL):
-            near(tail_variance(h, 1.0, 1.0, count), sgd(exact) * tail_sum(1 - exact, count) / count, dtype, condition)
+            near(
+                tail_variance(h, 1.0, 1.0, count),
+                sgd(exact) * tail_sum(1 - exact, count) / count,
+                dtype,
+                condition,
+            )
 
 
 def test_proposition_2(dtype):
     for h, exact, condition in rates(dtype, 2):
         for k in (1, 4, K):
-            near(proposition_2(h, 1.0, 1.0, k, float(ALPHA)), lookahead_variance(exact, k), dtype, condition)
+            near(
+                proposition_2(h, 1.0, 1.0, k, float(ALPHA)),
+                lookahead_variance(exact, k),
+                dtype,
+                condition,
+            )
 
 
 def test_variance_within_cycle(dtype):
@@ -155,22 +178,39 @@ def test_fixed_point(dtype):
 def test_local_sgd(dtype):
     mu = Fraction(1, 2)
     for nesterov in (True, False):
-        made = jax.jit(lambda h, n=nesterov: local_sgd(h, 1.0, float(BETA), False, 3, float(ALPHA), float(mu), n))
+        made = jax.jit(
+            lambda h, n=nesterov: local_sgd(
+                h, 1.0, float(BETA), False, 3, float(ALPHA), float(mu), n
+            )
+        )
         for h, exact, condition in rates(dtype, 2, (0.5,)):
             p = made(jnp.asarray(h, dtype))
             value = rest_of_local_sgd(exact, BETA, 3, ALPHA, mu, nesterov)
-            near(p.evaluation @ fixed_point(p, 1.0).covariance @ p.evaluation, value, dtype, condition, 200)
+            near(
+                p.evaluation @ fixed_point(p, 1.0).covariance @ p.evaluation,
+                value,
+                dtype,
+                condition,
+                200,
+            )
 
 
 def test_averaged_variance(dtype):
     for h, exact, condition in rates(dtype, 2):
-        near(averaged_variance(h, 1.0, 1.0, 3, K, float(ALPHA)), lookahead_variance(exact) / 3, dtype, condition)
+        near(
+            averaged_variance(h, 1.0, 1.0, 3, K, float(ALPHA)),
+            lookahead_variance(exact) / 3,
+            dtype,
+            condition,
+        )
 
 
 def test_worker_spread(dtype):
     for h, exact, condition in rates(dtype, 2):
         found = worker_spread(h, 1.0, 1.0, 4, k=K)
-        near(found, Fraction(3, 4) * (1 - (1 - exact) ** (2 * K)) * sgd(exact), dtype, condition, 200)
+        near(
+            found, Fraction(3, 4) * (1 - (1 - exact) ** (2 * K)) * sgd(exact), dtype, condition, 200
+        )
         if h < 1:
             found = worker_spread(h, 1.0, 1.0, 4, float(BETA), k=3)
             near(found, Fraction(3, 4) * rest_of_worker(exact, BETA, 3), dtype, condition, 200)
@@ -178,9 +218,17 @@ def test_worker_spread(dtype):
 
 def test_staleness(dtype):
     for delay in (0, 2):
-        rest = jax.jit(lambda h, d=delay: fixed_point(staleness(h, 1.0, d, 0.5), 1.0).covariance[0, 0])
+        rest = jax.jit(
+            lambda h, d=delay: fixed_point(staleness(h, 1.0, d, 0.5), 1.0).covariance[0, 0]
+        )
         for h, exact, condition in rates(dtype, Fraction(float(delay_limit(1.0, delay))), (0.25,)):
-            near(rest(jnp.asarray(h, dtype)), rest_of_delayed(exact, Fraction(1, 2), delay), dtype, condition, 300)
+            near(
+                rest(jnp.asarray(h, dtype)),
+                rest_of_delayed(exact, Fraction(1, 2), delay),
+                dtype,
+                condition,
+                300,
+            )
 
 
 def test_memoryless(dtype):
@@ -212,7 +260,9 @@ def test_autocorrelation_time(dtype):
 def test_burn_in(dtype):
     for h, exact, _ in rates(dtype, 1, (0.5, 0.9)):
         steps = Decimal('0.125').ln() / (1 - decimal(exact)).ln()
-        assert abs(float(burn_in(None, 0.125, h)) - float(steps)) <= 1 + 8 * float(np.finfo(dtype).eps) * float(steps)
+        assert abs(float(burn_in(None, 0.125, h)) - float(steps)) <= 1 + 8 * float(
+            np.finfo(dtype).eps
+        ) * float(steps)
 
 
 def test_sde_coefficient(dtype):
@@ -226,7 +276,10 @@ def test_convergence(dtype):
         near(convergence(h, 1.0), 1 - radius, dtype, condition)
         cycle = abs(1 - ALPHA + ALPHA * (1 - exact) ** K)
         near(
-            convergence(h, 1.0, k=K, slow_step_size=float(ALPHA)), 1 - (decimal(cycle).ln() / K).exp(), dtype, condition
+            convergence(h, 1.0, k=K, slow_step_size=float(ALPHA)),
+            1 - (decimal(cycle).ln() / K).exp(),
+            dtype,
+            condition,
         )
     for h, exact, _ in rates(dtype, 2, ()):
         t, d = decimal(1 + BETA - exact), decimal(BETA)

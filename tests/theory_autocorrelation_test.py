@@ -42,7 +42,9 @@ def test_mean_of_a_simulated_series():
 
 
 def test_autocorrelation_of_sgd_and_momentum():
-    np.testing.assert_allclose(autocorrelation(process(0.3, 1.0), 1.0, 5), 0.7 ** np.arange(6), rtol=1e-11)
+    np.testing.assert_allclose(
+        autocorrelation(process(0.3, 1.0), 1.0, 5), 0.7 ** np.arange(6), rtol=1e-11
+    )
     beta, h, lags = 0.8, 0.3, 6
     # Yule and Walker for the AR(2) process that heavy ball is.
     rho = [1.0, (1 + beta - h) / (1 + beta)]

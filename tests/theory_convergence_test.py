@@ -20,14 +20,17 @@ def x64():
 
 
 def cycle(h, beta, nesterov, k, alpha, buffer):
-    """One cycle's matrix on (weights, buffer), curvature 1, from the algorithm run on the two basis vectors."""
+    """One cycle's matrix on (weights, buffer), curvature 1, from the algorithm run on the two basis
+    vectors."""
     x, m = np.eye(2)
     slow, old = x, m
     for _ in range(k):
         m = beta * m + x
         x = x - h * (slow * 0 + (beta * m + x if nesterov else m))
     x = slow + alpha * (x - slow)
-    return np.array([x, {'maintain': m, 'reset': 0 * m, 'interpolate': alpha * m + (1 - alpha) * old}[buffer]])
+    return np.array(
+        [x, {'maintain': m, 'reset': 0 * m, 'interpolate': alpha * m + (1 - alpha) * old}[buffer]]
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -56,7 +59,8 @@ def test_rate_is_what_a_run_shows():
         z = matrix @ z
         logs.append(np.log(np.linalg.norm(z)))
         z /= np.linalg.norm(z)
-    # One cycle's factor is the mean slope of the logarithm of the length, which is set back to 1 each time.
+    # One cycle's factor is the mean slope of the logarithm of the length, which is set back to 1
+    # each time.
     found = convergence(0.3, 1.0, 0.8, k=5, slow_step_size=0.5, buffer='reset')
     np.testing.assert_allclose(found, -np.expm1(np.mean(logs[200:]) / 5), rtol=1e-3)
 
@@ -82,15 +86,19 @@ def test_sgd_on_a_spectrum():
 
 
 def test_heavy_ball_on_a_spectrum():
-    """At Polyak's momentum and learning rate all modes are critically or under-damped: rate 1 - sqrt(beta)."""
+    """At Polyak's momentum and learning rate all modes are critically or under-damped: rate 1 -
+    sqrt(beta)."""
     kappa = 100.0
     beta = ((np.sqrt(kappa) - 1) / (np.sqrt(kappa) + 1)) ** 2
     rate = (2 / (1 + 1 / np.sqrt(kappa))) ** 2
-    np.testing.assert_allclose(rate_on_spectrum(kappa, rate, momentum=beta), 1 - np.sqrt(beta), rtol=1e-5)
+    np.testing.assert_allclose(
+        rate_on_spectrum(kappa, rate, momentum=beta), 1 - np.sqrt(beta), rtol=1e-5
+    )
     np.testing.assert_allclose(tuned_rate(kappa, beta)[0], 1 - np.sqrt(beta), rtol=0.02)
 
 
-TUNED = [  # momentum, kappa: rates of momentum, Lookahead (k = 20, alpha = 0.5) with the buffer kept, reset
+# momentum, kappa: rates of momentum, Lookahead (k = 20, alpha = 0.5) with the buffer kept, reset
+TUNED = [
     (0.9, 10.0, 5.13e-2, 3.25e-2, 2.26e-2),
     (0.9, 1e4, 3.94e-3, 1.81e-3, 1.01e-3),
     (0.99, 10.0, 5.01e-3, 1.03e-2, 2.94e-2),
@@ -103,8 +111,8 @@ TUNED = [  # momentum, kappa: rates of momentum, Lookahead (k = 20, alpha = 0.5)
 def test_tuned_rates(beta, kappa, momentum, kept, reset):
     """Lookahead gains where momentum is far under-damped, and loses where it is over-damped.
 
-    The rate found is checked with NumPy's eigenvalues on a spectrum of its own, where no other learning rate of a grid
-    may do better.
+    The rate found is checked with NumPy's eigenvalues on a spectrum of its own, where no other
+    learning rate of a grid may do better.
     """
     around = dict(k=20, slow_step_size=0.5)
     for case, expected in (({}, momentum), (around, kept), ({**around, 'buffer': 'reset'}, reset)):
@@ -117,8 +125,12 @@ def test_tuned_rates(beta, kappa, momentum, kept, reset):
 
 
 def rate_by_eigenvalues(kappa, rate, beta, k=1, slow_step_size=1.0, buffer='maintain', points=400):
-    a = np.concatenate([np.geomspace(1 / kappa, 1, points), np.linspace(kappa**-0.5, 1, 3 * points) ** 2])
-    step = np.stack([np.stack([1 - rate * a, -rate * beta + 0 * a], -1), np.stack([a, beta + 0 * a], -1)], -2)
+    a = np.concatenate(
+        [np.geomspace(1 / kappa, 1, points), np.linspace(kappa**-0.5, 1, 3 * points) ** 2]
+    )
+    step = np.stack(
+        [np.stack([1 - rate * a, -rate * beta + 0 * a], -1), np.stack([a, beta + 0 * a], -1)], -2
+    )
     p, r = np.array([slow_step_size, float(buffer == 'maintain')]), np.diag([1 - slow_step_size, 0])
     radius = abs(np.linalg.eigvals(p[:, None] * np.linalg.matrix_power(step, k) + r)).max()
     return -np.expm1(np.log(radius) / k)

@@ -1,4 +1,5 @@
-"""The hyperbola of steps and examples: exact recovery, spread, censored trials, bounds, bad input."""
+"""The hyperbola of steps and examples: exact recovery, spread, censored trials, bounds, bad
+input."""
 
 import numpy as np
 import pytest
@@ -32,18 +33,23 @@ def test_it_is_the_non_negative_least_squares_of_scipy():
 
 @pytest.mark.parametrize('sigma', [0.05, 0.3])
 def test_bias_and_spread_are_what_the_docstring_says(sigma):
-    """Log-normal steps: both short by exp(-3 sigma^2 / 2), their ratio right, the covariance that of least squares."""
+    """Log-normal steps: both short by exp(-3 sigma^2 / 2), their ratio right, the covariance that
+    of least squares."""
     generator, s_min, e_min = np.random.default_rng(1), 20.0, 2000.0
     sizes = np.repeat(SIZES, 16)
     truth = s_min + e_min / sizes
     noise = np.exp(sigma * generator.standard_normal((1000, len(sizes))))
     fits = [critical_batch_size(sizes, steps, np.ones(len(sizes), bool)) for steps in truth * noise]
-    found = np.log([(fit.s_min / s_min, fit.e_min / e_min, fit.critical * s_min / e_min) for fit in fits])
-    rows = np.stack([s_min / truth, e_min / (sizes * truth)], axis=1)  # for relative errors of s_min and e_min
+    found = np.log(
+        [(fit.s_min / s_min, fit.e_min / e_min, fit.critical * s_min / e_min) for fit in fits]
+    )
+    # for relative errors of s_min and e_min
+    rows = np.stack([s_min / truth, e_min / (sizes * truth)], axis=1)
     covariance = sigma**2 * np.linalg.inv(rows.T @ rows)
     contrast = np.array([[1, 0], [0, 1], [-1, 1]])
     spread = np.sqrt(np.diag(contrast @ covariance @ contrast.T))
-    # Eight standard errors of the simulated mean; at the larger noise also terms of second order, sigma^2 / 16 trials.
+    # Eight standard errors of the simulated mean; at the larger noise also terms of second order,
+    # sigma^2 / 16 trials.
     bias = -1.5 * sigma**2 * np.array([1, 1, 0])
     assert np.all(abs(found.mean(axis=0) - bias) < 8 * spread / np.sqrt(1000) + sigma**2 / 16)
     assert found.std(axis=0) == pytest.approx(spread, rel=0.08 if sigma < 0.1 else 0.3)
@@ -52,7 +58,8 @@ def test_bias_and_spread_are_what_the_docstring_says(sigma):
 
 
 def test_censored_trials_are_lower_bounds():
-    """A cap censors the slow half at the smallest batch: to drop them would say that small batches are quick."""
+    """A cap censors the slow half at the smallest batch: to drop them would say that small batches
+    are quick."""
     generator = np.random.default_rng(2)
     sizes = np.repeat(SIZES, 40)
     truth = (20 + 20 * 100 / sizes) * np.exp(0.2 * generator.standard_normal(len(sizes)))
@@ -70,9 +77,9 @@ def test_censored_trials_are_lower_bounds():
 
 
 def test_regions():
-    assert regions([1, 24, 26, 100, 399, 401], 100.0) == ['perfect scaling'] * 2 + ['diminishing returns'] * 3 + [
-        'stagnation'
-    ]
+    assert regions([1, 24, 26, 100, 399, 401], 100.0) == ['perfect scaling'] * 2 + [
+        'diminishing returns'
+    ] * 3 + ['stagnation']
     assert regions([1, 4096], np.inf) == ['perfect scaling'] * 2
     # What the bounds mean: the share of the steps that a doubled batch saves.
     saved = lambda b: 1 - (1 + 100 / (2 * b)) / (1 + 100 / b)

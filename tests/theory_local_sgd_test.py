@@ -1,4 +1,5 @@
-"""Theory of workers that drift apart and of stale gradients against NumPy recursions with every worker written out."""
+"""Theory of workers that drift apart and of stale gradients against NumPy recursions with every
+worker written out."""
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,11 @@ def x64():
         yield
 
 
-def workers_at_rest(rate, a, beta, workers, k, alpha, mu=0.0, nesterov=True, buffer='maintain', v=1.0, cycles=4000):
-    """(variance of the slow weights, E mean_w (x_w - mean x)^2 at a meeting), by iterating all second moments.
+def workers_at_rest(
+    rate, a, beta, workers, k, alpha, mu=0.0, nesterov=True, buffer='maintain', v=1.0, cycles=4000
+):
+    """(variance of the slow weights, E mean_w (x_w - mean x)^2 at a meeting), by iterating all
+    second moments.
 
     The state is (x_1 .. x_W, m_1 .. m_W, s, u); each update of each worker adds noise of its own.
     """
@@ -64,8 +68,11 @@ def test_averaged_variance(h, workers, k, alpha):
     r, sgd = 1 - h, h * v / (2 - h)
     printed = alpha**2 * (1 - r ** (2 * k)) * sgd / workers / (1 - (1 - alpha + alpha * r**k) ** 2)
     np.testing.assert_allclose(found, printed, rtol=1e-10)
-    np.testing.assert_allclose(worker_spread(rate, a, v, workers, k=k), spread, rtol=1e-10, atol=1e-14)
-    # The recursion rejects what is nearly right: the noise of one worker, or of all of them squared.
+    np.testing.assert_allclose(
+        worker_spread(rate, a, v, workers, k=k), spread, rtol=1e-10, atol=1e-14
+    )
+    # The recursion rejects what is nearly right: the noise of one worker, or of all of them
+    # squared.
     if workers > 1:
         assert abs(proposition_2(rate, a, v, k, alpha) / slow - 1) > 0.5
         assert abs(proposition_2(rate, a, v, k, alpha) / workers**2 / slow - 1) > 0.5
@@ -73,7 +80,9 @@ def test_averaged_variance(h, workers, k, alpha):
 
 def test_plain_averaging_forgets_how_often():
     for k in (1, 7, 50):
-        np.testing.assert_allclose(averaged_variance(0.3, 1.0, 1.0, 4, k), 0.3 / 1.7 / 4, rtol=1e-12)
+        np.testing.assert_allclose(
+            averaged_variance(0.3, 1.0, 1.0, 4, k), 0.3 / 1.7 / 4, rtol=1e-12
+        )
 
 
 @pytest.mark.parametrize('buffer', ['maintain', 'average', 'reset'])
@@ -82,7 +91,9 @@ def test_momentum_inside_and_outside(buffer, mu, nesterov):
     rate, a, beta, workers, k, alpha, v = 0.2, 0.9, 0.7, 3, 5, 0.6, 1.3
     made = local_sgd(rate, a, beta, False, k, alpha, mu, nesterov, buffer)
     rest = fixed_point(made, v / workers).covariance
-    slow, spread = workers_at_rest(rate, a, beta, workers, k, alpha, mu, nesterov, buffer, v, cycles=600)
+    slow, spread = workers_at_rest(
+        rate, a, beta, workers, k, alpha, mu, nesterov, buffer, v, cycles=600
+    )
     np.testing.assert_allclose(made.evaluation @ rest @ made.evaluation, slow, rtol=1e-10)
     found = worker_spread(rate, a, v, workers, beta, k=k, buffer=buffer)
     np.testing.assert_allclose(found, spread, rtol=1e-10)
@@ -109,7 +120,8 @@ def test_the_mean_of_the_workers_moves_as_one():
 
 
 def delayed_at_rest(rate, a, beta, delay, k, alpha, v, cycles=4000):
-    """Variance of the slow weights (of the weights without k) with gradients of `delay` updates ago."""
+    """Variance of the slow weights (of the weights without k) with gradients of `delay` updates
+    ago."""
     n = delay + 3
     move = np.zeros((n, n))
     move[1 : delay + 1, :delay] = np.eye(delay)
@@ -129,7 +141,9 @@ def delayed_at_rest(rate, a, beta, delay, k, alpha, v, cycles=4000):
 
 
 @pytest.mark.parametrize('delay', [0, 1, 4])
-@pytest.mark.parametrize('beta, k, alpha', [(0.0, None, 0.5), (0.5, None, 0.5), (0.0, 3, 0.4), (0.5, 5, 0.5)])
+@pytest.mark.parametrize(
+    'beta, k, alpha', [(0.0, None, 0.5), (0.5, None, 0.5), (0.0, 3, 0.4), (0.5, 5, 0.5)]
+)
 def test_constant_staleness(delay, beta, k, alpha):
     rate, a, v = 0.05, 1.5, 1.3
     made = staleness(rate, a, delay, beta, k, alpha)
@@ -147,12 +161,15 @@ def test_without_staleness_it_is_the_optimizer_itself():
     rest = fixed_point(made, 1.0).covariance
     expected = proposition_2(rate, a, 1.0, k, alpha)
     np.testing.assert_allclose(made.evaluation @ rest @ made.evaluation, expected, rtol=1e-11)
-    np.testing.assert_allclose(memoryless(rate, a, 1.0, 1, 0.0, k, alpha).covariance[2, 2], expected, rtol=1e-11)
+    np.testing.assert_allclose(
+        memoryless(rate, a, 1.0, 1, 0.0, k, alpha).covariance[2, 2], expected, rtol=1e-11
+    )
 
 
 @pytest.mark.parametrize('delay', [0, 1, 2, 7, 31])
 def test_limit_of_stability(delay):
-    """Roots of l^(delay + 1) - l^delay + h lie inside the unit circle just below the limit, outside just above."""
+    """Roots of l^(delay + 1) - l^delay + h lie inside the unit circle just below the limit, outside
+    just above."""
     limit = float(delay_limit(2.0, delay)) * 2.0
     for factor, inside in ((0.999, True), (1.001, False)):
         polynomial = np.zeros(delay + 2)
@@ -167,7 +184,8 @@ def test_limit_of_stability(delay):
 
 
 def memoryless_at_rest(rate, a, beta, workers, k, alpha, v, cycles=2000):
-    """Covariance of (x, m, s) by iterating all second moments of server and copies; each update a mean over workers."""
+    """Covariance of (x, m, s) by iterating all second moments of server and copies; each update a
+    mean over workers."""
     n = 3 + workers
     maps = []
     for w in range(workers):
@@ -210,7 +228,9 @@ def test_staleness_without_memory(workers, beta, k, alpha):
 def test_over_grids():
     """vmapped over learning rates: unstable ones are infinite, none is NaN."""
     rates = jnp.array([0.1, 0.5, 3.0])
-    found = jax.vmap(lambda rate: fixed_point(staleness(rate, 1.0, 2, k=3), 1.0).covariance[-1, -1])(rates)
+    found = jax.vmap(
+        lambda rate: fixed_point(staleness(rate, 1.0, 2, k=3), 1.0).covariance[-1, -1]
+    )(rates)
     assert np.isfinite(found[0]) and found[2] == jnp.inf
     found = jax.vmap(lambda rate: memoryless(rate, 1.0, 1.0, 4).covariance[0, 0])(rates)
     assert np.isfinite(found[0]) and found[2] == jnp.inf

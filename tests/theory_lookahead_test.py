@@ -1,4 +1,5 @@
-"""Lookahead's closed forms against the cycle written out in NumPy, and the papers' Proposition 2 as printed."""
+"""Lookahead's closed forms against the cycle written out in NumPy, and the papers' Proposition 2 as
+printed."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbexp.theory.fixed_point import fixed_point, within_cycle
-from lbexp.theory.lookahead import lookahead, proposition_2, variance_over_cycle, variance_within_cycle
+from lbexp.theory.lookahead import (
+    lookahead,
+    proposition_2,
+    variance_over_cycle,
+    variance_within_cycle,
+)
 from lbexp.theory.process import process
 
 
@@ -24,7 +30,8 @@ alphas = st.floats(0.01, 1.0)
 
 
 def variance_by_summation(h, k, alpha, v=1.0):
-    """Var of the slow weights at rest: the cycle's noise k terms at a time, then a geometric series."""
+    """Var of the slow weights at rest: the cycle's noise k terms at a time, then a geometric
+    series."""
     r = 1 - h
     noise = alpha**2 * sum((r**j * h) ** 2 * v for j in range(k))
     return noise / (1 - (1 - alpha + alpha * r**k) ** 2)
@@ -49,7 +56,12 @@ def test_lookahead_has_less_variance_than_sgd(h, k, alpha):
 
 def test_values_of_proposition_2():
     """Computed apart, with gamma = 0.1 and a = sigma = 1."""
-    for k, alpha, value in ((5, 0.5, 0.0233144), (5, 0.8, 0.0400432), (10, 0.2, 0.0075928), (7, 1.0, 0.0526316)):
+    for k, alpha, value in (
+        (5, 0.5, 0.0233144),
+        (5, 0.8, 0.0400432),
+        (10, 0.2, 0.0075928),
+        (7, 1.0, 0.0526316),
+    ):
         assert proposition_2(0.1, 1.0, 1.0, k, alpha) == pytest.approx(value, abs=5e-8)
 
 
@@ -65,7 +77,9 @@ def test_saw_tooth(h, k, alpha):
     """One cycle by hand from the slow variance, update by update."""
     v, seen = variance_by_summation(h, k, alpha), []
     for j in range(k + 1):
-        np.testing.assert_allclose(variance_within_cycle(h, 1.0, 1.0, k, alpha, j), v, rtol=1e-8, atol=1e-14)
+        np.testing.assert_allclose(
+            variance_within_cycle(h, 1.0, 1.0, k, alpha, j), v, rtol=1e-8, atol=1e-14
+        )
         seen.append(v)
         v = (1 - h) ** 2 * v + h**2
     average = variance_over_cycle(h, 1.0, 1.0, k, alpha)
@@ -78,8 +92,12 @@ def test_saw_tooth_agrees_with_the_mechanism():
     saw = within_cycle(p, 1.7, rest.covariance, 6)[:6, 0, 0]
     expected = [variance_within_cycle(0.3, 0.7, 1.7, 6, 0.4, j) for j in range(6)]
     np.testing.assert_allclose(saw, expected, rtol=1e-11)
-    np.testing.assert_allclose(rest.average[0, 0], variance_over_cycle(0.3, 0.7, 1.7, 6, 0.4), rtol=1e-11)
-    np.testing.assert_allclose(rest.covariance[2, 2], proposition_2(0.3, 0.7, 1.7, 6, 0.4), rtol=1e-11)
+    np.testing.assert_allclose(
+        rest.average[0, 0], variance_over_cycle(0.3, 0.7, 1.7, 6, 0.4), rtol=1e-11
+    )
+    np.testing.assert_allclose(
+        rest.covariance[2, 2], proposition_2(0.3, 0.7, 1.7, 6, 0.4), rtol=1e-11
+    )
 
 
 @pytest.mark.parametrize('nesterov', [False, True])
@@ -101,7 +119,9 @@ def test_cycle_matrix(buffer, nesterov):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize('buffer, value', [('maintain', 0.1295080), ('reset', 0.0751786), ('interpolate', 0.1011805)])
+@pytest.mark.parametrize(
+    'buffer, value', [('maintain', 0.1295080), ('reset', 0.0751786), ('interpolate', 0.1011805)]
+)
 def test_lookahead_around_momentum(buffer, value):
     """Discrete Lyapunov equation of the 2 x 2 cycle, solved with NumPy; values computed apart."""
     rate, beta, k, alpha = 0.1, 0.9, 5, 0.5
@@ -112,7 +132,9 @@ def test_lookahead_around_momentum(buffer, value):
     c = p @ powers[k] + r
     q = p @ sum(x @ np.outer(w, w) @ x.T for x in powers[:k]) @ p.T
     exact = np.linalg.solve(np.eye(4) - np.kron(c, c), q.reshape(4))[0]
-    found = fixed_point(process(rate, 1.0, beta, k=k, slow_step_size=alpha, buffer=buffer), 1.0).covariance[0, 0]
+    found = fixed_point(
+        process(rate, 1.0, beta, k=k, slow_step_size=alpha, buffer=buffer), 1.0
+    ).covariance[0, 0]
     np.testing.assert_allclose(found, exact, rtol=1e-11)
     assert found == pytest.approx(value, abs=6e-8)
 
@@ -120,7 +142,13 @@ def test_lookahead_around_momentum(buffer, value):
 @pytest.mark.parametrize(
     'arguments, words',
     [
-        ((2.0, 1.0, 1.0, 5, 0.5), r'learning_rate \* curvature: found 2.0; allowed: 0 < learning_rate'),
+        (
+            (2.0, 1.0, 1.0, 5, 0.5),
+            (
+                r'learning_rate \* curvature: found 2.0; allowed: 0 < '
+                r'learning_rate'
+            ),
+        ),
         ((0.1, 1.0, 1.0, 5, 0.0), 'slow_step_size: found 0.0'),
         ((0.1, 1.0, 1.0, 0, 0.5), 'k: found 0'),
         ((0.1, 1.0, -1.0, 5, 0.5), 'noise: found -1.0'),
@@ -133,6 +161,10 @@ def test_out_of_range(arguments, words):
 
 def test_traced_and_unstable_is_infinite():
     rates = jnp.array([0.1, 2.0, 2.5, 3.0])
-    for form in (proposition_2, variance_over_cycle, lambda *given: variance_within_cycle(*given, 0)):
+    for form in (
+        proposition_2,
+        variance_over_cycle,
+        lambda *given: variance_within_cycle(*given, 0),
+    ):
         found = jax.vmap(lambda rate, form=form: form(rate, 1.0, 1.0, 5, 0.5))(rates)
         assert 0 < found[0] < 1 and (found[1:] == jnp.inf).all()

@@ -1,4 +1,5 @@
-"""Recursion, fixed point and closed forms against the algorithms themselves, run in NumPy on basis vectors."""
+"""Recursion, fixed point and closed forms against the algorithms themselves, run in NumPy on basis
+vectors."""
 
 import itertools
 
@@ -20,7 +21,12 @@ from lbexp.theory.noisy_quadratic import (
     trajectory,
 )
 from lbexp.theory.process import process
-from lbexp.theory.stationary_variance import ema_variance, heavy_ball_covariance, stationary_variance, tail_variance
+from lbexp.theory.stationary_variance import (
+    ema_variance,
+    heavy_ball_covariance,
+    stationary_variance,
+    tail_variance,
+)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -30,9 +36,12 @@ def x64():
 
 
 class Algorithm:
-    """Lookahead around momentum with an average, one coordinate, as one writes it in a loop. State: x m s m0 y."""
+    """Lookahead around momentum with an average, one coordinate, as one writes it in a loop. State:
+    x m s m0 y."""
 
-    def __init__(self, rate, a, beta=0.0, nesterov=False, k=None, alpha=0.5, buffer='maintain', decay=None):
+    def __init__(
+        self, rate, a, beta=0.0, nesterov=False, k=None, alpha=0.5, buffer='maintain', decay=None
+    ):
         self.__dict__.update(locals())
 
     def update(self, z, xi, t):
@@ -57,7 +66,8 @@ class Algorithm:
         return matrix, self.update(np.zeros(5), 1.0, t)
 
     def moments(self, steps, mean, variance, noise):
-        """Means and variances of x, s, y after 0 .. steps updates; covariances as vectors, by Kronecker products."""
+        """Means and variances of x, s, y after 0 .. steps updates; covariances as vectors, by
+        Kronecker products."""
         weights = np.array([1.0, 0, 1, 0, 0])
         z, cov = weights * mean, np.kron(weights, weights) * variance
         seen = []
@@ -69,7 +79,12 @@ class Algorithm:
 
     def at_rest(self, noise):
         """Stationary variance of (x, s, y) after each update of a cycle."""
-        keep = [0, 1] + [2] * bool(self.k) + [3] * (self.buffer == 'interpolate') + [4] * (self.decay is not None)
+        keep = (
+            [0, 1]
+            + [2] * bool(self.k)
+            + [3] * (self.buffer == 'interpolate')
+            + [4] * (self.decay is not None)
+        )
         n, cycle = len(keep), self.k or 1
         power, spread = np.eye(n * n), np.zeros(n * n)
         for t in range(1, cycle + 1):
@@ -87,7 +102,10 @@ class Algorithm:
 
 
 OPTIMIZERS = [dict(), dict(momentum=0.9), dict(momentum=0.7, nesterov=True)]
-AROUND = [dict(), *(dict(k=4, slow_step_size=0.3, buffer=b) for b in ('maintain', 'reset', 'interpolate'))]
+AROUND = [
+    dict(),
+    *(dict(k=4, slow_step_size=0.3, buffer=b) for b in ('maintain', 'reset', 'interpolate')),
+]
 AVERAGES = [dict(), dict(ema_decay=0.8)]
 CASES = [{**a, **b, **c} for a, b, c in itertools.product(OPTIMIZERS, AROUND, AVERAGES)]
 NAMES = ['-'.join(f'{k}={v}' for k, v in case.items()) or 'sgd' for case in CASES]
@@ -112,7 +130,9 @@ def test_recursion_is_the_algorithm(case):
             deployed = 4 if 'ema_decay' in case else 2 if 'k' in case else 0
             weight = 1 - 0.8**t if 'ema_decay' in case else 1.0
             found = evaluation_weights(p, state, t)
-            np.testing.assert_allclose(found, (z[deployed] / weight, v[deployed] / weight**2), rtol=1e-10)
+            np.testing.assert_allclose(
+                found, (z[deployed] / weight, v[deployed] / weight**2), rtol=1e-10
+            )
 
 
 @pytest.mark.parametrize('case', CASES, ids=NAMES)
@@ -154,7 +174,9 @@ def test_closed_forms_for_momentum(fraction, beta, nesterov, a):
 def test_closed_forms_to_ten_digits():
     for beta, nesterov in itertools.product((0.0, 0.5, 0.9), (False, True)):
         exact = Algorithm(0.1, 1.0, beta, nesterov).at_rest(1.0)[-1, 0]
-        np.testing.assert_allclose(stationary_variance(0.1, 1.0, 1.0, beta, nesterov), exact, rtol=1e-11)
+        np.testing.assert_allclose(
+            stationary_variance(0.1, 1.0, 1.0, beta, nesterov), exact, rtol=1e-11
+        )
     # gamma a sigma^2 / (2 - gamma a), by hand.
     assert stationary_variance(0.1, 1.0, 1.0) == pytest.approx(1 / 19, rel=1e-14)
 
@@ -217,7 +239,9 @@ def test_monte_carlo(case):
 @given(momenta, st.booleans(), st.floats(0.01, 100.0))
 def test_learning_rate_limit_is_where_the_radius_crosses_one(beta, nesterov, a):
     limit = float(learning_rate_limit(a, beta, nesterov))
-    radius = lambda rate: abs(np.linalg.eigvals(Algorithm(rate, a, beta, nesterov).maps(1)[0][:2, :2])).max()
+    radius = lambda rate: abs(
+        np.linalg.eigvals(Algorithm(rate, a, beta, nesterov).maps(1)[0][:2, :2])
+    ).max()
     assert radius(limit * (1 - 1e-6)) < 1 < radius(limit * (1 + 1e-6))
 
 
@@ -230,7 +254,9 @@ def test_spectral_radius(entries):
 
 
 def test_spectral_radius_of_defective_and_nilpotent_matrices():
-    np.testing.assert_allclose(spectral_radius(jnp.array([[0.9, 1.0], [0.0, 0.9]])), 0.9, rtol=1e-11)
+    np.testing.assert_allclose(
+        spectral_radius(jnp.array([[0.9, 1.0], [0.0, 0.9]])), 0.9, rtol=1e-11
+    )
     assert spectral_radius(jnp.array([[0.0, 1.0], [0.0, 0.0]])) == 0
 
 
@@ -282,7 +308,9 @@ def test_unstable_recursion_grows_without_nan():
     exact = Algorithm(2.5, 1.0, 0.5)
     far = process(4.5, 1.0, 0.5)
     few = noisy_quadratic(p, 1.0, start(p, 1.0), 20)
-    np.testing.assert_allclose(fast_weights(p, few)[1], exact.moments(20, 1.0, 0.0, 1.0)[-1][1][0], rtol=1e-10)
+    np.testing.assert_allclose(
+        fast_weights(p, few)[1], exact.moments(20, 1.0, 0.0, 1.0)[-1][1][0], rtol=1e-10
+    )
     many = noisy_quadratic(far, 1.0, start(far, 1.0), 10**6)
     assert np.isinf(np.abs(np.asarray(many.covariance))).all()
     assert not np.isnan(np.asarray(many.mean)).any()
@@ -290,9 +318,19 @@ def test_unstable_recursion_grows_without_nan():
 
 def test_float32_and_vmap_over_everything():
     with jax.enable_x64(False):
-        f = lambda g, a, b, k: fixed_point(process(g, a, b, k=k, slow_step_size=0.5), 1.0).covariance[0, 0]
-        grid = jnp.array([0.1, 0.3]), jnp.array([1.0, 0.5]), jnp.array([0.9, 0.0]), jnp.array([5, 3])
+        f = lambda g, a, b, k: fixed_point(
+            process(g, a, b, k=k, slow_step_size=0.5), 1.0
+        ).covariance[0, 0]
+        grid = (
+            jnp.array([0.1, 0.3]),
+            jnp.array([1.0, 0.5]),
+            jnp.array([0.9, 0.0]),
+            jnp.array([5, 3]),
+        )
         found = jax.jit(jax.vmap(f))(*grid)
         assert found.dtype == jnp.float32
-    exact = [Algorithm(g, a, b, k=k).at_rest(1.0)[-1, 0] for g, a, b, k in zip(*(np.asarray(x) for x in grid))]
+    exact = [
+        Algorithm(g, a, b, k=k).at_rest(1.0)[-1, 0]
+        for g, a, b, k in zip(*(np.asarray(x) for x in grid))
+    ]
     np.testing.assert_allclose(found, exact, rtol=1e-5)

@@ -35,7 +35,9 @@ def best_on_line(a, slow, fast, optimum):
 
 def test_full_and_diagonal_curvature(problem):
     a, slow, fast, optimum = problem
-    np.testing.assert_allclose(slow_step_size(slow, fast, a, optimum), best_on_line(a, slow, fast, optimum), rtol=1e-6)
+    np.testing.assert_allclose(
+        slow_step_size(slow, fast, a, optimum), best_on_line(a, slow, fast, optimum), rtol=1e-6
+    )
     diagonal = np.diag(np.diag(a))
     found = slow_step_size(slow, fast, np.diag(a), optimum)
     np.testing.assert_allclose(found, best_on_line(diagonal, slow, fast, optimum), rtol=1e-6)
@@ -45,7 +47,9 @@ def test_trees(problem):
     a, *points = problem
     cut = lambda x: {'a': jnp.asarray(x[:4]).reshape(2, 2), 'b': jnp.asarray(x[4:])}
     found = slow_step_size(*(cut(x) for x in (points[0], points[1], np.diag(a), points[2])))
-    np.testing.assert_allclose(found, slow_step_size(points[0], points[1], np.diag(a), points[2]), rtol=1e-13)
+    np.testing.assert_allclose(
+        found, slow_step_size(points[0], points[1], np.diag(a), points[2]), rtol=1e-13
+    )
 
 
 def test_estimate_is_exact_on_a_diagonal_quadratic(problem):
@@ -76,7 +80,9 @@ def test_clip_and_standing_still():
 def test_lookahead_moves_by_the_estimate():
     """optimizers.lookahead(slow_step_size='optimal') has its own transcription: the two agree."""
     a, optimum = jnp.array([1.0, 0.3, 0.05]), jnp.array([1.0, -2.0, 0.5])
-    optimizer = optimizers.lookahead(optax.sgd(1.9, 0.5), k=3, slow_step_size='optimal', curvature_decay=None)
+    optimizer = optimizers.lookahead(
+        optax.sgd(1.9, 0.5), k=3, slow_step_size='optimal', curvature_decay=None
+    )
     slow = x = jnp.zeros(3)
     state = optimizer.init(x)
     inner = optax.sgd(1.9, 0.5)

@@ -1,4 +1,5 @@
-"""Steps to target against a plain loop over updates in NumPy; the papers' claims on the full model."""
+"""Steps to target against a plain loop over updates in NumPy; the papers' claims on the full
+model."""
 
 import jax
 import jax.numpy as jnp
@@ -18,22 +19,35 @@ D = 6
 A = 1 / np.arange(1, D + 1)
 
 
-def by_loop(batch_size, rate, target, momentum=0.0, k=None, slow_step_size=0.5, ema_decay=None, power=0.0):
-    """Expected loss update by update, second moments of (x, m, s, y) per coordinate; steps until the target."""
+def by_loop(
+    batch_size, rate, target, momentum=0.0, k=None, slow_step_size=0.5, ema_decay=None, power=0.0
+):
+    """Expected loss update by update, second moments of (x, m, s, y) per coordinate; steps until
+    the target."""
     moments = [np.outer(weights, weights) for weights in [np.array([1.0, 0, 1, 0])] * D]
     loss, t = np.inf, 0
     while loss > target and t < 2000:
         t, loss = t + 1, 0.0
         for i, a in enumerate(A):
             # x <- x - rate a^-p m, m <- beta m + a x + gradient noise of variance a / B
-            step = np.array([[1 - rate * a ** (1 - power), -rate * a**-power * momentum, 0, 0], [a, momentum, 0, 0]])
+            step = np.array(
+                [
+                    [1 - rate * a ** (1 - power), -rate * a**-power * momentum, 0, 0],
+                    [a, momentum, 0, 0],
+                ]
+            )
             step = np.concatenate([step, [[0, 0, 1, 0], [0, 0, 0, 1]]])
             kick = np.array([-rate * a**-power, 1, 0, 0])
             after = np.eye(4)
             if k and t % k == 0:
                 after[0] = after[2] = [slow_step_size, 0, 1 - slow_step_size, 0]
             if ema_decay is not None:
-                after = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1 - ema_decay, 0, 0, ema_decay]]) @ after
+                after = (
+                    np.array(
+                        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1 - ema_decay, 0, 0, ema_decay]]
+                    )
+                    @ after
+                )
             step, kick = after @ step, after @ kick
             moments[i] = step @ moments[i] @ step.T + a / batch_size * np.outer(kick, kick)
             seen = 3 if ema_decay is not None else 2 if k else 0
@@ -72,7 +86,9 @@ def test_unreachable_unstable_and_already_there():
 
 def test_tuning_finds_the_best_learning_rate():
     tuned = jax.jit(lambda b: tuned_steps(b, spectrum=A, target=0.02))
-    steps = jax.jit(jax.vmap(lambda g, b: steps_to_target(b, g, spectrum=A, target=0.02), in_axes=(0, None)))
+    steps = jax.jit(
+        jax.vmap(lambda g, b: steps_to_target(b, g, spectrum=A, target=0.02), in_axes=(0, None))
+    )
     rates = np.geomspace(1e-3, 1.99, 800)
     for batch_size in (4.0, 64.0, 1e5):
         fewest, rate = tuned(batch_size)
@@ -92,7 +108,8 @@ def test_critical_batch_size_of_a_hyperbola():
 
 
 def test_claims_on_a_model_of_500_coordinates():
-    """Momentum is SGD at small batches and goes on at large ones; preconditioning further; averages help at small."""
+    """Momentum is SGD at small batches and goes on at large ones; preconditioning further; averages
+    help at small."""
     spectrum = 1 / np.arange(1, 501.0)
     best = lambda **given: jax.jit(
         lambda b: jax.lax.map(lambda one: tuned_steps(one, spectrum=spectrum, **given)[0], b)

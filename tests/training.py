@@ -1,4 +1,5 @@
-"""What the tests of the engine share: a tiny configuration, and a run of it that returns its rows."""
+"""What the tests of the engine share: a tiny configuration, and a run of it that returns its
+rows."""
 
 import json
 import pathlib

@@ -1,4 +1,5 @@
-"""Arms: what is tried, where a search grows, what is reported; a study stopped, gone on with and extended."""
+"""Arms: what is tried, where a search grows, what is reported; a study stopped, gone on with and
+extended."""
 
 import json
 import math
@@ -18,13 +19,17 @@ RATE = 'optimizer.learning_rate'
 
 
 def tuned(tmp_path, optimum, low=0.01, high=1.0, extensions=2, budget=8, seeds=3, others=()):
-    """Rounds until nothing is asked for; a rate's error is its distance from the optimum in decades. No training."""
+    """Rounds until nothing is asked for; a rate's error is its distance from the optimum in
+    decades. No training."""
     made = [arms.Arm('one', {'batch_size': 8}, {RATE: ('log', low, high)}), *others]
     entries = []
 
     def score(workdir):
         rates = {entry['trial']: entry['overrides'][RATE] for entry in entries}
-        return {trial: abs(math.log10(rate / optimum)) if rate < 30 else math.inf for trial, rate in rates.items()}
+        return {
+            trial: abs(math.log10(rate / optimum)) if rate < 30 else math.inf
+            for trial, rate in rates.items()
+        }
 
     tuning = arms.Tuning(budget, seeds, score, extensions=extensions)
     asked, rounds = arms.wanted(made, tuning), []
@@ -52,14 +57,18 @@ def test_an_optimum_inside_is_found_at_once(tmp_path):
     assert found['one'].trials == [8, 9, 10]
 
 
-@pytest.mark.parametrize('optimum, side, inside', [(5.0, 'high', True), (1e-3, 'low', False), (100.0, 'high', False)])
+@pytest.mark.parametrize(
+    'optimum, side, inside', [(5.0, 'high', True), (1e-3, 'low', False), (100.0, 'high', False)]
+)
 def test_a_search_grows_beyond_its_edge(tmp_path, optimum, side, inside):
     found, entries, _ = tuned(tmp_path, optimum)
     rates = [entry['overrides'][RATE] for entry in entries if entry['overrides']['seed'] == 0]
     assert all(0.01 <= rate <= 1 for rate in rates[:8])
     beyond = rates[8:]
     assert len(beyond) in (4, 8)  # half the budget each time, twice at most
-    assert all(rate > 1 for rate in beyond) if side == 'high' else all(rate < 0.01 for rate in beyond)
+    assert (
+        all(rate > 1 for rate in beyond) if side == 'high' else all(rate < 0.01 for rate in beyond)
+    )
     best = found['one'].best[RATE]
     assert found['one'].edges == ({} if best not in (min(rates), max(rates)) else {RATE: side})
     if inside:
@@ -77,7 +86,9 @@ def test_an_arm_where_everything_diverged_has_no_best(tmp_path):
 
 
 def test_an_arm_like_another_takes_its_best_point(tmp_path):
-    found, _, rounds = tuned(tmp_path, 0.1, others=[arms.Arm('two', {'batch_size': 64}, {}, like='one')])
+    found, _, rounds = tuned(
+        tmp_path, 0.1, others=[arms.Arm('two', {'batch_size': 64}, {}, like='one')]
+    )
     assert found['two'].best == found['one'].best
     assert [entry['overrides']['batch_size'] for entry in rounds[-1]] == [8] * 3 + [64] * 3
 
@@ -93,29 +104,44 @@ def test_what_cannot_be_tuned():
 def test_the_share_of_a_gap_that_is_closed():
     generator = np.random.default_rng(0)
     values = lambda mean: {'test_error': mean + 0.001 * generator.standard_normal(9)}
-    measured = {'large': values(0.20), 'small': values(0.10), 'half': values(0.15), 'all': values(0.10)}
+    measured = {
+        'large': values(0.20),
+        'small': values(0.10),
+        'half': values(0.15),
+        'all': values(0.10),
+    }
     for arm, share in (('half', 0.5), ('all', 1.0), ('large', 0.0)):
         middle, low, high = compare.closed(measured, arm, 'large', 'small')
-        assert middle == pytest.approx(share, abs=0.05) and low <= middle <= high and high - low < 0.1
-    assert math.isnan(compare.closed(measured, 'half', 'small', 'large')[0])  # no gap, no share of it
+        assert (
+            middle == pytest.approx(share, abs=0.05) and low <= middle <= high and high - low < 0.1
+        )
+    # no gap, no share of it
+    assert math.isnan(compare.closed(measured, 'half', 'small', 'large')[0])
     one = {name: {'test_error': v['test_error'][:1]} for name, v in measured.items()}
     assert math.isnan(compare.closed(one, 'half', 'large', 'small')[1])
 
 
 def test_pairs_are_by_seed_and_without_the_diverged():
-    measured = {'a': {'test_error': np.array([3.0, np.nan, 5.0, 9.0])}, 'b': {'test_error': np.array([4.0, 1.0, 2.0])}}
+    measured = {
+        'a': {'test_error': np.array([3.0, np.nan, 5.0, 9.0])},
+        'b': {'test_error': np.array([4.0, 1.0, 2.0])},
+    }
     assert compare.paired(measured, 'a', 'b').tolist() == [-1.0, 3.0]
 
 
-@pytest.mark.parametrize('name', ['generalization_gap', 'remedies', 'batch_growth', 'reality_check'])
+@pytest.mark.parametrize(
+    'name', ['generalization_gap', 'remedies', 'batch_growth', 'reality_check']
+)
 def test_what_is_tuned_never_saw_the_test_set(tmp_path, name):
-    """The rate that is best on the test set is the worst on the validation examples, and is not reported."""
+    """The rate that is best on the test set is the worst on the validation examples, and is not
+    reported."""
     config = configs.load(str(ROOT / 'experiments' / f'{name}.py'))
     config.study.update(seeds=1, budget=4)
 
     def answer(trial):
         optimizer = trial['optimizer'].get('inner', trial['optimizer'])
-        height = 0.1 + 0.02 * abs(math.log10(optimizer['learning_rate'] / 1e-9))  # lowest at the lowest rate
+        # lowest at the lowest rate
+        height = 0.1 + 0.02 * abs(math.log10(optimizer['learning_rate'] / 1e-9))
         row = dict(validation_accuracy=1 - height, test_accuracy=height, train_accuracy=1.0)
         return [dict(step=9, epoch=1.0, examples=9, learning_rate=0.1, **row)], 'done'
 
@@ -144,30 +170,39 @@ STUDY = [
 
 
 def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
-    """Tuned, reported, claimed; then more seeds in the same workdir, without running anything twice."""
+    """Tuned, reported, claimed; then more seeds in the same workdir, without running anything
+    twice."""
     monkeypatch.chdir(ROOT)
     run = lambda *more: main.main(['main', *STUDY, f'--workdir={tmp_path}', *more])
     assert run('--config.study.seeds=1') == 0
     assert 'one seed: no interval' in (tmp_path / 'claims.md').read_text()
     first = (tmp_path / 'metrics.jsonl').read_text()
     trials = json.loads((tmp_path / 'config.json').read_text())['trials']
-    assert len(trials) == 3 * 2 + 3  # three arms: the smallest batch is the same at equal epochs and equal updates
+    # three arms: the smallest batch is the same at equal epochs and equal updates
+    assert len(trials) == 3 * 2 + 3
     capsys.readouterr()
     assert run('--config.study.seeds=3') == 0
     assert (tmp_path / 'metrics.jsonl').read_text().startswith(first)
     assert json.loads((tmp_path / 'config.json').read_text())['trials'][:9] == trials
     claims = (tmp_path / 'claims.md').read_text()
     assert 'one seed' not in claims and claims.count('Keskar') == 1
-    assert any(word in claims for word in ('| reproduced |', '| not reproduced |', '| undecided at this budget |'))
+    assert any(
+        word in claims
+        for word in ('| reproduced |', '| not reproduced |', '| undecided at this budget |')
+    )
     report = (tmp_path / 'report.html').read_text()
     assert 'Claims' in report and 'Best learning rate' in report
     speeds = json.loads((tmp_path / 'speed.json').read_text())
-    assert list(speeds) == ['64', '256'] and all(len(own) == 5 and min(own) > 0 for own in speeds.values())
+    assert list(speeds) == ['64', '256'] and all(
+        len(own) == 5 and min(own) > 0 for own in speeds.values()
+    )
     # Nothing is left to do: no cohort is planned, no row written.
     rows = (tmp_path / 'metrics.jsonl').read_text()
     capsys.readouterr()
     assert run('--config.study.seeds=3') == 0
-    assert 'cohort' not in capsys.readouterr().out and (tmp_path / 'metrics.jsonl').read_text() == rows
+    assert (
+        'cohort' not in capsys.readouterr().out and (tmp_path / 'metrics.jsonl').read_text() == rows
+    )
     # Another question is another workdir.
     assert run('--config.study.seeds=3', '--config.epochs=2.0') == 2
     assert 'another configuration' in capsys.readouterr().err
@@ -177,9 +212,15 @@ def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
     'arguments, told',
     [
         (['--config.study.learning_rates=(1.0, 0.1)'], 'low <= high'),
-        (['--config.study.learning_rates=()'], 'study.learning_rates: found []; allowed: (a number > 0, a number > 0)'),
+        (
+            ['--config.study.learning_rates=()'],
+            ('study.learning_rates: found []; allowed: (a number > 0, a number > 0)'),
+        ),
         (['--config.study.batch_sizes=()'], 'allowed: numbers >= 1, and (low, high)'),
-        (['--config.study.batch_sizes=(64, 4096)'], 'batch_size: found 4096 with 1138 training examples'),
+        (
+            ['--config.study.batch_sizes=(64, 4096)'],
+            ('batch_size: found 4096 with 1138 training examples'),
+        ),
         (['--config.microbatch=48'], 'microbatch: found 48 with batch_size 64'),
         (['--config.workload.validation=2000'], 'validation: found 2000; allowed: 0 .. 1437'),
         (['--config.study.seeds=0'], 'study.seeds: found 0; allowed: an integer in'),

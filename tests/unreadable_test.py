@@ -15,7 +15,8 @@ from training import LOSABLE, rows, stopped_run, train, whole_run
 from lbexp.engine import seal
 from lbexp.engine.checkpoint import Checkpoints
 
-# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in another test.
+# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in
+# another test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 
 
@@ -40,11 +41,16 @@ def copy(folder, tmp_path):
 
 
 def test_what_cannot_be_read_is_not_damaged(stopped, whole, tmp_path, monkeypatch):
-    """Memory, files without permission, too many open files: told with the file, and nothing is moved."""
+    """Memory, files without permission, too many open files: told with the file, and nothing is
+    moved."""
     workdir = copy(stopped, tmp_path)
     before = sorted(path.relative_to(workdir) for path in workdir.rglob('*'))
     load = Checkpoints._load
-    for problem in (MemoryError(), PermissionError(13, 'Permission denied', 'x'), OSError(116, 'Stale file handle')):
+    for problem in (
+        MemoryError(),
+        PermissionError(13, 'Permission denied', 'x'),
+        OSError(116, 'Stale file handle'),
+    ):
 
         def fail(self, step, like, problem=problem):
             raise ValueError('Orbax has words of its own') from problem
@@ -110,7 +116,8 @@ except OSError as error:
 
 @pytest.mark.parametrize('how', ['files', 'permission'])
 def test_a_process_that_may_not_open_files(how):
-    """In a process of its own: it gives up its right to open them. What it cannot open stays where it is."""
+    """In a process of its own: it gives up its right to open them. What it cannot open stays where
+    it is."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         checkpoints = Checkpoints(ROOT.__class__(folder) / 'trial')
@@ -125,7 +132,9 @@ def test_a_process_that_may_not_open_files(how):
                 path.chmod(0o600)
         environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'}
         arguments = [sys.executable, '-c', READS, f'{folder}/trial', how]
-        done = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=120)
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, env=environment, timeout=120
+        )
         assert done.stdout.startswith(('told', 'restored')), done.stdout + done.stderr[-2000:]
         assert how == 'files' or done.stdout.startswith('told 13')
         assert all(path.exists() for path in files)

@@ -1,8 +1,10 @@
-"""Configurations: what an experiment file starts from, how it is read, overridden and expanded into trials.
+"""Configurations: what an experiment file starts from, how it is read, overridden and expanded into
+trials.
 
-An experiment file has a function `get_config` that returns `base()` with its fields set; `load` reads it, `override`
-sets a field from the command line, `trials` expands sweep and search, `resolve` gives one trial as plain data. What is
-wrong with a configuration, `lbexp.config.check` says.
+An experiment file has a function `get_config` that returns `base()` with its fields set; `load`
+reads it, `override` sets a field from the command line, `trials` expands sweep and search,
+`resolve` gives one trial as plain data. What is wrong with a configuration, `lbexp.config.check`
+says.
 """
 
 from lbexp.config._experiment_file import load as load

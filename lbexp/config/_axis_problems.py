@@ -11,7 +11,8 @@ from lbexp.errors import Refusal
 
 
 def axis_problems(config) -> list[str]:
-    """Problems of sweep and search: paths that are no fields, paths and values that stand twice, malformed axes."""
+    """Problems of sweep and search: paths that are no fields, paths and values that stand twice,
+    malformed axes."""
     swept = plain(config.sweep)
     problems, paths = [], []
     for i, axis in enumerate(swept):
@@ -21,7 +22,8 @@ def axis_problems(config) -> list[str]:
 
 
 def identity(value: Any) -> str:
-    """A text that two values share if a trial cannot tell them apart: 1 and 1.0, but not 1 and True."""
+    """A text that two values share if a trial cannot tell them apart: 1 and 1.0, but not 1 and
+    True."""
     return json.dumps(_with_integers(value), sort_keys=True)
 
 
@@ -46,7 +48,9 @@ def _problems_of_axis(config, where, axis, earlier_paths) -> Iterator[str]:
 def _is_axis(axis):
     if not isinstance(axis, list) or len(axis) != 2 or not isinstance(axis[1], list):
         return False
-    return isinstance(axis[0], str) or (isinstance(axis[0], list) and all(isinstance(path, str) for path in axis[0]))
+    return isinstance(axis[0], str) or (
+        isinstance(axis[0], list) and all(isinstance(path, str) for path in axis[0])
+    )
 
 
 def _paths(axis):
@@ -77,7 +81,10 @@ def _problems_of_searched(config, searched, swept):
     for path in dict.fromkeys(searched):
         yield from _problems_of_path(config, 'search.space', path)
         if path in swept or searched.count(path) > 1:
-            yield f'search.space: found {path!r} twice; allowed: a path stands once, in search or in sweep'
+            yield (
+                f'search.space: found {path!r} twice; allowed: a path stands once, in search '
+                'or in sweep'
+            )
 
 
 def _problems_of_path(config, where, path):
@@ -86,7 +93,10 @@ def _problems_of_path(config, where, path):
     except Refusal as error:
         yield f'{where}: {error}'
     if path.split('.')[0] in ('sweep', 'search', 'study'):
-        yield f'{where}: found {path!r}; allowed: a field of a trial, which sweep, search and study are not'
+        yield (
+            f'{where}: found {path!r}; allowed: a field of a trial, which sweep, search and '
+            'study are not'
+        )
 
 
 def _with_integers(value):

@@ -11,16 +11,20 @@ from lbexp.errors import Refusal
 
 
 def load(argument: str) -> ConfigDict:
-    """Reads 'experiments/lamb.py' or 'experiments/lamb.py:argument' and returns what its get_config returns.
+    """Reads 'experiments/lamb.py' or 'experiments/lamb.py:argument' and returns what its get_config
+    returns.
 
     Raises:
-        Refusal: no such file, no get_config, or an argument it does not take. What goes wrong inside it passes.
+        Refusal: no such file, no get_config, or an argument it does not take. What goes wrong
+            inside it passes.
     """
     path, _, text = argument.partition(':')
     if not pathlib.Path(path).is_file():
         what = 'a folder' if pathlib.Path(path).is_dir() else 'no file'
         beside = [str(p) for p in pathlib.Path(path).parent.glob('*.py')]
-        raise Refusal(f'{what} {path!r}; allowed: an experiment file.{lookup.nearest(path, beside)}')
+        raise Refusal(
+            f'{what} {path!r}; allowed: an experiment file.{lookup.nearest(path, beside)}'
+        )
     get_config = runpy.run_path(path).get('get_config')
     if not callable(get_config):
         raise Refusal(f'{path} has no get_config()')
@@ -33,5 +37,8 @@ def load(argument: str) -> ConfigDict:
     if isinstance(config, FrozenConfigDict):
         config = ConfigDict(config, type_safe=False)
     if not isinstance(config, ConfigDict):
-        raise Refusal(f'{path}: get_config() returned {config!r}; allowed: lbexp.config.base(), with its fields set')
+        raise Refusal(
+            f'{path}: get_config() returned {config!r}; allowed: lbexp.config.base(), '
+            'with its fields set'
+        )
     return config

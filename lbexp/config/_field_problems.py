@@ -43,7 +43,9 @@ def _problems_of_value(field, value) -> Iterator[str]:
     elif field.annotation.several:
         if not isinstance(value, list):
             yield f"{field.name}: found {value!r}; allowed: a tuple of dicts, each with a 'name'"
-    elif not isinstance(value, dict) or not (field.annotation.optional or isinstance(value.get('name'), str)):
+    elif not isinstance(value, dict) or not (
+        field.annotation.optional or isinstance(value.get('name'), str)
+    ):
         yield f"{field.name}: found {value!r}; allowed: a dict with a 'name'"
 
 

@@ -12,15 +12,22 @@ from lbexp.config._plain import plain
 from lbexp.config.violation import of_parameter, violation
 from lbexp.errors import Refusal
 
-# What is no Python data and is written so all the same; 'none' is not among it, as a mask may be called so.
-_CONSTANTS = {'true': True, 'false': False, 'inf': float('inf'), '-inf': float('-inf'), 'nan': float('nan')}
+# What is no Python data and is written so all the same; 'none' is not among it, as a mask may be
+# called so.
+_CONSTANTS = {
+    'true': True,
+    'false': False,
+    'inf': float('inf'),
+    '-inf': float('-inf'),
+    'nan': float('nan'),
+}
 
 
 def override(config: ConfigDict, path: str, text: str):
     """Sets the field `path` ('optimizer.weight_decay') to what `text` says, in place.
 
-    `text` is read as Python data where that fits the field, else as text. An argument that the part's function takes
-    may be set even where the experiment file does not write it.
+    `text` is read as Python data where that fits the field, else as text. An argument that the
+    part's function takes may be set even where the experiment file does not write it.
 
     Raises:
         Refusal: no such field, or `text` is not of the field's type.
@@ -29,16 +36,23 @@ def override(config: ConfigDict, path: str, text: str):
     annotation, default = _annotation(config, path)
     before = _stored(holder, name) if name in holder else default
     if isinstance(before, ConfigDict) and not text.lstrip().startswith('{'):
-        inner = sorted({*before, *_arguments(config, path.split('.'))}) or ['none that could be set here']
+        inner = sorted({*before, *_arguments(config, path.split('.'))}) or [
+            ('none that could be set here')
+        ]
         names = ', '.join(f'{path}.{name}' for name in inner)
         raise Refusal(f'{path}: found {text!r}; allowed: a value for one of its fields: {names}')
-    readings = [value for value in (_literal(text), text) if annotation is None or not violation(value, annotation)]
+    readings = [
+        value
+        for value in (_literal(text), text)
+        if annotation is None or not violation(value, annotation)
+    ]
     if not readings:
         raise Refusal(f'{path}: {violation(_literal(text), annotation)}')
     value = readings[0]
     if isinstance(before, float) and type(value) is int:
         value = float(value)
-    with contextlib.ExitStack() as permissions:  # neither can pass a required value that is not set yet
+    # neither can pass a required value that is not set yet
+    with contextlib.ExitStack() as permissions:
         if config.is_locked:
             permissions.enter_context(config.unlocked())
         if holder.is_type_safe:
@@ -47,9 +61,12 @@ def override(config: ConfigDict, path: str, text: str):
 
 
 def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
-    """The dict that holds the field `path`, and the field's name in it. Refusal: there is no such field."""
+    """The dict that holds the field `path`, and the field's name in it. Refusal: there is no such
+    field."""
     if not isinstance(path, str) or not all(path.split('.')):
-        raise Refusal(f"found {path!r}; allowed: the path of a field, such as 'optimizer.learning_rate'")
+        raise Refusal(
+            f"found {path!r}; allowed: the path of a field, such as 'optimizer.learning_rate'"
+        )
     *parents, name = path.split('.')
     holder, so_far = config, []
     for parent in parents:
@@ -70,7 +87,8 @@ def _stored(holder, name):
 
 
 def _annotation(config, path):
-    """Annotation and default of the field `path`; the annotation is None where nothing is known of it."""
+    """Annotation and default of the field `path`; the annotation is None where nothing is known of
+    it."""
     if path in fields.BY_NAME:
         _, default, annotation, *_ = fields.BY_NAME[path]
         if isinstance(annotation, fields.Part):
@@ -82,7 +100,8 @@ def _annotation(config, path):
 
 
 def _arguments(config, path):
-    """Parameters that the dict at `path` could have, by name, as the table or its function's signature says."""
+    """Parameters that the dict at `path` could have, by name, as the table or its function's
+    signature says."""
     if path and path[0] in fields.GROUPS:
         return {name: _named(name) for name in fields.inner(path[0])}
     if not path or path[0] not in fields.PARTS:
@@ -122,4 +141,6 @@ def _literal(text) -> Any:
 def _unknown(holder, path, more=()):
     known = sorted({*holder, *more} - {'name'}) or ['name']
     where = '.'.join(path)
-    return f'{where}: no such field.{lookup.nearest(path[-1], known)} Fields here: {", ".join(known)}'
+    return (
+        f'{where}: no such field.{lookup.nearest(path[-1], known)} Fields here: {", ".join(known)}'
+    )

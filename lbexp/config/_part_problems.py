@@ -14,7 +14,8 @@ _ANY_RUN = {'peak': 1.0, 'steps': 100}  # of which a schedule gives fractions
 
 
 def part_problems(kind: str, part: dict, path: str) -> tuple[str, ...]:
-    """A part's name and arguments against the signature of the function that it names; then its inner parts.
+    """A part's name and arguments against the signature of the function that it names; then its
+    inner parts.
 
     Args:
         kind: a key of lookup.KINDS.
@@ -27,7 +28,8 @@ def part_problems(kind: str, part: dict, path: str) -> tuple[str, ...]:
 def construction_problems(kind: str, part: dict, path: str, batch_size: int) -> tuple[str, ...]:
     """What the function of a part with a right signature says of its numbers when it is called.
 
-    Later they are traced, and it cannot look at them. Kinds that cost more than a call are not built here.
+    Later they are traced, and it cannot look at them. Kinds that cost more than a call are not
+    built here.
     """
     if kind not in ('optimizer', 'example_weights', 'schedule'):
         return ()
@@ -53,7 +55,8 @@ def _of_construction(kind, part, path):
 
 
 def _require_update(name, optimizer):
-    """Refusal: the update needs more than gradients, parameters and the loss, or parameters of a class of its own.
+    """Refusal: the update needs more than gradients, parameters and the loss, or parameters of a
+    class of its own.
 
     Such as L-BFGS's value_fn, and the LookaheadParams of Optax's lookahead.
     """
@@ -65,7 +68,8 @@ def _require_update(name, optimizer):
     try:
         jax.eval_shape(lambda x: update(x, optimizer.init(x), x, value=x['bias'][0]), params)
     except (TypeError, AttributeError, ValueError) as error:
-        # Other ValueErrors may be of these parameters alone, such as a mask for those of the workload.
+        # Other ValueErrors may be of these parameters alone, such as a mask for those of the
+        # workload.
         is_of_arguments = not isinstance(error, ValueError) or 'must be provided' in str(error)
         if is_of_arguments and user_frame(error) is None:
             allowed = 'an update of gradients, state, parameters (dicts of arrays) and value'
@@ -89,7 +93,9 @@ def _of_part(kind: str, part: Any, path: str) -> Iterator[str]:
         if problem:
             yield f'{path}.{name}: {problem}'
         elif _names_part(value):
-            yield from _of_part(lookup.inner_kind(parameters.get(name), kind), value, f'{path}.{name}')
+            yield from _of_part(
+                lookup.inner_kind(parameters.get(name), kind), value, f'{path}.{name}'
+            )
     from_engine = (*lookup.KINDS[kind].given, *lookup.KINDS[kind].may_be_given)
     for name in _needed(parameters):
         if name not in arguments and name not in from_engine:
@@ -97,7 +103,11 @@ def _of_part(kind: str, part: Any, path: str) -> Iterator[str]:
 
 
 def _needed(parameters):
-    required = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
+    required = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is inspect.Parameter.empty
+    ]
     return [name for name in required if not _is_variadic(parameters[name])]
 
 
@@ -111,13 +121,18 @@ def _of_argument(kind, function, parameters, name, value) -> str | None:
         return None
     settable = [parameter for parameter in parameters if parameter not in from_engine]
     hint = lookup.nearest(name, settable)
-    return f'found {value!r}; {function} has no such argument.{hint} It takes: {", ".join(settable)}'
+    return (
+        f'found {value!r}; {function} has no such argument.{hint} It takes: {", ".join(settable)}'
+    )
 
 
 def _of_value(name, value, annotation) -> str | None:
     integer = None if name == 'seed' else _beyond_32_bits(value)
     if integer is not None:
-        return f'found {integer}; allowed: integers below 2^31; a larger number is written {float(integer):.3g}'
+        return (
+            f'found {integer}; allowed: integers below 2^31; a larger number is written '
+            f'{float(integer):.3g}'
+        )
     if _names_part(value) and not takes_part(annotation):
         return f"found {value!r}; allowed: no part, which a dict with a 'name' is"
     return violation(value, annotation)

@@ -13,10 +13,12 @@ from lbexp.errors import Refusal
 def plain(config: Any, path: str = '') -> Any:
     """The configuration, or a value of one, as dicts, lists and scalars: what json holds.
 
-    Arrays and scalars of NumPy and JAX are given as lists and numbers, dtypes by their names, paths as text.
+    Arrays and scalars of NumPy and JAX are given as lists and numbers, dtypes by their names, paths
+    as text.
 
     Raises:
-        Refusal: a value that is no plain data, such as a function; a required value that is not set.
+        Refusal: a value that is no plain data, such as a function; a required value that is not
+            set.
     """
     if config is None or isinstance(config, str) or type(config) in (bool, int, float):
         return config
@@ -48,7 +50,8 @@ def _of_scalar(value, path):
         return str(value)
     if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         return np.dtype(value).name
-    if hasattr(value, 'dtype') and hasattr(value, 'tolist'):  # an array or a scalar, of NumPy or JAX
+    # an array or a scalar, of NumPy or JAX
+    if hasattr(value, 'dtype') and hasattr(value, 'tolist'):
         return plain(np.asarray(value).tolist(), path)
     if hasattr(value, 'dtype') and callable(value):  # jnp.bfloat16
         return np.dtype(value.dtype).name
@@ -58,7 +61,8 @@ def _of_scalar(value, path):
         return float(value)
     what = ' '.join(repr(value).split())[:80]
     raise Refusal(
-        f'{path or "config"}: found {what}; allowed: plain data: numbers, text, None, lists, dicts; a function by its '
+        f'{path or "config"}: found {what}; allowed: plain data: numbers, text, None, lists, '
+        'dicts; a function by its '
         "name 'package.module:function' where a part is named"
     )
 

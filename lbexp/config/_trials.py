@@ -12,7 +12,8 @@ from lbexp.errors import Refusal
 
 
 def trials(config: ConfigDict) -> list[dict[str, Any]]:
-    """The overrides of each trial: the points of the search, each with the product of the sweep, last axis fastest.
+    """The overrides of each trial: the points of the search, each with the product of the sweep,
+    last axis fastest.
 
     One empty dict without either. Values are plain data.
     """
@@ -27,10 +28,12 @@ def trials(config: ConfigDict) -> list[dict[str, Any]]:
 def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
     """The configuration of one trial as plain data: `overrides` set, sweep and search dropped.
 
-    A field that refers to another (`c.steps = 20480 // c.get_ref('batch_size')`) follows its overrides.
+    A field that refers to another (`c.steps = 20480 // c.get_ref('batch_size')`) follows its
+    overrides.
 
     Raises:
-        Refusal: an override of a field in something that an earlier one set, and that has no fields.
+        Refusal: an override of a field in something that an earlier one set, and that has no
+            fields.
     """
     if overrides and _has_references(config):
         config = _followed(config, overrides)
@@ -50,7 +53,10 @@ def _place(config, path):
         value = holder.get(parent)
         if not isinstance(value, (dict, ConfigDict)):
             where = '.'.join(parents[:i])
-            raise Refusal(f'{path}: found {value!r} as {where}; allowed: a dict, where a field of it is set as well')
+            raise Refusal(
+                f'{path}: found {value!r} as {where}; allowed: a dict, where a field '
+                'of it is set as well'
+            )
         holder = value
     return holder, name
 
@@ -69,7 +75,8 @@ def _searched(trials, space, **settings):
 def _has_references(config):
     fields = config._fields.values()
     return any(
-        isinstance(value, FieldReference) or (isinstance(value, ConfigDict) and _has_references(value))
+        isinstance(value, FieldReference)
+        or (isinstance(value, ConfigDict) and _has_references(value))
         for value in fields
     )
 

@@ -1,4 +1,5 @@
-"""One pass over a configuration that finds everything wrong with it, before anything is built or run."""
+"""One pass over a configuration that finds everything wrong with it, before anything is built or
+run."""
 
 from collections.abc import Iterator
 
@@ -23,8 +24,11 @@ def check(config) -> list[str]:
         return problems
     study = configs.plain(config.study)
     problems = [*axis_problems(config), *part_problems('study', study, 'study')]
-    if study['name'] != 'training':  # other studies build parts to make their trials; what a trial sets may be missing
-        problems += [problem for problem in _problems_of_base(config) if ': not set; ' not in problem]
+    # other studies build parts to make their trials; what a trial sets may be missing
+    if study['name'] != 'training':
+        problems += [
+            problem for problem in _problems_of_base(config) if ': not set; ' not in problem
+        ]
     if problems:
         return problems
     try:
@@ -43,7 +47,8 @@ def check(config) -> list[str]:
 
 
 def check_fields(config) -> list[str]:
-    """Problems that leave nothing to look at: fields that are not there, made up, or of another type."""
+    """Problems that leave nothing to look at: fields that are not there, made up, or of another
+    type."""
     required = [name for name in BY_NAME if '.' not in name]
     try:
         return field_problems(configs.plain(config), required)
@@ -55,35 +60,56 @@ def _problems_of_trials(trials) -> list[str]:
     required = [name for name in BY_NAME if '.' not in name and name not in _OF_ALL_TRIALS]
     problems = {}  # a dict keeps the order in which problems were met, once each
     for trial in trials:
-        problems_of_trial = field_problems(trial, required) or [*_together(trial), *_problems_of_parts(trial)]
+        problems_of_trial = field_problems(trial, required) or [
+            *_together(trial),
+            *_problems_of_parts(trial),
+        ]
         problems |= dict.fromkeys(problems_of_trial)
     return list(problems)
 
 
 def _problems_of_repeated(config, trials) -> list[str]:
-    """Axes that set the same field may give one trial twice, which the intervals would count as two."""
-    if config.study.name != 'training' or config.search:  # a search over few integers meets them again
+    """Axes that set the same field may give one trial twice, which the intervals would count as
+    two."""
+    # a search over few integers meets them again
+    if config.study.name != 'training' or config.search:
         return []
     first = {}
     for i, trial in enumerate(trials):
         earlier = first.setdefault(identity(trial), i)
         if earlier != i:
-            return [f'sweep: found trials {earlier} and {i} with the same fields; allowed: a trial once']
+            return [
+                (
+                    f'sweep: found trials {earlier} and {i} with the same fields; allowed: a '
+                    'trial once'
+                )
+            ]
     return []
 
 
 def _together(trial) -> Iterator[str]:
     """Fields that depend on each other."""
-    steps, epochs, batch_size, microbatch = (trial[name] for name in ('steps', 'epochs', 'batch_size', 'microbatch'))
+    steps, epochs, batch_size, microbatch = (
+        trial[name] for name in ('steps', 'epochs', 'batch_size', 'microbatch')
+    )
     if (steps is None) == (epochs is None):
         yield f'steps, epochs: found {steps}, {epochs}; allowed: one set, the other None'
     if microbatch and batch_size % microbatch:
-        yield f'microbatch: found {microbatch} with batch_size {batch_size}; allowed: a divisor of the batch size'
+        yield (
+            f'microbatch: found {microbatch} with batch_size {batch_size}; allowed: a divisor '
+            'of the batch size'
+        )
     if trial['replicas'] and microbatch is not None:
-        yield f'microbatch: found {microbatch} with replicas, which divide the batch themselves; allowed: None'
+        yield (
+            f'microbatch: found {microbatch} with replicas, which divide the batch themselves; '
+            'allowed: None'
+        )
     rule, reference = trial['batch_scaling']['rule'], trial['batch_scaling']['reference']
     if rule and not reference:
-        yield f'batch_scaling.reference: found {reference}; allowed: a batch size > 0 when rule is {rule!r}'
+        yield (
+            f'batch_scaling.reference: found {reference}; allowed: a batch size > 0 when rule '
+            f'is {rule!r}'
+        )
     if trial['regime_adaptation'] is not None and epochs is None:
         yield 'regime_adaptation: set with steps; allowed: with epochs, which it turns into updates'
     if trial['batch_growth']:
@@ -93,9 +119,15 @@ def _together(trial) -> Iterator[str]:
 def _problems_of_growth(trial):
     boundaries = trial['batch_growth'].get('boundaries')
     if not boundaries or boundaries != sorted(boundaries):
-        yield f'batch_growth.boundaries: found {boundaries!r}; allowed: ascending fractions of the run, in (0, 1)'
+        yield (
+            f'batch_growth.boundaries: found {boundaries!r}; allowed: ascending fractions of '
+            'the run, in (0, 1)'
+        )
     if not trial['microbatch']:
-        yield 'microbatch: found None with batch_growth; allowed: a divisor of the batch size, which then is a number'
+        yield (
+            'microbatch: found None with batch_growth; allowed: a divisor of the batch size, '
+            'which then is a number'
+        )
 
 
 def _problems_of_base(config) -> Iterator[str]:
@@ -111,4 +143,6 @@ def _problems_of_parts(trial) -> Iterator[str]:
         for i, part in enumerate(parts):
             path = f'{name}[{i}]' if place.several else name
             problems = part_problems(place.kind, part, path)
-            yield from problems or construction_problems(place.kind, part, path, trial['batch_size'])
+            yield from problems or construction_problems(
+                place.kind, part, path, trial['batch_size']
+            )

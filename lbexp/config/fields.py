@@ -1,7 +1,8 @@
-"""The fields of a configuration: default, type and range, unit, meaning, and what else is to be known of each.
+"""The fields of a configuration: default, type and range, unit, meaning, and what else is to be
+known of each.
 
-One table. `base`, the check, the command line's --help, what a resumed run may change and what a program traces
-all read it.
+One table. `base`, the check, the command line's --help, what a resumed run may change and what a
+program traces all read it.
 """
 
 from typing import Annotated, Any, Literal, NamedTuple
@@ -20,7 +21,8 @@ Fractions = Annotated[float, Interval(gt=0, lt=1)]
 
 
 class Part(NamedTuple):
-    """A dict with a 'name', which the lookup resolves, and the arguments of the function that it names."""
+    """A dict with a 'name', which the lookup resolves, and the arguments of the function that it
+    names."""
 
     kind: str  # a key of lookup.KINDS
     optional: bool = False  # an empty dict switches it off
@@ -28,21 +30,30 @@ class Part(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A row of the table. A dotted name is a field of a dict; without a default it may be absent."""
+    """A row of the table. A dotted name is a field of a dict; without a default it may be
+    absent."""
 
     name: str
     default: Any
     annotation: Any  # a type with its range, as in function signatures; or a Part
     help: str
     unit: str = ''
-    traced: str = ''  # '': never; 'always'; 'with a microbatch'; 'arguments': the numbers among the part's arguments
-    watches: bool = False  # says how a run is watched over, not what it computes: may change when it goes on
+    # '': never; 'always'; 'with a microbatch'; 'arguments': the numbers among the part's arguments
+    traced: str = ''
+    # says how a run is watched over, not what it computes: may change when it goes on
+    watches: bool = False
 
 
 ABSENT = object()  # no default: of a dict's field that need not be there
 
 FIELDS = (
-    Field('workload', {'name': 'digits_mlp'}, Part('workload'), 'data, model, loss and metrics', traced='arguments'),
+    Field(
+        'workload',
+        {'name': 'digits_mlp'},
+        Part('workload'),
+        'data, model, loss and metrics',
+        traced='arguments',
+    ),
     Field(
         'optimizer',
         {'name': 'momentum', 'learning_rate': 0.1},
@@ -71,13 +82,29 @@ FIELDS = (
         Literal['linear', 'square_root', 'square_root_adam'] | None,
         'None: it does not follow',
     ),
-    Field('batch_scaling.reference', None, Count | None, 'the batch size at which the factor is 1', 'examples'),
-    Field('batch_size', 64, Count, 'the global batch', 'examples per update', traced='with a microbatch'),
+    Field(
+        'batch_scaling.reference',
+        None,
+        Count | None,
+        'the batch size at which the factor is 1',
+        'examples',
+    ),
+    Field(
+        'batch_size',
+        64,
+        Count,
+        'the global batch',
+        'examples per update',
+        traced='with a microbatch',
+    ),
     Field(
         'microbatch',
         None,
         Count | None,
-        'set: batch size is a number, and all batch sizes of a sweep share one program; None: the global batch',
+        (
+            'set: batch size is a number, and all batch sizes of a sweep share one program; None: '
+            'the global batch'
+        ),
         'examples per forward and backward pass',
     ),
     Field(
@@ -88,11 +115,24 @@ FIELDS = (
         'examples',
         traced='always',
     ),
-    Field('batch_growth', {}, dict, 'the batch grows in training; empty: it does not; needs a microbatch'),
-    Field('batch_growth.boundaries', ABSENT, tuple[Fractions, ...], 'where it grows', 'fractions of the examples'),
+    Field(
+        'batch_growth',
+        {},
+        dict,
+        ('the batch grows in training; empty: it does not; needs a microbatch'),
+    ),
+    Field(
+        'batch_growth.boundaries',
+        ABSENT,
+        tuple[Fractions, ...],
+        'where it grows',
+        'fractions of the examples',
+    ),
     Field('batch_growth.factor', ABSENT, Annotated[float, Gt(0)], 'by what'),
     Field('batch_growth.largest', ABSENT, Count | None, 'up to what', 'examples'),
-    Field('steps', None, Count | None, 'length of the run; or set epochs', 'updates', traced='always'),
+    Field(
+        'steps', None, Count | None, 'length of the run; or set epochs', 'updates', traced='always'
+    ),
     Field(
         'epochs',
         None,
@@ -133,7 +173,13 @@ FIELDS = (
         'checkpoints per cohort',
         watches=True,
     ),
-    Field('probes', (), Part('probe', several=True), 'measurements beyond the norms', traced='arguments'),
+    Field(
+        'probes',
+        (),
+        Part('probe', several=True),
+        'measurements beyond the norms',
+        traced='arguments',
+    ),
     Field(
         'example_weights',
         {},
@@ -142,10 +188,22 @@ FIELDS = (
         traced='arguments',
     ),
     Field(
-        'sweep', (), list, '((path, values), ...): trials are the product; a tuple of paths goes with tuples of values'
+        'sweep',
+        (),
+        list,
+        (
+            '((path, values), ...): trials are the product; a tuple of paths goes '
+            'with tuples of values'
+        ),
     ),
     Field('search', {}, dict, 'quasi-random points, each with the whole sweep; empty: none'),
-    Field('search.trials', ABSENT, _Points, 'more of them later keep the first and run only what is new', 'points'),
+    Field(
+        'search.trials',
+        ABSENT,
+        _Points,
+        ('more of them later keep the first and run only what is new'),
+        'points',
+    ),
     Field('search.space', ABSENT, list, "((path, 'log', 'linear' or 'whole', low, high), ...)"),
     Field('search.kind', ABSENT, Literal['halton', 'sobol'], 'the sequence; absent: halton'),
     Field('search.seed', ABSENT, Annotated[int, Ge(0)], 'of the scrambling; absent: 0'),
@@ -154,7 +212,11 @@ FIELDS = (
         'watchdog',
         600.0,
         Annotated[float, Gt(0)] | None,
-        'a dispatch that takes longer, and ten times longer than is usual, has hung: the process ends; None: never',
+        (
+            'a dispatch that takes longer, and ten times longer than is usual, has hung: the '
+            'process '
+            'ends; None: never'
+        ),
         'seconds',
         watches=True,
     ),
@@ -170,13 +232,20 @@ FIELDS = (
         'sharding',
         'replicated',
         Literal['replicated', 'fsdp'],
-        'of parameters and optimizer state over the devices that share a batch: all on each, or a share',
+        (
+            'of parameters and optimizer state over the devices that share a batch: all on each, '
+            'or '
+            'a share'
+        ),
     ),
     Field(
         'replicas',
         {},
         Part('replicas', optional=True),
-        "workers that differ between synchronisations: dict(name='local_sgd', workers=4, k=8); empty: none",
+        (
+            "workers that differ between synchronisations: dict(name='local_sgd', workers=4, k=8); "
+            'empty: none'
+        ),
         traced='arguments',
     ),
     Field(
@@ -201,9 +270,9 @@ GROUPS = tuple(field.name for field in FIELDS if field.annotation is dict)
 def base() -> ConfigDict:
     """The configuration that every experiment file starts from.
 
-    A part (workload, optimizer, transforms, schedule, probes, study) is a dict: 'name' is looked up (config.lookup),
-    the rest are the arguments of the function that it names. `None` means: not set. `python -m lbexp.main --help`
-    lists the fields.
+    A part (workload, optimizer, transforms, schedule, probes, study) is a dict: 'name' is looked up
+    (config.lookup), the rest are the arguments of the function that it names. `None` means: not
+    set. `python -m lbexp.main --help` lists the fields.
     """
     # Values are checked against the table once the file is read, with what it allows in words.
     config = ConfigDict(type_safe=False)
@@ -219,10 +288,16 @@ def described() -> str:
     lines = []
     for field in FIELDS:
         if isinstance(field.annotation, Part):
-            allowed = "parts, each a dict with a 'name'" if field.annotation.several else "a part: a dict with a 'name'"
+            allowed = (
+                "parts, each a dict with a 'name'"
+                if field.annotation.several
+                else "a part: a dict with a 'name'"
+            )
         else:
             allowed = in_words(field.annotation)
-        default = '' if field.default is ABSENT or field.annotation is dict else f'={field.default!r}'
+        default = (
+            '' if field.default is ABSENT or field.annotation is dict else f'={field.default!r}'
+        )
         unit = f' [{field.unit}]' if field.unit else ''
         lines += [f'  --config.{field.name}{default}', f'      {allowed}{unit}; {field.help}']
     return '\n'.join(lines)
@@ -230,11 +305,16 @@ def described() -> str:
 
 def inner(group: str) -> list[str]:
     """The fields that the dict `group` may have."""
-    return [field.name.removeprefix(f'{group}.') for field in FIELDS if field.name.startswith(f'{group}.')]
+    return [
+        field.name.removeprefix(f'{group}.')
+        for field in FIELDS
+        if field.name.startswith(f'{group}.')
+    ]
 
 
 def watching() -> tuple[str, ...]:
-    """Fields that may change when a run goes on: they say how it is watched over, not what it computes."""
+    """Fields that may change when a run goes on: they say how it is watched over, not what it
+    computes."""
     return tuple(field.name for field in FIELDS if field.watches)
 
 

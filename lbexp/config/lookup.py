@@ -1,4 +1,5 @@
-"""Names to functions: the file system is the registry, and a part is what its return annotation says it is."""
+"""Names to functions: the file system is the registry, and a part is what its return annotation
+says it is."""
 
 import collections.abc
 import contextlib
@@ -18,7 +19,8 @@ from lbexp.config.violation import part_class
 from lbexp.errors import Refusal, user_frame
 
 _reads_workdir = contextvars.ContextVar('reads_workdir', default=False)
-_trusted = contextvars.ContextVar('trusted', default=frozenset())  # names outside lbexp; None: all of them
+# names outside lbexp; None: all of them
+_trusted = contextvars.ContextVar('trusted', default=frozenset())
 
 
 class Kind(NamedTuple):
@@ -27,12 +29,18 @@ class Kind(NamedTuple):
     package: str  # whose files, or functions where it is one file, are the parts
     returns: str  # the type that each of them returns, 'module:name'
     given: tuple[str, ...] = ()  # arguments that are the engine's, not the configuration's
-    may_be_given: tuple[str, ...] = ()  # those that it passes where the configuration does not set them
+    # those that it passes where the configuration does not set them
+    may_be_given: tuple[str, ...] = ()
 
 
 KINDS = {
     'workload': Kind('lbexp.workloads', 'lbexp.workloads:Workload'),
-    'optimizer': Kind('lbexp.optimizers', 'optax:GradientTransformation', given=('axis_name',), may_be_given=('seed',)),
+    'optimizer': Kind(
+        'lbexp.optimizers',
+        'optax:GradientTransformation',
+        given=('axis_name',),
+        may_be_given=('seed',),
+    ),
     'schedule': Kind('lbexp.schedules', 'optax:Schedule', given=('peak', 'steps')),
     'example_weights': Kind(
         'lbexp.optimizers',
@@ -40,7 +48,9 @@ KINDS = {
         may_be_given=('batch_size', 'dataset_size', 'indices'),
     ),
     'probe': Kind('lbexp.probes', 'lbexp.probes:Probe'),
-    'replicas': Kind('lbexp.parallel.replicas', 'lbexp.parallel.replicas:Replicas', given=('seed',)),
+    'replicas': Kind(
+        'lbexp.parallel.replicas', 'lbexp.parallel.replicas:Replicas', given=('seed',)
+    ),
     'study': Kind('lbexp.studies', 'lbexp.studies:Study'),
     'executor': Kind('lbexp.sweep.executors', 'lbexp.sweep.executors:Executor', given=('wanted',)),
 }
@@ -49,12 +59,13 @@ KINDS = {
 def find(kind: str, name: str) -> Callable:
     """The function that `name` means among the parts of a kind.
 
-    find('optimizer', 'lamb') is the function `lamb` of lbexp/optimizers/lamb.py; where the package is one file
-    (lbexp.schedules), a public function of that file. 'optax:adamw' or 'package.module:function' reaches outside.
+    find('optimizer', 'lamb') is the function `lamb` of lbexp/optimizers/lamb.py; where the package
+    is one file (lbexp.schedules), a public function of that file. 'optax:adamw' or
+    'package.module:function' reaches outside.
 
     Raises:
-        Refusal: no part of this kind has this name; the message lists what exists and the nearest match. Or, inside
-            `recorded`, the name reaches outside lbexp.
+        Refusal: no part of this kind has this name; the message lists what exists and the nearest
+            match. Or, inside `recorded`, the name reaches outside lbexp.
     """
     if not isinstance(name, str):
         raise Refusal(f'found {name!r}; allowed: a name')
@@ -65,12 +76,18 @@ def find(kind: str, name: str) -> Callable:
         return _outside(kind, module, function)
     package = KINDS[kind].package
     home = importlib.import_module(package)
-    if hasattr(home, '__path__') and name.isidentifier() and importlib.util.find_spec(f'{package}.{name}'):
+    if (
+        hasattr(home, '__path__')
+        and name.isidentifier()
+        and importlib.util.find_spec(f'{package}.{name}')
+    ):
         home = importlib.import_module(f'{package}.{name}')
     function = getattr(home, name, None)
     if not _is_part(kind, function, home.__name__):
         known = names(kind)
-        raise Refusal(f'no {kind} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}')
+        raise Refusal(
+            f'no {kind} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}'
+        )
     return function
 
 
@@ -89,7 +106,8 @@ def recorded() -> Iterator[None]:
 
 @contextlib.contextmanager
 def trusting(outside: Iterable[str] | None) -> Iterator[None]:
-    """Inside, a workdir may name these functions outside lbexp: the user named them himself. None: any."""
+    """Inside, a workdir may name these functions outside lbexp: the user named them himself. None:
+    any."""
     token = _trusted.set(None if outside is None else frozenset(outside))
     try:
         yield
@@ -109,30 +127,39 @@ def outside_names(value: Any) -> set[str]:
 
 
 def names(kind: str) -> list[str]:
-    """What `find` accepts without a colon: the functions whose return annotation is the type of this kind.
+    """What `find` accepts without a colon: the functions whose return annotation is the type of
+    this kind.
 
     In a folder, those that have the name of their file.
     """
     kind = _kind(kind)
     home = importlib.import_module(KINDS[kind].package)
     if hasattr(home, '__path__'):
-        files = [module.name for module in pkgutil.iter_modules(home.__path__) if not module.name.startswith('_')]
+        files = [
+            module.name
+            for module in pkgutil.iter_modules(home.__path__)
+            if not module.name.startswith('_')
+        ]
         modules = {name: importlib.import_module(f'{home.__name__}.{name}') for name in files}
     else:
         modules = {name: home for name in vars(home) if not name.startswith('_')}
     functions = {name: getattr(module, name, None) for name, module in modules.items()}
-    return sorted(name for name, function in functions.items() if _is_part(kind, function, modules[name].__name__))
+    return sorted(
+        name
+        for name, function in functions.items()
+        if _is_part(kind, function, modules[name].__name__)
+    )
 
 
 def build(kind: str, part: dict, **given: Any) -> Any:
     """Calls the function that part['name'] means with the rest of `part` as arguments.
 
-    An argument that is itself a part (a dict with a 'name') is built first: that is how an optimizer holds an inner
-    optimizer. Lists are given as tuples.
+    An argument that is itself a part (a dict with a 'name') is built first: that is how an
+    optimizer holds an inner optimizer. Lists are given as tuples.
 
     Raises:
-        Refusal: the function refuses its arguments, or what it returns is no part of this kind. What goes wrong in a
-            function of the user's passes as it is.
+        Refusal: the function refuses its arguments, or what it returns is no part of this kind.
+            What goes wrong in a function of the user's passes as it is.
     """
     function = find(kind, part['name'])
     known = parameters(function)
@@ -155,7 +182,8 @@ def build(kind: str, part: dict, **given: Any) -> Any:
 
 
 def parameters(function: Callable) -> dict[str, inspect.Parameter]:
-    """The parameters of `function` that may be given by name, with their annotations evaluated where they can be."""
+    """The parameters of `function` that may be given by name, with their annotations evaluated
+    where they can be."""
     try:
         signature = inspect.signature(function, eval_str=True)
     except (NameError, SyntaxError, AttributeError, TypeError):
@@ -182,7 +210,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _kind(kind):
     """A kind by its name, or by its package."""
-    return kind if kind in KINDS else next(name for name, known in KINDS.items() if known.package == kind)
+    return (
+        kind
+        if kind in KINDS
+        else next(name for name, known in KINDS.items() if known.package == kind)
+    )
 
 
 def _built(kind, value):
@@ -206,11 +238,14 @@ def _is_part(kind, function, module):
 
 
 def _returns(kind, function) -> bool | None:
-    """Whether the annotation says that `function` returns a part of this kind; None: it does not say."""
+    """Whether the annotation says that `function` returns a part of this kind; None: it does not
+    say."""
     expected, annotation = _returned_type(kind), _return_annotation(function)
     if annotation == expected:
         return True
-    if annotation in (inspect.Signature.empty, Any) or isinstance(annotation, (str, typing.TypeVar)):
+    if annotation in (inspect.Signature.empty, Any) or isinstance(
+        annotation, (str, typing.TypeVar)
+    ):
         return None
     if get_origin(annotation) in (typing.Union, types.UnionType):
         said = {_same(expected, member) for member in get_args(annotation)}
@@ -220,9 +255,13 @@ def _returns(kind, function) -> bool | None:
 
 def _same(expected, annotation):
     if not inspect.isclass(expected):  # a function of some arguments
-        is_function = get_origin(annotation) is collections.abc.Callable or annotation in (Callable, typing.Callable)
+        is_function = get_origin(annotation) is collections.abc.Callable or annotation in (
+            Callable,
+            typing.Callable,
+        )
         return None if is_function and annotation != expected else annotation == expected
-    if not inspect.isclass(annotation) or getattr(annotation, '_is_protocol', False):  # no issubclass of a protocol
+    # no issubclass of a protocol
+    if not inspect.isclass(annotation) or getattr(annotation, '_is_protocol', False):
         return False
     if issubclass(annotation, expected):
         return True
@@ -234,7 +273,8 @@ def _return_annotation(function):
         return function
     try:
         return inspect.signature(function, eval_str=True).return_annotation
-    except (NameError, SyntaxError, AttributeError, TypeError, ValueError):  # builtins have no signature
+    # builtins have no signature
+    except (NameError, SyntaxError, AttributeError, TypeError, ValueError):
         return inspect.Signature.empty
 
 
@@ -251,14 +291,20 @@ def _outside(kind, module, name):
         raise Refusal(f'module {module!r} has no {name!r}.{nearest(name, public)}')
     function = getattr(home, name)
     if not callable(function):
-        raise Refusal(f'{whole}: found {_short(function)}; allowed: a function that returns {_article(kind)}')
+        raise Refusal(
+            f'{whole}: found {_short(function)}; allowed: a function that returns {_article(kind)}'
+        )
     if _returns(kind, function) is False:
         annotation = inspect.formatannotation(_return_annotation(function))
-        raise Refusal(f'{whole} returns {annotation}; allowed: a function that returns {_article(kind)}')
+        raise Refusal(
+            f'{whole} returns {annotation}; allowed: a function that returns {_article(kind)}'
+        )
     try:
         inspect.signature(function)
     except (ValueError, TypeError) as error:
-        raise Refusal(f'{whole}: its arguments are not known; allowed: a function written in Python') from error
+        raise Refusal(
+            f'{whole}: its arguments are not known; allowed: a function written in Python'
+        ) from error
     return function
 
 
@@ -273,7 +319,8 @@ def _short(value):
 
 
 def _refuses(function, error):
-    """Whether `error` is what a part says of its arguments; of an installed package it may be a TypeError as well."""
+    """Whether `error` is what a part says of its arguments; of an installed package it may be a
+    TypeError as well."""
     is_ours = (getattr(function, '__module__', None) or '').split('.')[0] == 'lbexp'
     of_tracing = type(error).__module__.partition('.')[0] in ('jax', 'jaxlib')
     return isinstance(error, ValueError) or not (is_ours or of_tracing)
@@ -283,6 +330,7 @@ def _refuse_untrusted(kind, name):
     trusted = _trusted.get()
     if _reads_workdir.get() and trusted is not None and name not in trusted:
         raise Refusal(
-            f'the workdir names a {kind} outside lbexp: found {name!r}; allowed: parts of lbexp. To run it, give the '
+            f'the workdir names a {kind} outside lbexp: found {name!r}; allowed: parts of lbexp. '
+            'To run it, give the '
             '--config that names it, or --trust_workdir to lbexp.sweep; in Python: lookup.trusting'
         )

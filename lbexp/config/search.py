@@ -6,21 +6,25 @@ from collections.abc import Mapping
 from lbexp.errors import Refusal
 
 
-def search(space: Mapping[str, tuple], count: int, seed: int = 0, kind: str = 'halton') -> list[dict[str, float]]:
+def search(
+    space: Mapping[str, tuple], count: int, seed: int = 0, kind: str = 'halton'
+) -> list[dict[str, float]]:
     """The first `count` points of a low-discrepancy sequence over `space`, as {path: value}.
 
-    A search is extended by asking for more points: the first ones stay. Quasi-random points cover a space more evenly
-    than random ones, and in each single dimension as a grid would (Bousquet et al. 2017, arXiv:1706.03200).
+    A search is extended by asking for more points: the first ones stay. Quasi-random points cover a
+    space more evenly than random ones, and in each single dimension as a grid would (Bousquet et
+    al. 2017, arXiv:1706.03200).
 
     Args:
-        space: path -> (scale, low, high); scale is 'linear', 'log' (low > 0), or 'whole' (numbers low .. high, both
-            included).
+        space: path -> (scale, low, high); scale is 'linear', 'log' (low > 0), or 'whole' (numbers
+            low .. high, both included).
         count: points, >= 1.
         seed: of the scrambling.
         kind: 'halton' (scrambled), 'sobol' (scrambled; balanced at powers of two).
 
     Raises:
-        Refusal: an empty space, a scale or kind that does not exist, low > high, or a count below 1.
+        Refusal: an empty space, a scale or kind that does not exist, low > high, or a count below
+            1.
     """
     problems = [f'{path}: {told}' for path, given in space.items() for told in _problems(given)]
     if not space:
@@ -36,13 +40,22 @@ def search(space: Mapping[str, tuple], count: int, seed: int = 0, kind: str = 'h
     if kind == 'halton':
         unit = qmc.Halton(len(space), scramble=True, rng=seed).random(count)
     else:  # Sobol sequences are made, and balanced, in powers of two
-        unit = qmc.Sobol(len(space), scramble=True, rng=seed).random_base2(math.ceil(math.log2(count)))[:count]
+        unit = qmc.Sobol(len(space), scramble=True, rng=seed).random_base2(
+            math.ceil(math.log2(count))
+        )[:count]
     ranges = list(space.items())
-    return [{path: _at(x, *given) for x, (path, given) in zip(row, ranges, strict=True)} for row in unit.tolist()]
+    return [
+        {path: _at(x, *given) for x, (path, given) in zip(row, ranges, strict=True)}
+        for row in unit.tolist()
+    ]
 
 
 def _problems(given):
-    if not isinstance(given, (tuple, list)) or len(given) != 3 or given[0] not in ('linear', 'log', 'whole'):
+    if (
+        not isinstance(given, (tuple, list))
+        or len(given) != 3
+        or given[0] not in ('linear', 'log', 'whole')
+    ):
         yield f"found {given!r}; allowed: ('linear', 'log' or 'whole', low, high)"
     elif not all(isinstance(end, (int, float)) for end in given[1:]):
         yield f'found {given!r}; allowed: numbers low and high'

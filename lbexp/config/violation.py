@@ -1,6 +1,8 @@
-"""Values of a configuration against annotations: those of the fields, and those of the functions that parts name.
+"""Values of a configuration against annotations: those of the fields, and those of the functions
+that parts name.
 
-msgspec decides what fits a type; this file says which types a configuration can hold, and what is allowed in words.
+msgspec decides what fits a type; this file says which types a configuration can hold, and what is
+allowed in words.
 """
 
 import collections.abc
@@ -25,7 +27,13 @@ _WORDS = {
     types.NoneType: 'None',
 }
 _POWERS = {2**31 - 1: '2^31 - 1', 2**32 - 1: '2^32 - 1'}
-_SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
+_SEQUENCES = (
+    list,
+    tuple,
+    collections.abc.Sequence,
+    collections.abc.Iterable,
+    collections.abc.Collection,
+)
 _MAPPINGS = (dict, collections.abc.Mapping)
 
 
@@ -39,16 +47,24 @@ class _Alternative(NamedTuple):
 def violation(value: Any, annotation: Any) -> str | None:
     """How `value`, plain data, breaks `annotation`, in words; None: it does not.
 
-    Read are bool, int, float, str, None, sequences, mappings, Literal, bounds of annotated_types, unions of these,
-    dtypes (by their names), and parts (a dict with a 'name' where a class is wanted). An annotation that says nothing
-    of these (Any, a type variable) allows everything but NaN; one of functions alone allows nothing.
+    Read are bool, int, float, str, None, sequences, mappings, Literal, bounds of annotated_types,
+    unions of these, dtypes (by their names), and parts (a dict with a 'name' where a class is
+    wanted). An annotation that says nothing of these (Any, a type variable) allows everything but
+    NaN; one of functions alone allows nothing.
     """
     if all(map(_is_function, _members(annotation))):
-        return f'found {value!r}; allowed: a function, which no configuration holds: another part, or one of your own'
+        return (
+            f'found {value!r}; allowed: a function, which no configuration holds: another '
+            'part, or one of your own'
+        )
     alternatives = _alternatives(annotation)
-    if not _has_nan(value) and (not alternatives or any(alternative.fits(value) for alternative in alternatives)):
+    if not _has_nan(value) and (
+        not alternatives or any(alternative.fits(value) for alternative in alternatives)
+    ):
         return None
-    words = list(dict.fromkeys(in_words(alternative.annotation) for alternative in alternatives)) or ['a number']
+    words = list(
+        dict.fromkeys(in_words(alternative.annotation) for alternative in alternatives)
+    ) or ['a number']
     allowed = f'{", ".join(words[:-1])}{" or " if words[1:] else ""}{words[-1]}'
     return f'found {value!r}; allowed: {allowed}{_hint(value, annotation)}'
 
@@ -58,19 +74,27 @@ def of_parameter(parameter: inspect.Parameter) -> Any:
     default, annotation = parameter.default, parameter.annotation
     if annotation not in (inspect.Parameter.empty, Any):
         return annotation
-    if parameter.name == 'learning_rate' and default is not None:  # the engine multiplies it by the schedule
+    # the engine multiplies it by the schedule
+    if parameter.name == 'learning_rate' and default is not None:
         return float
     if isinstance(default, str):  # patterns of paths may be several
         example = str | list[str]
     elif isinstance(default, (bool, int, float, tuple, list)):
-        example = bool if isinstance(default, bool) else list if isinstance(default, (tuple, list)) else float
+        example = (
+            bool
+            if isinstance(default, bool)
+            else list
+            if isinstance(default, (tuple, list))
+            else float
+        )
     else:
         return Any
     return example | None if annotation is inspect.Parameter.empty else example
 
 
 def part_class(annotation: Any) -> type | None:
-    """The class of the part that `annotation` asks for, such as optax.GradientTransformation; None: for none."""
+    """The class of the part that `annotation` asks for, such as optax.GradientTransformation; None:
+    for none."""
     for member in _members(annotation):
         if inspect.isclass(member) and issubclass(member, tuple) and hasattr(member, '_fields'):
             return member
@@ -78,7 +102,8 @@ def part_class(annotation: Any) -> type | None:
 
 
 def takes_part(annotation: Any) -> bool:
-    """Whether a part, a dict with a 'name', may stand where `annotation` is: it asks for one, or says nothing."""
+    """Whether a part, a dict with a 'name', may stand where `annotation` is: it asks for one, or
+    says nothing."""
     return part_class(annotation) is not None or not _alternatives(annotation)
 
 
@@ -94,7 +119,9 @@ def _alternatives(annotation) -> tuple[_Alternative, ...]:
 def _cached_alternatives(annotation):
     members = _members(annotation)
     if any(_is_dtype(member) for member in members):  # DTypeLike and its kin also name str and type
-        none = [_Alternative(None, lambda value: value is None)] if types.NoneType in members else []
+        none = (
+            [_Alternative(None, lambda value: value is None)] if types.NoneType in members else []
+        )
         return (_Alternative(next(filter(_is_dtype, members)), _names_a_dtype), *none)
     alternatives = []
     for member in members:
@@ -118,12 +145,15 @@ def _members(annotation, metadata=()):
 
 
 def _readable(member) -> Any:
-    """`member` as msgspec reads it; Any: everything goes; None: nothing that a configuration could hold."""
+    """`member` as msgspec reads it; Any: everything goes; None: nothing that a configuration could
+    hold."""
     origin, arguments = get_origin(member), get_args(member)
     if origin is Annotated:
         inner = _readable(arguments[0])
         limits = _limits(member)
-        return Annotated[inner, msgspec.Meta(**limits)] if inner in (int, float) and limits else inner
+        return (
+            Annotated[inner, msgspec.Meta(**limits)] if inner in (int, float) and limits else inner
+        )
     if origin is Literal or member in _WORDS:
         return member
     if member is Any or isinstance(member, (typing.TypeVar, str)):
@@ -170,7 +200,9 @@ def _converts(readable, value):
 def _limits(member):
     limits = {}
     for bound in get_args(member)[1:]:
-        names = (name for name in ('gt', 'ge', 'lt', 'le') if getattr(bound, name, None) is not None)
+        names = (
+            name for name in ('gt', 'ge', 'lt', 'le') if getattr(bound, name, None) is not None
+        )
         limits |= {name: getattr(bound, name) for name in names}
     return limits
 
@@ -187,7 +219,11 @@ def _range_in_words(limits):
 
 def in_words(annotation: Any) -> str:
     """What `annotation` allows: 'an integer >= 1 or None'."""
-    members = [member for member in _members(annotation) if _is_dtype(member) or _readable(member) is not None]
+    members = [
+        member
+        for member in _members(annotation)
+        if _is_dtype(member) or _readable(member) is not None
+    ]
     return ' or '.join(dict.fromkeys(map(_member_in_words, members))) or 'anything'
 
 
@@ -217,8 +253,15 @@ def _sequence_in_words(origin, arguments):
 
 
 def _hint(value, annotation):
-    variants = [v for member in _members(annotation) if get_origin(member) is Literal for v in get_args(member)]
-    close = difflib.get_close_matches(value, map(str, variants), 1) if isinstance(value, str) else []
+    variants = [
+        v
+        for member in _members(annotation)
+        if get_origin(member) is Literal
+        for v in get_args(member)
+    ]
+    close = (
+        difflib.get_close_matches(value, map(str, variants), 1) if isinstance(value, str) else []
+    )
     return f'. Did you mean {close[0]!r}?' if close else ''
 
 
@@ -228,7 +271,8 @@ def _is_function(member):
 
 
 def _is_dtype(member):
-    kind = get_origin(member) or member  # by its name: NumPy is not imported for a configuration alone
+    # by its name: NumPy is not imported for a configuration alone
+    kind = get_origin(member) or member
     return getattr(kind, '__module__', '') == 'numpy' and getattr(kind, '__name__', '') == 'dtype'
 
 
@@ -236,7 +280,9 @@ def _names_a_dtype(value):
     import jax
 
     try:
-        return isinstance(value, str) and jax.numpy.issubdtype(jax.numpy.dtype(value), jax.numpy.floating)
+        return isinstance(value, str) and jax.numpy.issubdtype(
+            jax.numpy.dtype(value), jax.numpy.floating
+        )
     except TypeError:
         return False
 

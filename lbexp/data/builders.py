@@ -1,4 +1,5 @@
-"""TFDS builders that need no TensorFlow: the embedded sets, and the MNIST family with its file reading replaced."""
+"""TFDS builders that need no TensorFlow: the embedded sets, and the MNIST family with its file
+reading replaced."""
 
 import gzip
 import pathlib
@@ -28,7 +29,8 @@ def builders(name: str, data_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
 
 
 class _WithoutTensorFlow:
-    """The stock builders unzip and decode with TensorFlow; the version, URLs and checksums are theirs."""
+    """The stock builders unzip and decode with TensorFlow; the version, URLs and checksums are
+    theirs."""
 
     def _split_generators(self, manager):
         splits = {}
@@ -43,8 +45,8 @@ class _WithoutTensorFlow:
             yield i, {'image': Image.fromarray(images[i]), 'label': int(labels[i])}
 
 
-# Registered under the stock names they would clash with the stock builders. TFDS looks for the checksums beside the
-# class's own file, so each takes those of its stock class.
+# Registered under the stock names they would clash with the stock builders. TFDS looks for the
+# checksums beside the class's own file, so each takes those of its stock class.
 with registered.skip_registration():
 
     class FashionMNIST(_WithoutTensorFlow, stock.FashionMNIST):
@@ -63,11 +65,13 @@ with registered.skip_registration():
         url_infos = stock.KMNIST.url_infos
 
     class Digits(tfds.core.GeneratorBasedBuilder):
-        """1,797 handwritten digits of 8x8 pixels, 0..16 (Alpaydin and Kaynak 1998), from a file of this package.
+        """1,797 handwritten digits of 8x8 pixels, 0..16 (Alpaydin and Kaynak 1998), from a file of
+        this package.
 
-        Every fifth image of each class, from the third on, is a test image: 1,438 to train, 359 to test. The file goes
-        from writer to writer, so both splits hold the same writers; the classical last fifth has other writers, and
-        is harder. Good for a first run and for comparisons, not a benchmark of generalization.
+        Every fifth image of each class, from the third on, is a test image: 1,438 to train, 359 to
+        test. The file goes from writer to writer, so both splits hold the same writers; the
+        classical last fifth has other writers, and is harder. Good for a first run and for
+        comparisons, not a benchmark of generalization.
         """
 
         name = 'digits'
@@ -81,7 +85,9 @@ with registered.skip_registration():
                     'label': tfds.features.ClassLabel(num_classes=10),
                 }
             )
-            return tfds.core.DatasetInfo(builder=self, description=self.__doc__, features=features, license='CC BY 4.0')
+            return tfds.core.DatasetInfo(
+                builder=self, description=self.__doc__, features=features, license='CC BY 4.0'
+            )
 
         def _split_generators(self, manager):
             return {'train': self._generate_examples(False), 'test': self._generate_examples(True)}
@@ -95,10 +101,12 @@ with registered.skip_registration():
                     yield i, {'image': images[i], 'label': int(label)}
 
     class MNIST1D(tfds.core.GeneratorBasedBuilder):
-        """MNIST-1D (Greydanus and Kobak 2024, arXiv:2011.14439): 4,000 signals of 40 points to train, 1,000 to test.
+        """MNIST-1D (Greydanus and Kobak 2024, arXiv:2011.14439): 4,000 signals of 40 points to
+        train, 1,000 to test.
 
-        Made by this package's reading of the recipe, with random numbers of its own: the same distribution as the
-        published file, other examples. In the paper a linear model reaches 0.32, a perceptron 0.68, a convolution 0.94.
+        Made by this package's reading of the recipe, with random numbers of its own: the same
+        distribution as the published file, other examples. In the paper a linear model reaches
+        0.32, a perceptron 0.68, a convolution 0.94.
         """
 
         name = 'mnist1d'
@@ -119,21 +127,33 @@ with registered.skip_registration():
         def _split_generators(self, manager):
             made, labels = signals(5000, seed=42)
             bounds = {'train': range(4000), 'test': range(4000, 5000)}
-            return {split: self._generate_examples(made, labels, places) for split, places in bounds.items()}
+            return {
+                split: self._generate_examples(made, labels, places)
+                for split, places in bounds.items()
+            }
 
         def _generate_examples(self, made, labels, places):
             for i in places:
                 yield i, {'image': made[i], 'label': int(labels[i])}
 
 
-_BUILDERS = {'digits': Digits, 'mnist1d': MNIST1D, 'fashion_mnist': FashionMNIST, 'mnist': MNIST, 'kmnist': KMNIST}
+_BUILDERS = {
+    'digits': Digits,
+    'mnist1d': MNIST1D,
+    'fashion_mnist': FashionMNIST,
+    'mnist': MNIST,
+    'kmnist': KMNIST,
+}
 
 
 def _idx(path, rank, count):
-    """An array in the format of the MNIST files: zero, zero, type, rank, sizes (big-endian), bytes."""
+    """An array in the format of the MNIST files: zero, zero, type, rank, sizes (big-endian),
+    bytes."""
     raw = gzip.decompress(pathlib.Path(path).read_bytes())
     sizes = np.frombuffer(raw, '>u4', rank, 4)
     values = np.frombuffer(raw, np.uint8, offset=4 + 4 * rank)
     if raw[:4] != bytes([0, 0, 8, rank]) or sizes[0] != count or values.size != sizes.prod():
-        raise ValueError(f'{path}: found sizes {sizes.tolist()}; allowed: an idx{rank} file of {count} entries')
+        raise ValueError(
+            f'{path}: found sizes {sizes.tolist()}; allowed: an idx{rank} file of {count} entries'
+        )
     return values.reshape(sizes)

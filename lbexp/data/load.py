@@ -13,19 +13,21 @@ from lbexp.data.prepared import prepared
 
 
 def load(name: str, split: str) -> dict[str, np.ndarray]:
-    """{'image': uint8 [n, h, w, c] or float32 [n, points, 1], 'label': int32 [n]} of a split, as stored; read-only.
+    """{'image': uint8 [n, h, w, c] or float32 [n, points, 1], 'label': int32 [n]} of a split, as
+    stored; read-only.
 
-    The first call decodes (seconds; imports TFDS); later ones, in this process or another, take the decoded copy,
-    which is made again when the prepared files change, or when it is not what was written there: beside it lies the
-    SHA-256 of its arrays, which is checked (0.03 s for 60,000 images of 28x28). No copy is kept where the folder cannot
-    be written.
+    The first call decodes (seconds; imports TFDS); later ones, in this process or another, take the
+    decoded copy, which is made again when the prepared files change, or when it is not what was
+    written there: beside it lies the SHA-256 of its arrays, which is checked (0.03 s for 60,000
+    images of 28x28). No copy is kept where the folder cannot be written.
 
     Args:
         name: a key of prepared.VERSIONS.
         split: 'train' or 'test'.
 
     Raises:
-        ValueError: no such data set or split, not prepared, or damaged; the message gives the remedy.
+        ValueError: no such data set or split, not prepared, or damaged; the message gives the
+            remedy.
     """
     files = prepared(name, split)
     facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -53,9 +55,11 @@ def _decoded(name, split, folder, stamp):
 
 @contextlib.contextmanager
 def _alone(folder, split):
-    """One process at a time decodes; gives whether it may keep a copy. Where nobody may write, each decodes."""
+    """One process at a time decodes; gives whether it may keep a copy. Where nobody may write, each
+    decodes."""
     lock = filelock.FileLock(folder / f'.decoded-{split}.lock')
-    may_write = os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)  # root may, but was not meant to
+    # root may, but was not meant to
+    may_write = os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
     if may_write:
         try:
             lock.acquire()
@@ -68,7 +72,8 @@ def _alone(folder, split):
 
 
 def _copied(copy):
-    """The arrays of a decoded copy, or None; and what is wrong with it, if it is there and has to be made again."""
+    """The arrays of a decoded copy, or None; and what is wrong with it, if it is there and has to
+    be made again."""
     try:
         with np.load(copy) as stored:
             arrays = {key: stored[key] for key in ('image', 'label')}

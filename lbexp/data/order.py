@@ -1,11 +1,13 @@
-"""The order of training examples as a function of seed and position: nothing to store, nothing to resume."""
+"""The order of training examples as a function of seed and position: nothing to store, nothing to
+resume."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Rounds of the Feistel network. With fewer, chi-square tests over a million seeds tell some places from others: the
-# tiny halves of small epochs mix slowly (5 examples: 16 rounds suffice, 12 do not; 64 examples: 8 do, 6 do not).
+# Rounds of the Feistel network. With fewer, chi-square tests over a million seeds tell some places
+# from others: the tiny halves of small epochs mix slowly (5 examples: 16 rounds suffice, 12 do not;
+# 64 examples: 8 do, 6 do not).
 _ROUNDS = 8
 _ROUNDS_BELOW_128 = 24
 
@@ -13,11 +15,13 @@ _ROUNDS_BELOW_128 = 24
 def order(seed: jax.Array, positions: jax.Array, size: int) -> jax.Array:
     """Which example stands at each position of the endless stream of epochs.
 
-    Position p is offset p mod size of epoch p // size, and the epoch's order is a permutation of 0 .. size-1 chosen by
-    (seed, epoch): a Feistel network (Luby and Rackoff 1988, doi:10.1137/0217022) on pairs (a, b), with rounds
-    a <- a + F(b) and b <- b + F(a) in turn, F a hash keyed by seed, epoch and round. What falls outside 0 .. size-1 is
-    encrypted again until it falls inside (cycle walking: Black and Rogaway 2002, doi:10.1007/3-540-45760-7_9), so that
-    each example comes exactly once an epoch. a and b count to about sqrt(size): hardly any value falls outside.
+    Position p is offset p mod size of epoch p // size, and the epoch's order is a permutation of 0
+    .. size-1 chosen by (seed, epoch): a Feistel network (Luby and Rackoff 1988,
+    doi:10.1137/0217022) on pairs (a, b), with rounds a <- a + F(b) and b <- b + F(a) in turn, F a
+    hash keyed by seed, epoch and round. What falls outside 0 .. size-1 is encrypted again until it
+    falls inside (cycle walking: Black and Rogaway 2002, doi:10.1007/3-540-45760-7_9), so that each
+    example comes exactly once an epoch. a and b count to about sqrt(size): hardly any value falls
+    outside.
 
     Args:
         seed: uint32 scalar; may be traced.
@@ -59,7 +63,8 @@ def _shifted(half, by, count):
 
 
 def _mix(x):
-    """A bijective hash of 32 bits with good avalanche (multipliers of C. Wellons' lowbias32, exact bias 0.17)."""
+    """A bijective hash of 32 bits with good avalanche (multipliers of C. Wellons' lowbias32, exact
+    bias 0.17)."""
     x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * np.uint32(0x846CA68B)
     return x ^ (x >> 16)

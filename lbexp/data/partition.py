@@ -10,15 +10,18 @@ from lbexp.data.source import Source
 def partition(source: Source, mode: str, hosts: int, microbatch: int) -> Source:
     """`source` as the hosts of a job read it; each gives consecutive examples of every microbatch.
 
-    'shuffle_then_shard': one order for all, of which a host reads its slice: each example comes exactly once an epoch,
-    and the batches are the same for any number of hosts. 'independent': host h goes through the whole set in the order
-    of (seed, h). An example then misses an epoch of N draws with probability (1 - 1/H)^H, so a share
-    1 - (1 - 1/H)^H of the set is in it, 1 - 1/e for many hosts: another gradient noise, not only another order.
+    'shuffle_then_shard': one order for all, of which a host reads its slice: each example comes
+    exactly once an epoch, and the batches are the same for any number of hosts. 'independent': host
+    h goes through the whole set in the order of (seed, h). An example then misses an epoch of N
+    draws with probability (1 - 1/H)^H, so a share 1 - (1 - 1/H)^H of the set is in it, 1 - 1/e for
+    many hosts: another gradient noise, not only another order.
 
-    Both are functions of the position in the stream: any number of processes gives the batches of H hosts.
+    Both are functions of the position in the stream: any number of processes gives the batches of H
+    hosts.
 
     Args:
-        hosts: H, >= 1; must divide the microbatch. One host's independent order is that of (seed, 0).
+        hosts: H, >= 1; must divide the microbatch. One host's independent order is that of (seed,
+            0).
         microbatch: examples that all hosts read together.
 
     Raises:
@@ -27,14 +30,20 @@ def partition(source: Source, mode: str, hosts: int, microbatch: int) -> Source:
     if mode == 'shuffle_then_shard':
         return source
     if microbatch % hosts:
-        raise ValueError(f'data.hosts: found {hosts} with {microbatch} examples a microbatch; allowed: a divisor')
+        raise ValueError(
+            f'data.hosts: found {hosts} with {microbatch} examples a microbatch; allowed: a divisor'
+        )
     if source.feed is not None:
-        raise ValueError("data.partition: found 'independent' with a stream; allowed: 'shuffle_then_shard'")
+        raise ValueError(
+            "data.partition: found 'independent' with a stream; allowed: 'shuffle_then_shard'"
+        )
 
     def draw(arrays, seed, positions):
         own = np.uint32(microbatch // hosts)
         host, turn = positions // own % np.uint32(hosts), positions // np.uint32(microbatch)
-        seeds = jax.vmap(lambda h: jax.random.bits(jax.random.fold_in(jax.random.key(seed), h), dtype=jnp.uint32))
+        seeds = jax.vmap(
+            lambda h: jax.random.bits(jax.random.fold_in(jax.random.key(seed), h), dtype=jnp.uint32)
+        )
         one = lambda seed, position: source.draw(arrays, seed, position[None])
         drawn = jax.vmap(one)(seeds(jnp.arange(hosts))[host], turn * own + positions % own)
         return jax.tree.map(lambda values: values[:, 0], drawn)
@@ -43,7 +52,8 @@ def partition(source: Source, mode: str, hosts: int, microbatch: int) -> Source:
 
 
 def distinct(source: Source, seed: int, epochs: int = 1) -> float:
-    """Share of the set's examples that are among the draws of an epoch: measured, the mean over the first epochs."""
+    """Share of the set's examples that are among the draws of an epoch: measured, the mean over the
+    first epochs."""
     if source.feed is not None:
         return 1.0
     places = {'place': np.arange(source.size, dtype=np.int32)}

@@ -3,8 +3,8 @@
     python -m lbexp.data.prepare fashion_mnist
     python -m lbexp.data.prepare fashion_mnist --from=/usr/share/datasets/fashion-mnist
 
-Downloads (or takes from a folder) the original files, checks their SHA-256, and writes array_record files that any
-TFDS reads. Exit status: 0 done, 1 could not, 2 wrong use.
+Downloads (or takes from a folder) the original files, checks their SHA-256, and writes array_record
+files that any TFDS reads. Exit status: 0 done, 1 could not, 2 wrong use.
 """
 
 import argparse
@@ -26,31 +26,36 @@ import filelock
 from lbexp.data import prepared
 from lbexp.local_path import local_path
 
-# Where TFDS downloads from, known here as well so that a missing network is noticed before TFDS is imported.
+# Where TFDS downloads from, known here as well so that a missing network is noticed before TFDS is
+# imported.
 _SITES = {
     'fashion_mnist': 'http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/',
     'kmnist': 'http://codh.rois.ac.jp/kmnist/dataset/kmnist/',
     'mnist': 'https://storage.googleapis.com/cvdf-datasets/mnist/',
 }
 _PATIENCE = 4  # seconds for the site's first answer
-_SPACE = 200 * 2**20  # bytes: prepared files, decoded copies and downloads of 70,000 images of 28x28
-# Fashion-MNIST as Debian packages it has reproducible gzip headers: no file name, another time. With these
-# modification times the headers, and so the SHA-256, are again those of the original files.
+# bytes: prepared files, decoded copies and downloads of 70,000 images of 28x28
+_SPACE = 200 * 2**20
+# Fashion-MNIST as Debian packages it has reproducible gzip headers: no file name, another time.
+# With these modification times the headers, and so the SHA-256, are again those of the original
+# files.
 _ORIGINAL_TIMES = {'train': 1504176606, 't10k': 1504176627}
 
 
 def prepare(name: str, files_from: str | None = None) -> pathlib.Path:
-    """Prepares `name` under prepared.data_dir() and returns its folder. What is prepared already stays.
+    """Prepares `name` under prepared.data_dir() and returns its folder. What is prepared already
+    stays.
 
-    Several processes may do so at once: one prepares, the others wait. The folder appears when it is complete.
+    Several processes may do so at once: one prepares, the others wait. The folder appears when it
+    is complete.
 
     Args:
         name: a key of prepared.VERSIONS.
         files_from: folder with the original .gz files; None: download.
 
     Raises:
-        ValueError: no such data set; no network; no space; a file is missing, or not the original; the message says
-            which, and what to do.
+        ValueError: no such data set; no network; no space; a file is missing, or not the original;
+            the message says which, and what to do.
     """
     prepared.known(name)
     folder = prepared.data_dir()
@@ -60,7 +65,9 @@ def prepare(name: str, files_from: str | None = None) -> pathlib.Path:
         lock.acquire()
     except OSError as error:
         remedy = 'Set TFDS_DATA_DIR to a folder that can be written'
-        raise ValueError(f'{error.filename or folder}: {error.strerror or error}. {remedy}') from error
+        raise ValueError(
+            f'{error.filename or folder}: {error.strerror or error}. {remedy}'
+        ) from error
     try:
         return prepared.complete(name) or _prepare(name, folder, files_from)
     finally:
@@ -74,8 +81,15 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('name', help=', '.join(prepared.VERSIONS))
-    parser.add_argument('--from', dest='files_from', metavar='DIR', help='folder that holds the original .gz files')
-    parser.add_argument('--data_dir', metavar='DIR', help='default: TFDS_DATA_DIR, or ~/tensorflow_datasets')
+    parser.add_argument(
+        '--from',
+        dest='files_from',
+        metavar='DIR',
+        help=('folder that holds the original .gz files'),
+    )
+    parser.add_argument(
+        '--data_dir', metavar='DIR', help=('default: TFDS_DATA_DIR, or ~/tensorflow_datasets')
+    )
     given = parser.parse_args(argv)
     try:
         if given.data_dir:
@@ -104,7 +118,9 @@ def _prepare(name, folder, files_from):
             _reachable(name)
         free = shutil.disk_usage(folder).free
         if free < _SPACE:
-            raise ValueError(f'{folder}: found {free >> 20} MiB of free space; needed: {_SPACE >> 20} MiB')
+            raise ValueError(
+                f'{folder}: found {free >> 20} MiB of free space; needed: {_SPACE >> 20} MiB'
+            )
     import tensorflow_datasets as tfds
 
     from lbexp.data.builders import builders
@@ -118,13 +134,19 @@ def _prepare(name, folder, files_from):
     with tempfile.TemporaryDirectory(prefix='downloads-', dir=folder) as scratch:
         originals = None
         if files_from is not None and name not in prepared.EMBEDDED:
-            originals = _originals(builder, pathlib.Path(files_from), pathlib.Path(scratch) / 'originals')
+            originals = _originals(
+                builder, pathlib.Path(files_from), pathlib.Path(scratch) / 'originals'
+            )
         config = tfds.download.DownloadConfig(
-            manual_dir=originals, try_download_gcs=False, force_checksums_validation=name not in prepared.EMBEDDED
+            manual_dir=originals,
+            try_download_gcs=False,
+            force_checksums_validation=name not in prepared.EMBEDDED,
         )
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # TFDS tells at length what it does
-                builder.download_and_prepare(download_dir=f'{scratch}/downloads', download_config=config)
+                builder.download_and_prepare(
+                    download_dir=f'{scratch}/downloads', download_config=config
+                )
         except (_checksum_error(), tfds.download.DownloadError, OSError, RuntimeError) as error:
             raise ValueError(' '.join(str(error).split())) from error
     return prepared.complete(name)
@@ -136,16 +158,20 @@ def _reachable(name):
 
     def ask():
         try:
-            request = urllib.request.Request(_SITES[name] + 't10k-labels-idx1-ubyte.gz', method='HEAD')
+            request = urllib.request.Request(
+                _SITES[name] + 't10k-labels-idx1-ubyte.gz', method='HEAD'
+            )
             urllib.request.urlopen(request, timeout=_PATIENCE).close()
             outcome.append(None)
         except urllib.error.HTTPError as error:
-            # The site is there; what else it has to say is for the download. From 500 on TFDS would insist.
+            # The site is there; what else it has to say is for the download. From 500 on TFDS would
+            # insist.
             outcome.append(error if error.code >= 500 else None)
         except OSError as error:
             outcome.append(getattr(error, 'reason', error))
 
-    # Looking up a name has no time limit of its own, and at its end the interpreter waits for threads, but not daemons.
+    # Looking up a name has no time limit of its own, and at its end the interpreter waits for
+    # threads, but not daemons.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_PATIENCE)
@@ -153,29 +179,51 @@ def _reachable(name):
     if problem is None:
         return
     proxy = urllib.request.getproxies().get(_SITES[name].partition(':')[0])
-    debian = ' (Debian, Ubuntu: apt-get install dataset-fashion-mnist, DIR is /usr/share/datasets/fashion-mnist)'
+    debian = (
+        ' (Debian, Ubuntu: apt-get install dataset-fashion-mnist, DIR is '
+        '/usr/share/datasets/fashion-mnist)'
+    )
     raise ValueError(
-        f'{_SITES[name]} cannot be reached{f" through the proxy {proxy}" if proxy else ""} ({problem}). With the '
+        f'{_SITES[name]} cannot be reached{f" through the proxy {proxy}" if proxy else ""} '
+        f'({problem}). With the '
         f'original files in a folder DIR, run: python -m lbexp.data.prepare {name} --from=DIR'
         f'{debian if name == "fashion_mnist" else ""}'
     )
 
 
 def _originals(builder, folder, target):
-    """Copies of the four files under the names and, where Debian changed them, with the headers that TFDS knows."""
+    """Copies of the four files under the names and, where Debian changed them, with the headers
+    that TFDS knows."""
     target.mkdir(parents=True)
     registered = {url.rpartition('/')[2]: info.checksum for url, info in builder.url_infos.items()}
     for path, wanted in registered.items():
         source = folder / path
         if not source.is_file():
-            raise ValueError(f'{source}: no such file; allowed: a folder with {", ".join(sorted(registered))}')
+            raise ValueError(
+                f'{source}: no such file; allowed: a folder with {", ".join(sorted(registered))}'
+            )
         raw = source.read_bytes()
-        if _sha256(raw) != wanted and builder.name == 'fashion_mnist' and raw[:4] == b'\x1f\x8b\x08\x00':
+        if (
+            _sha256(raw) != wanted
+            and builder.name == 'fashion_mnist'
+            and raw[:4] == b'\x1f\x8b\x08\x00'
+        ):
             time = struct.pack('<I', _ORIGINAL_TIMES[path.partition('-')[0]])
-            restored = raw[:3] + b'\x08' + time + raw[8:10] + path.removesuffix('.gz').encode() + b'\0' + raw[10:]
+            restored = (
+                raw[:3]
+                + b'\x08'
+                + time
+                + raw[8:10]
+                + path.removesuffix('.gz').encode()
+                + b'\0'
+                + raw[10:]
+            )
             raw = restored if _sha256(restored) == wanted else raw
         if _sha256(raw) != wanted:
-            raise ValueError(f'{source}: found SHA-256 {_sha256(raw)}; allowed: {wanted}, that of the original file')
+            raise ValueError(
+                f'{source}: found SHA-256 {_sha256(raw)}; allowed: {wanted}, that '
+                'of the original file'
+            )
         (target / path).write_bytes(raw)
     return target
 

@@ -7,7 +7,13 @@ from lbexp.config import lookup
 from lbexp.local_path import local_path
 
 # What builders.py can prepare, and the versions that results are about.
-VERSIONS = {'digits': '1.1.0', 'fashion_mnist': '3.0.1', 'kmnist': '3.0.1', 'mnist': '3.0.1', 'mnist1d': '1.0.0'}
+VERSIONS = {
+    'digits': '1.1.0',
+    'fashion_mnist': '3.0.1',
+    'kmnist': '3.0.1',
+    'mnist': '3.0.1',
+    'mnist1d': '1.0.0',
+}
 EMBEDDED = ('digits', 'mnist1d')  # they need no download
 SPLITS = ('train', 'test')
 
@@ -15,14 +21,16 @@ SPLITS = ('train', 'test')
 def prepared(name: str, split: str) -> list[pathlib.Path]:
     """The array_record files of one split of `name`.
 
-    What the package embeds is prepared on the way; nothing else is ever prepared unasked, or replaced.
+    What the package embeds is prepared on the way; nothing else is ever prepared unasked, or
+    replaced.
 
     Args:
         name: a key of VERSIONS.
         split: one of SPLITS.
 
     Raises:
-        ValueError: no such data set or split, not prepared, or a file is missing; the message gives the remedy.
+        ValueError: no such data set or split, not prepared, or a file is missing; the message gives
+            the remedy.
     """
     known(name)
     if split not in SPLITS:
@@ -34,7 +42,8 @@ def prepared(name: str, split: str) -> list[pathlib.Path]:
         folder = prepare(name)
     if folder is None:
         raise ValueError(
-            f'{name} {VERSIONS[name]} is not prepared in {data_dir()}. Run: python -m lbexp.data.prepare {name} '
+            f'{name} {VERSIONS[name]} is not prepared in {data_dir()}. Run: python -m '
+            f'lbexp.data.prepare {name} '
             '(with --from=DIR when its files are on this machine already)'
         )
     files = sorted(folder.glob(f'{name}-{split}.array_record*'))
@@ -47,7 +56,11 @@ def complete(name: str) -> pathlib.Path | None:
     """The folder of `name` prepared in array_record; None: there is none."""
     folder = data_dir() / name / VERSIONS[name]
     # A preparation with TensorFlow may be there in tfrecord.
-    return folder if (folder / 'dataset_info.json').exists() and any(folder.glob('*.array_record*')) else None
+    return (
+        folder
+        if (folder / 'dataset_info.json').exists() and any(folder.glob('*.array_record*'))
+        else None
+    )
 
 
 def data_dir() -> pathlib.Path:

@@ -8,19 +8,23 @@ from lbexp.data.prepared import damaged, prepared
 
 
 def records(name: str, split: str) -> Sequence[dict]:
-    """Examples {'image': uint8 [h, w, c], 'label': int32 scalar} of one split, in stored order, read with TFDS.
+    """Examples {'image': uint8 [h, w, c], 'label': int32 scalar} of one split, in stored order,
+    read with TFDS.
 
-    `stream` takes it, and whatever else has __len__ and __getitem__. `load` reads all of it at once.
+    `stream` takes it, and whatever else has __len__ and __getitem__. `load` reads all of it at
+    once.
 
     Raises:
-        ValueError: no such data set or split, not prepared, or damaged (when the damaged part is read).
+        ValueError: no such data set or split, not prepared, or damaged (when the damaged part is
+            read).
     """
     files = prepared(name, split)
     import tensorflow_datasets as tfds  # 2 s
 
     try:
         source = tfds.builder_from_directory(files[0].parent).as_data_source(split=split)
-    except Exception as error:  # array_record and the decoders raise what they like on damaged bytes
+    # array_record and the decoders raise what they like on damaged bytes
+    except Exception as error:
         raise damaged(files[0], error) from error
     return _Records(source, files)
 

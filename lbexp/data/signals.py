@@ -1,8 +1,10 @@
-"""MNIST-1D: ten one-dimensional strokes, deformed at random; small enough for hundreds of trials."""
+"""MNIST-1D: ten one-dimensional strokes, deformed at random; small enough for hundreds of
+trials."""
 
 import numpy as np
 
-# A digit is a stroke of twelve heights (Greydanus and Kobak 2024, arXiv:2011.14439, section 3; Apache 2.0).
+# A digit is a stroke of twelve heights (Greydanus and Kobak 2024, arXiv:2011.14439, section 3;
+# Apache 2.0).
 _STROKES = (
     (5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5),
     (5, 3, 3, 3.4, 3.8, 4.2, 4.6, 5, 5.4, 5.8, 5, 5),
@@ -17,17 +19,20 @@ _STROKES = (
 )
 _PADDING = 36, 60  # zeros behind a stroke, from .. to [points]
 _LENGTH, _KEPT = 72, 40  # points of a signal while it is deformed, and in the end
-_AMPLITUDE, _SHEAR, _SHIFT = 0.4, 0.75, 48  # width of the scale, of the slope; largest translation + 1 [points]
-_ROUGH, _FINE = 0.25, 0.02  # standard deviation of the noise in the padding before it is smoothed, and everywhere
+# width of the scale, of the slope; largest translation + 1 [points]
+_AMPLITUDE, _SHEAR, _SHIFT = 0.4, 0.75, 48
+# standard deviation of the noise in the padding before it is smoothed, and everywhere
+_ROUGH, _FINE = 0.25, 0.02
 _SMOOTH = 2  # standard deviation of the Gaussian that smooths it [points]
 
 
 def signals(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(signals float32 [count, 40, 1], labels int64 [count]), classes in equal shares, in random order.
+    """(signals float32 [count, 40, 1], labels int64 [count]), classes in equal shares, in random
+    order.
 
-    Each example is its digit's stroke, padded with zeros and stretched to 72 points, scaled, translated around the
-    end, given smooth noise where it was 0 and white noise everywhere, sheared, and sampled at 40 points. All of
-    them together then have mean 0 and variance 1.
+    Each example is its digit's stroke, padded with zeros and stretched to 72 points, scaled,
+    translated around the end, given smooth noise where it was 0 and white noise everywhere,
+    sheared, and sampled at 40 points. All of them together then have mean 0 and variance 1.
 
     Args:
         count: a multiple of 10.
@@ -39,7 +44,10 @@ def signals(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     strokes = (strokes - strokes.mean(1, keepdims=True)) / strokes.std(1, keepdims=True)
     strokes = (strokes - strokes[:, :1]) / 6
     made = np.stack(
-        [_deformed(strokes[i % 10], np.random.default_rng((seed, i)), gaussian_filter1d) for i in range(count)]
+        [
+            _deformed(strokes[i % 10], np.random.default_rng((seed, i)), gaussian_filter1d)
+            for i in range(count)
+        ]
     )
     order = np.random.default_rng(seed).permutation(count)
     made = (made - made.mean()) / made.std()
@@ -48,7 +56,9 @@ def signals(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _deformed(stroke, generator, smoothed):
     # A stroke may touch 0; only the padding is to count as empty.
-    padded = np.concatenate([stroke + 1e-8, np.zeros(generator.integers(_PADDING[0], _PADDING[1] + 1))])
+    padded = np.concatenate(
+        [stroke + 1e-8, np.zeros(generator.integers(_PADDING[0], _PADDING[1] + 1))]
+    )
     x = _resampled(padded, _LENGTH) * (1 + _AMPLITUDE * (generator.random() - 0.5))
     x = np.roll(x, generator.integers(_SHIFT))
     rough = smoothed(_ROUGH * generator.standard_normal(_LENGTH), _SMOOTH)

@@ -13,15 +13,17 @@ from lbexp.data.order import order
 class Source(NamedTuple):
     """A data set as the engine sees it.
 
-    Position p = epoch * size + offset counts examples from the start of training; batches straddle epochs, nothing is
-    dropped.
+    Position p = epoch * size + offset counts examples from the start of training; batches straddle
+    epochs, nothing is dropped.
     """
 
     size: int  # examples in an epoch
     arrays: Any  # pytree that every compiled program takes as an argument, never a constant in it
-    draw: Callable  # (arrays, seed, positions uint32 [n]) -> examples {name: [n, ...]}, in training order
+    # (arrays, seed, positions uint32 [n]) -> examples {name: [n, ...]}, in training order
+    draw: Callable
     read: Callable  # (arrays, positions [n]) -> examples, in stored order
-    feed: Callable | None = None  # streams: (seed, first, count) -> arrays for positions first .. first+count-1
+    # streams: (seed, first, count) -> arrays for positions first .. first+count-1
+    feed: Callable | None = None
 
 
 def memory(examples: dict[str, np.ndarray], replacement: bool = False) -> Source:
@@ -29,8 +31,9 @@ def memory(examples: dict[str, np.ndarray], replacement: bool = False) -> Source
 
     Args:
         examples: {name: [size, ...]}, all of one length, 1 .. 2^31.
-        replacement: draw each position's example independently, as the theory of stochastic gradients has it. Without
-            replacement, the default and common practice, the gradient noise of an epoch adds up to nearly nothing.
+        replacement: draw each position's example independently, as the theory of stochastic
+            gradients has it. Without replacement, the default and common practice, the gradient
+            noise of an epoch adds up to nearly nothing.
 
     Raises:
         ValueError: no examples, or arrays of different lengths.
@@ -46,7 +49,9 @@ def memory(examples: dict[str, np.ndarray], replacement: bool = False) -> Source
     def draw(arrays, seed, positions):
         if not replacement:
             return read(arrays, order(seed, positions, size))
-        one = lambda position: jax.random.randint(jax.random.fold_in(jax.random.key(seed), position), (), 0, size)
+        one = lambda position: jax.random.randint(
+            jax.random.fold_in(jax.random.key(seed), position), (), 0, size
+        )
         return read(arrays, jax.vmap(one)(positions))
 
     return Source(size, examples, draw, read)

@@ -5,14 +5,15 @@ import numpy as np
 from lbexp.data.load import load
 from lbexp.data.source import Source, memory
 
-_SEED = 20050  # of the choice of validation examples: one choice for ever, so that runs can be compared
+# of the choice of validation examples: one choice for ever, so that runs can be compared
+_SEED = 20050
 
 
 def splits(name: str, validation: int = 0, replacement: bool = False) -> dict[str, Source | None]:
     """{'train', 'validation', 'test'}: sources, or None where there is no such split.
 
-    The validation examples are drawn from the training set at random, the same ones always, and never trained on:
-    what is tuned is tuned on them, so that the test set is used once.
+    The validation examples are drawn from the training set at random, the same ones always, and
+    never trained on: what is tuned is tuned on them, so that the test set is used once.
 
     Args:
         name: a data set of lbexp.data.load.
@@ -25,8 +26,15 @@ def splits(name: str, validation: int = 0, replacement: bool = False) -> dict[st
     examples = load(name, 'train')
     size = len(next(iter(examples.values())))
     if not 0 <= validation < size:
-        raise ValueError(f'validation: found {validation}; allowed: 0 .. {size - 1} of the {size} training examples')
-    sources = {'train': memory(examples, replacement), 'validation': None, 'test': memory(load(name, 'test'))}
+        raise ValueError(
+            f'validation: found {validation}; allowed: 0 .. {size - 1} of the '
+            f'{size} training examples'
+        )
+    sources = {
+        'train': memory(examples, replacement),
+        'validation': None,
+        'test': memory(load(name, 'test')),
+    }
     if validation:
         shuffled = np.random.default_rng(_SEED).permutation(size)
         held, kept = np.sort(shuffled[:validation]), np.sort(shuffled[validation:])

@@ -1,4 +1,5 @@
-"""Examples that do not fit in memory, read with Grain a stretch at a time, in the same order as if they did."""
+"""Examples that do not fit in memory, read with Grain a stretch at a time, in the same order as if
+they did."""
 
 from collections.abc import Sequence
 
@@ -12,14 +13,15 @@ from lbexp.data.source import Source
 def stream(examples: Sequence[dict], prefetch: int = 2) -> Source:
     """A source that holds only the stretch of positions that is being trained on.
 
-    Position p is the example order(seed, p, size), as in `memory`, so the batches are the same to the bit. Where the
-    reader stands is a function of the training step: a resumed run asks for the stretch it stopped in, from whatever
-    position, and there is no state to save.
+    Position p is the example order(seed, p, size), as in `memory`, so the batches are the same to
+    the bit. Where the reader stands is a function of the training step: a resumed run asks for the
+    stretch it stopped in, from whatever position, and there is no state to save.
 
     Args:
-        examples: random access, examples[i] -> {name: array or number of one shape}, as from `records`; many at once by
-            examples.__getitems__(indices) if it has that.
-        prefetch: stretches that Grain reads ahead, >= 1, in one thread (with array_record more threads are slower).
+        examples: random access, examples[i] -> {name: array or number of one shape}, as from
+            `records`; many at once by examples.__getitems__(indices) if it has that.
+        prefetch: stretches that Grain reads ahead, >= 1, in one thread (with array_record more
+            threads are slower).
 
     Raises:
         ValueError: no examples; whatever `examples` raises comes out of `feed`.
@@ -53,7 +55,8 @@ class _Reader:
         if self.asked != (seed, first, count):
             if self.iterator is None or self.asked != (seed, first - count, count):
                 self.iterator = iter(self._stretches(seed, first, count))
-            self.asked = None  # until the stretch is there: an error in the reader must not serve the old one
+            # until the stretch is there: an error in the reader must not serve the old one
+            self.asked = None
             self.held = next(self.iterator)
             self.asked = (seed, first, count)
         return {'first': np.uint32(first % 2**32), 'examples': self.held}
@@ -62,14 +65,19 @@ class _Reader:
         import grain  # slow to import
 
         def stretch(number):
-            positions = (np.arange(count, dtype=np.uint64) + first + number * count).astype(np.uint32)
-            # On the host: on an accelerator this thread would wait for the training that it reads ahead of.
+            positions = (np.arange(count, dtype=np.uint64) + first + number * count).astype(
+                np.uint32
+            )
+            # On the host: on an accelerator this thread would wait for the training that it reads
+            # ahead of.
             given = jax.device_put((np.uint32(seed % 2**32), positions), _host())
             chosen = self._many(jax.device_get(self.indices(*given)).tolist())
             return {name: np.stack([example[name] for example in chosen]) for name in chosen[0]}
 
         stretches = grain.MapDataset.range(2**32 // count + 1).map(stretch)
-        return stretches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=self.prefetch))
+        return stretches.to_iter_dataset(
+            grain.ReadOptions(num_threads=1, prefetch_buffer_size=self.prefetch)
+        )
 
     def _many(self, indices):
         if hasattr(self.examples, '__getitems__'):

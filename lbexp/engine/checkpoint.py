@@ -1,4 +1,5 @@
-"""Checkpoints of a cohort with Orbax: the only file that imports it. Every process of a job calls them alike."""
+"""Checkpoints of a cohort with Orbax: the only file that imports it. Every process of a job calls
+them alike."""
 
 import concurrent.futures
 import contextlib
@@ -19,10 +20,19 @@ from lbexp.errors import Damaged, Refusal
 from lbexp.parallel import hosts
 
 _DIGEST, _MANIFEST = _OURS = '/sha256', '/manifest'
-_OF_THE_SYSTEM = ('RESOURCE_EXHAUSTED', 'PERMISSION_DENIED', 'Too many open files', 'UNAVAILABLE', 'Input/output error')
+_OF_THE_SYSTEM = (
+    'RESOURCE_EXHAUSTED',
+    'PERMISSION_DENIED',
+    'Too many open files',
+    'UNAVAILABLE',
+    'Input/output error',
+)
 
 
-REMEDY = 'To begin anew, give --restart_lost, which trains these trials from the start, or choose another --workdir'
+REMEDY = (
+    'To begin anew, give --restart_lost, which trains these trials from the start, or '
+    'choose another --workdir'
+)
 
 
 class _Wrong(Exception):
@@ -30,11 +40,12 @@ class _Wrong(Exception):
 
 
 class Checkpoints:
-    """Saves and restores a tree of arrays by step. A save that was cut off is not seen by the next reader.
+    """Saves and restores a tree of arrays by step. A save that was cut off is not seen by the next
+    reader.
 
-    Each checkpoint holds the SHA-256 of what is in it: Orbax restores flipped bits without a word. It says whose it is;
-    another's is not restored. When it is complete its files are sealed, by which a damaged checkpoint is told from one
-    that cannot be read just now.
+    Each checkpoint holds the SHA-256 of what is in it: Orbax restores flipped bits without a word.
+    It says whose it is; another's is not restored. When it is complete its files are sealed, by
+    which a damaged checkpoint is told from one that cannot be read just now.
     """
 
     def __init__(
@@ -52,7 +63,8 @@ class Checkpoints:
             warn: is told of each checkpoint that is set aside.
             identity: whose checkpoints they are.
         """
-        # Orbax takes a second to import; a run that is refused before it trains should not wait for it.
+        # Orbax takes a second to import; a run that is refused before it trains should not wait for
+        # it.
         from orbax.checkpoint import v1 as ocp
 
         directory.mkdir(parents=True, exist_ok=True)
@@ -62,10 +74,12 @@ class Checkpoints:
             cleanup_tmp_directories=True,
         )
         self._directory, self._warn, self._identity = directory, warn, identity
-        self.completed = lambda step: None  # called when a checkpoint is complete, in the background, before it counts
+        # called when a checkpoint is complete, in the background, before it counts
+        self.completed = lambda step: None
         with self._system_is_told():
             self._manager = self._open()
-        # Even Orbax's asynchronous save keeps its caller for 60 ms. The processes of a job must meet in it: they wait.
+        # Even Orbax's asynchronous save keeps its caller for 60 ms. The processes of a job must
+        # meet in it: they wait.
         self._writer = concurrent.futures.ThreadPoolExecutor(1) if hosts.count() == 1 else None
         self._writing = None
         self.saved = self._pending = self._manager.latest and self._manager.latest.step
@@ -77,7 +91,8 @@ class Checkpoints:
             before: called in the background first.
 
         Raises:
-            OSError: the disk is full; what was saved before is not touched. So does `wait`, for what was begun here.
+            OSError: the disk is full; what was saved before is not touched. So does `wait`, for
+                what was begun here.
         """
         if self._pending is None or self._pending < step:
             self.wait()
@@ -104,9 +119,11 @@ class Checkpoints:
         self.completed(step)
 
     def restore(self, like: Any) -> Any | None:
-        """The newest sound checkpoint as a tree of NumPy arrays with the structure of `like`; None: there is none.
+        """The newest sound checkpoint as a tree of NumPy arrays with the structure of `like`; None:
+        there is none.
 
-        A checkpoint that is not what was saved, or is another's, is moved to the folder `damaged`, with a warning.
+        A checkpoint that is not what was saved, or is another's, is moved to the folder `damaged`,
+        with a warning.
 
         Raises:
             Damaged: there are checkpoints, and none is sound.
@@ -114,7 +131,9 @@ class Checkpoints:
             OSError: a checkpoint cannot be read; nothing is moved.
         """
         with self._system_is_told():
-            steps = hosts.lead(lambda: sorted((one.step for one in self._manager.checkpoints), reverse=True))
+            steps = hosts.lead(
+                lambda: sorted((one.step for one in self._manager.checkpoints), reverse=True)
+            )
         for step in steps:
             loaded, problem = self._attempt(step, like)
             problems = [one for one in hosts.exchange(problem) if one]
@@ -128,13 +147,15 @@ class Checkpoints:
             self._quarantine(step, problems[0]['wrong'])
         if steps:
             raise Damaged(
-                f'{self._directory}: no usable checkpoint is left of {len(steps)}; what was there is in '
+                f'{self._directory}: no usable checkpoint is left of {len(steps)}; what was '
+                'there is in '
                 f'{self._damaged}. {REMEDY}'
             )
         return None
 
     def _attempt(self, step, like):
-        """(tree, None), or (None, {'wrong': words}), or (None, {'system': what an OSError takes})."""
+        """(tree, None), or (None, {'wrong': words}), or (None, {'system': what an OSError
+        takes})."""
         folder = self._directory / str(step)
         try:
             return self._load(step, like), None
@@ -145,11 +166,23 @@ class Checkpoints:
             try:
                 wrong = broken(folder)
             except OSError as unreadable:
-                return None, {'system': [unreadable.errno, unreadable.strerror, str(unreadable.filename or folder)]}
+                return None, {
+                    'system': [
+                        unreadable.errno,
+                        unreadable.strerror,
+                        str(unreadable.filename or folder),
+                    ]
+                }
             if wrong or (wrong is None and not _system(error)):
                 return None, {'wrong': wrong or line}
             number, told = _system(error) or (errno.EIO, line)
-            return None, {'system': [number, f'{told}, though its files are as they were written', str(folder)]}
+            return None, {
+                'system': [
+                    number,
+                    f'{told}, though its files are as they were written',
+                    str(folder),
+                ]
+            }
 
     def _load(self, step, like):
         from orbax.checkpoint import v1 as ocp
@@ -158,12 +191,19 @@ class Checkpoints:
         empty = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in named(like)}
         wanted = {path: leaf for path, leaf in empty.items() if leaf.size}
         # Each process by itself: where one finds damage, Orbax in the others would wait for it.
-        alone = ocp.options.MultiprocessingOptions(primary_host=hosts.index(), active_processes={hosts.index()})
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=hosts.index(), active_processes={hosts.index()}
+        )
         with ocp.Context(multiprocessing_options=alone):
             path = self._directory.absolute() / str(step)
-            # Orbax counts its loads, and the processes must count alike: what cannot be described is loaded too.
+            # Orbax counts its loads, and the processes must count alike: what cannot be described
+            # is loaded too.
             try:
-                manifest = {_MANIFEST: np.zeros(dict(ocp.metadata(path).metadata)[_MANIFEST].shape, np.uint8)}
+                manifest = {
+                    _MANIFEST: np.zeros(
+                        dict(ocp.metadata(path).metadata)[_MANIFEST].shape, np.uint8
+                    )
+                }
             except Exception:  # Orbax raises what it likes on damaged files
                 manifest = {}
             loaded = dict(ocp.load(path, {**wanted, **manifest, _DIGEST: np.zeros(32, np.uint8)}))
@@ -171,9 +211,13 @@ class Checkpoints:
                 raise _Wrong('it does not say whose it is')
         if bytes(loaded.pop(_DIGEST)) != bytes(digest(loaded)):
             raise _Wrong('its contents are not what was saved (SHA-256)')
-        if difference := self._identity.difference(json.loads(loaded.pop(_MANIFEST).tobytes()), step):
+        if difference := self._identity.difference(
+            json.loads(loaded.pop(_MANIFEST).tobytes()), step
+        ):
             raise _Wrong(difference)
-        if differ := [path for path, leaf in wanted.items() if np.shape(loaded[path]) != leaf.shape]:
+        if differ := [
+            path for path, leaf in wanted.items() if np.shape(loaded[path]) != leaf.shape
+        ]:
             raise _Wrong(f'other shapes than are trained: {differ[:3]}')
         leaves = [{**empty, **loaded}[path] for path in empty]
         rebuilt = jax.tree.unflatten(jax.tree.structure(like), leaves)
@@ -185,21 +229,32 @@ class Checkpoints:
             self._quarantine(step, '')
 
     def _refuse_another_state(self, steps, like):
-        """A changed configuration is no damage; where one of the checkpoints fits, it was not changed."""
-        wanted = {path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in named(like) if leaf.size}
+        """A changed configuration is no damage; where one of the checkpoints fits, it was not
+        changed."""
+        wanted = {
+            path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in named(like) if leaf.size
+        }
         differ = [sorted(self._shapes(step).items() ^ wanted.items(), key=str) for step in steps]
-        told = hosts.lead(lambda: str(differ[0][:3]) if all(differ) and self._shapes(steps[0]) else None)
+        told = hosts.lead(
+            lambda: str(differ[0][:3]) if all(differ) and self._shapes(steps[0]) else None
+        )
         if told:
             raise Refusal(
-                f'{self._directory}: its checkpoints hold other arrays than this configuration trains ({told}, ...); '
-                'allowed: a change that keeps the shapes of parameters and optimizer state. Choose another --workdir'
+                f'{self._directory}: its checkpoints hold other arrays than this configuration '
+                f'trains ({told}, ...); '
+                'allowed: a change that keeps the shapes of parameters and optimizer state. '
+                'Choose another --workdir'
             )
 
     def _shapes(self, step):
         """{path: (shape, dtype)} that the checkpoint says it holds; empty where it does not say."""
         try:
             said = dict(self._manager.metadata(step).metadata)
-            return {path: (tuple(one.shape), np.dtype(one.dtype)) for path, one in said.items() if path not in _OURS}
+            return {
+                path: (tuple(one.shape), np.dtype(one.dtype))
+                for path, one in said.items()
+                if path not in _OURS
+            }
         except Exception:  # Orbax raises what it likes on damaged files
             return {}
 
@@ -218,13 +273,16 @@ class Checkpoints:
 
         hosts.lead(move)
         if why:
-            self._warn(f'checkpoint {self._directory / str(step)} is damaged ({why}); moved to {target}')
+            self._warn(
+                f'checkpoint {self._directory / str(step)} is damaged ({why}); moved to {target}'
+            )
         self._manager = self._open()
         self.saved = self._pending = self._manager.latest and self._manager.latest.step
 
     def wait(self):
         """Returns when the last save is complete on the disk."""
-        pending, self._pending = self._pending, self.saved  # a save that failed is not pending: nobody tells it twice
+        # a save that failed is not pending: nobody tells it twice
+        pending, self._pending = self._pending, self.saved
         writing, self._writing = self._writing, None
         if writing:
             writing.result()
@@ -239,7 +297,9 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # TensorStore has its own words for it
-            if not any(word in str(error) for word in ('No space left', 'RESOURCE_EXHAUSTED', 'ENOSPC')):
+            if not any(
+                word in str(error) for word in ('No space left', 'RESOURCE_EXHAUSTED', 'ENOSPC')
+            ):
                 raise
             raise OSError(errno.ENOSPC, 'No space left on device', str(self._directory)) from error
 
@@ -251,10 +311,13 @@ class Checkpoints:
             if not _system(error):
                 raise
             number, told = _system(error)
-            raise OSError(number, told, getattr(error, 'filename', None) or str(self._directory)) from error
+            raise OSError(
+                number, told, getattr(error, 'filename', None) or str(self._directory)
+            ) from error
 
     def close(self):
-        """Whoever wants to hear of a save that failed has asked `wait`; what ends a run is not hidden behind it."""
+        """Whoever wants to hear of a save that failed has asked `wait`; what ends a run is not
+        hidden behind it."""
         if self._writer:
             self._writer.shutdown()
         with contextlib.suppress(Exception):
@@ -262,11 +325,14 @@ class Checkpoints:
 
 
 def _system(error):
-    """(number, words) where the system could not do what was asked; None: something else is wrong."""
+    """(number, words) where the system could not do what was asked; None: something else is
+    wrong."""
     while error is not None:
         if isinstance(error, MemoryError):
             return errno.ENOMEM, 'Cannot allocate memory'
-        if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        if isinstance(error, OSError) and not isinstance(
+            error, (FileNotFoundError, NotADirectoryError)
+        ):
             return error.errno or errno.EIO, error.strerror or str(error)
         if any(word in str(error) for word in _OF_THE_SYSTEM):
             return errno.EIO, str(error).splitlines()[0][:200]

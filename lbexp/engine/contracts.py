@@ -1,7 +1,8 @@
 """What the engine asks of each kind of part, told where a part breaks it, in one line.
 
-Each function wraps a part so that what its functions give is compared with what the engine needs whenever they are
-traced. Shapes and dtypes are known then, so nothing is computed and nothing is added to the program.
+Each function wraps a part so that what its functions give is compared with what the engine needs
+whenever they are traced. Shapes and dtypes are known then, so nothing is computed and nothing is
+added to the program.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,8 +35,10 @@ def workload(name: str, part: Workload) -> Workload:
     """`part`, its functions checked.
 
     Raises, when they are traced:
-        Refusal: `init` or `loss` gives no pair, a value is not one number for each example, 'loss' is not there, the
-            model state changes its structure, shapes or dtypes, or parameters are no arrays of floating point.
+        Refusal: `init` or `loss` gives no pair, a value is not one number for each example, 'loss'
+        is not there, the
+            model state changes its structure, shapes or dtypes, or parameters are no arrays of
+            floating point.
     """
     who = f'workload {name}'
 
@@ -68,13 +71,16 @@ def transformation(name: str, part: Any) -> optax.GradientTransformationExtraArg
     """`part`, its update checked: an optimizer or a transform of gradients, bare or inside another.
 
     Raises:
-        Refusal: it is no gradient transformation; or, when it is traced, `update` gives no pair, updates of another
-            structure or shape than the gradients', or a state of another structure, shape or dtype than it was given.
+        Refusal: it is no gradient transformation; or, when it is traced, `update` gives no pair,
+            updates of another structure or shape than the gradients', or a state of another
+            structure, shape or dtype than it was given.
     """
     who = f'optimizer {name}'
     init, update = getattr(part, 'init', None), getattr(part, 'update', None)
     if isinstance(part, type) or not (callable(init) and callable(update)):
-        raise Refusal(f'{who}: found {short(part)}; allowed: an optax.GradientTransformation, (init, update)')
+        raise Refusal(
+            f'{who}: found {short(part)}; allowed: an optax.GradientTransformation, (init, update)'
+        )
     extended = optax.with_extra_args_support(part)
 
     def call(function, *arguments, **extra):
@@ -83,14 +89,22 @@ def transformation(name: str, part: Any) -> optax.GradientTransformationExtraArg
         except Exception as error:
             if errors.user_frame(error) is None and 'required keyword-only argument' in str(error):
                 raise Refusal(f'{who}: {error}; the engine gives it {", ".join(extra)}') from error
-            if ':' in name:  # where it is of an installed package, no frame of the user's says whose error it is
+            # where it is of an installed package, no frame of the user's says whose error it is
+            if ':' in name:
                 error.add_note(f'{errors.IN_PART}{who}')
             raise
 
     def checked_update(updates, state, params=None, **extra):
         output = call(extended.update, updates, state, params, **extra)
         new_updates, new_state = pair(output, who, update, '(updates, state)')
-        check_same(new_updates, updates, f'{who}: update gives updates', update, 'the gradients', dtypes=False)
+        check_same(
+            new_updates,
+            updates,
+            f'{who}: update gives updates',
+            update,
+            'the gradients',
+            dtypes=False,
+        )
         check_same(new_state, state, f'{who}: update gives a state', update)
         return new_updates, new_state
 
@@ -115,7 +129,9 @@ def weights(name: str, function: Callable) -> Callable:
     """`function`, (key, positions [n]) -> weights [n], checked."""
     who = f'example_weights {name}'
     if not callable(function):
-        raise Refusal(f'{who}: found {short(function)}; allowed: a function (key, positions) -> weights [n]')
+        raise Refusal(
+            f'{who}: found {short(function)}; allowed: a function (key, positions) -> weights [n]'
+        )
 
     def checked_weights(key, positions):
         values = function(key, positions)
@@ -126,7 +142,8 @@ def weights(name: str, function: Callable) -> Callable:
 
 
 def probe(name: str, part: Probe) -> Probe:
-    """`part`, checked: its state keeps its structure, shapes and dtypes, its summary gives columns of a row."""
+    """`part`, checked: its state keeps its structure, shapes and dtypes, its summary gives columns
+    of a row."""
     who = f'probe {name}'
 
     def update(state, facts):
@@ -143,7 +160,8 @@ def probe(name: str, part: Probe) -> Probe:
 
 
 def replicas(name: str, part: Replicas) -> Replicas:
-    """`part`, checked: its step keeps the state's structure, shapes and dtypes, its columns are numbers."""
+    """`part`, checked: its step keeps the state's structure, shapes and dtypes, its columns are
+    numbers."""
     who = f'replicas {name}'
 
     def start(params, model_state, opt_state):
@@ -172,10 +190,13 @@ def replicas(name: str, part: Replicas) -> Replicas:
 
 
 def check_distinct(columns: Mapping, others: Mapping):
-    """Raises Refusal where two parts give columns of one name: the second would replace the first."""
+    """Raises Refusal where two parts give columns of one name: the second would replace the
+    first."""
     both = sorted(set(columns) & set(others))
     if both:
-        raise Breach(f'columns of a row: found {", ".join(map(repr, both))} twice; allowed: a name once')
+        raise Breach(
+            f'columns of a row: found {", ".join(map(repr, both))} twice; allowed: a name once'
+        )
 
 
 def _source(who: str, source: Source) -> Source:

@@ -12,7 +12,16 @@ import sys
 
 import jax
 
-_PACKAGES = ('lbexp', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'orbax-checkpoint')
+_PACKAGES = (
+    'lbexp',
+    'jax',
+    'jaxlib',
+    'flax',
+    'optax',
+    'numpy',
+    'tensorflow-datasets',
+    'orbax-checkpoint',
+)
 _STARTED = datetime.datetime.now().astimezone().isoformat(timespec='milliseconds')
 _OF_THE_START = ('command', 'started')  # what no two starts share
 
@@ -43,7 +52,12 @@ def differences(before: dict, now: dict) -> list[str]:
 def code() -> dict:
     """What must be the same on all processes of a job, beside the configuration."""
     versions = {name: _version(name) for name in _PACKAGES}
-    return {**versions, 'git_commit': _git_commit(), 'source': _source(), 'python': platform.python_version()}
+    return {
+        **versions,
+        'git_commit': _git_commit(),
+        'source': _source(),
+        'python': platform.python_version(),
+    }
 
 
 def _version(package):
@@ -55,7 +69,8 @@ def _version(package):
 
 @functools.cache
 def _source():
-    """A digest of all of lbexp's code: of two commits with changes that were not committed, git says the same."""
+    """A digest of all of lbexp's code: of two commits with changes that were not committed, git
+    says the same."""
     digest, here = hashlib.sha256(), pathlib.Path(__file__).parents[1]
     for path in sorted(here.rglob('*.py')):
         digest.update(f'{path.relative_to(here)} '.encode() + path.read_bytes())
@@ -67,7 +82,10 @@ def _git_commit():
     here = pathlib.Path(__file__).parent
     try:
         describe = ['git', '-C', str(here), 'describe', '--always', '--dirty', '--abbrev=40']
-        return subprocess.run(describe, capture_output=True, text=True, timeout=5).stdout.strip() or None
+        return (
+            subprocess.run(describe, capture_output=True, text=True, timeout=5).stdout.strip()
+            or None
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
 
@@ -76,5 +94,9 @@ def _processor():
     cpuinfo = pathlib.Path('/proc/cpuinfo')
     if not cpuinfo.exists():
         return platform.processor()
-    names = [line.partition(':')[2].strip() for line in cpuinfo.read_text().splitlines() if 'model name' in line]
+    names = [
+        line.partition(':')[2].strip()
+        for line in cpuinfo.read_text().splitlines()
+        if 'model name' in line
+    ]
     return names[0] if names else platform.processor()

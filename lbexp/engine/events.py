@@ -14,11 +14,11 @@ from lbexp.engine.rows import append
 
 
 class Events:
-    """Appends rows as they come. Beyond `limit` trials none are written, which `announce` is told: each row of a trial
-    opens a file (0.4 ms), and TensorBoard takes long over hundreds of them.
+    """Appends rows as they come. Beyond `limit` trials none are written, which `announce` is told:
+    each row of a trial opens a file (0.4 ms), and TensorBoard takes long over hundreds of them.
 
-    tensorboardX gives the format. Its writer is not used: its thread dies of a full disk, and the trainer would wait
-    for it for ever.
+    tensorboardX gives the format. Its writer is not used: its thread dies of a full disk, and the
+    trainer would wait for it for ever.
     """
 
     def __init__(
@@ -29,41 +29,60 @@ class Events:
         limit: int = 64,
         announce: Callable[[str], Any] = lambda line: None,
     ):
-        from tensorboardX.proto import event_pb2  # imports protobuf: only when rows are about to come
+        # imports protobuf: only when rows are about to come
+        from tensorboardX.proto import event_pb2
         from tensorboardX.summary import scalar
 
         self._event, self._scalar = event_pb2.Event, scalar
         trials, first_steps = list(trials), list(first_steps)
         if len(trials) > limit:
-            announce(f'TensorBoard: nothing for {len(trials)} trials, which are more than {limit}; see lbexp.results')
-        folders = {trial: directory / f'trial-{trial:05d}' for trial in trials if len(trials) <= limit}
+            announce(
+                f'TensorBoard: nothing for {len(trials)} trials, which are more than '
+                f'{limit}; see lbexp.results'
+            )
+        folders = {
+            trial: directory / f'trial-{trial:05d}' for trial in trials if len(trials) <= limit
+        }
         self._paths = {trial: folder / _file_name(folder) for trial, folder in folders.items()}
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         for trial, first in zip(trials, first_steps, strict=True):
             if trial in self._paths:
                 self._paths[trial].parent.mkdir(parents=True, exist_ok=True)
-                # The start hides what an interrupted run wrote beyond the step that it goes on from: all, if that is 0.
-                begun = [dict(file_version='brain.Event:2'), dict(step=first + 1, session_log=start)]
+                # The start hides what an interrupted run wrote beyond the step that it goes on
+                # from: all, if that is 0.
+                begun = [
+                    dict(file_version='brain.Event:2'),
+                    dict(step=first + 1, session_log=start),
+                ]
                 self._append(trial, begun)
 
     def write(self, rows: Iterable[dict]):
         for row in rows:
             if row['trial'] in self._paths:
-                shown = {k: v for k, v in row.items() if k not in ('trial', 'step') and np.ndim(v) == 0}
+                shown = {
+                    k: v for k, v in row.items() if k not in ('trial', 'step') and np.ndim(v) == 0
+                }
                 values = [(name, value) for name, value in shown.items() if np.isfinite(value)]
-                self._append(row['trial'], [dict(step=row['step'], summary=self._scalar(*one)) for one in values])
+                self._append(
+                    row['trial'],
+                    [dict(step=row['step'], summary=self._scalar(*one)) for one in values],
+                )
 
     def _append(self, trial, events):
         now = time.time()
-        records = [_record(self._event(wall_time=now, **fields).SerializeToString()) for fields in events]
+        records = [
+            _record(self._event(wall_time=now, **fields).SerializeToString()) for fields in events
+        ]
         append(self._paths[trial], b''.join(records))
 
 
 def _file_name(folder):
-    """TensorBoard reads the files of a folder in the order of their names: this one comes last, whatever the clock."""
+    """TensorBoard reads the files of a folder in the order of their names: this one comes last,
+    whatever the clock."""
     others = [path.name.split('.') for path in folder.glob('events.out.tfevents.*')]
     times = [int(parts[3]) for parts in others if len(parts) > 3 and parts[3].isdecimal()]
-    return f'events.out.tfevents.{max([int(time.time()), *(1 + one for one in times)])}.{platform.node()}.{os.getpid()}'
+    moment = max([int(time.time()), *(1 + earlier for earlier in times)])
+    return f'events.out.tfevents.{moment}.{platform.node()}.{os.getpid()}'
 
 
 def _record(content):

@@ -26,17 +26,21 @@ _BLOCKS, _BLOCK = 64, 2**20
 _SAMPLE = 64  # examples of a stream
 _REMEMBERED = 32  # arrays
 _LONGEST = 4096  # characters of a path
-_NOT_TRAINING = ('study',)  # a study chooses trials, which config.json lists, and reads rows: it computes none
-_arrays = {}  # id of an array -> (the array, its digest): a data set is loaded once, and digested once
+# a study chooses trials, which config.json lists, and reads rows: it computes none
+_NOT_TRAINING = ('study',)
+# id of an array -> (the array, its digest): a data set is loaded once, and digested once
+_arrays = {}
 
 
 def fingerprint(trials: Iterable[dict], experiment: str | None = None) -> dict[str, str]:
-    """SHA-256, by what it is of: 'code of optimizer ... (FILE)', 'data of workload ...', 'file ...'.
+    """SHA-256, by what it is of: 'code of optimizer ... (FILE)', 'data of workload ...', 'file
+    ...'.
 
-    Code is compared by its syntax tree, without comments and docstrings. Of lbexp's parts it is the file of the part;
-    the rest of lbexp, and what is installed, is environment. Of the user's it is the file and every file of the user's
-    that it imports. Data is the content of the workload's arrays; of a stream its size and a sample of its examples;
-    of a file that an argument names, its content.
+    Code is compared by its syntax tree, without comments and docstrings. Of lbexp's parts it is the
+    file of the part; the rest of lbexp, and what is installed, is environment. Of the user's it is
+    the file and every file of the user's that it imports. Data is the content of the workload's
+    arrays; of a stream its size and a sample of its examples; of a file that an argument names, its
+    content.
 
     Args:
         trials: resolved configurations.
@@ -50,7 +54,9 @@ def fingerprint(trials: Iterable[dict], experiment: str | None = None) -> dict[s
         for path in _named_files(part):
             found[f'file {path}'] = _content(pathlib.Path(path))
         if kind == 'workload':
-            arguments = ', '.join(f'{name}={value!r}' for name, value in sorted(part.items()) if name != 'name')
+            arguments = ', '.join(
+                f'{name}={value!r}' for name, value in sorted(part.items()) if name != 'name'
+            )
             found[f'data of workload {part["name"]}({arguments})'] = _data(lookup.build(kind, part))
     if experiment is not None:
         path = pathlib.Path(experiment).resolve()
@@ -65,7 +71,8 @@ def joined(fingerprint: dict[str, str]) -> str:
 
 
 def _parts(trials):
-    """(kind, part) of every different part, those inside others included, in the order of their text."""
+    """(kind, part) of every different part, those inside others included, in the order of their
+    text."""
     found = {}
     for trial in trials:
         for field, allowed in fields.PARTS.items():
@@ -90,7 +97,10 @@ def _within(value: Any) -> Iterator[dict]:
 def _files_of_part(kind: str, name: str) -> list[tuple[str, pathlib.Path]]:
     """(name, file) of the code of a part: none where it is installed."""
     function = lookup.find(kind, name)
-    homes = [getattr(inspect.unwrap(function), '__module__', None), name.partition(':')[0] if ':' in name else None]
+    homes = [
+        getattr(inspect.unwrap(function), '__module__', None),
+        name.partition(':')[0] if ':' in name else None,
+    ]
     files = {}
     for home in homes:
         module = sys.modules.get(home)
@@ -105,7 +115,8 @@ def _files_of_part(kind: str, name: str) -> list[tuple[str, pathlib.Path]]:
 
 
 def _imported(path: pathlib.Path, module: ModuleType | None) -> dict[str, pathlib.Path]:
-    """{name: file} of the user's modules that a file of the user's imports, and of what those import."""
+    """{name: file} of the user's modules that a file of the user's imports, and of what those
+    import."""
     files, waiting, seen = {}, [(path, module)], {path}
     while waiting:
         here, importer = waiting.pop()
@@ -119,14 +130,17 @@ def _imported(path: pathlib.Path, module: ModuleType | None) -> dict[str, pathli
 
 
 def _modules(path, importer):
-    """The modules that a file imports, packages above them included; those that were not loaded yet are looked for."""
+    """The modules that a file imports, packages above them included; those that were not loaded yet
+    are looked for."""
     package = '' if importer is None else importer.__spec__.parent if importer.__spec__ else ''
     names = set()
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            above = package.split('.')[: len(package.split('.')) - node.level + 1] if node.level else []
+            above = (
+                package.split('.')[: len(package.split('.')) - node.level + 1] if node.level else []
+            )
             base = '.'.join([*above, *([node.module] if node.module else [])])
             names |= {base, *(f'{base}.{alias.name}' for alias in node.names)}
     every = {name.rsplit('.', depth)[0] for name in names for depth in range(name.count('.') + 1)}
@@ -135,7 +149,8 @@ def _modules(path, importer):
 
 
 def _unloaded(name):
-    """A module that an import inside a function would load, without running it; None: there is none."""
+    """A module that an import inside a function would load, without running it; None: there is
+    none."""
     parent = name.rpartition('.')[0]
     if parent and parent not in sys.modules:
         return None
@@ -160,14 +175,25 @@ def _is_of_the_user(path: pathlib.Path) -> bool:
     """Neither lbexp's, nor Python's, nor installed."""
     if {'site-packages', 'dist-packages'} & set(path.parts):
         return False
-    library = [sysconfig.get_path('stdlib'), sysconfig.get_path('platstdlib'), *site.getsitepackages()]
-    return not any(pathlib.Path(folder).resolve() in path.parents for folder in library) and _LBEXP not in path.parents
+    library = [
+        sysconfig.get_path('stdlib'),
+        sysconfig.get_path('platstdlib'),
+        *site.getsitepackages(),
+    ]
+    return (
+        not any(pathlib.Path(folder).resolve() in path.parents for folder in library)
+        and _LBEXP not in path.parents
+    )
 
 
 def _name(module, path):
     """A name that is the same on another machine: that of the module, as a file."""
     parts = module.__name__.split('.')
-    return path.name if parts == ['__main__'] else '/'.join(parts + ['__init__'] * (path.stem == '__init__')) + '.py'
+    return (
+        path.name
+        if parts == ['__main__']
+        else '/'.join(parts + ['__init__'] * (path.stem == '__init__')) + '.py'
+    )
 
 
 def _code(path: pathlib.Path) -> str:
@@ -182,27 +208,39 @@ def _tree(path):
 
 
 def _said(node: Any) -> str:
-    """A syntax tree as text, without positions, docstrings, and what differs between versions of Python."""
+    """A syntax tree as text, without positions, docstrings, and what differs between versions of
+    Python."""
     if isinstance(node, list):
         return '[' + ','.join(_said(item) for item in node if not _is_text(item)) + ']'
     if not isinstance(node, ast.AST):
         return repr(node)
     if isinstance(node, ast.expr_context):
         return ''
-    filled = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
-    return f'{type(node).__name__}({",".join(f"{name}={_said(value)}" for name, value in filled if name != "kind")})'
+    filled = [
+        (name, value) for name, value in ast.iter_fields(node) if value is not None and value != []
+    ]
+    fields = [f'{name}={_said(value)}' for name, value in filled if name != 'kind']
+    return f'{type(node).__name__}({",".join(fields)})'
 
 
 def _is_text(node):
     """A docstring, or any other text that does nothing."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _named_files(part: dict) -> list[str]:
     """Files that the arguments of a part name."""
     texts = [value for name, value in part.items() if name != 'name']
     flat = [text for value in texts for text in (value if isinstance(value, list) else [value])]
-    names = [text for text in flat if isinstance(text, str) and 0 < len(text) < _LONGEST and '\0' not in text]
+    names = [
+        text
+        for text in flat
+        if isinstance(text, str) and 0 < len(text) < _LONGEST and '\0' not in text
+    ]
     return [name for name in names if os.path.isfile(name)]
 
 

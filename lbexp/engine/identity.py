@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from lbexp.config import fields
 
-_APART = (*fields.watching(), 'study', 'sweep', 'search')  # which trials there are: each has its own digest
+# which trials there are: each has its own digest
+_APART = (*fields.watching(), 'study', 'sweep', 'search')
 
 
 class Identity(NamedTuple):
@@ -17,7 +18,8 @@ class Identity(NamedTuple):
     seeds: list[int]
     configurations: list[str]  # digest of each trial's
     code: str  # digest of code and data
-    stages: tuple[dict, ...] = ()  # earlier {'configurations': {trial: digest}, 'code': digest} that were allowed
+    # earlier {'configurations': {trial: digest}, 'code': digest} that were allowed
+    stages: tuple[dict, ...] = ()
 
     def manifest(self, position: int) -> dict[str, Any]:
         """What a checkpoint says, as plain data.
@@ -36,12 +38,19 @@ class Identity(NamedTuple):
         for name in ('run', 'trials', 'position'):
             if manifest[name] != expected[name]:
                 return f'it is of {name} {manifest[name]}, not {expected[name]}'
-        for place, (digest, current) in enumerate(zip(manifest['configurations'], self.configurations, strict=True)):
-            earlier = [stage['configurations'].get(str(self.trials[place])) for stage in self.stages]
+        for place, (digest, current) in enumerate(
+            zip(manifest['configurations'], self.configurations, strict=True)
+        ):
+            earlier = [
+                stage['configurations'].get(str(self.trials[place])) for stage in self.stages
+            ]
             if digest not in (current, *earlier):
                 what = f'seed {manifest["seeds"][place]}, not {self.seeds[place]}'
                 same = manifest['seeds'][place] == self.seeds[place]
-                return f'it is of {"another configuration" if same else what}, trial {self.trials[place]}'
+                return (
+                    f'it is of {"another configuration" if same else what}, trial '
+                    f'{self.trials[place]}'
+                )
         if manifest['code'] not in (self.code, *(stage['code'] for stage in self.stages)):
             return 'it is of other code or data'
         return ''

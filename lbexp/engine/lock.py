@@ -25,7 +25,8 @@ def lock(workdir: pathlib.Path):
     except filelock.Timeout as error:
         raise Refusal(
             f'workdir {str(workdir)!r} is in use by {owner.name(workdir)}. '
-            'Wait for it, or choose another --workdir; if it has ended (on a file system without locks that is not '
+            'Wait for it, or choose another --workdir; if it has ended (on a file system without '
+            'locks that is not '
             f'seen), delete {workdir / ".lock"}'
         ) from error
     try:

@@ -1,4 +1,5 @@
-"""The life of a cohort: segments between events, rows, evaluations, checkpoints, and how it is taken up again."""
+"""The life of a cohort: segments between events, rows, evaluations, checkpoints, and how it is
+taken up again."""
 
 import contextlib
 import time
@@ -46,12 +47,12 @@ def loop(
 
     Args:
         status: is told of each checkpoint and, now and then, of each trial's step.
-        restart: where what is needed to go on is lost, is told so; the trials then train from the start. None: the
-            loop raises Damaged.
+        restart: where what is needed to go on is lost, is told so; the trials then train from the
+            start. None: the loop raises Damaged.
 
     Returns:
-        Whether the end was reached (False: `stopping` became true, and everything is saved), and by trial its status
-        ('done', 'diverged', 'running') and step.
+        Whether the end was reached (False: `stopping` became true, and everything is saved), and by
+        trial its status ('done', 'diverged', 'running') and step.
     """
     watch = _Watch(cohort, program, train_size, checkpoints, rows, status, observe, restart)
     try:
@@ -65,7 +66,9 @@ def loop(
         checkpoints.wait()
         rows.sync()
     except OSError as error:
-        raise OSError(error.errno, f'{error.strerror}; {watch.told_saved()}', error.filename) from error
+        raise OSError(
+            error.errno, f'{error.strerror}; {watch.told_saved()}', error.filename
+        ) from error
     finally:
         watch.watchdog.close()
     return watch.row == watch.events['log'], watch.statuses()
@@ -79,7 +82,9 @@ class _Watch:
         self.checkpoints, self.rows, self.status, self.observe = checkpoints, rows, status, observe
         self.events = {name: cohort.config[name] for name in ('log', 'evaluate', 'checkpoint')}
         # Row r of a trial comes after floor(steps r / log) updates, whatever its batch size.
-        self.row_steps = cohort.steps * np.arange(self.events['log'] + 1)[:, None] // self.events['log']
+        self.row_steps = (
+            cohort.steps * np.arange(self.events['log'] + 1)[:, None] // self.events['log']
+        )
         self.row_ticks = cohort.ticks(self.row_steps)  # [rows + 1, K] microbatches
         self.chunk = 16  # microbatches per dispatch, until their speed is known
         checkpoints.completed = self.completed
@@ -90,9 +95,16 @@ class _Watch:
         count = self.program.trials
         unpadded = lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype)
         like = jax.tree.map(unpadded, self.program.states)
-        fresh = Position(np.zeros(count, bool), np.zeros(1), np.zeros(count, int), np.zeros((count, 32), np.uint8))
+        fresh = Position(
+            np.zeros(count, bool),
+            np.zeros(1),
+            np.zeros(count, int),
+            np.zeros((count, 32), np.uint8),
+        )
         like = (like, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), fresh))
-        saved = resume(self.cohort.trials, like, self.checkpoints, self.rows, self.status.trials, restart)
+        saved = resume(
+            self.cohort.trials, like, self.checkpoints, self.rows, self.status.trials, restart
+        )
         self.states = self.program.init() if saved is None else self.program.place(saved[0])
         position = fresh if saved is None else saved[1]
         self.frozen = self.diverged = position.frozen
@@ -101,7 +113,8 @@ class _Watch:
         passed = ((self.row_ticks <= self.tick) | self.frozen).all(-1)
         self.row = int(np.flatnonzero(passed)[-1])  # rows written
         self.start = time.monotonic() - float(position.seconds[0])
-        self.saved = {int(self.tick.sum()): self.step}  # microbatches in all -> updates of each trial
+        # microbatches in all -> updates of each trial
+        self.saved = {int(self.tick.sum()): self.step}
         steps = self.step.tolist()
         self.status.update(self._by_trial(status=['running'] * count, step=steps, saved=steps))
 
@@ -115,12 +128,17 @@ class _Watch:
         row_tick = self.row_ticks[self.row + 1]
         until = np.minimum(row_tick, self.tick + self.chunk)
         if self.program.stretch:
-            until = np.minimum(until, (self.tick // self.program.stretch + 1) * self.program.stretch)
+            until = np.minimum(
+                until, (self.tick // self.program.stretch + 1) * self.program.stretch
+            )
         with self.watchdog:
             began = time.monotonic()
-            self.states, columns = self.program.segment(self.states, until, self.row_ticks[self.row], target)
+            self.states, columns = self.program.segment(
+                self.states, until, self.row_ticks[self.row], target
+            )
             columns = mesh.fetch(columns)
-            # All processes go the same way: as fast as the slowest, and to the end of this dispatch.
+            # All processes go the same way: as fast as the slowest, and to the end of this
+            # dispatch.
             seconds, told = hosts.gather([time.monotonic() - began, stopping()]).max(0)
         self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
         self.diverged = self.columns['diverged']
@@ -159,12 +177,15 @@ class _Watch:
         seconds = np.asarray([time.monotonic() - self.start])
         written = [self.rows.written(trial) for trial in self.cohort.trials]
         digests = np.stack([np.frombuffer(one.digest, np.uint8) for one in written])
-        position = Position(self.frozen, seconds, np.asarray([one.count for one in written]), digests)
+        position = Position(
+            self.frozen, seconds, np.asarray([one.count for one in written]), digests
+        )
         self.saved[int(self.tick.sum())] = self.step
         self.checkpoints.save(int(self.tick.sum()), (states, position), before=self.rows.sync)
 
     def completed(self, tick: int):
-        """Says so, durably, before the checkpoint counts: without one a trial that had one must not begin anew."""
+        """Says so, durably, before the checkpoint counts: without one a trial that had one must not
+        begin anew."""
         self.status.update(self._by_trial(saved=self.saved[tick].tolist()))
 
     def told_saved(self) -> str:
@@ -190,7 +211,10 @@ class _Watch:
     def _by_trial(self, **fields) -> dict[int, dict]:
         """Lists of a value for each trial as the fields of each trial."""
         rows = zip(*fields.values(), strict=True)
-        return {t: dict(zip(fields, row, strict=True)) for t, row in zip(self.cohort.trials, rows, strict=True)}
+        return {
+            t: dict(zip(fields, row, strict=True))
+            for t, row in zip(self.cohort.trials, rows, strict=True)
+        }
 
     def _due(self, event) -> bool:
         """Whether the event falls on this row: its count is spread evenly over the rows."""
@@ -209,7 +233,8 @@ class _Watch:
         return head | {k: v[i] for k, v in columns.items() if k not in ('step', 'tick', 'diverged')}
 
     def _pace(self, ticks, seconds):
-        """Aims at dispatches of a known length. Growth is bounded: the first dispatch also compiled."""
+        """Aims at dispatches of a known length. Growth is bounded: the first dispatch also
+        compiled."""
         if ticks.max() > 0:
             wanted = ticks.max() * _DISPATCH_SECONDS / max(seconds, 1e-4)
             self.chunk = int(np.clip(wanted, max(self.chunk // 4, 1), self.chunk * 16))
@@ -218,7 +243,9 @@ class _Watch:
         columns = self.columns
         sound = ~self.diverged
         # A trial of fewer updates than rows has rows without any: their means are of nothing.
-        shown = {k: v[sound & np.isfinite(v)] for k, v in columns.items() if k in ('loss', 'accuracy')}
+        shown = {
+            k: v[sound & np.isfinite(v)] for k, v in columns.items() if k in ('loss', 'accuracy')
+        }
         stopped = self.diverged & (self.tick < self.row_ticks[-1])
         # A diverged trial has nothing left to do.
         steps = np.where(stopped, self.cohort.steps, columns['step'])
@@ -226,12 +253,19 @@ class _Watch:
             step=int(steps.sum()),
             steps=int(self.cohort.steps.sum()),
             examples=int(self.tick.sum()) * self.cohort.microbatch,
-            metrics={name: float(np.median(values)) for name, values in shown.items() if len(values)},
+            metrics={
+                name: float(np.median(values)) for name, values in shown.items() if len(values)
+            },
             diverged=int(self.diverged.sum()),
         )
 
 
 def _sound(params):
-    """By trial, whether its parameters are numbers. The loss of the last update does not tell: it is that before it."""
-    leaves = [leaf for leaf in jax.tree.leaves(params) if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)]
+    """By trial, whether its parameters are numbers. The loss of the last update does not tell: it
+    is that before it."""
+    leaves = [
+        leaf
+        for leaf in jax.tree.leaves(params)
+        if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)
+    ]
     return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(-1) for leaf in leaves], axis=0)

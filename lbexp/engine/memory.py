@@ -1,4 +1,5 @@
-"""Whether a cohort fits into memory: known from shapes, before anything of it is allocated or compiled."""
+"""Whether a cohort fits into memory: known from shapes, before anything of it is allocated or
+compiled."""
 
 import math
 import os
@@ -15,8 +16,8 @@ _CGROUP_LIMITS = ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.lim
 
 
 def check_memory(states: TrialState, data: Any, at_once: int, trials: int):
-    """Raises Refusal where a cohort cannot fit: its states, one set of gradients for each trial that trains at once on
-    a device, and its data take more than the memory that there is.
+    """Raises Refusal where a cohort cannot fit: its states, one set of gradients for each trial
+    that trains at once on a device, and its data take more than the memory that there is.
 
     That is a lower bound: activations and what the compiler copies come on top.
 
@@ -39,15 +40,20 @@ def check_memory(states: TrialState, data: Any, at_once: int, trials: int):
         return
     whose = 'trial' if trials == 1 else f'{trials} trials of a cohort'
     raise Refusal(
-        f'memory: found {_in_words(needed)} ({needed} bytes) for the {whose}: parameters {_in_words(parameters)}, '
-        f'gradients {_in_words(gradients)}, optimizer and other state {_in_words(others)}, data {_in_words(examples)}; '
-        f'allowed: at most {_in_words(available)}, what {"this host" if on_host else "a device"} has. '
-        "A smaller model, fewer trials in the sweep, or sharding='fsdp' over more devices takes less"
+        f'memory: found {_in_words(needed)} ({needed} bytes) for the {whose}: parameters '
+        f'{_in_words(parameters)}, '
+        f'gradients {_in_words(gradients)}, optimizer and other state {_in_words(others)}, data '
+        f'{_in_words(examples)}; '
+        f'allowed: at most {_in_words(available)}, what {"this host" if on_host else "a device"} '
+        'has. '
+        "A smaller model, fewer trials in the sweep, or sharding='fsdp' over more devices takes "
+        'less'
     )
 
 
 def _on_a_device(tree, at_once=None):
-    """Bytes of the arrays of a tree on one device; of so many of its trials, where that is fewer."""
+    """Bytes of the arrays of a tree on one device; of so many of its trials, where that is
+    fewer."""
     total = 0
     for leaf in jax.tree.leaves(tree):
         shape = leaf.sharding.shard_shape(leaf.shape)

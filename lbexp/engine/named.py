@@ -9,7 +9,8 @@ import numpy as np
 
 
 def named(tree: Any) -> Iterator[tuple[str, Any]]:
-    """(path, host array) of each leaf. Arrays are copied: the device buffer behind a view may be donated."""
+    """(path, host array) of each leaf. Arrays are copied: the device buffer behind a view may be
+    donated."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     for path, leaf in leaves:
         if isinstance(leaf, jax.ShapeDtypeStruct):

@@ -37,7 +37,9 @@ def leaves(value: Any, path: str = '') -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def numeric(config: dict, kinds: Any = (int, float), parts: tuple[str, ...] = TRACED_PARTS) -> set[str]:
+def numeric(
+    config: dict, kinds: Any = (int, float), parts: tuple[str, ...] = TRACED_PARTS
+) -> set[str]:
     """The paths in `parts` of numbers of these kinds that a program might trace."""
     return {
         path

@@ -22,8 +22,8 @@ def pace(config: dict) -> Pace | None:
     """The pace of a trial; None where every microbatch is an update.
 
     Args:
-        config: resolved; batch_size and the numbers of batch_growth may be traced. batch_growth's boundaries are
-            counted in examples here (see `boundaries`).
+        config: resolved; batch_size and the numbers of batch_growth may be traced. batch_growth's
+            boundaries are counted in examples here (see `boundaries`).
     """
     size = config['microbatch']
     if size is None:
@@ -47,5 +47,8 @@ def pace(config: dict) -> Pace | None:
 
 
 def boundaries(config: dict, examples: Fraction) -> list[Any]:
-    """Where the batch of a run of so many examples grows [examples]: what the configuration gives as fractions."""
-    return [int(Fraction(str(fraction)) * examples) for fraction in config['batch_growth']['boundaries']]
+    """Where the batch of a run of so many examples grows [examples]: what the configuration gives
+    as fractions."""
+    return [
+        int(Fraction(str(fraction)) * examples) for fraction in config['batch_growth']['boundaries']
+    ]

@@ -24,13 +24,15 @@ class Cohort(NamedTuple):
     """Trials that share one compiled program. What differs between them is in `numbers`."""
 
     trials: list[int]  # indices of the trials in the study
-    config: dict  # configuration of the first; the entries named in `numbers` are replaced in each trial
+    # configuration of the first; the entries named in `numbers` are replaced in each trial
+    config: dict
     numbers: dict[str, np.ndarray]  # path in the configuration -> one value per trial [K]
     accumulate: bool  # batch size is a number: an update takes several microbatches
     microbatch: int  # examples per forward/backward pass
     steps: np.ndarray  # updates in all [K]
     accumulation: np.ndarray  # microbatches per update [K], the first one where the batch grows
-    untraced: dict[str, str]  # number that splits programs -> why it cannot be traced, where it could be seen to
+    # number that splits programs -> why it cannot be traced, where it could be seen to
+    untraced: dict[str, str]
 
     def ticks(self, counts: np.ndarray) -> np.ndarray:
         """Microbatches in the first counts[..., k] updates of trial k."""
@@ -49,10 +51,11 @@ class Cohort(NamedTuple):
 def plan(trials: list[dict]) -> list[Cohort]:
     """Groups the resolved configurations of a study's trials into cohorts.
 
-    A number that can be traced is traced, whether or not it varies: a trial then runs the same program alone as in
-    company, to the bit, and the next learning rate finds its program in the compilation cache. Seed and length of
-    the run always can, batch size when `microbatch` is set; of the parts' arguments, floats and whole numbers that the
-    parts accept as traced arrays. Everything else splits.
+    A number that can be traced is traced, whether or not it varies: a trial then runs the same
+    program alone as in company, to the bit, and the next learning rate finds its program in the
+    compilation cache. Seed and length of the run always can, batch size when `microbatch` is set;
+    of the parts' arguments, floats and whole numbers that the parts accept as traced arrays.
+    Everything else splits.
 
     Args:
         trials: plain data, as config.resolve returns it.
@@ -72,8 +75,8 @@ def plan(trials: list[dict]) -> list[Cohort]:
 
 
 def splits(cohorts: Sequence[Cohort]) -> list[str]:
-    """What a user wants to know of the numbers that are not traced, one line each: those that his own part looks at,
-    and those that differ between the cohorts."""
+    """What a user wants to know of the numbers that are not traced, one line each: those that his
+    own part looks at, and those that differ between the cohorts."""
     reasons = {path: reason for cohort in cohorts for path, reason in cohort.untraced.items()}
     lines = []
     for path, reason in reasons.items():
@@ -96,12 +99,14 @@ def explain(cohort: Cohort, others: Sequence[Cohort]) -> str:
 
 
 def shared_microbatch(workload: dict, batch_sizes: Sequence[int]) -> int | None:
-    """The microbatch with which runs of these batch sizes share one program; None: each needs a program of its own.
+    """The microbatch with which runs of these batch sizes share one program; None: each needs a
+    program of its own.
 
-    It is their greatest common divisor, where the model can take that many examples at once: batch norm over ghost
-    batches needs whole ghosts, batch norm over the whole batch needs all of it. Where all batch sizes are larger than
-    it, it must have 8 examples: with fewer a pass costs about the same however few they are, and one program would be
-    slower than several (`python scripts/benchmark.py study --passes`).
+    It is their greatest common divisor, where the model can take that many examples at once: batch
+    norm over ghost batches needs whole ghosts, batch norm over the whole batch needs all of it.
+    Where all batch sizes are larger than it, it must have 8 examples: with fewer a pass costs about
+    the same however few they are, and one program would be slower than several (`python
+    scripts/benchmark.py study --passes`).
 
     Args:
         workload: the part of the configuration.
@@ -145,7 +150,8 @@ def _cohort(members, untraced):
 
 
 def _dealt(work):
-    """An order of the trials in which every stretch, such as a device's share, has about the same work.
+    """An order of the trials in which every stretch, such as a device's share, has about the same
+    work.
 
     The ranks by work in the order of van der Corput: as they come where the work is equal.
     """
@@ -189,14 +195,18 @@ def _examples(config):
     """Examples in a run. A float such as 0.1 means the decimal that it prints as."""
     if config['steps'] is not None:
         return Fraction(int(config['steps']) * config['batch_size'])
-    examples, reference = Fraction(str(config['epochs'])) * train_size(config), config['regime_adaptation']
+    examples, reference = (
+        Fraction(str(config['epochs'])) * train_size(config),
+        config['regime_adaptation'],
+    )
     if reference is None:
         return examples
     return regime_adaptation(examples, config['batch_size'], Fraction(reference))
 
 
 def in_examples(config: dict) -> dict:
-    """`config` with the boundaries of a growing batch in examples, as the parts of a trial take them."""
+    """`config` with the boundaries of a growing batch in examples, as the parts of a trial take
+    them."""
     if not config['batch_growth']:
         return config
     return numbered(config, {'batch_growth.boundaries': boundaries(config, _examples(config))})
@@ -224,7 +234,8 @@ def _train_size(workload):
 def _split(config, paths):
     """What splits cohorts, as text, and the numbers that do not."""
     numbers = {path: value for path, value in leaves(config) if path in paths}
-    # The length of the run and, with a microbatch, the batch size are traced as whole; so is how the batch grows.
+    # The length of the run and, with a microbatch, the batch size are traced as whole; so is how
+    # the batch grows.
     with_microbatch = fields.traced('with a microbatch') if config['microbatch'] else ()
     free = dict.fromkeys((*fields.traced('always'), *with_microbatch))
     growth = {name: np.size(value) for name, value in config['batch_growth'].items()}

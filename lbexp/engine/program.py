@@ -20,23 +20,27 @@ from lbexp.parallel import mesh as meshes
 _EVALUATION_CHUNK = 1024  # examples evaluated at once
 _FEED = 64  # microbatches that a stream gives at once
 
-# XLA:CPU copies every weight but the first layer's at each step, as its update might come before its last use. With
-# region analysis it orders them instead. Without / with, time of a step: MLP 784-512-512-10 1.09, 64-512-512-10 1.37,
-# five layers of 512 1.06; but 64-128-128-10 0.86, where waiting costs more than the copy (batch 32, 2 cores).
+# XLA:CPU copies every weight but the first layer's at each step, as its update might come before
+# its last use. With region analysis it orders them instead. Without / with, time of a step: MLP
+# 784-512-512-10 1.09, 64-512-512-10 1.37, five layers of 512 1.06; but 64-128-128-10 0.86, where
+# waiting costs more than the copy (batch 32, 2 cores).
 _IN_PLACE = {'xla_cpu_copy_insertion_use_region_analysis': True}
 _LARGE = 2**16  # parameters
 
 
 class Program(NamedTuple):
-    """Functions over the stacked states of the cohort's trials: every leaf has a leading axis of `padded` trials."""
+    """Functions over the stacked states of the cohort's trials: every leaf has a leading axis of
+    `padded` trials."""
 
     states: Any  # shapes of the states
     init: Callable  # () -> states
-    segment: Callable  # (states, until [K], row_start [K], row_step [K]) -> (states, columns); donates the states
+    # (states, until [K], row_start [K], row_step [K]) -> (states, columns); donates the states
+    segment: Callable
     evaluate: Callable | None  # states -> {metric: [padded]}
     place: Callable  # states of the cohort's K trials, on the host -> states on the devices
     trials: int  # K; what lies beyond is padding, which trains for no tick
-    stretch: int | None  # of a stream, microbatches given at once: a segment ends with its stretch; None: no stream
+    # of a stream, microbatches given at once: a segment ends with its stretch; None: no stream
+    stretch: int | None
     layout: str  # in words
 
 
@@ -89,7 +93,9 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     def assess(arrays, numbers, state):
         return steps.evaluation(_recipe(cohort, arrays, numbers), chunk, constrain)(state)
 
-    placed = lambda leaf, placement: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement)
+    placed = lambda leaf, placement: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=placement
+    )
     states = jax.eval_shape(initialise, arrays, numbers)
     if axis is None:
         placements = meshes.shared(mesh, states, sharding, 'trial')
@@ -101,7 +107,9 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     ticks = [jax.ShapeDtypeStruct((count + padding,), np.int32, sharding=by_trial)] * 3
     # XLA compiles the three side by side; what is not needed yet is waited for when it is.
     compiler = concurrent.futures.ThreadPoolExecutor(3)
-    init = compiler.submit(_compiled, mesh, jax.jit(initialise, out_shardings=placements), arrays, numbers)
+    init = compiler.submit(
+        _compiled, mesh, jax.jit(initialise, out_shardings=placements), arrays, numbers
+    )
     # What the host reads, every host reads whole.
     told = by_trial if jax.process_count() == 1 else everywhere
     over_devices = over if axis is None else _over(layout, mesh, placements)
@@ -122,7 +130,9 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
 
     def run_segment(states, until, *ticks):
         nothing = np.zeros(1, np.int32)
-        placed = meshes.put([pad(np.asarray(t, np.int32), nothing) for t in (until, *ticks)], by_trial)
+        placed = meshes.put(
+            [pad(np.asarray(t, np.int32), nothing) for t in (until, *ticks)], by_trial
+        )
         return segment.result()(fed(until) if feed else arrays, numbers, states, *placed)
 
     return Program(
@@ -152,7 +162,9 @@ def _shared(cohort):
         told = ', fsdp' if cohort.config['sharding'] == 'fsdp' else ''
         return _Shared(cohort.microbatch, 'examples per microbatch', (), told)
     if cohort.config['sharding'] != 'replicated':
-        raise Refusal("sharding: found 'fsdp' with replicas, whose weights differ; allowed: 'replicated'")
+        raise Refusal(
+            "sharding: found 'fsdp' with replicas, whose weights differ; allowed: 'replicated'"
+        )
     told = f', {cohort.config["replicas"]["name"]} of {made.workers} workers'
     if made.by_worker:
         return _Shared(made.workers, 'workers', made.by_worker, told)
@@ -160,7 +172,8 @@ def _shared(cohort):
 
 
 def _placements(states, mesh, by_worker):
-    """The placement of each leaf of the states: by trial, and by worker where that is the next axis."""
+    """The placement of each leaf of the states: by trial, and by worker where that is the next
+    axis."""
 
     def placed(name, part):
         placement = meshes.spread(mesh, 'trial', *(['data'] if name in by_worker else []))
@@ -190,13 +203,14 @@ def _over(layout, mesh, placements=None):
     """Lifts f(arrays, *of one trial) to f(arrays, *of all trials).
 
     Args:
-        placements: of the states, where each device has its own workers: f(arrays, numbers, state, *ticks) then runs
-            on each device, and returns (state, columns).
+        placements: of the states, where each device has its own workers: f(arrays, numbers, state,
+            *ticks) then runs on each device, and returns (state, columns).
     """
 
     def over(f):
         if layout == 'vmap':
-            name = {} if placements else {'spmd_axis_name': 'trial'}  # shard_map has taken the axis apart already
+            # shard_map has taken the axis apart already
+            name = {} if placements else {'spmd_axis_name': 'trial'}
             many = lambda arrays, *trials: jax.vmap(lambda *one: f(arrays, *one), **name)(*trials)
         else:
             many = lambda arrays, *trials: jax.lax.map(lambda one: f(arrays, *one), trials)
@@ -209,7 +223,9 @@ def _over(layout, mesh, placements=None):
             if placements is not None:
                 specs[2] = jax.tree.map(lambda placement: placement.spec, placements)
                 told = (specs[2], by_trial)
-            mapped = jax.shard_map(many, mesh=mesh, in_specs=tuple(specs), out_specs=told, check_vma=False)
+            mapped = jax.shard_map(
+                many, mesh=mesh, in_specs=tuple(specs), out_specs=told, check_vma=False
+            )
             return mapped(arrays, *trials)
 
         return on_each_device

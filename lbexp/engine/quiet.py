@@ -1,4 +1,5 @@
-"""Silences what Orbax and TensorStore print from their threads after a failed save: the command says it in a line."""
+"""Silences what Orbax and TensorStore print from their threads after a failed save: the command
+says it in a line."""
 
 import logging
 import sys

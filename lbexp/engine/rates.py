@@ -1,4 +1,5 @@
-"""How a learning rate reaches an optimizer: as a function of the updates done, or as a number where it must be one."""
+"""How a learning rate reaches an optimizer: as a function of the updates done, or as a number where
+it must be one."""
 
 import typing
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from lbexp.ranges import concrete
 class ScheduledRate:
     """A learning rate as a function of the updates done: count -> rate.
 
-    Calculating with it as with a number says what it is, at the place in the optimizer that does so.
+    Calculating with it as with a number says what it is, at the place in the optimizer that does
+    so.
     """
 
     def __init__(self, rate: Callable):
@@ -22,19 +24,26 @@ class ScheduledRate:
 
     def _is_no_number(self, *_):
         raise TypeError(
-            'learning_rate is a function of the updates done, not a number: learning_rate(count), or '
-            'optax.scale_by_learning_rate(learning_rate); an optimizer that needs a number says learning_rate: float'
+            'learning_rate is a function of the updates done, not a number: '
+            'learning_rate(count), or '
+            'optax.scale_by_learning_rate(learning_rate); an optimizer that needs a number says '
+            'learning_rate: float'
         )
 
     __neg__ = __pos__ = __abs__ = __float__ = __int__ = _is_no_number
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = _is_no_number
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _is_no_number
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = (
+        _is_no_number
+    )
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = (
+        __rpow__
+    ) = _is_no_number
     __lt__ = __le__ = __gt__ = __ge__ = _is_no_number
     __array__ = __jax_array__ = _is_no_number
 
 
 def takes_number(function: Callable) -> bool:
-    """Whether the annotation of `learning_rate` allows a number and no function: float, jax.typing.ArrayLike."""
+    """Whether the annotation of `learning_rate` allows a number and no function: float,
+    jax.typing.ArrayLike."""
     try:
         annotation = typing.get_type_hints(function).get('learning_rate', Any)
     except Exception:  # names that only a type checker can resolve
@@ -44,7 +53,8 @@ def takes_number(function: Callable) -> bool:
 
 
 def constant_rate(name: str, peak: Any, config: dict) -> Any:
-    """The number for an optimizer that takes no schedule: `peak`, which nothing in the configuration changes.
+    """The number for an optimizer that takes no schedule: `peak`, which nothing in the
+    configuration changes.
 
     Raises:
         Refusal: the configuration schedules the rate.
@@ -53,9 +63,14 @@ def constant_rate(name: str, peak: Any, config: dict) -> Any:
     warmup = concrete(schedule.get('warmup'))  # where it is traced it was looked at before
     scheduled = schedule['name'] != 'constant' or (warmup is not None and warmup > 0)
     if scheduled or config['batch_growth']:
-        shown = f'schedule: found {schedule["name"]!r}' + (f' with warmup {warmup}' if warmup else '')
+        shown = f'schedule: found {schedule["name"]!r}' + (
+            f' with warmup {warmup}' if warmup else ''
+        )
         shown = shown if scheduled else 'batch_growth: found one'
-        raise Refusal(f"{shown} with {name}, whose learning_rate is a number; allowed: 'constant' without warmup")
+        raise Refusal(
+            f'{shown} with {name}, whose learning_rate is a number; allowed: '
+            "'constant' without warmup"
+        )
     return peak
 
 

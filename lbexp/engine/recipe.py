@@ -37,17 +37,20 @@ class Recipe(NamedTuple):
 def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     """Builds the parts of one trial.
 
-    Each 'learning_rate' in the optimizer's configuration, inner optimizers included, is a peak: what reaches the
-    optimizer is the function schedule(peak * batch scaling, steps). A part that takes a `seed` and is given none gets
-    the trial's, so that the noise of two trials is independent.
+    Each 'learning_rate' in the optimizer's configuration, inner optimizers included, is a peak:
+    what reaches the optimizer is the function schedule(peak * batch scaling, steps). A part that
+    takes a `seed` and is given none gets the trial's, so that the noise of two trials is
+    independent.
 
     Args:
         config: plain data, as config.resolve returns it; numbers may be traced.
         steps: length of the run [updates]; may be traced.
-        arrays: what `data` returned, as arguments of the program: data should not be constants in it.
+        arrays: what `data` returned, as arguments of the program: data should not be constants in
+            it.
 
     Raises:
-        Refusal: a part refuses its arguments, or batch_scaling needs betas that the optimizer does not have.
+        Refusal: a part refuses its arguments, or batch_scaling needs betas that the optimizer does
+            not have.
     """
     seed = config['seed']
     scaling = config['batch_scaling']
@@ -58,7 +61,9 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     def schedule(peak):
         rate = lookup.build('schedule', config['schedule'], peak=peak * factor, steps=steps)
         rate = contracts.schedule(config['schedule']['name'], rate)
-        rates.append(rate if paced is None else lambda count: rate(count) * paced.rate_factor(count))
+        rates.append(
+            rate if paced is None else lambda count: rate(count) * paced.rate_factor(count)
+        )
         return rates[-1]
 
     def rate_of(part, peak):
@@ -72,7 +77,9 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     if arrays is not None:
         workload = _with_arrays(workload, arrays)
     shared, microbatch = config['data'], config['microbatch'] or config['batch_size']
-    divided = partition(workload.train, shared['partition'], shared['hosts'] or hosts.count(), microbatch)
+    divided = partition(
+        workload.train, shared['partition'], shared['hosts'] or hosts.count(), microbatch
+    )
     workload = workload._replace(train=divided)
     parts = [config['optimizer'], *config['transforms']]
     if scaling['rule'] == 'square_root_adam':
@@ -81,7 +88,9 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     weights = _example_weights(config, workload.train, seed) if config['example_weights'] else None
     return Recipe(
         workload,
-        optax.with_extra_args_support(optax.chain(*transforms, optimizer) if transforms else optimizer),
+        optax.with_extra_args_support(
+            optax.chain(*transforms, optimizer) if transforms else optimizer
+        ),
         rates[0] if rates else lambda count: jnp.full((), jnp.nan),
         weights,
         microbatch,
@@ -100,11 +109,15 @@ def _example_weights(config, source, seed):
         stream = jnp.asarray(seed, jnp.uint32)
         if source.feed is not None:  # whose arrays are the examples of a few positions
             return order(stream, positions, source.size)
-        return source.draw({'place': jnp.arange(source.size, dtype=jnp.int32)}, stream, positions)['place']
+        return source.draw({'place': jnp.arange(source.size, dtype=jnp.int32)}, stream, positions)[
+            'place'
+        ]
 
     known = lookup.parameters(lookup.find('example_weights', part['name']))
     sizes = {'batch_size': config['batch_size'], 'dataset_size': source.size, 'indices': indices}
-    weights = lookup.build('example_weights', {**{k: v for k, v in sizes.items() if k in known}, **part})
+    weights = lookup.build(
+        'example_weights', {**{k: v for k, v in sizes.items() if k in known}, **part}
+    )
     return contracts.weights(part['name'], weights)
 
 
@@ -131,7 +144,8 @@ def replicas(config: dict) -> Replicas | None:
     made = lookup.build(package, part, **({'seed': config['seed']} if takes_seed else {}))
     if config['batch_size'] % made.pieces:
         raise Refusal(
-            f'batch_size: found {config["batch_size"]} with {part["name"]}, which cuts it into {made.pieces} equal '
+            f'batch_size: found {config["batch_size"]} with {part["name"]}, which cuts it into '
+            f'{made.pieces} equal '
             'pieces; allowed: a multiple'
         )
     return contracts.replicas(part['name'], made)
@@ -165,7 +179,8 @@ def _probe(part):
 
 
 def _transformation(part, rate_of, seed):
-    """The gradient transformation of a part, its learning rates scheduled and its seed given; inner parts likewise."""
+    """The gradient transformation of a part, its learning rates scheduled and its seed given; inner
+    parts likewise."""
     arguments = {}
     for name, value in part.items():
         if name == 'learning_rate' and value is not None and not callable(value):
@@ -180,15 +195,25 @@ def _transformation(part, rate_of, seed):
 
 
 def _adam_scaled(part, batch_size, reference):
-    """`part`, or the parts inside it, with the betas and eps (set, or defaults) that go with the batch size."""
+    """`part`, or the parts inside it, with the betas and eps (set, or defaults) that go with the
+    batch size."""
     known, names = lookup.parameters(lookup.find('optimizer', part['name'])), ('b1', 'b2', 'eps')
     if set(names) <= known.keys():
         given = [part.get(name, known[name].default) for name in names]
-        return {**part, **dict(zip(names, adam_scaling(batch_size, reference, *given), strict=True))}
-    inner = {name: value for name, value in part.items() if isinstance(value, dict) and 'name' in value}
+        return {
+            **part,
+            **dict(zip(names, adam_scaling(batch_size, reference, *given), strict=True)),
+        }
+    inner = {
+        name: value for name, value in part.items() if isinstance(value, dict) and 'name' in value
+    }
     if inner:
-        return {**part, **{name: _adam_scaled(value, batch_size, reference) for name, value in inner.items()}}
+        return {
+            **part,
+            **{name: _adam_scaled(value, batch_size, reference) for name, value in inner.items()},
+        }
     raise Refusal(
-        f"batch_scaling.rule: found 'square_root_adam' with {part['name']}, which has no b1, b2, eps; "
+        f"batch_scaling.rule: found 'square_root_adam' with {part['name']}, which has no b1, b2, "
+        'eps; '
         "allowed: 'linear', 'square_root'"
     )

@@ -26,23 +26,27 @@ def record(
     announce: Callable[[str], Any] = lambda line: None,
     code: dict[str, str] | None = None,
 ) -> list[dict]:
-    """Writes config.json: the resolved configuration, the overrides of each trial, and where it ran.
+    """Writes config.json: the resolved configuration, the overrides of each trial, and where it
+    ran.
 
-    A workdir belongs to one configuration, one code and one data: what was begun can only be gone on with. Where it
-    `grows`, trials that are not there yet are added as a round of their own, and the arguments of the study and the
-    length of a search may change. A change of how the run is watched over is announced and recorded under 'changes';
-    of what it computes, only where it `may_change` (None: it never may): every trial then goes on from its checkpoint,
-    towards the new end. A workdir in which nothing was trained yet may be about anything.
+    A workdir belongs to one configuration, one code and one data: what was begun can only be gone
+    on with. Where it `grows`, trials that are not there yet are added as a round of their own, and
+    the arguments of the study and the length of a search may change. A change of how the run is
+    watched over is announced and recorded under 'changes'; of what it computes, only where it
+    `may_change` (None: it never may): every trial then goes on from its checkpoint, towards the new
+    end. A workdir in which nothing was trained yet may be about anything.
 
     Args:
         code: the fingerprint of code and data.
 
     Returns:
-        The trials of the workdir: {'trial': number, 'round': in which they came, 'overrides': {path: value}}.
+        The trials of the workdir: {'trial': number, 'round': in which they came, 'overrides':
+        {path: value}}.
 
     Raises:
-        Refusal: the workdir holds another configuration, or other trials, or was begun by a version that wrote other
-            checkpoints; the message lists the differences. Or config.json is damaged.
+        Refusal: the workdir holds another configuration, or other trials, or was begun by a version
+            that wrote other checkpoints; the message lists the differences. Or config.json is
+            damaged.
     """
     path = workdir / 'config.json'
     config, trials = json.loads(json.dumps([config, trials], default=list))
@@ -59,7 +63,10 @@ def record(
         changes = _changes(there, now, grows)
         _refuse(workdir, changes, may_change)
         for changed, (old, new) in changes.items():
-            announce(f'changed since the run was begun: {changed}: {_shown(old)} there, {_shown(new)} now')
+            announce(
+                f'changed since the run was begun: {changed}: {_shown(old)} there, '
+                f'{_shown(new)} now'
+            )
         document = _resumed(workdir, there, now, changes, announce)
         if _numeric(changes):
             write_status(workdir, 'running', _not_through(workdir))
@@ -98,7 +105,9 @@ def cohort(folder: pathlib.Path, document: dict, trials: list[dict]):
 def stage(document: dict) -> dict:
     """What checkpoints say that are made while config.json says this; see Identity."""
     config = ConfigDict(document['config'])
-    resolved = {entry['trial']: configs.resolve(config, entry['overrides']) for entry in document['trials']}
+    resolved = {
+        entry['trial']: configs.resolve(config, entry['overrides']) for entry in document['trials']
+    }
     return {
         'configurations': {str(trial): identity.digest(one) for trial, one in resolved.items()},
         'code': fingerprint.joined(_fingerprint(document)),
@@ -122,32 +131,50 @@ def note(workdir: pathlib.Path, name: str, value: Any):
 
 
 def nothing_to_train(workdir: pathlib.Path) -> str:
-    """When and with what code a workdir that is through was trained, in words; '': it is not through."""
+    """When and with what code a workdir that is through was trained, in words; '': it is not
+    through."""
     document = read(workdir)
     if not document['trials'] or _left(workdir, document):
         return ''
-    ended = documents.document(workdir / 'status.json', documents.Status).get('ended', 'a day that it does not tell')
+    ended = documents.document(workdir / 'status.json', documents.Status).get(
+        'ended', 'a day that it does not tell'
+    )
     return f'nothing to train: done on {ended} with {_commit(document)}'
 
 
 def _now(there, config, trials, grows, code):
     """What config.json is to say."""
     before = there['trials'] if there and grows else []
-    fresh = [overrides for overrides in trials if overrides not in [entry['overrides'] for entry in before]]
+    fresh = [
+        overrides
+        for overrides in trials
+        if overrides not in [entry['overrides'] for entry in before]
+    ]
     number = 1 + max((entry['round'] for entry in before), default=-1)
-    added = [{'trial': i, 'round': number, 'overrides': o} for i, o in enumerate(fresh, len(before))]
-    return {'config': config, 'trials': [*before, *added], 'fingerprint': {**_fingerprint(there), **(code or {})}}
+    added = [
+        {'trial': i, 'round': number, 'overrides': o} for i, o in enumerate(fresh, len(before))
+    ]
+    return {
+        'config': config,
+        'trials': [*before, *added],
+        'fingerprint': {**_fingerprint(there), **(code or {})},
+    }
 
 
 def _not_through(workdir):
     """Statuses of a run that was changed: each trial goes on from where it was."""
-    kept = {trial: {k: v for k, v in one.items() if k in ('step', 'saved')} for trial, one in statuses(workdir).items()}
+    kept = {
+        trial: {k: v for k, v in one.items() if k in ('step', 'saved')}
+        for trial, one in statuses(workdir).items()
+    }
     return {trial: {'status': 'running', **one} for trial, one in kept.items()}
 
 
 def _is_begun(workdir):
     """Whether something was trained, or may have been."""
-    trained = any(standing['step'] or standing['status'] in THROUGH for standing in statuses(workdir).values())
+    trained = any(
+        standing['step'] or standing['status'] in THROUGH for standing in statuses(workdir).values()
+    )
     rows = workdir / 'metrics.jsonl'
     folders = any((workdir / 'checkpoints').glob('*/*')) or (workdir / 'cohorts.json').exists()
     return trained or folders or (rows.exists() and rows.stat().st_size > 0)
@@ -171,7 +198,11 @@ def _commit(document):
 def _left(workdir, document):
     """The trials that are not through."""
     status = statuses(workdir)
-    return [entry for entry in document['trials'] if status.get(entry['trial'], {}).get('status') not in THROUGH]
+    return [
+        entry
+        for entry in document['trials']
+        if status.get(entry['trial'], {}).get('status') not in THROUGH
+    ]
 
 
 def _resumed(workdir, there, now, changes, announce):
@@ -184,7 +215,8 @@ def _resumed(workdir, there, now, changes, announce):
     trains = bool(_numeric(changes)) or bool(_left(workdir, now))
     if trains and not there.get('run'):
         raise Refusal(
-            f'workdir {str(workdir)!r} was begun by an older version of lbexp, whose checkpoints do not say whose they '
+            f'workdir {str(workdir)!r} was begun by an older version of lbexp, whose checkpoints '
+            'do not say whose they '
             f'are. Go on with {_commit(there)}, or choose another --workdir'
         )
     if trains and _last(there).get('started') != here['started']:
@@ -196,8 +228,11 @@ def _resumed(workdir, there, now, changes, announce):
 
 
 def _refuse_foreign_names(path, before, known):
-    """Trials that are there already would be trained: what they name outside lbexp must be the user's own."""
-    foreign = lookup.outside_names([entry['overrides'] for entry in before]) - lookup.outside_names(known)
+    """Trials that are there already would be trained: what they name outside lbexp must be the
+    user's own."""
+    foreign = lookup.outside_names([entry['overrides'] for entry in before]) - lookup.outside_names(
+        known
+    )
     if foreign:
         rule = "allowed: lbexp's own parts, and what the configuration of this command names"
         raise Refusal(f'{path}: found {", ".join(sorted(foreign))} among the trials; {rule}')
@@ -207,8 +242,14 @@ def _changes(there, now, grows):
     """{path: [there, now]} of what differs."""
     old, new = facts(there['config'], there['trials']), facts(now['config'], now['trials'])
     if grows:  # what is new is no change
-        new = {path: value for path, value in new.items() if not path.startswith('trials.') or path in old}
-        old, new = ({path: value for path, value in f.items() if not _growing(path)} for f in (old, new))
+        new = {
+            path: value
+            for path, value in new.items()
+            if not path.startswith('trials.') or path in old
+        }
+        old, new = (
+            {path: value for path, value in f.items() if not _growing(path)} for f in (old, new)
+        )
     # A later round may have more parts; a version before this one told no fingerprint.
     shared = _fingerprint(there).keys() & _fingerprint(now).keys()
     old |= {name: _fingerprint(there)[name] for name in shared}
@@ -231,12 +272,19 @@ def _shown(value):
 
 
 def _refuse(workdir, changes, may_change):
-    listed = [f'{path}: {_shown(changes[path][0])} there, {_shown(changes[path][1])} now' for path in _numeric(changes)]
+    listed = [
+        f'{path}: {_shown(changes[path][0])} there, {_shown(changes[path][1])} now'
+        for path in _numeric(changes)
+    ]
     others = may_change is None or any(
         path.startswith(('trials.', 'sweep', 'search', 'study.name')) for path in changes
     )
     if listed and (others or not may_change):
-        remedy = 'Choose another --workdir' if others else 'Choose another --workdir, or give --allow_config_change'
+        remedy = (
+            'Choose another --workdir'
+            if others
+            else ('Choose another --workdir, or give --allow_config_change')
+        )
         raise Refusal(
             f'workdir {str(workdir)!r} holds a run with another configuration '
             f'({"; ".join(listed[:5])}{"; ..." if len(listed) > 5 else ""}). {remedy}'

@@ -1,4 +1,5 @@
-"""Where a cohort goes on: from its last usable checkpoint, with the rows that were written until then."""
+"""Where a cohort goes on: from its last usable checkpoint, with the rows that were written until
+then."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -36,7 +37,8 @@ def resume(
         trials: of the cohort.
         like: what a checkpoint holds.
         statuses: by trial, what status.json said.
-        restart: is told what is lost, and the trials then train from the start; None: they must not.
+        restart: is told what is lost, and the trials then train from the start; None: they must
+            not.
 
     Raises:
         Damaged: a trial was further than any usable checkpoint, or rows from before it are gone.
@@ -67,7 +69,11 @@ def _reached(trials, saved, rows, statuses):
     for trial, written in zip(trials, there, strict=True):
         step = statuses.get(trial, {}).get('saved')
         if step or (step is None and written):
-            said = f'a checkpoint of step {step} was complete' if step else f'{written} rows were written'
+            said = (
+                f'a checkpoint of step {step} was complete'
+                if step
+                else f'{written} rows were written'
+            )
             raise Damaged(f'trial {trial}: {said}, and there is no checkpoint. {REMEDY}')
     return dict.fromkeys(trials, Written())
 

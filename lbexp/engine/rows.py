@@ -1,4 +1,5 @@
-"""metrics.jsonl: one JSON object a line, append-only; and whether what was written is still there."""
+"""metrics.jsonl: one JSON object a line, append-only; and whether what was written is still
+there."""
 
 import contextlib
 import hashlib
@@ -27,7 +28,8 @@ class Written(NamedTuple):
 
 
 class Rows:
-    """Appends rows to a file, and knows what it should hold. Opening it repairs a last line that a crash has torn."""
+    """Appends rows to a file, and knows what it should hold. Opening it repairs a last line that a
+    crash has torn."""
 
     def __init__(self, path: pathlib.Path):
         self.path = path
@@ -50,7 +52,9 @@ class Rows:
             self._written[trial] = self.written(trial).and_row(line)
         self._size += len(content)
         if end != self._size:
-            raise Damaged(f'{self.path}: found {end} bytes where {self._size} were written. {REMEDY}')
+            raise Damaged(
+                f'{self.path}: found {end} bytes where {self._size} were written. {REMEDY}'
+            )
 
     def written(self, trial: int) -> Written:
         """What the file should hold of a trial."""
@@ -132,7 +136,8 @@ def _trial(path, number, line):
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise Refusal(
-        f'{path}: line {number} is no row ({line[:40]!r}); allowed: a JSON object, with a trial and a step. Put a copy '
+        f'{path}: line {number} is no row ({line[:40]!r}); allowed: a JSON object, with a trial '
+        'and a step. Put a copy '
         'of the file back, or delete the line'
     )
 
@@ -144,7 +149,11 @@ def differences(path: pathlib.Path, there: dict[int, Written], expected: dict[in
     if not lost:
         return ''
     few = '; '.join(f'trial {t}: {found[t].count} rows of {expected[t].count}' for t in lost[:3])
-    same = ', others than were written' if any(found[t].count == expected[t].count for t in lost[:3]) else ''
+    same = (
+        ', others than were written'
+        if any(found[t].count == expected[t].count for t in lost[:3])
+        else ''
+    )
     return f'{path}: rows are lost ({few}{same}{"; ..." if len(lost) > 3 else ""})'
 
 
@@ -168,7 +177,8 @@ class Nowhere:
 
 
 def append(path: pathlib.Path, content: bytes) -> int:
-    """Writes behind what the file has: a crash or a full disk tears the end at most, and a full disk is told.
+    """Writes behind what the file has: a crash or a full disk tears the end at most, and a full
+    disk is told.
 
     Returns:
         The size of the file after it.
@@ -183,7 +193,8 @@ def append(path: pathlib.Path, content: bytes) -> int:
 
 
 def replace(path: pathlib.Path, content: bytes):
-    """Writes a file whole or not at all: beside it, synced, then renamed; the folder is synced, too."""
+    """Writes a file whole or not at all: beside it, synced, then renamed; the folder is synced,
+    too."""
     beside = path.with_name(path.name + '.part')
     try:
         if beside.is_symlink():  # somebody's, who would have another file written
@@ -205,7 +216,8 @@ def replace(path: pathlib.Path, content: bytes):
 
 
 def _plain(value):
-    """JSON has no NaN: null. A float32 is written with the digits that it needs, so it reads back to the bit."""
+    """JSON has no NaN: null. A float32 is written with the digits that it needs, so it reads back
+    to the bit."""
     value = np.asarray(value)
     if value.ndim:
         return [_plain(v) for v in value]

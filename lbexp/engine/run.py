@@ -1,4 +1,5 @@
-"""A study's trials from configurations to rows: cohort by cohort, each in a workdir that can be taken up again."""
+"""A study's trials from configurations to rows: cohort by cohort, each in a workdir that can be
+taken up again."""
 
 import contextlib
 import functools
@@ -22,10 +23,12 @@ from lbexp.parallel import hosts
 
 
 def build_once(trials: list[dict], trace: bool = False):
-    """Builds every different trial with its numbers as they are: what a part refuses, it refuses here.
+    """Builds every different trial with its numbers as they are: what a part refuses, it refuses
+    here.
 
     Args:
-        trace: also initial states, training and evaluation, as far as shapes go: a mask that matches nothing.
+        trace: also initial states, training and evaluation, as far as shapes go: a mask that
+            matches nothing.
 
     Raises:
         ValueError: a part refuses its arguments; the message says which and why.
@@ -35,7 +38,9 @@ def build_once(trials: list[dict], trace: bool = False):
         recipe(in_examples(config), run_length(config))
         size, batch = train_size(config), config['batch_size']
         if batch > size:
-            raise Refusal(f'batch_size: found {batch} with {size} training examples; allowed: at most as many')
+            raise Refusal(
+                f'batch_size: found {batch} with {size} training examples; allowed: at most as many'
+            )
     if trace:
         _planned(json.dumps(trials))
 
@@ -50,19 +55,26 @@ def run(
     numbers: list[int] | None = None,
     restart_lost: bool = False,
 ) -> str:
-    """Runs what is not yet done of `trials` (resolved configurations). Returns 'done' or 'preempted'.
+    """Runs what is not yet done of `trials` (resolved configurations). Returns 'done' or
+    'preempted'.
 
     Args:
-        workdir: gets metrics.jsonl, status.json, checkpoints/, tensorboard/; what it holds already is gone on with.
-        observe: called after each dispatch, with counts over all trials of the rounds that are not done.
+        workdir: gets metrics.jsonl, status.json, checkpoints/, tensorboard/; what it holds already
+            is gone on with.
+        observe: called after each dispatch, with counts over all trials of the rounds that are not
+            done.
         announce: is told each cohort's plan in one line.
         stopping: asked after each dispatch; when true, the run saves and returns.
-        rounds: in which each trial came; those of different rounds share no cohort. None: they came together.
-        numbers: of the trials in their study, ascending, where these are some of them. None: 0, 1, ...
-        restart_lost: trials whose checkpoints or rows are lost train from the start, and config.json says so.
+        rounds: in which each trial came; those of different rounds share no cohort. None: they came
+            together.
+        numbers: of the trials in their study, ascending, where these are some of them. None: 0, 1,
+            ...
+        restart_lost: trials whose checkpoints or rows are lost train from the start, and
+            config.json says so.
 
     Raises:
-        Damaged: checkpoints or rows are lost without which a trial cannot go on, or rows of one that is through.
+        Damaged: checkpoints or rows are lost without which a trial cannot go on, or rows of one
+            that is through.
         Refusal: a file of the workdir is damaged.
     """
     numbers = list(range(len(trials))) if numbers is None else numbers
@@ -82,7 +94,11 @@ def run(
     def restart(cohort, cause):
         announce(f'{cause}. They train from the start, as --restart_lost says')
         members = ', '.join(map(str, sorted(cohort.trials)))
-        hosts.lead(lambda: record.changed(workdir, {f'trials {members}': [cause, 'trained from the start']}))
+        hosts.lead(
+            lambda: record.changed(
+                workdir, {f'trials {members}': [cause, 'trained from the start']}
+            )
+        )
 
     trained = False
     for line in splits(planned):
@@ -100,7 +116,9 @@ def run(
             told = hosts.lead(functools.partial(_told_of_data, cohort, workdir))
             announce(f'cohort {number + 1}/{len(planned)}: {told}')
         folder = workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
-        checkpoints = Checkpoints(folder, warn=announce, identity=_identity(cohort, resolved, about))
+        checkpoints = Checkpoints(
+            folder, warn=announce, identity=_identity(cohort, resolved, about)
+        )
         shown = functools.partial(Events, workdir / 'tensorboard', announce=announce)
         events = shown if hosts.first() else lambda *members: Nowhere()
         try:
@@ -109,7 +127,8 @@ def run(
                 cohort, ready, size, checkpoints, rows, standing, events, overall, stopping, again
             )
         except BaseException:
-            if hosts.count() == 1:  # in a job, Orbax would wait for the others, of whom one may be lost
+            # in a job, Orbax would wait for the others, of whom one may be lost
+            if hosts.count() == 1:
                 checkpoints.close()
             raise
         checkpoints.close()
@@ -152,13 +171,18 @@ def _doubt(resolved, status, rows, restart_lost, announce):
     for trial, config in resolved.items():
         said, steps = status[trial], run_length(config)
         if said['status'] == 'done' and said['step'] != steps:
-            announce(f'trial {trial}: done at step {said["step"]} of {steps}, says status.json: not believed')
+            announce(
+                f'trial {trial}: done at step {said["step"]} of {steps}, says status.json: '
+                'not believed'
+            )
             status[trial] = {**said, 'status': 'running'}
     expected = expected_rows(status)
 
     def lost():
         gone = [trial for trial in expected if rows.written(trial) != expected[trial]]
-        return gone, differences(rows.path, {trial: rows.written(trial) for trial in expected}, expected)
+        return gone, differences(
+            rows.path, {trial: rows.written(trial) for trial in expected}, expected
+        )
 
     gone, words = hosts.lead(lost)
     if gone and not restart_lost:
@@ -176,7 +200,10 @@ def _about(workdir):
 def _identity(cohort, resolved, about):
     run, code, stages = about
     members = [resolved[trial] for trial in cohort.trials]
-    seeds, digests = [config['seed'] for config in members], [identity.digest(config) for config in members]
+    seeds, digests = (
+        [config['seed'] for config in members],
+        [identity.digest(config) for config in members],
+    )
     return identity.Identity(run, cohort.trials, seeds, digests, code, tuple(stages))
 
 
@@ -197,27 +224,37 @@ def _saved_is_told(status):
 
 
 def _told_of_data(cohort, workdir):
-    """How the data is shared, and what share of it an epoch of the first trial has; also into config.json."""
+    """How the data is shared, and what share of it an epoch of the first trial has; also into
+    config.json."""
     train = recipe(in_examples(cohort.config), 1).workload.train
     share = distinct(train, int(cohort.numbers['seed'][0]))
     count = cohort.config['data']['hosts'] or hosts.count()
-    told = f'data: independent orders of {count} hosts, {share:.3f} of the examples are in the first epoch'
+    told = (
+        f'data: independent orders of {count} hosts, {share:.3f} of the examples are in the '
+        'first epoch'
+    )
     record.note(workdir, f'data of trial {cohort.trials[0]}', told.removeprefix('data: '))
     return told
 
 
-def cohorts_of(trials: dict[int, dict], rounds: dict[int, int], status: dict[int, dict]) -> list[Cohort]:
-    """The cohorts of the rounds that are not through, with the numbers that the trials have in the study.
+def cohorts_of(
+    trials: dict[int, dict], rounds: dict[int, int], status: dict[int, dict]
+) -> list[Cohort]:
+    """The cohorts of the rounds that are not through, with the numbers that the trials have in the
+    study.
 
     Args:
-        trials, rounds, status: by the number of a trial, its resolved configuration, its round, its status.
+        trials, rounds, status: by the number of a trial, its resolved configuration, its round, its
+            status.
     """
     cohorts = []
     for number in sorted(set(rounds.values())):
         members = [i for i, own in rounds.items() if own == number]
         if not through(status, members):
             found = _planned(json.dumps([trials[i] for i in members]))
-            cohorts += [cohort._replace(trials=[members[i] for i in cohort.trials]) for cohort in found]
+            cohorts += [
+                cohort._replace(trials=[members[i] for i in cohort.trials]) for cohort in found
+            ]
     return cohorts
 
 
@@ -229,4 +266,6 @@ def through(status: dict[int, dict], members: list[int]) -> bool:
 def _after(before, cohort):
     """Progress once this cohort is through."""
     examples = int(cohort.ticks(cohort.steps).sum()) * cohort.microbatch
-    return before._replace(step=before.step + int(cohort.steps.sum()), examples=before.examples + examples)
+    return before._replace(
+        step=before.step + int(cohort.steps.sum()), examples=before.examples + examples
+    )

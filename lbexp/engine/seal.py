@@ -16,7 +16,8 @@ def seal(folder: pathlib.Path):
 
 
 def broken(folder: pathlib.Path) -> str | None:
-    """What is wrong with the files, in words; '': nothing. None: it was not sealed, so it was never complete.
+    """What is wrong with the files, in words; '': nothing. None: it was not sealed, so it was never
+    complete.
 
     Raises:
         OSError: a file cannot be read, which says nothing about what is in it.

@@ -1,6 +1,8 @@
-"""Comparisons of what a part gives with what it should: shapes, dtypes, structures, names. Refused in one line.
+"""Comparisons of what a part gives with what it should: shapes, dtypes, structures, names. Refused
+in one line.
 
-`who` is the part, `function` the function of it that gave this: its place is told where it is the user's.
+`who` is the part, `function` the function of it that gave this: its place is told where it is the
+user's.
 """
 
 from collections.abc import Mapping
@@ -18,7 +20,17 @@ class Breach(Refusal):
 
 
 # Columns of a row that the engine writes itself.
-RESERVED = ('trial', 'step', 'tick', 'diverged', 'examples', 'epoch', 'wall_time', 'status', 'learning_rate')
+RESERVED = (
+    'trial',
+    'step',
+    'tick',
+    'diverged',
+    'examples',
+    'epoch',
+    'wall_time',
+    'status',
+    'learning_rate',
+)
 
 _LARGEST = 2**16  # numbers that a probe may give as one column
 
@@ -30,7 +42,9 @@ def pair(output, who, function, parts):
 def tuple_of(output, count, who, function, parts):
     if not isinstance(output, (tuple, list)) or len(output) != count:
         name = getattr(function, '__name__', 'it')
-        raise Breach(f'{who}: {name} gives {short(output)}; allowed: {parts}{errors.place(function)}')
+        raise Breach(
+            f'{who}: {name} gives {short(output)}; allowed: {parts}{errors.place(function)}'
+        )
     return tuple(output)
 
 
@@ -48,10 +62,14 @@ def check_values(values, count, who, function, needs_loss):
         shape, dtype = _shape_and_dtype(value)
         if shape != (count,):
             shown = short(value) if shape is None else f'shape {shape}'
-            raise Breach(f'{what} {name!r} of {shown}; allowed: one value per example, ({count},){where}')
+            raise Breach(
+                f'{what} {name!r} of {shown}; allowed: one value per example, ({count},){where}'
+            )
         is_floating = jnp.issubdtype(dtype, jnp.floating)
         if not is_floating and (name == 'loss' or not _is_real(dtype)):
-            raise Breach(f'{what} {name!r} of dtype {dtype}; allowed: numbers of floating point{where}')
+            raise Breach(
+                f'{what} {name!r} of dtype {dtype}; allowed: numbers of floating point{where}'
+            )
 
 
 def check_columns(columns, who, function):
@@ -63,13 +81,17 @@ def check_columns(columns, who, function):
         shape, dtype = _shape_and_dtype(value)
         if shape is None or not _is_real(dtype) or np.prod(shape, dtype=np.int64) > _LARGEST:
             shown = short(value) if shape is None else f'{dtype}{list(shape)}'
-            raise Breach(f'{what} {name!r}: {shown}; allowed: a number or a small array of numbers{where}')
+            raise Breach(
+                f'{what} {name!r}: {shown}; allowed: a number or a small array of numbers{where}'
+            )
 
 
 def _check_names(columns, what, where):
     taken = [name for name in columns if name in RESERVED]
     if taken:
-        raise Breach(f'{what} {taken[0]!r}; allowed: another name, this one is a column of every row{where}')
+        raise Breach(
+            f'{what} {taken[0]!r}; allowed: another name, this one is a column of every row{where}'
+        )
 
 
 def check_number(value, what, function):
@@ -96,12 +118,17 @@ def check_same(new, old, what, function, whose='before', dtypes=True):
     difference = _difference(new, old, dtypes)
     if difference:
         path, shown, wanted = difference
-        raise Breach(f'{what} with {shown}{path}; allowed: {wanted}, as {whose}{errors.place(function)}')
+        raise Breach(
+            f'{what} with {shown}{path}; allowed: {wanted}, as {whose}{errors.place(function)}'
+        )
 
 
 def _difference(new, old, dtypes):
-    """(path, what is found there, what should be) of the first leaf that differs; None: they are alike."""
-    new_leaves, old_leaves = (dict(jax.tree_util.tree_leaves_with_path(tree)) for tree in (new, old))
+    """(path, what is found there, what should be) of the first leaf that differs; None: they are
+    alike."""
+    new_leaves, old_leaves = (
+        dict(jax.tree_util.tree_leaves_with_path(tree)) for tree in (new, old)
+    )
     for path in dict.fromkeys([*old_leaves, *new_leaves]):
         shown = _described(new_leaves[path], dtypes) if path in new_leaves else 'nothing'
         wanted = _described(old_leaves[path], dtypes) if path in old_leaves else 'nothing'
@@ -109,7 +136,9 @@ def _difference(new, old, dtypes):
             name = jax.tree_util.keystr(path)
             return f' at {name}' if name else '', shown, wanted
     structures = jax.tree.structure(new), jax.tree.structure(old)
-    return None if structures[0] == structures[1] else ('', short(structures[0]), short(structures[1]))
+    return (
+        None if structures[0] == structures[1] else ('', short(structures[0]), short(structures[1]))
+    )
 
 
 def _described(leaf, dtypes):
@@ -117,7 +146,11 @@ def _described(leaf, dtypes):
     if shape is None:
         return short(leaf)
     if not dtypes:  # but a gradient of whole numbers is none
-        return f'shape {shape}' if jnp.issubdtype(dtype, jnp.inexact) else f'{dtype} of shape {shape}'
+        return (
+            f'shape {shape}'
+            if jnp.issubdtype(dtype, jnp.inexact)
+            else (f'{dtype} of shape {shape}')
+        )
     return f'{dtype} of shape {shape}'
 
 
@@ -131,7 +164,11 @@ def _shape_and_dtype(leaf):
 
 
 def _is_real(dtype):
-    return jnp.issubdtype(dtype, jnp.bool_) or jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
+    return (
+        jnp.issubdtype(dtype, jnp.bool_)
+        or jnp.issubdtype(dtype, jnp.integer)
+        or jnp.issubdtype(dtype, jnp.floating)
+    )
 
 
 def short(value):

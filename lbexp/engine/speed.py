@@ -11,7 +11,8 @@ from lbexp.parallel import hosts
 
 
 def speed(config: dict, seconds: float = 1.0, pieces: int = 5) -> list[float]:
-    """Examples per second of one trial alone, its global batch one pass, in each of a few stretches.
+    """Examples per second of one trial alone, its global batch one pass, in each of a few
+    stretches.
 
     Compilation is not in it; drawing the examples and the update are.
 
@@ -30,7 +31,8 @@ def speed(config: dict, seconds: float = 1.0, pieces: int = 5) -> list[float]:
         states, columns = ready.segment(states, until, np.asarray([tick]), np.asarray([-1]))
         jax.block_until_ready(columns)
         tick += ticks
-        return float(hosts.gather(time.perf_counter() - began).max())  # the slowest: all processes count alike
+        # the slowest: all processes count alike
+        return float(hosts.gather(time.perf_counter() - began).max())
 
     train(1)
     count, spent = 1, train(1)

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 class TrialState(NamedTuple):
     """Everything that a trial's future depends on, beside its numbers: what a checkpoint holds.
 
-    Of a trial with replicas, the fields in which its workers differ hold arrays over the workers, first axis.
+    Of a trial with replicas, the fields in which its workers differ hold arrays over the workers,
+    first axis.
     """
 
     tick: Any  # int32, microbatches consumed
@@ -15,7 +16,9 @@ class TrialState(NamedTuple):
     model_state: Any  # batch-norm statistics and the like
     opt_state: Any
     replicas: Any  # of workers that differ: slow weights, or a server's clock; () without
-    gathered: Any  # sum of gradients and losses of the microbatches since the last update; () without accumulation
-    totals: Any  # sums over the training examples since the last row: {'examples': n, 'loss': ..., ...}
+    # sum of gradients and losses of the microbatches since the last update; () without accumulation
+    gathered: Any
+    # sums over the training examples since the last row: {'examples': n, 'loss': ..., ...}
+    totals: Any
     probes: tuple  # state of each probe
     diverged: Any  # bool: the loss was not finite. The trial stands still from then on.

@@ -15,7 +15,8 @@ _SELDOM = 1.0  # seconds between two progress reports: each is synced to the dis
 
 
 class Status:
-    """The statuses of a run; each change is written whole. Two threads say what they know: one trains, one saves."""
+    """The statuses of a run; each change is written whole. Two threads say what they know: one
+    trains, one saves."""
 
     def __init__(self, workdir: pathlib.Path, trials: dict[int, dict]):
         self._workdir, self.trials = workdir, trials
@@ -37,8 +38,14 @@ class Status:
 
 def expected_rows(statuses: dict[int, dict]) -> dict[int, Written]:
     """The rows that trials have that are through; an older version did not say."""
-    through = {t: one for t, one in statuses.items() if one['status'] in THROUGH and one.get('rows') is not None}
-    return {trial: Written(one['rows'], bytes.fromhex(one['digest'])) for trial, one in through.items()}
+    through = {
+        t: one
+        for t, one in statuses.items()
+        if one['status'] in THROUGH and one.get('rows') is not None
+    }
+    return {
+        trial: Written(one['rows'], bytes.fromhex(one['digest'])) for trial, one in through.items()
+    }
 
 
 def statuses(workdir: pathlib.Path) -> dict[int, dict]:
@@ -50,11 +57,15 @@ def statuses(workdir: pathlib.Path) -> dict[int, dict]:
     path = workdir / 'status.json'
     if not path.exists():
         return {}
-    return {int(trial): told for trial, told in documents.document(path, documents.Status)['trials'].items()}
+    return {
+        int(trial): told
+        for trial, told in documents.document(path, documents.Status)['trials'].items()
+    }
 
 
 def write_status(workdir: pathlib.Path, status: str, trials: dict[int, dict]):
-    """Writes status.json whole: 'running', 'done', 'preempted' or 'failed', and each trial's status and step."""
+    """Writes status.json whole: 'running', 'done', 'preempted' or 'failed', and each trial's status
+    and step."""
     if hosts.first():
         ended = {'ended': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}
         said = {'status': status, **(ended if status == 'done' else {}), 'trials': trials}

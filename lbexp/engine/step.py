@@ -24,9 +24,14 @@ def initial_state(recipe: Recipe) -> TrialState:
     opt_state = recipe.optimizer.init(params)
     zero = jnp.zeros((), jnp.int32)
     examples = jax.eval_shape(lambda: _draw(recipe, jnp.zeros((recipe.microbatch,), jnp.uint32)))
-    values, _ = jax.eval_shape(recipe.workload.loss, params, model_state, examples, jax.random.key(0))
+    values, _ = jax.eval_shape(
+        recipe.workload.loss, params, model_state, examples, jax.random.key(0)
+    )
     loss = jnp.zeros((), values['loss'].dtype)
-    totals = {'examples': jnp.zeros(()), **{name: jnp.zeros((), _total(v)) for name, v in values.items()}}
+    totals = {
+        'examples': jnp.zeros(()),
+        **{name: jnp.zeros((), _total(v)) for name, v in values.items()},
+    }
     facts = Facts(zero, loss, params, params, params, opt_state, jnp.zeros(()), jnp.zeros((), bool))
     own = ()
     if recipe.replicas is not None:
@@ -49,16 +54,21 @@ def initial_state(recipe: Recipe) -> TrialState:
     )
 
 
-def train_step(recipe: Recipe, constrain: Callable = lambda examples: examples, axis: str | None = None):
+def train_step(
+    recipe: Recipe, constrain: Callable = lambda examples: examples, axis: str | None = None
+):
     """(state, row_step) -> state: one microbatch, and an update when the global batch is complete.
 
-    loss = sum_n z_n loss_n / n over the microbatch; the global batch's gradient is the mean over its microbatches.
+    loss = sum_n z_n loss_n / n over the microbatch; the global batch's gradient is the mean over
+    its microbatches.
 
-    Without a pace in the recipe every microbatch is a global batch. With replicas, the step is theirs.
+    Without a pace in the recipe every microbatch is a global batch. With replicas, the step is
+    theirs.
 
     Args:
         constrain: places the drawn examples on devices.
-        axis: of the mesh, along which the workers of replicas lie; None: each device has all of them.
+        axis: of the mesh, along which the workers of replicas lie; None: each device has all of
+            them.
     """
     gradient = _gradient(recipe, constrain)
     if recipe.replicas is not None:
@@ -78,9 +88,12 @@ def train_step(recipe: Recipe, constrain: Callable = lambda examples: examples, 
         gathered = optax.tree.cast_like(gathered, state.gathered)
 
         def complete():
-            # A product: of a quotient XLA makes one program's product and another's division, which round differently.
+            # A product: of a quotient XLA makes one program's product and another's division, which
+            # round differently.
             share = 1 / recipe.pace.accumulation(state.step)
-            means = optax.tree.cast_like(jax.tree.map(lambda total: total * share, gathered), gathered)
+            means = optax.tree.cast_like(
+                jax.tree.map(lambda total: total * share, gathered), gathered
+            )
             updated = _update(recipe, state, *means, row_step)
             return updated._replace(gathered=jax.tree.map(jnp.zeros_like, gathered))
 
@@ -91,16 +104,20 @@ def train_step(recipe: Recipe, constrain: Callable = lambda examples: examples, 
 
 
 def segment(recipe: Recipe, step: Callable, axis: str | None = None):
-    """(state, until, row_start, row_step) -> (state, columns): train to tick `until`, or until the loss is not finite.
+    """(state, until, row_start, row_step) -> (state, columns): train to tick `until`, or until the
+    loss is not finite.
 
-    The columns are what a row says of training; they count from `row_start`, the tick of the last row. How a run is
-    cut into segments does not change its results.
+    The columns are what a row says of training; they count from `row_start`, the tick of the last
+    row. How a run is cut into segments does not change its results.
     """
 
     def run(state, until, row_start, row_step):
-        # At the start of a row, not at its end: a trial that is there before others waits with its sums.
+        # At the start of a row, not at its end: a trial that is there before others waits with its
+        # sums.
         fresh = state.tick == row_start
-        state = state._replace(totals=jax.tree.map(lambda total: jnp.where(fresh, 0, total), state.totals))
+        state = state._replace(
+            totals=jax.tree.map(lambda total: jnp.where(fresh, 0, total), state.totals)
+        )
         going = lambda s: (s.tick < until) & ~s.diverged
         state = jax.lax.while_loop(going, lambda s: step(s, row_step), state)
         return state, _columns(recipe, state, axis)
@@ -109,15 +126,20 @@ def segment(recipe: Recipe, step: Callable, axis: str | None = None):
 
 
 def evaluation(recipe: Recipe, chunk: int, constrain: Callable = lambda examples: examples):
-    """state -> {'test_' + metric: mean over the whole test set, ...}, with the weights that the optimizer would deploy.
+    """state -> {'test_' + metric: mean over the whole test set, ...}, with the weights that the
+    optimizer would deploy.
 
-    Likewise for the validation set and the first examples of the training set, where the recipe assesses them. A set
-    is read in chunks of one size; the padding of the last has weight 0, so the mean is exact.
+    Likewise for the validation set and the first examples of the training set, where the recipe
+    assesses them. A set is read in chunks of one size; the padding of the last has weight 0, so the
+    mean is exact.
     """
 
     def evaluate(state):
         if recipe.replicas is None:
-            params, model_state = optimizers.evaluation_params(state.opt_state, state.params), state.model_state
+            params, model_state = (
+                optimizers.evaluation_params(state.opt_state, state.params),
+                state.model_state,
+            )
         else:
             params, model_state = recipe.replicas.deployed(state)
         metrics = lambda examples: recipe.workload.metrics(params, model_state, examples)
@@ -137,10 +159,14 @@ def _means(metrics, source, size, chunk, constrain):
         positions = i * chunk + jnp.arange(chunk)
         weight = (positions < size).astype(jnp.float32)
         values = metrics(constrain(source.read(source.arrays, jnp.minimum(positions, size - 1))))
-        return {name: totals[name] + jnp.sum(weight * v, dtype=_total(v)) for name, v in values.items()}
+        return {
+            name: totals[name] + jnp.sum(weight * v, dtype=_total(v)) for name, v in values.items()
+        }
 
     one = jax.eval_shape(lambda: source.read(source.arrays, jnp.zeros((1,), jnp.int32)))
-    zeros = {name: jnp.zeros((), _total(values)) for name, values in jax.eval_shape(metrics, one).items()}
+    zeros = {
+        name: jnp.zeros((), _total(values)) for name, values in jax.eval_shape(metrics, one).items()
+    }
     totals = jax.lax.fori_loop(0, -(-size // chunk), add, zeros)
     return {name: total / size for name, total in totals.items()}
 
@@ -160,7 +186,8 @@ def _draw(recipe, positions):
 
 
 def _gradient(recipe, constrain):
-    """(params, model_state, tick, piece) -> (loss, sums over the examples, gradient, model_state) of a microbatch.
+    """(params, model_state, tick, piece) -> (loss, sums over the examples, gradient, model_state)
+    of a microbatch.
 
     With replicas, of one of the pieces that it is cut into.
     """
@@ -177,7 +204,9 @@ def _gradient(recipe, constrain):
 
         def weighted(params):
             values, new = recipe.workload.loss(params, model_state, examples, key)
-            losses = values['loss'] if z is None else values['loss'] * z.astype(values['loss'].dtype)
+            losses = (
+                values['loss'] if z is None else values['loss'] * z.astype(values['loss'].dtype)
+            )
             return losses.mean(), (values, new)
 
         (loss, (values, new)), grads = jax.value_and_grad(weighted, has_aux=True)(params)
@@ -192,7 +221,9 @@ def _tools(recipe, gradient, axis):
 
     def observe(state, look, facts):
         # Where nobody looks, nothing is measured, and nothing moves between devices.
-        probes = jax.lax.cond(look, lambda: _observed(recipe, state.probes, facts()), lambda: state.probes)
+        probes = jax.lax.cond(
+            look, lambda: _observed(recipe, state.probes, facts()), lambda: state.probes
+        )
         return state._replace(probes=probes)
 
     return Tools(
@@ -212,15 +243,26 @@ def _update(recipe, state, grads, loss, row_step):
     params = optax.apply_updates(state.params, updates)
     count = state.step + 1
     facts = Facts(count, loss, grads, updates, params, opt_state, rate, count == row_step)
-    return state._replace(step=count, params=params, opt_state=opt_state, probes=_observed(recipe, state.probes, facts))
+    return state._replace(
+        step=count,
+        params=params,
+        opt_state=opt_state,
+        probes=_observed(recipe, state.probes, facts),
+    )
 
 
 def _observed(recipe, states, facts):
-    return tuple(probe.update(state, facts) for probe, state in zip(recipe.probes, states, strict=True))
+    return tuple(
+        probe.update(state, facts) for probe, state in zip(recipe.probes, states, strict=True)
+    )
 
 
 def _columns(recipe, state, axis):
-    means = {name: total / state.totals['examples'] for name, total in state.totals.items() if name != 'examples'}
+    means = {
+        name: total / state.totals['examples']
+        for name, total in state.totals.items()
+        if name != 'examples'
+    }
     # The rate of the last update done.
     rate = recipe.learning_rate(jnp.maximum(state.step - 1, 0))
     columns = {'step': state.step, 'tick': state.tick, 'diverged': state.diverged}

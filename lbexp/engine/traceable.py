@@ -15,10 +15,12 @@ _CHUNK = 2  # examples evaluated: of one example a mean would look like a value
 
 
 def traceable(config: dict, steps: int) -> tuple[set[str], dict[str, str]]:
-    """The numbers with which training, rows and evaluation can be traced, and why others cannot be: {path: why}.
+    """The numbers with which training, rows and evaluation can be traced, and why others cannot be:
+    {path: why}.
 
-    A part that looks at a number in Python (`if clip > 0`) splits programs by it, and by it alone: JAX names it, or
-    else each is tried by itself. Where every part can be traced, one abstract trace shows it.
+    A part that looks at a number in Python (`if clip > 0`) splits programs by it, and by it alone:
+    JAX names it, or else each is tried by itself. Where every part can be traced, one abstract
+    trace shows it.
 
     Args:
         config: plain data, as config.resolve returns it.
@@ -54,7 +56,9 @@ def _failure(config, steps, paths):
 
 def _named(error):
     """The numbers whose values JAX says that Python asked for."""
-    concretizations = [e for e in errors.chain(error) if isinstance(e, jax.errors.ConcretizationTypeError)]
+    concretizations = [
+        e for e in errors.chain(error) if isinstance(e, jax.errors.ConcretizationTypeError)
+    ]
     return {path for e in concretizations for path in re.findall(r"numbers\['([^']+)'\]", str(e))}
 
 
@@ -66,7 +70,8 @@ def _in_words(error):
 
 
 def _trace(config, steps, paths):
-    """One abstract evaluation of all that a program does; every contract of a part is looked at on the way."""
+    """One abstract evaluation of all that a program does; every contract of a part is looked at on
+    the way."""
     size = config['microbatch'] or config['batch_size']
     accumulate = config['microbatch'] is not None
 
@@ -77,4 +82,6 @@ def _trace(config, steps, paths):
         return trained, evaluation(trial, _CHUNK)(trained[0])
 
     numbers = {path: value for path, value in leaves(config) if path in paths}
-    jax.eval_shape(run, numbers, np.uint32(config['seed']), np.int32(steps), np.int32(1), data(config))
+    jax.eval_shape(
+        run, numbers, np.uint32(config['seed']), np.int32(steps), np.int32(1), data(config)
+    )

@@ -1,4 +1,5 @@
-"""Ends a process whose training hangs: heartbeats see a dead process, not one that waits for ever."""
+"""Ends a process whose training hangs: heartbeats see a dead process, not one that waits for
+ever."""
 
 import collections
 import faulthandler
@@ -14,10 +15,12 @@ _SLOWER = 10  # times the median
 
 
 class Watchdog:
-    """A context that must end in time: within `seconds`, or ten times the median of the last hundred, if that is more.
+    """A context that must end in time: within `seconds`, or ten times the median of the last
+    hundred, if that is more.
 
-    The first one may take as long as it likes: it waits for the compiler. Beyond the limit the stacks of all threads go
-    to standard error and the process ends with status 77, without asking anybody.
+    The first one may take as long as it likes: it waits for the compiler. Beyond the limit the
+    stacks of all threads go to standard error and the process ends with status 77, without asking
+    anybody.
 
     Args:
         seconds: > 0; None: never.
@@ -33,7 +36,9 @@ class Watchdog:
     def __enter__(self):
         self._began = time.monotonic()
         if self._seconds is not None and self._spent:
-            self._deadline = self._began + max(self._seconds, _SLOWER * statistics.median(self._spent))
+            self._deadline = self._began + max(
+                self._seconds, _SLOWER * statistics.median(self._spent)
+            )
 
     def __exit__(self, *raised):
         self._deadline = None
@@ -47,7 +52,10 @@ class Watchdog:
             deadline = self._deadline
             if deadline is not None and time.monotonic() > deadline:
                 waited = time.monotonic() - self._began
-                print(f'lbexp: no step for {waited:.0f} s: the run hangs; the threads stand here:', file=sys.stderr)
+                print(
+                    f'lbexp: no step for {waited:.0f} s: the run hangs; the threads stand here:',
+                    file=sys.stderr,
+                )
                 faulthandler.dump_traceback(all_threads=True)
                 sys.stderr.flush()
                 os._exit(HUNG)

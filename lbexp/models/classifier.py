@@ -12,8 +12,8 @@ def classifier(
 ) -> tuple[Callable, Callable, Callable]:
     """(init, loss, metrics) of `module` trained with softmax cross-entropy.
 
-    loss_n = -sum_c q_nc log p_nc [nats], q = (1 - s) onehot(label) + s / C (Szegedy et al. 2016, arXiv:1512.00567,
-    section 7); metrics use s = 0.
+    loss_n = -sum_c q_nc log p_nc [nats], q = (1 - s) onehot(label) + s / C (Szegedy et al. 2016,
+    arXiv:1512.00567, section 7); metrics use s = 0.
 
     Args:
         module: called as module(images, train) -> logits [n, C].

@@ -11,7 +11,8 @@ from lbexp.models.norm import BatchNorm
 
 
 class CNN(nn.Module):
-    """[3x3 convolution, ReLU, 2x2 max pool] for each entry of `channels`; a dense layer; a linear layer.
+    """[3x3 convolution, ReLU, 2x2 max pool] for each entry of `channels`; a dense layer; a linear
+    layer.
 
     Attributes:
         channels: output channels of each convolution.
@@ -41,11 +42,13 @@ class CNN(nn.Module):
 
 
 class Conv3x3(nn.Module):
-    """3x3 convolution, stride 1, zero padding: [n, h, w, c] -> [n, h, w, features]. Kernel [3, 3, c, features].
+    """3x3 convolution, stride 1, zero padding: [n, h, w, c] -> [n, h, w, features]. Kernel [3, 3,
+    c, features].
 
-    On CPU it is computed as nine shifted copies of the image and one matrix product: XLA:CPU runs a convolution
-    inside a loop on one thread without its fast path (80 steps/s of a small network against 355 this way, 2 cores),
-    and mapped over trials it becomes a grouped convolution, slower still. Accelerators get the convolution.
+    On CPU it is computed as nine shifted copies of the image and one matrix product: XLA:CPU runs a
+    convolution inside a loop on one thread without its fast path (80 steps/s of a small network
+    against 355 this way, 2 cores), and mapped over trials it becomes a grouped convolution, slower
+    still. Accelerators get the convolution.
     """
 
     features: int
@@ -53,7 +56,9 @@ class Conv3x3(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        kernel = self.param('kernel', nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features))
+        kernel = self.param(
+            'kernel', nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features)
+        )
         convolve = _patches if jax.default_backend() == 'cpu' else _convolution
         y = convolve(x, kernel)
         if self.use_bias:
@@ -71,7 +76,9 @@ def _patches(x, kernel):
 
 
 def _convolution(x, kernel):
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
 
 
 def _max_pool(x):

@@ -1,4 +1,5 @@
-"""Dropout whose rate may be a traced number, so that trials with different rates share one program."""
+"""Dropout whose rate may be a traced number, so that trials with different rates share one
+program."""
 
 import flax.linen as nn
 import jax
@@ -6,10 +7,12 @@ import jax.numpy as jnp
 
 
 class Dropout(nn.Module):
-    """x_i -> x_i / (1 - rate) with probability 1 - rate, else 0 (Srivastava et al. 2014). Off in evaluation.
+    """x_i -> x_i / (1 - rate) with probability 1 - rate, else 0 (Srivastava et al. 2014). Off in
+    evaluation.
 
     Attributes:
-        rate: probability that a unit is dropped, in [0, 1). flax's own module branches on its value in Python.
+        rate: probability that a unit is dropped, in [0, 1). flax's own module branches on its value
+            in Python.
     """
 
     rate: float
@@ -19,5 +22,6 @@ class Dropout(nn.Module):
         if not train:
             return x
         kept = jax.random.bernoulli(self.make_rng('dropout'), 1.0 - self.rate, x.shape)
-        # Of a quotient XLA makes one program's product and another's division, which round differently.
+        # Of a quotient XLA makes one program's product and another's division, which round
+        # differently.
         return jnp.where(kept, x * (1 / (1 - jnp.asarray(self.rate, x.dtype))), 0)

@@ -16,7 +16,8 @@ class MLP(nn.Module):
         hidden: width of each hidden layer [units].
         outputs: width of the last layer [units].
         batch_norm: normalize before each ReLU.
-        ghost: examples that share batch-norm statistics, or a policy of BatchNorm; None: the microbatch.
+        ghost: examples that share batch-norm statistics, or a policy of BatchNorm; None: the
+            microbatch.
         dropout: probability that a hidden unit is dropped in training, in [0, 1); None: no dropout.
     """
 

@@ -1,4 +1,5 @@
-"""Batch normalization whose statistics are shared by a ghost batch rather than by the whole batch."""
+"""Batch normalization whose statistics are shared by a ghost batch rather than by the whole
+batch."""
 
 import flax.linen as nn
 import jax
@@ -6,17 +7,20 @@ import jax.numpy as jnp
 
 
 class BatchNorm(nn.Module):
-    """Normalizes each ghost batch by its own mean and variance (Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, Alg. 1).
+    """Normalizes each ghost batch by its own mean and variance (Hoffer, Hubara, Soudry 2017,
+    arXiv:1705.08741, Alg. 1).
 
-    Training: x is cut into G = n / ghost groups of `ghost` consecutive examples, and group j becomes
-    scale * (x_j - mean_j) / sqrt(var_j + eps) + bias. The running statistics take the groups in order, as if each
-    had been a batch of its own: r <- (1 - rate)^G r + sum_j rate (1 - rate)^(G - j) mean_j, j = 1 .. G.
-    Evaluation uses the running statistics, so it never sees ghosts.
+    Training: x is cut into G = n / ghost groups of `ghost` consecutive examples, and group j
+    becomes scale * (x_j - mean_j) / sqrt(var_j + eps) + bias. The running statistics take the
+    groups in order, as if each had been a batch of its own: r <- (1 - rate)^G r + sum_j rate (1 -
+    rate)^(G - j) mean_j, j = 1 .. G. Evaluation uses the running statistics, so it never sees
+    ghosts.
 
     Attributes:
-        ghost: examples in a ghost batch; must divide the microbatch. None or 'sync': the microbatch, on however many
-            devices, is one ghost batch. 'replica': the examples of one device are, as in data-parallel training without
-            synchronised batch norm; results then depend on the number of devices.
+        ghost: examples in a ghost batch; must divide the microbatch. None or 'sync': the
+            microbatch, on however many devices, is one ghost batch. 'replica': the examples of one
+            device are, as in data-parallel training without synchronised batch norm; results then
+            depend on the number of devices.
         rate: weight of a new group in the running statistics, in (0, 1].
         eps: added to the variance.
     """
@@ -54,13 +58,15 @@ def _groups(x, ghost):
     if ghost in (None, 'sync'):
         ghost = len(x)
     elif ghost == 'replica':
-        # The mesh that the program is compiled for; a model used outside has none, and is one replica. Where workers
-        # lie along the axis, each has its own examples here already.
+        # The mesh that the program is compiled for; a model used outside has none, and is one
+        # replica. Where workers lie along the axis, each has its own examples here already.
         mesh = jax.sharding.get_abstract_mesh()
         ghost = len(x) // (1 if 'data' in mesh.manual_axes else mesh.shape.get('data', 1))
     if not isinstance(ghost, int) or isinstance(ghost, bool) or ghost < 1 or len(x) % ghost:
         allowed = "a divisor, 'sync', 'replica'"
-        raise ValueError(f'ghost: found {ghost!r} with {len(x)} examples in a microbatch; allowed: {allowed}')
+        raise ValueError(
+            f'ghost: found {ghost!r} with {len(x)} examples in a microbatch; allowed: {allowed}'
+        )
     return x.reshape(-1, ghost, *x.shape[1:])
 
 

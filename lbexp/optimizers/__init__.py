@@ -1,16 +1,20 @@
-"""Optimizers as plain optax gradient transformations; imports jax and optax, and nothing of the trainer.
+"""Optimizers as plain optax gradient transformations; imports jax and optax, and nothing of the
+trainer.
 
-For the engine an optimizer is a function that returns an optax.GradientTransformation: updates have the structure and
-the shapes of the gradients, the state keeps its structure, shapes and dtypes. `learning_rate` arrives as a function of
-the updates done (an optax.Schedule), also under a constant schedule; an optimizer whose annotation says `float` gets
-a number, and the schedule must then be constant. Other numbers may be traced arrays: an optimizer that looks at one in
-Python (`if clip > 0`) splits programs by it.
+For the engine an optimizer is a function that returns an optax.GradientTransformation: updates have
+the structure and the shapes of the gradients, the state keeps its structure, shapes and dtypes.
+`learning_rate` arrives as a function of the updates done (an optax.Schedule), also under a constant
+schedule; an optimizer whose annotation says `float` gets a number, and the schedule must then be
+constant. Other numbers may be traced arrays: an optimizer that looks at one in Python (`if clip >
+0`) splits programs by it.
 
     import jax
     import jax.numpy as jnp
     import optax
 
-    def descent(learning_rate: optax.ScalarOrSchedule, damping: float = 0.0) -> optax.GradientTransformation:
+    def descent(
+        learning_rate: optax.ScalarOrSchedule, damping: float = 0.0
+    ) -> optax.GradientTransformation:
         def update(gradients, count, params=None):
             rate = learning_rate(count) if callable(learning_rate) else learning_rate
             return jax.tree.map(lambda g: -rate * (1 - damping) * g, gradients), count + 1

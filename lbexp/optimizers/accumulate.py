@@ -26,15 +26,16 @@ def accumulate(
 
         mean <- mean + (g - mean) / (i + 1),  i = 0 .. steps - 1;  then  w <- tx(mean),  mean <- 0
 
-    Everything inside `tx` counts updates: schedules, bias corrections, lookahead's k. `tx` runs in the steps that
-    complete a global batch; under vmap, in the steps where some replica completes one. Extra arguments reach `tx` as
-    the last microbatch gives them. Where optax.MultiSteps is exact this equals it; optax's runs `tx` on every
-    microbatch, keeps a float32 mean of float64 gradients, and multiplies by zero, so that a NaN stays in its mean.
+    Everything inside `tx` counts updates: schedules, bias corrections, lookahead's k. `tx` runs in
+    the steps that complete a global batch; under vmap, in the steps where some replica completes
+    one. Extra arguments reach `tx` as the last microbatch gives them. Where optax.MultiSteps is
+    exact this equals it; optax's runs `tx` on every microbatch, keeps a float32 mean of float64
+    gradients, and multiplies by zero, so that a NaN stays in its mean.
 
     Args:
         tx: any optimizer.
-        steps: microbatches per update, >= 1; a number, traced or not, or a function of the number of updates done
-            (batch_size.batch_growth gives one).
+        steps: microbatches per update, >= 1; a number, traced or not, or a function of the number
+            of updates done (batch_size.batch_growth gives one).
 
     Raises:
         ValueError: steps < 1.
@@ -42,15 +43,22 @@ def accumulate(
     tx = optax.with_extra_args_support(tx)
 
     def init(params):
-        mean = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.promote_types(p.dtype, jnp.float32)), params)
+        mean = jax.tree.map(
+            lambda p: jnp.zeros_like(p, dtype=jnp.promote_types(p.dtype, jnp.float32)), params
+        )
         # An array for each field: a state may be donated.
-        return AccumulateState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), mean, tx.init(params))
+        return AccumulateState(
+            jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), mean, tx.init(params)
+        )
 
     def update(grads, state, params=None, **extra_args):
         gathered = state.gathered + 1
         mean = jax.tree.map(lambda m, g: m + (g - m) / gathered, state.mean, grads)
         of_mean = lambda mean, inner_state, params: tx.update(
-            optax.tree.cast_like(mean, grads if params is None else params), inner_state, params, **extra_args
+            optax.tree.cast_like(mean, grads if params is None else params),
+            inner_state,
+            params,
+            **extra_args,
         )
         shapes, _ = jax.eval_shape(of_mean, mean, state.inner_state, params)
         # Zeros made from the gradients vary over the same mesh axes, which shard_map checks.
@@ -62,7 +70,9 @@ def accumulate(
             return updates, jax.tree.map(jnp.zeros_like, mean), inner_state
 
         done = gathered >= (steps(state.count) if callable(steps) else steps)
-        (updates, mean, inner_state), _ = rarely(done, complete, (idle, mean, state.inner_state), params)
+        (updates, mean, inner_state), _ = rarely(
+            done, complete, (idle, mean, state.inner_state), params
+        )
         count = jnp.where(done, optax.safe_increment(state.count), state.count)
         return updates, AccumulateState(count, jnp.where(done, 0, gathered), mean, inner_state)
 

@@ -8,7 +8,15 @@ import optax
 
 from lbexp.optimizers._layerwise.backend import in_common
 from lbexp.optimizers._layerwise.layers import StackedAxes, wide
-from lbexp.optimizers._layerwise.leaves import buffer, grown, leaves, root, second_moment, value, with_decay
+from lbexp.optimizers._layerwise.leaves import (
+    buffer,
+    grown,
+    leaves,
+    root,
+    second_moment,
+    value,
+    with_decay,
+)
 from lbexp.optimizers._layerwise.masks import Mask, masks
 from lbexp.ranges import Dtype, Fraction, NonNegative, NonNegativeSchedule, checked
 
@@ -30,13 +38,14 @@ def adamw(
     stacked_axes: StackedAxes = None,
     accumulator_dtype: Dtype | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """AdamW (Kingma and Ba 2015, arXiv:1412.6980, Alg. 1; Loshchilov and Hutter 2019, arXiv:1711.05101, Alg. 2).
+    """AdamW (Kingma and Ba 2015, arXiv:1412.6980, Alg. 1; Loshchilov and Hutter 2019,
+    arXiv:1711.05101, Alg. 2).
 
         m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
         w <- w - learning_rate [ m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + weight_decay w ]
 
-    As in optax and PyTorch the decay is multiplied by the learning rate; the paper has a schedule of its own for it,
-    which weight_decay as a function gives.
+    As in optax and PyTorch the decay is multiplied by the learning rate; the paper has a schedule
+    of its own for it, which weight_decay as a function gives.
 
     Args:
         learning_rate: >= 0, or a function of the updates done.
@@ -52,7 +61,8 @@ def adamw(
     """
 
     def init(params):
-        masks(decay, params, stacked_axes, 'decay')  # refuses what does not fit, before the first update
+        # refuses what does not fit, before the first update
+        masks(decay, params, stacked_axes, 'decay')
         first = buffer(params, accumulator_dtype)
         return AdamwState(jnp.zeros((), jnp.int32), first, second_moment(params))
 
@@ -61,7 +71,9 @@ def adamw(
         these = leaves(updates, params, decay, 'none', stacked_axes)
         rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
         t = state.count + 1
-        old = zip(*(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True)
+        old = zip(
+            *(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True
+        )
         first, second, changes = [], [], []
         for g, w, d, (m, v) in zip(these.gradients, these.weights, these.decay, old, strict=True):
             g = wide(g)

@@ -1,4 +1,5 @@
-"""Example weights that give a large batch the gradient noise of a small one where epochs are reshuffled."""
+"""Example weights that give a large batch the gradient noise of a small one where epochs are
+reshuffled."""
 
 from collections.abc import Callable
 
@@ -16,28 +17,32 @@ def balanced_weights(
     dataset_size: Number | None = None,
     indices: Callable[[jax.Array], jax.Array] | None = None,
 ) -> ExampleWeights:
-    """(key, positions) -> z: weights of mean 1 whose noise adds up to nothing over an epoch of the small batch.
+    """(key, positions) -> z: weights of mean 1 whose noise adds up to nothing over an epoch of the
+    small batch.
 
-    With N examples in reshuffled epochs, batches of m use every example once in N / m updates. The noise of an update
-    has the covariance (S / m) (N - m) / (N - 1), that of two updates of one epoch
+    With N examples in reshuffled epochs, batches of m use every example once in N / m updates. The
+    noise of an update has the covariance (S / m) (N - m) / (N - 1), that of two updates of one
+    epoch
 
         Cov(g_t, g_u) = -S / (N - 1),
 
-    so that an epoch's sum has none. Where rate times curvature is below m / N the weights therefore vary far less
-    than with batches drawn afresh. A batch of M = L m takes L epochs of the data for as many updates. Each example n
-    gets an epoch c_n of every L, uniformly, and
+    so that an epoch's sum has none. Where rate times curvature is below m / N the weights therefore
+    vary far less than with batches drawn afresh. A batch of M = L m takes L epochs of the data for
+    as many updates. Each example n gets an epoch c_n of every L, uniformly, and
 
         z_n = L in epoch c_n, 0 in the L - 1 others:    sum of z_n over L epochs = L,
 
-    whatever n: the noise of L epochs sums to nothing, for any example gradients. The time at which an example counts
-    is uniform over the N / m updates, as a reshuffled epoch of small batches has it. Each counts with weight
-    L / M = 1 / m, so that, with the examples' mean gradient G and chances p = m / N,
+    whatever n: the noise of L epochs sums to nothing, for any example gradients. The time at which
+    an example counts is uniform over the N / m updates, as a reshuffled epoch of small batches has
+    it. Each counts with weight L / M = 1 / m, so that, with the examples' mean gradient G and
+    chances p = m / N,
 
-        Cov(g_t, g_u) = -N p^2 / m^2 (S + G G') = -(S + G G') / N,    Cov(g_t) = (1 / m) (1 - m / N) (S + G G'),
+        Cov(g_t, g_u) = -N p^2 / m^2 (S + G G') = -(S + G G') / N,    Cov(g_t) = (1 / m) (1 - m / N)
+        (S + G G'),
 
-    the small batch's but for terms in 1 / N and those along the full gradient, which is 0 at rest. `example_weights`,
-    drawn anew in every epoch, has this covariance of an update and none between updates: right for data drawn with
-    replacement, too much noise here.
+    the small batch's but for terms in 1 / N and those along the full gradient, which is 0 at rest.
+    `example_weights`, drawn anew in every epoch, has this covariance of an update and none between
+    updates: right for data drawn with replacement, too much noise here.
 
     Within fewer than L epochs nothing is balanced yet. For m >= M, L = 1 and the weights are 1.
 
@@ -45,7 +50,8 @@ def balanced_weights(
         matched_batch_size: m [examples per global batch], > 0; may be traced, as all numbers here.
         batch_size: M [examples per global batch], > 0; L is M / m rounded, at least 1.
         dataset_size: N [examples].
-        indices: positions [n] -> which of the N examples stands there; None: they come in stored order.
+        indices: positions [n] -> which of the N examples stands there; None: they come in stored
+            order.
 
     Returns:
         A function of a key and positions [n] (uint32, unique in the run) to weights [n] (float32).
@@ -53,7 +59,8 @@ def balanced_weights(
     Raises:
         ValueError: a size out of its range, or, when called, no dataset_size.
 
-    The noise that is matched: Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 4; its correlations are ours.
+    The noise that is matched: Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 4; its
+        correlations are ours.
     """
     epochs = jnp.maximum(jnp.round(jnp.asarray(batch_size / matched_batch_size, jnp.float32)), 1)
 
@@ -62,7 +69,11 @@ def balanced_weights(
             raise ValueError('dataset_size: found None; allowed: examples in an epoch')
         positions = jnp.asarray(positions, jnp.uint32)
         epoch = positions // jnp.asarray(dataset_size, jnp.uint32)
-        example = positions % jnp.asarray(dataset_size, jnp.uint32) if indices is None else indices(positions)
+        example = (
+            positions % jnp.asarray(dataset_size, jnp.uint32)
+            if indices is None
+            else indices(positions)
+        )
         length = epochs.astype(jnp.uint32)
         chosen = jax.vmap(_epoch, (None, 0, 0, None))(key, epoch // length, example, epochs)
         return jnp.where(epoch % length == chosen, epochs, 0.0)

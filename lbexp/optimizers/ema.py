@@ -12,19 +12,24 @@ from lbexp.ranges import ClosedFraction, checked
 
 class EmaState(NamedTuple):
     count: jax.Array  # updates averaged (int32)
-    average: Any  # bias-corrected mean of the weights, at least float32; the initial weights before the first update
+    # bias-corrected mean of the weights, at least float32; the initial weights before the first
+    # update
+    average: Any
     inner_state: Any
 
 
 @checked
-def ema(inner: optax.GradientTransformation, decay: ClosedFraction = 0.999) -> optax.GradientTransformationExtraArgs:
+def ema(
+    inner: optax.GradientTransformation, decay: ClosedFraction = 0.999
+) -> optax.GradientTransformationExtraArgs:
     """Trains as `inner` does and averages the weights w_1 .. w_t after each update.
 
         average_t = (1 - decay) sum_s decay^(t - s) w_s / (1 - decay^t)
 
-    kept in this bias-corrected form, so that `evaluation_params(opt_state, params)` needs no decay and the initial
-    weights leave no trace. The training weights are not changed. The updates must reach the parameters as they are: ema
-    comes last in a chain, and accumulation outside or inside both count updates.
+    kept in this bias-corrected form, so that `evaluation_params(opt_state, params)` needs no decay
+    and the initial weights leave no trace. The training weights are not changed. The updates must
+    reach the parameters as they are: ema comes last in a chain, and accumulation outside or inside
+    both count updates.
 
     Args:
         inner: any optimizer; extra arguments reach it.
@@ -38,7 +43,9 @@ def ema(inner: optax.GradientTransformation, decay: ClosedFraction = 0.999) -> o
     inner = optax.with_extra_args_support(inner)
 
     def init(params):
-        return EmaState(jnp.zeros((), jnp.int32), jax.tree.map(_initial, params), inner.init(params))
+        return EmaState(
+            jnp.zeros((), jnp.int32), jax.tree.map(_initial, params), inner.init(params)
+        )
 
     def update(grads, state, params=None, **extra_args):
         if params is None:
@@ -60,11 +67,16 @@ def moved_mean(mean: jax.Array, newest: jax.Array, rate: Any) -> jax.Array:
 
 def _initial(p):
     dtype = wide_dtype(p)
-    return jax.ShapeDtypeStruct(p.shape, dtype) if isinstance(p, jax.ShapeDtypeStruct) else jnp.array(p, dtype)
+    return (
+        jax.ShapeDtypeStruct(p.shape, dtype)
+        if isinstance(p, jax.ShapeDtypeStruct)
+        else jnp.array(p, dtype)
+    )
 
 
 def weight_of_newest(decay: Any, count: jax.Array) -> jax.Array:
-    """(1 - decay) / (1 - decay^count), 1 / count at decay = 1: the newest value's weight in a bias-corrected mean."""
+    """(1 - decay) / (1 - decay^count), 1 / count at decay = 1: the newest value's weight in a
+    bias-corrected mean."""
     dtype = jnp.promote_types(jnp.asarray(decay).dtype, jnp.float32)
     count, decay = count.astype(dtype), jnp.asarray(decay, dtype)
     # 1 - decay^count cancels for decay near 1; expm1 does not.

@@ -9,7 +9,8 @@ from annotated_types import Gt
 
 from lbexp.ranges import Number, Positive, checked
 
-ExampleWeights = Callable[[jax.Array, jax.Array], jax.Array]  # of a key and positions [n]: weights [n]
+# of a key and positions [n]: weights [n]
+ExampleWeights = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 @checked
@@ -21,35 +22,41 @@ def example_weights(
 ) -> ExampleWeights:
     """(key, positions) -> z: weights of mean 1 for g = (1/M) sum_n z_n g_n, one backward pass.
 
-    Let G and S be mean and covariance of the example gradients over the N examples of the data, M = batch_size and
-    m = matched_batch_size <= M. Batches drawn without replacement have Cov(g) = (S / M) (N - M) / (N - 1) at z = 1.
-    Weights of mean 1, drawn apart from the batch, add E[Cov(sum z_n g_n | batch)] / M^2. Independent ones add
+    Let G and S be mean and covariance of the example gradients over the N examples of the data, M =
+    batch_size and m = matched_batch_size <= M. Batches drawn without replacement have Cov(g) = (S /
+    M) (N - M) / (N - 1) at z = 1. Weights of mean 1, drawn apart from the batch, add E[Cov(sum z_n
+    g_n | batch)] / M^2. Independent ones add
 
         (s^2 / M^2) E sum g_n g_n' = (s^2 / M) (S + G G'),
 
     and the sum reaches the small batch's (S / m) (N - m) / (N - 1), up to G G' s^2 / M, with
 
-        s^2 = (M / m - 1) N / (N - 1)          (with replacement: M / m - 1, as for dataset_size=None).
+        s^2 = (M / m - 1) N / (N - 1)          (with replacement: M / m - 1, as for
+        dataset_size=None).
 
-    What is matched is the covariance around the full gradient; the term in G G', along the gradient, is over and
-    above, and small where noise dominates. `centred` removes it: z_2j = 1 + e_j, z_2j+1 = 1 - e_j, so that the weights
-    of a batch sum to M and a gradient common to all passes without noise. A random pair has
-    E (g_a - g_b)(g_a - g_b)' = 2 S N / (N - 1), so the M / 2 pairs of a batch add (s^2 / M) S N / (N - 1), and the sum
-    equals the small batch's covariance exactly with
+    What is matched is the covariance around the full gradient; the term in G G', along the
+    gradient, is over and above, and small where noise dominates. `centred` removes it: z_2j = 1 +
+    e_j, z_2j+1 = 1 - e_j, so that the weights of a batch sum to M and a gradient common to all
+    passes without noise. A random pair has E (g_a - g_b)(g_a - g_b)' = 2 S N / (N - 1), so the M /
+    2 pairs of a batch add (s^2 / M) S N / (N - 1), and the sum equals the small batch's covariance
+    exactly with
 
         s^2 = M / m - 1   for every N.
 
-    **For data drawn with replacement.** Where epochs are reshuffled, the engine's default, a small batch's noise adds
-    up to nothing over its epoch, and that of these weights does not: at rest the parameters of a linear model vary many
-    times as much as the small batch's (21 times at a rate of 0.01). There take `balanced_weights`.
+    **For data drawn with replacement.** Where epochs are reshuffled, the engine's default, a small
+    batch's noise adds up to nothing over its epoch, and that of these weights does not: at rest the
+    parameters of a linear model vary many times as much as the small batch's (21 times at a rate of
+    0.01). There take `balanced_weights`.
 
-    z_n is a function of the key and of the example's position alone, so sharding and microbatching cannot change it.
-    Weights are normal, hence negative for some examples. For m >= M they are 1: noise cannot be taken away.
+    z_n is a function of the key and of the example's position alone, so sharding and microbatching
+    cannot change it. Weights are normal, hence negative for some examples. For m >= M they are 1:
+    noise cannot be taken away.
 
     Args:
         matched_batch_size: m [examples per global batch]; may be traced, as all numbers here.
         batch_size: M [examples per global batch].
-        dataset_size: N [examples], > 1; None: sampling with replacement (matters for independent weights only).
+        dataset_size: N [examples], > 1; None: sampling with replacement (matters for independent
+            weights only).
         centred: antithetic pairs; batch_size must be even, so that no pair is cut.
 
     Returns:

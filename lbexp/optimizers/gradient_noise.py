@@ -16,13 +16,16 @@ from lbexp.ranges import ClosedFraction, NonNegative, Seed, checked, concrete
 
 class GradientNoiseState(NamedTuple):
     count: jax.Array  # updates done (int32)
-    seed: jax.Array  # uint32; give replicas of a stacked state different ones to make their noise independent
+    # uint32; give replicas of a stacked state different ones to make their noise independent
+    seed: jax.Array
     second_moment: Any  # 'diagonal_fisher': bias-corrected running mean of squared gradients
 
 
 @checked
 def gradient_noise(
-    kind: Literal['isotropic', 'diagonal_fisher', 'gradient_difference', 'anticorrelated'] = 'isotropic',
+    kind: Literal[
+        'isotropic', 'diagonal_fisher', 'gradient_difference', 'anticorrelated'
+    ] = 'isotropic',
     eta: NonNegative = 0.01,
     gamma: NonNegative | None = None,
     decay: ClosedFraction = 0.99,
@@ -34,35 +37,39 @@ def gradient_noise(
         'isotropic'            noise_t = s_t xi_t                     covariance s_t^2 I
         'diagonal_fisher'      noise_t = s_t sqrt(F) xi_t             covariance s_t^2 diag(F)
         'gradient_difference'  noise_t = s_t D zeta_t                 covariance s_t^2 E[D D']
-        'anticorrelated'       noise_t = s_t (xi_{t+1} - xi_t)        covariance 2 s_t^2 I, with the next -s_t^2 I
+        'anticorrelated'       noise_t = s_t (xi_{t+1} - xi_t)        covariance 2 s_t^2 I, with the
+        next -s_t^2 I
 
-    xi_t is a standard normal tree, zeta_t one standard normal number. F is the running mean of squared gradients, or
-    the extra argument `squared_gradients` (a tree >= 0). D is the extra argument `gradient_difference`, a tree of mean
-    zero: for gradients g, g' of two independent batches of size b, D = (g - g') / sqrt(2) has the covariance of one of
-    them; for the mean g of two half batches, one of which has gradient h, D = g - h has the covariance of g.
+    xi_t is a standard normal tree, zeta_t one standard normal number. F is the running mean of
+    squared gradients, or the extra argument `squared_gradients` (a tree >= 0). D is the extra
+    argument `gradient_difference`, a tree of mean zero: for gradients g, g' of two independent
+    batches of size b, D = (g - g') / sqrt(2) has the covariance of one of them; for the mean g of
+    two half batches, one of which has gradient h, D = g - h has the covariance of g.
 
-    xi_t is a function of (seed, t, path of the leaf, position in the leaf): there is no key in the state, a resumed
-    run goes on with the same noise, and neither the number of devices, nor the sharding, nor other leaves change it.
-    Replicas have independent noise when their seeds differ: vmap over `seed`, replace `seed` in a stacked state, or
-    name the vmapped (or shard_map's) axis in `axis_name`, whose index then enters the key. Equal seeds without
-    axis_name share it.
+    xi_t is a function of (seed, t, path of the leaf, position in the leaf): there is no key in the
+    state, a resumed run goes on with the same noise, and neither the number of devices, nor the
+    sharding, nor other leaves change it. Replicas have independent noise when their seeds differ:
+    vmap over `seed`, replace `seed` in a stacked state, or name the vmapped (or shard_map's) axis
+    in `axis_name`, whose index then enters the key. Equal seeds without axis_name share it.
 
     The noise enters where the gradient does: plain SGD of rate r moves the weights by r times it.
 
     Args:
-        eta: >= 0 [gradient^2; without unit for 'diagonal_fisher' and 'gradient_difference']; may be traced, as all
-            numbers here.
+        eta: >= 0 [gradient^2; without unit for 'diagonal_fisher' and 'gradient_difference']; may be
+            traced, as all numbers here.
         gamma: annealing exponent, >= 0. None: 0.55 for 'isotropic' (the paper's), else 0.
         decay: of the running mean of squared gradients, in [0, 1].
         seed: 0 .. 2^32 - 1.
         axis_name: mesh or vmap axes along which the noise differs.
 
     Raises:
-        ValueError: unknown kind, a number out of its range; 'gradient_difference' without its extra argument.
+        ValueError: unknown kind, a number out of its range; 'gradient_difference' without its extra
+            argument.
 
-    Neelakantan et al. 2015, arXiv:1511.06807 (isotropic, annealed; eta in {0.01, 0.3, 1}); Zhu et al. 2019,
-    arXiv:1803.00195 (diagonal Fisher); Wu et al. 2020, arXiv:1906.07405 (gradient differences, multiplicative noise);
-    Orvieto et al. 2022, arXiv:2202.02831, equation 2 (anticorrelated; there on the weights: sigma = rate * sqrt(eta)).
+    Neelakantan et al. 2015, arXiv:1511.06807 (isotropic, annealed; eta in {0.01, 0.3, 1}); Zhu et
+    al. 2019, arXiv:1803.00195 (diagonal Fisher); Wu et al. 2020, arXiv:1906.07405 (gradient
+    differences, multiplicative noise); Orvieto et al. 2022, arXiv:2202.02831, equation 2
+    (anticorrelated; there on the weights: sigma = rate * sqrt(eta)).
     """
     gamma = (0.55 if kind == 'isotropic' else 0.0) if gamma is None else gamma
 
@@ -84,15 +91,21 @@ def gradient_noise(
                 fisher = extra_args['squared_gradients']
             else:
                 rate = weight_of_newest(decay, count)
-                fisher = moment = jax.tree.map(lambda v, g: moved_mean(v, _square(g), rate), moment, grads)
+                fisher = moment = jax.tree.map(
+                    lambda v, g: moved_mean(v, _square(g), rate), moment, grads
+                )
             noise = jax.tree.map(lambda xi, f: root(f) * xi, draw(state.count), fisher)
         else:
             if 'gradient_difference' not in extra_args:
-                raise ValueError("kind='gradient_difference' needs update(..., gradient_difference=D)")
+                raise ValueError(
+                    "kind='gradient_difference' needs update(..., gradient_difference=D)"
+                )
             zeta = jax.random.normal(jax.random.fold_in(_key(state.seed, axis_name), state.count))
             noise = jax.tree.map(lambda d: zeta * _wide(d), extra_args['gradient_difference'])
         dtypes = _dtypes(grads, params)
-        noisy = jax.tree.map(lambda g, xi, dtype: (_wide(g) + s * xi).astype(dtype), grads, noise, dtypes)
+        noisy = jax.tree.map(
+            lambda g, xi, dtype: (_wide(g) + s * xi).astype(dtype), grads, noise, dtypes
+        )
         return noisy, GradientNoiseState(count, state.seed, moment)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -110,15 +123,20 @@ def _key(seed, axis_name):
 
 
 def _dtypes(grads, params):
-    """The parameters' where these are wider: what is small beside a half-precision gradient is not rounded away."""
-    return jax.tree.map(lambda g, p: jnp.promote_types(g.dtype, p.dtype), grads, dtypes_from(grads, params))
+    """The parameters' where these are wider: what is small beside a half-precision gradient is not
+    rounded away."""
+    return jax.tree.map(
+        lambda g, p: jnp.promote_types(g.dtype, p.dtype), grads, dtypes_from(grads, params)
+    )
 
 
 def _normal(key, t, like):
     """Standard normal leaves, at least float32; complex ones have E |xi|^2 = 1."""
     key = jax.random.fold_in(key, t)
     own = lambda path: jax.random.fold_in(key, zlib.crc32(path.encode()))
-    return jax.tree.map(lambda path, x: jax.random.normal(own(path), x.shape, _wide(x).dtype), paths(like), like)
+    return jax.tree.map(
+        lambda path, x: jax.random.normal(own(path), x.shape, _wide(x).dtype), paths(like), like
+    )
 
 
 def _wide(x):
@@ -127,4 +145,5 @@ def _wide(x):
 
 def _square(g):
     square = (_wide(g) * _wide(g).conj()).real
-    return jnp.minimum(square, jnp.finfo(square.dtype).max / 2)  # beyond 1.8e19 too the mean stays finite
+    # beyond 1.8e19 too the mean stays finite
+    return jnp.minimum(square, jnp.finfo(square.dtype).max / 2)

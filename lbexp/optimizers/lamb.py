@@ -23,7 +23,15 @@ from lbexp.optimizers._layerwise.leaves import (
 )
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, norms, pairs
-from lbexp.ranges import Bounds, Dtype, Fraction, NonNegative, NonNegativeSchedule, Positive, checked
+from lbexp.ranges import (
+    Bounds,
+    Dtype,
+    Fraction,
+    NonNegative,
+    NonNegativeSchedule,
+    Positive,
+    checked,
+)
 
 
 class LambState(NamedTuple):
@@ -58,12 +66,14 @@ def lamb(
         u = m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + weight_decay w
         w <- w - learning_rate phi(|w|) / |u| u,  phi(z) = min(max(z, low), high)
 
-    The variants: version 3 of the paper (and NVIDIA's Transformer-XL) has bias_correction=False; NVLAMB divides all
-    gradients by their common norm first: normalize_gradients=True, as it is described, or max_gradient_norm=1, as it is
-    implemented (only where the norm is above it). optax adapts and decays every parameter: decay='all', adapt='all'.
+    The variants: version 3 of the paper (and NVIDIA's Transformer-XL) has bias_correction=False;
+    NVLAMB divides all gradients by their common norm first: normalize_gradients=True, as it is
+    described, or max_gradient_norm=1, as it is implemented (only where the norm is above it). optax
+    adapts and decays every parameter: decay='all', adapt='all'.
 
     Args:
-        learning_rate: >= 0, length of a step in units of the weights' length; or a function of the updates done.
+        learning_rate: >= 0, length of a step in units of the weights' length; or a function of the
+            updates done.
         b1, b2: in [0, 1).
         eps: >= 0, outside the root [gradient units].
         weight_decay: >= 0, or a function of the updates done; inside the norm |u|.
@@ -73,7 +83,8 @@ def lamb(
         weight_norm_bounds: (low, high) of phi; None: phi(z) = z.
         ratio_bounds: (low, high) for phi(|w|) / |u|.
         zero_ratio: the ratio where |w| or |u| is 0 (all known code: 1).
-        decay, adapt: which parameters (see masks.masks). What is not adapted has ratio 1: it takes Adam's step.
+        decay, adapt: which parameters (see masks.masks). What is not adapted has ratio 1: it takes
+            Adam's step.
         stacked_axes, axis_name, accumulator_dtype: as in lars; the dtype is that of m.
 
     Raises:
@@ -90,7 +101,11 @@ def lamb(
         these = leaves(updates, params, decay, adapt, stacked_axes)
         rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
         scale = _gradient_scale(these.gradients, normalize_gradients, max_gradient_norm, axis_name)
-        old = list(zip(*(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True))
+        old = list(
+            zip(
+                *(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True
+            )
+        )
         t = state.count + 1
         first, second, changes, raw, found = [], [], [], [], []
         for block in blocks(these.weights, axis_name):
@@ -102,7 +117,10 @@ def lamb(
                 first.append(corrected[0].astype(m.dtype))
                 second.append(corrected[1].astype(v.dtype))
                 if bias_correction:
-                    corrected = [x * (1 / grown(b, t, v.dtype)) for x, b in zip(corrected, (b1, b2), strict=True)]
+                    corrected = [
+                        x * (1 / grown(b, t, v.dtype))
+                        for x, b in zip(corrected, (b1, b2), strict=True)
+                    ]
                 u = corrected[0] / (root(corrected[1]) + floor)
                 directions[i] = with_decay(u, these.decay[i], beta, wide(w))
 
@@ -117,8 +135,14 @@ def lamb(
                 ratio, clipped = bounded(ratio, ratio_bounds)
                 ratios[i] = spread(ratio, these.weights[i])
                 raw.append((weight_norm, norm, ratio, clipped | (phi_clipped & usual)))
-            changes += [-rate * (ratios[i] * u if i in ratios else u) for i, u in directions.items()]
-        facts = adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate) if raw else state.facts
+            changes += [
+                -rate * (ratios[i] * u if i in ratios else u) for i, u in directions.items()
+            ]
+        facts = (
+            adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate)
+            if raw
+            else state.facts
+        )
         return these.cast(changes), LambState(t, these.tree(first), these.tree(second), facts)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -8,10 +8,26 @@ import optax
 
 from lbexp.optimizers._layerwise.backend import in_common
 from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
-from lbexp.optimizers._layerwise.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value, with_decay
+from lbexp.optimizers._layerwise.leaves import (
+    adapted_facts,
+    bounded,
+    buffer,
+    leaves,
+    no_facts,
+    value,
+    with_decay,
+)
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, pairs
-from lbexp.ranges import Bounds, Dtype, Fraction, NonNegative, NonNegativeSchedule, Positive, checked
+from lbexp.ranges import (
+    Bounds,
+    Dtype,
+    Fraction,
+    NonNegative,
+    NonNegativeSchedule,
+    Positive,
+    checked,
+)
 
 
 class LarcState(NamedTuple):
@@ -42,8 +58,9 @@ def larc(
         clip:   f = min(local / learning_rate, 1);   scale: f = local
         v <- momentum v + f (g + weight_decay w);  w <- w - learning_rate v
 
-    In mode 'clip' the layer's rate is min(local, learning_rate). Where |w| or |g| is 0, f = 1. apex then drops the
-    weight decay too; here it stays, so that a parameter without a gradient decays as under SGD.
+    In mode 'clip' the layer's rate is min(local, learning_rate). Where |w| or |g| is 0, f = 1. apex
+    then drops the weight decay too; here it stays, so that a parameter without a gradient decays as
+    under SGD.
 
     Args:
         learning_rate: >= 0, or a function of the updates done.
@@ -61,7 +78,9 @@ def larc(
 
     def init(params):
         count = jnp.zeros((), jnp.int32)
-        return LarcState(count, buffer(params, accumulator_dtype), no_facts(params, decay, adapt, stacked_axes))
+        return LarcState(
+            count, buffer(params, accumulator_dtype), no_facts(params, decay, adapt, stacked_axes)
+        )
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
@@ -76,20 +95,32 @@ def larc(
             local = trust_coefficient * weight_norm / jnp.where(below > 0, below, 1)
             if mode == 'clip':
                 # At rate 0 nothing moves, whatever the factor.
-                local, limited = bounded(local / jnp.where(jnp.asarray(rate) > 0, rate, 1), (0.0, 1.0))
-            factor, clipped = bounded(jnp.where((weight_norm > 0) & (norm > 0), local, 1.0), ratio_bounds)
+                local, limited = bounded(
+                    local / jnp.where(jnp.asarray(rate) > 0, rate, 1), (0.0, 1.0)
+                )
+            factor, clipped = bounded(
+                jnp.where((weight_norm > 0) & (norm > 0), local, 1.0), ratio_bounds
+            )
             factors[i] = spread(factor, these.weights[i])
-            raw.append((weight_norm, norm, factor, clipped | limited if mode == 'clip' else clipped))
+            raw.append(
+                (weight_norm, norm, factor, clipped | limited if mode == 'clip' else clipped)
+            )
 
         velocities, changes = [], []
         old = these.structure.flatten_up_to(state.velocity)
-        for i, (g, w, d, v) in enumerate(zip(these.gradients, these.weights, these.decay, old, strict=True)):
+        for i, (g, w, d, v) in enumerate(
+            zip(these.gradients, these.weights, these.decay, old, strict=True)
+        ):
             step = with_decay(wide(g), d, beta, wide(w))
             step = factors[i] * step if i in factors else step
             new = momentum * wide(v) + step
             velocities.append(new.astype(v.dtype))
             changes.append(-rate * (momentum * new + step if nesterov else new))
-        facts = adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate) if raw else state.facts
+        facts = (
+            adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate)
+            if raw
+            else state.facts
+        )
         return these.cast(changes), LarcState(state.count + 1, these.tree(velocities), facts)
 
     return optax.GradientTransformationExtraArgs(init, update)

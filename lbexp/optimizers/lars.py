@@ -9,10 +9,26 @@ import optax
 from lbexp.optimizers._layerwise.backend import in_common
 from lbexp.optimizers._layerwise.blocks import after, blocks
 from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
-from lbexp.optimizers._layerwise.leaves import adapted_facts, bounded, buffer, leaves, no_facts, value, with_decay
+from lbexp.optimizers._layerwise.leaves import (
+    adapted_facts,
+    bounded,
+    buffer,
+    leaves,
+    no_facts,
+    value,
+    with_decay,
+)
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, pairs
-from lbexp.ranges import Bounds, Dtype, Fraction, NonNegative, NonNegativeSchedule, Positive, checked
+from lbexp.ranges import (
+    Bounds,
+    Dtype,
+    Fraction,
+    NonNegative,
+    NonNegativeSchedule,
+    Positive,
+    checked,
+)
 
 
 class LarsState(NamedTuple):
@@ -44,26 +60,29 @@ def lars(
         ratio = trust_coefficient |w| / (|g| + weight_decay |w| + eps)
         v <- momentum v + learning_rate ratio (g + weight_decay w);  w <- w - v
 
-    The learning rate is inside the buffer, so an old gradient keeps the rate it came with. The variants:
-    SimCLR and optax: denominator='norm_of_sum', |g + weight_decay w|; at equilibrium, where g = -weight_decay w, it
-    grows without bound. timm: momentum_form='outside', v <- momentum v + ratio (...), w <- w - learning_rate v. LARS of
-    the LAMB paper (arXiv:1904.00962, Alg. 1): momentum_form='average', m <- momentum m + (1 - momentum) (g +
-    weight_decay w), w <- w - learning_rate |w| / |m| m, no trust coefficient. MLPerf: the default with zero_ratio=1.
+    The learning rate is inside the buffer, so an old gradient keeps the rate it came with. The
+    variants: SimCLR and optax: denominator='norm_of_sum', |g + weight_decay w|; at equilibrium,
+    where g = -weight_decay w, it grows without bound. timm: momentum_form='outside', v <- momentum
+    v + ratio (...), w <- w - learning_rate v. LARS of the LAMB paper (arXiv:1904.00962, Alg. 1):
+    momentum_form='average', m <- momentum m + (1 - momentum) (g + weight_decay w), w <- w -
+    learning_rate |w| / |m| m, no trust coefficient. MLPerf: the default with zero_ratio=1.
 
     Args:
-        learning_rate: >= 0, or a function of the updates done; of the order of 1 to 30 with the default coefficient.
+        learning_rate: >= 0, or a function of the updates done; of the order of 1 to 30 with the
+            default coefficient.
         weight_decay: >= 0 [1 / learning rate], or a function of the updates done.
         momentum: in [0, 1).
-        trust_coefficient: > 0, length of a step in units of the weights' length, per unit of learning rate.
+        trust_coefficient: > 0, length of a step in units of the weights' length, per unit of
+            learning rate.
         eps: >= 0, added to the denominator [gradient units].
         momentum_form: 'paper', 'outside', 'average'.
         denominator: 'sum_of_norms', 'norm_of_sum'.
         nesterov: step along momentum v + (the newest term) instead of v.
         ratio_bounds: (low, high) for the ratio.
-        zero_ratio: the ratio of a layer whose weights or gradients (norm_of_sum: decayed gradients) are all 0. None:
-            trust_coefficient for weights of 0, where the formula says 0 and freezes them; the formula's,
-            trust_coefficient / weight_decay, for gradients of 0. MLPerf, SimCLR and optax: 1, for weights of 0
-            1 / trust_coefficient times a normal step.
+        zero_ratio: the ratio of a layer whose weights or gradients (norm_of_sum: decayed gradients)
+            are all 0. None: trust_coefficient for weights of 0, where the formula says 0 and
+            freezes them; the formula's, trust_coefficient / weight_decay, for gradients of 0.
+            MLPerf, SimCLR and optax: 1, for weights of 0 1 / trust_coefficient times a normal step.
         decay, adapt: which parameters (see masks.masks). What is not adapted has ratio 1.
         stacked_axes: leading axes that count layers (see layers.stacked).
         axis_name: mesh axes of a shard_map over which parameters are split.
@@ -73,13 +92,17 @@ def lars(
         ValueError: an unknown variant, a number out of its range; in update, no parameters.
     """
     if nesterov and momentum_form == 'average':
-        raise ValueError("nesterov: found True with momentum_form='average'; allowed: 'paper', 'outside'")
+        raise ValueError(
+            "nesterov: found True with momentum_form='average'; allowed: 'paper', 'outside'"
+        )
     coefficient = 1.0 if momentum_form == 'average' else trust_coefficient
     at_zero = coefficient if zero_ratio is None else zero_ratio
 
     def init(params):
         count = jnp.zeros((), jnp.int32)
-        return LarsState(count, buffer(params, accumulator_dtype), no_facts(params, decay, adapt, stacked_axes))
+        return LarsState(
+            count, buffer(params, accumulator_dtype), no_facts(params, decay, adapt, stacked_axes)
+        )
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
@@ -98,7 +121,13 @@ def lars(
                     steps[i] = momentum * wide(old[i]) + (1 - momentum) * steps[i]
             at = [i for i in block if these.adapt[i]]
             directions = [these.gradients[i] if summed else steps[i] for i in at]
-            new = pairs([these.weights[i] for i in at], directions, [these.ranks[i] for i in at], axis_name, summed)
+            new = pairs(
+                [these.weights[i] for i in at],
+                directions,
+                [these.ranks[i] for i in at],
+                axis_name,
+                summed,
+            )
             found = new[0] if new else found
             for i, (weight_norm, norm) in zip(at, new, strict=True):
                 full = with_decay(norm, these.decay[i], beta, weight_norm) if summed else norm
@@ -120,7 +149,11 @@ def lars(
                 change = momentum * velocity + scaled if nesterov else velocity
                 velocities.append(velocity.astype(old[i].dtype))
                 changes.append(-change if momentum_form == 'paper' else -rate * change)
-        facts = adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate) if raw else state.facts
+        facts = (
+            adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate)
+            if raw
+            else state.facts
+        )
         return these.cast(changes), LarsState(state.count + 1, these.tree(velocities), facts)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -34,47 +34,56 @@ def lookahead(
 ) -> optax.GradientTransformationExtraArgs:
     """k steps forward, 1 step back.
 
-        every step:   w <- inner(w)                                              (fast weights: the parameters)
+        every step:   w <- inner(w)                                              (fast weights: the
+        parameters)
         every k-th:   slow <- slow + slow_step_size (w - slow);  w <- slow
 
-    Slow weights live in the state: read them with `evaluation_params(opt_state, params)`. The updates must reach the
-    parameters as they are, so lookahead comes last in a chain; after a synchronisation slow and fast weights are equal
-    to the bit. k counts inner steps: accumulation goes outside. slow_step_size = 1 is the inner optimizer.
-    The synchronisation (which computes the inner update a second time) runs in the steps that need it, under vmap in
-    the steps where some replica needs it. Derivatives, forward and reverse, compute both sides in every step.
+    Slow weights live in the state: read them with `evaluation_params(opt_state, params)`. The
+    updates must reach the parameters as they are, so lookahead comes last in a chain; after a
+    synchronisation slow and fast weights are equal to the bit. k counts inner steps: accumulation
+    goes outside. slow_step_size = 1 is the inner optimizer. The synchronisation (which computes the
+    inner update a second time) runs in the steps that need it, under vmap in the steps where some
+    replica needs it. Derivatives, forward and reverse, compute both sides in every step.
 
     Args:
         inner: any optimizer; extra arguments reach it.
         k: inner steps between synchronisations, >= 1; may be traced.
         slow_step_size: in (0, 1]; may be traced. 'optimal': see below.
-        momentum: what a synchronisation does to the inner momentum buffers m. 'maintain': nothing. 'reset': m <- 0.
-            'interpolate': m <- a m + (1 - a) m_last, as the weights, m_last being the buffers after the last
-            synchronisation, at first 0. Never touched: step counts, schedule positions, keys, copies of weights, second
-            moments (zeroed with its step count running on, Adam's would make the next step 1 / sqrt(1 - b2) too long).
+        momentum: what a synchronisation does to the inner momentum buffers m. 'maintain': nothing.
+            'reset': m <- 0.
+            'interpolate': m <- a m + (1 - a) m_last, as the weights, m_last being the buffers after
+            the last synchronisation, at first 0. Never touched: step counts, schedule positions,
+            keys, copies of weights, second moments (zeroed with its step count running on, Adam's
+            would make the next step 1 / sqrt(1 - b2) too long).
         alpha_low: least step size of 'optimal', in (0, 1].
-        curvature_decay: decay of the second moment that 'optimal' keeps, in [0, 1). None: it keeps none, and every
-            update takes an extra argument `curvature`.
-        momentum_fields: the momentum buffers are the fields of the inner state with these names that
-            `optax.tree.map_params` sees as parameters; optax's and lbexp's are the default.
+        curvature_decay: decay of the second moment that 'optimal' keeps, in [0, 1). None: it keeps
+            none, and every update takes an extra argument `curvature`.
+        momentum_fields: the momentum buffers are the fields of the inner state with these names
+            that `optax.tree.map_params` sees as parameters; optax's and lbexp's are the default.
 
     slow_step_size='optimal' is the minimiser along the line from slow to fast weights. For a loss
-    (w - w*)' A (w - w*) / 2 and d = slow - w, its derivative at slow - a d is -d' A (slow - a d - w*), zero at
+    (w - w*)' A (w - w*) / 2 and d = slow - w, its derivative at slow - a d is -d' A (slow - a d -
+    w*), zero at
 
-        a* = (slow - w*)' A d / d' A d                                                             (Proposition 1).
+        a* = (slow - w*)' A d / d' A d
+        (Proposition 1).
 
-    w* is unknown; one Newton step with a diagonal curvature C from the last point v where a gradient g was taken (w
-    is v plus the last inner update) estimates it as v - g / C, in which C cancels:
+    w* is unknown; one Newton step with a diagonal curvature C from the last point v where a
+    gradient g was taken (w is v plus the last inner update) estimates it as v - g / C, in which C
+    cancels:
 
         a = clip([(slow - v)' C d + g' d] / d' C d, alpha_low, 1),
 
-    exact where C is. The paper takes C from the running second moment of the gradients that Adam keeps (empirical
-    Fisher); here lookahead keeps its own, bias-corrected, or takes the extra argument `curvature` (a tree like the
-    parameters, >= 0). The mean gradient of a large batch has a smaller second moment than its examples have: C is
-    then too small and a at its bounds more often. Give a measured curvature where it matters.
+    exact where C is. The paper takes C from the running second moment of the gradients that Adam
+    keeps (empirical Fisher); here lookahead keeps its own, bias-corrected, or takes the extra
+    argument `curvature` (a tree like the parameters, >= 0). The mean gradient of a large batch has
+    a smaller second moment than its examples have: C is then too small and a at its bounds more
+        often. Give a measured curvature where it matters.
 
     Raises:
-        ValueError: a number out of its range, an unknown momentum, no params, no curvature, or momentum other than
-            'maintain' around a state that has buffers of the parameters' shape but none with a name in momentum_fields.
+        ValueError: a number out of its range, an unknown momentum, no params, no curvature, or
+            momentum other than 'maintain' around a state that has buffers of the parameters' shape
+            but none with a name in momentum_fields.
 
     Zhang, Lucas, Hinton, Ba 2019, arXiv:1907.08610, Algorithm 1, Proposition 1.
     """
@@ -83,7 +92,11 @@ def lookahead(
     estimates = optimal and curvature_decay is not None
 
     def buffers(inner_state):
-        return () if momentum == 'maintain' else select(marked(inner, inner_state, momentum_fields), inner_state)
+        return (
+            ()
+            if momentum == 'maintain'
+            else select(marked(inner, inner_state, momentum_fields), inner_state)
+        )
 
     def init(params):
         inner_state = inner.init(params)
@@ -103,25 +116,36 @@ def lookahead(
             moment = jax.tree.map(lambda v, g: moved_mean(v, _square(g), rate), moment, grads)
         curvature = extra_args.get('curvature', moment if estimates else None)
         if optimal and curvature is None:
-            raise ValueError("slow_step_size='optimal' with curvature_decay=None needs update(..., curvature=...)")
+            raise ValueError(
+                "slow_step_size='optimal' with curvature_decay=None needs "
+                'update(..., curvature=...)'
+            )
 
         def synchronise(carry, inner_state, grads, params):
             slow, last = carry
             updates, moved = inner.update(grads, inner_state, params, **extra_args)
             fast = optax.apply_updates(params, stored(updates))
-            a = _optimal(slow, params, fast, grads, curvature, alpha_low) if optimal else slow_step_size
+            a = (
+                _optimal(slow, params, fast, grads, curvature, alpha_low)
+                if optimal
+                else slow_step_size
+            )
             if momentum == 'interpolate':
                 last = jax.tree.map(lambda m, old: _mix(a, m, old), buffers(moved), last)
             mixed = jax.tree.map(lambda s, w: _mix(a, w, s), slow, fast)
-            # The update that leads there, rounded as the caller will round it, twice: then it is a fixed point.
+            # The update that leads there, rounded as the caller will round it, twice: then it is a
+            # fixed point.
             for _ in range(2):
                 mixed = optax.apply_updates(params, _difference(mixed, params, updates))
             return mixed, last
 
-        # The inner update is computed again inside: it is cheaper than to keep its result for the step that needs it.
+        # The inner update is computed again inside: it is cheaper than to keep its result for the
+        # step that needs it.
         sync = count % k == 0
         carry = (state.slow, state.momentum)
-        (slow, last), inner_state, *_ = cheaply(sync, synchronise, carry, state.inner_state, grads, params)
+        (slow, last), inner_state, *_ = cheaply(
+            sync, synchronise, carry, state.inner_state, grads, params
+        )
         updates, inner_state = inner.update(grads, inner_state, params, **extra_args)
         where = lambda new, old: jnp.where(sync, new, old)
         updates = jax.tree.map(where, _difference(slow, params, updates), updates)
@@ -136,7 +160,8 @@ def lookahead(
 
 
 def _optimal(slow, before, fast, grads, curvature, low):
-    """The clipped step size; `before`: the weights where `grads` were taken, `fast` after the inner update."""
+    """The clipped step size; `before`: the weights where `grads` were taken, `fast` after the inner
+    update."""
 
     def terms(s, v, w, g, c):
         s, v, w, g, c = (_wide(x) for x in (s, v, w, g, c))
@@ -153,10 +178,13 @@ def _optimal(slow, before, fast, grads, curvature, low):
         return a, is_safe
 
     a, is_safe = step(slow, before, fast, grads, curvature)
-    # Products beyond float32: the same of weights and curvatures in units of the largest, which the quotient forgets.
+    # Products beyond float32: the same of weights and curvatures in units of the largest, which the
+    # quotient forgets.
     length = _unit(jax.tree.map(jnp.subtract, slow, fast))
     curve = _unit(curvature)
-    weights = [jax.tree.map(lambda x: _wide(x) * (1 / length), tree) for tree in (slow, before, fast)]
+    weights = [
+        jax.tree.map(lambda x: _wide(x) * (1 / length), tree) for tree in (slow, before, fast)
+    ]
     slopes = jax.tree.map(lambda g: _wide(g) * (1 / curve) * (1 / length), grads)
     scaled, _ = step(*weights, slopes, jax.tree.map(lambda c: _wide(c) * (1 / curve), curvature))
     return jnp.clip(jnp.where(is_safe, a, scaled), low, 1)
@@ -164,7 +192,9 @@ def _optimal(slow, before, fast, grads, curvature, low):
 
 def _unit(tree):
     """The largest element, 1 where all are 0, so that 1 / unit is a number too."""
-    largest = functools.reduce(jnp.maximum, [jnp.max(jnp.abs(_wide(x)), initial=0) for x in jax.tree.leaves(tree)])
+    largest = functools.reduce(
+        jnp.maximum, [jnp.max(jnp.abs(_wide(x)), initial=0) for x in jax.tree.leaves(tree)]
+    )
     return jnp.clip(jnp.where(largest > 0, largest, 1), 1e-37, 1e37)
 
 
@@ -187,6 +217,7 @@ def _wide(x):
 
 
 def _square(g):
-    # Beyond 1.8e19 a square leaves float32. It stays within, far enough for the mean, whose weights are rounded.
+    # Beyond 1.8e19 a square leaves float32. It stays within, far enough for the mean, whose weights
+    # are rounded.
     square = (_wide(g) * _wide(g).conj()).real
     return jnp.minimum(square, jnp.finfo(square.dtype).max / 2)

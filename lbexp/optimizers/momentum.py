@@ -30,10 +30,11 @@ def momentum(
         outside:  v <- momentum v + g;                w <- w - learning_rate v      (optax, PyTorch)
         inside:   v <- momentum v + learning_rate g;  w <- w - v                    (Caffe; LARS)
 
-    They differ where the learning rate changes: outside, the whole history is scaled by today's rate; inside, an old
-    gradient keeps the rate it came with. (Goyal et al. 2017, arXiv:1706.02677, equations 9 and 10; they train with
-    'outside', which they also write as 'inside' with v multiplied by rate_t / rate_(t-1), their momentum correction.)
-    Nesterov: the step is momentum v + (the newest term).
+    They differ where the learning rate changes: outside, the whole history is scaled by today's
+    rate; inside, an old gradient keeps the rate it came with. (Goyal et al. 2017, arXiv:1706.02677,
+    equations 9 and 10; they train with 'outside', which they also write as 'inside' with v
+    multiplied by rate_t / rate_(t-1), their momentum correction.) Nesterov: the step is momentum v
+    + (the newest term).
 
     Args:
         learning_rate: >= 0, or a function of the updates done.
@@ -56,8 +57,12 @@ def momentum(
         rate = in_common(value(learning_rate, state.count))
         newest = lambda g: rate * wide(g) if form == 'inside' else wide(g)
         wider = jax.tree.map(lambda v, g: decay * wide(v) + newest(g), state.velocity, updates)
-        step = jax.tree.map(lambda v, g: decay * v + newest(g), wider, updates) if nesterov else wider
-        change = jax.tree.map(lambda s, w: (-s if form == 'inside' else -rate * s).astype(w.dtype), step, like)
+        step = (
+            jax.tree.map(lambda v, g: decay * v + newest(g), wider, updates) if nesterov else wider
+        )
+        change = jax.tree.map(
+            lambda s, w: (-s if form == 'inside' else -rate * s).astype(w.dtype), step, like
+        )
         velocity = jax.tree.map(lambda new, v: new.astype(v.dtype), wider, state.velocity)
         return change, MomentumState(state.count + 1, velocity)
 

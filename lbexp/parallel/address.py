@@ -1,4 +1,5 @@
-"""HOST:PORT of process 0, checked, resolved and bound before JAX does, which would end the process instead."""
+"""HOST:PORT of process 0, checked, resolved and bound before JAX does, which would end the process
+instead."""
 
 import errno
 import ipaddress
@@ -34,14 +35,16 @@ def address(text: str) -> Address:
     match = re.fullmatch(r'(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:/\[\]]+)):(\d{1,5})', text)
     if match is None or not 1 <= int(match[3]) <= 65535:
         raise Refusal(
-            f'--coordinator_address: found {text!r}; allowed: HOST:PORT of process 0, with a port of 1 to 65535 '
+            f'--coordinator_address: found {text!r}; allowed: HOST:PORT of process 0, with a '
+            'port of 1 to 65535 '
             '([HOST]:PORT for an IPv6 address)'
         )
     return Address(match[1] or match[2], int(match[3]))
 
 
 def resolve(where: Address) -> list[tuple]:
-    """(family, socket address) by which it can be reached, IPv4 first; OSError: the name does not resolve."""
+    """(family, socket address) by which it can be reached, IPv4 first; OSError: the name does not
+    resolve."""
     results = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
     pairs = dict.fromkeys((family, target) for family, _, _, _, target in results)
     return sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
@@ -50,8 +53,9 @@ def resolve(where: Address) -> list[tuple]:
 def listen(where: Address) -> socket.socket:
     """A socket that listens at the address alone.
 
-    At all interfaces where a host knows its own name only as a loopback address, as Debian sets it up: others know
-    another. Behind an address translation JAX_COORDINATOR_BIND_ADDRESS, JAX's own variable, says where to listen.
+    At all interfaces where a host knows its own name only as a loopback address, as Debian sets it
+    up: others know another. Behind an address translation JAX_COORDINATOR_BIND_ADDRESS, JAX's own
+    variable, says where to listen.
 
     Raises:
         Unbindable: the port is in use, or the address is not one of this host.
@@ -60,7 +64,9 @@ def listen(where: Address) -> socket.socket:
     override = os.environ.get('JAX_COORDINATOR_BIND_ADDRESS')
     own = address(override) if override else where
     targets = resolve(own)
-    if not _is_literal(own.host) and all(ipaddress.ip_address(t[0]).is_loopback for _, t in targets):
+    if not _is_literal(own.host) and all(
+        ipaddress.ip_address(t[0]).is_loopback for _, t in targets
+    ):
         targets = [_all_interfaces(own.port)]
     failure = None
     for family, target in targets:
@@ -106,7 +112,11 @@ def _explain(own, error):
         return f'port {own.port} of {own.host!r} is in use; allowed: a free port'
     if error.errno == errno.EADDRNOTAVAIL:
         return (
-            f'{own.host!r} is not an address of host {platform.node()}, where process 0 runs; allowed: one of its own '
+            f'{own.host!r} is not an address of host {platform.node()}, where process 0 runs; '
+            'allowed: one of its own '
             '(or JAX_COORDINATOR_BIND_ADDRESS=HOST:PORT, where it is reached by another)'
         )
-    return f'cannot listen there: {error.strerror or error}; allowed: an address where process 0 may listen'
+    return (
+        f'cannot listen there: {error.strerror or error}; allowed: an address where process 0 '
+        'may listen'
+    )

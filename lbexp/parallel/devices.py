@@ -9,7 +9,8 @@ from lbexp.errors import Refusal
 
 
 def devices(shards: int, many_trials: bool):
-    """Sets how many devices a CPU is taken for, and where compiled programs are kept, unless the user has.
+    """Sets how many devices a CPU is taken for, and where compiled programs are kept, unless the
+    user has.
 
     Args:
         shards: devices of this process that share a batch.
@@ -17,10 +18,12 @@ def devices(shards: int, many_trials: bool):
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
-        # One CPU device per core for the trials of a cohort; a lone trial's operations use all cores themselves.
+        # One CPU device per core for the trials of a cohort; a lone trial's operations use all
+        # cores themselves.
         _set_cpu_devices(max(shards, cores if many_trials else 1), shards)
     if shards > cores:
-        # XLA:CPU's pool has a thread per core; an all-reduce over more devices waits for threads that never come.
+        # XLA:CPU's pool has a thread per core; an all-reduce over more devices waits for threads
+        # that never come.
         os.environ.setdefault('NPROC', str(2 * shards))
     cache = _cache()
     if cache is not None and not jax.config.jax_compilation_cache_dir:
@@ -30,7 +33,8 @@ def devices(shards: int, many_trials: bool):
 
 
 def _set_cpu_devices(count, needed):
-    """Where an experiment file or a notebook has started JAX already, its devices stay as they are."""
+    """Where an experiment file or a notebook has started JAX already, its devices stay as they
+    are."""
     try:
         jax.config.update('jax_num_cpu_devices', count)
     except RuntimeError as error:
@@ -43,6 +47,10 @@ def _set_cpu_devices(count, needed):
 def _cache():
     """The folder of compiled programs; None where there is no home folder."""
     try:
-        return pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'lbexp' / 'jax'
+        return (
+            pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser()
+            / 'lbexp'
+            / 'jax'
+        )
     except RuntimeError:
         return None

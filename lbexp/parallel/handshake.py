@@ -1,7 +1,8 @@
-"""The processes of a job find each other before JAX connects them, and say who is missing or what contradicts.
+"""The processes of a job find each other before JAX connects them, and say who is missing or what
+contradicts.
 
-Process 0 listens at the coordinator's address; the others connect, say who they are, and wait for its
-verdict. JAX's service then takes the port; the connections stay, for signs of life.
+Process 0 listens at the coordinator's address; the others connect, say who they are, and wait for
+its verdict. JAX's service then takes the port; the connections stay, for signs of life.
 """
 
 import contextlib
@@ -22,7 +23,8 @@ _SECOND = 1.0  # s in which process 0 answers to another that takes itself for i
 def handshake(
     own: Member, where: Address, seconds: float, stopping: Callable[[], str | None]
 ) -> Joined:
-    """Returns when all processes are there, and agree on how many they are and which lbexp they run.
+    """Returns when all processes are there, and agree on how many they are and which lbexp they
+    run.
 
     Args:
         where: process 0 listens.
@@ -30,8 +32,8 @@ def handshake(
         stopping: the name of the signal that told this process to stop, if one did.
 
     Raises:
-        NotStarted: with 2 where one is missing, has a problem or contradicts, 75 where one was told to stop,
-            76 where one has died.
+        NotStarted: with 2 where one is missing, has a problem or contradicts, 75 where one was told
+            to stop, 76 where one has died.
     """
     if own.process != 0:
         return visit.visit(own, where, seconds, stopping)
@@ -53,7 +55,10 @@ def _listen(where, deadline, stopping) -> socket.socket:
         try:
             return listen(where)
         except OSError as error:
-            line = f'{where.host!r} does not resolve: {error.strerror}; allowed: a name that all hosts know'
+            line = (
+                f'{where.host!r} does not resolve: {error.strerror}; allowed: a name that all '
+                'hosts know'
+            )
             if signal := stopping():
                 raise NotStarted(STOPPED, [f'stopped by {signal} before the job began']) from error
             if time.monotonic() > deadline:

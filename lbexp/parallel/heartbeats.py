@@ -1,7 +1,8 @@
 """Signs of life between process 0 of a job and each other, and the words with which they leave.
 
-JAX has heartbeats too. It ends a process that has lost another by an abort, status 134, and lets none wait
-longer than it was told at the start; these end it with 76 and a line, and wait as long as the others live.
+JAX has heartbeats too. It ends a process that has lost another by an abort, status 134, and lets
+none wait longer than it was told at the start; these end it with 76 and a line, and wait as long as
+the others live.
 """
 
 import ctypes
@@ -18,7 +19,8 @@ _FAREWELL = 2.0  # s for the others to hear the last word
 
 
 class Heartbeats:
-    """Ends this process, from a thread, when another one of the job is lost or says that it has failed.
+    """Ends this process, from a thread, when another one of the job is lost or says that it has
+    failed.
 
     Args:
         name: this process's, for messages.
@@ -97,7 +99,8 @@ class Heartbeats:
             wire.send(**message)
 
     def _farewell(self, **message):
-        """The last word. Who closes with something unread takes back what he has said: so all is read."""
+        """The last word. Who closes with something unread takes back what he has said: so all is
+        read."""
         self._tell(**{'who': self._name, **message})
         for wire in self._wires.values():
             wire.finish()
@@ -109,7 +112,8 @@ class Heartbeats:
 
 
 def _abort_slowly():
-    """JAX aborts as soon as it misses process 0. Six seconds (the signal's number) are left to tell that better."""
+    """JAX aborts as soon as it misses process 0. Six seconds (the signal's number) are left to tell
+    that better."""
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
     libc.signal(signal.SIGABRT, ctypes.cast(libc.sleep, ctypes.c_void_p))

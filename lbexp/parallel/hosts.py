@@ -1,4 +1,5 @@
-"""The processes of one job: how they start, agree, and act as one. jax.distributed carries the job."""
+"""The processes of one job: how they start, agree, and act as one. jax.distributed carries the
+job."""
 
 import importlib.metadata
 import itertools
@@ -24,7 +25,8 @@ from lbexp.parallel.handshake import handshake
 from lbexp.parallel.heartbeats import Heartbeats
 from lbexp.parallel.members import Member, NotStarted
 
-# JAX offers no public way to exchange a few words before there are devices: the key-value store behind distributed.
+# JAX offers no public way to exchange a few words before there are devices: the key-value store
+# behind distributed.
 _PATIENCE = 24 * 3600 * 1000  # ms; a process that dies is noticed by its heartbeat, not by this
 _SHUTDOWN = 30  # s, where a process ends without `leave`
 _exchanges = itertools.count()
@@ -56,8 +58,8 @@ def start(
     """Joins this process to its job, if that has several; before anything else uses JAX.
 
     Args:
-        mode: 'auto' joins when a launcher (srun, mpirun, Kubernetes, Cloud TPU) has started several processes, or the
-            address is given; 'on' insists; 'off' runs alone.
+        mode: 'auto' joins when a launcher (srun, mpirun, Kubernetes, Cloud TPU) has started several
+            processes, or the address is given; 'on' insists; 'off' runs alone.
         address: 'HOST:PORT' of process 0.
         processes: how many there are.
         index: this one's, 0 .. processes-1. What is None is asked of the launcher.
@@ -67,8 +69,8 @@ def start(
         stopping: the name of the signal that told this process to stop, if one did.
 
     Raises:
-        Refusal: arguments that contradict each other, no launcher where there should be one, or a batch script of
-            several tasks in which only one process would train.
+        Refusal: arguments that contradict each other, no launcher where there should be one, or a
+            batch script of several tasks in which only one process would train.
         NotStarted: the processes of the job did not find together.
     """
     named = _named(address, processes, index)
@@ -117,8 +119,10 @@ def _incomplete(mode, named, address, processes, index):
     """What keeps these from naming a process of a job; in a list."""
     if address is None or processes is None or index is None:
         return [
-            f'--distributed={mode}{", " + named if named else ""}: no launcher was found (srun, mpirun of OpenMPI 4, '
-            'Kubernetes, Cloud TPU). Give --coordinator_address=HOST:PORT --num_processes=N --process_id=0..N-1, '
+            f'--distributed={mode}{", " + named if named else ""}: no launcher was found (srun, '
+            'mpirun of OpenMPI 4, '
+            'Kubernetes, Cloud TPU). Give --coordinator_address=HOST:PORT --num_processes=N '
+            '--process_id=0..N-1, '
             'or --distributed=off'
         ]
     if not 0 <= index < processes:
@@ -128,11 +132,13 @@ def _incomplete(mode, named, address, processes, index):
 
 
 def _join(joined, processes, index, device, peer_timeout):
-    """Lets JAX connect processes that have found each other; from now on they watch over each other."""
+    """Lets JAX connect processes that have found each other; from now on they watch over each
+    other."""
     global _heartbeats
     own = f'process {index} of {processes} on host {platform.node()}'
     _heartbeats = Heartbeats(own, joined.wires, joined.names, peer_timeout)
-    # SIGTERM stays with the handler of the main program, which stops a lone process in the same way.
+    # SIGTERM stays with the handler of the main program, which stops a lone process in the same
+    # way.
     jax.config.update('jax_enable_preemption_service', False)
     try:
         jax.distributed.initialize(
@@ -184,7 +190,8 @@ def exchange(value: Any) -> list:
 
 
 def lead(action: Callable[[], Any]) -> Any:
-    """Process 0 alone acts; all get what it returns (a value that JSON holds), or raise what it raises.
+    """Process 0 alone acts; all get what it returns (a value that JSON holds), or raise what it
+    raises.
 
     The action must not wait for other processes: they wait for it.
     """
@@ -225,31 +232,45 @@ def together(action: Callable[[], Any]) -> Any:
         result, problem = None, str(error)
     said = exchange(problem)
     if any(said):
-        told = {text: f'process {i}: {text}' if count() > 1 else text for i, text in enumerate(said) if text}
+        told = {
+            text: f'process {i}: {text}' if count() > 1 else text
+            for i, text in enumerate(said)
+            if text
+        }
         raise Agreed('; '.join([said[0]] if len(told) == 1 and said[0] else told.values()))
     return result
 
 
 def agree(facts: dict[str, Any]):
-    """Raises ValueError where the processes were not given the same: the message says what differs, and how."""
+    """Raises ValueError where the processes were not given the same: the message says what differs,
+    and how."""
     said = exchange(facts)
     paths = dict.fromkeys(path for one in said for path in one)
     differ = [path for path in paths if any(one.get(path) != said[0].get(path) for one in said)]
     if differ:
-        told = [', '.join(f'{one.get(p)!r} on process {i}' for i, one in enumerate(said)) for p in differ[:5]]
+        told = [
+            ', '.join(f'{one.get(p)!r} on process {i}' for i, one in enumerate(said))
+            for p in differ[:5]
+        ]
         lines = '; '.join(f'{path}: {values}' for path, values in zip(differ, told))
-        raise Agreed(f'the processes of this job differ ({lines}). Start all with one command and one code')
+        raise Agreed(
+            f'the processes of this job differ ({lines}). Start all with one command and one code'
+        )
 
 
 def gather(values: Any) -> np.ndarray:
-    """Numbers of every process, [processes, ...]: a collective of the devices, for what is asked often."""
+    """Numbers of every process, [processes, ...]: a collective of the devices, for what is asked
+    often."""
     values = np.asarray(values, np.float32)
     return values[None] if count() == 1 else multihost_utils.process_allgather(values)
 
 
 def described() -> str:
     """This process and its devices in a line."""
-    return f'{name()}: {jax.local_device_count()} of {jax.device_count()} devices ({jax.default_backend()})'
+    return (
+        f'{name()}: {jax.local_device_count()} of {jax.device_count()} devices '
+        f'({jax.default_backend()})'
+    )
 
 
 def check_shared(folder: pathlib.Path):
@@ -281,14 +302,17 @@ def check_devices():
     """Raises ValueError unless every process has as many devices as the others."""
     counts = exchange(jax.local_device_count())
     if len(set(counts)) > 1:
-        raise Agreed(f'devices: found {counts} on the processes of this job; allowed: as many on each')
+        raise Agreed(
+            f'devices: found {counts} on the processes of this job; allowed: as many on each'
+        )
 
 
 def leave(status: int, cause: str = ''):
     """Ends a process of a job: process 0 last, as the others need its service as long as they live.
 
     Args:
-        cause: for which this process ends without the others, who wait for it; they are told, and end too.
+        cause: for which this process ends without the others, who wait for it; they are told, and
+            end too.
     """
     sys.stdout.flush()
     sys.stderr.flush()

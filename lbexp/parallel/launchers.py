@@ -1,4 +1,5 @@
-"""What has started the processes of a job, and what it says of them: Slurm, OpenMPI, Kubernetes, Cloud TPU."""
+"""What has started the processes of a job, and what it says of them: Slurm, OpenMPI, Kubernetes,
+Cloud TPU."""
 
 import os
 
@@ -22,7 +23,8 @@ def settings(
     processes: int | None,
     index: int | None,
 ) -> tuple[str | None, int | None, int | None, int | None]:
-    """Where process 0 is, how many there are and which this one is, as given or as the launcher says; its device.
+    """Where process 0 is, how many there are and which this one is, as given or as the launcher
+    says; its device.
 
     The device is that of its host which the launcher means for this process; None: all of them.
 
@@ -41,11 +43,14 @@ def settings(
         device = None
         if launcher is not None and not _is_alone_on_host():
             device = launcher.get_local_process_id()
-    except Exception as error:  # each launcher raises what it likes where its variables are not complete
+    # each launcher raises what it likes where its variables are not complete
+    except Exception as error:
         cause = (str(error).splitlines() or [''])[0]
         raise Refusal(
-            f'--distributed: {launcher.name if launcher else "OpenMPI"} does not say where this process stands '
-            f'({type(error).__name__}: {cause}); give --coordinator_address --num_processes --process_id, '
+            f'--distributed: {launcher.name if launcher else "OpenMPI"} does not say where this '
+            'process stands '
+            f'({type(error).__name__}: {cause}); give --coordinator_address --num_processes '
+            '--process_id, '
             'or --distributed=off'
         ) from error
     return address, processes, index, device
@@ -53,15 +58,19 @@ def settings(
 
 def refuse_to_train_alone():
     """A batch script, or an MPI that JAX does not know: several processes were meant."""
-    tasks, ranks = (int(os.environ.get(name) or 1) for name in ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE'))
+    tasks, ranks = (
+        int(os.environ.get(name) or 1) for name in ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
+    )
     if 'SLURM_JOB_ID' in os.environ and 'SLURM_STEP_NODELIST' not in os.environ and tasks > 1:
         raise Refusal(
-            f'--distributed=auto: found a Slurm job of {tasks} tasks, of which only this process would train: it was '
+            f'--distributed=auto: found a Slurm job of {tasks} tasks, of which only this process '
+            'would train: it was '
             'not started by srun. Start it with srun, or give --distributed=off'
         )
     if ranks > 1 and launcher() is None:
         raise Refusal(
-            f'--distributed=auto: found {ranks} MPI processes that would each train alone (OpenMPI 5 does not tell '
+            f'--distributed=auto: found {ranks} MPI processes that would each train alone '
+            '(OpenMPI 5 does not tell '
             'JAX where process 0 is). Give --coordinator_address=HOST:PORT, or --distributed=off'
         )
 
@@ -76,5 +85,7 @@ def _counts(launcher):
 
 def _is_alone_on_host():
     """Whether the launcher says that each host has one process: '1', or '1(x8)' for eight hosts."""
-    tasks = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') or os.environ.get('SLURM_STEP_TASKS_PER_NODE', '')
+    tasks = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') or os.environ.get(
+        'SLURM_STEP_TASKS_PER_NODE', ''
+    )
     return tasks.partition('(')[0] == '1'

@@ -1,4 +1,5 @@
-"""What the processes of a job say of themselves before they start, and what may keep them from it."""
+"""What the processes of a job say of themselves before they start, and what may keep them from
+it."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -66,14 +67,17 @@ def missing(members: list[Member], seconds: float) -> NotStarted:
     absent = [i for i in range(members[0].processes) if i not in there]
     which = ', '.join(map(str, absent[:10])) + (', ...' if len(absent) > 10 else '')
     line = (
-        f'the job does not start: process {which} of {members[0].processes} did not come in {seconds:.0f} s; '
-        'start all of them with one --coordinator_address and --num_processes, or give a longer --start_timeout'
+        f'the job does not start: process {which} of {members[0].processes} did not come in '
+        f'{seconds:.0f} s; '
+        'start all of them with one --coordinator_address and --num_processes, or give a longer '
+        '--start_timeout'
     )
     return NotStarted(BAD_CONFIG, [line])
 
 
 def _problems(first, troubled, own):
-    """All of its own; what process 0 says in the same words, only that one; of another's, the first."""
+    """All of its own; what process 0 says in the same words, only that one; of another's, the
+    first."""
     if own.problems:
         return [] if own != first and own.problems == first.problems else own.problems
     more = f' (and {len(troubled[0].problems) - 1} more)' if troubled[0].problems[1:] else ''
@@ -87,10 +91,13 @@ def _contradiction(members):
             values = [getattr(one, field) for one in (first, member)]
             if values[0] != values[1]:
                 return (
-                    f'{name}: found {values[0]} on {first} and {values[1]} on {member}; allowed: the same on all'
+                    f'{name}: found {values[0]} on {first} and {values[1]} on {member}; allowed: '
+                    'the same on all'
                 )
     twice = [process for process, times in Counter(m.process for m in members).items() if times > 1]
     if twice:
-        those = ' and '.join(f'on host {m.host}, pid {m.pid}' for m in members if m.process == twice[0])
+        those = ' and '.join(
+            f'on host {m.host}, pid {m.pid}' for m in members if m.process == twice[0]
+        )
         return f'--process_id: found {twice[0]} {those}; allowed: another for each process'
     return ''

@@ -1,4 +1,5 @@
-"""Where trials and batches lie: meshes with the axes ('trial', 'data'), over the devices of all processes."""
+"""Where trials and batches lie: meshes with the axes ('trial', 'data'), over the devices of all
+processes."""
 
 import functools
 import math
@@ -14,11 +15,12 @@ _LARGE = 4096  # elements
 
 
 def mesh(trials: int, data: int) -> Mesh:
-    """trials * data devices as a mesh of axes 'trial' (independent runs) and 'data' (shards of a batch).
+    """trials * data devices as a mesh of axes 'trial' (independent runs) and 'data' (shards of a
+    batch).
 
-    They are the first of each process, as many of every one: a program runs on the processes that have a part in it.
-    The axes are Auto: explicit axes, the default of jax.make_mesh, refuse the reshape of a sharded batch into
-    ghost batches.
+    They are the first of each process, as many of every one: a program runs on the processes that
+    have a part in it. The axes are Auto: explicit axes, the default of jax.make_mesh, refuse the
+    reshape of a sharded batch into ghost batches.
     """
     each = trials * data // jax.process_count()
     devices = [d for i in range(jax.process_count()) for d in jax.devices() if d.process_index == i]
@@ -28,23 +30,30 @@ def mesh(trials: int, data: int) -> Mesh:
 
 
 def shape(
-    layout: str, trials: int, parts: int, data_parallel: int | None, of: str = 'examples per microbatch'
+    layout: str,
+    trials: int,
+    parts: int,
+    data_parallel: int | None,
+    of: str = 'examples per microbatch',
 ) -> tuple[str, int, int]:
-    """(layout, devices along 'trial', devices along 'data') for a cohort on the devices that there are.
+    """(layout, devices along 'trial', devices along 'data') for a cohort on the devices that there
+    are.
 
-    'map' runs the trials of a device one after another, each as it would run alone; 'vmap' runs them as one batched
-    program. On CPU one device per core and 'map' is fastest (MLP 784-512-512-10, batch 32, 2 cores: 772 updates/s
-    against 605 for two devices with vmap, 443 for one) and repeats a lone trial bit by bit; an accelerator has one
-    queue per device and fills it by vmap. A lone trial takes all devices of an accelerator for its batch, and those of
-    all processes: each process has a part in every program, if only with a trial that trains for no tick.
+    'map' runs the trials of a device one after another, each as it would run alone; 'vmap' runs
+    them as one batched program. On CPU one device per core and 'map' is fastest (MLP
+    784-512-512-10, batch 32, 2 cores: 772 updates/s against 605 for two devices with vmap, 443 for
+    one) and repeats a lone trial bit by bit; an accelerator has one queue per device and fills it
+    by vmap. A lone trial takes all devices of an accelerator for its batch, and those of all
+    processes: each process has a part in every program, if only with a trial that trains for no
+    tick.
 
     Args:
         parts: what devices may share of a batch: its examples; with replicas, whole workers.
         of: what they are, for messages.
 
     Raises:
-        Refusal: `data_parallel` does not divide the parts or the number of devices, or those of a lone trial cannot
-            be shared by the processes.
+        Refusal: `data_parallel` does not divide the parts or the number of devices, or those of a
+            lone trial cannot be shared by the processes.
     """
     count, processes = jax.device_count(), jax.process_count()
     accelerator = jax.default_backend() != 'cpu'
@@ -52,36 +61,43 @@ def shape(
         layout = 'vmap' if accelerator and trials > 1 else 'map'
     shared = [d for d in range(1, count + 1) if count % d == parts % d == d % processes == 0]
     if data_parallel is None:
-        data_parallel = max(shared, default=None) if trials == 1 and (accelerator or processes > 1) else 1
+        data_parallel = (
+            max(shared, default=None) if trials == 1 and (accelerator or processes > 1) else 1
+        )
     if data_parallel is None or count % data_parallel or parts % data_parallel:
         raise Refusal(
-            f'data_parallel: found {data_parallel} with {count} devices of {processes} processes and {parts} {of}; '
+            f'data_parallel: found {data_parallel} with {count} devices of {processes} processes '
+            f'and {parts} {of}; '
             'allowed: a divisor of both, and for a lone trial a multiple of the processes'
         )
-    # A mapped loop over trials is the same on every device that shares a batch: it cannot split the trials too.
+    # A mapped loop over trials is the same on every device that shares a batch: it cannot split the
+    # trials too.
     across = 1 if layout == 'map' and data_parallel > 1 else min(count // data_parallel, trials)
     if across * data_parallel % processes:
         across = -(-across // processes) * processes
     if across * data_parallel > count or (layout == 'map' and data_parallel > 1 < across):
         raise Refusal(
-            f'data_parallel: found {data_parallel} with {count} devices of {processes} processes; allowed: 1, or a '
+            f'data_parallel: found {data_parallel} with {count} devices of {processes} '
+            'processes; allowed: 1, or a '
             'multiple of the processes'
         )
     return layout, across, data_parallel
 
 
 def spread(mesh: Mesh, *axes: str) -> NamedSharding:
-    """The placement whose leading array axes lie along the mesh axes named; none: a copy on every device."""
+    """The placement whose leading array axes lie along the mesh axes named; none: a copy on every
+    device."""
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
 def shared(mesh: Mesh, tree: Any, sharding: str, *before: str) -> Any:
     """The placement of each array of a state over the devices that share a batch, as a tree.
 
-    'replicated': each has all of it. 'fsdp': each has its share of an array of 4,096 elements or more, along the
-    longest axis that 'data' divides (Rajbhandari et al. 2020, arXiv:1910.02054, stage 3: parameters, gradients and
-    optimizer state). What has the same shape lies in the same way, so that what an optimizer keeps of a parameter lies
-    where the parameter does. Below that size an all-gather costs more than the memory is worth.
+    'replicated': each has all of it. 'fsdp': each has its share of an array of 4,096 elements or
+    more, along the longest axis that 'data' divides (Rajbhandari et al. 2020, arXiv:1910.02054,
+    stage 3: parameters, gradients and optimizer state). What has the same shape lies in the same
+    way, so that what an optimizer keeps of a parameter lies where the parameter does. Below that
+    size an all-gather costs more than the memory is worth.
 
     Args:
         before: mesh axes of the leading axes.
@@ -99,7 +115,8 @@ def shared(mesh: Mesh, tree: Any, sharding: str, *before: str) -> Any:
 
 
 def put(tree: Any, placement: Any) -> Any:
-    """Arrays of the host, the same on every process, on the devices; one placement for all, or a tree of them."""
+    """Arrays of the host, the same on every process, on the devices; one placement for all, or a
+    tree of them."""
     if jax.process_count() == 1:
         return jax.device_put(tree, placement)
     if isinstance(placement, NamedSharding):
@@ -109,7 +126,9 @@ def put(tree: Any, placement: Any) -> Any:
 
 def _put(leaf, placement):
     if hasattr(leaf, 'dtype') and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), placement), impl=jax.random.key_impl(leaf))
+        return jax.random.wrap_key_data(
+            _put(jax.random.key_data(leaf), placement), impl=jax.random.key_impl(leaf)
+        )
     whole = np.asarray(leaf)
     return jax.make_array_from_callback(whole.shape, placement, lambda index: whole[index])
 

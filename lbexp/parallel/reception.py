@@ -1,4 +1,5 @@
-"""Process 0's side of the handshake: it listens, hears who comes, and tells all of them one verdict."""
+"""Process 0's side of the handshake: it listens, hears who comes, and tells all of them one
+verdict."""
 
 import socket
 import time
@@ -19,7 +20,8 @@ def receive(
     """Returns when all have come. Whoever comes while the job cannot start is told why.
 
     Args:
-        server: listens; it is closed, so that JAX's service finds the port free before others look for it.
+        server: listens; it is closed, so that JAX's service finds the port free before others look
+            for it.
         seconds: in which all must come.
         stopping: the name of the signal that told this process to stop, if one did.
 

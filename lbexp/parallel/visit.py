@@ -1,4 +1,5 @@
-"""The other processes' side of the handshake: they find process 0, say who they are, and hear its verdict."""
+"""The other processes' side of the handshake: they find process 0, say who they are, and hear its
+verdict."""
 
 import contextlib
 import socket

@@ -1,4 +1,5 @@
-"""Messages between processes of a job before JAX connects them, and beside it: lines of JSON over TCP."""
+"""Messages between processes of a job before JAX connects them, and beside it: lines of JSON over
+TCP."""
 
 import contextlib
 import json

@@ -1,4 +1,5 @@
-"""The workers of a trial: an axis of arrays that one device goes through and several devices share."""
+"""The workers of a trial: an axis of arrays that one device goes through and several devices
+share."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 
 
 class Workers(NamedTuple):
-    """Functions over the workers' axis, the first of an array; a device sees those of its own workers."""
+    """Functions over the workers' axis, the first of an array; a device sees those of its own
+    workers."""
 
     count: int  # W, on all devices
     here: Callable  # () -> numbers of the workers on this device, uint32
@@ -19,20 +21,24 @@ class Workers(NamedTuple):
 def workers(count: int, axis: str | None = None) -> Workers:
     """W workers on one device, or over the devices of a mesh axis, inside jax.shard_map.
 
-    They are one batched program (vmap) everywhere. On a CPU a loop over them (lax.map), as over trials, copies what
-    they hold in every step: local SGD of 2 workers on fashion_mlp, a lone trial on one device of 2 cores, takes 1.8
-    (k 8) and 2.2 (k 64) times as long with it (scripts/benchmarks/replicas.py).
+    They are one batched program (vmap) everywhere. On a CPU a loop over them (lax.map), as over
+    trials, copies what they hold in every step: local SGD of 2 workers on fashion_mlp, a lone trial
+    on one device of 2 cores, takes 1.8 (k 8) and 2.2 (k 64) times as long with it
+    (scripts/benchmarks/replicas.py).
 
     Args:
         count: W >= 1.
-        axis: the mesh axis that the workers lie along; its size divides W. None: one device has all.
+        axis: the mesh axis that the workers lie along; its size divides W. None: one device has
+            all.
     """
 
     def here():
         if axis is None:
             return jnp.arange(count, dtype=jnp.uint32)
         own = count // jax.lax.axis_size(axis)
-        return (jax.lax.axis_index(axis) * own).astype(jnp.uint32) + jnp.arange(own, dtype=jnp.uint32)
+        return (jax.lax.axis_index(axis) * own).astype(jnp.uint32) + jnp.arange(
+            own, dtype=jnp.uint32
+        )
 
     def mean(tree: Any) -> Any:
         sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), tree)

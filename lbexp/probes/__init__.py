@@ -1,7 +1,8 @@
-"""A probe is one measurement of a training run: (init, update, summary) of pure functions. One file, one probe.
+"""A probe is one measurement of a training run: (init, update, summary) of pure functions. One
+file, one probe.
 
-The state keeps its structure, shapes and dtypes; the summary gives numbers or small arrays by names that no other
-column of a row has.
+The state keeps its structure, shapes and dtypes; the summary gives numbers or small arrays by names
+that no other column of a row has.
 
     import jax.numpy as jnp
     from lbexp.probes import Probe

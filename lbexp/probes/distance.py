@@ -10,8 +10,8 @@ from lbexp.probes import Probe
 def distance() -> Probe:
     """|w_t - w_0|, the 2-norm over all parameters, at the last update before each row.
 
-    In the phase of high learning rate it grows like log t (Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 3:
-    "ultra-slow diffusion"). The state keeps the initial parameters.
+    In the phase of high learning rate it grows like log t (Hoffer, Hubara, Soudry 2017,
+    arXiv:1705.08741, section 3: "ultra-slow diffusion"). The state keeps the initial parameters.
     """
 
     def init(facts):

@@ -10,7 +10,8 @@ from lbexp.probes import Probe
 def norms() -> Probe:
     """|g|, |w| and |dw| (2-norms over all parameters) at the last update before each row.
 
-    Computed only where a row is written: three passes over the parameters would be 10-40 % of a small step.
+    Computed only where a row is written: three passes over the parameters would be 10-40 % of a
+    small step.
     """
 
     def init(facts):

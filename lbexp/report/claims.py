@@ -12,9 +12,17 @@ def claims(analysis: Analysis) -> list[Table]:
     if not analysis.claims:
         return []
     caption = (
-        'Reproduced: the interval lies on the side that the claim says; not reproduced: on the other; else undecided.'
+        'Reproduced: the interval lies on the side that the claim says; not reproduced: on the '
+        'other; else undecided.'
     )
-    return [Table('Claims', ('claim', 'measured', 'verdict'), [list(one) for one in analysis.claims], caption)]
+    return [
+        Table(
+            'Claims',
+            ('claim', 'measured', 'verdict'),
+            [list(one) for one in analysis.claims],
+            caption,
+        )
+    ]
 
 
 def write(workdir: Path, analysis: Analysis):
@@ -22,6 +30,16 @@ def write(workdir: Path, analysis: Analysis):
     if not analysis.claims:
         return
     cell = lambda text: str(text).replace('|', '\\|').replace('\n', ' ')
-    lines = [f'# {analysis.title}', '', analysis.verdict, '', '| claim | measured | verdict |', '|---|---|---|']
-    lines += [f'| {cell(one.claim)} | {cell(one.measured)} | {cell(one.outcome)} |' for one in analysis.claims]
+    lines = [
+        f'# {analysis.title}',
+        '',
+        analysis.verdict,
+        '',
+        '| claim | measured | verdict |',
+        '|---|---|---|',
+    ]
+    lines += [
+        f'| {cell(one.claim)} | {cell(one.measured)} | {cell(one.outcome)} |'
+        for one in analysis.claims
+    ]
     replace(local_path(str(workdir), 'workdir') / 'claims.md', ('\n'.join(lines) + '\n').encode())

@@ -21,16 +21,22 @@ FIRST = (
 OTHERS = 8  # metrics drawn beyond FIRST; a probe may add dozens, which are in the rows
 LINES = 160  # trials drawn in one figure
 POINTS = 8000  # points drawn in one figure
-LABELS = {'step': 'step (optimizer updates)', 'epoch': 'epochs', 'examples': 'examples', 'wall_time': 'wall time (s)'}
+LABELS = {
+    'step': 'step (optimizer updates)',
+    'epoch': 'epochs',
+    'examples': 'examples',
+    'wall_time': 'wall time (s)',
+}
 
 
 def curves(rows, x='step'):
-    """Figures of metrics against `x`, trials coloured by configuration (all that varies but the seed).
+    """Figures of metrics against `x`, trials coloured by configuration (all that varies but the
+    seed).
 
-    Drawn are the metrics in FIRST and OTHERS more. What is not drawn of these is said in the caption: of many
-    trials those at evenly spaced ranks of the last value, the best and the worst among them; of many rows the
-    lowest and the highest of each stretch, so no spike is lost. A cross marks the last finite value of a trial
-    whose loss was not finite afterwards.
+    Drawn are the metrics in FIRST and OTHERS more. What is not drawn of these is said in the
+    caption: of many trials those at evenly spaced ranks of the last value, the best and the worst
+    among them; of many rows the lowest and the highest of each stretch, so no spike is lost. A
+    cross marks the last finite value of a trial whose loss was not finite afterwards.
 
     Args:
         rows: columns of `results.read`.
@@ -38,18 +44,22 @@ def curves(rows, x='step'):
     """
     bounds = _bounds(rows)
     names = configurations(rows, [first for first, _ in bounds])
-    metrics = [name for name in results.measured(rows) if name not in COUNTS and rows[name].dtype != object]
-    chosen = [name for name in FIRST if name in metrics] + [name for name in metrics if name not in FIRST][:OTHERS]
+    metrics = [
+        name for name in results.measured(rows) if name not in COUNTS and rows[name].dtype != object
+    ]
+    chosen = [name for name in FIRST if name in metrics] + [
+        name for name in metrics if name not in FIRST
+    ][:OTHERS]
     drawn = (_figure(rows, bounds, names, x, metric) for metric in chosen)
     return [one for one in drawn if one.series]
 
 
 def configurations(columns, at):
-    """The configuration, in words, of the trials at the positions `at`: 'lamb, learning_rate 0.1, b1 0.9',
-    without the seed; 'none' of a trial that has nothing where others have something.
+    """The configuration, in words, of the trials at the positions `at`: 'lamb, learning_rate 0.1,
+    b1 0.9', without the seed; 'none' of a trial that has nothing where others have something.
 
-    A name's last part serves where that is unambiguous in the trial; a part's name needs no more than itself. What a
-    trial does not have, and lists, are left out.
+    A name's last part serves where that is unambiguous in the trial; a part's name needs no more
+    than itself. What a trial does not have, and lists, are left out.
     """
     keys = [name for name in results.varied(columns) if name != 'seed']
 
@@ -64,7 +74,11 @@ def configurations(columns, at):
 
 def _telling(value):
     absent = value is None or (isinstance(value, (float, np.floating)) and np.isnan(value))
-    return not absent and not isinstance(value, (list, tuple, np.ndarray)) and not str(value).startswith(('[', '{'))
+    return (
+        not absent
+        and not isinstance(value, (list, tuple, np.ndarray))
+        and not str(value).startswith(('[', '{'))
+    )
 
 
 def shortened(names):
@@ -93,7 +107,10 @@ def _bounds(rows):
 def _figure(rows, bounds, names, x, metric):
     """One metric of all trials; no series when it was never finite."""
     finite = np.isfinite(rows[metric])
-    spans = [(trial, first + np.flatnonzero(finite[first:last]), last) for trial, (first, last) in enumerate(bounds)]
+    spans = [
+        (trial, first + np.flatnonzero(finite[first:last]), last)
+        for trial, (first, last) in enumerate(bounds)
+    ]
     spans = [(trial, at, last) for trial, at, last in spans if len(at)]
     chosen, thinned = _chosen([float(rows[metric][at[-1]]) for _, at, _ in spans]), False
     budget = max(2, POINTS // max(1, len(chosen)))
@@ -101,7 +118,11 @@ def _figure(rows, bounds, names, x, metric):
     for trial, at, last in (spans[i] for i in chosen):
         kept = _kept(rows[metric], at, budget)
         thinned |= len(kept) < len(at)
-        series.append(Series(_name(rows, at[0]), rows[x][kept], rows[metric][kept], group=names[trial] or None))
+        series.append(
+            Series(
+                _name(rows, at[0]), rows[x][kept], rows[metric][kept], group=names[trial] or None
+            )
+        )
         if _stopped(rows, at[-1], last):
             ends.append(at[-1])
     if any(names):
@@ -110,8 +131,13 @@ def _figure(rows, bounds, names, x, metric):
     if ends:
         series.append(Series('diverged', rows[x][ends], rows[metric][ends], style='points'))
     words = metric.replace('_', ' ').strip() or repr(metric)
-    peaks = metric == 'learning_rate'  # a schedule ends near zero: what counts is how far apart the trials are
-    levels = np.concatenate([[np.max(one.y)] if peaks else one.y for one in series]) if series else np.ones(1)
+    # a schedule ends near zero: what counts is how far apart the trials are
+    peaks = metric == 'learning_rate'
+    levels = (
+        np.concatenate([[np.max(one.y)] if peaks else one.y for one in series])
+        if series
+        else np.ones(1)
+    )
     scale = 'linear' if 'accuracy' in metric else _scale(levels)
     return Figure(
         metric,
@@ -125,7 +151,8 @@ def _figure(rows, bounds, names, x, metric):
 
 
 def _chosen(last):
-    """Which trials to draw: all, or those at evenly spaced ranks of their last value; in their order."""
+    """Which trials to draw: all, or those at evenly spaced ranks of their last value; in their
+    order."""
     if len(last) <= LINES:
         return range(len(last))
     ranks = np.linspace(0, len(last) - 1, LINES).round().astype(int)
@@ -143,7 +170,8 @@ def _kept(values, at, budget):
 
 
 def _stopped(rows, last_finite, last):
-    """Whether the loss is not finite somewhere after this metric's last finite row: the trial diverged."""
+    """Whether the loss is not finite somewhere after this metric's last finite row: the trial
+    diverged."""
     loss = rows.get('loss')
     if loss is None or loss.dtype == object:
         return False
@@ -154,7 +182,9 @@ def _name(rows, at):
     """A trial in the words of a label: its number and all that varies."""
     own = results.varied(rows)
     short = shortened(own)
-    return ', '.join([f'trial {rows["trial"][at]}', *(f'{short[key]} {text(rows[key][at])}' for key in own)])
+    return ', '.join(
+        [f'trial {rows["trial"][at]}', *(f'{short[key]} {text(rows[key][at])}' for key in own)]
+    )
 
 
 def _scale(values):
@@ -165,7 +195,12 @@ def _scale(values):
 def _caption(drawn, trials, thinned, budget):
     parts = []
     if drawn < trials:
-        parts.append(f'{drawn} of {trials} trials are drawn, at evenly spaced ranks of their last value.')
+        parts.append(
+            f'{drawn} of {trials} trials are drawn, at evenly spaced ranks of their last value.'
+        )
     if thinned:
-        parts.append(f'At most {budget} rows of a trial are drawn: the lowest and the highest of each stretch.')
+        parts.append(
+            f'At most {budget} rows of a trial are drawn: the lowest and the highest of '
+            'each stretch.'
+        )
     return ' '.join(parts)

@@ -14,7 +14,8 @@ from lbexp.report.file_names import file_names
 from lbexp.report.looks import PALETTE, key, looks, placed
 
 _LABEL = 40  # characters of a name in a legend, which takes its room from the axes
-ALONE = 64  # with more series than this those of a group become one trace, with gaps: the browser stays quick
+# with more series than this those of a group become one trace, with gaps: the browser stays quick
+ALONE = 64
 
 
 def figure(drawing):
@@ -42,7 +43,11 @@ def figure(drawing):
     }
     if drawing.places:
         names = [_text(name) for name in drawing.places]
-        layout['xaxis'] |= {'tickvals': list(range(len(names))), 'ticktext': names, 'tickangle': -30}
+        layout['xaxis'] |= {
+            'tickvals': list(range(len(names))),
+            'ticktext': names,
+            'tickangle': -30,
+        }
     elif ticks := _ticks(drawing):
         layout['xaxis'] |= {'tickvals': ticks, 'ticktext': [f'{tick:g}' for tick in ticks]}
     return {'data': traces, 'layout': layout}
@@ -75,7 +80,8 @@ def save(drawing, folder):
         'pdf.fonttype': 42,
     }
     with rc_context(style), warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Glyph')  # of a letter that the font has not a box is drawn
+        # of a letter that the font has not a box is drawn
+        warnings.filterwarnings('ignore', 'Glyph')
         page = canvas.Figure(figsize=(5.2, 3.4))
         _draw(page, drawing)
         page.savefig(picture, dpi=160, format='png')
@@ -91,9 +97,13 @@ def save(drawing, folder):
 def _check(drawing):
     for name, scale in (('x_scale', drawing.x_scale), ('y_scale', drawing.y_scale)):
         if scale not in ('linear', 'log'):
-            raise ValueError(f"figure {drawing.name!r}: {name} is {scale!r}, but is 'linear' or 'log'.")
+            raise ValueError(
+                f"figure {drawing.name!r}: {name} is {scale!r}, but is 'linear' or 'log'."
+            )
     for series in drawing.series:
-        lengths = {len(part) for part in (series.x, series.y, series.low, series.high) if part is not None}
+        lengths = {
+            len(part) for part in (series.x, series.y, series.low, series.high) if part is not None
+        }
         if len(lengths) != 1:
             raise ValueError(
                 f'figure {drawing.name!r}, series {series.name!r}: x, y, low, high have lengths '
@@ -104,8 +114,12 @@ def _check(drawing):
                 f'figure {drawing.name!r}, series {series.name!r}: style is {series.style!r}, '
                 "but is 'line', 'points' or 'band'."
             )
-        if (series.low is None) != (series.high is None) or (series.style == 'band' and series.low is None):
-            raise ValueError(f'figure {drawing.name!r}, series {series.name!r}: give both low and high.')
+        if (series.low is None) != (series.high is None) or (
+            series.style == 'band' and series.low is None
+        ):
+            raise ValueError(
+                f'figure {drawing.name!r}, series {series.name!r}: give both low and high.'
+            )
 
 
 def _merged(series):
@@ -130,9 +144,16 @@ def _traces(series, look, first, bold, scale):
     common = {'type': 'scatter', 'x': _values(placed(series, look, scale)), 'legendgroup': group}
     common['name'] = _text(_short(group))
     if series.low is not None and series.style != 'points':
-        edge = common | {'mode': 'lines', 'line': {'width': 0}, 'hoverinfo': 'skip', 'showlegend': False}
+        edge = common | {
+            'mode': 'lines',
+            'line': {'width': 0},
+            'hoverinfo': 'skip',
+            'showlegend': False,
+        }
         traces.append(edge | {'y': _values(series.low)})
-        traces.append(edge | {'y': _values(series.high), 'fill': 'tonexty', 'fillcolor': _faint(colour)})
+        traces.append(
+            edge | {'y': _values(series.high), 'fill': 'tonexty', 'fillcolor': _faint(colour)}
+        )
         if series.style == 'band':
             traces[-1]['showlegend'] = first
             return traces
@@ -146,7 +167,10 @@ def _traces(series, look, first, bold, scale):
         'hovertemplate': f'{_text(series.name)}<br>%{{x}}, %{{y:.5g}}<extra></extra>',
     }
     if look.aside:  # the label tells the true x
-        trace |= {'customdata': _values(series.x), 'hovertemplate': trace['hovertemplate'].replace('x}', 'customdata}')}
+        trace |= {
+            'customdata': _values(series.x),
+            'hovertemplate': trace['hovertemplate'].replace('x}', 'customdata}'),
+        }
     if series.low is not None and series.style == 'points':
         trace['error_y'] = {
             'type': 'data',
@@ -165,16 +189,22 @@ def _axis(label, scale, parts):
     values = np.concatenate([_floats(part) for part in parts] or [np.ones(1)])
     values = values[np.isfinite(values) & (values > 0)]
     decades = np.log10(values.max() / values.min()) if len(values) else 1
-    if decades < 1.3:  # 2 and 5 as well, written out: by themselves plotly prints the digit without its power
+    # 2 and 5 as well, written out: by themselves plotly prints the digit without its power
+    if decades < 1.3:
         return axis | {'dtick': 'D2', 'tickformat': '~g'}
     return axis | {'dtick': max(1, round(decades / 6)), 'exponentformat': 'power'}
 
 
 def _ticks(drawing):
     """A few values on a logarithmic x axis (batch sizes) are its ticks; None: the usual ones."""
-    measured = [one.x for one in drawing.series if one.style == 'points'] or [one.x for one in drawing.series]
+    measured = [one.x for one in drawing.series if one.style == 'points'] or [
+        one.x for one in drawing.series
+    ]
     values = sorted({float(x) for x in max(measured, key=len, default=[])})
-    apart = all(right > 1.4 * left > 0 and right == round(right) for left, right in itertools.pairwise(values))
+    apart = all(
+        right > 1.4 * left > 0 and right == round(right)
+        for left, right in itertools.pairwise(values)
+    )
     return values if drawing.x_scale == 'log' and 1 < len(values) <= 12 and apart else None
 
 
@@ -192,13 +222,16 @@ def _floats(values):
 
 
 def _values(values):
-    """Numbers as JSON can hold them: five figures, whole where whole, None for what is not finite."""
+    """Numbers as JSON can hold them: five figures, whole where whole, None for what is not
+    finite."""
     plain = []
     for value in _floats(values).tolist():
         if not math.isfinite(value):
             plain.append(None)
         else:
-            plain.append(int(value) if value == int(value) and abs(value) < 1e15 else float(f'{value:.5g}'))
+            plain.append(
+                int(value) if value == int(value) and abs(value) < 1e15 else float(f'{value:.5g}')
+            )
     return plain
 
 
@@ -219,15 +252,36 @@ def _draw(page, drawing):
         if series.low is not None:
             low, high = _floats(series.low), _floats(series.high)
             if series.style == 'points':
-                axes.errorbar(x, y, np.abs([y - low, high - y]), fmt='none', ecolor=colour, elinewidth=1, capsize=2)
+                axes.errorbar(
+                    x,
+                    y,
+                    np.abs([y - low, high - y]),
+                    fmt='none',
+                    ecolor=colour,
+                    elinewidth=1,
+                    capsize=2,
+                )
             else:
                 axes.fill_between(
-                    x, low, high, color=colour, alpha=0.2, linewidth=0, label=label if series.style == 'band' else None
+                    x,
+                    low,
+                    high,
+                    color=colour,
+                    alpha=0.2,
+                    linewidth=0,
+                    label=label if series.style == 'band' else None,
                 )
         if series.style == 'points' or np.isfinite(y).sum() == 1:
             axes.plot(x, y, look.symbol[1], color=colour, markersize=0.6 * look.size, label=label)
         elif series.style == 'line':
-            axes.plot(x, y, color=colour, linewidth=1.6 if bold else 0.7, linestyle=look.dash[1], label=label)
+            axes.plot(
+                x,
+                y,
+                color=colour,
+                linewidth=1.6 if bold else 0.7,
+                linestyle=look.dash[1],
+                label=label,
+            )
     axes.set(
         xlabel=_literal(drawing.x_label),
         ylabel=_literal(drawing.y_label),
@@ -243,7 +297,8 @@ def _draw(page, drawing):
         axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
         axes.set_xticks([], minor=True)
     if drawing.places or len(drawing.series) > 1:
-        page.set_layout_engine('constrained')  # the width of a legend, and the height of names, are not known before
+        # the width of a legend, and the height of names, are not known before
+        page.set_layout_engine('constrained')
     if len(drawing.series) > 1:
         page.legend(loc='outside right upper', fontsize=8)
     elif not drawing.places:
@@ -252,7 +307,9 @@ def _draw(page, drawing):
 
 def _literal(text):
     """Text that matplotlib writes as it is: between two dollars it would read a formula."""
-    shown = ''.join(letter if letter.isprintable() else '\N{REPLACEMENT CHARACTER}' for letter in text)
+    shown = ''.join(
+        letter if letter.isprintable() else '\N{REPLACEMENT CHARACTER}' for letter in text
+    )
     return shown.replace('$', r'\$')
 
 
@@ -267,7 +324,9 @@ def _number(axes, drawing):
             if decades < 0.8:
                 axis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
             elif decades < 3:
-                axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3)))
+                axis.set_major_locator(
+                    ticker.LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3))
+                )
             if decades < 3:
                 axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:.3g}'))
             axis.set_minor_formatter(ticker.NullFormatter())

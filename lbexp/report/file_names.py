@@ -7,10 +7,12 @@ _LONGEST = 100  # characters; a file system takes 255 bytes
 
 
 def file_names(names: Sequence[str]) -> list[str]:
-    """For each name one that every file system takes, and that none of the others has, in whatever case.
+    """For each name one that every file system takes, and that none of the others has, in whatever
+    case.
 
-    Letters, digits, '_', '-' and '.' stay, but for a dot in front; the rest becomes '_'. Of equal names the later are
-    numbered: 'loss', 'Loss_2'. So a name cannot lead out of the folder, whoever gave it.
+    Letters, digits, '_', '-' and '.' stay, but for a dot in front; the rest becomes '_'. Of equal
+    names the later are numbered: 'loss', 'Loss_2'. So a name cannot lead out of the folder, whoever
+    gave it.
     """
     taken, files = set(), []
     for name in names:

@@ -1,4 +1,5 @@
-"""What tells the groups of a figure apart: in colour, in grey, and where they lie on one another."""
+"""What tells the groups of a figure apart: in colour, in grey, and where they lie on one
+another."""
 
 import itertools
 import math
@@ -6,15 +7,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Okabe and Ito 2008: told apart with any colour vision, and dark enough on white, light enough on black.
+# Okabe and Ito 2008: told apart with any colour vision, and dark enough on white, light enough on
+# black.
 PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
-# More groups than that are ordered, not told apart: viridis, without its ends that vanish on black or white.
+# More groups than that are ordered, not told apart: viridis, without its ends that vanish on black
+# or white.
 ORDERED = ('#46327e', '#365c8d', '#277f8e', '#1fa187', '#4ac16d', '#a0da39', '#d8c822')
 LEGEND = 8  # entries; of more groups every n-th is named
 # Names of plotly and of matplotlib.
 SYMBOLS = (('circle', 'o'), ('square', 's'), ('diamond', 'D'), ('triangle-up', '^'), ('cross', 'P'))
-DASHES = (('solid', '-'), ('dash', (0, (6, 2))), ('dot', (0, (1.5, 1.5))), ('dashdot', (0, (6, 2, 1.5, 2))),
-          ('longdash', (0, (11, 2))), ('longdashdot', (0, (11, 2, 1.5, 2))))  # fmt: skip
+DASHES = (
+    ('solid', '-'),
+    ('dash', (0, (6, 2))),
+    ('dot', (0, (1.5, 1.5))),
+    ('dashdot', (0, (6, 2, 1.5, 2))),
+    ('longdash', (0, (11, 2))),
+    ('longdashdot', (0, (11, 2, 1.5, 2))),
+)
 _SIZES = (11, 7)  # of symbols of the first group and of the last, which lies on top
 _BESIDE = 0.1  # of the distance to the next x: how far error bars of two groups stand apart
 
@@ -33,8 +42,9 @@ class Look(NamedTuple):
 def looks(drawing) -> dict[str, Look]:
     """{group: its Look}, in the order of the legend.
 
-    Lines without symbols have dashes of their own where every group is one line: in grey colours are much the same.
-    Symbols shrink from group to group, so that equal points are seen, and error bars at the same x stand side by side.
+    Lines without symbols have dashes of their own where every group is one line: in grey colours
+    are much the same. Symbols shrink from group to group, so that equal points are seen, and error
+    bars at the same x stand side by side.
 
     Args:
         drawing: an `analysis.Figure`.
@@ -47,7 +57,12 @@ def looks(drawing) -> dict[str, Look]:
     apart = len(set(lines)) == len(lines) and len(keys) <= len(PALETTE)
     taken = int(any(one in marked for one in lines))  # lines through symbols are the solid ones
     dashes = {one: DASHES[place + taken] for place, one in enumerate(dashed)} if apart else {}
-    sizes = dict(zip((one for one in keys if one in marked), np.linspace(*_SIZES, max(len(marked), 2)).tolist()))
+    sizes = dict(
+        zip(
+            (one for one in keys if one in marked),
+            np.linspace(*_SIZES, max(len(marked), 2)).tolist(),
+        )
+    )
     asides = _asides(drawing)
     return {
         one: Look(
@@ -81,7 +96,9 @@ def _colours(keys):
         return dict(zip(keys, PALETTE)), set(keys)
     colours = {one: _ordered(place / (len(keys) - 1)) for place, one in enumerate(keys)}
     return colours, set(
-        keys if len(keys) <= LEGEND else [keys[i] for i in np.linspace(0, len(keys) - 1, LEGEND).astype(int)]
+        keys
+        if len(keys) <= LEGEND
+        else [keys[i] for i in np.linspace(0, len(keys) - 1, LEGEND).astype(int)]
     )
 
 
@@ -102,6 +119,10 @@ def _asides(drawing):
     every = list(itertools.chain(*barred.values()))
     if not 1 < len(barred) <= len(PALETTE) or len(set(every)) == len(every):
         return {}
-    at = sorted(set(every)) if drawing.x_scale == 'linear' else sorted(math.log10(x) for x in set(every) if x > 0)
+    at = (
+        sorted(set(every))
+        if drawing.x_scale == 'linear'
+        else sorted(math.log10(x) for x in set(every) if x > 0)
+    )
     step = _BESIDE * min((right - left for left, right in itertools.pairwise(at)), default=0.0)
     return {one: (place - (len(barred) - 1) / 2) * step for place, one in enumerate(barred)}

@@ -18,12 +18,12 @@ PROSE = 60  # characters of a cell that is to be wrapped
 
 
 def page(workdir, analysis=None):
-    """Writes `workdir`/report.html and `workdir`/figures/NAME.png, .pdf, .csv; returns the path of the
-    page.
+    """Writes `workdir`/report.html and `workdir`/figures/NAME.png, .pdf, .csv; returns the path of
+    the page.
 
-    The page holds the verdict, final metrics with medians and intervals over seeds, the study's tables and
-    figures, a curve of every metric of every trial, the state of the trials, the resolved config and the
-    environment.
+    The page holds the verdict, final metrics with medians and intervals over seeds, the study's
+    tables and figures, a curve of every metric of every trial, the state of the trials, the
+    resolved config and the environment.
 
     Args:
         workdir: a workdir (or a folder above workdirs; config and environment are then those of the
@@ -42,7 +42,10 @@ def page(workdir, analysis=None):
     analysis = analysis or Analysis(_title(config, workdir), '', [], [])
     taken = {drawing.name for drawing in analysis.figures}
     every = curves.curves(rows, _abscissa(finals))
-    drawn = [*analysis.figures, *(d._replace(name=f'{d.name}_curves') if d.name in taken else d for d in every)]
+    drawn = [
+        *analysis.figures,
+        *(d._replace(name=f'{d.name}_curves') if d.name in taken else d for d in every),
+    ]
     stems = file_names([drawing.name for drawing in drawn])
     drawn = [drawing._replace(name=stem) for drawing, stem in zip(drawn, stems, strict=True)]
     folder = workdir / 'figures'
@@ -52,7 +55,11 @@ def page(workdir, analysis=None):
     own = len(analysis.figures)
     closing = table.table(finals)
     # A study that has tables of its own says in them what its trials are.
-    folded = [_folded(closing.title, _table(closing._replace(title='')), 'final')] if analysis.tables else []
+    folded = (
+        [_folded(closing.title, _table(closing._replace(title='')), 'final')]
+        if analysis.tables
+        else []
+    )
     sections = [
         _header(analysis, finals),
         *(_table(one) for one in [*claims.claims(analysis), *(analysis.tables or [closing])]),
@@ -81,11 +88,15 @@ def _title(config, workdir):
 def _abscissa(finals):
     """Trials of different batch sizes meet at equal epochs, others at equal steps."""
     counted = 'epoch' in finals and finals['epoch'].dtype != object
-    return 'epoch' if counted and any('batch' in name for name in results.varied(finals)) else 'step'
+    return (
+        'epoch' if counted and any('batch' in name for name in results.varied(finals)) else 'step'
+    )
 
 
 def _header(analysis, finals):
-    counts = {name: int(np.sum(finals['status'] == name)) for name in dict.fromkeys(finals['status'])}
+    counts = {
+        name: int(np.sum(finals['status'] == name)) for name in dict.fromkeys(finals['status'])
+    }
     states = ', '.join(f'{number} {name}' for name, number in counts.items())
     facts = [f'{len(finals["trial"])} trial{"s" * (len(finals["trial"]) != 1)}: {states}']
     if len(finals['step']):
@@ -98,9 +109,14 @@ def _header(analysis, finals):
         True: '<span class="badge good">claim held</span> ',
         False: '<span class="badge bad">claim failed</span> ',
     }[analysis.passed]
-    verdict = f'<p class="verdict">{badge}{escape(analysis.verdict)}</p>' if badge or analysis.verdict else ''
+    verdict = (
+        f'<p class="verdict">{badge}{escape(analysis.verdict)}</p>'
+        if badge or analysis.verdict
+        else ''
+    )
     return (
-        f'<header><h1>{escape(analysis.title)}</h1>{verdict}<p class="facts">{escape(" · ".join(facts))}</p></header>'
+        f'<header><h1>{escape(analysis.title)}</h1>{verdict}<p '
+        f'class="facts">{escape(" · ".join(facts))}</p></header>'
     )
 
 
@@ -131,11 +147,13 @@ def _figures(title, drawn, first):
     places = []
     for number, drawing in enumerate(drawn, first):
         links = ' '.join(
-            f'<a href="figures/{escape(drawing.name)}.{kind}">{kind.upper()}</a>' for kind in ('png', 'pdf', 'csv')
+            f'<a href="figures/{escape(drawing.name)}.{kind}">{kind.upper()}</a>'
+            for kind in ('png', 'pdf', 'csv')
         )
         places.append(
             f'<figure><h3>{escape(drawing.title)}</h3><div class="plot" id="plot-{number}"></div>'
-            f'<figcaption>{escape(drawing.caption)} <span class="links">{links}</span></figcaption></figure>'
+            f'<figcaption>{escape(drawing.caption)} <span '
+            f'class="links">{links}</span></figcaption></figure>'
         )
     return f'<section><h2>{title}</h2><div class="grid">{"".join(places)}</div></section>'
 
@@ -153,20 +171,28 @@ def _trials(finals):
     cell = lambda name, value: table.setting(value) if name in keys else value
     rows = [[cell(name, finals[name][place]) for name in names] for place in order]
     caption = (
-        f'{TRIALS} of {count} trials, those not done first; all of them: python -m lbexp.results WORKDIR --csv=FILE'
+        f'{TRIALS} of {count} trials, those not done first; all of them: python -m lbexp.results '
+        'WORKDIR --csv=FILE'
     )
     return Table(
-        '', [short.get(name, name.replace('_', ' ')) for name in names], rows, caption if count > TRIALS else ''
+        '',
+        [short.get(name, name.replace('_', ' ')) for name in names],
+        rows,
+        caption if count > TRIALS else '',
     )
 
 
 def _pairs(content):
     """Nested data as a table of paths and values with a filter above it."""
-    rows = [[path, value if isinstance(value, str) else json.dumps(value)] for path, value in _leaves(content)]
+    rows = [
+        [path, value if isinstance(value, str) else json.dumps(value)]
+        for path, value in _leaves(content)
+    ]
     if not rows:
         return '<p class="caption">Not recorded.</p>'
     body = ''.join(
-        f'<tr><td><code>{escape(path)}</code></td><td><code>{escape(value)}</code></td></tr>' for path, value in rows
+        f'<tr><td><code>{escape(path)}</code></td><td><code>{escape(value)}</code></td></tr>'
+        for path, value in rows
     )
     return (
         '<input type="search" placeholder="filter" aria-label="filter rows">'
@@ -183,19 +209,27 @@ def _leaves(content, prefix=''):
 
 
 def _folded(title, body, name):
-    return f'<section><details id="{name}"><summary><h2>{title}</h2></summary>{body}</details></section>'
+    return (
+        '<section><details '
+        f'id="{name}"><summary><h2>{title}</h2></summary>{body}</details></section>'
+    )
 
 
 def _document(title, body, drawn):
     from plotly.offline import get_plotlyjs
 
-    data = json.dumps([figure.figure(drawing) for drawing in drawn], separators=(',', ':'), allow_nan=False)
+    data = json.dumps(
+        [figure.figure(drawing) for drawing in drawn], separators=(',', ':'), allow_nan=False
+    )
     data = data.replace('<', '\\u003c')  # </script> inside a string would end the element
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta '
+        f'charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, '
+        f'initial-scale=1"><style>{STYLE}</style></head>'
         f'<body><main>{body}</main><script>{get_plotlyjs()}</script>'
-        f'<script type="application/json" id="figures">{data}</script><script>{SCRIPT}</script></body></html>\n'
+        '<script type="application/json" '
+        f'id="figures">{data}</script><script>{SCRIPT}</script></body></html>\n'
     )
 
 
@@ -232,7 +266,7 @@ summary { cursor: pointer; padding: 10px 0; } summary h2 { display: inline; marg
 input { font: inherit; color: inherit; background: var(--shade); border: 1px solid var(--line); border-radius: 4px;
   padding: 4px 8px; margin: 0 0 8px; width: min(100%, 320px); }
 @media print { input, .links { display: none; } .wide { max-height: none; } }
-"""
+"""  # noqa: E501
 
 SCRIPT = """
 const figures = JSON.parse(document.getElementById('figures').textContent);
@@ -253,4 +287,4 @@ dark.addEventListener('change', draw);
 document.querySelectorAll('input[type=search]').forEach(box => box.addEventListener('input', () =>
   box.parentElement.querySelectorAll('tr').forEach(row =>
     row.hidden = !row.textContent.toLowerCase().includes(box.value.toLowerCase()))));
-"""
+"""  # noqa: E501

@@ -9,12 +9,13 @@ LIVE = 0.2  # seconds between two drawings in a terminal
 
 
 def progress(console=None, every=10.0, clock=time.monotonic):
-    """A context manager with `update(...)`; a call that draws nothing costs a comparison of two times.
+    """A context manager with `update(...)`; a call that draws nothing costs a comparison of two
+    times.
 
-    In a terminal: a bar with ETA, steps/s, examples/s, loss and accuracy, drawn at most five times a
-    second and only from `update` (no thread competes with training). Elsewhere: a plain line at most every
-    `every` seconds, and one at the end. Rates are over the last 30 s and start at the first update, so
-    compilation is not in them.
+    In a terminal: a bar with ETA, steps/s, examples/s, loss and accuracy, drawn at most five times
+    a second and only from `update` (no thread competes with training). Elsewhere: a plain line at
+    most every `every` seconds, and one at the end. Rates are over the last 30 s and start at the
+    first update, so compilation is not in them.
 
     Args:
         console: a rich Console (None: standard error).
@@ -44,18 +45,36 @@ class _Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done_steps, total_steps, examples, loss=None, accuracy=None, trials_done=0, trials_total=1):
-        """Where the run is; values may live on a device: they are read only when something is drawn.
+    def update(
+        self,
+        done_steps,
+        total_steps,
+        examples,
+        loss=None,
+        accuracy=None,
+        trials_done=0,
+        trials_total=1,
+    ):
+        """Where the run is; values may live on a device: they are read only when something is
+        drawn.
 
         Args:
             done_steps, total_steps: steps over all trials.
             examples: examples consumed over all trials so far.
-            loss, accuracy: of the last row (best or mean over trials, as the caller likes); None: not
-                shown.
+            loss, accuracy: of the last row (best or mean over trials, as the caller likes); None:
+                not shown.
             trials_done, trials_total: trials finished, trials in all.
         """
         now = self._clock()
-        self._latest = (done_steps, total_steps, examples, loss, accuracy, trials_done, trials_total)
+        self._latest = (
+            done_steps,
+            total_steps,
+            examples,
+            loss,
+            accuracy,
+            trials_done,
+            trials_total,
+        )
         if now < self._next:
             return
         self._next = now + self._every
@@ -86,7 +105,10 @@ class _Progress:
         from rich import progress as rich
 
         if self._bar is None:
-            columns = [rich.TaskProgressColumn(), rich.TextColumn('{task.fields[words]}', markup=False)]
+            columns = [
+                rich.TaskProgressColumn(),
+                rich.TextColumn('{task.fields[words]}', markup=False),
+            ]
             room = self._console.width - 84  # that the numbers need
             if room >= 12:
                 columns.insert(0, rich.BarColumn(bar_width=min(room, 24)))

@@ -17,8 +17,8 @@ def table(finals, metrics=None, confidence=0.95):
     """An `analysis.Table`: a row for each configuration (all that varies but the seed), in order of
     appearance.
 
-    A cell reads 'median [low, high]' over the trials that did not diverge. A diverged trial has no final
-    value: it is counted in the column 'trials', never averaged in.
+    A cell reads 'median [low, high]' over the trials that did not diverge. A diverged trial has no
+    final value: it is counted in the column 'trials', never averaged in.
 
     Args:
         finals: columns of `results.final`.
@@ -34,20 +34,33 @@ def table(finals, metrics=None, confidence=0.95):
         np.array([place for place in places if finals['status'][place] != 'diverged'], int)
         for places in groups.values()
     ]
-    cells = [_column([interval(finals[metric][places], confidence) for places in sound]) for metric in metrics]
+    cells = [
+        _column([interval(finals[metric][places], confidence) for places in sound])
+        for metric in metrics
+    ]
     rows = [
         [*map(setting, values), _count(finals['status'][places]), *row]
-        for (values, places), row in zip(groups.items(), zip(*cells) if cells else [()] * len(groups))
+        for (values, places), row in zip(
+            groups.items(), zip(*cells) if cells else [()] * len(groups)
+        )
     ]
-    columns = [*(short[key] for key in keys), 'trials', *(name.replace('_', ' ') for name in metrics)]
+    columns = [
+        *(short[key] for key in keys),
+        'trials',
+        *(name.replace('_', ' ') for name in metrics),
+    ]
     caption = _caption(confidence, groups)
     if repeated:
-        caption += f' {repeated} trials repeat the configuration and seed of another, which is counted once.'
+        caption += (
+            f' {repeated} trials repeat the configuration and seed of another, which is '
+            'counted once.'
+        )
     return Table('Final metrics', columns, rows, caption)
 
 
 def _groups(finals, keys):
-    """{configuration: places of its trials}, and how many are left out: the same seed again is no second sample."""
+    """{configuration: places of its trials}, and how many are left out: the same seed again is no
+    second sample."""
     groups, seen, repeated = {}, set(), 0
     seeds = finals.get('seed')
     for place in range(len(finals['trial'])):
@@ -63,7 +76,8 @@ def _groups(finals, keys):
 
 
 def setting(value):
-    """What a configuration sets, for a cell: parts (dicts with a name) by their names, a dash where nothing is set."""
+    """What a configuration sets, for a cell: parts (dicts with a name) by their names, a dash where
+    nothing is set."""
     text = curves.text(value)
     if text in ('None', '[]', '{}'):
         return '–'
@@ -79,11 +93,14 @@ def _names(text):
     except (ValueError, RecursionError):
         return text
     parts = content if isinstance(content, list) else [content]
-    return ', '.join(str(part.get('name', part)) if isinstance(part, dict) else str(part) for part in parts)
+    return ', '.join(
+        str(part.get('name', part)) if isinstance(part, dict) else str(part) for part in parts
+    )
 
 
 def show(content, console=None):
-    """Prints an `analysis.Table` in the terminal; where it is too wide, intervals go below their medians."""
+    """Prints an `analysis.Table` in the terminal; where it is too wide, intervals go below their
+    medians."""
     from rich import box
     from rich.console import Console
     from rich.table import Table as Grid
@@ -96,7 +113,9 @@ def show(content, console=None):
     if sum(widths) > console.width:
         cells = [[cell.replace(' [', '\n[').replace(' (', '\n(') for cell in row] for row in cells]
         columns = [name.replace('_', ' ') for name in columns]
-    grid = Grid(title=Text(content.title), box=box.SIMPLE_HEAD, title_justify='left', caption_justify='left')
+    grid = Grid(
+        title=Text(content.title), box=box.SIMPLE_HEAD, title_justify='left', caption_justify='left'
+    )
     grid.pad_edge, grid.show_edge, grid.collapse_padding = False, False, True
     for column in columns:
         grid.add_column(Text(column), justify='right', overflow='fold')
@@ -108,7 +127,8 @@ def show(content, console=None):
 
 
 def _column(intervals):
-    """Medians and intervals of a column as text, all with the decimals that the narrowest interval needs."""
+    """Medians and intervals of a column as text, all with the decimals that the narrowest interval
+    needs."""
     widths = [high - low for _, low, high in intervals if math.isfinite(high - low) and high > low]
     sizes = [abs(number) for one in intervals for number in one if math.isfinite(number)]
     plain = bool(widths) and 1e-3 <= max(sizes) < 1e5
@@ -119,12 +139,20 @@ def _column(intervals):
 def _cell(median, low, high, form):
     if math.isnan(median):
         return '–'
-    return f'{median:{form}}' if math.isnan(low) else f'{median:{form}} [{low:{form}}, {high:{form}}]'
+    return (
+        f'{median:{form}}'
+        if math.isnan(low)
+        else (f'{median:{form}} [{low:{form}}, {high:{form}}]')
+    )
 
 
 def _count(statuses):
     """'4', or '3 of 4 (1 diverged)'."""
-    other = {name: int(np.sum(statuses == name)) for name in dict.fromkeys(statuses) if name not in ('done', 'unknown')}
+    other = {
+        name: int(np.sum(statuses == name))
+        for name in dict.fromkeys(statuses)
+        if name not in ('done', 'unknown')
+    }
     left = len(statuses) - other.get('diverged', 0)
     notes = ', '.join(f'{number} {name}' for name, number in other.items())
     return f'{left} of {len(statuses)} ({notes})' if other else str(len(statuses))
@@ -134,6 +162,7 @@ def _caption(confidence, groups):
     if all(len(places) == 1 for places in groups.values()):
         return 'Values of the last row; one trial a configuration, so no interval.'
     return (
-        f'Median [{confidence:.0%} bootstrap interval of the median] over the trials of a configuration; of two '
+        f'Median [{confidence:.0%} bootstrap interval of the median] over the trials of a '
+        'configuration; of two '
         'values the range. Diverged trials are counted, not averaged in.'
     )

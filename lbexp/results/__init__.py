@@ -1,13 +1,14 @@
 """Results of a workdir, or of a tree of workdirs, as columns.
 
     python -m lbexp.results PATH                     the final metrics of every trial
-    python -m lbexp.results PATH --csv=FILE          the same as CSV (--csv alone: on standard output)
+    python -m lbexp.results PATH --csv=FILE          the same as CSV (--csv alone: on standard
+    output)
     python -m lbexp.results PATH --parquet=FILE      the same as Parquet
     python -m lbexp.results PATH --sql="select trial, min(loss) from rows group by trial"
 
-SQL (DuckDB) sees two tables, and nothing else of the machine: `rows` (every row of metrics.jsonl) and `final` (one row
-a trial). Exit status: 0 done, 2 nothing could be read, or the query is wrong. A workdir of a tree that cannot be read
-is named on standard error and left out.
+SQL (DuckDB) sees two tables, and nothing else of the machine: `rows` (every row of metrics.jsonl)
+and `final` (one row a trial). Exit status: 0 done, 2 nothing could be read, or the query is wrong.
+A workdir of a tree that cannot be read is named on standard error and left out.
 """
 
 import os
@@ -32,9 +33,20 @@ from lbexp.results._rows import rows as columns_of
 from lbexp.results._trials import trials as trials_of
 
 __all__ = [
-    'CONFIG', 'METRICS', 'STATUS', 'configuration', 'entries', 'final', 'load', 'measured', 'part', 'read', 'say_once',
-    'varied', 'workdirs',
-]  # fmt: skip
+    'CONFIG',
+    'METRICS',
+    'STATUS',
+    'configuration',
+    'entries',
+    'final',
+    'load',
+    'measured',
+    'part',
+    'read',
+    'say_once',
+    'varied',
+    'workdirs',
+]
 
 METRICS = 'metrics.jsonl'
 _FILES = (CONFIG, STATUS, METRICS, owner.FILE)
@@ -42,13 +54,15 @@ _COLUMNS = ('workdir', 'trial', 'step', 'status')
 
 
 def read(path):
-    """Every recorded row: a dict of NumPy columns of equal length, sorted by workdir, trial and step.
+    """Every recorded row: a dict of NumPy columns of equal length, sorted by workdir, trial and
+    step.
 
-    Columns, in this order: 'workdir' (str), 'trial' (int), what varies between trials (overrides, and what
-    differs between the configs of a tree, such as 'optimizer.learning_rate' or 'seed'; `varied` lists
-    them), 'step' (int), then every metric (`measured` lists them): float64, NaN where null or absent;
-    small arrays and text as objects. Of two rows with one (trial, step) the later stands. Torn or damaged
-    lines are skipped; so is, in a tree, a workdir that cannot be read, which is named on standard error.
+    Columns, in this order: 'workdir' (str), 'trial' (int), what varies between trials (overrides,
+    and what differs between the configs of a tree, such as 'optimizer.learning_rate' or 'seed';
+    `varied` lists them), 'step' (int), then every metric (`measured` lists them): float64, NaN
+    where null or absent; small arrays and text as objects. Of two rows with one (trial, step) the
+    later stands. Torn or damaged lines are skipped; so is, in a tree, a workdir that cannot be
+    read, which is named on standard error.
 
     Args:
         path: a workdir (holds config.json or metrics.jsonl), or a folder above workdirs.
@@ -59,12 +73,13 @@ def read(path):
 
 
 def final(path):
-    """One row a trial, also for trials without a row yet: columns as in `read`, and 'status' after 'step'.
+    """One row a trial, also for trials without a row yet: columns as in `read`, and 'status' after
+    'step'.
 
-    A metric's value is the last one *recorded*: of the last row that has its key. A diverged loss (null)
-    is NaN, not the last finite value; test metrics come from the last evaluation. 'step' is the last row's
-    (0: none). 'status' is 'unknown' without a readable status.json, 'interrupted' where it says
-    'running' and no process is at the workdir.
+    A metric's value is the last one *recorded*: of the last row that has its key. A diverged loss
+    (null) is NaN, not the last finite value; test metrics come from the last evaluation. 'step' is
+    the last row's (0: none). 'status' is 'unknown' without a readable status.json, 'interrupted'
+    where it says 'running' and no process is at the workdir.
     """
     return load(path)[1]
 
@@ -100,7 +115,8 @@ def measured(columns):
 
 
 def workdirs(path):
-    """Folders with a config.json or metrics.jsonl, `path` or below it, sorted; nothing inside a workdir counts."""
+    """Folders with a config.json or metrics.jsonl, `path` or below it, sorted; nothing inside a
+    workdir counts."""
     path, found = local_path(str(path), 'the folder of results'), []
     if not path.is_dir():
         raise Refusal(f'{path} is not a folder: give a workdir, or a folder above workdirs.')
@@ -111,16 +127,19 @@ def workdirs(path):
             below.clear()
     if not found:
         raise Refusal(
-            f'{path} holds no {CONFIG} and no {METRICS}, nor does a folder below it: give the --workdir of a run.'
+            f'{path} holds no {CONFIG} and no {METRICS}, nor does a folder below it: give the '
+            '--workdir of a run.'
         )
     return sorted(found)
 
 
 def _load(path):
-    """The index of each row's trial, sorted rows, the trials, and for each metric where a row lacks its key."""
+    """The index of each row's trial, sorted rows, the trials, and for each metric where a row lacks
+    its key."""
     folders, configurations, parsed = _readable(workdirs(path))
     home, rows, missing = _joined(parsed)
-    order = np.lexsort((rows['step'], rows['trial'], home))  # stable: of two equal keys the later row comes last
+    # stable: of two equal keys the later row comes last
+    order = np.lexsort((rows['step'], rows['trial'], home))
     key = np.stack([home, rows['trial'], rows['step']])[:, order]
     order = order[np.append(np.any(key[:, 1:] != key[:, :-1], axis=0), True)[: len(order)]]
     rows = {name: column[order] for name, column in rows.items()}
@@ -141,7 +160,13 @@ def _readable(folders):
     for folder in folders:
         try:
             there = {name: is_readable(folder / name, root) for name in _FILES}
-            kept.append((folder, configuration(folder), columns_of([folder / METRICS] if there[METRICS] else [])))
+            kept.append(
+                (
+                    folder,
+                    configuration(folder),
+                    columns_of([folder / METRICS] if there[METRICS] else []),
+                )
+            )
         except (Refusal, OSError) as error:
             problems.append(error)
     if not kept:
@@ -162,13 +187,19 @@ def _joined(parsed):
         absent = [gone.get(name) for _, _, gone in parsed]
         columns[name] = _stacked(parts, sizes)
         if name not in ('trial', 'step'):
-            missing[name] = np.concatenate([np.ones(n, bool) if a is None else a for a, n in zip(absent, sizes)])
+            missing[name] = np.concatenate(
+                [np.ones(n, bool) if a is None else a for a, n in zip(absent, sizes)]
+            )
     return home, columns, missing
 
 
 def _stacked(parts, sizes):
     """One column of several; numbers where any are, and what is none counts as null."""
-    plain = [part for part in parts if part is not None and part.dtype != object and np.isfinite(part).any()]
+    plain = [
+        part
+        for part in parts
+        if part is not None and part.dtype != object and np.isfinite(part).any()
+    ]
     kind = plain[0].dtype if plain else next(part.dtype for part in parts if part is not None)
     blank = None if kind.hasobject else np.nan
     fits = [part is not None and part.dtype == kind for part in parts]
@@ -177,9 +208,13 @@ def _stacked(parts, sizes):
 
 
 def _with_overrides(index, rows, trials):
-    """Columns in their public order. What varies gets the prefix 'config.' where a metric has its name, a metric
-    'metric.' where it is named like a column of every table."""
-    metrics = {f'metric.{name}' if name in _COLUMNS else name: c for name, c in rows.items() if name != 'step'}
+    """Columns in their public order. What varies gets the prefix 'config.' where a metric has its
+    name, a metric 'metric.' where it is named like a column of every table."""
+    metrics = {
+        f'metric.{name}' if name in _COLUMNS else name: c
+        for name, c in rows.items()
+        if name != 'step'
+    }
     taken = {*_COLUMNS, *metrics}
     overrides = {
         f'config.{name}' if name in taken else encodable(name): column[index]

@@ -12,17 +12,31 @@ from lbexp.local_path import local_path
 
 _STANDARD_OUTPUT = '/dev/stdout'
 _PRINTED = 60  # rows of a table in the terminal
-_MINOR = ('workdir', 'examples', 'epoch', 'wall_time', 'learning_rate', 'parameter_norm', 'update_norm')
+_MINOR = (
+    'workdir',
+    'examples',
+    'epoch',
+    'wall_time',
+    'learning_rate',
+    'parameter_norm',
+    'update_norm',
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 0 when it worked, 2 with one line on standard error when not."""
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser('python -m lbexp.results', description=results.__doc__, formatter_class=form)
+    parser = argparse.ArgumentParser(
+        'python -m lbexp.results', description=results.__doc__, formatter_class=form
+    )
     parser.add_argument('path', help='a workdir, or a folder above workdirs')
     parser.add_argument('--sql', help='a DuckDB query over the tables rows and final')
     parser.add_argument(
-        '--csv', nargs='?', const=_STANDARD_OUTPUT, metavar='FILE', help='write CSV (no FILE: standard output)'
+        '--csv',
+        nargs='?',
+        const=_STANDARD_OUTPUT,
+        metavar='FILE',
+        help=('write CSV (no FILE: standard output)'),
     )
     parser.add_argument('--parquet', metavar='FILE', help='write Parquet')
     options = parser.parse_args(arguments)
@@ -57,18 +71,22 @@ def _answer(options):
 
 
 def _connection(tables, files):
-    """DuckDB with the tables rows and final. A query reads and writes nothing else, but for the user's own `files`:
-    what is in a workdir may be anybody's, and so may a query that somebody hands on.
+    """DuckDB with the tables rows and final. A query reads and writes nothing else, but for the
+    user's own `files`: what is in a workdir may be anybody's, and so may a query that somebody
+    hands on.
     """
     import duckdb
 
-    connection = duckdb.connect(config={'autoinstall_known_extensions': False, 'autoload_known_extensions': False})
+    connection = duckdb.connect(
+        config={'autoinstall_known_extensions': False, 'autoload_known_extensions': False}
+    )
     for name, columns in zip(('rows', 'final'), tables, strict=True):
         connection.register('columns', _table(columns))
         connection.execute(f'create table {name} as select * from columns')
         connection.unregister('columns')
     connection.execute('set python_enable_replacements = false')
-    drafts = [str(file.with_name(f'tmp_{file.name}')) for file in files]  # that DuckDB renames when it is through
+    # that DuckDB renames when it is through
+    drafts = [str(file.with_name(f'tmp_{file.name}')) for file in files]
     connection.execute('set allowed_paths = ?', [[*map(str, files), *drafts]])
     connection.execute('set enable_external_access = false')
     connection.execute('set lock_configuration = true')
@@ -76,7 +94,8 @@ def _connection(tables, files):
 
 
 def _table(columns):
-    """Columns as DuckDB takes them: of one type each, and with names that differ in more than case."""
+    """Columns as DuckDB takes them: of one type each, and with names that differ in more than
+    case."""
     table, taken = {}, set()
     for name, column in columns.items():
         name = base = name.replace('\0', '') or 'unnamed'
@@ -98,7 +117,9 @@ def _of_one_type(column):
     texts = np.full(len(column), None, object)
     for place, cell in enumerate(column):
         if cell is not None:
-            texts[place] = str(cell.tolist() if isinstance(cell, np.ndarray) else cell).replace('\0', '')
+            texts[place] = str(cell.tolist() if isinstance(cell, np.ndarray) else cell).replace(
+                '\0', ''
+            )
     return texts
 
 
@@ -121,7 +142,9 @@ def _print(relation):
         shown.add_row(*[text.Text(row[i]) for i in sorted(kept)])
     terminal.print(shown)
     if left:
-        terminal.print(f'not shown, for lack of width: {", ".join(left)}', markup=False, highlight=False)
+        terminal.print(
+            f'not shown, for lack of width: {", ".join(left)}', markup=False, highlight=False
+        )
     if len(body) > _PRINTED:
         terminal.print(f'the first {_PRINTED} rows; --csv writes all', highlight=False)
 
@@ -133,5 +156,6 @@ def _text(cell):
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it, and quietly, as it ends any filter
+    # `| head` ends it, and quietly, as it ends any filter
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

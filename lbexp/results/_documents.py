@@ -11,7 +11,8 @@ from lbexp.errors import Refusal
 
 
 def configuration(folder: pathlib.Path) -> dict:
-    """config.json of a workdir: 'config' (a dict) and 'trials' ([{'trial': number, 'overrides': {path: value}}]).
+    """config.json of a workdir: 'config' (a dict) and 'trials' ([{'trial': number, 'overrides':
+    {path: value}}]).
 
     Without the file nothing is known of its trials: {} and [].
 
@@ -50,7 +51,8 @@ def part(folder: pathlib.Path, name: str) -> dict:
 
 
 def states(folder: pathlib.Path) -> dict[int, str]:
-    """By trial, the status that status.json tells; what is not told in the way of lbexp is left out.
+    """By trial, the status that status.json tells; what is not told in the way of lbexp is left
+    out.
 
     A trial that it calls 'running' is 'interrupted' where no process is at the workdir. Trials of
     lbexp.sweep have processes of their own, of which the files of their attempts tell.
@@ -69,7 +71,8 @@ def states(folder: pathlib.Path) -> dict[int, str]:
     known = {trial: entry['status'] for trial, entry in entries if _is_state(trial, entry)}
     if not isinstance(trials, dict) or len(known) < len(trials):
         say_once(
-            f'{file}: found trials without a status; allowed: what lbexp writes there. Theirs is unknown'
+            f'{file}: found trials without a status; allowed: what lbexp writes there. Theirs is '
+            'unknown'
         )
     interrupted = lambda status: 'interrupted' if is_left and status == 'running' else status
     return {int(trial): interrupted(status) for trial, status in known.items()}
@@ -86,7 +89,8 @@ def _is_of_sweep(folder):
 
 
 def is_readable(file: pathlib.Path, root: pathlib.Path) -> bool:
-    """Whether a file is there to be read; Refusal: it is no plain file, or a link to one outside `root`."""
+    """Whether a file is there to be read; Refusal: it is no plain file, or a link to one outside
+    `root`."""
     try:
         mode = file.stat().st_mode
     except FileNotFoundError:

@@ -12,17 +12,27 @@ from lbexp.documents import encodable
 
 _READ = 8 << 20  # bytes of a file that are parsed at a time
 _NUMBERS = {int, float, bool, type(None)}
-_KINDS = {int: 'number', float: 'number', bool: 'number', str: 'text', list: 'array', dict: 'object'}
+_KINDS = {
+    int: 'number',
+    float: 'number',
+    bool: 'number',
+    str: 'text',
+    list: 'array',
+    dict: 'object',
+}
 _LARGEST = 2**53  # from which on float64 does not tell whole numbers apart
 
 
-def rows(files: Sequence[pathlib.Path]) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+def rows(
+    files: Sequence[pathlib.Path],
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Metrics files as columns, in the order written: (number of each row's file, columns, absent).
 
-    Columns 'trial' and 'step' are int64, numbers float64 (NaN: null, absent or no float64), arrays and text objects,
-    nested objects JSON text. What most cells of a column are, the column is: a cell of another kind counts as null.
-    `absent` says for each other column which rows lack its key. Lines that are torn, damaged, or without a trial and a
-    step that are whole numbers >= 0 are skipped.
+    Columns 'trial' and 'step' are int64, numbers float64 (NaN: null, absent or no float64), arrays
+    and text objects, nested objects JSON text. What most cells of a column are, the column is: a
+    cell of another kind counts as null. `absent` says for each other column which rows lack its
+    key. Lines that are torn, damaged, or without a trial and a step that are whole numbers >= 0 are
+    skipped.
 
     Raises:
         OSError: a file cannot be read.
@@ -52,7 +62,8 @@ def _blocks(file: pathlib.Path) -> Iterator[list[bytes]]:
 
 
 def _parsed(lines: list[bytes]) -> list:
-    """What these lines hold. As one array they are parsed in half the time, where none is damaged."""
+    """What these lines hold. As one array they are parsed in half the time, where none is
+    damaged."""
     try:
         parsed = json.loads((b'[' + b','.join(lines) + b']').decode())
     except (ValueError, RecursionError):
@@ -76,14 +87,19 @@ def _is_whole(value: Any) -> bool:
 
 
 def _cells(found: list[dict]) -> Iterator[tuple[str, np.ndarray, Any]]:
-    """(column, places of rows, their cells): the rows that have the same keys are turned into columns together."""
+    """(column, places of rows, their cells): the rows that have the same keys are turned into
+    columns together."""
     kinds = {}
     for place, row in enumerate(found):
         kinds.setdefault(tuple(row), []).append(place)
     for keys, members in kinds.items():
         places = np.array(members)
         for key, cells in zip(keys, zip(*(found[place].values() for place in members))):
-            yield encodable(key), places, _numbers(cells) if set(map(type, cells)) <= _NUMBERS else cells
+            yield (
+                encodable(key),
+                places,
+                _numbers(cells) if set(map(type, cells)) <= _NUMBERS else cells,
+            )
 
 
 def _numbers(cells: tuple) -> np.ndarray:
@@ -113,7 +129,9 @@ def _column(count: int, parts: list[tuple]) -> np.ndarray:
     column = np.full(count, np.nan) if kind == 'number' else np.full(count, None, object)
     for places, cells in parts:
         if kind == 'number':
-            column[places] = cells if isinstance(cells, np.ndarray) else [_number(cell) for cell in cells]
+            column[places] = (
+                cells if isinstance(cells, np.ndarray) else [_number(cell) for cell in cells]
+            )
         elif not isinstance(cells, np.ndarray):
             for place, cell in zip(places, cells):
                 column[place] = _content(cell) if _KINDS.get(type(cell)) == kind else None
@@ -127,7 +145,8 @@ def _content(cell: Any) -> Any:
     if isinstance(cell, list) and not any(isinstance(value, (str, dict)) for value in cell):
         try:
             return np.array(cell, np.float64)
-        except (ValueError, TypeError, OverflowError, RecursionError):  # rows of different lengths, or text within
+        # rows of different lengths, or text within
+        except (ValueError, TypeError, OverflowError, RecursionError):
             pass
     try:
         return json.dumps(cell)

@@ -1,4 +1,5 @@
-"""The trials of workdirs as columns: where they are, what varies between them, and how they stand."""
+"""The trials of workdirs as columns: where they are, what varies between them, and how they
+stand."""
 
 import json
 from collections.abc import Iterable
@@ -8,16 +9,19 @@ import numpy as np
 
 from lbexp.results import _documents
 
-UNVARIED = ('sweep', 'search', 'workdir')  # parts of a config that say which trials there are, not what a trial does
+# parts of a config that say which trials there are, not what a trial does
+UNVARIED = ('sweep', 'search', 'workdir')
 
 
 def trials(
     folders: list[Path], configurations: list[dict], with_rows: Iterable[tuple[int, int]]
 ) -> tuple[dict, dict[tuple[int, int], int]]:
-    """Columns 'workdir', 'trial', 'varied' (a dict of columns), 'status'; and the place of each (folder, trial).
+    """Columns 'workdir', 'trial', 'varied' (a dict of columns), 'status'; and the place of each
+    (folder, trial).
 
     Args:
-        with_rows: (number of the folder, trial) that have rows, whether or not config.json knows them.
+        with_rows: (number of the folder, trial) that have rows, whether or not config.json knows
+            them.
     """
     written = {}
     for number, trial in set(with_rows):
@@ -44,13 +48,21 @@ def trials(
 
 def _varied(entries):
     names = dict.fromkeys(name for _, varied, _ in entries for name in varied)
-    return {name: _column([varied.get(name, base.get(name)) for base, varied, _ in entries]) for name in names}
+    return {
+        name: _column([varied.get(name, base.get(name)) for base, varied, _ in entries])
+        for name in names
+    }
 
 
 def _without(flat, overrides):
-    """The config of a trial: a part that is overridden as a whole has nothing left of the config's own part."""
+    """The config of a trial: a part that is overridden as a whole has nothing left of the config's
+    own part."""
     parts = tuple(f'{name}.' for name, value in overrides.items() if isinstance(value, dict))
-    return {name: value for name, value in flat.items() if not name.startswith(parts)} if parts else flat
+    return (
+        {name: value for name, value in flat.items() if not name.startswith(parts)}
+        if parts
+        else flat
+    )
 
 
 def _differences(flats):
@@ -65,12 +77,17 @@ def _flat(config, prefix=''):
     flat = {}
     for name, value in config.items():
         if prefix or name not in UNVARIED:
-            flat |= _flat(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
+            flat |= (
+                _flat(value, f'{prefix}{name}.')
+                if isinstance(value, dict)
+                else {prefix + name: value}
+            )
     return flat
 
 
 def _column(values):
-    """Whole numbers as int64, numbers as float64 (None: NaN), the rest as objects (lists as JSON text)."""
+    """Whole numbers as int64, numbers as float64 (None: NaN), the rest as objects (lists as JSON
+    text)."""
     try:
         if all(type(value) is int for value in values):
             return np.array(values, np.int64)
@@ -79,5 +96,7 @@ def _column(values):
     except OverflowError:  # a whole number that neither holds: as text
         values = [value if value is None else str(value) for value in values]
     column = np.empty(len(values), object)
-    column[:] = [json.dumps(value) if isinstance(value, (list, dict)) else value for value in values]
+    column[:] = [
+        json.dumps(value) if isinstance(value, (list, dict)) else value for value in values
+    ]
     return column

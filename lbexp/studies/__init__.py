@@ -20,9 +20,12 @@ from lbexp.config import lookup
 
 class _Fields(NamedTuple):
     trials: Callable  # (config) -> overrides of each trial, [{path: value}]
-    analyse: Callable  # (workdir) -> Analysis: tables, figures and verdict, from the rows in the workdir
-    more: Callable | None = None  # (config, workdir) -> overrides of the trials that the results so far ask for; what
-    #   is there already does not run again. Such a study can be extended: other arguments, the same workdir.
+    # (workdir) -> Analysis: tables, figures and verdict, from the rows in the workdir
+    analyse: Callable
+    # (config, workdir) -> overrides of the trials that the results so far ask for; what
+    more: Callable | None = None
+    #   is there already does not run again. Such a study can be extended: other arguments, the same
+    # workdir.
 
 
 class Study(_Fields):

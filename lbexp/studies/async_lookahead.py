@@ -1,4 +1,5 @@
-"""Many asynchronous workers already form a kind of slow weights: what does Lookahead at the server add?"""
+"""Many asynchronous workers already form a kind of slow weights: what does Lookahead at the server
+add?"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,13 @@ from lbexp.errors import Refusal
 from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
-from lbexp.studies._noisy_quadratic.asynchronous import best_loss, cases, measured, rows_table, trial_of
+from lbexp.studies._noisy_quadratic.asynchronous import (
+    best_loss,
+    cases,
+    measured,
+    rows_table,
+    trial_of,
+)
 from lbexp.studies.steady_state import verdict
 
 _PAPER = 'Zhang et al. 2019, arXiv:1907.08610'
@@ -43,15 +50,17 @@ def async_lookahead(
     updates: PositiveInteger = 1500,
     repeats: Trials = 16,
 ) -> Study:
-    """For each number of workers and each server optimizer: plain, and Lookahead around it, each tuned alike.
+    """For each number of workers and each server optimizer: plain, and Lookahead around it, each
+    tuned alike.
 
-    Every update is a push of one worker, so all arms see the same examples in as many updates, whatever W; only
-    staleness differs, with mean W - 1 for either delay. Differences are paired by seed, and the gain of the most
-    workers is compared with that of one.
+    Every update is a push of one worker, so all arms see the same examples in as many updates,
+    whatever W; only staleness differs, with mean W - 1 for either delay. Differences are paired by
+    seed, and the gain of the most workers is compared with that of one.
 
-    On noisy_quadratic the stationary variance stands beside theory.staleness, for constant and for geometric delays;
-    and the expected loss after a number of updates, at the best constant learning rate of each arm, is computed there
-    without any training: what Lookahead adds where nothing is left to chance.
+    On noisy_quadratic the stationary variance stands beside theory.staleness, for constant and for
+    geometric delays; and the expected loss after a number of updates, at the best constant learning
+    rate of each arm, is computed there without any training: what Lookahead adds where nothing is
+    left to chance.
 
     Args:
         workers: W, each >= 1; the first is the one that others are compared with.
@@ -59,34 +68,46 @@ def async_lookahead(
         servers: among sgd, momentum.
         momentum: of the latter, in [0, 1).
         k, slow_step_size: of Lookahead.
-        rates: from, to, of the learning rates of SGD tried first; those of momentum are 1 - momentum times these.
+        rates: from, to, of the learning rates of SGD tried first; those of momentum are 1 -
+            momentum times these.
         budget: points tried for each arm.
         seeds: trials reported for each arm.
         updates: measured on the quadratic, per trial.
         repeats: trials of each case on the quadratic.
 
-    Source: Zhang et al. 2019, arXiv:1907.08610; Mitliagkas et al. 2016, arXiv:1605.09774 (asynchrony begets momentum).
+    Source: Zhang et al. 2019, arXiv:1907.08610; Mitliagkas et al. 2016, arXiv:1605.09774
+        (asynchrony begets momentum).
     """
     unknown = set(servers) - {'sgd', 'momentum'}
     if unknown or not servers:
         raise Refusal(f'servers: found {tuple(servers)}; allowed: sgd, momentum, one at least')
     if delay not in ('constant', 'geometric') or len(workers) < 2 or min(workers) < 1:
         raise Refusal(
-            f'workers, delay: found {tuple(workers)}, {delay!r}; allowed: two numbers >= 1 or more; '
+            f'workers, delay: found {tuple(workers)}, {delay!r}; allowed: two numbers >= 1 or '
+            'more; '
             "'constant' or 'geometric'"
         )
     around = dict(name='lookahead', k=k, slow_step_size=slow_step_size)
-    compared = [arm for name in servers for w in workers for arm in _arms(name, w, delay, momentum, around, rates)]
+    compared = [
+        arm
+        for name in servers
+        for w in workers
+        for arm in _arms(name, w, delay, momentum, around, rates)
+    ]
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1)
     arms.validate(compared, tuning)
     quadratic = [case for case in cases(k, slow_step_size) for _ in range(repeats)]
 
     def trials(config):
         arms.require_validation(config)
-        return arms.wanted(compared, tuning) + [trial_of(i, case, updates) for i, case in enumerate(quadratic)]
+        return arms.wanted(compared, tuning) + [
+            trial_of(i, case, updates) for i, case in enumerate(quadratic)
+        ]
 
     def analyse(workdir):
-        return _analyse(Path(workdir), compared, tuning, quadratic, workers, servers, k, slow_step_size)
+        return _analyse(
+            Path(workdir), compared, tuning, quadratic, workers, servers, k, slow_step_size
+        )
 
     return Study(trials, analyse, lambda config, workdir: arms.more(workdir, compared, tuning))
 
@@ -99,7 +120,9 @@ def _arms(name, workers, delay, momentum, around, rates):
     for wrapped in (False, True):
         optimizer = dict(around, inner=inner) if wrapped else inner
         space = {arms.learning_rate(optimizer): ('log', *(scale * rate for rate in rates))}
-        yield arms.Arm(_name(name, workers, wrapped), {'optimizer': optimizer, 'replicas': replicas}, space)
+        yield arms.Arm(
+            _name(name, workers, wrapped), {'optimizer': optimizer, 'replicas': replicas}, space
+        )
 
 
 def _name(server, workers, wrapped):
@@ -114,7 +137,10 @@ def _analyse(workdir, compared, tuning, quadratic, workers, servers, k, alpha):
     losses = {w: best_loss(w, k, alpha) for w in workers}
     claims = [
         Claim(
-            'The variance at rest of asynchronous SGD, and of Lookahead behind it, is that of its linear system',
+            (
+                'The variance at rest of asynchronous SGD, and of Lookahead behind it, is that of '
+                'its linear system'
+            ),
             words,
             REPRODUCED if agrees else NOT_REPRODUCED,
         ),
@@ -122,7 +148,11 @@ def _analyse(workdir, compared, tuning, quadratic, workers, servers, k, alpha):
         *_on_the_network(values, workers, servers),
     ]
     # The question is open: that Lookahead adds nothing is an answer too, so only theory can fail.
-    gains = [f'{server}, W {w}: {spread(_gain(values, server, w))}' for server in servers for w in workers]
+    gains = [
+        f'{server}, W {w}: {spread(_gain(values, server, w))}'
+        for server in servers
+        for w in workers
+    ]
     sentence = f'Test error without Lookahead minus with it, each tuned: {"; ".join(gains)}.'
     tables = [
         _answers(values, found, workers, servers, workdir),
@@ -143,14 +173,22 @@ def _on_the_network(values, workers, servers):
     for server in servers:
         gains = {w: _gain(values, server, w) for w in workers}
         for w in workers:
-            claim = f'Lookahead around {server} lowers the test error with {w} asynchronous workers ({_PAPER})'
+            claim = (
+                f'Lookahead around {server} lowers the test error with {w} asynchronous '
+                f'workers ({_PAPER})'
+            )
             yield Claim(claim, f'{spread(gains[w])} lower', outcome(*bounds(gains[w])))
         few, many = gains[workers[0]], gains[workers[-1]]
         count = min(len(few), len(many))
         change = few[:count] - many[:count]
-        claim = f'Lookahead around {server} gains less with {workers[-1]} workers than with {workers[0]}'
+        claim = (
+            f'Lookahead around {server} gains less with {workers[-1]} workers than with '
+            f'{workers[0]}'
+        )
         yield Claim(
-            f'{claim}: they already are slow weights', f'gain smaller by {spread(change)}', outcome(*bounds(change))
+            f'{claim}: they already are slow weights',
+            f'gain smaller by {spread(change)}',
+            outcome(*bounds(change)),
         )
 
 
@@ -159,7 +197,8 @@ def _on_the_quadratic(losses):
     for w, (plain, lookahead) in losses.items():
         ratio = plain[1] / lookahead[1]
         claim = (
-            f'On the noisy quadratic, exactly: Lookahead of SGD reaches a lower loss with {w} workers, each rate tuned'
+            f'On the noisy quadratic, exactly: Lookahead of SGD reaches a lower loss with {w} '
+            'workers, each rate tuned'
         )
         told = f'loss without / with {ratio:.3f} (rates {plain[0]:.3g}, {lookahead[0]:.3g})'
         yield Claim(claim, told, REPRODUCED if ratio > _FASTER else NOT_REPRODUCED)
@@ -172,13 +211,30 @@ def _answers(values, found, workers, servers, workdir):
         for w in workers:
             trials = found[_name(server, w, False)].trials
             at = [int(np.flatnonzero(finals['trial'] == trial)[0]) for trial in trials]
-            stale = [f'{np.mean(finals[f"staleness_{kind}"][at]):.3g}' for kind in ('mean', 'max')] if at else ['', '']
-            errors = [spread(values[_name(server, w, wrapped)]['test_error']) for wrapped in (False, True)]
+            stale = (
+                [f'{np.mean(finals[f"staleness_{kind}"][at]):.3g}' for kind in ('mean', 'max')]
+                if at
+                else ['', '']
+            )
+            errors = [
+                spread(values[_name(server, w, wrapped)]['test_error']) for wrapped in (False, True)
+            ]
             rates = [_rate(found[_name(server, w, wrapped)].best) for wrapped in (False, True)]
             lines.append([server, w, *stale, *errors, spread(_gain(values, server, w)), *rates])
-    columns = ['server', 'W', 'staleness, mean', 'max', 'test error', 'with Lookahead', 'gain, paired']
+    columns = [
+        'server',
+        'W',
+        'staleness, mean',
+        'max',
+        'test error',
+        'with Lookahead',
+        'gain, paired',
+    ]
     columns += ['best rate', 'best rate with Lookahead']
-    caption = 'Medians with intervals over seeds. Staleness: over the updates of the last row, mean over seeds.'
+    caption = (
+        'Medians with intervals over seeds. Staleness: over the updates of the last row, '
+        'mean over seeds.'
+    )
     return Table('What Lookahead adds', columns, lines, caption)
 
 
@@ -191,11 +247,21 @@ def _quadratic_table(losses):
         [w, w - 1, *plain[:2], *lookahead[:2], plain[1] / lookahead[1], plain[2], lookahead[2]]
         for w, (plain, lookahead) in losses.items()
     ]
-    columns = ['W', 'staleness', 'best rate', 'loss', 'best rate with Lookahead', 'loss with Lookahead', 'ratio']
+    columns = [
+        'W',
+        'staleness',
+        'best rate',
+        'loss',
+        'best rate with Lookahead',
+        'loss with Lookahead',
+        'ratio',
+    ]
     columns += ['largest stable rate', 'with Lookahead']
     caption = (
-        'Exact expectation, no training: expected loss of the deployed weights after 200 updates of workers that take '
-        'turns, from distance 1, curvatures 1, 1/2 .. 1/32, noise 0.3, at the best of 200 constant learning rates. '
+        'Exact expectation, no training: expected loss of the deployed weights after 200 updates '
+        'of workers that take '
+        'turns, from distance 1, curvatures 1, 1/2 .. 1/32, noise 0.3, at the best of 200 '
+        'constant learning rates. '
         'Largest stable rates are of the largest curvature.'
     )
     return Table('On the noisy quadratic, exactly', columns, lines, caption)
@@ -206,7 +272,14 @@ def _figure(values, workers, servers):
     for server in servers:
         for wrapped in (False, True):
             errors = [values[_name(server, w, wrapped)]['test_error'] for w in workers]
-            series += compare.points(f'Lookahead of {server}' if wrapped else server, list(workers), errors)
-    caption = 'Medians with intervals over seeds, each arm at its best learning rate; equal examples and updates.'
+            series += compare.points(
+                f'Lookahead of {server}' if wrapped else server, list(workers), errors
+            )
+    caption = (
+        'Medians with intervals over seeds, each arm at its best learning rate; equal '
+        'examples and updates.'
+    )
     labels = 'asynchronous workers', 'test error [fraction]'
-    return Figure('error', 'Lookahead behind asynchronous workers', *labels, series, 'log', 'linear', caption)
+    return Figure(
+        'error', 'Lookahead behind asynchronous workers', *labels, series, 'log', 'linear', caption
+    )

@@ -1,4 +1,5 @@
-"""Does growing the batch do what decaying the learning rate does? At the same epochs, by the same factor."""
+"""Does growing the batch do what decaying the learning rate does? At the same epochs, by the same
+factor."""
 
 import itertools
 import math
@@ -50,12 +51,14 @@ def batch_growth(
 
         decay      the learning rate falls by `factor` at each boundary, the batch is constant
         growth     the batch grows by `factor` instead
-        hybrid     the batch grows up to `largest`, then the rate falls: as deep a fall of rate / batch size
+        hybrid     the batch grows up to `largest`, then the rate falls: as deep a fall of rate /
+        batch size
         constant   neither: the control, which tells whether any of this matters
 
-    The learning rate is tuned for `decay` on validation examples; all arms run at that rate, as in the paper. Trials of
-    one seed share initial weights and order of the data, so differences are paired by seed. Two arms count as
-    equivalent where the interval of the difference lies inside +-margin.
+    The learning rate is tuned for `decay` on validation examples; all arms run at that rate, as in
+    the paper. Trials of one seed share initial weights and order of the data, so differences are
+    paired by seed. Two arms count as equivalent where the interval of the difference lies inside
+    +-margin.
 
     Args:
         batch_size: before the first boundary [examples per update].
@@ -68,14 +71,21 @@ def batch_growth(
         extensions: times the range may grow beyond an edge.
         margin: difference of test error that counts as none, > 0.
 
-    Source: Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, Sections 3 and 5.1 (factor 5, epochs 60, 120, 160 of
+    Source: Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, Sections 3 and 5.1 (factor 5, epochs
+        60, 120, 160 of
     200).
     """
     _validate(batch_size, boundaries, factor, largest, margin)
     places = [float(place) for place in boundaries]
-    decay = {'schedule': dict(name='step', boundaries=places, factor=1 / factor), 'batch_growth': {}}
+    decay = {
+        'schedule': dict(name='step', boundaries=places, factor=1 / factor),
+        'batch_growth': {},
+    }
     constant = {'schedule': dict(name='constant'), 'batch_growth': {}}
-    grown = lambda **most: {**constant, 'batch_growth': dict(boundaries=places, factor=float(factor), **most)}
+    grown = lambda **most: {
+        **constant,
+        'batch_growth': dict(boundaries=places, factor=float(factor), **most),
+    }
     made = {'growth': grown(), 'hybrid': grown(largest=largest), 'constant': constant}
     compared = [arms.Arm('decay', decay, {_RATE: ('log', *learning_rates)})]
     compared += [arms.Arm(name, overrides, {}, like='decay') for name, overrides in made.items()]
@@ -86,7 +96,10 @@ def batch_growth(
         """The arms with their batch size as a number, in microbatches that the model can take."""
         size = shared_microbatch(workload, [batch_size])
         if size is None:
-            raise Refusal('workload: batch norm over the whole batch; allowed: ghost batches, where the batch grows')
+            raise Refusal(
+                'workload: batch norm over the whole batch; allowed: ghost batches, '
+                'where the batch grows'
+            )
         number = {'batch_size': batch_size, 'microbatch': size}
         return [arm._replace(overrides={**arm.overrides, **number}) for arm in compared]
 
@@ -99,7 +112,9 @@ def batch_growth(
 
     def analyse(workdir):
         workload = results.part(workdir, 'workload')
-        return _analyse(workdir, arms.outcome(workdir, sized(workload), tuning), boundaries[0], margin)
+        return _analyse(
+            workdir, arms.outcome(workdir, sized(workload), tuning), boundaries[0], margin
+        )
 
     return Study(trials, analyse, more)
 
@@ -107,9 +122,14 @@ def batch_growth(
 def _validate(batch_size, boundaries, factor, largest, margin):
     if batch_size < 1:
         raise Refusal(f'batch_size: found {batch_size}; allowed: at least 1 example')
-    ascending = all(low < high for low, high in zip([0, *boundaries], [*boundaries, 1], strict=True))
+    ascending = all(
+        low < high for low, high in zip([0, *boundaries], [*boundaries, 1], strict=True)
+    )
     if not boundaries or not ascending:
-        raise Refusal(f'boundaries: found {tuple(boundaries)}; allowed: ascending fractions of the run, in (0, 1)')
+        raise Refusal(
+            f'boundaries: found {tuple(boundaries)}; allowed: ascending fractions of '
+            'the run, in (0, 1)'
+        )
     if factor != int(factor) or factor < 2:
         raise Refusal(f'factor: found {factor}; allowed: a whole number, at least 2')
     if largest < batch_size or largest % batch_size:
@@ -129,11 +149,24 @@ def _analyse(workdir, found, first, margin):
     apart = {name: errors[name] - errors['decay'] for name in ('growth', 'hybrid', 'constant')}
     curve = _apart(runs['growth'], runs['decay'], first * np.nanmax(runs['decay']['epoch']))
     claims = [_claim(name, apart[name], margin) for name in ('growth', 'hybrid')]
-    claims += [_curve_claim(*curve, margin), _updates_claim(runs), _control_claim(apart['constant'])]
-    blind = '' if claims[-1].outcome == REPRODUCED else ' The control is no worse: here the schedule hardly matters.'
-    edge = f', at the {found["decay"].edges[_RATE]} edge of what was tried' if found['decay'].edges else ''
+    claims += [
+        _curve_claim(*curve, margin),
+        _updates_claim(runs),
+        _control_claim(apart['constant']),
+    ]
+    blind = (
+        ''
+        if claims[-1].outcome == REPRODUCED
+        else (' The control is no worse: here the schedule hardly matters.')
+    )
+    edge = (
+        f', at the {found["decay"].edges[_RATE]} edge of what was tried'
+        if found['decay'].edges
+        else ''
+    )
     verdict = (
-        f'Growth - decay: test error {spread(apart["growth"])}; {claims[0].outcome} within {margin:g}. '
+        f'Growth - decay: test error {spread(apart["growth"])}; {claims[0].outcome} within '
+        f'{margin:g}. '
         f'{_saved(runs)}. Learning rate {best[_RATE]:.3g}{edge}.{blind}'
     )
     tables = [_table(found, runs, errors, apart)]
@@ -144,19 +177,28 @@ def _analyse(workdir, found, first, margin):
 def _run(rows, trials):
     """Columns of an arm's trials, [seeds, rows]; a trial that diverged ends in NaN."""
     names = ('step', 'epoch', 'examples', 'learning_rate', 'validation_accuracy')
-    each = [{name: rows[name][rows['trial'] == trial] for name in names if name in rows} for trial in trials]
+    each = [
+        {name: rows[name][rows['trial'] == trial] for name in names if name in rows}
+        for trial in trials
+    ]
     longest = max(len(one['step']) for one in each)
-    pad = lambda values: np.pad(np.asarray(values, float), (0, longest - len(values)), constant_values=np.nan)
+    pad = lambda values: np.pad(
+        np.asarray(values, float), (0, longest - len(values)), constant_values=np.nan
+    )
     run = {name: np.stack([pad(one[name]) for one in each]) for name in each[0]}
     evaluated = np.isfinite(run['validation_accuracy']).any(axis=0)
     run = {name: values[:, evaluated] for name, values in run.items()}
     # Where a trial stands is the same for all seeds of an arm.
-    axes = {name: np.nanmax(run[name], axis=0) for name in ('step', 'epoch', 'examples', 'learning_rate')}
+    axes = {
+        name: np.nanmax(run[name], axis=0)
+        for name in ('step', 'epoch', 'examples', 'learning_rate')
+    }
     return {**axes, 'error': 1 - run['validation_accuracy']}
 
 
 def _apart(run, decay, first):
-    """(epochs, validation error less decay's [seeds, epochs]) from epoch `first`: before it the arms are one run.
+    """(epochs, validation error less decay's [seeds, epochs]) from epoch `first`: before it the
+    arms are one run.
 
     The rows of decay lie evenly in epochs, so decay is interpolated.
     """
@@ -167,20 +209,29 @@ def _apart(run, decay, first):
 
 
 def _claim(name, apart, margin):
-    how = {'growth': 'Growing the batch', 'hybrid': 'Growing the batch, then decaying the rate'}[name]
-    claim = f'{how} ends within {margin:g} of the test error of decaying the rate, at the same epochs ({_PAPER})'
-    return Claim(claim, f'{name} - decay: {spread(apart)}{_lost(apart)}', equivalence(*bounds(apart), margin))
+    how = {'growth': 'Growing the batch', 'hybrid': 'Growing the batch, then decaying the rate'}[
+        name
+    ]
+    claim = (
+        f'{how} ends within {margin:g} of the test error of decaying the rate, at the same '
+        f'epochs ({_PAPER})'
+    )
+    return Claim(
+        claim, f'{name} - decay: {spread(apart)}{_lost(apart)}', equivalence(*bounds(apart), margin)
+    )
 
 
 def _curve_claim(epochs, apart, margin):
-    """One number a seed: the mean over epochs; many intervals at once would say something of some by chance."""
+    """One number a seed: the mean over epochs; many intervals at once would say something of some
+    by chance."""
     if len(epochs) < 2:
         return Claim('The validation curves coincide', 'too few evaluations', UNDECIDED)
     mean = np.trapezoid(apart, epochs, axis=1) / (epochs[-1] - epochs[0])
     middle = np.array([interval(column)[0] for column in apart.T])
     worst = int(np.nanargmax(np.abs(middle))) if np.isfinite(middle).any() else 0
     claim = (
-        f'After the first boundary the validation curves against epochs are within {margin:g} ({_PAPER}, Section 5.1)'
+        f'After the first boundary the validation curves against epochs are within {margin:g} '
+        f'({_PAPER}, Section 5.1)'
     )
     measured = (
         f'growth - decay, mean over epochs: {spread(mean)}{_lost(mean)}; largest median difference '
@@ -232,11 +283,16 @@ def _table(found, runs, errors, apart):
         versus = spread(apart[name]) if name in apart else ''
         rows.append([name, sizes, rates, *ends, lost, spread(errors[name]), versus])
     tried = ', '.join(
-        f'{point[_RATE]:.3g}: {score:.4f}' if math.isfinite(score) else f'{point[_RATE]:.3g}: diverged'
-        for point, score in sorted(zip(found['decay'].points, found['decay'].scores, strict=True), key=_first_rate)
+        f'{point[_RATE]:.3g}: {score:.4f}'
+        if math.isfinite(score)
+        else (f'{point[_RATE]:.3g}: diverged')
+        for point, score in sorted(
+            zip(found['decay'].points, found['decay'].scores, strict=True), key=_first_rate
+        )
     )
     caption = (
-        'Medians over seeds with intervals; differences by seed. Batch sizes and rates as they stood at evaluations. '
+        'Medians over seeds with intervals; differences by seed. Batch sizes and rates as they '
+        'stood at evaluations. '
         f'Learning rates tried for decay, with validation error: {tried}.'
     )
     return Table('Arms', columns, rows, caption)
@@ -252,7 +308,8 @@ def _batches(run):
 
 
 def _phases(values):
-    """The values that stay for more than one evaluation, in order; between two of them is a mixture."""
+    """The values that stay for more than one evaluation, in order; between two of them is a
+    mixture."""
     kept = [b for a, b in itertools.pairwise(values) if math.isclose(a, b, rel_tol=1e-6)]
     return ', '.join(dict.fromkeys(f'{value:.3g}' for value in kept))
 
@@ -265,15 +322,47 @@ def _figures(runs):
 
     def noise():
         for name, run in runs.items():
-            yield Series(name, run['epoch'].tolist(), (run['learning_rate'] / _batches(run)).tolist())
+            yield Series(
+                name, run['epoch'].tolist(), (run['learning_rate'] / _batches(run)).tolist()
+            )
 
     caption = 'Medians over seeds, bands: intervals. '
     error, title = 'validation error [fraction]', 'Validation error against '
     epochs = caption + 'The claim is that decay and growth coincide; constant is the control.'
     updates = caption + 'The same curves: what growth saves.'
-    scale = 'Rate over batch size, to which the noise scale of SGD is proportional; between two evaluations, as it was.'
+    scale = (
+        'Rate over batch size, to which the noise scale of SGD is proportional; between two '
+        'evaluations, as it was.'
+    )
     return [
-        Figure('epochs', title + 'epochs', 'epochs', error, list(curves('epoch')), 'linear', 'log', epochs),
-        Figure('updates', title + 'updates', 'updates', error, list(curves('step')), 'linear', 'log', updates),
-        Figure('noise', 'Noise scale', 'epochs', 'rate / batch size', list(noise()), 'linear', 'log', scale),
+        Figure(
+            'epochs',
+            title + 'epochs',
+            'epochs',
+            error,
+            list(curves('epoch')),
+            'linear',
+            'log',
+            epochs,
+        ),
+        Figure(
+            'updates',
+            title + 'updates',
+            'updates',
+            error,
+            list(curves('step')),
+            'linear',
+            'log',
+            updates,
+        ),
+        Figure(
+            'noise',
+            'Noise scale',
+            'epochs',
+            'rate / batch size',
+            list(noise()),
+            'linear',
+            'log',
+            scale,
+        ),
     ]

@@ -1,4 +1,5 @@
-"""How fast do momentum and Lookahead around it converge without noise, against the condition number?"""
+"""How fast do momentum and Lookahead around it converge without noise, against the condition
+number?"""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ from lbexp.analysis import Analysis, Figure, Series, Table
 from lbexp.ranges import Fraction, Number, Positive, PositiveFraction, PositiveInteger
 from lbexp.studies import Study
 
-_CURVE = tuple(10.0**e for e in np.arange(0.0, 8.01, 0.5))  # condition numbers of the theory's curve
+# condition numbers of the theory's curve
+_CURVE = tuple(10.0**e for e in np.arange(0.0, 8.01, 0.5))
 _SMALLEST = 1e-15  # norms below have squares that underflow
-_FALL = 1e-30  # how far the trainer lets the error fall at least; from 1e17, so that squares stay within float32
+# how far the trainer lets the error fall at least; from 1e17, so that squares stay within float32
+_FALL = 1e-30
 
 
 def convergence(
@@ -24,15 +27,18 @@ def convergence(
     slow_step_size: PositiveFraction = 0.5,
     tolerance: Positive = 0.1,
 ) -> Study:
-    """Trials over condition numbers and momenta on a quadratic without noise, each at its best learning rate.
+    """Trials over condition numbers and momenta on a quadratic without noise, each at its best
+    learning rate.
 
-    The learning rate of each optimizer is tuned by the spectral radius of its cycle (theory.convergence.tuned_rate).
-    The trainer's rate is the slope of log |w| against updates over the last two thirds of the run, as many updates as
-    let the slowest mode fall by 1e-30; it is compared with the largest spectral radius over the workload's own
-    curvatures. The verdict passes when the median difference is below 1 % and all are within `tolerance`: the best
-    learning rate puts the slowest modes near critical damping, where a few of them beat against each other for as long
-    as float32 lets one look. The claim (Zhang et al. 2019, arXiv:1907.08610, Section 3.2: Lookahead helps where
-    momentum is under-damped, costs little where it is over-damped) is told with its numbers.
+    The learning rate of each optimizer is tuned by the spectral radius of its cycle
+    (theory.convergence.tuned_rate). The trainer's rate is the slope of log |w| against updates over
+    the last two thirds of the run, as many updates as let the slowest mode fall by 1e-30; it is
+    compared with the largest spectral radius over the workload's own curvatures. The verdict passes
+    when the median difference is below 1 % and all are within `tolerance`: the best learning rate
+    puts the slowest modes near critical damping, where a few of them beat against each other for as
+    long as float32 lets one look. The claim (Zhang et al. 2019, arXiv:1907.08610, Section 3.2:
+    Lookahead helps where momentum is under-damped, costs little where it is over-damped) is told
+    with its numbers.
 
     Args:
         conditions: kappa > 1, ratio of the largest to the smallest curvature.
@@ -59,10 +65,11 @@ def convergence(
 
 
 def measured_rate(steps: Sequence[int], norms: Sequence[float]) -> float:
-    """1 - exp(slope) of log |w| against updates over the last two thirds of the rows: |w| falls like (1 - rate)^t.
+    """1 - exp(slope) of log |w| against updates over the last two thirds of the rows: |w| falls
+    like (1 - rate)^t.
 
-    Rows near float32's underflow (squares of 1e-15 and less) are left out. A mode near critical damping falls like
-    t (1 - rate)^t, so the fit has a term in log t too.
+    Rows near float32's underflow (squares of 1e-15 and less) are left out. A mode near critical
+    damping falls like t (1 - rate)^t, so the fit has a term in log t too.
     """
     steps, norms = np.asarray(steps, float), np.asarray(norms, float)
     kept = norms > _SMALLEST
@@ -81,7 +88,9 @@ def _optimizers(k, alpha):
 
 def _setting(case):
     """What the tuned learning rate depends on, beside the condition number."""
-    return tuple((name, case[name]) for name in ('beta', 'k', 'slow_step_size', 'buffer') if name in case)
+    return tuple(
+        (name, case[name]) for name in ('beta', 'k', 'slow_step_size', 'buffer') if name in case
+    )
 
 
 def _tuned(cases):
@@ -97,7 +106,11 @@ def _tuned(cases):
     for setting, conditions in by_setting.items():
         named = dict(setting)
         momentum = named.pop('beta')
-        tune = jax.jit(lambda c, m=momentum, n=named: jax.lax.map(lambda x: tuned_rate(x, m, points=512, **n), c))
+        tune = jax.jit(
+            lambda c, m=momentum, n=named: jax.lax.map(
+                lambda x: tuned_rate(x, m, points=512, **n), c
+            )
+        )
         rates, learning_rates = tune(jnp.asarray(conditions))
         for condition, *found in zip(conditions, rates, learning_rates, strict=True):
             yield (setting, condition), tuple(float(f) for f in found)
@@ -111,7 +124,8 @@ def _trial(case, learning_rate, config):
     if 'k' in case:
         rest = dict(k=case['k'], slow_step_size=case['slow_step_size'], momentum=case['buffer'])
         optimizer = dict(name='lookahead', inner=inner, **rest)
-    # Rows fall on synchronisations, so that the saw-tooth within a cycle is not mistaken for a trend.
+    # Rows fall on synchronisations, so that the saw-tooth within a cycle is not mistaken for a
+    # trend.
     block = config.log * case.get('k', 20)
     steps = block * math.ceil(-math.log(_FALL) / rate / block)
     return {'optimizer': optimizer, 'steps': steps, 'workload.spectrum': spectrum.tolist()}
@@ -155,23 +169,50 @@ def _analyse(workdir, cases, momenta, k, alpha, tolerance):
         points.setdefault((case['label'], case['beta']), []).append((case['condition'], found))
     differences = np.abs([line[6] for line in lines])
     worst, usual = float(differences.max()), float(np.median(differences))
-    columns = ['optimizer', 'beta', 'kappa', 'learning rate', 'measured rate', 'theory', 'difference', 'under-damped']
-    caption = 'Rates per update, each at its tuned learning rate; the last column is the share of modes that oscillate.'
+    columns = [
+        'optimizer',
+        'beta',
+        'kappa',
+        'learning rate',
+        'measured rate',
+        'theory',
+        'difference',
+        'under-damped',
+    ]
+    caption = (
+        'Rates per update, each at its tuned learning rate; the last column is the share '
+        'of modes that oscillate.'
+    )
     figure, gains = _figure(points, momenta, k, alpha)
     words = (
-        f'{len(lines)} rates: trainer and spectral radius differ by {100 * usual:.2f} % in the median, '
+        f'{len(lines)} rates: trainer and spectral radius differ by {100 * usual:.2f} % in the '
+        'median, '
         f'{100 * worst:.1f} % at most. '
-        f'Best gain of Lookahead over momentum at equal beta: {gains[0]:.2g} times (kappa {gains[1]:.2g}, '
-        f'beta {gains[2]}); largest loss: {1 / gains[3]:.2g} times slower (kappa {gains[4]:.2g}, beta {gains[5]}).'
+        f'Best gain of Lookahead over momentum at equal beta: {gains[0]:.2g} times (kappa '
+        f'{gains[1]:.2g}, '
+        f'beta {gains[2]}); largest loss: {1 / gains[3]:.2g} times slower (kappa {gains[4]:.2g}, '
+        f'beta {gains[5]}).'
     )
     tables = [Table('Rate of convergence', columns, lines, caption)]
-    return Analysis('Convergence on quadratics', words, tables, [figure], bool(worst <= tolerance and usual <= 0.01))
+    return Analysis(
+        'Convergence on quadratics',
+        words,
+        tables,
+        [figure],
+        bool(worst <= tolerance and usual <= 0.01),
+    )
 
 
 def _figure(points, momenta, k, alpha):
-    """Rate against condition number, theory and trainer; and where Lookahead gains and loses most."""
+    """Rate against condition number, theory and trainer; and where Lookahead gains and loses
+    most."""
     labels = _optimizers(k, alpha)
-    cases = [dict(beta=b, condition=c, **rest) for rest in labels.values() for b in momenta for c in _CURVE]
+    cases = [
+        dict(beta=b, condition=c, **rest)
+        for rest in labels.values()
+        for b in momenta
+        for c in _CURVE
+    ]
     tuned = dict(_tuned(cases))
     series, curves = [], {}
     for label, rest in labels.items():
@@ -192,10 +233,19 @@ def _figure(points, momenta, k, alpha):
         if c >= 10 and math.isfinite(curves['Lookahead, maintain', beta][i])
     ]
     caption = (
-        f'Lookahead: k {k}, alpha {alpha}. Lines: spectral radius at the tuned learning rate. Points: the trainer. '
-        'Momentum is under-damped on the left, where its line is flat at 1 - sqrt(beta), over-damped on the right.'
+        f'Lookahead: k {k}, alpha {alpha}. Lines: spectral radius at the tuned learning rate. '
+        'Points: the trainer. '
+        'Momentum is under-damped on the left, where its line is flat at 1 - sqrt(beta), '
+        'over-damped on the right.'
     )
     figure = Figure(
-        'rate', 'Rate of convergence', 'condition number', 'rate per update', series, 'log', 'log', caption=caption
+        'rate',
+        'Rate of convergence',
+        'condition number',
+        'rate per update',
+        series,
+        'log',
+        'log',
+        caption=caption,
     )
     return figure, (*max(gains), *min(gains))

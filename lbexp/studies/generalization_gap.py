@@ -1,4 +1,5 @@
-"""What does batch size do to generalization? Errors against batch size, learning rate tuned for each."""
+"""What does batch size do to generalization? Errors against batch size, learning rate tuned for
+each."""
 
 import json
 from collections.abc import Sequence
@@ -34,11 +35,12 @@ def generalization_gap(
     extensions: NonNegativeInteger = 2,
     speed: bool = True,
 ) -> Study:
-    """Trials over batch sizes, at as many epochs as the configuration says and at as many updates as the smallest has.
+    """Trials over batch sizes, at as many epochs as the configuration says and at as many updates
+    as the smallest has.
 
-    For every batch size and regime the learning rate is tuned on validation examples with the same quasi-random budget
-    (see _comparison/arms.py); what is reported are fresh seeds at the best rate. All other numbers are the
-    configuration's.
+    For every batch size and regime the learning rate is tuned on validation examples with the same
+    quasi-random budget (see _comparison/arms.py); what is reported are fresh seeds at the best
+    rate. All other numbers are the configuration's.
     All batch sizes that can share a microbatch are one program (engine.plan.shared_microbatch).
 
     Args:
@@ -46,21 +48,23 @@ def generalization_gap(
         learning_rates: (low, high) of the search, logarithmic, > 0.
         budget: learning rates tried for each batch size and regime.
         seeds: trials reported for each.
-        equal_updates: also the regime of equal updates, where a larger batch sees more epochs (Hoffer et al. 2017,
-            "regime adaptation").
+        equal_updates: also the regime of equal updates, where a larger batch sees more epochs
+            (Hoffer et al. 2017, "regime adaptation").
         extensions: times that the search may grow beyond an edge.
         speed: also time one trial of each batch size, alone, a second each.
 
     Raises:
         Refusal: an empty search space, no batch size, or one below 1.
 
-    Keskar et al. 2017, arXiv:1609.04836; Hoffer, Hubara, Soudry 2017, arXiv:1705.08741; on tuning: Shallue et al. 2019,
-    arXiv:1811.03600.
+    Keskar et al. 2017, arXiv:1609.04836; Hoffer, Hubara, Soudry 2017, arXiv:1705.08741; on tuning:
+    Shallue et al. 2019, arXiv:1811.03600.
     """
     sizes = sorted(set(batch_sizes))
     if not sizes or sizes[0] < 1 or len(learning_rates) != 2:
         found = f'{tuple(batch_sizes)}, {tuple(learning_rates)}'
-        raise Refusal(f'batch_sizes, learning_rates: found {found}; allowed: numbers >= 1, and (low, high)')
+        raise Refusal(
+            f'batch_sizes, learning_rates: found {found}; allowed: numbers >= 1, and (low, high)'
+        )
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
     made = lambda config: _arms(config, sizes, learning_rates, equal_updates)
 
@@ -80,7 +84,10 @@ def generalization_gap(
 def _arms(config, sizes, learning_rates, equal_updates):
     space = {arms.learning_rate(config['optimizer']): ('log', *learning_rates)}
     shared = config['microbatch'] or plan.shared_microbatch(config['workload'], sizes)
-    made = [arms.Arm(f'{EPOCHS}, B {size}', {'batch_size': size, 'microbatch': shared}, space) for size in sizes]
+    made = [
+        arms.Arm(f'{EPOCHS}, B {size}', {'batch_size': size, 'microbatch': shared}, space)
+        for size in sizes
+    ]
     if equal_updates:
         longer = [{**arm.overrides, 'regime_adaptation': sizes[0]} for arm in made[1:]]
         made += [arms.Arm(f'{UPDATES}, B {each["batch_size"]}', each, space) for each in longer]
@@ -104,7 +111,9 @@ def _analyse(workdir, made, tuning, timed):
     ]
     claims = _claims(regimes, measured) if len(regimes[EPOCHS]) > 1 else []
     claims += _diffusion(rows, regimes[EPOCHS][-1], found)
-    return Analysis('Batch size and generalization', _verdict(regimes, measured), [table], figures, None, claims)
+    return Analysis(
+        'Batch size and generalization', _verdict(regimes, measured), [table], figures, None, claims
+    )
 
 
 def _verdict(regimes, measured):
@@ -113,7 +122,10 @@ def _verdict(regimes, measured):
         if len(own) > 1:
             gap = compare.paired(measured, own[-1].name, own[0].name)
             large, small = own[-1].overrides['batch_size'], own[0].overrides['batch_size']
-            words.append(f'at {regime}, batch {large} has a test error {spread(gap)} above that of batch {small}')
+            words.append(
+                f'at {regime}, batch {large} has a test error {spread(gap)} above that '
+                f'of batch {small}'
+            )
     return '; '.join(words).capitalize() + '.' if words else ''
 
 
@@ -135,16 +147,23 @@ def _claims(regimes, measured):
         low, high = bounds(left)
         told = f'batch {size}, test error at equal epochs minus at equal updates: {spread(closed)}'
         claims += [
-            Claim('As many updates as the small batch has shrink the gap (Hoffer et al. 2017)', told,
-                  outcome(*bounds(closed))),
-            Claim('... and leave none', f'test error left at batch {size}: {spread(left)}',
-                  'reproduced' if high <= 0 else 'not reproduced' if low > 0 else UNDECIDED),
-        ]  # fmt: skip
+            Claim(
+                'As many updates as the small batch has shrink the gap (Hoffer et al. 2017)',
+                told,
+                outcome(*bounds(closed)),
+            ),
+            Claim(
+                '... and leave none',
+                f'test error left at batch {size}: {spread(left)}',
+                'reproduced' if high <= 0 else 'not reproduced' if low > 0 else UNDECIDED,
+            ),
+        ]
     return claims
 
 
 def _diffusion(rows, arm, found):
-    """Is |w - w_0| straighter against log t than against t^1/2, as for a random walk in a rough potential?"""
+    """Is |w - w_0| straighter against log t than against t^1/2, as for a random walk in a rough
+    potential?"""
     if 'distance' not in rows:
         return []
     at, far = compare.path(rows, found[arm.name].trials, 'step', 'distance')
@@ -153,9 +172,15 @@ def _diffusion(rows, arm, found):
         return []
     misfit = lambda x, y: np.polyfit(x, y, 1, full=True)[1].sum() / y.var() / len(y)  # 1 - R^2
     ratio = [misfit(np.log(at[high]), y[high]) / misfit(np.sqrt(at[high]), y[high]) for y in far]
-    told = f'batch {arm.overrides["batch_size"]}, first half: 1 - R^2 of log t over that of t^1/2: {spread(ratio)}'
+    told = (
+        f'batch {arm.overrides["batch_size"]}, first half: 1 - R^2 of log t over that of '
+        f't^1/2: {spread(ratio)}'
+    )
     low, up = bounds(ratio)
-    claim = 'The distance from the initial weights grows like log t rather than t^1/2 (Hoffer et al. 2017)'
+    claim = (
+        'The distance from the initial weights grows like log t rather than t^1/2 (Hoffer et '
+        'al. 2017)'
+    )
     return [Claim(claim, told, outcome(-up, -low, -1.0))]
 
 
@@ -165,10 +190,19 @@ def _errors(regimes, measured):
         sizes = [arm.overrides['batch_size'] for arm in own]
         for name, metric in (('test', 'test_error'), ('training', 'train_error')):
             if len(own) > 1:
-                series += compare.points(f'{name}, {regime}', sizes, [measured[arm.name][metric] for arm in own])
+                series += compare.points(
+                    f'{name}, {regime}', sizes, [measured[arm.name][metric] for arm in own]
+                )
     caption = 'Medians and bootstrap intervals over seeds; learning rate tuned for every point.'
     return Figure(
-        'errors', 'Error against batch size', 'batch size [examples]', 'error', series, 'log', 'linear', caption
+        'errors',
+        'Error against batch size',
+        'batch size [examples]',
+        'error',
+        series,
+        'log',
+        'linear',
+        caption,
     )
 
 
@@ -179,16 +213,26 @@ def _gaps(regimes, measured):
             sizes = [arm.overrides['batch_size'] for arm in own]
             series += compare.points(regime, sizes, [measured[arm.name]['gap'] for arm in own])
     labels = 'batch size [examples]', 'test error - training error'
-    caption = 'Medians and bootstrap intervals over seeds. Where training error is high, a small gap is no merit.'
-    return Figure('gap', 'Generalization gap against batch size', *labels, series, 'log', caption=caption)
+    caption = (
+        'Medians and bootstrap intervals over seeds. Where training error is high, a small '
+        'gap is no merit.'
+    )
+    return Figure(
+        'gap', 'Generalization gap against batch size', *labels, series, 'log', caption=caption
+    )
 
 
 def _rates(regimes, found, path):
-    """Best learning rate against batch size beside the rules; validation error of every rate tried."""
+    """Best learning rate against batch size beside the rules; validation error of every rate
+    tried."""
     best = []
     for regime, own in regimes.items():
         if len(own) > 1:
-            tuned = [(arm.overrides['batch_size'], found[arm.name].best[path]) for arm in own if found[arm.name].best]
+            tuned = [
+                (arm.overrides['batch_size'], found[arm.name].best[path])
+                for arm in own
+                if found[arm.name].best
+            ]
             best += [Series(regime, *zip(*tuned, strict=True), style='points')] if tuned else []
     first = found[regimes[EPOCHS][0].name].best
     sizes = np.array([arm.overrides['batch_size'] for arm in regimes[EPOCHS]], float)
@@ -202,15 +246,25 @@ def _rates(regimes, found, path):
     for arm in regimes[EPOCHS]:
         at = np.array([point[path] for point in found[arm.name].points])
         order = np.argsort(at)
-        scores = np.where(np.isfinite(found[arm.name].scores), found[arm.name].scores, np.nan)[order]
+        scores = np.where(np.isfinite(found[arm.name].scores), found[arm.name].scores, np.nan)[
+            order
+        ]
         group = f'B {arm.overrides["batch_size"]}'
         tried += [
             Series(group, at[order], scores, None, None, 'points', group),
             Series(group, at[order], scores, group=group),
         ]
     caption = f'One trial a point, at {EPOCHS}; a gap is a trial that diverged.'
-    yield Figure('tuning', 'Validation error of every learning rate tried', 'learning rate', 'validation error', tried,
-                 'log', 'linear', caption)  # fmt: skip
+    yield Figure(
+        'tuning',
+        'Validation error of every learning rate tried',
+        'learning rate',
+        'validation error',
+        tried,
+        'log',
+        'linear',
+        caption,
+    )
 
 
 def _paths(rows, own, found):
@@ -242,9 +296,18 @@ def _speeds(workdir, own):
         replace(file, json.dumps(known).encode())
     sizes = [arm.overrides['batch_size'] for arm in own]
     caption = (
-        'Medians and intervals over stretches of a fifth of a second, by the clock, while nothing else is trained.'
+        'Medians and intervals over stretches of a fifth of a second, by the clock, while '
+        'nothing else is trained.'
     )
-    for name, unit, each in (('speed', 'examples', 1), ('speed_epochs', 'epochs', plan.train_size(config))):
-        series = compare.points(unit, sizes, [np.atleast_1d(known[str(size)]) / each for size in sizes])
-        title, labels = f'Training speed of one trial: {unit}', ('batch size [examples]', f'{unit} / s')
+    for name, unit, each in (
+        ('speed', 'examples', 1),
+        ('speed_epochs', 'epochs', plan.train_size(config)),
+    ):
+        series = compare.points(
+            unit, sizes, [np.atleast_1d(known[str(size)]) / each for size in sizes]
+        )
+        title, labels = (
+            f'Training speed of one trial: {unit}',
+            ('batch size [examples]', f'{unit} / s'),
+        )
         yield Figure(name, title, *labels, series, 'log', 'log', caption)

@@ -1,4 +1,5 @@
-"""What do workers that meet every k steps lose against workers that meet every step, at equal examples?"""
+"""What do workers that meet every k steps lose against workers that meet every step, at equal
+examples?"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,15 +45,17 @@ def local_sgd(
     margin: Positive = 0.01,
     updates: PositiveInteger = 1600,
 ) -> Study:
-    """Arms of W workers, each tuned with the same budget, after the same number of examples; then the quadratic.
+    """Arms of W workers, each tuned with the same budget, after the same number of examples; then
+    the quadratic.
 
-    Synchronous replicas and plain local SGD for every W and k; with the largest W and k also smaller slow steps, and
-    outer Nesterov momentum with a slow step of 1. A step takes `worker_batch` examples of each worker, so W workers
-    make 1 / W of the updates that one would. The optimizer of the workers is the configuration's; its learning rate is
-    tuned for every arm. What is reported ran with other seeds than what was tuned.
+    Synchronous replicas and plain local SGD for every W and k; with the largest W and k also
+    smaller slow steps, and outer Nesterov momentum with a slow step of 1. A step takes
+    `worker_batch` examples of each worker, so W workers make 1 / W of the updates that one would.
+    The optimizer of the workers is the configuration's; its learning rate is tuned for every arm.
+    What is reported ran with other seeds than what was tuned.
 
-    On noisy_quadratic the stationary variance of the slow weights stands beside theory.local_sgd, for SGD and momentum
-    inside, buffers kept, averaged and reset, with and without outer momentum.
+    On noisy_quadratic the stationary variance of the slow weights stands beside theory.local_sgd,
+    for SGD and momentum inside, buffers kept, averaged and reset, with and without outer momentum.
 
     Args:
         workers: W, each >= 1.
@@ -66,12 +69,16 @@ def local_sgd(
         margin: difference of test error that counts as none, > 0.
         updates: measured on the quadratic, per trial.
 
-    Source: Stich 2019, arXiv:1805.09767; Lin et al. 2020, arXiv:1808.07217; Douillard et al. 2023, arXiv:2311.08105.
+    Source: Stich 2019, arXiv:1805.09767; Lin et al. 2020, arXiv:1808.07217; Douillard et al. 2023,
+        arXiv:2311.08105.
     """
     if not margin > 0:
         raise Refusal(f'margin: found {margin}; allowed: a difference of error > 0')
     if min(workers, default=0) < 1 or min(ks, default=0) < 1:
-        raise Refusal(f'workers, ks: found {tuple(workers)}, {tuple(ks)}; allowed: whole numbers >= 1, some of each')
+        raise Refusal(
+            f'workers, ks: found {tuple(workers)}, {tuple(ks)}; allowed: whole numbers '
+            '>= 1, some of each'
+        )
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1)
     quadratic = list(cases())
 
@@ -108,8 +115,12 @@ def _arms(workers, ks, slow_step_sizes, outer_momentum, worker_batch, space):
             yield arm(_name(count, k), count, dict(local, k=k))
     largest, longest = max(workers), max(ks)
     for alpha in slow_step_sizes:
-        yield arm(_name(largest, longest, alpha), largest, dict(local, k=longest, slow_step_size=alpha))
-    yield arm(_outer(largest, longest), largest, dict(local, k=longest, outer_momentum=outer_momentum))
+        yield arm(
+            _name(largest, longest, alpha), largest, dict(local, k=longest, slow_step_size=alpha)
+        )
+    yield arm(
+        _outer(largest, longest), largest, dict(local, k=longest, outer_momentum=outer_momentum)
+    )
 
 
 def _name(count, k=None, alpha=1.0):
@@ -129,8 +140,10 @@ def _analyse(workdir, made, tuning, quadratic, largest, ks, margin):
     agrees, words = verdict(rows)
     claims = [
         Claim(
-            'The variance at rest of the slow weights of W workers is that of one worker with 1 / W of the noise '
-            '(closed form: alpha^2 (1 - r^2k) V_SGD / W / (1 - (1 - alpha + alpha r^k)^2), and with momentum)',
+            'The variance at rest of the slow weights of W workers is that of one worker with 1 '
+            '/ W of the noise '
+            '(closed form: alpha^2 (1 - r^2k) V_SGD / W / (1 - (1 - alpha + alpha r^k)^2), and '
+            'with momentum)',
             words,
             REPRODUCED if agrees else NOT_REPRODUCED,
         ),
@@ -140,9 +153,15 @@ def _analyse(workdir, made, tuning, quadratic, largest, ks, margin):
     passed = None if UNDECIDED in told else told == {REPRODUCED}
     best = ', '.join(f'{name} {spread(own["test_error"])}' for name, own in values.items())
     reference = _name(largest)
-    tables = [compare.table(made, found, values, tuning, reference), _cost(workdir, found), rows_table(rows)]
+    tables = [
+        compare.table(made, found, values, tuning, reference),
+        _cost(workdir, found),
+        rows_table(rows),
+    ]
     figures = [_figure(made, values, ks), ratios(rows)]
-    return Analysis('Workers that meet every k steps', f'Test error: {best}.', tables, figures, passed, claims)
+    return Analysis(
+        'Workers that meet every k steps', f'Test error: {best}.', tables, figures, passed, claims
+    )
 
 
 def _claims(values, made, largest, ks, margin):
@@ -150,7 +169,10 @@ def _claims(values, made, largest, ks, margin):
     synchronous, longest = _name(largest), max(ks)
     for k in ks:
         apart = compare.paired(values, _name(largest, k), synchronous)
-        claim = f'With {largest} workers, averaging every {k} steps matches every step within {margin:g} ({_STICH})'
+        claim = (
+            f'With {largest} workers, averaging every {k} steps matches every step within '
+            f'{margin:g} ({_STICH})'
+        )
         yield Claim(claim, f'difference {spread(apart)}', equivalence(*bounds(apart), margin))
     plain = _name(largest, longest)
     for arm in made:
@@ -162,7 +184,10 @@ def _claims(values, made, largest, ks, margin):
                 else f'A slow step of {arm.overrides["replicas"]["slow_step_size"]:g}'
             )
             gain = compare.paired(values, plain, arm.name)
-            claim = f'{what} lowers the test error of local SGD with k {longest} ({_DILOCO if outer else "Lookahead"})'
+            claim = (
+                f'{what} lowers the test error of local SGD with k {longest} '
+                f'({_DILOCO if outer else "Lookahead"})'
+            )
             yield Claim(claim, f'{spread(gain)} lower', outcome(*bounds(gain)))
 
 
@@ -175,7 +200,10 @@ def _cost(workdir, found):
             steps, sent = int(finals['step'][at]), float(finals['communicated_bytes'][at])
             rows.append([name, int(finals['examples'][at]), steps, sent, sent * steps])
     columns = ['arm', 'examples', 'steps', 'bytes all-reduced per step', 'bytes in all']
-    caption = 'Steps count updates of each worker; bytes are the size of what is all-reduced, on average over steps.'
+    caption = (
+        'Steps count updates of each worker; bytes are the size of what is all-reduced, on '
+        'average over steps.'
+    )
     return Table('What it costs', columns, rows, caption)
 
 
@@ -185,7 +213,9 @@ def _figure(made, values, ks):
         replicas = arm.overrides['replicas']
         k = 1 if replicas['name'] == 'synchronous' else replicas['k']
         if replicas.get('slow_step_size', 1.0) == 1.0 and not replicas.get('outer_momentum'):
-            groups.setdefault(f'W {replicas["workers"]}', []).append((k, values[arm.name]['test_error']))
+            groups.setdefault(f'W {replicas["workers"]}', []).append(
+                (k, values[arm.name]['test_error'])
+            )
     series: list[Series] = []
     for name, points in groups.items():
         series += compare.points(name, [k for k, _ in points], [errors for _, errors in points])
@@ -194,6 +224,11 @@ def _figure(made, values, ks):
         if replicas.get('slow_step_size', 1.0) != 1.0 or replicas.get('outer_momentum'):
             middle, low, high = interval(values[arm.name]['test_error'])
             series.append(Series(arm.name, [replicas['k']], [middle], [low], [high], 'points'))
-    caption = 'Medians with intervals over seeds, each arm at its best learning rate; k 1: synchronous replicas.'
+    caption = (
+        'Medians with intervals over seeds, each arm at its best learning rate; k 1: '
+        'synchronous replicas.'
+    )
     labels = 'steps between synchronisations, k', 'test error [fraction]'
-    return Figure('error', 'Test error at equal examples', *labels, series, 'log', 'linear', caption)
+    return Figure(
+        'error', 'Test error at equal examples', *labels, series, 'log', 'linear', caption
+    )

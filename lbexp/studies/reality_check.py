@@ -32,7 +32,8 @@ _PLAIN, _LAYERWISE = ('momentum', 'adamw'), ('lars', 'lamb')
 _DRAWS, _SEED = 2000, 21020
 _CHANCE = 1.0  # error of a point that diverged
 
-# What an optimizer is, and the two numbers that are tuned: as wide in decades for every one of them.
+# What an optimizer is, and the two numbers that are tuned: as wide in decades for every one of
+# them.
 _MADE = {
     'momentum': dict(name='momentum', nesterov=True),
     'adamw': dict(name='adamw'),
@@ -49,7 +50,12 @@ _SPACES = {
 
 
 def reality_check(
-    optimizers: Sequence[Literal['momentum', 'adamw', 'lars', 'lamb']] = ('momentum', 'adamw', 'lars', 'lamb'),
+    optimizers: Sequence[Literal['momentum', 'adamw', 'lars', 'lamb']] = (
+        'momentum',
+        'adamw',
+        'lars',
+        'lamb',
+    ),
     batch_size: PositiveInteger = 512,
     budget: Trials = 16,
     seeds: Trials = 10,
@@ -57,12 +63,14 @@ def reality_check(
 ) -> Study:
     """The same number of points for every optimizer, over the learning rate and one number more.
 
-    Momentum is Nesterov's, with its decay tuned; AdamW, LARS and LAMB have their weight decay tuned; rates cover four
-    decades. Schedule and length of the run are the configuration's, the same for all. No space is extended: that would
-    be a larger budget. What is reported ran with other seeds than what was tuned; differences are paired by seed.
+    Momentum is Nesterov's, with its decay tuned; AdamW, LARS and LAMB have their weight decay
+    tuned; rates cover four decades. Schedule and length of the run are the configuration's, the
+    same for all. No space is extended: that would be a larger budget. What is reported ran with
+    other seeds than what was tuned; differences are paired by seed.
 
     Args:
-        optimizers: among momentum, adamw, lars, lamb; at least one of the first two and one of the last two.
+        optimizers: among momentum, adamw, lars, lamb; at least one of the first two and one of the
+            last two.
         batch_size: [examples per update].
         budget: points tried for each.
         seeds: trials reported for each.
@@ -79,7 +87,8 @@ def reality_check(
     if not margin > 0:
         raise Refusal(f'margin: found {margin}; allowed: a difference of error > 0')
     compared = [
-        arms.Arm(name, {'optimizer': _MADE[name], 'batch_size': batch_size}, _SPACES[name]) for name in optimizers
+        arms.Arm(name, {'optimizer': _MADE[name], 'batch_size': batch_size}, _SPACES[name])
+        for name in optimizers
     ]
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=0)
     arms.validate(compared, tuning)
@@ -95,11 +104,12 @@ def reality_check(
 
 
 def best_of(scores: Sequence[float], tests: Sequence[float], draws: int = _DRAWS) -> np.ndarray:
-    """What tuning with k points gives, k = 1 .. n, by drawing k of the n tried points with replacement.
+    """What tuning with k points gives, k = 1 .. n, by drawing k of the n tried points with
+    replacement.
 
     Returns:
-        [2, 3, n]: of the validation error of the best of k points, and of the test error of that point, mean, 5 and 95
-        percent quantiles over the draws. A point that diverged has error 1.
+        [2, 3, n]: of the validation error of the best of k points, and of the test error of that
+        point, mean, 5 and 95 percent quantiles over the draws. A point that diverged has error 1.
     """
     count = len(scores)
     order = np.argsort(scores, kind='stable')
@@ -117,18 +127,32 @@ def best_of(scores: Sequence[float], tests: Sequence[float], draws: int = _DRAWS
 def _analyse(workdir, compared, tuning, batch_size, margin):
     found = arms.outcome(workdir, compared, tuning)
     errors = {name: arms.final_error(workdir, one.trials) for name, one in found.items()}
-    curves = {name: best_of(one.scores, arms.final_error(workdir, one.tried)) for name, one in found.items()}
+    curves = {
+        name: best_of(one.scores, arms.final_error(workdir, one.tried))
+        for name, one in found.items()
+    }
     pairs = list(product([n for n in found if n in _PLAIN], [n for n in found if n in _LAYERWISE]))
     claims = [_claim(one, other, errors, tuning.budget, batch_size, margin) for one, other in pairs]
     told = {claim.outcome for claim in claims}
     passed = None if told - {REPRODUCED, NOT_REPRODUCED} else told == {REPRODUCED}
     best = ', '.join(f'{name} {spread(own)}' for name, own in errors.items())
     counts = ', '.join(
-        f'{sum(claim.outcome == kind for claim in claims)} {kind}' for kind in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)
+        f'{sum(claim.outcome == kind for claim in claims)} {kind}'
+        for kind in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)
     )
-    verdict = f'Test error at batch size {batch_size} after {tuning.budget} points each: {best}. Claims: {counts}.'
+    verdict = (
+        f'Test error at batch size {batch_size} after {tuning.budget} points each: {best}. '
+        f'Claims: {counts}.'
+    )
     tables = [_arms_table(found, errors, tuning), _pairs_table(errors)]
-    return Analysis('Reality check of layer-wise optimizers', verdict, tables, _figures(found, curves), passed, claims)
+    return Analysis(
+        'Reality check of layer-wise optimizers',
+        verdict,
+        tables,
+        _figures(found, curves),
+        passed,
+        claims,
+    )
 
 
 def _difference(one, other, errors):
@@ -141,9 +165,12 @@ def _difference(one, other, errors):
 def _claim(one, other, errors, budget, batch_size, margin):
     apart = _difference(one, other, errors)
     lost = int(np.sum(~np.isfinite(apart)))
-    measured = f'{one} - {other}: {spread(apart)}' + (f'; {lost} of {len(apart)} pairs diverged' if lost else '')
+    measured = f'{one} - {other}: {spread(apart)}' + (
+        f'; {lost} of {len(apart)} pairs diverged' if lost else ''
+    )
     claim = (
-        f'At an equal budget of {budget} {one} matches {other} at batch size {batch_size}, within {margin:g} ({_PAPER})'
+        f'At an equal budget of {budget} {one} matches {other} at batch size {batch_size}, '
+        f'within {margin:g} ({_PAPER})'
     )
     low, high = bounds(apart)
     result = equivalence(low, high, margin)
@@ -153,7 +180,15 @@ def _claim(one, other, errors, budget, batch_size, margin):
 
 
 def _arms_table(found, errors, tuning):
-    columns = ['optimizer', 'points', 'diverged', 'learning rate', 'second number', 'validation error', 'edge']
+    columns = [
+        'optimizer',
+        'points',
+        'diverged',
+        'learning rate',
+        'second number',
+        'validation error',
+        'edge',
+    ]
     columns += ['test error', 'seeds', 'of them diverged']
     rows = []
     for name, one in found.items():
@@ -163,12 +198,21 @@ def _arms_table(found, errors, tuning):
         if one.best is None:
             rows.append([name, len(one.points), lost, 'all diverged', '', '', '', *ends])
             continue
-        rate, (second,) = f'{one.best[_RATE]:.3g}', [path for path in _SPACES[name] if path != _RATE]
+        rate, (second,) = (
+            f'{one.best[_RATE]:.3g}',
+            [path for path in _SPACES[name] if path != _RATE],
+        )
         number = f'{second.rpartition(".")[2]} {one.best[second]:.3g}'
-        edge = ', '.join(f'{path.rpartition(".")[2]}: {side}' for path, side in one.edges.items()) or 'none'
-        rows.append([name, len(one.points), lost, rate, number, f'{one.scores.min():.4f}', edge, *ends])
+        edge = (
+            ', '.join(f'{path.rpartition(".")[2]}: {side}' for path, side in one.edges.items())
+            or 'none'
+        )
+        rows.append(
+            [name, len(one.points), lost, rate, number, f'{one.scores.min():.4f}', edge, *ends]
+        )
     caption = (
-        f'Test error: median over {tuning.seeds} seeds that were not tuned on, with interval. Edge: where the best '
+        f'Test error: median over {tuning.seeds} seeds that were not tuned on, with interval. '
+        'Edge: where the best '
         'point is the outermost tried; the space is not extended, so that budgets are equal.'
     )
     return Table('Optimizers', columns, rows, caption)
@@ -197,12 +241,35 @@ def _figures(found, curves):
             scores = [score if math.isfinite(score) else math.nan for score in one.scores]
             yield Series(name, [point[_RATE] for point in one.points], scores, style='points')
 
-    band = 'Mean and 5 to 95 % over draws of k from the points tried, with replacement; a diverged point has error 1.'
+    band = (
+        'Mean and 5 to 95 % over draws of k from the points tried, with replacement; a '
+        'diverged point has error 1.'
+    )
     axes = 'points tried, k'
     validation, test = 'validation error [fraction]', 'test error [fraction]'
     scatter = 'Every point, one seed. Points that diverged are not drawn; the table counts them.'
     return [
-        Figure('best_of_k', 'Best of k points', axes, validation, list(of(0)), 'linear', 'log', band),
-        Figure('selected', 'Test error of the point selected', axes, test, list(of(1)), 'linear', 'log', band),
-        Figure('tried', 'What was tried', 'learning rate', validation, list(tried()), 'log', 'log', scatter),
+        Figure(
+            'best_of_k', 'Best of k points', axes, validation, list(of(0)), 'linear', 'log', band
+        ),
+        Figure(
+            'selected',
+            'Test error of the point selected',
+            axes,
+            test,
+            list(of(1)),
+            'linear',
+            'log',
+            band,
+        ),
+        Figure(
+            'tried',
+            'What was tried',
+            'learning rate',
+            validation,
+            list(tried()),
+            'log',
+            'log',
+            scatter,
+        ),
     ]

@@ -1,4 +1,5 @@
-"""How much noise is left in the weights? Stationary variance, in closed form and measured by the trainer."""
+"""How much noise is left in the weights? Stationary variance, in closed form and measured by the
+trainer."""
 
 import math
 from collections.abc import Sequence
@@ -45,18 +46,22 @@ def steady_state(
     batch_sizes: Sequence[PositiveInteger] = (1, 4),
     updates: PositiveInteger = 4000,
 ) -> Study:
-    """Trials over optimizers and hyperparameters on the workload noisy_quadratic; a verdict on every |z| at once.
+    """Trials over optimizers and hyperparameters on the workload noisy_quadratic; a verdict on
+    every |z| at once.
 
-    SGD and momentum at every learning rate; Nesterov, EMA, and Lookahead around SGD likewise; Lookahead around momentum
-    with the buffer maintained, reset and interpolated; SGD at every batch size, with real batches; gradient noise added
-    to SGD; and, without closed form, LARS, LAMB and NovoGrad, whose layers are the replicas. Each measures `updates`
-    updates or more after a burn-in of its slowest mode (lbexp.theory.autocorrelation.burn_in).
+    SGD and momentum at every learning rate; Nesterov, EMA, and Lookahead around SGD likewise;
+    Lookahead around momentum with the buffer maintained, reset and interpolated; SGD at every batch
+    size, with real batches; gradient noise added to SGD; and, without closed form, LARS, LAMB and
+    NovoGrad, whose layers are the replicas. Each measures `updates` updates or more after a burn-in
+    of its slowest mode (lbexp.theory.autocorrelation.burn_in).
 
-    The verdict passes when the largest |z| is below 4 and the chi-square of the deployed weights' z has a p-value in
-    (0.001, 0.999): a wrong formula shows in the first, error bars that are too wide or too narrow in the second.
+    The verdict passes when the largest |z| is below 4 and the chi-square of the deployed weights' z
+    has a p-value in (0.001, 0.999): a wrong formula shows in the first, error bars that are too
+    wide or too narrow in the second.
 
     Args:
-        learning_rates: gamma > 0, below the stability limit of each optimizer for the largest curvature.
+        learning_rates: gamma > 0, below the stability limit of each optimizer for the largest
+            curvature.
         momenta: beta in [0, 1).
         ks: updates per Lookahead cycle, >= 1.
         slow_step_sizes: alpha in (0, 1].
@@ -68,9 +73,13 @@ def steady_state(
         ValueError: a number out of range, or an optimizer outside its stability limit.
     """
     grid = dict(
-        learning_rates=learning_rates, momenta=momenta, ks=ks, slow_step_sizes=slow_step_sizes,
-        ema_decays=ema_decays, batch_sizes=batch_sizes,
-    )  # fmt: skip
+        learning_rates=learning_rates,
+        momenta=momenta,
+        ks=ks,
+        slow_step_sizes=slow_step_sizes,
+        ema_decays=ema_decays,
+        batch_sizes=batch_sizes,
+    )
 
     cases = list(grid_cases(**grid))
 
@@ -82,7 +91,8 @@ def steady_state(
 
 
 def analyse(workdir, cases: Sequence[dict], theory=None) -> Analysis:
-    """Table, verdict and figures from the rows of a workdir. `theory` replaces the formulas, to try wrong ones."""
+    """Table, verdict and figures from the rows of a workdir. `theory` replaces the formulas, to try
+    wrong ones."""
     rows = measured(workdir, cases, theory or predicted)
     known = [row for row in rows if math.isfinite(row.theory)]
     passed, words = verdict(known)
@@ -100,7 +110,8 @@ def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
     from scipy import stats
 
     z = np.array([row.z for row in rows])
-    # Fast and deployed weights of a trial are correlated; each trial and curvature counts once in the chi-square.
+    # Fast and deployed weights of a trial are correlated; each trial and curvature counts once in
+    # the chi-square.
     own = np.array([row.z for row in rows if row.facts['weights'] == 'deployed'])
     largest = float(np.abs(z).max())
     chi = stats.chi2.sf(float(own @ own), len(own))
@@ -108,8 +119,10 @@ def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
     precise = max(row.error / row.theory for row in rows)
     passed = bool(largest <= 4 and 0.001 < chi < 0.999)
     words = (
-        f'{len(rows)} variances with a closed form: largest |z| {largest:.2f} (p {sidak:.3g} for the largest of '
-        f'{len(z)}), chi-square p {chi:.3g} over {len(own)}, largest standard error {100 * precise:.2f} % of the '
+        f'{len(rows)} variances with a closed form: largest |z| {largest:.2f} (p {sidak:.3g} for '
+        'the largest of '
+        f'{len(z)}), chi-square p {chi:.3g} over {len(own)}, largest standard error '
+        f'{100 * precise:.2f} % of the '
         f'value: theory and trainer {"agree" if passed else "do NOT agree"}.'
     )
     return passed, words
@@ -132,7 +145,9 @@ def measured(workdir, cases: Sequence[dict], theory) -> list[Row]:
             for a, variance, error in zip(curvatures_of(workload), variances, errors, strict=True):
                 facts = {**case, 'a': a, 'weights': kind}
                 expected = theory(facts, workload.get('noise', 1.0) ** 2)
-                rows.append(Row(case['label'], facts, float(variance), float(error), expected, int(trial)))
+                rows.append(
+                    Row(case['label'], facts, float(variance), float(error), expected, int(trial))
+                )
     return rows
 
 
@@ -144,7 +159,11 @@ def predicted(facts: dict, noise: float) -> float:
 
     if not facts['known']:
         return math.nan
-    rate, a, v = facts['gamma'], facts['a'], noise / facts.get('B', 1) + facts.get('eta', 0.0) / facts['a'] ** 2
+    rate, a, v = (
+        facts['gamma'],
+        facts['a'],
+        noise / facts.get('B', 1) + facts.get('eta', 0.0) / facts['a'] ** 2,
+    )
     deployed = facts['weights'] == 'deployed'
     if 'k' in facts:
         if deployed and 'beta' not in facts:
@@ -154,7 +173,9 @@ def predicted(facts: dict, noise: float) -> float:
         return float(seen @ fixed_point(made, v).average @ seen)
     if 'ema' in facts and deployed:
         return float(ema_variance(rate, a, v, facts['ema']))
-    return float(stationary_variance(rate, a, v, facts.get('beta', 0.0), facts.get('nesterov', False)))
+    return float(
+        stationary_variance(rate, a, v, facts.get('beta', 0.0), facts.get('nesterov', False))
+    )
 
 
 def _table(rows):
@@ -170,14 +191,17 @@ def _table(rows):
         ends = [row.theory, round(row.z, 2)] if known else ['none', '']
         lines.append([row.label, *numbers, row.measured, row.error, *ends])
     caption = (
-        'Variance of a weight around the optimum at rest; errors are over independent replicas. "deployed" are the '
-        'slow weights of Lookahead, the average of EMA, else the weights; "fast" is the mean over a cycle.'
+        'Variance of a weight around the optimum at rest; errors are over independent replicas. '
+        '"deployed" are the '
+        'slow weights of Lookahead, the average of EMA, else the weights; "fast" is the mean '
+        'over a cycle.'
     )
     return Table('Stationary variance', columns, lines, caption)
 
 
 def _ratios(rows):
-    """Lookahead's variance over SGD's against gamma a: Proposition 2 as lines, measurements as points."""
+    """Lookahead's variance over SGD's against gamma a: Proposition 2 as lines, measurements as
+    points."""
     from lbexp.theory.lookahead import proposition_2
     from lbexp.theory.stationary_variance import stationary_variance
 
@@ -193,7 +217,10 @@ def _ratios(rows):
         y = [r.measured / s for r, s in zip(points, sgd, strict=True)]
         bars = [2 * r.error / s for r, s in zip(points, sgd, strict=True)]
         low, high = ([v + sign * b for v, b in zip(y, bars, strict=True)] for sign in (-1, 1))
-        series += [Series(group, h, line, group=group), Series(group, x, y, low, high, 'points', group)]
+        series += [
+            Series(group, h, line, group=group),
+            Series(group, x, y, low, high, 'points', group),
+        ]
     caption = 'Lines: Proposition 2. Points: the trainer, with two standard errors.'
     title = 'Lookahead lowers the variance of SGD'
     labels = 'learning rate x curvature', 'variance of Lookahead / SGD'
@@ -201,7 +228,8 @@ def _ratios(rows):
 
 
 def _path(workdir, cases):
-    """Expected loss against updates: exact recursion as lines, the trainer's mean over replicas as points."""
+    """Expected loss against updates: exact recursion as lines, the trainer's mean over replicas as
+    points."""
     from lbexp.theory.noisy_quadratic import evaluation_weights, noisy_quadratic, start
 
     rows = results.read(workdir)
@@ -219,12 +247,19 @@ def _path(workdir, cases):
             made = process_of(cases[members[0]], a)
             begun, noise = start(made, START), workload.get('noise', 1.0) ** 2
             for i, t in enumerate(steps):
-                mean, variance = evaluation_weights(made, noisy_quadratic(made, noise, begun, int(t)), int(t))
+                mean, variance = evaluation_weights(
+                    made, noisy_quadratic(made, noise, begun, int(t)), int(t)
+                )
                 exact[i] += float(a * (mean**2 + variance) / 2)
         middle, error = np.mean(seen, axis=0), np.std(seen, axis=0, ddof=1) / math.sqrt(len(seen))
         series.append(Series(label, steps, exact, group=label))
-        series.append(Series(label, steps, middle, middle - 2 * error, middle + 2 * error, 'points', label))
-    caption = f'Excess loss of the deployed weights. Lines: theory. Points: {PATHS} trials, two standard errors.'
+        series.append(
+            Series(label, steps, middle, middle - 2 * error, middle + 2 * error, 'points', label)
+        )
+    caption = (
+        f'Excess loss of the deployed weights. Lines: theory. Points: {PATHS} trials, two '
+        'standard errors.'
+    )
     labels = 'updates', 'expected loss'
     return Figure('path', 'The way to rest', *labels, series, 'linear', 'log', caption)
 
@@ -247,7 +282,10 @@ def _saw_tooth(workdir, rows):
         group = f'gamma a {row.facts["gamma"] * row.facts["a"]:.3g}'
         series.append(Series(group, list(range(SAW_TOOTH + 1)), line, group=group))
         series.append(Series(group, list(range(SAW_TOOTH)), inner, low, high, 'points', group))
-    caption = f'Lookahead around SGD, k {SAW_TOOTH}, alpha 0.5. Lines: exact recursion. Points: the trainer.'
+    caption = (
+        f'Lookahead around SGD, k {SAW_TOOTH}, alpha 0.5. Lines: exact recursion. Points: '
+        'the trainer.'
+    )
     title = 'The variance of the fast weights is a saw-tooth'
     labels = 'updates since the synchronisation', 'variance'
     return [Figure('saw_tooth', title, *labels, series, caption=caption)]

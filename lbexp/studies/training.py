@@ -13,21 +13,28 @@ from lbexp.studies import Study
 
 
 def training() -> Study:
-    """Runs the trials of `config.sweep` (one without a sweep) and tells the final metric beside the target.
+    """Runs the trials of `config.sweep` (one without a sweep) and tells the final metric beside the
+    target.
 
-    The report draws every curve and tabulates final metrics with intervals over seeds, whatever the study.
+    The report draws every curve and tabulates final metrics with intervals over seeds, whatever the
+    study.
     """
     return Study(trials=configs.trials, analyse=_analyse)
 
 
 def _analyse(workdir: pathlib.Path) -> Analysis:
     finals = results.final(workdir)
-    title = f'{results.part(workdir, "optimizer")["name"]} on {results.part(workdir, "workload")["name"]}'
+    title = (
+        f'{results.part(workdir, "optimizer")["name"]} on '
+        f'{results.part(workdir, "workload")["name"]}'
+    )
     target = _target(workdir)
     if target is None or f'test_{target[0]}' not in finals:
         return Analysis(title, '', [], [])
     metric, level = target
-    return Analysis(title, _verdict(metric, level, finals[f'test_{metric}'], finals['status']), [], [])
+    return Analysis(
+        title, _verdict(metric, level, finals[f'test_{metric}'], finals['status']), [], []
+    )
 
 
 def _target(workdir):
@@ -38,10 +45,15 @@ def _target(workdir):
 
 
 def _verdict(metric, level, values, statuses):
-    """A diverged trial reaches nothing, whatever its last number was: what it ends with is no model."""
+    """A diverged trial reaches nothing, whatever its last number was: what it ends with is no
+    model."""
     if values.dtype.hasobject:
         return ''
     sound = np.isfinite(values) & (statuses != 'diverged')
     reached = int((values[sound] >= level).sum())
     said = f'{reached} of {len(values)} trials end with a test {metric} of at least {level}'
-    return f'{said}; the best has {values[sound].max():.4f}.' if sound.any() else f'{said}; none has a result.'
+    return (
+        f'{said}; the best has {values[sound].max():.4f}.'
+        if sound.any()
+        else f'{said}; none has a result.'
+    )

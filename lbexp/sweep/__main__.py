@@ -1,20 +1,24 @@
-"""Trains the cohorts of an experiment as processes of their own, on this machine, a Slurm cluster or a Ray cluster.
+"""Trains the cohorts of an experiment as processes of their own, on this machine, a Slurm cluster
+or a Ray cluster.
 
     python -m lbexp.sweep --config=experiments/sweep_lr.py --executor=local run
-    python -m lbexp.sweep --config=experiments/reality_check.py --executor=slurm --workdir=/shared/check run
-    python -m lbexp.sweep --workdir=/shared/check status
+    python -m lbexp.sweep --config=experiments/reality_check.py --executor=slurm
+    --workdir=/shared/check run python -m lbexp.sweep --workdir=/shared/check status
     python -m lbexp.sweep --workdir=/shared/check report
 
-run     trains what is not done, and reports; what a direct run would write is written, to the bit where workers have
+run     trains what is not done, and reports; what a direct run would write is written, to the bit
+where workers have
         as many devices as it has (on a CPU: cores of the machine, or that Slurm gives to a task)
 status  a table of the cohorts
-report  report.html from what is there so far; what a workdir names outside lbexp runs only where --config names it
+report  report.html from what is there so far; what a workdir names outside lbexp runs only where
+--config names it
         too, or with --trust_workdir
 
-What became of a cohort is in its folder of the workdir. The same command again skips what is done, goes on with what
-was interrupted, and tries again what failed; two of them at once share the work. Ctrl-C, SIGTERM and SIGHUP save and
-stop. Exit status: 0 done, 1 cohorts failed, the disk or a part did, 2 the configuration is wrong, 3 rows of a
-cohort are lost, 75 stopped before the end, 78 every trial diverged.
+What became of a cohort is in its folder of the workdir. The same command again skips what is done,
+goes on with what was interrupted, and tries again what failed; two of them at once share the work.
+Ctrl-C, SIGTERM and SIGHUP save and stop. Exit status: 0 done, 1 cohorts failed, the disk or a part
+did, 2 the configuration is wrong, 3 rows of a cohort are lost, 75 stopped before the end, 78 every
+trial diverged.
 """
 
 import functools
@@ -41,7 +45,9 @@ def main(argv: list[str]) -> int:
         return DONE
     overrides, words, problems = command.parse(given, argv, _COMMANDS)
     if len(words) != 1:
-        problems.append(f'found {" and ".join(words) or "no command"}; allowed: one of {", ".join(_COMMANDS)}')
+        problems.append(
+            f'found {" and ".join(words) or "no command"}; allowed: one of {", ".join(_COMMANDS)}'
+        )
     if problems:
         return command.refuse(problems)
     if words[0] == 'run':
@@ -72,7 +78,10 @@ def _flags():
     flags.DEFINE_integer('attempts', 3, tries, lower_bound=1, flag_values=given)
     lost = 'seconds without a sign of life after which a worker on another host is lost'
     flags.DEFINE_float('lost', 120.0, lost, lower_bound=1.0, flag_values=given)
-    trust = "let report run what the workdir names outside lbexp: a workdir is data, and may be anybody's"
+    trust = (
+        'let report run what the workdir names outside lbexp: a workdir is data, and may be '
+        "anybody's"
+    )
     flags.DEFINE_bool('trust_workdir', False, trust, flag_values=given)
     restart = 'train from the start the cohorts whose checkpoints or rows are lost'
     flags.DEFINE_bool('restart_lost', False, restart, flag_values=given)
@@ -143,7 +152,8 @@ def _plan_on_cpu():
 
 
 def _trusted(given, overrides):
-    """The names outside lbexp that the user gives, by an experiment file; None: he trusts the workdir."""
+    """The names outside lbexp that the user gives, by an experiment file; None: he trusts the
+    workdir."""
     if given.trust_workdir:
         return None
     config, problems = command.read(given, overrides) if given.config else ({}, [])
@@ -153,7 +163,8 @@ def _trusted(given, overrides):
 
 
 def _lost(given):
-    """None, where the user does not say it: each worker then counts as lost when it was told that it would."""
+    """None, where the user does not say it: each worker then counts as lost when it was told that
+    it would."""
     return given.lost if given['lost'].present else None
 
 
@@ -162,7 +173,8 @@ def _of_workdir(workdir, word, trusted, lost):
 
     if not (workdir / documents.COHORTS).exists():
         raise Refusal(
-            f'--workdir: found no cohorts in {str(workdir)!r}; allowed: the workdir of a run of lbexp.sweep'
+            f'--workdir: found no cohorts in {str(workdir)!r}; allowed: the workdir of a run of '
+            'lbexp.sweep'
         )
     return standing.show(workdir, lost) if word == 'status' else standing.report(workdir, trusted)
 

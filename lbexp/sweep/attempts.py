@@ -1,8 +1,10 @@
-"""Attempts at a piece of work: who is at it, when he last gave a sign of life, and how it ended; one file each.
+"""Attempts at a piece of work: who is at it, when he last gave a sign of life, and how it ended;
+one file each.
 
-Whoever creates attempt-0002.json has the work, until the file says how it ended, or until attempt-0003.json is there:
-the number of an attempt is a lease that two cannot take, on every file system that creates a file once, and that nobody
-has to give back. A holder that was thought dead sees the next number and ends at once.
+Whoever creates attempt-0002.json has the work, until the file says how it ended, or until
+attempt-0003.json is there: the number of an attempt is a lease that two cannot take, on every file
+system that creates a file once, and that nobody has to give back. A holder that was thought dead
+sees the next number and ends at once.
 """
 
 import contextlib
@@ -84,10 +86,13 @@ class Held:
         self._asked = self._written = 0.0
         self.attempt = Attempt(number, token, **owner.owner(), lost=lost)
         self._write(beat=1)
-        threading.Thread(target=self._beat, args=(lost / _BEATS,), daemon=True, name='attempt').start()
+        threading.Thread(
+            target=self._beat, args=(lost / _BEATS,), daemon=True, name='attempt'
+        ).start()
 
     def stopping(self) -> bool:
-        """Whether somebody wants this attempt to stop; ends the process where another attempt has begun."""
+        """Whether somebody wants this attempt to stop; ends the process where another attempt has
+        begun."""
         if time.monotonic() - self._asked > 0.5:
             self._asked = time.monotonic()
             self._leave_to_another()
@@ -113,7 +118,8 @@ class Held:
             self._give_sign()
 
     def _give_sign(self):
-        with contextlib.suppress(OSError):  # a full disk ends training, which says so; it does not end this
+        # a full disk ends training, which says so; it does not end this
+        with contextlib.suppress(OSError):
             self._write()
 
     def _leave_to_another(self):
@@ -127,11 +133,15 @@ class Held:
                 self._written = time.monotonic()
                 now = dict(beat=self.attempt.beat + 1, at=time.time())
                 self.attempt = self.attempt._replace(**{**now, **said})
-                replace(_file(self._folder, self.attempt.number), json.dumps(self.attempt._asdict()).encode())
+                replace(
+                    _file(self._folder, self.attempt.number),
+                    json.dumps(self.attempt._asdict()).encode(),
+                )
 
 
 class Watch:
-    """Tells which attempts are lost, by the observer's own clock: those of different hosts need not agree.
+    """Tells which attempts are lost, by the observer's own clock: those of different hosts need not
+    agree.
 
     Args:
         lost: seconds in which an attempt must give a sign of life.
@@ -141,7 +151,8 @@ class Watch:
         self._lost, self._seen = lost, {}
 
     def is_lost(self, folder: pathlib.Path, attempt: Attempt) -> bool:
-        """Whether a running attempt is dead: at once on this host, elsewhere after a while without a sign of life."""
+        """Whether a running attempt is dead: at once on this host, elsewhere after a while without
+        a sign of life."""
         return dead(attempt) or self.is_silent(folder, attempt)
 
     def is_silent(self, folder: pathlib.Path, attempt: Attempt) -> bool:
@@ -184,7 +195,9 @@ def dead(attempt: Attempt) -> bool:
 
 def _numbers(folder):
     names = os.listdir(folder) if folder.is_dir() else []
-    return sorted(int(name[8:12]) for name in names if name.startswith('attempt-') and name.endswith('.json'))
+    return sorted(
+        int(name[8:12]) for name in names if name.startswith('attempt-') and name.endswith('.json')
+    )
 
 
 def _file(folder, number):

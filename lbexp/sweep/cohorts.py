@@ -30,17 +30,23 @@ def works(workdir: pathlib.Path) -> list[Work]:
     path = workdir / documents.COHORTS
     planned = documents.document(path, list[documents.Cohort]) if path.exists() else []
     folder = lambda number: workdir / 'cohorts' / f'{number:05d}'
-    return [Work(number, one['round'], one['trials'], folder(number)) for number, one in enumerate(planned)]
+    return [
+        Work(number, one['round'], one['trials'], folder(number))
+        for number, one in enumerate(planned)
+    ]
 
 
 def plan(workdir: pathlib.Path, config: ConfigDict, entries: list[dict]) -> list[Work]:
-    """The cohorts of all rounds; those of a round that has none yet are planned, as a direct run would."""
+    """The cohorts of all rounds; those of a round that has none yet are planned, as a direct run
+    would."""
     there = works(workdir)
     planned, status = {trial for work in there for trial in work.trials}, statuses(workdir)
     fresh = {e['trial']: e for e in entries if e['trial'] not in planned}
     if fresh:
         pending = {trial: status.get(trial, {'status': 'pending'}) for trial in fresh}
-        trials = {trial: configs.resolve(config, entry['overrides']) for trial, entry in fresh.items()}
+        trials = {
+            trial: configs.resolve(config, entry['overrides']) for trial, entry in fresh.items()
+        }
         rounds = {trial: entry['round'] for trial, entry in fresh.items()}
         found = [sorted(cohort.trials) for cohort in run.cohorts_of(trials, rounds, pending)]
         all_ = [{'round': work.round, 'trials': work.trials} for work in there]
@@ -50,7 +56,8 @@ def plan(workdir: pathlib.Path, config: ConfigDict, entries: list[dict]) -> list
 
 
 def is_through(work: Work, status: dict[int, dict]) -> bool:
-    """Whether nothing is left to do: so says its last attempt, or the workdir of a run that was begun directly.
+    """Whether nothing is left to do: so says its last attempt, or the workdir of a run that was
+    begun directly.
 
     Args:
         status: of the workdir's trials.
@@ -78,7 +85,10 @@ def merge(workdir: pathlib.Path, given_up: Collection[int] = ()):
     for work in begun:
         reached = statuses(work.folder)
         if work.number in given_up:
-            reached = {trial: {'step': 0, **reached.get(trial, {}), 'status': 'failed'} for trial in work.trials}
+            reached = {
+                trial: {'step': 0, **reached.get(trial, {}), 'status': 'failed'}
+                for trial in work.trials
+            }
         status |= reached
     replace(workdir / 'metrics.jsonl', b''.join(lines))
     write_status(workdir, 'done' if run.through(status, list(status)) else 'running', status)
@@ -89,16 +99,26 @@ def _require(work):
     """The rows and the statuses of a cohort that was said to be through."""
     path, expected = work.folder / 'metrics.jsonl', expected_rows(statuses(work.folder))
     lost = rows.differences(path, rows.count(rows.lines(path)), expected)
-    if not lost and attempts.latest(work.folder).state in attempts.THROUGH and set(work.trials) - set(expected):
+    if (
+        not lost
+        and attempts.latest(work.folder).state in attempts.THROUGH
+        and set(work.trials) - set(expected)
+    ):
         lost = f'{work.folder / "status.json"}: found no end of trials that are through'
     if lost:
-        raise Damaged(f'{lost}. Put a copy of the file back, or delete {work.folder}: the cohort then trains again')
+        raise Damaged(
+            f'{lost}. Put a copy of the file back, or delete {work.folder}: the cohort '
+            'then trains again'
+        )
 
 
 def _environment(workdir, begun):
-    """Says in config.json where trials trained, not where they were planned: the machine of the first cohort."""
+    """Says in config.json where trials trained, not where they were planned: the machine of the
+    first cohort."""
     path, document = workdir / 'config.json', record.read(workdir)
-    told = [environment for work in begun if (environment := record.read(work.folder)['environment'])]
+    told = [
+        environment for work in begun if (environment := record.read(work.folder)['environment'])
+    ]
     if told:
         there = {**told[0], 'command': document['environment']['command']}
         if there != document['environment']:

@@ -14,12 +14,15 @@ from lbexp.sweep import attempts, cohorts
 from lbexp.sweep.schedule import How, Outcome, schedule
 
 
-def rounds(study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list[dict], how: How) -> Outcome:
-    """Trains `wanted` and what comes after. The rows are in the workdir as a direct run would have written them.
+def rounds(
+    study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list[dict], how: How
+) -> Outcome:
+    """Trains `wanted` and what comes after. The rows are in the workdir as a direct run would have
+    written them.
 
     Raises:
-        ValueError: another configuration than the workdir's, trials that cannot be built, or a direct run in the
-            workdir.
+        ValueError: another configuration than the workdir's, trials that cannot be built, or a
+            direct run in the workdir.
     """
     before = 0
     while True:
@@ -30,7 +33,10 @@ def rounds(study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list
             return Outcome(False, {})
         before, status = count, statuses(workdir)
         open_ = [work for work in works if not cohorts.is_through(work, status)]
-        how.tell(f'{count} trials, {len(works)} cohorts, {len(works) - len(open_)} of them through; workdir {workdir}')
+        how.tell(
+            f'{count} trials, {len(works)} cohorts, {len(works) - len(open_)} of them '
+            f'through; workdir {workdir}'
+        )
         if open_:
             outcome = schedule(workdir, open_, how)
             if outcome.stopped:
@@ -47,7 +53,8 @@ def _begin(study, config, workdir, wanted, code, how):
     """Records the trials and plans their cohorts: the cohorts, and how many trials there are."""
     grows = study.more is not None or bool(config.search)
     with attempts.turn(workdir / 'cohorts' / 'turn', how.lost):
-        with contextlib.suppress(OSError), lock(workdir):  # where a file system has no locks, nobody is kept out
+        # where a file system has no locks, nobody is kept out
+        with contextlib.suppress(OSError), lock(workdir):
             pass
         entries = record.record(workdir, configs.plain(config), wanted, grows, None, how.tell, code)
         return cohorts.plan(workdir, config, entries), len(entries)

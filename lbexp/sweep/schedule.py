@@ -1,4 +1,5 @@
-"""Brings cohorts to their ends by an executor: starts what nobody is at, waits for what somebody is, tries again."""
+"""Brings cohorts to their ends by an executor: starts what nobody is at, waits for what somebody
+is, tries again."""
 
 import collections
 import pathlib
@@ -21,7 +22,8 @@ class How(NamedTuple):
     """How cohorts are brought to their ends."""
 
     executor: Executor
-    tries: int  # attempts at a cohort, those that were told to stop not counted, after which it is given up
+    # attempts at a cohort, those that were told to stop not counted, after which it is given up
+    tries: int
     lost: float  # seconds without a sign of life after which an attempt counts as lost
     stop: Callable[[], bool]  # whether to stop
     tell: Callable[[str], Any]
@@ -44,7 +46,8 @@ class _Start(NamedTuple):
 
 
 def schedule(workdir: pathlib.Path, works: list[Work], how: How) -> Outcome:
-    """Returns when each of `works` is through or given up; told to stop, when all that was started here has ended."""
+    """Returns when each of `works` is through or given up; told to stop, when all that was started
+    here has ended."""
     scheduled = _Schedule(workdir, works, how)
     while scheduled.open and not how.stop():
         scheduled.look()
@@ -65,11 +68,13 @@ class _Schedule:
         self.room = how.executor.room(len(works))
         self.ready = {}  # number -> the attempt after which it may start
         self.vain = collections.Counter()  # starts that never became an attempt
-        self.ends, self.said = {}, set()  # how the last start from here ended; attempts whose failure is told
+        # how the last start from here ended; attempts whose failure is told
+        self.ends, self.said = {}, set()
         self.watch, self.told = attempts.Watch(how.lost), time.monotonic()
 
     def look(self):
-        """At what was started here; where there is room for more, at every cohort that is not through."""
+        """At what was started here; where there is room for more, at every cohort that is not
+        through."""
         self.ready = {}
         full = self.room is not None and len(self.mine) >= self.room
         for number in list(self.mine if full else self.open):
@@ -78,7 +83,10 @@ class _Schedule:
             now = attempts.latest(work.folder)
             if now.state in attempts.THROUGH:
                 self._close(number)
-                self.tell(f'cohort {number}: {now.state}, on {now.host}; {self.count - len(self.open)}/{self.count}')
+                self.tell(
+                    f'cohort {number}: {now.state}, on {now.host}; '
+                    f'{self.count - len(self.open)}/{self.count}'
+                )
             elif over == '':
                 self._still(work, self.mine[number], now)
             elif over is not None:
@@ -93,14 +101,17 @@ class _Schedule:
         tasks = []
         for number, now in chosen:
             token = uuid.uuid4().hex
-            task = Task(str(self.workdir.absolute()), number, token, now.number, now.beat, self.lost)
+            task = Task(
+                str(self.workdir.absolute()), number, token, now.number, now.beat, self.lost
+            )
             tasks.append(task._replace(restart_lost=self.restart_lost))
         if tasks:
             for task, handle in zip(tasks, self.executor.submit(tasks), strict=True):
                 self.mine[task.number] = _Start(handle, task.token, task.after)
 
     def stop(self) -> bool:
-        """Whether something was left to do. Returns when all that was started here has saved and ended."""
+        """Whether something was left to do. Returns when all that was started here has saved and
+        ended."""
         if not self.open:
             return False
         for number, start in self.mine.items():
@@ -118,7 +129,9 @@ class _Schedule:
         if time.monotonic() - self.told > _TOLD:
             self.told = time.monotonic()
             latest = {number: attempts.latest(work.folder) for number, work in self.open.items()}
-            running = {n: a for n, a in latest.items() if a.state == 'running' and not self._is_lost(n, a)}
+            running = {
+                n: a for n, a in latest.items() if a.state == 'running' and not self._is_lost(n, a)
+            }
             shares = [f'{n} ({progress(a) or "starting"})' for n, a in running.items()]
             more = f', and {len(shares) - _LISTED} more' if len(shares) > _LISTED else ''
             done = self.count - len(self.open)
@@ -139,13 +152,17 @@ class _Schedule:
         own = now.state == 'running' and now.token == start.token
         if own and self.watch.is_silent(work.folder, now):
             self.executor.cancel(start.handle, kill=True)
-            self._ended(work, self.mine.pop(work.number), now, self.executor.over(start.handle) or '')
+            self._ended(
+                work, self.mine.pop(work.number), now, self.executor.over(start.handle) or ''
+            )
 
     def _ended(self, work, start, now, over):
         self.ends[work.number] = over
         if now.number == start.after:  # nobody took the cohort
             self.vain[work.number] += 1
-            self.tell(f'cohort {work.number}: a start came to nothing: {over}; see {log(work.folder)}')
+            self.tell(
+                f'cohort {work.number}: a start came to nothing: {over}; see {log(work.folder)}'
+            )
 
     def _again(self, work, now):
         """Ready to be started, unless it was tried too often."""
@@ -154,7 +171,10 @@ class _Schedule:
         if len(counted) + self.vain[work.number] >= self.tries:
             self.failed[work.number] = told or 'no process came up'
             self._close(work.number)
-            self.tell(f'cohort {work.number}: given up after {self.tries} attempts: {self.failed[work.number]}')
+            self.tell(
+                f'cohort {work.number}: given up after {self.tries} attempts: '
+                f'{self.failed[work.number]}'
+            )
             return
         if told and (work.number, now.number) not in self.said:
             self.said.add((work.number, now.number))
@@ -184,4 +204,7 @@ def told_of(attempt: attempts.Attempt, folder: pathlib.Path, end: str = '') -> s
         return ''
     printed = log(folder).read_text(errors='replace').split('\n') if log(folder).exists() else []
     last = next((line for line in reversed(printed) if line.strip()), '')
-    return f'lost {where} ({end or "killed, or its machine is gone"}); it printed last: {last[:300]}; see {log(folder)}'
+    return (
+        f'lost {where} ({end or "killed, or its machine is gone"}); it printed last: '
+        f'{last[:300]}; see {log(folder)}'
+    )

@@ -14,15 +14,26 @@ from lbexp.report import table
 from lbexp.sweep import attempts, cohorts
 from lbexp.sweep.schedule import progress, told_of
 
-_COLUMNS = ['cohort', 'round', 'trials', 'state', 'attempt', 'host', 'process', 'progress', 'said', 'cause']
+_COLUMNS = [
+    'cohort',
+    'round',
+    'trials',
+    'state',
+    'attempt',
+    'host',
+    'process',
+    'progress',
+    'said',
+    'cause',
+]
 
 
 def show(workdir: pathlib.Path, lost: float | None = None) -> int:
     """Prints the table; returns the exit status.
 
     Args:
-        lost: seconds without a sign of life after which a worker on another host is lost; None: what each was
-            started with.
+        lost: seconds without a sign of life after which a worker on another host is lost; None:
+            what each was started with.
     """
     status = record.statuses(workdir)
     works = cohorts.works(workdir)
@@ -35,11 +46,14 @@ def show(workdir: pathlib.Path, lost: float | None = None) -> int:
     return DONE
 
 
-def report(workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up: Collection[int] = ()) -> int:
+def report(
+    workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up: Collection[int] = ()
+) -> int:
     """Writes the report; until every cohort is through it draws curves, and gives no verdict.
 
     Args:
-        trusted: names outside lbexp that the workdir may name; None: any, as its configuration is the user's own.
+        trusted: names outside lbexp that the workdir may name; None: any, as its configuration is
+            the user's own.
         given_up: numbers of the cohorts that failed too often.
     """
     _require_sound(workdir)
@@ -51,19 +65,28 @@ def report(workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up
         with lookup.trusting(trusted), lookup.recorded():
             analysis = lookup.build('study', results.part(workdir, 'study')).analyse(workdir)
     else:
-        title = f'{results.part(workdir, "optimizer")["name"]} on {results.part(workdir, "workload")["name"]}'
-        analysis = Analysis(title, f'{len(through)} of {len(works)} cohorts are through: no verdict yet.', [], [])
+        title = (
+            f'{results.part(workdir, "optimizer")["name"]} on '
+            f'{results.part(workdir, "workload")["name"]}'
+        )
+        analysis = Analysis(
+            title, (f'{len(through)} of {len(works)} cohorts are through: no verdict yet.'), [], []
+        )
     return command.report(analysis, workdir)
 
 
 def _require_sound(workdir):
-    """Refusal: a file that the cohorts are put together from is not what lbexp writes; the message names it."""
+    """Refusal: a file that the cohorts are put together from is not what lbexp writes; the message
+    names it."""
     known = {entry['trial'] for entry in results.configuration(workdir)['trials']}
     record.statuses(workdir)
     members = [trial for work in cohorts.works(workdir) for trial in work.trials]
     if not set(members) <= known or len(set(members)) < len(members):
         file = workdir / documents.COHORTS
-        raise Refusal(f'{file}: found other cohorts than of the trials of {results.CONFIG}; allowed: what lbexp writes')
+        raise Refusal(
+            f'{file}: found other cohorts than of the trials of {results.CONFIG}; '
+            'allowed: what lbexp writes'
+        )
 
 
 def _row(work, status, lost):
@@ -77,4 +100,14 @@ def _row(work, status, lost):
     said = f'{silent:.0f} s ago' if state == 'running' else ''
     who = [last.host, last.pid] if last.number else ['', '']
     cause = told_of(last, work.folder) if state in ('lost', 'failed') else ''
-    return [work.number, work.round, len(work.trials), state, tried, *who, progress(last), said, cause]
+    return [
+        work.number,
+        work.round,
+        len(work.trials),
+        state,
+        tried,
+        *who,
+        progress(last),
+        said,
+        cause,
+    ]

@@ -1,4 +1,5 @@
-"""A process that trains one cohort of a workdir, exactly as a direct run would: python -m lbexp.sweep.worker JSON."""
+"""A process that trains one cohort of a workdir, exactly as a direct run would: python -m
+lbexp.sweep.worker JSON."""
 
 import json
 import os
@@ -30,7 +31,8 @@ class Task(NamedTuple):
 
 
 def worker(task: Task):
-    """Trains the cohort, unless another process is at it or it was done meanwhile. What it prints goes to its log."""
+    """Trains the cohort, unless another process is at it or it was done meanwhile. What it prints
+    goes to its log."""
     stop = command.Stop(signal.SIGUSR2)  # Slurm's word, by way of submitit, that time is nearly up
     from lbexp.sweep import cohorts
 
@@ -42,7 +44,13 @@ def worker(task: Task):
     if held is None:
         print('lbexp: another process has this cohort, or it is done', flush=True)
         return
-    print(f'lbexp: attempt {held.attempt.number} on {held.attempt.host}, process {held.attempt.pid}', flush=True)
+    print(
+        (
+            f'lbexp: attempt {held.attempt.number} on {held.attempt.host}, process '
+            f'{held.attempt.pid}'
+        ),
+        flush=True,
+    )
     try:
         held.end(_train(task, work, held, stop))
     except BaseException as error:
@@ -75,26 +83,45 @@ def _train(task, work, held, stop):
     observe = lambda progress: held.progress(progress.step, progress.steps)
     tell = lambda line: print(f'lbexp: {line}', flush=True)
     stopping = lambda: stop() or held.stopping()
-    ended = run.run(trials, work.folder, observe, tell, stopping, numbers=work.trials, restart_lost=task.restart_lost)
+    ended = run.run(
+        trials,
+        work.folder,
+        observe,
+        tell,
+        stopping,
+        numbers=work.trials,
+        restart_lost=task.restart_lost,
+    )
     status = statuses(work.folder).values()
-    return 'diverged' if ended == 'done' and all(one['status'] == 'diverged' for one in status) else ended
+    return (
+        'diverged'
+        if ended == 'done' and all(one['status'] == 'diverged' for one in status)
+        else ended
+    )
 
 
 def _refuse_other_code(workdir, planned, trials):
-    """Cohorts of one workdir train with one code; data was read where they were planned, perhaps on another backend."""
+    """Cohorts of one workdir train with one code; data was read where they were planned, perhaps on
+    another backend."""
     from lbexp.engine.fingerprint import fingerprint
 
-    here = {name: digest for name, digest in fingerprint(trials).items() if not name.startswith('data of')}
+    here = {
+        name: digest
+        for name, digest in fingerprint(trials).items()
+        if not name.startswith('data of')
+    }
     differ = [name for name, digest in here.items() if planned.get(name, digest) != digest]
     if differ:
         raise Refusal(
-            f'workdir {workdir!r} was planned with other code ({"; ".join(differ[:5])}). Choose another --workdir, or '
+            f'workdir {workdir!r} was planned with other code ({"; ".join(differ[:5])}). Choose '
+            'another --workdir, or '
             'put the code back'
         )
 
 
 def _keep_to(cores, shards):
-    """Before JAX starts, with a thread per core. The devices are as many as in a direct run: they decide last bits."""
+    """Before JAX starts, with a thread per core. The devices are as many as in a direct run: they
+    decide last bits."""
     os.sched_setaffinity(0, cores)
     if shards > len(cores):
         os.environ.setdefault('NPROC', str(2 * shards))

@@ -1,4 +1,5 @@
-"""How much a stationary average is worth: autocorrelation time and effective sample size of linear processes."""
+"""How much a stationary average is worth: autocorrelation time and effective sample size of linear
+processes."""
 
 from typing import Any
 
@@ -13,12 +14,13 @@ from lbexp.theory.process import Process, external, internal
 
 
 def autocorrelation(process: Process, noise: Any, lags: int) -> Any:
-    """rho_0 .. rho_lags of the fast weights at rest, at synchronisations (lag unit: a cycle of k updates).
+    """rho_0 .. rho_lags of the fast weights at rest, at synchronisations (lag unit: a cycle of k
+    updates).
 
         rho_j = (C^j S)_xx / S_xx
 
-    with C the matrix of a cycle and S the stationary covariance: E z_{t+j} z_t^T = C^j S. For SGD rho_j = r^j with
-    r = 1 - rate a; squares of Gaussian weights have rho_j^2.
+    with C the matrix of a cycle and S the stationary covariance: E z_{t+j} z_t^T = C^j S. For SGD
+    rho_j = r^j with r = 1 - rate a; squares of Gaussian weights have rho_j^2.
     """
 
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
@@ -33,22 +35,30 @@ def autocorrelation(process: Process, noise: Any, lags: int) -> Any:
 
 
 def autocorrelation_time(coefficient: Any, steps: Any = None, gap: Any = None) -> Any:
-    """tau of an AR(1) process x <- r x + noise: the variance of an average of T values is tau V / T.
+    """tau of an AR(1) process x <- r x + noise: the variance of an average of T values is tau V /
+    T.
 
         tau = (1 + r) / (1 - r)                                     for T -> infinity
         tau = (1 + r) / (1 - r) - 2 r (1 - r^T) / (T (1 - r)^2)     exactly
 
-    SGD: r = 1 - rate a. The square of a Gaussian AR(1) process, so its variance, loss: r^2 in place of r.
+    SGD: r = 1 - rate a. The square of a Gaussian AR(1) process, so its variance, loss: r^2 in place
+    of r.
 
     Args:
         coefficient: r, -1 < r < 1.
         steps: T >= 1; None: the limit.
-        gap: 1 - r in (0, 2), in place of the coefficient (None) where r is too close to 1 to be told from it.
+        gap: 1 - r in (0, 2), in place of the coefficient (None) where r is too close to 1 to be
+            told from it.
     """
     gap = 1 - coefficient if gap is None else gap  # of a Python number in float64
     g = jnp.asarray(gap, jnp.result_type(float, gap))
     settles = (g > 0) & (g < 2)
-    require('coefficient', 1 - gap, settles, '-1 < coefficient < 1: outside, the process does not come to rest')
+    require(
+        'coefficient',
+        1 - gap,
+        settles,
+        ('-1 < coefficient < 1: outside, the process does not come to rest'),
+    )
     safe = jnp.where(settles, g, 1.0)
     if steps is None:
         return jnp.where(settles, (2 - safe) / safe, jnp.inf)
@@ -57,7 +67,8 @@ def autocorrelation_time(coefficient: Any, steps: Any = None, gap: Any = None) -
 
 
 def effective_sample_size(coefficient: Any, steps: Any, gap: Any = None) -> Any:
-    """T / tau: how many independent values say as much about the mean as `steps` values of an AR(1) process."""
+    """T / tau: how many independent values say as much about the mean as `steps` values of an AR(1)
+    process."""
     return steps / autocorrelation_time(coefficient, steps, gap)
 
 
@@ -66,7 +77,8 @@ def sde_coefficient(relaxation: Any, interval: Any) -> Any:
 
         r = exp(-theta dt)
 
-    exactly. SGD with rate gamma and curvature a follows it with theta dt = gamma a while gamma a << 1.
+    exactly. SGD with rate gamma and curvature a follows it with theta dt = gamma a while gamma a <<
+    1.
 
     Args:
         relaxation: theta > 0 [1 / time].
@@ -82,13 +94,14 @@ def burn_in(radius: Any, tolerance: Any = 1e-3, gap: Any = None) -> Any:
 
         T = log(tolerance) / log(radius)
 
-    The mean decays at least like radius^T, its contribution to second moments like radius^2T. At critical damping
-    a polynomial factor is added: choose the tolerance with room.
+    The mean decays at least like radius^T, its contribution to second moments like radius^2T. At
+    critical damping a polynomial factor is added: choose the tolerance with room.
 
     Args:
         radius: spectral radius of one update (or cycle) of the slowest mode, in [0, 1).
         tolerance: what remains of the start, in (0, 1).
-        gap: 1 - radius in (0, 1], in place of the radius (None): fixed_point(...).gap has more digits.
+        gap: 1 - radius in (0, 1], in place of the radius (None): fixed_point(...).gap has more
+            digits.
     """
     gap = 1 - radius if gap is None else gap  # of a Python number in float64
     g, tolerance = jnp.asarray(gap, jnp.result_type(float, gap)), jnp.asarray(tolerance)

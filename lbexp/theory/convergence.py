@@ -19,24 +19,29 @@ def convergence(
     slow_step_size: Any = 1.0,
     buffer: str = 'maintain',
 ) -> Any:
-    """Rate per update at which one mode of a quadratic converges: the error falls like (1 - rate)^t.
+    """Rate per update at which one mode of a quadratic converges: the error falls like (1 -
+    rate)^t.
 
         rate = 1 - rho(C)^(1/k)
 
-    with C the cycle of `lookahead.lookahead`; k = 1, alpha = 1 is the optimizer alone. Negative: it diverges.
-    Arguments as in `process`; numbers or arrays that broadcast.
+    with C the cycle of `lookahead.lookahead`; k = 1, alpha = 1 is the optimizer alone. Negative: it
+    diverges. Arguments as in `process`; numbers or arrays that broadcast.
 
     Source: Zhang et al. 2019, arXiv:1907.08610, Section 3.2 and Figure 3.
     """
-    log_radius = _log_radius(learning_rate, curvature, momentum, 1 - momentum, nesterov, k, slow_step_size, buffer)
+    log_radius = _log_radius(
+        learning_rate, curvature, momentum, 1 - momentum, nesterov, k, slow_step_size, buffer
+    )
     return -jnp.expm1(log_radius / k)
 
 
-def rate_on_spectrum(condition: Any, learning_rate: Any, points: int = 4096, **settings: Any) -> Any:
+def rate_on_spectrum(
+    condition: Any, learning_rate: Any, points: int = 4096, **settings: Any
+) -> Any:
     """The slowest mode's rate on a quadratic with curvatures from 1 / condition to 1.
 
-    The minimum over `points` curvatures, half of them even in log a, half in sqrt(a), where the phases of under-damped
-    modes are even: Lookahead's rate oscillates with k times the phase.
+    The minimum over `points` curvatures, half of them even in log a, half in sqrt(a), where the
+    phases of under-damped modes are even: Lookahead's rate oscillates with k times the phase.
 
     Args:
         condition: kappa >= 1.
@@ -55,17 +60,22 @@ def tuned_rate(
 ) -> tuple[Any, Any]:
     """(rate, learning rate): the best learning rate for a condition number, all else fixed.
 
-    A grid of 400 learning rates, even in the logarithm below the optimizer's stability limit and again towards the
-    limit, then four rounds of 17 around the best. The rate of Lookahead has many maxima; the grid finds the right
-    one where it is wider than 2 % of the learning rate (not so at kappa = 1, where single points are nilpotent).
+    A grid of 400 learning rates, even in the logarithm below the optimizer's stability limit and
+    again towards the limit, then four rounds of 17 around the best. The rate of Lookahead has many
+    maxima; the grid finds the right one where it is wider than 2 % of the learning rate (not so at
+    kappa = 1, where single points are nilpotent).
 
     Args:
         condition: kappa >= 1.
         settings: k, slow_step_size, buffer.
     """
     limit = learning_rate_limit(1.0, momentum, nesterov)
-    rate = lambda g: rate_on_spectrum(condition, g, points, momentum=momentum, nesterov=nesterov, **settings)
-    grid = limit * jnp.concatenate([jnp.geomspace(1e-3, 0.9, 336), 1 - jnp.geomspace(0.1, 1e-9, 64)])
+    rate = lambda g: rate_on_spectrum(
+        condition, g, points, momentum=momentum, nesterov=nesterov, **settings
+    )
+    grid = limit * jnp.concatenate(
+        [jnp.geomspace(1e-3, 0.9, 336), 1 - jnp.geomspace(0.1, 1e-9, 64)]
+    )
     rates = jax.lax.map(rate, grid)
     for _ in range(4):
         best = jnp.argmax(rates)
@@ -80,12 +90,13 @@ def tuned_rate(
 
 
 def damping(learning_rate: Any, curvature: Any, momentum: Any) -> Any:
-    """Discriminant of heavy ball on one mode: negative where it is under-damped (it oscillates), positive over-damped.
+    """Discriminant of heavy ball on one mode: negative where it is under-damped (it oscillates),
+    positive over-damped.
 
         (1 + beta - h)^2 - 4 beta = ((1 - sqrt(beta))^2 - h) ((1 + sqrt(beta))^2 - h),   h = rate a
 
-    zero, critical damping, at h = (1 - sqrt(beta))^2 and (1 + sqrt(beta))^2. An under-damped mode decays like
-    sqrt(beta)^t whatever its curvature.
+    zero, critical damping, at h = (1 - sqrt(beta))^2 and (1 + sqrt(beta))^2. An under-damped mode
+    decays like sqrt(beta)^t whatever its curvature.
     """
     h, root = learning_rate * jnp.asarray(curvature), jnp.sqrt(jnp.asarray(momentum))
     distance = jnp.asarray(1 - momentum) / (1 + root)  # 1 - sqrt(beta)
@@ -94,14 +105,19 @@ def damping(learning_rate: Any, curvature: Any, momentum: Any) -> Any:
 
 @partial(jax.jit, static_argnames=('nesterov', 'buffer'))
 def _log_radius(learning_rate, curvature, momentum, friction, nesterov, k, slow_step_size, buffer):
-    """Logarithm of the spectral radius of lookahead.lookahead(...), from C - I alone: fast on large grids.
+    """Logarithm of the spectral radius of lookahead.lookahead(...), from C - I alone: fast on large
+    grids.
 
-    N = M^k - I comes from N <- N + A + N A with A = M - I on (x, rate m), as in process.py. With C = P M^k + R,
-    the eigenvalues of I - C are the roots u of u^2 - t u + d. Where they are real, the small one is 2 d / (t + root),
-    without cancellation, and 1 - radius = min(u_1, 2 - u_2); where not, radius^2 = det C, and 1 - det C again is a sum
-    over N and 1 - det M^k.
+    N = M^k - I comes from N <- N + A + N A with A = M - I on (x, rate m), as in process.py. With C
+    = P M^k + R, the eigenvalues of I - C are the roots u of u^2 - t u + d. Where they are real, the
+    small one is 2 d / (t + root), without cancellation, and 1 - radius = min(u_1, 2 - u_2); where
+    not, radius^2 = det C, and 1 - det C again is a sum over N and 1 - det M^k.
     """
-    beta, friction, alpha = jnp.asarray(momentum), jnp.asarray(friction), jnp.asarray(slow_step_size)
+    beta, friction, alpha = (
+        jnp.asarray(momentum),
+        jnp.asarray(friction),
+        jnp.asarray(slow_step_size),
+    )
     h = jnp.asarray(learning_rate) * curvature
     xx, xm = (-(1 + beta) * h, -(beta**2)) if nesterov else (-h, -beta)
     mx, mm = h, -friction
@@ -116,11 +132,15 @@ def _log_radius(learning_rate, curvature, momentum, friction, nesterov, k, slow_
             amm + mm + amx * xm + amm * mm,
         )
 
-    nothing = jnp.zeros(jnp.broadcast_shapes(*(jnp.shape(x) for x in (xx, xm, mm))), jnp.result_type(float, h, beta))
+    nothing = jnp.zeros(
+        jnp.broadcast_shapes(*(jnp.shape(x) for x in (xx, xm, mm))), jnp.result_type(float, h, beta)
+    )
     nxx, nxm, nmx, nmm = jax.lax.fori_loop(0, k, add, (nothing,) * 4)
     shrunk = complement(gap, k)  # 1 - det M^k
     # C - I, and 1 - det C.
-    kept, forgotten = {'maintain': (1.0, 0.0), 'reset': (0.0, 1.0), 'interpolate': (alpha, 0.0)}[buffer]
+    kept, forgotten = {'maintain': (1.0, 0.0), 'reset': (0.0, 1.0), 'interpolate': (alpha, 0.0)}[
+        buffer
+    ]
     cxx, cxm, cmx, cmm = alpha * nxx, alpha * nxm, kept * nmx, kept * nmm - forgotten
     of_det = {
         'maintain': alpha * shrunk - (1 - alpha) * nmm,

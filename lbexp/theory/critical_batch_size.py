@@ -1,4 +1,5 @@
-"""Steps to a target against batch size: the hyperbola of McCandlish et al., fitted, censored trials included."""
+"""Steps to a target against batch size: the hyperbola of McCandlish et al., fitted, censored trials
+included."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,29 +15,34 @@ class Fit(NamedTuple):
 
     s_min: float  # steps that no batch size saves, >= 0
     e_min: float  # examples that no batch size saves, >= 0
-    critical: float  # batch size e_min / s_min, at which both are twice their least; inf: no sign of s_min
+    # batch size e_min / s_min, at which both are twice their least; inf: no sign of s_min
+    critical: float
 
 
-def critical_batch_size(batch_sizes: Sequence[float], steps: Sequence[float], reached: Sequence[bool]) -> Fit:
-    """Fits (S / s_min - 1) (E / e_min - 1) = 1, S steps and E = B S examples to a target, over trials.
+def critical_batch_size(
+    batch_sizes: Sequence[float], steps: Sequence[float], reached: Sequence[bool]
+) -> Fit:
+    """Fits (S / s_min - 1) (E / e_min - 1) = 1, S steps and E = B S examples to a target, over
+    trials.
 
     With E = B S the product expands to S B / (s_min e_min) = 1 / s_min + B / e_min, that is
 
         S = s_min + e_min / B,
 
-    linear in s_min and e_min. The fit is least squares of relative errors, sum_i (1 - S(B_i) / S_i)^2, as steps vary by
-    a factor rather than by an amount, with both >= 0: the unconstrained solution of two normal equations where it
-    is, else the better of the two edges.
+    linear in s_min and e_min. The fit is least squares of relative errors, sum_i (1 - S(B_i) /
+    S_i)^2, as steps vary by a factor rather than by an amount, with both >= 0: the unconstrained
+    solution of two normal equations where it is, else the better of the two edges.
 
-    A trial that did not reach the target within its S_i steps is censored: the truth is above S_i. It counts as a
-    point at S_i where the fit says less than that, and not at all where the fit agrees with it; the set of those that
-    count is found by iteration. To drop them would bias the fit towards those who were quick; to take S_i for the
-    truth, likewise, and so does what is left of the bias here: a bound says nothing of how far beyond it the truth is.
+    A trial that did not reach the target within its S_i steps is censored: the truth is above S_i.
+    It counts as a point at S_i where the fit says less than that, and not at all where the fit
+    agrees with it; the set of those that count is found by iteration. To drop them would bias the
+    fit towards those who were quick; to take S_i for the truth, likewise, and so does what is left
+    of the bias here: a bound says nothing of how far beyond it the truth is.
 
-    With log-normal steps of median S(B_i), sigma the standard deviation of their logarithm, none censored, many trials
-    give exp(-3 sigma^2 / 2) s_min and exp(-3 sigma^2 / 2) e_min, as the short ones weigh more, but the true ratio:
-    `critical` has no bias then. The covariance of (s_min, e_min) is sigma^2 (X^T X)^-1 to leading order in sigma, with
-    rows X_i = (1, 1 / B_i) / S(B_i).
+    With log-normal steps of median S(B_i), sigma the standard deviation of their logarithm, none
+    censored, many trials give exp(-3 sigma^2 / 2) s_min and exp(-3 sigma^2 / 2) e_min, as the short
+    ones weigh more, but the true ratio: `critical` has no bias then. The covariance of (s_min,
+    e_min) is sigma^2 (X^T X)^-1 to leading order in sigma, with rows X_i = (1, 1 / B_i) / S(B_i).
 
     Args:
         batch_sizes: B_i > 0, finite [examples].
@@ -47,18 +53,27 @@ def critical_batch_size(batch_sizes: Sequence[float], steps: Sequence[float], re
         Fit: s_min [steps], e_min [examples], critical [examples].
 
     Raises:
-        ValueError: lengths differ, a number out of range, or fewer than two batch sizes reached the target.
+        ValueError: lengths differ, a number out of range, or fewer than two batch sizes reached the
+            target.
 
     McCandlish, Kaplan, Amodei 2018, arXiv:1812.06162, equation 2.11 and Appendix D.
     """
     b, s, hit = np.asarray(batch_sizes, float), np.asarray(steps, float), np.asarray(reached, bool)
     if not len(b) == len(s) == len(hit):
-        raise ValueError(f'batch_sizes, steps, reached: found lengths {len(b)}, {len(s)}, {len(hit)}; allowed: one')
+        raise ValueError(
+            f'batch_sizes, steps, reached: found lengths {len(b)}, {len(s)}, '
+            f'{len(hit)}; allowed: one'
+        )
     if not (np.all(b > 0) and np.all(s > 0) and np.all(np.isfinite(b * s))):
-        raise ValueError('batch_sizes, steps: found a number that is not > 0 or not finite; allowed: positive numbers')
+        raise ValueError(
+            'batch_sizes, steps: found a number that is not > 0 or not finite; '
+            'allowed: positive numbers'
+        )
     if len(set(b[hit])) < 2:
         found = len(set(b[hit]))
-        raise ValueError(f'reached: found the target reached at {found} batch sizes; allowed: at least 2')
+        raise ValueError(
+            f'reached: found the target reached at {found} batch sizes; allowed: at least 2'
+        )
     counting = hit
     for _ in range(_ROUNDS):
         s_min, e_min = _least_squares(b[counting], s[counting])
@@ -70,20 +85,26 @@ def critical_batch_size(batch_sizes: Sequence[float], steps: Sequence[float], re
 
 
 def regions(batch_sizes: Sequence[float], critical: float) -> list[str]:
-    """The region of each batch size: what twice the batch still saves of the steps, by the fit S ~ 1 + critical / B.
+    """The region of each batch size: what twice the batch still saves of the steps, by the fit S ~
+    1 + critical / B.
 
-    'perfect scaling': B < critical / 4, where doubling takes off more than 2/5 of the steps (1/2 were perfect);
-    'stagnation': B > 4 critical, where it takes off at most a tenth; 'diminishing returns' between them.
+    'perfect scaling': B < critical / 4, where doubling takes off more than 2/5 of the steps (1/2
+    were perfect);
+    'stagnation': B > 4 critical, where it takes off at most a tenth; 'diminishing returns' between
+    them.
 
     Names: Shallue et al. 2019, arXiv:1811.03600, Figure 1; the bounds are ours.
     """
-    return [PERFECT if b < critical / 4 else STAGNATION if b > 4 * critical else DIMINISHING for b in batch_sizes]
+    return [
+        PERFECT if b < critical / 4 else STAGNATION if b > 4 * critical else DIMINISHING
+        for b in batch_sizes
+    ]
 
 
 def _least_squares(b, s):
     """Non-negative (s_min, e_min) that minimise sum (1 - (s_min + e_min / b) / s)^2."""
-    # By Gram and Schmidt, batch sizes in units of the smallest: the determinant of the normal equations cancels where
-    # 1 / b hardly moves the steps.
+    # By Gram and Schmidt, batch sizes in units of the smallest: the determinant of the normal
+    # equations cancels where 1 / b hardly moves the steps.
     unit = b.min()
     x, y = 1 / s, unit / b / s
     xx, x1 = x @ x, x.sum()
@@ -97,4 +118,7 @@ def _least_squares(b, s):
             return float(s_min), float(e_min)
     y = 1 / (b * s)
     edges = [(x1 / xx, 0.0), (0.0, y.sum() / (y @ y))]
-    return min(((float(u), float(v)) for u, v in edges), key=lambda edge: np.sum((1 - edge[0] * x - edge[1] * y) ** 2))
+    return min(
+        ((float(u), float(v)) for u, v in edges),
+        key=lambda edge: np.sum((1 - edge[0] * x - edge[1] * y) ** 2),
+    )

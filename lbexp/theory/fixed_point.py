@@ -17,8 +17,10 @@ CONTRACTS = 'below 1, by more than what rounding makes of it'
 class FixedPoint(NamedTuple):
     """Stationary covariance of the state; the stationary mean is 0, the optimum."""
 
-    covariance: Any  # [n, n] at the end of a cycle, that is: right after a synchronisation. inf where not stable
-    average: Any  # [n, n] mean over the k updates of a cycle: what one sees who looks after every update
+    # [n, n] at the end of a cycle, that is: right after a synchronisation. inf where not stable
+    covariance: Any
+    # [n, n] mean over the k updates of a cycle: what one sees who looks after every update
+    average: Any
     radius: Any  # spectral radius of one cycle
     stable: Any  # bool: radius < 1, by more than rounding
     gap: Any  # 1 - radius, with all its digits where the radius itself rounds to 1
@@ -27,27 +29,33 @@ class FixedPoint(NamedTuple):
 def fixed_point(process: Process, noise: Any) -> FixedPoint:
     """Solves covariance = C covariance C^T + spread for the map (C, spread) of one cycle.
 
-    As the sum of C^j spread C^jT, by doubling, S_2T = S_T + C^T S_T C^TT, on the change C - I: as accurate for a rate
-    times curvature of 1e-12 as for one of 0.1, in either precision. One step of refinement follows; where it moves
-    a variance by more than a thousandth, as within rounding of the limit of stability, nothing is returned: `stable` is
-    False there. The sum is a covariance iff the spectral radius of C is below 1.
+    As the sum of C^j spread C^jT, by doubling, S_2T = S_T + C^T S_T C^TT, on the change C - I: as
+    accurate for a rate times curvature of 1e-12 as for one of 0.1, in either precision. One step of
+    refinement follows; where it moves a variance by more than a thousandth, as within rounding of
+    the limit of stability, nothing is returned: `stable` is False there. The sum is a covariance
+    iff the spectral radius of C is below 1.
 
     Args:
         process: from `process`; vmap for many coordinates.
         noise: sigma^2 / B >= 0, variance of the mean target of one update.
 
     Raises:
-        ValueError: not stable; with traced numbers the covariance is inf and `stable` False instead.
+        ValueError: not stable; with traced numbers the covariance is inf and `stable` False
+            instead.
     """
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
     found = _solve(process, noise)
-    rule = f'{CONTRACTS}: lower the learning rate (limits.learning_rate_limit), the momentum, or change k'
+    rule = (
+        f'{CONTRACTS}: lower the learning rate (limits.learning_rate_limit), the momentum, or '
+        'change k'
+    )
     require('spectral radius of a cycle', found.radius, found.stable, rule)
     return found
 
 
 def within_cycle(process: Process, noise: Any, covariance: Any, k: int) -> Any:
-    """Covariances [k + 1, n, n] at inner updates 0 .. k of a stationary cycle; 0 and k are synchronisations.
+    """Covariances [k + 1, n, n] at inner updates 0 .. k of a stationary cycle; 0 and k are
+    synchronisations.
 
     Args:
         covariance: at the end of a cycle, from fixed_point.
@@ -64,8 +72,12 @@ def _solve(process, noise):
     add = lambda _, carry: (carry[0] + carry[1], spread_after(process.inner, carry[1]))
     start = (jnp.zeros_like(rest.value), jnp.where(rest.settled, rest.value, 0.0))
     total, _ = jax.lax.fori_loop(0, process.k, add, start)
-    outside = lambda value: jnp.where(rest.settled, external_covariance(process, value, noise), jnp.inf)
+    outside = lambda value: jnp.where(
+        rest.settled, external_covariance(process, value, noise), jnp.inf
+    )
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
     radius = jnp.where(rest.settled, jnp.exp(rest.log_radius), spectral_radius(identity + change))
     gap = jnp.where(rest.settled, -jnp.expm1(rest.log_radius), 1 - radius)
-    return FixedPoint(outside(rest.value), outside(total * (1 / process.k)), radius, rest.settled, gap)
+    return FixedPoint(
+        outside(rest.value), outside(total * (1 / process.k)), radius, rest.settled, gap
+    )

@@ -8,23 +8,34 @@ import jax.numpy as jnp
 def power(gap: Any, count: Any) -> Any:
     """r^n for g in (0, 2) and whole n >= 0."""
     negative, log_size, moderate = _parts(gap, count)
-    return jnp.where(_is_moderate(gap), moderate, jnp.where(negative, -1.0, 1.0) * jnp.exp(log_size))
+    return jnp.where(
+        _is_moderate(gap), moderate, jnp.where(negative, -1.0, 1.0) * jnp.exp(log_size)
+    )
 
 
 def complement(gap: Any, count: Any) -> Any:
     """1 - r^n, without the cancellation at r^n close to 1."""
     negative, log_size, moderate = _parts(gap, count)
-    return jnp.where(_is_moderate(gap), 1 - moderate, jnp.where(negative, 1 + jnp.exp(log_size), -jnp.expm1(log_size)))
+    return jnp.where(
+        _is_moderate(gap),
+        1 - moderate,
+        jnp.where(negative, 1 + jnp.exp(log_size), -jnp.expm1(log_size)),
+    )
 
 
 def supplement(gap: Any, count: Any) -> Any:
     """1 + r^n, without the cancellation at r^n close to -1: an odd n, g close to 2."""
     negative, log_size, moderate = _parts(gap, count)
-    return jnp.where(_is_moderate(gap), 1 + moderate, jnp.where(negative, -jnp.expm1(log_size), 1 + jnp.exp(log_size)))
+    return jnp.where(
+        _is_moderate(gap),
+        1 + moderate,
+        jnp.where(negative, -jnp.expm1(log_size), 1 + jnp.exp(log_size)),
+    )
 
 
 def autocorrelation_sum(gap: Any, count: Any) -> Any:
-    """sum over |j| < T of (1 - |j| / T) r^|j|: T times the variance of a mean of T values with correlations r^|j|.
+    """sum over |j| < T of (1 - |j| / T) r^|j|: T times the variance of a mean of T values with
+    correlations r^|j|.
 
         (1 + r) / (1 - r) - 2 r (1 - r^T) / (T (1 - r)^2)
 
@@ -32,7 +43,8 @@ def autocorrelation_sum(gap: Any, count: Any) -> Any:
 
         (T (sinh l - l) + x - 1 + e^-x) / (2 T sinh(l / 2)^2),    2 sinh(l / 2)^2 = g^2 / (2 r),
 
-    as (1 + r) / (1 - r) = sinh l / (2 sinh(l / 2)^2): sums of positive terms, each by its series where it is small.
+    as (1 + r) / (1 - r) = sinh l / (2 sinh(l / 2)^2): sums of positive terms, each by its series
+    where it is small.
     """
     g, total = jnp.asarray(gap), jnp.asarray(count)
     slow = g < 0.5
@@ -87,7 +99,8 @@ def _sinh_remainder(x):
 
 
 def _exp_remainder(x):
-    """(x - 1 + e^-x) / x^2 for x >= 0; where x is small 2 (sinh(x / 2) / x)^2 - (sinh x - x) / x^2."""
+    """(x - 1 + e^-x) / x^2 for x >= 0; where x is small 2 (sinh(x / 2) / x)^2 - (sinh x - x) /
+    x^2."""
     small = x < 1
     low = jnp.where(small, jnp.maximum(x, jnp.finfo(x.dtype).tiny), 0.5)
     high = jnp.where(small, 1.0, x)

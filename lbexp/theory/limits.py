@@ -10,8 +10,8 @@ import numpy as np
 def require(name: str, value: Any, holds: Any, rule: str):
     """Raises ValueError 'name: found value; allowed: rule' unless `holds` everywhere.
 
-    Traced numbers cannot be looked at: there nothing is raised, and what has no answer comes out as inf or with a
-    `stable` flag that is False.
+    Traced numbers cannot be looked at: there nothing is raised, and what has no answer comes out as
+    inf or with a `stable` flag that is False.
 
     Args:
         name: of the argument.
@@ -30,9 +30,10 @@ def learning_rate_limit(curvature: Any, momentum: Any = 0.0, nesterov: bool = Fa
 
         heavy ball: 2 (1 + beta) / a        Nesterov: 2 (1 + beta) / ((1 + 2 beta) a)
 
-    The eigenvalues of one step are the roots of l^2 - T l + D, with h = rate a: heavy ball T = 1 + beta - h,
-    D = beta; Nesterov T = (1 + beta)(1 - h), D = beta (1 - h). Both are inside the unit circle iff |D| < 1 and
-    |T| < 1 + D (Jury); for 0 <= beta < 1 and h > 0 the condition that breaks first is 1 + T + D > 0.
+    The eigenvalues of one step are the roots of l^2 - T l + D, with h = rate a: heavy ball T = 1 +
+    beta - h, D = beta; Nesterov T = (1 + beta)(1 - h), D = beta (1 - h). Both are inside the unit
+    circle iff |D| < 1 and |T| < 1 + D (Jury); for 0 <= beta < 1 and h > 0 the condition that breaks
+    first is 1 + T + D > 0.
 
     Args:
         curvature: a > 0.

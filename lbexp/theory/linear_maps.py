@@ -1,4 +1,5 @@
-"""Linear maps I + A known by their change A: what is slow, and so close to I, keeps every digit of its gap."""
+"""Linear maps I + A known by their change A: what is slow, and so close to I, keeps every digit of
+its gap."""
 
 from typing import Any, NamedTuple
 
@@ -12,12 +13,14 @@ class Rest(NamedTuple):
     """x = (I + A) x + q, solved."""
 
     value: Any  # x, of the shape of q
-    log_radius: Any  # logarithm of the spectral radius of I + A, with relative accuracy; where settled
+    # logarithm of the spectral radius of I + A, with relative accuracy; where settled
+    log_radius: Any
     settled: Any  # bool: I + A contracts, and x is known to better than 1e-3
 
 
 def product(a: Any, b: Any) -> Any:
-    """Matrix product of small matrices: sums of elementwise products, exact in float32 on every platform."""
+    """Matrix product of small matrices: sums of elementwise products, exact in float32 on every
+    platform."""
     return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
 
 
@@ -39,16 +42,19 @@ def moved(change: Any, vectors: Any) -> Any:
 
 
 def covariance_change(change: Any, covariance: Any) -> Any:
-    """(I + A) S (I + A)^T - S = A S + (S + A S) A^T; (A S)^T for S A^T would double what rounding makes asymmetric."""
+    """(I + A) S (I + A)^T - S = A S + (S + A S) A^T; (A S)^T for S A^T would double what rounding
+    makes asymmetric."""
     left = product(change, covariance)
     return left + product(covariance + left, jnp.swapaxes(change, -1, -2))
 
 
 def next_power(change: Any, power: Any) -> tuple[Any, Any]:
-    """(change, I + change) of (I + A)^2: far from I it is the power itself that must keep its digits."""
+    """(change, I + change) of (I + A)^2: far from I it is the power itself that must keep its
+    digits."""
     identity = jnp.eye(change.shape[-1], dtype=change.dtype)
     small = jnp.max(jnp.sum(jnp.abs(power), axis=1)) < 0.5
-    further = product(change, change + 2 * identity)  # accurate at eigenvalues of I + A close to 1, and close to -1
+    # accurate at eigenvalues of I + A close to 1, and close to -1
+    further = product(change, change + 2 * identity)
     power = jnp.where(small, product(power, power), identity + further)
     return jnp.where(small, power - identity, further), power
 
@@ -65,7 +71,8 @@ def rest_of_covariance(change: Any, spread: Any) -> Rest:
 
 
 def rest_of_vector(change: Any, push: Any, judged: Any) -> Rest:
-    """x = (I + A) x + push, by doubling likewise; `judged` [n] bool: the entries, > 0, whose accuracy counts."""
+    """x = (I + A) x + push, by doubling likewise; `judged` [n] bool: the entries, > 0, whose
+    accuracy counts."""
     return _rest(
         change,
         push,
@@ -79,8 +86,8 @@ def rest_of_vector(change: Any, push: Any, judged: Any) -> Rest:
 def spectral_radius(matrix: Any) -> Any:
     """Largest absolute eigenvalue, by repeated squaring: lim |M^p|^(1/p), p = 2^48 (Gelfand).
 
-    Needs no eigensolver, so it runs on every platform, and keeps its accuracy at defective matrices (critical
-    damping), where an eigensolver has half the digits.
+    Needs no eigensolver, so it runs on every platform, and keeps its accuracy at defective matrices
+    (critical damping), where an eigensolver has half the digits.
     """
 
     def square(carry, weight):
@@ -108,12 +115,21 @@ def _rest(change, push, carried, residual, sizes):
     def goes_on(carry):
         _, power, value, count, _ = carry
         size = jnp.max(jnp.abs(power))
-        return (size > rounding / 64) & jnp.isfinite(size) & jnp.all(jnp.isfinite(value)) & (count < _SQUARINGS)
+        return (
+            (size > rounding / 64)
+            & jnp.isfinite(size)
+            & jnp.all(jnp.isfinite(value))
+            & (count < _SQUARINGS)
+        )
 
     def double(carry):
         change, power, value, count, (seen, exponent) = carry
         further = carried(power, value)
-        ratio = jnp.max(jnp.where(sizes(value) > 0, sizes(further) / jnp.where(sizes(value) > 0, sizes(value), 1), 0))
+        ratio = jnp.max(
+            jnp.where(
+                sizes(value) > 0, sizes(further) / jnp.where(sizes(value) > 0, sizes(value), 1), 0
+            )
+        )
         # The last power that has not died away yet tells the radius best.
         slow = ratio > 1 / 16
         kept = jnp.where(slow, power, seen), jnp.where(slow, count, exponent)
@@ -124,10 +140,15 @@ def _rest(change, push, carried, residual, sizes):
     _, power, value, count, (seen, exponent) = jax.lax.while_loop(goes_on, double, start)
     contracts = jnp.max(jnp.abs(power)) <= rounding / 64
     value = jnp.where(contracts, value, 0.0)
-    again = lambda _, carry: (*next_power(carry[0], carry[1]), carry[2] + carried(carry[1], carry[2]))
+    again = lambda _, carry: (
+        *next_power(carry[0], carry[1]),
+        carry[2] + carried(carry[1], carry[2]),
+    )
     safe = jnp.where(contracts, change, -identity)
     count = jnp.where(contracts, count, 0)
     correction = jax.lax.fori_loop(0, count, again, (safe, identity + safe, residual(value)))[2]
-    correct = jnp.all(jnp.abs(sizes(correction)) <= 1e-3 * sizes(value) + jnp.finfo(change.dtype).tiny)
+    correct = jnp.all(
+        jnp.abs(sizes(correction)) <= 1e-3 * sizes(value) + jnp.finfo(change.dtype).tiny
+    )
     log_radius = jnp.log(spectral_radius(seen)) * jnp.exp2(-exponent.astype(change.dtype))
     return Rest(value + correction, log_radius, contracts & correct)

@@ -1,4 +1,5 @@
-"""Local SGD on the noisy quadratic: the mean of the workers and their distance from it, as linear maps."""
+"""Local SGD on the noisy quadratic: the mean of the workers and their distance from it, as linear
+maps."""
 
 from functools import partial
 from typing import Any
@@ -27,17 +28,21 @@ def local_sgd(
     outer_nesterov: bool = True,
     buffer: str = 'maintain',
 ) -> Process:
-    """The mean over the workers, as the process of one worker: give `fixed_point` the noise of one worker over W.
+    """The mean over the workers, as the process of one worker: give `fixed_point` the noise of one
+    worker over W.
 
-    Workers w = 1 .. W move by x_w, m_w <- M (x_w, m_w) + response xi_w, with M and response of `process` and xi_w
-    independent of variance v. M is the same for all, so mean_w (x_w, m_w) moves by M too, with the noise
-    mean_w xi_w, of variance v / W. A synchronisation sees the workers through mean_w x_w alone, and what it does to the
-    buffers is linear: (mean x, mean m, slow s, outer velocity u) is a closed system of four numbers, whatever W:
+    Workers w = 1 .. W move by x_w, m_w <- M (x_w, m_w) + response xi_w, with M and response of
+    `process` and xi_w independent of variance v. M is the same for all, so mean_w (x_w, m_w) moves
+    by M too, with the noise mean_w xi_w, of variance v / W. A synchronisation sees the workers
+    through mean_w x_w alone, and what it does to the buffers is linear: (mean x, mean m, slow s,
+    outer velocity u) is a closed system of four numbers, whatever W:
 
-        d = s - mean x,   u <- mu u + d,   s <- s - alpha (d + mu u)   (Nesterov; heavy ball: s - alpha u)
+        d = s - mean x,   u <- mu u + d,   s <- s - alpha (d + mu u)   (Nesterov; heavy ball: s -
+        alpha u)
         mean x <- s
 
-    Buffers kept and buffers averaged have the same mean. So W workers are one worker with 1 / W of the noise.
+    Buffers kept and buffers averaged have the same mean. So W workers are one worker with 1 / W of
+    the noise.
 
     Args:
         learning_rate, curvature, momentum, nesterov: of the workers, as in `process`.
@@ -48,14 +53,19 @@ def local_sgd(
         buffer: 'maintain', 'average' or 'reset'.
 
     Returns:
-        A process whose state is (mean x, mean m, s, u); `evaluation` are the slow weights. Right after a
-        synchronisation mean x = s.
+        A process whose state is (mean x, mean m, s, u); `evaluation` are the slow weights. Right
+        after a synchronisation mean x = s.
 
     Source: Stich 2019, arXiv:1805.09767; Douillard et al. 2023, arXiv:2311.08105.
     """
     require('k', k, k >= 1, 'a whole number of updates >= 1')
     require('slow_step_size', slow_step_size, slow_step_size > 0, 'a number > 0')
-    require('outer_momentum', outer_momentum, (outer_momentum >= 0) & (outer_momentum < 1), '0 <= outer_momentum < 1')
+    require(
+        'outer_momentum',
+        outer_momentum,
+        (outer_momentum >= 0) & (outer_momentum < 1),
+        '0 <= outer_momentum < 1',
+    )
     require('buffer', buffer, buffer in BUFFERS, ', '.join(BUFFERS))
     worker = process(learning_rate, curvature, momentum, nesterov)
     return _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer)
@@ -68,10 +78,10 @@ def averaged_variance(
 
         V* = alpha^2 (1 - r^2k) V*_SGD / W / (1 - (1 - alpha + alpha r^k)^2),    r = 1 - rate a
 
-    In a cycle worker w goes from s to r^k s + e_w with Var e_w = (1 - r^2k) V*_SGD, independent of the others; so
-    s <- (1 - alpha + alpha r^k) s + alpha mean_w e_w, and the mean has 1 / W of the variance: Proposition 2 of
-    Lookahead over W. With alpha = 1 this is V*_SGD / W for every k: plain averaging costs no variance, at rest, however
-    rarely it is done.
+    In a cycle worker w goes from s to r^k s + e_w with Var e_w = (1 - r^2k) V*_SGD, independent of
+    the others; so s <- (1 - alpha + alpha r^k) s + alpha mean_w e_w, and the mean has 1 / W of the
+    variance: Proposition 2 of Lookahead over W. With alpha = 1 this is V*_SGD / W for every k:
+    plain averaging costs no variance, at rest, however rarely it is done.
 
     Args:
         noise: v >= 0, variance of the mean target of one update of one worker.
@@ -92,13 +102,16 @@ def worker_spread(
     k: Any = 8,
     buffer: str = 'maintain',
 ) -> Any:
-    """E mean_w (x_w - mean x)^2 of the workers at rest, when they meet: the square of the column worker_spread.
+    """E mean_w (x_w - mean x)^2 of the workers at rest, when they meet: the square of the column
+    worker_spread.
 
-    The deviations (x_w - mean x, m_w - mean m) move by M with noise of variance v (1 - 1 / W); a synchronisation sets
-    the first to 0 and keeps the second ('reset', 'average': 0 too). With SGD: (1 - 1 / W) (1 - r^2k) V*_SGD.
+    The deviations (x_w - mean x, m_w - mean m) move by M with noise of variance v (1 - 1 / W); a
+    synchronisation sets the first to 0 and keeps the second ('reset', 'average': 0 too). With SGD:
+    (1 - 1 / W) (1 - r^2k) V*_SGD.
 
-    Arguments as in local_sgd and averaged_variance. Where the deviations do not come to rest: ValueError, or inf where
-    numbers are traced. Without a buffer that is kept they always do, as each meeting ends them.
+    Arguments as in local_sgd and averaged_variance. Where the deviations do not come to rest:
+    ValueError, or inf where numbers are traced. Without a buffer that is kept they always do, as
+    each meeting ends them.
     """
     workers = jnp.asarray(workers)
     require('workers', workers, workers >= 1, 'a number >= 1')
@@ -118,12 +131,15 @@ def worker_spread(
 def _grown(process, noise, covariance, k):
     """Variance of the weights after k updates."""
     start = State(jnp.zeros_like(process.fast), covariance)
-    return noisy_quadratic(process._replace(last=process.inner, k=jnp.ones_like(k)), noise, start, k).covariance[0, 0]
+    return noisy_quadratic(
+        process._replace(last=process.inner, k=jnp.ones_like(k)), noise, start, k
+    ).covariance[0, 0]
 
 
 @partial(jax.jit, static_argnames=('outer_nesterov', 'buffer'))
 def _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer):
-    """The process (mean x - s, rate mean m, s, u): the workers move the first two, a meeting all four."""
+    """The process (mean x - s, rate mean m, s, u): the workers move the first two, a meeting all
+    four."""
     dtype = worker.inner.change.dtype
     alpha, mu = jnp.asarray(slow_step_size, dtype), jnp.asarray(outer_momentum, dtype)
     forgotten = jnp.asarray(float(buffer == 'reset'), dtype)
@@ -131,10 +147,21 @@ def _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer):
     # With d = s - mean x: d + mu u = (1 + mu) d + mu^2 u_old; heavy ball: u = d + mu u_old.
     of_d, of_u = (1 + mu, mu**2) if outer_nesterov else (one, mu)
     slow = [alpha * of_d, zero, zero, -alpha * of_u]
-    rows = ([-one, zero, zero, zero], [zero, -forgotten, zero, zero], slow, [-one, zero, zero, mu - 1])
+    rows = (
+        [-one, zero, zero, zero],
+        [zero, -forgotten, zero, zero],
+        slow,
+        [-one, zero, zero, mu - 1],
+    )
     meet = jnp.stack([jnp.stack(row) for row in rows])
     vector = lambda *numbers: jnp.asarray(numbers, dtype)
-    change = jnp.zeros((4, 4), dtype).at[:2, :2].set(worker.inner.change).at[:2, 2].set(worker.inner.change[:, 0])
+    change = (
+        jnp.zeros((4, 4), dtype)
+        .at[:2, :2]
+        .set(worker.inner.change)
+        .at[:2, 2]
+        .set(worker.inner.change[:, 0])
+    )
     response = jnp.zeros(4, dtype).at[:2].set(worker.inner.response)
     return Process(
         inner=Update(change, response),

@@ -1,4 +1,5 @@
-"""Lookahead on a quadratic: the cycle as an explicit matrix, Proposition 2, the saw-tooth within a cycle."""
+"""Lookahead on a quadratic: the cycle as an explicit matrix, Proposition 2, the saw-tooth within a
+cycle."""
 
 from functools import partial
 from typing import Any
@@ -26,8 +27,8 @@ def lookahead(
 
         C = P M^k + R
 
-    At a synchronisation slow and fast weights are equal, so the two numbers are the whole state. M is the optimizer's
-    step (process.py); P and R are diagonal:
+    At a synchronisation slow and fast weights are equal, so the two numbers are the whole state. M
+    is the optimizer's step (process.py); P and R are diagonal:
 
         weights       P = alpha,  R = 1 - alpha
         buffer        maintain 1, 0;   reset 0, 0;   interpolate alpha, 1 - alpha
@@ -37,24 +38,29 @@ def lookahead(
 
     Source: Zhang et al. 2019, arXiv:1907.08610, Section 3.2 and Appendix C.
     """
-    process(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer)  # checks the arguments
+    # checks the arguments
+    process(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer)
     return _cycle(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer)
 
 
-def proposition_2(learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_step_size: Any) -> Any:
+def proposition_2(
+    learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_step_size: Any
+) -> Any:
     """V* of Lookahead's slow weights around SGD.
 
-        V*_LA = alpha^2 (1 - r^2k) / (alpha^2 (1 - r^2k) + 2 alpha (1 - alpha)(1 - r^k)) V*_SGD,   r = 1 - rate a
+        V*_LA = alpha^2 (1 - r^2k) / (alpha^2 (1 - r^2k) + 2 alpha (1 - alpha)(1 - r^k)) V*_SGD,   r
+        = 1 - rate a
 
     A cycle is x <- (1 - alpha) x + alpha (r^k x + e) with Var e = (1 - r^2k) V*_SGD, so
     V = (1 - alpha + alpha r^k)^2 V + alpha^2 (1 - r^2k) V*_SGD, and with q = r^k
-    1 - (1 - alpha (1 - q))^2 = alpha (1 - q)(2 - alpha (1 - q)) = alpha^2 (1 - q^2) + 2 alpha (1 - alpha)(1 - q).
-    Cancelling alpha (1 - q): V*_LA = alpha (1 + q) / (alpha (1 + q) + 2 (1 - alpha)) V*_SGD, the form computed here,
-    which stays accurate as rate a -> 0 and shows V*_LA < V*_SGD for 0 < alpha < 1.
+    1 - (1 - alpha (1 - q))^2 = alpha (1 - q)(2 - alpha (1 - q)) = alpha^2 (1 - q^2) + 2 alpha (1 -
+    alpha)(1 - q). Cancelling alpha (1 - q): V*_LA = alpha (1 + q) / (alpha (1 + q) + 2 (1 - alpha))
+    V*_SGD, the form computed here, which stays accurate as rate a -> 0 and shows V*_LA < V*_SGD for
+    0 < alpha < 1.
 
     Args:
-        learning_rate: rate, 0 < rate < 2 / a. For odd k and small alpha Lookahead is stable a little beyond, where
-            there is no V*_SGD to compare with: `fixed_point` covers that.
+        learning_rate: rate, 0 < rate < 2 / a. For odd k and small alpha Lookahead is stable a
+            little beyond, where there is no V*_SGD to compare with: `fixed_point` covers that.
         noise: sigma^2 / B >= 0.
         k: updates per cycle, >= 1.
         slow_step_size: alpha in (0, 1].
@@ -69,30 +75,41 @@ def proposition_2(learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_s
     return jnp.where(jnp.isinf(sgd), jnp.inf, rise / (rise + 2 * (1 - alpha)) * sgd)
 
 
-def variance_within_cycle(learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_step_size: Any, j: Any) -> Any:
-    """Variance of the fast weights of Lookahead around SGD, j updates after a synchronisation, before the next.
+def variance_within_cycle(
+    learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_step_size: Any, j: Any
+) -> Any:
+    """Variance of the fast weights of Lookahead around SGD, j updates after a synchronisation,
+    before the next.
 
         V_j = r^2j V*_LA + (1 - r^2j) V*_SGD
 
     rises from V*_LA towards V*_SGD and falls back at the synchronisation: a saw-tooth.
 
     Args:
-        j: 0 <= j <= k; j = k is the instant before the weights are pulled back. The others as in proposition_2.
+        j: 0 <= j <= k; j = k is the instant before the weights are pulled back. The others as in
+            proposition_2.
     """
     require('j', j, (jnp.asarray(j) >= 0) & (jnp.asarray(j) <= k), '0 <= j <= k')
     sgd, h = _sgd(learning_rate, curvature, noise)
     slow = proposition_2(learning_rate, curvature, noise, k, slow_step_size)
     finite = jnp.isfinite(sgd)
-    mean = power(h, 2 * jnp.asarray(j)) * jnp.where(finite, slow, 0) + complement(h, 2 * jnp.asarray(j)) * sgd
+    mean = (
+        power(h, 2 * jnp.asarray(j)) * jnp.where(finite, slow, 0)
+        + complement(h, 2 * jnp.asarray(j)) * sgd
+    )
     return jnp.where(finite, mean, jnp.inf)
 
 
-def variance_over_cycle(learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_step_size: Any) -> Any:
+def variance_over_cycle(
+    learning_rate: Any, curvature: Any, noise: Any, k: Any, slow_step_size: Any
+) -> Any:
     """Variance of the fast weights seen after every update, the mean of V_0 .. V_{k-1}:
 
-        V*_SGD - (V*_SGD - V*_LA) (1 - r^2k) / (k (1 - r^2)) = V*_LA + (V*_SGD - V*_LA) mean_j (1 - r^2j)
+        V*_SGD - (V*_SGD - V*_LA) (1 - r^2k) / (k (1 - r^2)) = V*_LA + (V*_SGD - V*_LA) mean_j (1 -
+        r^2j)
 
-    What a measurement after each update averages to: update k shows V_0, as its synchronisation is done.
+    What a measurement after each update averages to: update k shows V_0, as its synchronisation is
+    done.
     """
     sgd, h = _sgd(learning_rate, curvature, noise)
     slow = proposition_2(learning_rate, curvature, noise, k, slow_step_size)
@@ -111,12 +128,16 @@ def _sgd(learning_rate, curvature, noise):
 def _cycle(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer):
     step = process(learning_rate, curvature, momentum, nesterov)
     nothing = jnp.zeros_like(step.inner.change)
-    change = jax.lax.fori_loop(0, k, lambda _, earlier: compose(step.inner.change, earlier), nothing)
+    change = jax.lax.fori_loop(
+        0, k, lambda _, earlier: compose(step.inner.change, earlier), nothing
+    )
     alpha = jnp.asarray(slow_step_size, change.dtype)
     # The buffer counts in units of 1 / rate there; P M^k + R = I + P (M^k - I) + (P + R - I).
     change = change * step.units[:, None] * (1 / step.units)[None, :]
     one, zero = jnp.ones_like(alpha), jnp.zeros_like(alpha)
-    kept, forgotten = {'maintain': (one, zero), 'reset': (zero, one), 'interpolate': (alpha, zero)}[buffer]
+    kept, forgotten = {'maintain': (one, zero), 'reset': (zero, one), 'interpolate': (alpha, zero)}[
+        buffer
+    ]
     return (
         jnp.eye(2, dtype=change.dtype)
         + jnp.stack([alpha, kept])[:, None] * change

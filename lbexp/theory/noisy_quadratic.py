@@ -8,7 +8,14 @@ import jax.numpy as jnp
 
 from lbexp.theory.limits import require
 from lbexp.theory.linear_maps import compose, covariance_change, next_power, product
-from lbexp.theory.process import Process, Update, external, external_covariance, internal, internal_covariance
+from lbexp.theory.process import (
+    Process,
+    Update,
+    external,
+    external_covariance,
+    internal,
+    internal_covariance,
+)
 
 
 class State(NamedTuple):
@@ -19,22 +26,24 @@ class State(NamedTuple):
 
 
 def start(process: Process, mean: Any, variance: Any = 0.0) -> State:
-    """The weights at a random point (mean and variance, from the optimum), buffers and averages at 0."""
+    """The weights at a random point (mean and variance, from the optimum), buffers and averages at
+    0."""
     copies = process.copies
     return State(copies * mean, copies[:, None] * copies[None, :] * variance)
 
 
 def noisy_quadratic(process: Process, noise: Any, state: State, steps: Any) -> State:
-    """The state after `steps` updates of 1/2 a (x - c)^2, c ~ N(x*, sigma^2 / B) drawn anew for each update.
+    """The state after `steps` updates of 1/2 a (x - c)^2, c ~ N(x*, sigma^2 / B) drawn anew for
+    each update.
 
     With an update z <- M z + w xi, xi independent of z, E xi = 0, Var xi = v:
 
         mean <- M mean,    covariance <- M covariance M^T + v w w^T
 
-    exactly, whatever the distribution of xi. A cycle of k updates composes to one map of the same form; its powers
-    come by squaring, so the cost is O(k + log steps), and so do changes M - I, so that rates times curvatures below
-    the rounding of 1 count as they should. A process that is not stable grows as it should; what no longer fits a
-    float is inf, never NaN.
+    exactly, whatever the distribution of xi. A cycle of k updates composes to one map of the same
+    form; its powers come by squaring, so the cost is O(k + log steps), and so do changes M - I, so
+    that rates times curvatures below the rounding of 1 count as they should. A process that is not
+    stable grows as it should; what no longer fits a float is inf, never NaN.
 
     Args:
         process: from `process`; scalars inside, so vmap for many coordinates.
@@ -50,23 +59,31 @@ def noisy_quadratic(process: Process, noise: Any, state: State, steps: Any) -> S
 
 
 def trajectory(process: Process, noise: Any, state: State, steps: int) -> State:
-    """The states after 0, 1, ..., steps updates, stacked along the first axis. Arguments as in noisy_quadratic."""
+    """The states after 0, 1, ..., steps updates, stacked along the first axis. Arguments as in
+    noisy_quadratic."""
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
     return _all(process, noise, state, steps)
 
 
-def tail_average(process: Process, noise: Any, state: State, skip: Any, steps: Any) -> tuple[Any, Any]:
+def tail_average(
+    process: Process, noise: Any, state: State, skip: Any, steps: Any
+) -> tuple[Any, Any]:
     """Mean and variance of the average of the fast weights over updates skip + 1 .. skip + steps.
 
-    The sum S <- S + x rides along in the state (`process(..., tail=True)`), is set to 0 after `skip` updates, and the
-    average is S / steps: exact, transients and correlations included.
+    The sum S <- S + x rides along in the state (`process(..., tail=True)`), is set to 0 after
+    `skip` updates, and the average is S / steps: exact, transients and correlations included.
 
     Args:
         process: made with tail=True.
         skip: updates before the tail, a multiple of k.
         steps: length of the tail [updates], >= 1.
     """
-    require('skip', skip, jnp.asarray(skip) % process.k == 0, 'a multiple of k: the tail starts with a cycle')
+    require(
+        'skip',
+        skip,
+        jnp.asarray(skip) % process.k == 0,
+        ('a multiple of k: the tail starts with a cycle'),
+    )
     kept = jnp.ones_like(process.fast).at[-1].set(0.0)
     early = noisy_quadratic(process, noise, state, skip)
     early = State(early.mean * kept, early.covariance * kept[:, None] * kept[None, :])
@@ -80,7 +97,8 @@ def fast_weights(process: Process, state: State) -> tuple[Any, Any]:
 
 
 def evaluation_weights(process: Process, state: State, steps: Any = jnp.inf) -> tuple[Any, Any]:
-    """Mean and variance of the weights to deploy: slow, averaged, or the fast ones where there is nothing else.
+    """Mean and variance of the weights to deploy: slow, averaged, or the fast ones where there is
+    nothing else.
 
     Args:
         steps: updates done, >= 1, for the bias correction of an EMA; by default it has died away.
@@ -115,14 +133,21 @@ def spread_after(update: Update, spread: Any) -> Any:
 
 @jax.jit
 def _after(process, noise, state, steps):
-    """Covariances of the start and of the noise apart: the latter in units of v h^2, which may be tiny."""
+    """Covariances of the start and of the noise apart: the latter in units of v h^2, which may be
+    tiny."""
     cycles, rest = steps // process.k, steps % process.k
 
     def square(carry):
         count, change, power, spread, moments = carry
         mean, old, new = moments
-        further = jnp.sum(power * mean[None, :], axis=-1), _around(power, old), _around(power, new) + spread
-        moments = jax.tree.map(lambda after, before: jnp.where(count % 2 == 1, after, before), further, moments)
+        further = (
+            jnp.sum(power * mean[None, :], axis=-1),
+            _around(power, old),
+            _around(power, new) + spread,
+        )
+        moments = jax.tree.map(
+            lambda after, before: jnp.where(count % 2 == 1, after, before), further, moments
+        )
         return count // 2, *next_power(change, power), spread + _around(power, spread), moments
 
     change, spread = cycle_change(process)
@@ -130,12 +155,15 @@ def _after(process, noise, state, steps):
     carry = (cycles, change, identity + change, spread, _internal_moments(process, state))
     moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)[-1]
     moments = jax.lax.fori_loop(0, rest, lambda _, m: _updated(process.inner, m), moments)
-    return jax.tree.map(lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), _state(process, noise, moments))
+    return jax.tree.map(
+        lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), _state(process, noise, moments)
+    )
 
 
 @partial(jax.jit, static_argnums=3)
 def _all(process, noise, state, steps):
-    """Compensated sums (Kahan): a change far below the rounding of what it changes adds up over the steps."""
+    """Compensated sums (Kahan): a change far below the rounding of what it changes adds up over the
+    steps."""
 
     def step(carry, t):
         moments, lost = carry
@@ -147,7 +175,9 @@ def _all(process, noise, state, steps):
         return (after, lost), _state(process, noise, after)
 
     moments = _internal_moments(process, state)
-    states = jax.lax.scan(step, (moments, jax.tree.map(jnp.zeros_like, moments)), jnp.arange(steps))[1]
+    states = jax.lax.scan(
+        step, (moments, jax.tree.map(jnp.zeros_like, moments)), jnp.arange(steps)
+    )[1]
     return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state, states)
 
 
@@ -180,4 +210,6 @@ def _around(power, covariance):
 
 
 def _observed(vector, state):
-    return jnp.sum(vector * state.mean), jnp.sum(vector * jnp.sum(state.covariance * vector[None, :], axis=-1))
+    return jnp.sum(vector * state.mean), jnp.sum(
+        vector * jnp.sum(state.covariance * vector[None, :], axis=-1)
+    )

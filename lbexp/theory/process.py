@@ -1,4 +1,5 @@
-"""An optimizer on one coordinate of a noisy quadratic, written as a linear map: the mechanism behind this package."""
+"""An optimizer on one coordinate of a noisy quadratic, written as a linear map: the mechanism
+behind this package."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,10 +12,12 @@ from lbexp.theory.linear_maps import compose, moved
 
 
 class Update(NamedTuple):
-    """w <- w + change w + response h xi, with xi the deviation of the update's target from its mean.
+    """w <- w + change w + response h xi, with xi the deviation of the update's target from its
+    mean.
 
-    The change, not the matrix I + change: at a rate times curvature h below the rounding of 1 the matrix knows nothing
-    of h any more. For the same reason w holds differences (see Process), and the response comes without its factor h.
+    The change, not the matrix I + change: at a rate times curvature h below the rounding of 1 the
+    matrix knows nothing of h any more. For the same reason w holds differences (see Process), and
+    the response comes without its factor h.
     """
 
     change: Any  # [n, n]
@@ -24,13 +27,15 @@ class Update(NamedTuple):
 class Process(NamedTuple):
     """Updates 1 .. k-1 of a cycle are `inner`, update k is `last`; without lookahead k = 1.
 
-    The state z holds deviations from the optimum: fast weights, momentum buffer and, where they exist, slow weights,
-    the buffer at the start of the cycle, the average. `fast`, `evaluation` and `copies` are vectors [n] of zeros and
-    ones: fast @ z are the fast weights, evaluation @ z / (1 - (1 - averaging)^t) after t updates the weights to deploy;
-    copies marks what holds the weights at the start.
+    The state z holds deviations from the optimum: fast weights, momentum buffer and, where they
+    exist, slow weights, the buffer at the start of the cycle, the average. `fast`, `evaluation` and
+    `copies` are vectors [n] of zeros and ones: fast @ z are the fast weights, evaluation @ z / (1 -
+    (1 - averaging)^t) after t updates the weights to deploy; copies marks what holds the weights at
+    the start.
 
-    Updates move w, with z = units * w + offset * (base @ w): fast weights relative to slow ones, where there are slow
-    ones, and buffers in units of 1 / rate. `internal` and `external` (below) translate.
+    Updates move w, with z = units * w + offset * (base @ w): fast weights relative to slow ones,
+    where there are slow ones, and buffers in units of 1 / rate. `internal` and `external` (below)
+    translate.
     """
 
     inner: Update
@@ -57,9 +62,11 @@ def process(
     ema_decay: Any = None,
     tail: bool = False,
 ) -> Process:
-    """The linear map of SGD or momentum, Lookahead around it, and an average of its weights, on 1/2 a (x - c)^2.
+    """The linear map of SGD or momentum, Lookahead around it, and an average of its weights, on 1/2
+    a (x - c)^2.
 
-    One update with the gradient g = a (x - xi), where xi = c - x* is the noise and x counts from the optimum:
+    One update with the gradient g = a (x - xi), where xi = c - x* is the noise and x counts from
+    the optimum:
 
         m <- beta m + g,   x <- x - rate m                (heavy ball; SGD is beta = 0)
                            x <- x - rate (g + beta m)     (Nesterov, with the new m)
@@ -69,10 +76,11 @@ def process(
         heavy ball  [[-h, -beta], [h, -(1 - beta)]],                 noise (h, -h)
         Nesterov    [[-(1 + beta) h, -beta^2], [h, -(1 - beta)]],    noise ((1 + beta) h, -h)
 
-    Lookahead keeps slow weights s. After every k-th update s <- s + alpha (x - s), x <- s, and the buffer is kept
-    (maintain), set to 0 (reset), or becomes alpha m + (1 - alpha) m_start, with m_start its value after the last
-    synchronisation and 0 before the first (interpolate). An average sees the weights after the update and after the
-    synchronisation: y <- d y + (1 - d) x, y_0 = 0 (EMA; y / (1 - d^t) is without bias), or y <- y + x (tail average).
+    Lookahead keeps slow weights s. After every k-th update s <- s + alpha (x - s), x <- s, and the
+    buffer is kept (maintain), set to 0 (reset), or becomes alpha m + (1 - alpha) m_start, with
+    m_start its value after the last synchronisation and 0 before the first (interpolate). An
+    average sees the weights after the update and after the synchronisation: y <- d y + (1 - d) x,
+    y_0 = 0 (EMA; y / (1 - d^t) is without bias), or y <- y + x (tail average).
 
     Args:
         learning_rate: rate > 0.
@@ -85,19 +93,30 @@ def process(
         ema_decay: d in [0, 1); None: no average.
         tail: carry the sum of the fast weights, see `noisy_quadratic.tail_average`.
 
-    All arguments but `nesterov`, `buffer` and `tail` are scalars and may be traced: vmap over coordinates and grids.
+    All arguments but `nesterov`, `buffer` and `tail` are scalars and may be traced: vmap over
+    coordinates and grids.
 
     Raises:
         ValueError: an argument out of range.
 
-    Source: Zhang, Lucas, Ba, Hinton 2019, arXiv:1907.08610, Algorithm 1 and Appendix B; Zhang et al. 2019,
+    Source: Zhang, Lucas, Ba, Hinton 2019, arXiv:1907.08610, Algorithm 1 and Appendix B; Zhang et
+        al. 2019,
     arXiv:1907.04164, Section 3. The buffer convention is optax.trace's.
     """
     _check(learning_rate, curvature, momentum, k, slow_step_size, buffer, ema_decay)
     # Outside of jit, where a Python number still has its float64 digits.
     averaging = None if ema_decay is None else 1 - ema_decay
     return _build(
-        learning_rate, curvature, momentum, 1 - momentum, nesterov, k, slow_step_size, buffer, averaging, tail
+        learning_rate,
+        curvature,
+        momentum,
+        1 - momentum,
+        nesterov,
+        k,
+        slow_step_size,
+        buffer,
+        averaging,
+        tail,
     )
 
 
@@ -119,15 +138,28 @@ def internal_covariance(process: Process, covariance: Any) -> Any:
 
 
 def external_covariance(process: Process, covariance: Any, noise: Any = None) -> Any:
-    """Covariance of z, of that of w; with a noise v, of that of w over v h^2, the product never formed."""
+    """Covariance of z, of that of w; with a noise v, of that of w over v h^2, the product never
+    formed."""
     if noise is None:
         return external(process, external(process, covariance).T).T
     return noise * external(process, external(process, covariance, process.step).T, process.step).T
 
 
 @partial(jax.jit, static_argnames=('nesterov', 'buffer', 'tail'))
-def _build(learning_rate, curvature, momentum, damping, nesterov, k, slow_step_size, buffer, averaging, tail):
-    """The rows are changes: 'fast' is x - s where there are slow weights s, else x; 'momentum' is rate m."""
+def _build(
+    learning_rate,
+    curvature,
+    momentum,
+    damping,
+    nesterov,
+    k,
+    slow_step_size,
+    buffer,
+    averaging,
+    tail,
+):
+    """The rows are changes: 'fast' is x - s where there are slow weights s, else x; 'momentum' is
+    rate m."""
     h, alpha = learning_rate * curvature, slow_step_size
     looks_ahead, has_average = k is not None, tail or averaging is not None
     names = ['fast', 'momentum']
@@ -137,7 +169,10 @@ def _build(learning_rate, curvature, momentum, damping, nesterov, k, slow_step_s
     times = lambda number: {name: number * value for name, value in weights.items()}
     gain = (1 + momentum) if nesterov else 1.0
     carried = momentum**2 if nesterov else momentum
-    rows = {'fast': {**times(-gain * h), 'momentum': -carried}, 'momentum': {**times(h), 'momentum': -damping}}
+    rows = {
+        'fast': {**times(-gain * h), 'momentum': -carried},
+        'momentum': {**times(h), 'momentum': -damping},
+    }
     update = Update(_matrix(names, rows), _vector(names, {'fast': gain, 'momentum': -1.0}))
     last = update
     if looks_ahead:
@@ -166,11 +201,18 @@ def _build(learning_rate, curvature, momentum, damping, nesterov, k, slow_step_s
 
 def _check(learning_rate, curvature, momentum, k, slow_step_size, buffer, ema_decay):
     require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
-    require('curvature', curvature, curvature > 0, 'a number > 0: a flat or concave coordinate has no fixed point')
+    require(
+        'curvature',
+        curvature,
+        curvature > 0,
+        ('a number > 0: a flat or concave coordinate has no fixed point'),
+    )
     require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
     if k is not None:
         require('k', k, k >= 1, 'a whole number of updates per cycle, >= 1')
-        require('slow_step_size', slow_step_size, (slow_step_size > 0) & (slow_step_size <= 1), '(0, 1]')
+        require(
+            'slow_step_size', slow_step_size, (slow_step_size > 0) & (slow_step_size <= 1), '(0, 1]'
+        )
     if ema_decay is not None:
         require('ema_decay', ema_decay, (ema_decay >= 0) & (ema_decay < 1), '0 <= ema_decay < 1')
     modes = ('maintain', 'reset', 'interpolate')

@@ -13,13 +13,14 @@ def slow_step_size(slow: Any, fast: Any, curvature: Any, optimum: Any) -> Any:
 
         alpha* = (s - x*)^T A (s - x) / ((s - x)^T A (s - x))
 
-    L(alpha) = 1/2 (s - x* + alpha (x - s))^T A (...) is a parabola in alpha; dL/dalpha = 0 gives alpha*. It is 1 where
-    the two coincide, as every step size is then optimal.
+    L(alpha) = 1/2 (s - x* + alpha (x - s))^T A (...) is a parabola in alpha; dL/dalpha = 0 gives
+    alpha*. It is 1 where the two coincide, as every step size is then optimal.
 
     Args:
         slow: s, pytree: weights at the start of the cycle.
         fast: x, pytree: weights after k updates.
-        curvature: diagonal of A, pytree like slow; or one symmetric matrix [n, n] when the weights are one vector [n].
+        curvature: diagonal of A, pytree like slow; or one symmetric matrix [n, n] when the weights
+            are one vector [n].
         optimum: x*, pytree like slow.
 
     Source: Zhang, Lucas, Ba, Hinton 2019, arXiv:1907.08610, Proposition 1.
@@ -38,9 +39,9 @@ def estimated_slow_step_size(
         x* is taken to be v - A^-1 g(v); then, with d = s - x,
         alpha = ((s - v)^T A d + g^T d) / (d^T A d), clipped to [low, 1]
 
-    A^-1 cancels against A, so coordinates without curvature do no harm. Exact on a quadratic when A is its Hessian
-    and g its true gradient at v. A minibatch gradient adds noise of variance d^T Sigma d / B to the numerator,
-    hence the clip.
+    A^-1 cancels against A, so coordinates without curvature do no harm. Exact on a quadratic when A
+    is its Hessian and g its true gradient at v. A minibatch gradient adds noise of variance d^T
+    Sigma d / B to the numerator, hence the clip.
 
     Args:
         slow, fast: s and x, pytrees, as in slow_step_size.
@@ -60,7 +61,8 @@ def estimated_slow_step_size(
 
 
 def _scaled(tree):
-    """The tree over its largest absolute entry, and that entry: squares of small numbers are not 0 then."""
+    """The tree over its largest absolute entry, and that entry: squares of small numbers are not 0
+    then."""
     size = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
     divisor = jnp.where(size > 0, size, 1.0)
     return jax.tree.map(lambda leaf: leaf / divisor, tree), size

@@ -1,4 +1,5 @@
-"""Stale gradients on the noisy quadratic: SGD, momentum and Lookahead behind asynchronous workers, exactly."""
+"""Stale gradients on the noisy quadratic: SGD, momentum and Lookahead behind asynchronous workers,
+exactly."""
 
 from functools import partial
 from typing import Any
@@ -9,7 +10,14 @@ import numpy as np
 
 from lbexp.theory.fixed_point import CONTRACTS, FixedPoint
 from lbexp.theory.limits import require
-from lbexp.theory.linear_maps import compose, covariance_change, moved, product, rest_of_vector, spectral_radius
+from lbexp.theory.linear_maps import (
+    compose,
+    covariance_change,
+    moved,
+    product,
+    rest_of_vector,
+    spectral_radius,
+)
 from lbexp.theory.process import Process, Update
 
 
@@ -21,14 +29,16 @@ def staleness(
     k: Any = None,
     slow_step_size: Any = 0.5,
 ) -> Process:
-    """The linear map of an optimizer whose gradients are taken at the weights of `delay` updates ago.
+    """The linear map of an optimizer whose gradients are taken at the weights of `delay` updates
+    ago.
 
         g = a (x_{t - delay} - xi),   m <- beta m + g,   x_{t+1} = x_t - rate m
 
-    and around it Lookahead, which after every k-th update sets s <- s + alpha (x - s), x <- s; what is read later is
-    the x after that; without Lookahead s = x. The past is part of the state, z = (x_t, x_{t-1}, .., x_{t-delay}, m, s),
-    so the map is linear, and `fixed_point`, `noisy_quadratic` and `autocorrelation` apply as they are. W workers that
-    take turns have delay = W - 1 (after the first W - 1 updates).
+    and around it Lookahead, which after every k-th update sets s <- s + alpha (x - s), x <- s; what
+    is read later is the x after that; without Lookahead s = x. The past is part of the state, z =
+    (x_t, x_{t-1}, .., x_{t-delay}, m, s), so the map is linear, and `fixed_point`,
+    `noisy_quadratic` and `autocorrelation` apply as they are. W workers that take turns have delay
+    = W - 1 (after the first W - 1 updates).
 
     Args:
         learning_rate: rate > 0.
@@ -38,7 +48,8 @@ def staleness(
         k: updates per cycle of Lookahead at the server, >= 1; None: no Lookahead.
         slow_step_size: alpha in (0, 1].
 
-    Source: delay embedding as in Levin and May 1976; asynchronous SGD: Mitliagkas et al. 2016, arXiv:1605.09774.
+    Source: delay embedding as in Levin and May 1976; asynchronous SGD: Mitliagkas et al. 2016,
+        arXiv:1605.09774.
     """
     require('delay', delay, delay >= 0, 'a whole number of updates >= 0')
     _check(learning_rate, curvature, momentum, k, slow_step_size)
@@ -50,10 +61,11 @@ def delay_limit(curvature: Any, delay: Any) -> Any:
 
         rate a < 2 sin(pi / (2 (2 delay + 1)))
 
-    x_{t+1} = x_t - h x_{t - delay} has the characteristic equation l^delay (l - 1) = -h. On the unit circle,
-    l = e^{i p}, the left side is 2 i sin(p / 2) e^{i (delay + 1/2) p}; it is real and negative first where
-    (delay + 1/2) p = pi / 2, at h = 2 sin(p / 2), p = pi / (2 delay + 1). delay 0 gives the usual 2, and large delays
-    pi / (2 delay + 1): what staleness allows shrinks like 1 / W.
+    x_{t+1} = x_t - h x_{t - delay} has the characteristic equation l^delay (l - 1) = -h. On the
+    unit circle, l = e^{i p}, the left side is 2 i sin(p / 2) e^{i (delay + 1/2) p}; it is real and
+    negative first where (delay + 1/2) p = pi / 2, at h = 2 sin(p / 2), p = pi / (2 delay + 1).
+    delay 0 gives the usual 2, and large delays pi / (2 delay + 1): what staleness allows shrinks
+    like 1 / W.
 
     Args:
         curvature: a > 0.
@@ -75,26 +87,31 @@ def memoryless(
     k: Any = None,
     slow_step_size: Any = 0.5,
 ) -> FixedPoint:
-    """Stationary covariance of (x, m, s) where each update is by a worker drawn anew: geometric staleness.
+    """Stationary covariance of (x, m, s) where each update is by a worker drawn anew: geometric
+    staleness.
 
-    With probability 1 / W each, worker w pushes g = a (c_w - xi) and then pulls, c_w <- x. The state (x, m, s, c_1 ..
-    c_W) moves by a random matrix A_w, so second moments obey S <- mean_w A_w S A_w' + v mean_w b_w b_w', exactly. The
-    workers are exchangeable: S has the moments of (x, m, s) among themselves (6), of each with a copy (3), of a copy
-    with itself and with another (2), eleven numbers whatever W, and the map on them is linear.
+    With probability 1 / W each, worker w pushes g = a (c_w - xi) and then pulls, c_w <- x. The
+    state (x, m, s, c_1 .. c_W) moves by a random matrix A_w, so second moments obey S <- mean_w A_w
+    S A_w' + v mean_w b_w b_w', exactly. The workers are exchangeable: S has the moments of (x, m,
+    s) among themselves (6), of each with a copy (3), of a copy with itself and with another (2),
+    eleven numbers whatever W, and the map on them is linear.
 
     Arguments as in `staleness`.
 
     Returns:
-        covariance [3, 3] at the end of a cycle, its average over a cycle, and the spectral radius of the map of second
-        moments over a cycle (stability in mean square).
+        covariance [3, 3] at the end of a cycle, its average over a cycle, and the spectral radius
+        of the map of second moments over a cycle (stability in mean square).
 
     Raises:
-        ValueError: not stable; with traced numbers the covariance is inf and `stable` False instead.
+        ValueError: not stable; with traced numbers the covariance is inf and `stable` False
+            instead.
     """
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
     require('workers', workers, workers >= 1, 'a whole number >= 1')
     _check(learning_rate, curvature, momentum, k, slow_step_size)
-    found = _rest(learning_rate, curvature, noise, workers, 1 - momentum, *_cycle(k, slow_step_size))
+    found = _rest(
+        learning_rate, curvature, noise, workers, 1 - momentum, *_cycle(k, slow_step_size)
+    )
     rule = f'{CONTRACTS}: lower the learning rate, the momentum, or the number of workers'
     require('spectral radius of second moments', found.radius, found.stable, rule)
     return found
@@ -137,13 +154,15 @@ def _push(size, at_m, at_s, at_read, step, friction):
     h, friction = jnp.asarray(step, dtype), jnp.asarray(friction, dtype)
     m = jnp.zeros(size, dtype).at[at_read].add(h).at[at_s].add(h).at[at_m].add(-friction)
     x = -m.at[at_m].add(1.0)
-    # The entry is -beta, from a friction with all its digits: 1 - (1 - beta) rounds as beta itself does.
+    # The entry is -beta, from a friction with all its digits: 1 - (1 - beta) rounds as beta itself
+    # does.
     change = jnp.zeros((size, size), dtype).at[at_m].set(m).at[0].set(x)
     return Update(change, jnp.zeros(size, dtype).at[at_m].set(-1.0).at[0].set(1.0))
 
 
 def _synchronised(update, at_s, others, alpha):
-    """`update`, then s <- s + alpha (x - s), x <- s; the other weights stay, so what they are apart from s does not."""
+    """`update`, then s <- s + alpha (x - s), x <- s; the other weights stay, so what they are apart
+    from s does not."""
     size = update.response.shape[0]
     alpha = jnp.asarray(alpha, update.change.dtype)
     meet = jnp.zeros((size, size), alpha.dtype).at[at_s, 0].set(alpha).at[0, 0].set(-1.0)
@@ -159,7 +178,8 @@ _SQUARES = np.isin(np.arange(11), (0, 3, 5, 9))
 @partial(jax.jit, static_argnames='workers')
 def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size):
     """Second moments of (x - s, rate m, s, c_w - s) over v h^2."""
-    # By exchangeability the first worker stands for all, once moments are averaged over the permutations of copies.
+    # By exchangeability the first worker stands for all, once moments are averaged over the
+    # permutations of copies.
     size, h = 3 + workers, learning_rate * curvature
     push = _push(size, 1, 2, 3, h, friction)
     dtype = push.change.dtype
@@ -177,17 +197,25 @@ def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size)
         one, final = one.at[10, 10].set(-1.0), final.at[10, 10].set(-1.0)
     push_one, push_final = kick(inner), kick(last)
     further = lambda _, carry: (compose(one, carry[0]), moved(one, carry[1]) + push_one)
-    change, spread = jax.lax.fori_loop(0, k - 1, further, (jnp.zeros_like(one), jnp.zeros(11, dtype)))
+    change, spread = jax.lax.fori_loop(
+        0, k - 1, further, (jnp.zeros_like(one), jnp.zeros(11, dtype))
+    )
     change, spread = compose(final, change), moved(final, spread) + push_final
     rest = rest_of_vector(change, spread, _SQUARES)
     value = jnp.where(rest.settled, rest.value, 0.0)
     add = lambda _, carry: (carry[0] + carry[1], moved(one, carry[1]) + push_one)
     total, _ = jax.lax.fori_loop(0, k, add, (jnp.zeros_like(value), value))
     # From there to (x, m, s).
-    back = jnp.asarray([[1, 0, 1], [0, 1, 0], [0, 0, 1]], dtype) * jnp.asarray([[h], [curvature], [h]], dtype)
-    server = lambda moments: noise * product(product(back, _whole(moments, workers)[:3, :3]), back.T)
+    back = jnp.asarray([[1, 0, 1], [0, 1, 0], [0, 0, 1]], dtype) * jnp.asarray(
+        [[h], [curvature], [h]], dtype
+    )
+    server = lambda moments: (
+        noise * product(product(back, _whole(moments, workers)[:3, :3]), back.T)
+    )
     seen = lambda moments: jnp.where(rest.settled, server(moments), jnp.inf)
-    radius = jnp.where(rest.settled, jnp.exp(rest.log_radius), spectral_radius(jnp.eye(11, dtype=dtype) + change))
+    radius = jnp.where(
+        rest.settled, jnp.exp(rest.log_radius), spectral_radius(jnp.eye(11, dtype=dtype) + change)
+    )
     gap = jnp.where(rest.settled, -jnp.expm1(rest.log_radius), 1 - radius)
     return FixedPoint(seen(value), seen(total * (1 / k)), radius, rest.settled, gap)
 
@@ -217,8 +245,15 @@ def _read(whole):
 
 def _check(learning_rate, curvature, momentum, k, slow_step_size):
     require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
-    require('curvature', curvature, curvature > 0, 'a number > 0: a flat or concave coordinate has no fixed point')
+    require(
+        'curvature',
+        curvature,
+        curvature > 0,
+        ('a number > 0: a flat or concave coordinate has no fixed point'),
+    )
     require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
     if k is not None:
         require('k', k, k >= 1, 'a whole number of updates per cycle, >= 1')
-        require('slow_step_size', slow_step_size, (slow_step_size > 0) & (slow_step_size <= 1), '(0, 1]')
+        require(
+            'slow_step_size', slow_step_size, (slow_step_size > 0) & (slow_step_size <= 1), '(0, 1]'
+        )

@@ -1,4 +1,5 @@
-"""Closed forms: the stationary variance of the weights for SGD, momentum, Nesterov, EMA and tail averages."""
+"""Closed forms: the stationary variance of the weights for SGD, momentum, Nesterov, EMA and tail
+averages."""
 
 from typing import Any
 
@@ -18,16 +19,18 @@ def stationary_variance(
         SGD          V* = h v / (2 - h)
         heavy ball   V* = h v (1 + beta) / ((1 - beta) (2 (1 + beta) - h))
         Nesterov     V* = h v ((1 + D) ((1 + beta)^2 + beta^2) - 2 T beta (1 + beta))
-                          / ((1 - D) (2 (1 + beta) - (1 + 2 beta) h)),   T = (1 + beta)(1 - h), D = beta (1 - h)
+                          / ((1 - D) (2 (1 + beta) - (1 + 2 beta) h)),   T = (1 + beta)(1 - h), D =
+                          beta (1 - h)
 
-    Eliminating the buffer, x_{t+1} = T x_t - D x_{t-1} + h (c0 xi_t + c1 xi_{t-1}): an ARMA(2, 1), with T, D the trace
-    and determinant of one step and c0 = 1, c1 = 0 (heavy ball), c0 = 1 + beta, c1 = -beta (Nesterov). Its
-    Yule-Walker equations give
+    Eliminating the buffer, x_{t+1} = T x_t - D x_{t-1} + h (c0 xi_t + c1 xi_{t-1}): an ARMA(2, 1),
+    with T, D the trace and determinant of one step and c0 = 1, c1 = 0 (heavy ball), c0 = 1 + beta,
+    c1 = -beta (Nesterov). Its Yule-Walker equations give
 
         V* = h^2 v ((1 + D)(c0^2 + c1^2) + 2 T c0 c1) / ((1 - D)((1 + D)^2 - T^2)),
 
-    and (1 + D)^2 - T^2 = h (2 (1 + beta) - h) for heavy ball, h (2 (1 + beta) - (1 + 2 beta) h) for Nesterov. There
-    the numerator multiplied out is (1 + beta) + beta (1 + 2 beta) h, and 1 - D = (1 - beta) + beta h: nothing cancels.
+    and (1 + D)^2 - T^2 = h (2 (1 + beta) - h) for heavy ball, h (2 (1 + beta) - (1 + 2 beta) h) for
+    Nesterov. There the numerator multiplied out is (1 + beta) + beta (1 + 2 beta) h, and 1 - D = (1
+    - beta) + beta h: nothing cancels.
 
     Args:
         learning_rate: rate, 0 < rate < limits.learning_rate_limit(a, beta, nesterov).
@@ -35,7 +38,8 @@ def stationary_variance(
         noise: v >= 0, variance of the mean target of one update.
         momentum: beta in [0, 1).
 
-    Numbers or arrays that broadcast. Outside the limits: ValueError, or inf where numbers are traced.
+    Numbers or arrays that broadcast. Outside the limits: ValueError, or inf where numbers are
+    traced.
     """
     stable = _stable(learning_rate, curvature, noise, momentum, nesterov)
     beta, h = jnp.asarray(momentum), jnp.asarray(learning_rate) * curvature
@@ -48,7 +52,9 @@ def stationary_variance(
     return jnp.where(stable, h * noise * top / jnp.where(stable, bottom, 1.0), jnp.inf)
 
 
-def heavy_ball_covariance(learning_rate: Any, curvature: Any, noise: Any, momentum: Any) -> tuple[Any, Any, Any]:
+def heavy_ball_covariance(
+    learning_rate: Any, curvature: Any, noise: Any, momentum: Any
+) -> tuple[Any, Any, Any]:
     """(E x^2, E x m, E m^2) of heavy ball at rest, m the buffer: x <- x - rate m.
 
         E x m = -a V* / (1 + beta),   E m^2 = 2 a V* / (rate (1 + beta))
@@ -88,8 +94,8 @@ def tail_variance(learning_rate: Any, curvature: Any, noise: Any, steps: Any) ->
 
         V*_SGD / T * ((1 + r) / (1 - r) - 2 r (1 - r^T) / (T (1 - r)^2)),    r = 1 - rate a
 
-    The sum over lags of (T - |j|) r^|j| / T^2; for T >> 1 / (1 - r) it is V* (1 + r) / ((1 - r) T) = v / T:
-    an average forgets the learning rate.
+    The sum over lags of (T - |j|) r^|j| / T^2; for T >> 1 / (1 - r) it is V* (1 + r) / ((1 - r) T)
+    = v / T: an average forgets the learning rate.
 
     Args:
         steps: T >= 1 [updates]. The others as in stationary_variance.

@@ -1,4 +1,5 @@
-"""Steps to a target loss against batch size on a large noisy quadratic, by the exact recursion alone."""
+"""Steps to a target loss against batch size on a large noisy quadratic, by the exact recursion
+alone."""
 
 from typing import Any
 
@@ -23,12 +24,13 @@ def steps_to_target(
 ) -> Any:
     """Updates until the expected loss of the evaluation weights is at most `target`; inf: never.
 
-    Loss 1/2 sum_i a_i x_i^2 (the noise-free excess), a_i = 1 / i, gradient noise of covariance diag(a) / B, start
-    E x_i^2 = 1. An update preconditioned by A^power sees curvature a^(1 - p) and noise a^(1 - 2p) / B: as if the target
-    c had variance 1 / (a B), for every p. The second moments E z z^T of each coordinate obey
-    S <- M S M^T + v w w^T exactly; maps of 1, 2, 4, ... cycles come by squaring, and the time of crossing by descending
-    through them: 2^j cycles are taken whenever the loss is still above the target after them. It is the first crossing
-    if the loss, once below, stays below for good, as it does for SGD; momentum may dip earlier and come back.
+    Loss 1/2 sum_i a_i x_i^2 (the noise-free excess), a_i = 1 / i, gradient noise of covariance
+    diag(a) / B, start E x_i^2 = 1. An update preconditioned by A^power sees curvature a^(1 - p) and
+    noise a^(1 - 2p) / B: as if the target c had variance 1 / (a B), for every p. The second moments
+    E z z^T of each coordinate obey S <- M S M^T + v w w^T exactly; maps of 1, 2, 4, ... cycles come
+    by squaring, and the time of crossing by descending through them: 2^j cycles are taken whenever
+    the loss is still above the target after them. It is the first crossing if the loss, once below,
+    stays below for good, as it does for SGD; momentum may dip earlier and come back.
 
     Args:
         batch_size: B > 0 [examples per update].
@@ -39,7 +41,8 @@ def steps_to_target(
         start: E x_i^2 at the start, scalar or [d].
         settings: momentum, nesterov, k, slow_step_size, buffer, ema_decay of `process`.
 
-    Scalars may be traced; vmap or lax.map over them. In float64: small modes matter over 1e6 updates.
+    Scalars may be traced; vmap or lax.map over them. In float64: small modes matter over 1e6
+    updates.
 
     Source: Zhang, Li, Nado et al. 2019, arXiv:1907.04164, Sections 3 and 4.
     """
@@ -52,9 +55,17 @@ def steps_to_target(
         p = process(learning_rate, curvature, **settings)
         change, spread = cycle_change(p)
         moments = p.copies[:, None] * p.copies[None, :] * second
-        seen = jnp.sum(external(p, jnp.eye(change.shape[0], dtype=change.dtype)) * p.evaluation[:, None], axis=0)
+        seen = jnp.sum(
+            external(p, jnp.eye(change.shape[0], dtype=change.dtype)) * p.evaluation[:, None],
+            axis=0,
+        )
         kick = noise * p.step * (p.step * spread)
-        return (change, kick), internal_covariance(p, moments), seen[:, None] * seen[None, :], (p.k, p.averaging)
+        return (
+            (change, kick),
+            internal_covariance(p, moments),
+            seen[:, None] * seen[None, :],
+            (p.k, p.averaging),
+        )
 
     # Coordinates last: the small matrices' products then run over long rows.
     curvature, noise = a ** (1 - jnp.asarray(power)), 1 / (a * batch_size)
@@ -87,19 +98,26 @@ def steps_to_target(
 
 
 def tuned_steps(
-    batch_size: Any, momentum: Any = 0.0, nesterov: bool = False, spectrum: Any = None, **settings: Any
+    batch_size: Any,
+    momentum: Any = 0.0,
+    nesterov: bool = False,
+    spectrum: Any = None,
+    **settings: Any,
 ) -> tuple[Any, Any]:
-    """(steps, learning rate): steps_to_target with the learning rate that needs fewest, all else fixed.
+    """(steps, learning rate): steps_to_target with the learning rate that needs fewest, all else
+    fixed.
 
-    Steps fall like 1 / rate until noise or instability ends it: one minimum in log rate. A grid of 20 over six decades
-    below the stability limit brackets it; three rounds of 7 narrow it to 3 %, where steps are flat.
-    Arguments as in steps_to_target, without the learning rate.
+    Steps fall like 1 / rate until noise or instability ends it: one minimum in log rate. A grid of
+    20 over six decades below the stability limit brackets it; three rounds of 7 narrow it to 3 %,
+    where steps are flat. Arguments as in steps_to_target, without the learning rate.
     """
     power = jnp.asarray(settings.get('power', 0.0))
     limit = learning_rate_limit(jnp.max(_spectrum(spectrum) ** (1 - power)), momentum, nesterov)
 
     def steps(rate):
-        return steps_to_target(batch_size, rate, momentum=momentum, nesterov=nesterov, spectrum=spectrum, **settings)
+        return steps_to_target(
+            batch_size, rate, momentum=momentum, nesterov=nesterov, spectrum=spectrum, **settings
+        )
 
     rates = limit * jnp.geomspace(1e-6, 0.999, 20)
     for count in (7, 7, 7, 1):
@@ -107,7 +125,10 @@ def tuned_steps(
         # Among equals the smallest rate is the safe one.
         best = jnp.argmin(found)
         fewest, rate = found[best], rates[best]
-        low, high = rates[jnp.maximum(best - 1, 0)], rates[jnp.minimum(best + 1, rates.shape[0] - 1)]
+        low, high = (
+            rates[jnp.maximum(best - 1, 0)],
+            rates[jnp.minimum(best + 1, rates.shape[0] - 1)],
+        )
         if count > 1:
             rates = jnp.exp(jnp.linspace(jnp.log(low), jnp.log(high), count))
         else:
@@ -116,12 +137,14 @@ def tuned_steps(
 
 
 def critical_batch_size(batch_sizes: Any, steps: Any) -> tuple[Any, Any, Any]:
-    """(critical batch size, fewest steps, fewest examples) from steps to target at several batch sizes.
+    """(critical batch size, fewest steps, fewest examples) from steps to target at several batch
+    sizes.
 
         S = S_min + E_min / B,   B_crit = E_min / S_min
 
-    the hyperbola (S / S_min - 1)(E / E_min - 1) = 1 with E = B S. S_min and E_min by least squares on relative errors,
-    sum ((S_min + E_min / B) / S - 1)^2. At B_crit both steps and examples are twice their minimum.
+    the hyperbola (S / S_min - 1)(E / E_min - 1) = 1 with E = B S. S_min and E_min by least squares
+    on relative errors, sum ((S_min + E_min / B) / S - 1)^2. At B_crit both steps and examples are
+    twice their minimum.
 
     Args:
         batch_sizes: [n], at least two different ones.
@@ -130,8 +153,14 @@ def critical_batch_size(batch_sizes: Any, steps: Any) -> tuple[Any, Any, Any]:
     Source: McCandlish, Kaplan, Amodei 2018, arXiv:1812.06162, Section 2.3.
     """
     batch_sizes, steps = jnp.asarray(batch_sizes), jnp.asarray(steps)
-    require('steps', steps, jnp.isfinite(steps) & (steps > 0), 'finite numbers > 0: leave out what never arrived')
-    # Columns S_min u + E_min v = 1, by Gram and Schmidt: a determinant uu vv - uv^2 cancels where E_min / B is small.
+    require(
+        'steps',
+        steps,
+        jnp.isfinite(steps) & (steps > 0),
+        ('finite numbers > 0: leave out what never arrived'),
+    )
+    # Columns S_min u + E_min v = 1, by Gram and Schmidt: a determinant uu vv - uv^2 cancels where
+    # E_min / B is small.
     unit = 1 / jnp.max(1 / batch_sizes)
     u, v = 1 / steps, unit / batch_sizes * (1 / steps)
     share = jnp.sum(u * v) / jnp.sum(u * u)

@@ -1,8 +1,10 @@
-"""A workload is data, model, loss and metrics: a NamedTuple of pure functions. One file, one workload.
+"""A workload is data, model, loss and metrics: a NamedTuple of pure functions. One file, one
+workload.
 
-The function of a workload takes its settings and returns a `Workload`. `loss` and `metrics` give one value for each
-example, never their mean: the engine weights and adds them up. The model state keeps its structure, shapes and dtypes;
-parameters are arrays of floating point. What breaks this is refused where the program is traced.
+The function of a workload takes its settings and returns a `Workload`. `loss` and `metrics` give
+one value for each example, never their mean: the engine weights and adds them up. The model state
+keeps its structure, shapes and dtypes; parameters are arrays of floating point. What breaks this is
+refused where the program is traced.
 
     import jax.numpy as jnp
     from lbexp.data.source import memory
@@ -31,15 +33,20 @@ from lbexp.data.source import Source
 class Workload(NamedTuple):
     """What is trained on what.
 
-    The engine weights the per-example values: a training loss is sum_n w_n loss_n / n, with w_n = 1 or
-    multiplicative gradient noise; an evaluation is sum_n w_n v_n / sum_n w_n, with w_n = 0 on padding.
+    The engine weights the per-example values: a training loss is sum_n w_n loss_n / n, with w_n = 1
+    or multiplicative gradient noise; an evaluation is sum_n w_n v_n / sum_n w_n, with w_n = 0 on
+    padding.
     """
 
     init: Callable  # key -> (params, model_state)
-    loss: Callable  # (params, model_state, examples, key) -> (values {'loss': [n], ...}, model_state)
-    metrics: Callable  # (params, model_state, examples) -> values {'loss': [n], ...}, evaluation mode
+    # (params, model_state, examples, key) -> (values {'loss': [n], ...}, model_state)
+    loss: Callable
+    # (params, model_state, examples) -> values {'loss': [n], ...}, evaluation mode
+    metrics: Callable
     train: Source  # training examples, in the order of training
     test: Source | None = None  # held-out examples, in stored order
-    validation: Source | None = None  # examples held out of the training set, for tuning; in stored order
-    together: int | None = 1  # examples that must pass the model at once: 1; a ghost batch; None: all of a batch
+    # examples held out of the training set, for tuning; in stored order
+    validation: Source | None = None
+    # examples that must pass the model at once: 1; a ghost batch; None: all of a batch
+    together: int | None = 1
     target: tuple[str, float] | None = None  # a test metric and the value that counts as reached

@@ -1,4 +1,5 @@
-"""The 8x8 digits with a multilayer perceptron: the smallest real workload, embedded in the package."""
+"""The 8x8 digits with a multilayer perceptron: the smallest real workload, embedded in the
+package."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -20,12 +21,14 @@ def digits_mlp(
     replacement: bool = False,
     validation: NonNegativeInteger = 0,
 ) -> Workload:
-    """64 - hidden - 10, ReLU, softmax cross-entropy [nats], on the UCI handwritten digits. Target: 0.96 test accuracy.
+    """64 - hidden - 10, ReLU, softmax cross-entropy [nats], on the UCI handwritten digits. Target:
+    0.96 test accuracy.
 
     Args:
         hidden: widths of the hidden layers [units].
         batch_norm: normalize before each ReLU.
-        ghost: examples that share batch-norm statistics; must divide the microbatch. None or 'sync': the microbatch;
+        ghost: examples that share batch-norm statistics; must divide the microbatch. None or
+            'sync': the microbatch;
             'replica': what one device has of it.
         dropout: probability in [0, 1); None: no dropout.
         label_smoothing: in [0, 1).

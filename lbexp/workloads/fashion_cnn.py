@@ -21,7 +21,8 @@ def fashion_cnn(
     replacement: bool = False,
     validation: NonNegativeInteger = 0,
 ) -> Workload:
-    """Two 3x3 convolutions with pooling, a dense layer, softmax cross-entropy [nats]. Target: 0.90 test accuracy.
+    """Two 3x3 convolutions with pooling, a dense layer, softmax cross-entropy [nats]. Target: 0.90
+    test accuracy.
 
     Args:
         channels: output channels of each convolution.

@@ -20,7 +20,8 @@ def fashion_mlp(
     replacement: bool = False,
     validation: NonNegativeInteger = 0,
 ) -> Workload:
-    """784 - hidden - 10, ReLU, softmax cross-entropy [nats] (Xiao et al. 2017, arXiv:1708.07747). Target: 0.87.
+    """784 - hidden - 10, ReLU, softmax cross-entropy [nats] (Xiao et al. 2017, arXiv:1708.07747).
+    Target: 0.87.
 
     Args:
         hidden: widths of the hidden layers [units].

@@ -18,9 +18,11 @@ def linear_regression(
     noise: NonNegative = 0.5,
     seed: NonNegativeInteger = 0,
 ) -> Workload:
-    """loss_n = (w . x_n + b - y_n)^2 / 2, y_n = weights . x_n + bias + noise e_n, x_n and e_n standard normal.
+    """loss_n = (w . x_n + b - y_n)^2 / 2, y_n = weights . x_n + bias + noise e_n, x_n and e_n
+    standard normal.
 
-    The least achievable mean loss is about noise^2 / 2. As many test examples are drawn as training examples.
+    The least achievable mean loss is about noise^2 / 2. As many test examples are drawn as training
+    examples.
 
     Args:
         size: training examples.
@@ -47,7 +49,11 @@ def linear_regression(
         return model.init(key, jnp.zeros((1, len(weights))))['params'], {}
 
     def errors(params, examples):
-        error = model.apply({'params': params}, examples['x'])[:, 0] - examples['line'] - noise * examples['e']
+        error = (
+            model.apply({'params': params}, examples['x'])[:, 0]
+            - examples['line']
+            - noise * examples['e']
+        )
         return {'loss': jnp.square(error) / 2}
 
     def loss(params, model_state, examples, key):

@@ -20,7 +20,8 @@ def mnist1d(
     replacement: bool = False,
     validation: NonNegativeInteger = 0,
 ) -> Workload:
-    """40 - hidden - 10, ReLU, softmax cross-entropy [nats] (Greydanus and Kobak 2024, arXiv:2011.14439). Target: 0.65.
+    """40 - hidden - 10, ReLU, softmax cross-entropy [nats] (Greydanus and Kobak 2024,
+    arXiv:2011.14439). Target: 0.65.
 
     Args:
         hidden: widths of the hidden layers [units].

@@ -1,4 +1,5 @@
-"""The noisy quadratic model as a workload: a loss whose every moment is known, for engine, optimizers and probes."""
+"""The noisy quadratic model as a workload: a loss whose every moment is known, for engine,
+optimizers and probes."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -32,26 +33,31 @@ def noisy_quadratic(
 ) -> Workload:
     """loss_n = 1/2 sum_i a_i (x_i - c_ni)^2, c_ni ~ N(x*, sigma_i^2) drawn anew for every example.
 
-    The parameters are {'x': [replicas, dimension]}: independent copies of the problem in one program, the Monte-Carlo
-    axis. Gradients are those of the *sum* over replicas, so each replica trains as if alone; the loss that is reported
-    is their *mean*. An optimizer that takes norms over a whole array (LARS, LAMB, clipping) would couple the replicas:
-    tell it that the first axis is stacked, or use one replica and many trials.
+    The parameters are {'x': [replicas, dimension]}: independent copies of the problem in one
+    program, the Monte-Carlo axis. Gradients are those of the *sum* over replicas, so each replica
+    trains as if alone; the loss that is reported is their *mean*. An optimizer that takes norms
+    over a whole array (LARS, LAMB, clipping) would couple the replicas: tell it that the first axis
+    is stacked, or use one replica and many trials.
 
-    The mean over a batch of B examples acts like one c of variance sigma^2 / B. `examples_per_draw` = b draws such
-    means directly: with batch_size 1 and examples_per_draw B the weights have the distribution of batch_size B at
-    1 / B of the cost. Exact, as normals add up to normals; only the reported training loss differs: its noise part
-    is 1/2 sum a_i sigma_i^2 / b in place of 1/2 sum a_i sigma_i^2.
+    The mean over a batch of B examples acts like one c of variance sigma^2 / B. `examples_per_draw`
+    = b draws such means directly: with batch_size 1 and examples_per_draw B the weights have the
+    distribution of batch_size B at 1 / B of the cost. Exact, as normals add up to normals; only the
+    reported training loss differs: its noise part is 1/2 sum a_i sigma_i^2 / b in place of 1/2 sum
+    a_i sigma_i^2.
 
-    The training loss is that before the update, 1/2 sum a_i ((x_i - x*)^2 + sigma_i^2 / b) on average; the test loss
-    is the noise-free excess, 1/2 sum a_i (x_i - x*)^2.
+    The training loss is that before the update, 1/2 sum a_i ((x_i - x*)^2 + sigma_i^2 / b) on
+    average; the test loss is the noise-free excess, 1/2 sum a_i (x_i - x*)^2.
 
     Args:
         curvature: a_1 > 0.
         noise: sigma_1 >= 0, standard deviation of c for one example [units of x].
         dimension: coordinates of a replica, >= 1.
-        spectrum: None: a_i = curvature; a number s: a_i = curvature / i^s; a list: curvature times its entries.
-        noise_spectrum: the same of sigma_i. (spectrum 1, noise_spectrum -0.5: gradient noise of covariance diag(a).)
-        start: mean of x_i - x* at the start; start_spread: its standard deviation over replicas, >= 0.
+        spectrum: None: a_i = curvature; a number s: a_i = curvature / i^s; a list: curvature times
+            its entries.
+        noise_spectrum: the same of sigma_i. (spectrum 1, noise_spectrum -0.5: gradient noise of
+            covariance diag(a).)
+        start: mean of x_i - x* at the start; start_spread: its standard deviation over replicas, >=
+            0.
         optimum: x*.
         replicas: independent copies, >= 1.
         examples_per_draw: b >= 1, see above.
@@ -68,12 +74,16 @@ def noisy_quadratic(
     _check(noise, dimension, start_spread, replicas, examples_per_draw, epoch, dtype)
     a = _profile('curvature', curvature, spectrum, dimension, dtype)
     require('curvature', a, a > 0, 'numbers > 0: a flat or concave coordinate has no fixed point')
-    sigma = _profile('noise', noise, noise_spectrum, dimension, dtype) / jnp.sqrt(jnp.asarray(examples_per_draw, dtype))
+    sigma = _profile('noise', noise, noise_spectrum, dimension, dtype) / jnp.sqrt(
+        jnp.asarray(examples_per_draw, dtype)
+    )
     require('noise', sigma, sigma >= 0, 'standard deviations >= 0')
     shape = (replicas, dimension)
 
     def init(key):
-        away = jnp.asarray(start, dtype) + jnp.asarray(start_spread, dtype) * jax.random.normal(key, shape, dtype)
+        away = jnp.asarray(start, dtype) + jnp.asarray(start_spread, dtype) * jax.random.normal(
+            key, shape, dtype
+        )
         return {'x': jnp.asarray(optimum, dtype) + away}, {}
 
     def draw(arrays, seed, positions):
@@ -85,7 +95,9 @@ def noisy_quadratic(
         return {'xi': jnp.zeros((positions.shape[0], *shape), dtype)}
 
     def losses(params, examples):
-        distance = params['x'][None] - jnp.asarray(optimum, dtype) - sigma[None, None] * examples['xi']
+        distance = (
+            params['x'][None] - jnp.asarray(optimum, dtype) - sigma[None, None] * examples['xi']
+        )
         return jnp.sum(a[None, None] * distance**2, axis=-1) / 2
 
     def loss(params, model_state, examples, key):
@@ -116,7 +128,9 @@ def _profile(name, first, spectrum, dimension, dtype):
     if isinstance(spectrum, Sequence):
         if len(spectrum) != dimension:
             found = f'a spectrum of {len(spectrum)} entries'
-            raise ValueError(f'{name}: found {found}; allowed: dimension entries, which is {dimension}')
+            raise ValueError(
+                f'{name}: found {found}; allowed: dimension entries, which is {dimension}'
+            )
         return first * jnp.stack([jnp.asarray(value, dtype) for value in spectrum])
     return first / jnp.arange(1, dimension + 1, dtype=dtype) ** jnp.asarray(spectrum, dtype)
 
@@ -124,10 +138,14 @@ def _profile(name, first, spectrum, dimension, dtype):
 def _check(noise, dimension, start_spread, replicas, examples_per_draw, epoch, dtype):
     require('noise', noise, noise >= 0, 'a standard deviation >= 0')
     require('start_spread', start_spread, start_spread >= 0, 'a standard deviation >= 0')
-    require('examples_per_draw', examples_per_draw, examples_per_draw >= 1, 'a number of examples >= 1')
+    require(
+        'examples_per_draw', examples_per_draw, examples_per_draw >= 1, 'a number of examples >= 1'
+    )
     for name, value in (('dimension', dimension), ('replicas', replicas), ('epoch', epoch)):
         require(name, value, value >= 1, 'a whole number >= 1')
     if dtype not in ('float32', 'float64'):
         raise ValueError(f'dtype: found {dtype!r}; allowed: float32, float64')
     if dtype == 'float64' and not jax.config.jax_enable_x64:
-        raise ValueError('dtype: found float64 in 32-bit mode; allowed: float32, or start with JAX_ENABLE_X64=1')
+        raise ValueError(
+            'dtype: found float64 in 32-bit mode; allowed: float32, or start with JAX_ENABLE_X64=1'
+        )

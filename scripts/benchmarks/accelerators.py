@@ -1,10 +1,12 @@
-"""What XLA makes of lbexp for an accelerator that is not here: kernels, bytes, collectives; nothing runs.
+"""What XLA makes of lbexp for an accelerator that is not here: kernels, bytes, collectives; nothing
+runs.
 
 python scripts/benchmark.py accelerators [--target h100|tpu] [--only lars,lamb] [--programs]
 
-XLA compiles for a described machine. It needs the plugin, not the device: pip install 'jax[cuda12]' or 'jax[tpu]'.
-The time told for a GPU is a model, not a measurement: each kernel takes its bytes at the memory's bandwidth, 2.5 us at
-least. It says what launches and bytes allow, and nothing of how well a kernel uses the memory.
+XLA compiles for a described machine. It needs the plugin, not the device: pip install 'jax[cuda12]'
+or 'jax[tpu]'. The time told for a GPU is a model, not a measurement: each kernel takes its bytes at
+the memory's bandwidth, 2.5 us at least. It says what launches and bytes allow, and nothing of how
+well a kernel uses the memory.
 """
 
 import argparse
@@ -45,26 +47,40 @@ gpu_device_info {
   shared_memory_per_block: 49152 shared_memory_per_block_optin: 232448 shared_memory_per_core: 233472
   l2_cache_size: 52428800 memory_bandwidth: 3352320000000 device_memory_size: 84942979072
 }
-"""
-_MLP = {'workload': {'name': 'digits_mlp'}, 'optimizer': {'name': 'lamb', 'learning_rate': 0.01}, 'batch_size': 256}
+"""  # noqa: E501
+_MLP = {
+    'workload': {'name': 'digits_mlp'},
+    'optimizer': {'name': 'lamb', 'learning_rate': 0.01},
+    'batch_size': 256,
+}
 _PROGRAMS = {
     'one trial': _MLP,
     'fsdp': _MLP | {'sharding': 'fsdp'},
-    '16 trials': _MLP | {'sweep': (('optimizer.learning_rate', (0.01, 0.02, 0.05, 0.1)), ('seed', (0, 1, 2, 3)))},
+    '16 trials': _MLP
+    | {'sweep': (('optimizer.learning_rate', (0.01, 0.02, 0.05, 0.1)), ('seed', (0, 1, 2, 3)))},
     'accumulation': _MLP | {'batch_size': 512, 'microbatch': 128},
-    'lookahead': _MLP | {
-        'optimizer': {'name': 'lookahead', 'k': 5, 'inner': {'name': 'momentum', 'learning_rate': 0.1}},
+    'lookahead': _MLP
+    | {
+        'optimizer': {
+            'name': 'lookahead',
+            'k': 5,
+            'inner': {'name': 'momentum', 'learning_rate': 0.1},
+        },
     },
     'batch norm, CNN': {
-        'workload': {'name': 'fashion_cnn'}, 'optimizer': {'name': 'lars', 'learning_rate': 1.0}, 'batch_size': 1024,
+        'workload': {'name': 'fashion_cnn'},
+        'optimizer': {'name': 'lars', 'learning_rate': 1.0},
+        'batch_size': 1024,
     },
-}  # fmt: skip
+}
 _NO_KERNEL = {'parameter', 'get-tuple-element', 'tuple', 'bitcast', 'constant', 'partition-id'}
 _COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
 
 
 def main(argv):
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument('--target', choices=('h100', 'tpu'), default='h100')
     options.add_argument('--only', help='these optimizers')
     options.add_argument('--programs', action='store_true', help="the engine's programs alone")
@@ -74,9 +90,18 @@ def main(argv):
         devices = _devices(options.target)
     except (NotImplementedError, RuntimeError) as error:
         told = str(error).partition('. See')[0]
-        print(f"{told}: it needs the plugin, not the device: pip install 'jax[cuda12]' or 'jax[tpu]'", file=sys.stderr)
+        print(
+            (
+                f"{told}: it needs the plugin, not the device: pip install 'jax[cuda12]' or "
+                "'jax[tpu]'"
+            ),
+            file=sys.stderr,
+        )
         return 2
-    print(f'for {len(devices)} x {devices[0].device_kind}, jax {jax.__version__}, optax {optax.__version__}')
+    print(
+        f'for {len(devices)} x {devices[0].device_kind}, jax {jax.__version__}, optax '
+        f'{optax.__version__}'
+    )
     platform = 'gpu' if options.target == 'h100' else 'tpu'
     with unittest.mock.patch.object(jax, 'default_backend', lambda: platform):
         if options.target == 'h100' and not options.programs:
@@ -87,36 +112,56 @@ def main(argv):
 
 def _devices(target):
     if target == 'h100':
-        return topologies.get_topology_desc('h100', 'cuda', target_config=_H100, topology='1x1x8').devices
+        return topologies.get_topology_desc(
+            'h100', 'cuda', target_config=_H100, topology='1x1x8'
+        ).devices
     os.environ['TPU_SKIP_MDS_QUERY'] = '1'  # there is no machine to ask
     return topologies.get_topology_desc('v5e:2x2', 'tpu').devices  # one host
 
 
 def _updates(devices, only):
-    """Each optimizer's update, ours and optax's, on one device; then with everything sharded over all."""
-    spec = importlib.util.spec_from_file_location('optimizers', pathlib.Path(__file__).with_name('optimizers.py'))
+    """Each optimizer's update, ours and optax's, on one device; then with everything sharded over
+    all."""
+    spec = importlib.util.spec_from_file_location(
+        'optimizers', pathlib.Path(__file__).with_name('optimizers.py')
+    )
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
     names = only.split(',') if only else list(benchmark.PAIRS)
     alone = Mesh(np.array(devices[:1]), ('data',), axis_types=(AxisType.Auto,))
     shared = Mesh(np.array(devices), ('data',), axis_types=(AxisType.Auto,))
-    for title, shapes in {'ResNet-50': benchmark.resnet50(), 'BERT-base': benchmark.bert_base()}.items():
+    for title, shapes in {
+        'ResNet-50': benchmark.resnet50(),
+        'BERT-base': benchmark.bert_base(),
+    }.items():
         size = sum(map(math.prod, shapes))
-        print(f'\n{title}: {len(shapes)} tensors, {size / 1e6:.1f} M parameters, float32; ours / optax')
         print(
-            f'{"":10} {"kernels":>12} {"bytes a parameter":>18} {"min.":>5} {"temporary":>10} {"model, us":>12} of min.'
+            f'\n{title}: {len(shapes)} tensors, {size / 1e6:.1f} M parameters, float32; ours / '
+            'optax'
+        )
+        print(
+            f'{"":10} {"kernels":>12} {"bytes a parameter":>18} {"min.":>5} {"temporary":>10} '
+            f'{"model, us":>12} of min.'
         )
         for name in names:
             ours, theirs, minimum = benchmark.PAIRS[name]
             told = [_told(_update(tx(), shapes, alone), size) for tx in (ours, theirs) if tx]
             kernels, moved, temporary, seconds = (
-                ' /'.join(f'{1e6 * x if i == 3 else x:{"6.0f" if i in (0, 3) else "5.1f"}}' for x in column)
+                ' /'.join(
+                    f'{1e6 * x if i == 3 else x:{"6.0f" if i in (0, 3) else "5.1f"}}'
+                    for x in column
+                )
                 for i, column in enumerate(zip(*told, strict=True))
             )
             share = minimum * size / _BANDWIDTH / told[0][-1]
-            print(f'{name:10} {kernels:>12} {moved:>18} {minimum:5.1f} {temporary:>10} {seconds:>12} {share:6.2f}')
+            print(
+                f'{name:10} {kernels:>12} {moved:>18} {minimum:5.1f} {temporary:>10} '
+                f'{seconds:>12} {share:6.2f}'
+            )
         for name in names:
-            found = _collectives(_kernels(_update(benchmark.PAIRS[name][0](), shapes, shared).as_text()))
+            found = _collectives(
+                _kernels(_update(benchmark.PAIRS[name][0](), shapes, shared).as_text())
+            )
             print(f'{name:10} sharded over {len(devices)}: {found or "no collective"}')
 
 
@@ -129,11 +174,15 @@ def _update(tx, shapes, mesh):
         return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=NamedSharding(mesh, spec))
 
     params = gradients = [placed(shape) for shape in shapes]
-    whole = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, P()))
+    whole = lambda leaf: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, P())
+    )
     try:
         state = jax.eval_shape(tx.init, params)
         jax.eval_shape(tx.update, params, state, params)
-        as_param = lambda leaf, param: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=param.sharding)
+        as_param = lambda leaf, param: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=param.sharding
+        )
         state = optax.tree.map_params(tx, as_param, state, params, transform_non_params=whole)
     except AttributeError:  # optax's lookahead has parameters of its own
         params = jax.tree.map(whole, jax.eval_shape(optax.LookaheadParams.init_synced, params))
@@ -151,7 +200,12 @@ def _told(compiled, size):
     kernels = _kernels(compiled.as_text())
     moved = [moved for _, moved in kernels]
     seconds = sum(max(each / _BANDWIDTH, _LAUNCH) for each in moved)
-    return len(kernels), sum(moved) / size, compiled.memory_analysis().temp_size_in_bytes / size, seconds
+    return (
+        len(kernels),
+        sum(moved) / size,
+        compiled.memory_analysis().temp_size_in_bytes / size,
+        seconds,
+    )
 
 
 def _computations(text):
@@ -179,7 +233,9 @@ def _bytes(shape):
     """Of an HLO shape such as '(f32[2,3]{1,0}, s32[])'."""
     width = lambda kind: 1 if kind == 'pred' else int(re.search(r'\d+', kind)[0]) // 8
     found = re.findall(r'\b(pred|[a-z]+\d+)\[([\d,]*)\]', shape)
-    return sum(width(kind) * math.prod(int(n) for n in dims.split(',') if n) for kind, dims in found)
+    return sum(
+        width(kind) * math.prod(int(n) for n in dims.split(',') if n) for kind, dims in found
+    )
 
 
 def _collectives(kernels):
@@ -188,7 +244,8 @@ def _collectives(kernels):
 
 
 def _engine(devices):
-    """The engine's programs as `main` would compile them on these devices: what one step launches."""
+    """The engine's programs as `main` would compile them on these devices: what one step
+    launches."""
     print(f"\nThe engine's training programs on {len(devices)} devices, what a step has")
     for title, fields in _PROGRAMS.items():
         c = configs.base()

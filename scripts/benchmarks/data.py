@@ -1,4 +1,5 @@
-"""Where batches come from: the order of examples, batches drawn on the device, streams from the disk."""
+"""Where batches come from: the order of examples, batches drawn on the device, streams from the
+disk."""
 
 import argparse
 import os
@@ -23,12 +24,20 @@ def main(argv):
     options.add_argument('--batch_size', type=int, default=512)
     options.add_argument('--rounds', type=int, default=7)
     options = options.parse_args(argv)
-    print(f'{platform.machine()}, {os.cpu_count()} cores, jax {jax.__version__} on {jax.devices()[0].device_kind}')
+    print(
+        f'{platform.machine()}, {os.cpu_count()} cores, jax {jax.__version__} on '
+        f'{jax.devices()[0].device_kind}'
+    )
     examples, count = load(options.data, 'train'), options.batch_size
     size = len(examples['label'])
-    measured = {**_orders(size, count), **_batches(examples, size, count), **_streams(options.data, count)}
+    measured = {
+        **_orders(size, count),
+        **_batches(examples, size, count),
+        **_streams(options.data, count),
+    }
     times = {name: [] for name in measured}
-    for _ in range(options.rounds):  # one after the other in each round, so that other load on the machine hits all
+    # one after the other in each round, so that other load on the machine hits all
+    for _ in range(options.rounds):
         for name, (work, _) in measured.items():
             began = time.perf_counter()
             work()
@@ -38,11 +47,14 @@ def main(argv):
         mine, *others = [name for name in rates if name.startswith(kind)]
         print(f'{mine}: {rates[mine]:,.0f} examples/s')
         for other in others:
-            print(f'{other}: {rates[other]:,.0f} examples/s; ratio {rates[mine] / rates[other]:.2f}')
+            print(
+                f'{other}: {rates[other]:,.0f} examples/s; ratio {rates[mine] / rates[other]:.2f}'
+            )
 
 
 def _orders(size, count):
-    """An epoch's order in one go; and batch after batch inside a compiled loop, as training asks for it."""
+    """An epoch's order in one go; and batch after batch inside a compiled loop, as training asks
+    for it."""
     whole = jax.jit(lambda seed: order(seed, jnp.arange(size, dtype=jnp.uint32), size))
     permutation = jax.jit(lambda seed: jax.random.permutation(jax.random.key(seed), size))
     return {
@@ -53,7 +65,8 @@ def _orders(size, count):
 
 
 def _batches(examples, size, count):
-    """An epoch of image batches on the device: drawn in one compiled program, or given by the host one by one."""
+    """An epoch of image batches on the device: drawn in one compiled program, or given by the host
+    one by one."""
     source, steps = memory(examples), size // count
     arrays = jax.device_put(source.arrays)
     # Whole batches, of which one number is used: what is measured is that they are there.
@@ -62,8 +75,12 @@ def _batches(examples, size, count):
 
     @jax.jit
     def drawn(arrays, seed):
-        positions = lambda step: jnp.uint32(count) * step.astype(jnp.uint32) + jnp.arange(count, dtype=jnp.uint32)
-        draw = lambda step, so_far: so_far + total(source.draw(arrays, seed, positions(step))['image'])
+        positions = lambda step: (
+            jnp.uint32(count) * step.astype(jnp.uint32) + jnp.arange(count, dtype=jnp.uint32)
+        )
+        draw = lambda step, so_far: (
+            so_far + total(source.draw(arrays, seed, positions(step))['image'])
+        )
         return jax.lax.fori_loop(0, steps, draw, jnp.float32(0))
 
     @jax.jit
@@ -82,7 +99,10 @@ def _batches(examples, size, count):
     host()
     return {
         'batches, drawn in the program': (_ready(lambda seed: drawn(arrays, seed)), steps * count),
-        'batches, jax.random.permutation in the program': (_ready(lambda seed: permuted(arrays, seed)), steps * count),
+        'batches, jax.random.permutation in the program': (
+            _ready(lambda seed: permuted(arrays, seed)),
+            steps * count,
+        ),
         'batches, from NumPy on the host': (host, steps * count),
     }
 

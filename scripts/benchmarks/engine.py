@@ -1,8 +1,9 @@
-"""One trial through the engine against the usual loop, fashion_mlp: updates per second, side by side.
+"""One trial through the engine against the usual loop, fashion_mlp: updates per second, side by
+side.
 
-The usual loop is what most codebases have: one jitted Linen step per batch, called from Python with NumPy batches. A
-round measures both, and which goes first alternates; printed are the median of the rounds' ratios with its 95 %
-bootstrap interval, and the least and the largest of them.
+The usual loop is what most codebases have: one jitted Linen step per batch, called from Python with
+NumPy batches. A round measures both, and which goes first alternates; printed are the median of the
+rounds' ratios with its 95 % bootstrap interval, and the least and the largest of them.
 """
 
 import argparse
@@ -28,9 +29,16 @@ def main(argv):
     options.add_argument('--workload', default='fashion_mlp')
     options = options.parse_args(argv)
     facts = environment()
-    print(', '.join(f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax', 'flax', 'optax')))
+    print(
+        ', '.join(
+            f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax', 'flax', 'optax')
+        )
+    )
     for size in options.batch_sizes:
-        ways = {'engine': _engine(options.workload, size), 'usual loop': _usual(options.workload, size)}
+        ways = {
+            'engine': _engine(options.workload, size),
+            'usual loop': _usual(options.workload, size),
+        }
         steps = {name: _calibrated(way, options.seconds) for name, way in ways.items()}
         rates = {name: [] for name in ways}
         for number in range(options.rounds):

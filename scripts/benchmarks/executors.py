@@ -1,11 +1,13 @@
-"""What a cohort costs as a process of its own: local, Slurm, Ray against a direct run; two workers against one.
+"""What a cohort costs as a process of its own: local, Slurm, Ray against a direct run; two workers
+against one.
 
 python scripts/benchmark.py executors [--rounds 3] [--steps 30000]
 
-Seconds per cohort are the slope between studies of 1 and of 5 cohorts that train next to nothing, one worker at a time,
-so that what is needed once (planning, the report, a Ray that starts) is apart. Two workers against one: 8 cohorts of
-one trial each, whose operations are too small for more than a core. The compilation cache is warm throughout. Slurm
-is the two nodes on this machine that the tests start; Ray starts on this machine.
+Seconds per cohort are the slope between studies of 1 and of 5 cohorts that train next to nothing,
+one worker at a time, so that what is needed once (planning, the report, a Ray that starts) is
+apart. Two workers against one: 8 cohorts of one trial each, whose operations are too small for more
+than a core. The compilation cache is warm throughout. Slurm is the two nodes on this machine that
+the tests start; Ray starts on this machine.
 """
 
 import argparse
@@ -32,7 +34,7 @@ def get_config():
     c.log, c.evaluate, c.checkpoint = 4, 1, 1
     c.sweep = (('batch_size', tuple(range(32, 32 + {cohorts}))),)  # without a microbatch each is a cohort
     return c
-"""
+"""  # noqa: E501
 FEW, MANY = 1, 5  # cohorts
 
 
@@ -52,7 +54,8 @@ def main(argv):
 def _overhead(run, environments, rounds):
     found = {name: ([], []) for name in environments}
     for name in environments:
-        run(name, MANY, 100)  # what is read from the disk for the first time, and the compilation cache
+        # what is read from the disk for the first time, and the compilation cache
+        run(name, MANY, 100)
     for _ in range(rounds):
         for name, (slopes, starts) in found.items():
             few, many = (run(name, count, 100) for count in (FEW, MANY))
@@ -61,7 +64,9 @@ def _overhead(run, environments, rounds):
     direct = statistics.median(found['direct'][0])
     for name, (slopes, starts) in found.items():
         slope, start = statistics.median(slopes), statistics.median(starts)
-        told = f'{name:7} {slope:6.2f} s a cohort, {slope - direct:+.2f} s, ratio {slope / direct:.1f}'
+        told = (
+            f'{name:7} {slope:6.2f} s a cohort, {slope - direct:+.2f} s, ratio {slope / direct:.1f}'
+        )
         print(f'{told}; once {start:.1f} s; of {[round(s, 2) for s in slopes]}', flush=True)
 
 
@@ -72,7 +77,8 @@ def _workers(run, rounds, steps):
         two.append(run('local', 8, steps, '--workers=2', '--cores=1'))
     ratios = [a / b for a, b in zip(one, two)]
     print(
-        f'8 cohorts: one worker {statistics.median(one):.1f} s, two {statistics.median(two):.1f} s; '
+        f'8 cohorts: one worker {statistics.median(one):.1f} s, two {statistics.median(two):.1f} '
+        's; '
         f'ratio {statistics.median(ratios):.2f} of {[round(r, 2) for r in ratios]}'
     )
 
@@ -87,22 +93,44 @@ class _Runs:
         self.count += 1
         file = self.folder / f'{self.count}.py'
         file.write_text(EXPERIMENT.format(cohorts=cohorts, steps=steps))
-        module = ['lbexp.main'] if name == 'direct' else ['lbexp.sweep', 'run', f'--executor={name}']
+        module = (
+            ['lbexp.main'] if name == 'direct' else ['lbexp.sweep', 'run', f'--executor={name}']
+        )
         more = more or (() if name == 'direct' else ('--workers=1',))
-        command = [sys.executable, '-m', *module, f'--config={file}', f'--workdir={self.folder}/{self.count}', *more]
-        own = {'PYTHONPATH': str(ROOT), 'XDG_CACHE_HOME': f'{self.folder}/cache', 'JAX_PLATFORMS': 'cpu'}
+        command = [
+            sys.executable,
+            '-m',
+            *module,
+            f'--config={file}',
+            f'--workdir={self.folder}/{self.count}',
+            *more,
+        ]
+        own = {
+            'PYTHONPATH': str(ROOT),
+            'XDG_CACHE_HOME': f'{self.folder}/cache',
+            'JAX_PLATFORMS': 'cpu',
+        }
         began = time.perf_counter()
-        how = dict(env={**os.environ, **self.environments[name], **own}, cwd=ROOT, capture_output=True, text=True)
+        how = dict(
+            env={**os.environ, **self.environments[name], **own},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
         done = subprocess.run(command, **how)
         if done.returncode:
-            raise RuntimeError(f'exit {done.returncode}: {" ".join(command)}\n{done.stdout}\n{done.stderr}')
+            raise RuntimeError(
+                f'exit {done.returncode}: {" ".join(command)}\n{done.stdout}\n{done.stderr}'
+            )
         return time.perf_counter() - began
 
 
 def _executors(held):
     """By name, what its environment has beside the shell's."""
     found = {'direct': {}, 'local': {}}
-    if importlib.util.find_spec('submitit') and all(map(shutil.which, ('slurmctld', 'slurmd', 'munged'))):
+    if importlib.util.find_spec('submitit') and all(
+        map(shutil.which, ('slurmctld', 'slurmd', 'munged'))
+    ):
         sys.path.insert(0, str(ROOT / 'tests'))
         from slurm import slurm
 

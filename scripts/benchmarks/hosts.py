@@ -1,12 +1,14 @@
 """Several processes, and losing them: lbexp.main, side by side.
 
-Updates per second of two processes with a device each against one process with two; of a checkpoint every 100 updates
-against none before the end, and what a save takes of the cores that train; the time from SIGTERM to the end of all
-processes, and from kill -9 of one of two, with a launcher that starts the command again at once, to the first new row.
-Ratios are the medians over rounds with their 95 % bootstrap intervals.
+Updates per second of two processes with a device each against one process with two; of a checkpoint
+every 100 updates against none before the end, and what a save takes of the cores that train; the
+time from SIGTERM to the end of all processes, and from kill -9 of one of two, with a launcher that
+starts the command again at once, to the first new row. Ratios are the medians over rounds with
+their 95 % bootstrap intervals.
 
-A save takes CPU time that hardly depends on what is saved, so the ratio of checkpoints is that of two workloads:
-digits_mlp, whose 100 updates take a moment, and fashion_mlp in large batches, whose 100 updates take seconds.
+A save takes CPU time that hardly depends on what is saved, so the ratio of checkpoints is that of
+two workloads: digits_mlp, whose 100 updates take a moment, and fashion_mlp in large batches, whose
+100 updates take seconds.
 """
 
 import argparse
@@ -49,15 +51,24 @@ def main(argv):
     options.add_argument('--rounds', type=int, default=6)
     parser, options = options, options.parse_args(argv)
     if min(options.steps, options.large_steps) < 300:
-        parser.error('--steps and --large_steps are at least 300: a row comes every 100, and the first warms up')
+        parser.error(
+            '--steps and --large_steps are at least 300: a row comes every 100, and the '
+            'first warms up'
+        )
     facts = environment()
-    print(', '.join(f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax', 'orbax-checkpoint')))
+    print(
+        ', '.join(
+            f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax', 'orbax-checkpoint')
+        )
+    )
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         digits = dict(name='digits_mlp', hidden=(options.width, options.width))
         small = _experiment(folder / 'small', digits, options.batch_size, options.steps)
         fashion = dict(name='fashion_mlp')
-        large = _experiment(folder / 'large', fashion, options.large_batch_size, options.large_steps)
+        large = _experiment(
+            folder / 'large', fashion, options.large_batch_size, options.large_steps
+        )
         shared, never = '--config.data_parallel=2', '--config.checkpoint=1'
         often = f'--config.checkpoint={options.steps // 100}'
         processes = {
@@ -65,18 +76,28 @@ def main(argv):
             '1 process x 2 devices': lambda workdir: _rate(small, workdir, 1, shared, never),
         }
         measured = lambda ways: _measured(ways, folder, options.rounds)
-        on_small, on_large = f'digits_mlp, batch {options.batch_size}', f'fashion_mlp, batch {options.large_batch_size}'
+        on_small, on_large = (
+            f'digits_mlp, batch {options.batch_size}',
+            (f'fashion_mlp, batch {options.large_batch_size}'),
+        )
         print(_compared(on_small, measured(processes)), flush=True)
         print(_compared(on_small, measured(_checkpoints(small, options.steps))), flush=True)
         print(_compared(on_large, measured(_checkpoints(large, options.large_steps))), flush=True)
         print(_save(folder, options.width), flush=True)
         losses = {
             'SIGTERM to the end, 1 process': lambda workdir: _stop(small, workdir, 1, often),
-            'SIGTERM to one, to the end of 2 processes': lambda workdir: _stop(small, workdir, 2, shared, often),
-            'kill -9 to the first new row, 2 processes': lambda workdir: _recover(small, workdir, shared, often),
+            'SIGTERM to one, to the end of 2 processes': lambda workdir: _stop(
+                small, workdir, 2, shared, often
+            ),
+            'kill -9 to the first new row, 2 processes': lambda workdir: _recover(
+                small, workdir, shared, often
+            ),
         }
         for name, seconds in measured(losses).items():
-            print(f'{name}: median {statistics.median(seconds):.2f} s of {[round(s, 2) for s in seconds]}')
+            print(
+                f'{name}: median {statistics.median(seconds):.2f} s of '
+                f'{[round(s, 2) for s in seconds]}'
+            )
 
 
 def _checkpoints(experiment, steps):
@@ -106,7 +127,8 @@ def _experiment(folder, workload, batch_size, steps):
 
 
 def _measured(ways, folder, rounds):
-    """{name: what it gave in each round}; the order alternates, and other load on the machine meets all."""
+    """{name: what it gave in each round}; the order alternates, and other load on the machine meets
+    all."""
     found = {name: [] for name in ways}
     for number in range(rounds):
         for name in list(ways)[:: -1 if number % 2 else 1]:
@@ -125,7 +147,8 @@ def _rate(experiment, workdir, processes, *arguments):
 
 
 def _save(folder, width, saves=20):
-    """CPU time of a save of the weights and momentum of the network, and of one of next to nothing."""
+    """CPU time of a save of the weights and momentum of the network, and of one of next to
+    nothing."""
     shapes = [(1, 64, width), (1, width, width), (1, width, 10)] * 2
     trees = {'this state': {str(i): np.ones(shape, np.float32) for i, shape in enumerate(shapes)}}
     trees['one number'] = {'0': np.ones(1, np.float32)}
@@ -184,9 +207,16 @@ def _start(experiment, workdir, processes, arguments):
         free.bind(('127.0.0.1', 0))
         address = f'127.0.0.1:{free.getsockname()[1]}'
     command = [sys.executable, '-m', 'lbexp.main', f'--config={experiment}', f'--workdir={workdir}']
-    job = [f'--coordinator_address={address}', f'--num_processes={processes}'] if processes > 1 else []
+    job = (
+        [f'--coordinator_address={address}', f'--num_processes={processes}']
+        if processes > 1
+        else []
+    )
     quiet = dict(
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, 'JAX_PLATFORMS': 'cpu'}
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
     )
     own = [[f'--process_id={i}'] if job else [] for i in range(processes)]
     return [subprocess.Popen([*command, *arguments, *job, *one], **quiet) for one in own]

@@ -1,10 +1,13 @@
-"""Replica-coordinate-steps per second of the noisy quadratic: the compiled loop, NumPy, and memory's speed limit.
+"""Replica-coordinate-steps per second of the noisy quadratic: the compiled loop, NumPy, and
+memory's speed limit.
 
 python scripts/benchmark.py noisy_quadratic [--replicas=100000] [--steps=200] [--repeats=5]
 
 Four things are timed in turn, `repeats` times; medians and ratios of the same round are printed:
-  compiled   the workload's draw and gradient through an optax optimizer in one lax.fori_loop (noise made on the fly)
-  quiet      the same without drawing: one array of noise, over and over. What is left is arithmetic and memory
+  compiled   the workload's draw and gradient through an optax optimizer in one lax.fori_loop (noise
+  made on the fly)
+  quiet      the same without drawing: one array of noise, over and over. What is left is arithmetic
+  and memory
   numpy      the same update, vectorised, with NumPy's generator
   copy       the bytes of a float32 state read and written once a step, as one long copy
 """
@@ -28,13 +31,20 @@ CASES = {
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--replicas', type=int, default=100_000, help='copies of one coordinate')
     parser.add_argument('--steps', type=int, default=200, help='updates per measurement')
     parser.add_argument('--repeats', type=int, default=5, help='rounds; medians are printed')
     given = parser.parse_args(argv)
-    print(f'{given.replicas} replicas, {given.steps} steps, median of {given.repeats}; {jax.devices()[0].device_kind}')
-    print(f'{"replica-steps/s":15} {"compiled":>12} {"quiet":>12} {"numpy":>12} {"copy":>12}   ratios')
+    print(
+        f'{given.replicas} replicas, {given.steps} steps, median of {given.repeats}; '
+        f'{jax.devices()[0].device_kind}'
+    )
+    print(
+        f'{"replica-steps/s":15} {"compiled":>12} {"quiet":>12} {"numpy":>12} {"copy":>12}   ratios'
+    )
     for name, (optimizer, arrays) in CASES.items():
         rates = _measure(optimizer(), arrays, name, given)
         compiled, quiet, numpy, copy = (np.median([r[i] for r in rates]) for i in range(4))
@@ -65,7 +75,9 @@ def _compiled(optimizer, replicas, steps, drawing):
 
     def step(t, carry):
         params, state, still = carry
-        examples = workload.train.draw((), jnp.uint32(0), t[None].astype(jnp.uint32)) if drawing else still
+        examples = (
+            workload.train.draw((), jnp.uint32(0), t[None].astype(jnp.uint32)) if drawing else still
+        )
         loss = lambda p: workload.loss(p, {}, examples, None)[0]['loss'].mean()
         updates, state = optimizer.update(jax.grad(loss)(params), state, params)
         return optax.apply_updates(params, updates), state, still
@@ -96,7 +108,8 @@ def _numpy(name, replicas, steps):
 
 
 def _copy(arrays, replicas, steps):
-    """A copy as long as all the states that the loop reads and writes, 32 MiB at a time: larger than the caches."""
+    """A copy as long as all the states that the loop reads and writes, 32 MiB at a time: larger
+    than the caches."""
     size = 8 * 2**20
     source = np.ones(size, np.float32)
     target = np.empty_like(source)

@@ -1,4 +1,5 @@
-"""Optimizer updates against optax's own and against an in-place copy: milliseconds, bytes, all-reduces.
+"""Optimizer updates against optax's own and against an in-place copy: milliseconds, bytes,
+all-reduces.
 
 python scripts/benchmark.py optimizers [--quick] [--only lars,lamb] [--rounds 15]
 """
@@ -23,7 +24,8 @@ from jax.sharding import PartitionSpec as P
 
 from lbexp import optimizers
 
-# (ours, optax's, bytes per parameter that every implementation must move: float32 state, nothing stays in cache)
+# (ours, optax's, bytes per parameter that every implementation must move: float32 state, nothing
+# stays in cache)
 PAIRS = {
     'sgd': (lambda: optimizers.sgd(0.1), lambda: optax.sgd(0.1), 12),
     'momentum': (lambda: optimizers.momentum(0.1, 0.9), lambda: optax.sgd(0.1, 0.9), 20),
@@ -31,11 +33,17 @@ PAIRS = {
     'lars': (lambda: optimizers.lars(1.0, 1e-4), lambda: optax.lars(1.0, 1e-4), 28),
     'larc': (lambda: optimizers.larc(0.1, 1e-4), None, 28),
     'lamb': (lambda: optimizers.lamb(1e-3), lambda: optax.lamb(1e-3, weight_decay=1e-2), 40),
-    'novograd': (lambda: optimizers.novograd(1e-3, decay='all', weight_decay=1e-3),
-                 lambda: optax.novograd(1e-3, 0.95, 0.98, 1e-8, weight_decay=1e-3), 24),
-    'lookahead': (lambda: optimizers.lookahead(optimizers.momentum(0.1, 0.9), 5, 0.5),
-                  lambda: optax.lookahead(optax.sgd(0.1, 0.9), 5, 0.5), 20 + 8 / 5),
-}  # fmt: skip
+    'novograd': (
+        lambda: optimizers.novograd(1e-3, decay='all', weight_decay=1e-3),
+        lambda: optax.novograd(1e-3, 0.95, 0.98, 1e-8, weight_decay=1e-3),
+        24,
+    ),
+    'lookahead': (
+        lambda: optimizers.lookahead(optimizers.momentum(0.1, 0.9), 5, 0.5),
+        lambda: optax.lookahead(optax.sgd(0.1, 0.9), 5, 0.5),
+        20 + 8 / 5,
+    ),
+}
 
 
 def main(argv):
@@ -43,7 +51,9 @@ def main(argv):
     options.add_argument('--quick', action='store_true', help='the small tree alone, five rounds')
     options.add_argument('--rounds', type=int, default=None)
     options.add_argument('--only', default=','.join(PAIRS))
-    options.add_argument('--all-reduces', action='store_true', help='count all-reduces on 8 fake devices and stop')
+    options.add_argument(
+        '--all-reduces', action='store_true', help=('count all-reduces on 8 fake devices and stop')
+    )
     options = options.parse_args(argv)
     if options.all_reduces:
         return _all_reduces()
@@ -57,20 +67,36 @@ def main(argv):
     _diagnostics(trees['ResNet-50'], rounds)
     _imports(rounds)
     environment = {
-        **os.environ, 'JAX_PLATFORMS': 'cpu', 'NPROC': '16', 'PYTHONPATH': os.pathsep.join(sys.path),
+        **os.environ,
+        'JAX_PLATFORMS': 'cpu',
+        'NPROC': '16',
+        'PYTHONPATH': os.pathsep.join(sys.path),
         'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
-    }  # fmt: skip
-    subprocess.run([sys.executable, sys.argv[0], 'optimizers', '--all-reduces'], env=environment, check=True)
+    }
+    subprocess.run(
+        [sys.executable, sys.argv[0], 'optimizers', '--all-reduces'], env=environment, check=True
+    )
 
 
 def _compare(title, shapes, names, rounds):
     size = sum(np.prod(s, dtype=int) for s in shapes)
-    print(f'\n{title}: {len(shapes)} tensors, {size / 1e6:.1f} M parameters, float32, jitted, donated')
-    print(f'{"":10} {"ours":>8} {"optax":>8} {"optax/":>7} {"copy of":>8} {"ours in":>8}   bytes per parameter (XLA)')
-    print(f'{"":10} {"ms":>8} {"ms":>8} {"ours":>7} {"min., ms":>8} {"GB/s":>8}   ours  optax  temp ours/optax  min.')
+    print(
+        f'\n{title}: {len(shapes)} tensors, {size / 1e6:.1f} M parameters, float32, jitted, donated'
+    )
+    print(
+        f'{"":10} {"ours":>8} {"optax":>8} {"optax/":>7} {"copy of":>8} {"ours in":>8}   bytes '
+        'per parameter (XLA)'
+    )
+    print(
+        f'{"":10} {"ms":>8} {"ms":>8} {"ours":>7} {"min., ms":>8} {"GB/s":>8}   ours  optax  '
+        'temp ours/optax  min.'
+    )
     gradients = _draw(shapes, 1e-2)
     # Twice the bytes of the parameters per run: read and written.
-    copy = _Runner(jax.jit(lambda w: (jax.tree.map(lambda x: -x, w),), donate_argnums=0), (_draw(shapes, 0.05),))
+    copy = _Runner(
+        jax.jit(lambda w: (jax.tree.map(lambda x: -x, w),), donate_argnums=0),
+        (_draw(shapes, 0.05),),
+    )
     for name in names:
         ours, theirs, minimum = PAIRS[name]
         runners = [_runner(ours(), shapes, gradients)]
@@ -78,10 +104,15 @@ def _compare(title, shapes, names, rounds):
             runners.append(_runner(theirs(), shapes, gradients))
         seconds = _interleaved([*runners, copy], rounds)
         medians = [statistics.median(s) for s in seconds]
-        ratio = statistics.median(b / a for a, b in zip(seconds[0], seconds[1])) if theirs else float('nan')
+        ratio = (
+            statistics.median(b / a for a, b in zip(seconds[0], seconds[1]))
+            if theirs
+            else float('nan')
+        )
         bytes_, temp = zip(*(_traffic(r.compiled, size) for r in runners))
         print(
-            f'{name:10} {1e3 * medians[0]:8.1f} {1e3 * medians[1] if theirs else float("nan"):8.1f} {ratio:7.2f} '
+            f'{name:10} {1e3 * medians[0]:8.1f} '
+            f'{1e3 * medians[1] if theirs else float("nan"):8.1f} {ratio:7.2f} '
             f'{1e3 * medians[-1] * minimum / 8:8.1f} {minimum * size / medians[0] / 1e9:8.1f}   '
             f'{bytes_[0]:4.0f}  {bytes_[-1] if theirs else float("nan"):5.0f}  '
             f'{temp[0]:5.1f} /{temp[-1] if theirs else float("nan"):5.1f}   {minimum:7.1f}',
@@ -93,12 +124,18 @@ def _compare(title, shapes, names, rounds):
 def _cohort(names, rounds, trials=8):
     """One update of 8 trials under vmap, each with a learning rate of its own."""
     shapes = [(784, 512), (512,), (512, 512), (512,), (512, 10), (10,)]
-    print(f'\nCohort: vmap over {trials} trials of an MLP 784-512-512-10, ms an update (median), optax/ours')
+    print(
+        f'\nCohort: vmap over {trials} trials of an MLP 784-512-512-10, ms an update (median), '
+        'optax/ours'
+    )
     for name in names:
         ours, theirs, _ = PAIRS[name]
         many = lambda draw: jax.tree.map(lambda x: jnp.stack([x] * trials), draw)
         gradients = many(_draw(shapes, 1e-2))
-        runners = [_runner(tx(), shapes, gradients, many=many) for tx in ([ours, theirs] if theirs else [ours])]
+        runners = [
+            _runner(tx(), shapes, gradients, many=many)
+            for tx in ([ours, theirs] if theirs else [ours])
+        ]
         seconds = _interleaved(runners, 3 * rounds)
         line = ' '.join(f'{1e3 * statistics.median(s):8.2f}' for s in seconds)
         ratio = statistics.median(b / a for a, b in zip(seconds[0], seconds[-1]))
@@ -116,7 +153,8 @@ def _diagnostics(shapes, rounds):
 
 def _imports(rounds):
     seconds = {'import optax': [], 'from lbexp import optimizers': []}
-    installed = {k: v for k, v in os.environ.items() if k != 'PYTHONDONTWRITEBYTECODE'}  # compiled once
+    # compiled once
+    installed = {k: v for k, v in os.environ.items() if k != 'PYTHONDONTWRITEBYTECODE'}
     for _ in range(rounds):
         for line, found in seconds.items():
             began = time.perf_counter()
@@ -134,7 +172,8 @@ def _all_reduces():
     spec = jax.tree.map(lambda _: P('data'), params)
     whole = jax.tree.map(lambda x: jax.device_put(x, NamedSharding(mesh, P('data'))), params)
     print(
-        '\nAll-reduces in the compiled update of ten sharded leaves, 8 devices (jit / shard_map; + in the rescue loop)'
+        '\nAll-reduces in the compiled update of ten sharded leaves, 8 devices (jit / shard_map; '
+        '+ in the rescue loop)'
     )
     for name, (ours, theirs, _) in PAIRS.items():
         counts = []
@@ -155,8 +194,12 @@ def _all_reduces():
 
 def _sharded(tx, mesh, spec, params):
     state = jax.eval_shape(tx.init, params)
-    state_spec = optax.tree.map_params(tx, lambda _: P('data'), state, transform_non_params=lambda _: P())
-    update = jax.shard_map(tx.update, mesh=mesh, in_specs=(spec, state_spec, spec), out_specs=(spec, state_spec))
+    state_spec = optax.tree.map_params(
+        tx, lambda _: P('data'), state, transform_non_params=lambda _: P()
+    )
+    update = jax.shard_map(
+        tx.update, mesh=mesh, in_specs=(spec, state_spec, spec), out_specs=(spec, state_spec)
+    )
     return jax.jit(update).lower(params, state, params)
 
 
@@ -165,7 +208,9 @@ def _count(lowered):
     text = lowered.compile().as_text()
     found = {True: 0, False: 0}
     for computation in re.split(r'\n(?=ENTRY|%)', text):
-        found[computation.startswith('ENTRY')] += len(re.findall(r' all-reduce(?:-start)?\(', computation))
+        found[computation.startswith('ENTRY')] += len(
+            re.findall(r' all-reduce(?:-start)?\(', computation)
+        )
     return f'{found[True]} + {found[False]}' if found[False] else f'{found[True]}'
 
 
@@ -178,7 +223,9 @@ class _Runner:
 
     def __call__(self):
         began = time.perf_counter()
-        self.carried = jax.block_until_ready(self.compiled(*self.carried, *self.constant))[: len(self.carried)]
+        self.carried = jax.block_until_ready(self.compiled(*self.carried, *self.constant))[
+            : len(self.carried)
+        ]
         return time.perf_counter() - began
 
 
@@ -210,8 +257,8 @@ def _runner(tx, shapes, gradients, many=lambda tree: tree, report=False):
 def _interleaved(runners, rounds):
     """Seconds of each runner, one after another in every round.
 
-    Each runs once before it is timed: temporaries that another has just given back to the system cost whoever comes
-    next (LARS on BERT-base after optax's: 93 ms, after itself 53).
+    Each runs once before it is timed: temporaries that another has just given back to the system
+    cost whoever comes next (LARS on BERT-base after optax's: 93 ms, after itself 53).
     """
     seconds = [[] for _ in runners]
     for _ in range(rounds):
@@ -230,7 +277,9 @@ def _traffic(compiled, size):
 
 def _draw(shapes, scale):
     draw = np.random.default_rng(len(shapes))
-    return [jnp.asarray(np.float32(scale) * draw.standard_normal(shape, np.float32)) for shape in shapes]
+    return [
+        jnp.asarray(np.float32(scale) * draw.standard_normal(shape, np.float32)) for shape in shapes
+    ]
 
 
 def resnet50():
@@ -261,7 +310,9 @@ def _machine():
     device = jax.devices()[0]
     load = os.getloadavg()[0] if hasattr(os, 'getloadavg') else float('nan')
     return (
-        f'{models[0] if models else platform.processor()}, {os.cpu_count()} cores, load {load:.1f}; '
-        f'{device.platform} {device.device_kind}; Python {platform.python_version()}, jax {jax.__version__}, '
+        f'{models[0] if models else platform.processor()}, {os.cpu_count()} cores, load '
+        f'{load:.1f}; '
+        f'{device.platform} {device.device_kind}; Python {platform.python_version()}, jax '
+        f'{jax.__version__}, '
         f'optax {optax.__version__}'
     )

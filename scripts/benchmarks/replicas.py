@@ -1,9 +1,11 @@
-"""Local SGD against synchronous replicas: steps per second at k = 1, 8, 64, and the bytes all-reduced per step.
+"""Local SGD against synchronous replicas: steps per second at k = 1, 8, 64, and the bytes
+all-reduced per step.
 
 python scripts/benchmark.py replicas [--workload fashion_mlp] [--workers 2] [--worker_batch 32]
 
-Two CPU devices with a worker on each; one device, with its workers as a batched program (vmap), as lbexp has them; and
-one that goes through them in a loop (lax.map). Every round measures all of them in turn; ratios are of one round.
+Two CPU devices with a worker on each; one device, with its workers as a batched program (vmap), as
+lbexp has them; and one that goes through them in a loop (lax.map). Every round measures all of them
+in turn; ratios are of one round.
 """
 
 import argparse
@@ -36,7 +38,8 @@ def main(argv):
     facts = environment()
     told = ', '.join(f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax'))
     print(
-        f'{told}, load {os.getloadavg()[0]:.1f}; {options.workload}, {options.workers} workers x {options.worker_batch}'
+        f'{told}, load {os.getloadavg()[0]:.1f}; {options.workload}, {options.workers} workers x '
+        f'{options.worker_batch}'
     )
     for place in ('2 devices', 'vmap', 'loop'):
         runs = {name: _run(options, k, place) for name, k in WAYS.items()}
@@ -49,7 +52,10 @@ def main(argv):
             ratios = [a / b for a, b in zip(rates[name], rates['synchronous'], strict=True)]
             ratio = f'{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]'
             rate, sent = statistics.median(rates[name]), float(run(1)['communicated_bytes'][0])
-            print(f'{place:10} {name:12} {rate:8.1f} steps/s  x {ratio} of synchronous  {sent:12.0f} bytes/step')
+            print(
+                f'{place:10} {name:12} {rate:8.1f} steps/s  x {ratio} of synchronous  '
+                f'{sent:12.0f} bytes/step'
+            )
 
 
 def _run(options, k, place):

@@ -1,4 +1,5 @@
-"""How long a user waits: --help, the first training step without and with the compilation cache, a whole run."""
+"""How long a user waits: --help, the first training step without and with the compilation cache, a
+whole run."""
 
 import argparse
 import json
@@ -27,10 +28,14 @@ def main(argv):
             first, whole, row = _run(options.config, cache, pathlib.Path(folder) / 'cold')
             times['first step, cold'].append(first)
             times['whole run, cold'].append(whole)
-            times['first step, cached'].append(_run(options.config, cache, pathlib.Path(folder) / 'cached')[0])
+            times['first step, cached'].append(
+                _run(options.config, cache, pathlib.Path(folder) / 'cached')[0]
+            )
             accuracy.append(row.get('test_accuracy'))
     for name, seconds in times.items():
-        print(f'{name}: median {statistics.median(seconds):.2f} s of {[round(s, 2) for s in seconds]}')
+        print(
+            f'{name}: median {statistics.median(seconds):.2f} s of {[round(s, 2) for s in seconds]}'
+        )
     print(f'test accuracy: {accuracy}')
 
 
@@ -38,11 +43,15 @@ def _run(config, environment, workdir):
     """Seconds to the first row (log = every step, for the first), seconds in all, the last row."""
     command = [sys.executable, '-m', 'lbexp.main', f'--config={config}', f'--workdir={workdir}']
     began = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+    )
     metrics = workdir / 'metrics.jsonl'
     while not metrics.exists() or not metrics.stat().st_size:
         if process.poll() is not None:
-            raise SystemExit(f'{command} ended with status {process.returncode} before its first row')
+            raise SystemExit(
+                f'{command} ended with status {process.returncode} before its first row'
+            )
         time.sleep(0.01)
     first = time.perf_counter() - began
     process.wait()
@@ -52,5 +61,7 @@ def _run(config, environment, workdir):
 def _seconds(arguments, environment):
     began = time.perf_counter()
     command = [sys.executable, '-m', 'lbexp.main', *arguments]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, check=True
+    )
     return time.perf_counter() - began

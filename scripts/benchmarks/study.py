@@ -1,10 +1,13 @@
-"""A curve of 60 trials (5 batch sizes x 4 learning rates x 3 seeds, one program) against one process a trial.
+"""A curve of 60 trials (5 batch sizes x 4 learning rates x 3 seeds, one program) against one
+process a trial.
 
 python scripts/benchmark.py study [--workload mnist1d] [--runs 10] [--rounds 1]
-python scripts/benchmark.py study --passes [--workload mnist1d]     examples per second against examples in a pass
+python scripts/benchmark.py study --passes [--workload mnist1d]     examples per second against
+examples in a pass
 
-Cold: every process has an empty compilation cache of its own. With --runs, so many of the lone runs are timed, spread
-over the batch sizes, and scaled to all; each is also timed as two processes at a time.
+Cold: every process has an empty compilation cache of its own. With --runs, so many of the lone runs
+are timed, spread over the batch sizes, and scaled to all; each is also timed as two processes at a
+time.
 """
 
 import argparse
@@ -31,7 +34,7 @@ def get_config():
     c.sweep = (('batch_size', (32, 64, 128, 256, 512)), ('optimizer.learning_rate', (0.02, 0.05, 0.1, 0.2)),
                ('seed', (0, 1, 2)))
     return c
-"""
+"""  # noqa: E501
 
 
 def main(argv):
@@ -40,25 +43,43 @@ def main(argv):
     options.add_argument('--runs', type=int, default=10, help='lone runs that are timed, of 60')
     options.add_argument('--rounds', type=int, default=1)
     options.add_argument(
-        '--passes', action='store_true', help='the speed of one trial against its batch size, and stop'
+        '--passes',
+        action='store_true',
+        help=('the speed of one trial against its batch size, and stop'),
     )
     options = options.parse_args(argv)
     if options.passes:
         return _passes(options.workload)
-    points = [(b, rate, seed) for b in (32, 64, 128, 256, 512) for rate in (0.02, 0.05, 0.1, 0.2) for seed in range(3)]
+    points = [
+        (b, rate, seed)
+        for b in (32, 64, 128, 256, 512)
+        for rate in (0.02, 0.05, 0.1, 0.2)
+        for seed in range(3)
+    ]
     some = points[:: len(points) // min(options.runs, len(points))][: options.runs]
-    print(f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.workload}')
+    print(
+        f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.workload}'
+    )
     found = {'study': [], 'one': [], 'two': []}
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / 'curve.py'
         file.write_text(EXPERIMENT.format(workload=options.workload))
-        _wait([_start(file, folder, 'warm', _alone(points[0]))])  # prepares the data, reads the packages from the disk
+        # prepares the data, reads the packages from the disk
+        _wait([_start(file, folder, 'warm', _alone(points[0]))])
         for number in range(options.rounds):
             found['study'].append(_wait([_start(file, folder, f'study-{number}', [])]))
-            lone = [_wait([_start(file, folder, f'{number}-{i}', _alone(p))]) for i, p in enumerate(some)]
+            lone = [
+                _wait([_start(file, folder, f'{number}-{i}', _alone(p))])
+                for i, p in enumerate(some)
+            ]
             pairs = list(zip(some[::2], some[1::2], strict=False))
             both = [
-                _wait([_start(file, folder, f'{number}-{i}-{j}', _alone(p)) for j, p in enumerate(pair)])
+                _wait(
+                    [
+                        _start(file, folder, f'{number}-{i}-{j}', _alone(p))
+                        for j, p in enumerate(pair)
+                    ]
+                )
                 for i, pair in enumerate(pairs)
             ]
             found['one'].append(statistics.mean(lone) * len(points))
@@ -66,34 +87,63 @@ def main(argv):
     study, one, two = (statistics.median(found[name]) for name in ('study', 'one', 'two'))
     print(f'one study            {study:7.1f} s   {study / 60:6.2f} s a trial')
     print(
-        f'one process a trial  {one:7.1f} s   {one / 60:6.2f} s a trial   ratio {one / study:5.1f}   (from {len(some)})'
+        f'one process a trial  {one:7.1f} s   {one / 60:6.2f} s a trial   ratio '
+        f'{one / study:5.1f}   (from {len(some)})'
     )
-    print(f'two at a time        {two:7.1f} s   {two / 60:6.2f} s a trial   ratio {two / study:5.1f}')
+    print(
+        f'two at a time        {two:7.1f} s   {two / 60:6.2f} s a trial   ratio {two / study:5.1f}'
+    )
 
 
 def _passes(workload):
     from lbexp import config
     from lbexp.engine.speed import speed
 
-    print(f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {workload}, one trial')
+    print(
+        f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {workload}, '
+        'one trial'
+    )
     for size in (1, 2, 4, 8, 16, 32, 64, 128):
         c = config.base()
-        c.workload, c.optimizer = dict(name=workload), dict(name='momentum', learning_rate=0.01, momentum=0.9)
+        c.workload, c.optimizer = (
+            dict(name=workload),
+            dict(name='momentum', learning_rate=0.01, momentum=0.9),
+        )
         c.batch_size, c.epochs = size, 1.0
         found = speed(config.resolve(c, {}))
         middle, low, high = statistics.median(found), min(found), max(found)
-        print(f'{size:4} examples a pass {middle:10.0f} examples / s   {low:.0f} to {high:.0f}', flush=True)
+        print(
+            f'{size:4} examples a pass {middle:10.0f} examples / s   {low:.0f} to {high:.0f}',
+            flush=True,
+        )
 
 
 def _alone(point):
     size, rate, seed = point
-    overrides = {'batch_size': size, 'optimizer.learning_rate': rate, 'seed': seed, 'microbatch': None, 'sweep': ()}
+    overrides = {
+        'batch_size': size,
+        'optimizer.learning_rate': rate,
+        'seed': seed,
+        'microbatch': None,
+        'sweep': (),
+    }
     return [f'--config.{path}={value}' for path, value in overrides.items()]
 
 
 def _start(file, folder, name, arguments):
-    command = [sys.executable, '-m', 'lbexp.main', f'--config={file}', f'--workdir={folder}/{name}', *arguments]
-    environment = {**os.environ, 'XDG_CACHE_HOME': f'{folder}/{name}-cache', 'PYTHONPATH': str(ROOT)}
+    command = [
+        sys.executable,
+        '-m',
+        'lbexp.main',
+        f'--config={file}',
+        f'--workdir={folder}/{name}',
+        *arguments,
+    ]
+    environment = {
+        **os.environ,
+        'XDG_CACHE_HOME': f'{folder}/{name}-cache',
+        'PYTHONPATH': str(ROOT),
+    }
     began = time.perf_counter()
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return subprocess.Popen(command, cwd=ROOT, env=environment, **quiet), began
@@ -108,7 +158,9 @@ def _wait(started):
 
 def _processor():
     cpuinfo = pathlib.Path('/proc/cpuinfo')
-    names = [n.partition(':')[2].strip() for n in cpuinfo.read_text().splitlines() if 'model name' in n]
+    names = [
+        n.partition(':')[2].strip() for n in cpuinfo.read_text().splitlines() if 'model name' in n
+    ]
     return names[0] if names else 'unknown processor'
 
 

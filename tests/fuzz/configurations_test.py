@@ -1,6 +1,8 @@
-"""Whatever stands in a configuration is refused in one line, or can be built and traced. Never a traceback, or a hang.
+"""Whatever stands in a configuration is refused in one line, or can be built and traced. Never a
+traceback, or a hang.
 
-A failure prints its seed and number; `LBEXP_FUZZ=SEED:NUMBER pytest tests/fuzz -n 0` repeats it alone.
+A failure prints its seed and number; `LBEXP_FUZZ=SEED:NUMBER pytest tests/fuzz -n 0` repeats it
+alone.
 """
 
 import contextlib
@@ -142,9 +144,24 @@ def test_what_is_not_mutated_is_traced(experiment, monkeypatch):
     [
         ('lamb.py', 'file', {'optimizer': OPTAX_LOOKAHEAD}, 'refused'),
         ('lamb.py', 'file', {'optimizer': {'name': 'optax:TransformInitFn'}}, 'refused'),
-        ('lamb.py', 'file', {'optimizer': {'name': 'optax:GradientTransformation', 'init': 1, 'update': 1}}, 'refused'),
-        ('lamb.py', 'file', {'optimizer': {'name': 'optax:measure_with_ema', 'measure': 1, 'decay': 0.1}}, 'refused'),
-        ('lamb.py', 'file', {'optimizer': {'name': 'optax.contrib:sophia', 'learning_rate': 0.1}}, 'refused'),
+        (
+            'lamb.py',
+            'file',
+            {'optimizer': {'name': 'optax:GradientTransformation', 'init': 1, 'update': 1}},
+            'refused',
+        ),
+        (
+            'lamb.py',
+            'file',
+            {'optimizer': {'name': 'optax:measure_with_ema', 'measure': 1, 'decay': 0.1}},
+            'refused',
+        ),
+        (
+            'lamb.py',
+            'file',
+            {'optimizer': {'name': 'optax.contrib:sophia', 'learning_rate': 0.1}},
+            'refused',
+        ),
         ('lamb.py', 'file', {'workload.dropout': 0}, 'traced'),
         ('lamb.py', 'file', {'optimizer.decay': {'name': 'sgd', 'learning_rate': 0.1}}, 'refused'),
         ('momentum.py', 'sweep', {'workload.ghost': 3, 'epochs': 1e308}, 'refused'),
@@ -162,7 +179,8 @@ def test_no_mutation_of_many_ends_in_a_traceback(monkeypatch):
 
 
 def test_the_fuzzer_notices_a_part_that_breaks(monkeypatch):
-    """A check that lets everything pass: then the parts raise what a user would see as a traceback."""
+    """A check that lets everything pass: then the parts raise what a user would see as a
+    traceback."""
     monkeypatch.setattr(_part_problems, 'violation', lambda value, annotation: None)
     _part_problems._of_signature.cache_clear()
     broken = Case('momentum.py', 'file', {'workload.hidden': 64})

@@ -1,4 +1,5 @@
-"""Experiment files with one or two fields changed to what nobody should write there: a function of seed and number."""
+"""Experiment files with one or two fields changed to what nobody should write there: a function of
+seed and number."""
 
 import copy
 import math
@@ -15,7 +16,8 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 EXPERIMENTS = sorted(path.name for path in (ROOT / 'experiments').glob('*.py'))
 
 # Studies whose trials take seconds to make, made of few.
-_SOLVED = ('quadratic_convergence.py', 'steady_state.py')  # rarer: their studies solve and compile for seconds
+# rarer: their studies solve and compile for seconds
+_SOLVED = ('quadratic_convergence.py', 'steady_state.py')
 _SMALL = {
     'quadratic_convergence.py': {'conditions': (10.0,), 'momenta': (0.9,), 'k': 5},
     'steady_state.py': {
@@ -52,7 +54,14 @@ _NUMBERS = (
     -math.inf,
     math.nan,
 )
-_NUMPY = (np.int64(8), np.float32(0.5), np.float64(math.nan), np.arange(3), np.ones((2, 2)), np.bool_(True))
+_NUMPY = (
+    np.int64(8),
+    np.float32(0.5),
+    np.float64(math.nan),
+    np.arange(3),
+    np.ones((2, 2)),
+    np.bool_(True),
+)
 _TEXTS = (
     '',
     'None',
@@ -137,10 +146,13 @@ class Case(NamedTuple):
 
 
 def case(seed: int, number: int) -> Case:
-    """The `number`-th case of `seed`: every experiment in turn, then fields at random; every third changes two."""
+    """The `number`-th case of `seed`: every experiment in turn, then fields at random; every third
+    changes two."""
     draw = random.Random(f'{seed} {number}')
     names = _SOLVED if number % 50 == 49 else [name for name in EXPERIMENTS if name not in _SOLVED]
-    experiment = names[number // 50 % len(names)] if names is _SOLVED else names[number % len(names)]
+    experiment = (
+        names[number // 50 % len(names)] if names is _SOLVED else names[number % len(names)]
+    )
     paths = _paths(experiment)
     chosen = draw.sample(paths, 2 if number % 3 == 0 else 1)
     how = draw.choice(('file', 'file', 'command line', 'sweep'))
@@ -170,5 +182,7 @@ def _paths(experiment):
             if isinstance(part, ConfigDict) and 'name' in part:
                 known = lookup.parameters(lookup.find(place.kind, part['name']))
                 paths |= dict.fromkeys(f'{name}.{argument}' for argument in {**part, **known})
-        _KNOWN_PATHS[experiment] = [path for path in paths if path not in ('transforms.name', 'probes.name')]
+        _KNOWN_PATHS[experiment] = [
+            path for path in paths if path not in ('transforms.name', 'probes.name')
+        ]
     return _KNOWN_PATHS[experiment]

@@ -1,8 +1,9 @@
 """The optimizers as their papers print them, in NumPy float64, one tensor at a time.
 
-A reference is a function (w, g, s, t) -> w: weights, gradient, the tensor's own state (a dict that it changes) and the
-step t = 0, 1, ... Momentum is s['m'], so that `lookahead` can reset it. `decay` and `adapt` say whether this tensor
-is decayed and adapted. Numbers that may change with t are functions of t.
+A reference is a function (w, g, s, t) -> w: weights, gradient, the tensor's own state (a dict that
+it changes) and the step t = 0, 1, ... Momentum is s['m'], so that `lookahead` can reset it. `decay`
+and `adapt` say whether this tensor is decayed and adapted. Numbers that may change with t are
+functions of t.
 """
 
 import numpy as np
@@ -19,8 +20,8 @@ def at(number, t):
 
 
 def momentum(rate, mu=0.9, form='outside', nesterov=False):
-    """Goyal et al. 2017, arXiv:1706.02677: eq. 9 (outside) and eq. 10 (inside). Nesterov: Sutskever et al. 2013, eq. 3
-    in the variables of the look-ahead point."""
+    """Goyal et al. 2017, arXiv:1706.02677: eq. 9 (outside) and eq. 10 (inside). Nesterov: Sutskever
+    et al. 2013, eq. 3 in the variables of the look-ahead point."""
 
     def update(w, g, s, t, decay=True, adapt=True):
         newest = at(rate, t) * g if form == 'inside' else g
@@ -46,7 +47,8 @@ def _adam(g, s, t, b1, b2, correct=True):
 
 
 def adamw(rate, b1=0.9, b2=0.999, eps=1e-8, wd=1e-2):
-    """Loshchilov and Hutter 2019, arXiv:1711.05101, Algorithm 2, the decay times the learning rate."""
+    """Loshchilov and Hutter 2019, arXiv:1711.05101, Algorithm 2, the decay times the learning
+    rate."""
 
     def update(w, g, s, t, decay=True, adapt=True):
         m, v = _adam(g, s, t, b1, b2)
@@ -55,14 +57,29 @@ def adamw(rate, b1=0.9, b2=0.999, eps=1e-8, wd=1e-2):
     return update
 
 
-def lars(rate, wd=5e-4, mu=0.9, eta=1e-3, eps=0.0, form='paper', den='sum', nesterov=False, bounds=None, zero=None):
-    """You, Gitman, Ginsburg 2017, arXiv:1708.03888, Algorithm 1; form 'outside': the rate outside the buffer; form
-    'average': You et al. 2020, arXiv:1904.00962v5, Algorithm 1. `zero`: the ratio where the formula is undefined."""
+def lars(
+    rate,
+    wd=5e-4,
+    mu=0.9,
+    eta=1e-3,
+    eps=0.0,
+    form='paper',
+    den='sum',
+    nesterov=False,
+    bounds=None,
+    zero=None,
+):
+    """You, Gitman, Ginsburg 2017, arXiv:1708.03888, Algorithm 1; form 'outside': the rate outside
+    the buffer; form
+    'average': You et al. 2020, arXiv:1904.00962v5, Algorithm 1. `zero`: the ratio where the formula
+    is undefined."""
     eta = 1.0 if form == 'average' else eta
     zero = eta if zero is None else zero
 
     def ratio(w, g, step, beta):
-        below = eps + (norm(g) + beta * norm(w) if den == 'sum' and form != 'average' else norm(step))
+        below = eps + (
+            norm(g) + beta * norm(w) if den == 'sum' and form != 'average' else norm(step)
+        )
         found = eta * norm(w) / below if norm(w) > 0 and below > 0 else zero
         return np.clip(found, *bounds) if bounds else found
 
@@ -73,13 +90,16 @@ def lars(rate, wd=5e-4, mu=0.9, eta=1e-3, eps=0.0, form='paper', den='sum', nest
             s['m'] = mu * s.get('m', 0.0) + (1 - mu) * step
             return w - at(rate, t) * (ratio(w, g, s['m'], beta) if adapt else 1.0) * s['m']
         step = (ratio(w, g, step, beta) if adapt else 1.0) * step
-        return momentum(rate, mu, 'inside' if form == 'paper' else 'outside', nesterov)(w, step, s, t)
+        return momentum(rate, mu, 'inside' if form == 'paper' else 'outside', nesterov)(
+            w, step, s, t
+        )
 
     return update
 
 
 def mlperf(rate, wd=1e-4, mu=0.9, eta=1e-3):
-    """LARS of MLPerf's ResNet-50 (mlcommons/training, lars_optimizer.py), its epsilon 0 as documented."""
+    """LARS of MLPerf's ResNet-50 (mlcommons/training, lars_optimizer.py), its epsilon 0 as
+    documented."""
 
     def update(w, g, s, t, decay=True, adapt=True):
         if not adapt:  # the skip list: neither decayed nor adapted
@@ -107,7 +127,8 @@ def larc(rate, wd=0.0, mu=0.9, eta=0.02, eps=1e-8, mode='clip', nesterov=False):
 
 
 def lamb(rate, b1=0.9, b2=0.999, eps=1e-6, wd=0.01, correct=True, phi=None, bounds=None):
-    """You et al. 2020, arXiv:1904.00962v5, Algorithm 2; correct=False: version 3. phi: (low, high) of section 3."""
+    """You et al. 2020, arXiv:1904.00962v5, Algorithm 2; correct=False: version 3. phi: (low, high)
+    of section 3."""
 
     def update(w, g, s, t, decay=True, adapt=True):
         m, v = _adam(g, s, t, b1, b2, correct)
@@ -123,19 +144,33 @@ def lamb(rate, b1=0.9, b2=0.999, eps=1e-6, wd=0.01, correct=True, phi=None, boun
 
 
 def normalized(gradients, limit=None):
-    """NVLAMB: all gradients divided by their common norm, or where it exceeds `limit` by norm / limit."""
+    """NVLAMB: all gradients divided by their common norm, or where it exceeds `limit` by norm /
+    limit."""
     total = norm(np.array([norm(g) for g in gradients.values()]))
     scale = (1 / total if total > 0 else 1.0) if limit is None else 1 / max(1.0, total / limit)
     return {name: g * scale for name, g in gradients.items()}
 
 
-def novograd(rate, b1=0.95, b2=0.98, eps=1e-8, wd=0.0, averaging=False, decoupled=False, inside=False, amsgrad=False):
-    """Ginsburg et al. 2019, arXiv:1905.11286v3, Algorithm 1. v may exceed float64's range: its root is kept."""
+def novograd(
+    rate,
+    b1=0.95,
+    b2=0.98,
+    eps=1e-8,
+    wd=0.0,
+    averaging=False,
+    decoupled=False,
+    inside=False,
+    amsgrad=False,
+):
+    """Ginsburg et al. 2019, arXiv:1905.11286v3, Algorithm 1. v may exceed float64's range: its root
+    is kept."""
 
     def update(w, g, s, t, decay=True, adapt=True):
         beta = at(wd, t) if decay else 0.0
         length = norm(g)
-        s['v'] = length if t == 0 else norm(np.array([np.sqrt(b2) * s['v'], np.sqrt(1 - b2) * length]))
+        s['v'] = (
+            length if t == 0 else norm(np.array([np.sqrt(b2) * s['v'], np.sqrt(1 - b2) * length]))
+        )
         s['top'] = max(s.get('top', 0.0), s['v'])
         root = s['top'] if amsgrad else s['v']
         below = np.hypot(root, np.sqrt(eps)) if inside else root + eps
@@ -147,7 +182,8 @@ def novograd(rate, b1=0.95, b2=0.98, eps=1e-8, wd=0.0, averaging=False, decouple
 
 
 def lookahead(inner, k=5, alpha=0.5, buffers='maintain'):
-    """Zhang et al. 2019, arXiv:1907.08610, Algorithm 1 and section 3.1 (what a synchronisation does to momentum)."""
+    """Zhang et al. 2019, arXiv:1907.08610, Algorithm 1 and section 3.1 (what a synchronisation does
+    to momentum)."""
 
     def update(w, g, s, t, decay=True, adapt=True):
         slow = s.setdefault('slow', w)

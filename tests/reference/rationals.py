@@ -1,4 +1,5 @@
-"""The noisy quadratic in rational arithmetic and sixty decimals: nothing of it is lbexp's, nothing is rounded."""
+"""The noisy quadratic in rational arithmetic and sixty decimals: nothing of it is lbexp's, nothing
+is rounded."""
 
 from decimal import Decimal, getcontext
 from fractions import Fraction
@@ -23,7 +24,8 @@ def linear(update, size):
 def at_rest(updates, size):
     """Covariances after each of the updates of a cycle, at rest, at a noise of 1.
 
-    Each update is a list of functions (z, xi) -> z, one of which is drawn: moments are means over the list.
+    Each update is a list of functions (z, xi) -> z, one of which is drawn: moments are means over
+    the list.
     """
     pairs = [(i, j) for i in range(size) for j in range(i, size)]
     maps = [[linear(choice, size) for choice in update] for update in updates]
@@ -103,9 +105,18 @@ def cut(update, keep):
     return small
 
 
-def rest_of_optimizer(h, beta=ZERO, nesterov=False, k=None, alpha=None, buffer='maintain', decay=None):
-    """(variance after the synchronisation, mean over the cycle, variance of the average) of the weights."""
-    keep = [0] + [1] * (beta != 0) + [2] * (k is not None) + [3] * (buffer == 'interpolate') + [4] * (decay is not None)
+def rest_of_optimizer(
+    h, beta=ZERO, nesterov=False, k=None, alpha=None, buffer='maintain', decay=None
+):
+    """(variance after the synchronisation, mean over the cycle, variance of the average) of the
+    weights."""
+    keep = (
+        [0]
+        + [1] * (beta != 0)
+        + [2] * (k is not None)
+        + [3] * (buffer == 'interpolate')
+        + [4] * (decay is not None)
+    )
     inner = cut(optimizer(h, beta, nesterov, decay=decay), keep)
     last = cut(optimizer(h, beta, nesterov, alpha, buffer, decay), keep) if k else inner
     seen = at_rest([[inner]] * ((k or 1) - 1) + [[last]], len(keep))
@@ -131,7 +142,8 @@ def rest_of_local_sgd(h, beta, k, alpha, mu, nesterov):
 
 
 def rest_of_worker(h, beta, k):
-    """Variance of the weights before they are set to 0 after k updates, the buffer kept; at a noise of 1."""
+    """Variance of the weights before they are set to 0 after k updates, the buffer kept; at a noise
+    of 1."""
 
     def inner(z, xi):
         x, m = z

@@ -15,12 +15,14 @@ from lbexp.optimizers.lookahead import LookaheadState
 def evaluation_params(opt_state: Any, params: Any) -> Any:
     """The weights that the optimizer would deploy; `params` where it has no others.
 
-    Those of lookahead are its slow ones, those of ema the average, those of optax.contrib.schedule_free the x of its
-    paper, those of optax.lookahead (whose parameters are a pair) the slow ones of the pair.
+    Those of lookahead are its slow ones, those of ema the average, those of
+    optax.contrib.schedule_free the x of its paper, those of optax.lookahead (whose parameters are a
+    pair) the slow ones of the pair.
 
-    Found through wrappers (chain, masked, partition, MultiSteps, apply_if_finite, inject_hyperparams, accumulate, and
-    nnx.Optimizer): parameters that a mask leaves out come from `params`. Of nested averages the outermost counts.
-    dtypes are those of `params`; before the first update the result equals `params`.
+    Found through wrappers (chain, masked, partition, MultiSteps, apply_if_finite,
+    inject_hyperparams, accumulate, and nnx.Optimizer): parameters that a mask leaves out come from
+    `params`. Of nested averages the outermost counts. dtypes are those of `params`; before the
+    first update the result equals `params`.
 
     Args:
         opt_state: any optimizer state, also stacked by vmap (then `params` is stacked too).
@@ -34,14 +36,17 @@ def evaluation_params(opt_state: Any, params: Any) -> Any:
 
 
 def slow_params(opt_state: Any, params: Any) -> Any:
-    """Lookahead's slow weights, wherever it sits in `opt_state`; those of the outermost where it is nested.
+    """Lookahead's slow weights, wherever it sits in `opt_state`; those of the outermost where it is
+    nested.
 
     Raises:
         ValueError: no lookahead in `opt_state`.
     """
     found = _outermost(opt_state, (LookaheadState,))
     if not found:
-        raise ValueError(f'no lookahead in the optimizer state, which is a {type(opt_state).__name__}')
+        raise ValueError(
+            f'no lookahead in the optimizer state, which is a {type(opt_state).__name__}'
+        )
     for state in found:
         params = _filled(state.slow, params)
     return params
@@ -59,7 +64,8 @@ def _deployed(state, params):
 
 
 def _schedule_free(state, params):
-    """x = (y - (1 - b1) z) / b1 (Defazio et al. 2024, arXiv:2405.15682, equation 1), y being the training weights."""
+    """x = (y - (1 - b1) z) / b1 (Defazio et al. 2024, arXiv:2405.15682, equation 1), y being the
+    training weights."""
 
     def x(z, y):
         # One b1 for each state of a stack.

@@ -1,1 +1,2 @@
-"""What the layerwise optimizers are made of: layers, norms, masks and the lists they are worked on in."""
+"""What the layerwise optimizers are made of: layers, norms, masks and the lists they are worked on
+in."""

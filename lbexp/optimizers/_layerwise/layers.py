@@ -12,18 +12,23 @@ from lbexp.optimizers._layerwise.prefixes import broadcast, is_function, paths
 from lbexp.ranges import Patterns, concrete
 
 # How many leading axes of which leaf count layers: see `stacked`.
-StackedAxes = Annotated[int, Ge(0)] | Annotated[Mapping[str, Any] | Callable | object, Patterns()] | None
+StackedAxes = (
+    Annotated[int, Ge(0)] | Annotated[Mapping[str, Any] | Callable | object, Patterns()] | None
+)
 
 
 class LayerFacts(NamedTuple):
-    """What a layerwise optimizer did at its last update: a number for each adapted layer, in vectors [layers].
+    """What a layerwise optimizer did at its last update: a number for each adapted layer, in
+    vectors [layers].
 
-    Vectors, because they are not shaped like parameters: what maps over a state's parameters passes them by.
+    Vectors, because they are not shaped like parameters: what maps over a state's parameters passes
+    them by.
     """
 
     leaf: jax.Array  # int32, position of the layer's leaf among the leaves of the parameters
     weight_norm: Any  # |w| before the update; (): the optimizer does not measure it
-    direction_norm: jax.Array  # norm in the ratio's denominator (of the gradient, or of the direction)
+    # norm in the ratio's denominator (of the gradient, or of the direction)
+    direction_norm: jax.Array
     ratio: jax.Array  # trust ratio
     clipped: jax.Array  # bool, the ratio met one of its bounds
     learning_rate: jax.Array  # scalar
@@ -39,17 +44,18 @@ def layers(params: Any, stacked_axes: StackedAxes = None) -> dict[str, tuple[int
 def stacked(params: Any, stacked_axes: StackedAxes) -> Any:
     """How many leading axes of each leaf count layers: a tree of ints.
 
-    A layer is what one trust ratio belongs to. A leaf is one layer, unless leading axes say otherwise: under nn.scan
-    the kernels of L layers are one leaf [L, ...], and one ratio for all of them is wrong for each.
+    A layer is what one trust ratio belongs to. A leaf is one layer, unless leading axes say
+    otherwise: under nn.scan the kernels of L layers are one leaf [L, ...], and one ratio for all of
+    them is wrong for each.
 
     Args:
-        stacked_axes: an int for all leaves (None: 0); {regular expression: int} for paths ('blocks/Dense_0/kernel'),
-            the first that matches counts, 0 where none does; a function path -> int; or a tree of ints like `params`
-            or a prefix of it.
+        stacked_axes: an int for all leaves (None: 0); {regular expression: int} for paths
+            ('blocks/Dense_0/kernel'), the first that matches counts, 0 where none does; a function
+            path -> int; or a tree of ints like `params` or a prefix of it.
 
     Raises:
-        ValueError: an expression matches no path, a leaf has fewer axes, the tree is another model's, or a number is
-            no integer that is known when the optimizer is built.
+        ValueError: an expression matches no path, a leaf has fewer axes, the tree is another
+            model's, or a number is no integer that is known when the optimizer is built.
     """
     names = paths(params)
     counts = _counts(names, stacked_axes)
@@ -85,7 +91,9 @@ def _matched(names, stacked_axes):
     known = jax.tree.leaves(names)
     for pattern in stacked_axes:
         if known and not any(re.search(pattern, name) for name in known):
-            raise ValueError(f'stacked_axes: {pattern!r} matches no parameter. There are: {", ".join(known)}')
+            raise ValueError(
+                f'stacked_axes: {pattern!r} matches no parameter. There are: {", ".join(known)}'
+            )
 
     def count(name):
         return next((n for pattern, n in stacked_axes.items() if re.search(pattern, name)), 0)
@@ -96,7 +104,8 @@ def _matched(names, stacked_axes):
 def _refused_beyond_axes(name, count, leaf):
     if isinstance(count, jax.core.Tracer):
         raise ValueError(
-            f'stacked_axes: found a traced number for {name!r}; allowed: an integer that is known when the optimizer '
+            f'stacked_axes: found a traced number for {name!r}; allowed: an integer that is '
+            'known when the optimizer '
             "is built (optax.inject_hyperparams: static_args=('stacked_axes',))"
         )
     number = concrete(count)

@@ -14,16 +14,18 @@ from lbexp.optimizers._layerwise.backend import on_cpu
 def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:
     """(`change(carry, *given)` where `predicate` holds, else `carry`; *given).
 
-    A loop that runs at most once. `jax.lax.cond` says the same, but under vmap over a batched predicate it becomes
-    a select that computes both branches in every step; a loop runs, under vmap, only when *some* replica's
-    predicate holds, and then selects. Replicas of a cohort that change in the same steps pay for those steps alone.
+    A loop that runs at most once. `jax.lax.cond` says the same, but under vmap over a batched
+    predicate it becomes a select that computes both branches in every step; a loop runs, under
+    vmap, only when *some* replica's predicate holds, and then selects. Replicas of a cohort that
+    change in the same steps pay for those steps alone.
 
-    Whoever writes the buffers of `given` afterwards takes them from the result: then the write waits for the loop;
-    otherwise XLA copies them for the loop to read.
+    Whoever writes the buffers of `given` afterwards takes them from the result: then the write
+    waits for the loop; otherwise XLA copies them for the loop to read.
 
     Args:
         predicate: bool scalar.
-        change: (carry, *given) -> carry of the same structure and shapes; cast to the dtypes of `carry`.
+        change: (carry, *given) -> carry of the same structure and shapes; cast to the dtypes of
+            `carry`.
         carry, given: pytrees of arrays.
     """
     # A loop has no reverse mode. A choice between the two has, and the same derivative.
@@ -35,7 +37,9 @@ def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> t
 
     @seldom.defjvp
     def moved(values, changes):
-        choice = lambda predicate, carry, given, more: _chosen(predicate, lambda *c: change(more, *c), carry, given)
+        choice = lambda predicate, carry, given, more: _chosen(
+            predicate, lambda *c: change(more, *c), carry, given
+        )
         return seldom(*values), jax.jvp(choice, values, changes)[1]
 
     return seldom(predicate, carry, given, closed_over)
@@ -44,19 +48,26 @@ def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> t
 def cheaply(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:
     """As `rarely`, where `change` reads little but what the step reads anyway.
 
-    On an accelerator it is then computed in every step, in the step's own kernels, and chosen or not; the host would
-    wait for the loop's predicate in each. Lookahead around momentum, by what a kernel must move: 28 bytes per parameter
-    and step, against 24 and, in the loop, 20 more.
+    On an accelerator it is then computed in every step, in the step's own kernels, and chosen or
+    not; the host would wait for the loop's predicate in each. Lookahead around momentum, by what a
+    kernel must move: 28 bytes per parameter and step, against 24 and, in the loop, 20 more.
     """
-    return rarely(predicate, change, carry, *given) if on_cpu() else _chosen(predicate, change, carry, given)
+    return (
+        rarely(predicate, change, carry, *given)
+        if on_cpu()
+        else _chosen(predicate, change, carry, given)
+    )
 
 
 def _hoisted(change, *arguments):
-    """(f, values) with f(values, *arguments) = change(*arguments), where f closes over nothing that is traced."""
+    """(f, values) with f(values, *arguments) = change(*arguments), where f closes over nothing that
+    is traced."""
     traced, shape = jax.make_jaxpr(change, return_shape=True)(*arguments)
 
     def run(values, *arguments):
-        found = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr, values))(*jax.tree.leaves(arguments))
+        found = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr, values))(
+            *jax.tree.leaves(arguments)
+        )
         return jax.tree.unflatten(jax.tree.structure(shape), found)
 
     return run, traced.consts
@@ -81,15 +92,18 @@ def _chosen(predicate, change, carry, given):
 def stored(tree: Any) -> Any:
     """`tree` with its values rounded as they would be in memory.
 
-    A compiler may take a product and the sum that it goes into as one operation with one rounding, or not, as the code
-    around it has it. What has to be the same to the bit in two programs says where it is rounded; it costs nothing.
+    A compiler may take a product and the sum that it goes into as one operation with one rounding,
+    or not, as the code around it has it. What has to be the same to the bit in two programs says
+    where it is rounded; it costs nothing.
     """
-    # A choice that hangs on the value itself can be neither left out nor moved out of the loop over values.
+    # A choice that hangs on the value itself can be neither left out nor moved out of the loop over
+    # values.
     return jax.tree.map(lambda x: jnp.where(x == x, x, math.nan), tree)
 
 
 def _where(always, x):
-    """x. XLA does not know that `always` is true: a dependence on it that costs nothing where it is fused."""
+    """x. XLA does not know that `always` is true: a dependence on it that costs nothing where it is
+    fused."""
     is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
     return x if is_key else jnp.where(always, x, jnp.zeros((), x.dtype))
 

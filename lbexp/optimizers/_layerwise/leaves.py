@@ -33,7 +33,9 @@ class Leaves(NamedTuple):
 def leaves(gradients: Any, params: Any, decay: Any, adapt: Any, stacked_axes: Any) -> Leaves:
     """Flattens `gradients` beside `params`. ValueError: no params."""
     if params is None:
-        raise ValueError('this optimizer needs the parameters: call update(gradients, state, params)')
+        raise ValueError(
+            'this optimizer needs the parameters: call update(gradients, state, params)'
+        )
     weights, structure = jax.tree.flatten(params)
     decayed = jax.tree.leaves(masks(decay, params, stacked_axes, 'decay'))
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
@@ -41,11 +43,14 @@ def leaves(gradients: Any, params: Any, decay: Any, adapt: Any, stacked_axes: An
     return Leaves(structure.flatten_up_to(gradients), weights, decayed, adapted, ranks, structure)
 
 
-def no_facts(params: Any, decay: Any, adapt: Any, stacked_axes: Any, has_weight_norms: bool = True) -> LayerFacts:
+def no_facts(
+    params: Any, decay: Any, adapt: Any, stacked_axes: Any, has_weight_norms: bool = True
+) -> LayerFacts:
     """The facts before the first update.
 
     Raises:
-        ValueError: masks that do not fit the parameters; that of decay too, which is needed later only.
+        ValueError: masks that do not fit the parameters; that of decay too, which is needed later
+            only.
     """
     masks(decay, params, stacked_axes, 'decay')
     adapted = _adapted(params, adapt, stacked_axes)
@@ -64,8 +69,11 @@ def no_facts(params: Any, decay: Any, adapt: Any, stacked_axes: Any, has_weight_
     )
 
 
-def adapted_facts(before: LayerFacts, weight_norms, direction_norms, ratios, clipped, learning_rate):
-    """The facts of an update, from lists over the adapted leaves; weight_norms None: they are not measured."""
+def adapted_facts(
+    before: LayerFacts, weight_norms, direction_norms, ratios, clipped, learning_rate
+):
+    """The facts of an update, from lists over the adapted leaves; weight_norms None: they are not
+    measured."""
 
     def flat(parts, dtype):
         flattened = [whole(jnp.asarray(part)).reshape(-1).astype(dtype) for part in parts]
@@ -102,7 +110,8 @@ def _root_derivative(primals, tangents):
 
 
 def dtypes_from(updates: Any, params: Any) -> Any:
-    """The tree whose dtypes updates have: `params`, or `updates` where these are not given or have other leaves."""
+    """The tree whose dtypes updates have: `params`, or `updates` where these are not given or have
+    other leaves."""
     fits = params is not None and jax.tree.structure(params) == jax.tree.structure(updates)
     return params if fits else updates
 
@@ -115,20 +124,23 @@ def second_moment(params: Any) -> Any:
 def _adapted(params, adapt, stacked_axes):
     adapted = jax.tree.leaves(masks(adapt, params, stacked_axes, 'adapt'))
     if any(isinstance(entry, jax.core.Tracer) for entry in adapted):
-        raise ValueError('adapt: found traced bools; allowed: bools that are known when the optimizer is built')
+        raise ValueError(
+            'adapt: found traced bools; allowed: bools that are known when the optimizer is built'
+        )
     return adapted
 
 
 def value(hyperparameter: Any, count: jax.Array) -> Any:
-    """A number that may be a function of the updates done. Never in half precision: layers.wide meets it."""
+    """A number that may be a function of the updates done. Never in half precision: layers.wide
+    meets it."""
     return hyperparameter(count) if callable(hyperparameter) else hyperparameter
 
 
 def grown(decay: Any, t: jax.Array, dtype: Any) -> jax.Array:
     """1 - decay^t. As it stands that loses digits: 1 - 0.999 is wrong by 1e-5 in float32.
 
-    Multiply arrays by 1 / grown: of a quotient XLA makes one program's product and another's division, which round
-    differently, and a trial would not be the same alone and in company.
+    Multiply arrays by 1 / grown: of a quotient XLA makes one program's product and another's
+    division, which round differently, and a trial would not be the same alone and in company.
     """
     return -jnp.expm1(t.astype(dtype) * jnp.log1p(-jnp.asarray(1 - decay, dtype)))
 

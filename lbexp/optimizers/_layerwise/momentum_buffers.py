@@ -6,16 +6,20 @@ from typing import Any
 import jax
 import optax
 
-MOMENTUM_FIELDS = ('trace', 'mu', 'momentum', 'velocity', 'buffer')  # names that optax and lbexp give them
+# names that optax and lbexp give them
+MOMENTUM_FIELDS = ('trace', 'mu', 'momentum', 'velocity', 'buffer')
 
 
-def marked(optimizer: optax.GradientTransformation, state: Any, fields: Sequence[str] = MOMENTUM_FIELDS) -> Any:
+def marked(
+    optimizer: optax.GradientTransformation, state: Any, fields: Sequence[str] = MOMENTUM_FIELDS
+) -> Any:
     """A prefix of `state`: True at its momentum buffers, False elsewhere.
 
     Args:
         optimizer: whose state it is.
         state: plain, or stacked over replicas.
-        fields: names of the fields that hold momentum, among those that `optax.tree.map_params` sees as parameters.
+        fields: names of the fields that hold momentum, among those that `optax.tree.map_params`
+            sees as parameters.
 
     Raises:
         ValueError: there are buffers of the parameters' shape, but none with a name in `fields`.
@@ -33,7 +37,8 @@ def marked(optimizer: optax.GradientTransformation, state: Any, fields: Sequence
     found = {name for name in names if name is not None}
     if found and not found & set(fields):
         raise ValueError(
-            f'no momentum in the inner state: its buffers are {sorted(found)}, momentum_fields are {list(fields)}; '
+            f'no momentum in the inner state: its buffers are {sorted(found)}, momentum_fields '
+            f'are {list(fields)}; '
             "name the momentum in momentum_fields, or use momentum='maintain'"
         )
     return treedef.unflatten([name in fields for name in names])

@@ -17,22 +17,28 @@ _TOGETHER = 8  # arrays whose sums one kernel computes
 
 
 def norms(
-    arrays: Sequence[jax.Array], ranks: Sequence[int], axis_name: Any = None, stored: Sequence[bool] | None = None
+    arrays: Sequence[jax.Array],
+    ranks: Sequence[int],
+    axis_name: Any = None,
+    stored: Sequence[bool] | None = None,
 ) -> list[jax.Array]:
     """|x| of every layer of every array: read once each, and one all-reduce for all of them.
 
-    Sums are in float32 (float64 for float64) also for half precision. Where a sum of squares leaves the safe range
-    (|x| below 1e-12 or above 1e15 in float32) a scaled one is taken. On CPU all are then computed again with each layer
-    scaled by its largest element, which is exact from 1e-38 to 1e38; that branch is skipped otherwise, under vmap where
-    no replica needs it. Elsewhere two scaled sums are always made, which is exact for root mean squares above 1e-30 and
-    norms below 1e34.
+    Sums are in float32 (float64 for float64) also for half precision. Where a sum of squares leaves
+    the safe range (|x| below 1e-12 or above 1e15 in float32) a scaled one is taken. On CPU all are
+    then computed again with each layer scaled by its largest element, which is exact from 1e-38 to
+    1e38; that branch is skipped otherwise, under vmap where no replica needs it. Elsewhere two
+    scaled sums are always made, which is exact for root mean squares above 1e-30 and norms below
+    1e34.
 
     Args:
         arrays: any shapes and dtypes, complex too.
         ranks: leading axes of each that count layers.
-        axis_name: mesh axis, or axes, of a shard_map over which the arrays are split; None: arrays are whole. Arrays
-            that are the same on all devices may be among them (as long as shard_map checks that: check_vma).
-        stored: whether each array lies in memory. Those that are computed are summed where they are. None: all do.
+        axis_name: mesh axis, or axes, of a shard_map over which the arrays are split; None: arrays
+            are whole. Arrays that are the same on all devices may be among them (as long as
+            shard_map checks that: check_vma).
+        stored: whether each array lies in memory. Those that are computed are summed where they
+            are. None: all do.
 
     Returns:
         For each array its norms, of shape array.shape[:rank].
@@ -45,7 +51,11 @@ def norms(
 
     @jax.custom_jvp
     def lengths(arrays):
-        return _by_branch(arrays, ranks, stored, add, axis_name) if on_cpu() else _in_one_pass(arrays, ranks, add)
+        return (
+            _by_branch(arrays, ranks, stored, add, axis_name)
+            if on_cpu()
+            else _in_one_pass(arrays, ranks, add)
+        )
 
     @lengths.defjvp
     def moved(given, changes):
@@ -53,7 +63,9 @@ def norms(
         (arrays,), (changes,) = given, changes
         found = lengths(arrays)
         inverse = _split(jnp.where(found > 0, 1 / jnp.where(found > 0, found, 1), 0), shapes)
-        return found, add([_along(*each) for each in zip(arrays, inverse, changes, ranks, strict=True)])
+        return found, add(
+            [_along(*each) for each in zip(arrays, inverse, changes, ranks, strict=True)]
+        )
 
     return _split(lengths(list(arrays)), shapes)
 
@@ -65,16 +77,22 @@ def pairs(
     axis_name: Any = None,
     stored: bool = True,
 ) -> list[tuple[jax.Array, jax.Array]]:
-    """(|w|, |d|) of each weight and its direction, as `norms` has them; `stored`: whether directions lie in memory."""
-    # Side by side: a direction that is computed from its weights is then summed where they are read.
+    """(|w|, |d|) of each weight and its direction, as `norms` has them; `stored`: whether
+    directions lie in memory."""
+    # Side by side: a direction that is computed from its weights is then summed where they are
+    # read.
     arrays = [x for pair in zip(weights, directions, strict=True) for x in pair]
-    found = norms(arrays, [rank for rank in ranks for _ in range(2)], axis_name, [True, stored] * len(weights))
+    found = norms(
+        arrays, [rank for rank in ranks for _ in range(2)], axis_name, [True, stored] * len(weights)
+    )
     return list(zip(found[::2], found[1::2], strict=True))
 
 
 def _by_branch(arrays, ranks, stored, add, axis_name):
     """All norms [layers]: plain sums of squares, scaled ones in a branch that is seldom taken."""
-    of = lambda parts, stored: add([_squares(*each) for each in zip(parts, ranks, stored, strict=True)])
+    of = lambda parts, stored: add(
+        [_squares(*each) for each in zip(parts, ranks, stored, strict=True)]
+    )
     squares = of(arrays, stored)
     single = any(_real(x) == jnp.float32 for x in arrays)  # some of the sums, if not all
     low, high = (1e-24, 1e30) if single else (1e-290, 1e290)
@@ -84,7 +102,9 @@ def _by_branch(arrays, ranks, stored, add, axis_name):
         peak = peak if axis_name is None else lax.pmax(peak, axis_name)
         peak = jnp.where((peak > 0) & jnp.isfinite(peak), peak, 1)
         peaks = _split(peak, [x.shape[:rank] for x, rank in zip(arrays, ranks, strict=True)])
-        return peak * jnp.sqrt(of([_divided(x, p) for x, p in zip(arrays, peaks, strict=True)], [False] * len(arrays)))
+        return peak * jnp.sqrt(
+            of([_divided(x, p) for x, p in zip(arrays, peaks, strict=True)], [False] * len(arrays))
+        )
 
     # A sum of exactly 0 may be underflow or a layer of zeros: the scaled pass tells them apart.
     doubtful = ~((squares >= low) & (squares <= high))
@@ -100,8 +120,11 @@ def _in_one_pass(arrays, ranks, add):
 
 
 def _added(*sums, shares, axis_name):
-    """Each list of sums by layer as one vector [layers], added up over devices in one all-reduce."""
-    vectors = [_flat([part * share for part, share in zip(parts, shares, strict=True)]) for parts in sums]
+    """Each list of sums by layer as one vector [layers], added up over devices in one
+    all-reduce."""
+    vectors = [
+        _flat([part * share for part, share in zip(parts, shares, strict=True)]) for parts in sums
+    ]
     local = vectors[0] if len(vectors) == 1 else jnp.stack(vectors)
     return local if axis_name is None else lax.psum(local, axis_name)
 
@@ -125,8 +148,9 @@ def _real(x):
 def _where_any(predicate, change, value, arrays):
     """`change(arrays)` if `predicate`, else `value`; `change` closes over no arrays.
 
-    A plain conditional becomes a select under vmap, which computes both sides always; here it stays a conditional on
-    whether any replica's predicate holds. (A loop that runs at most once stays one too, but XLA copies the arrays.)
+    A plain conditional becomes a select under vmap, which computes both sides always; here it stays
+    a conditional on whether any replica's predicate holds. (A loop that runs at most once stays one
+    too, but XLA copies the arrays.)
     """
 
     @jax.custom_batching.custom_vmap
@@ -167,8 +191,8 @@ def _varying(x):
 def _squares(x, rank, stored):
     """Sum of |x|^2 over all but the leading `rank` axes.
 
-    Of an array in memory as a dot product, the faster way on CPU; of one that is computed as a sum, which joins that
-    computation. (XLA adds in blocks, in both.)
+    Of an array in memory as a dot product, the faster way on CPU; of one that is computed as a sum,
+    which joins that computation. (XLA adds in blocks, in both.)
     """
     batch, rest = tuple(range(rank)), tuple(range(rank, x.ndim))
     # Of split factors a dot product would have to be told how its result is split.
@@ -184,9 +208,10 @@ def _squares(x, rank, stored):
 def _sums_of_two(arrays, ranks, unit, dtype):
     """(sum of |unit x|^2, sum of |x / unit|^2) for every layer of every array.
 
-    Both as one complex sum: an operand that is used once XLA computes within the sum's kernel, one that is used twice
-    it computes before and stores (LAMB moves 40 bytes a parameter so; 44 to 47 with two or three real sums). Arrays of
-    one shape are summed side by side, one kernel for some of them.
+    Both as one complex sum: an operand that is used once XLA computes within the sum's kernel, one
+    that is used twice it computes before and stores (LAMB moves 40 bytes a parameter so; 44 to 47
+    with two or three real sums). Arrays of one shape are summed side by side, one kernel for some
+    of them.
     """
     alike, found = {}, [None] * len(arrays)
     for i, (x, rank) in enumerate(zip(arrays, ranks, strict=True)):
@@ -196,7 +221,9 @@ def _sums_of_two(arrays, ranks, unit, dtype):
     for (shape, rank, *_), members in alike.items():
         for start in range(0, len(members), _TOGETHER):
             some = members[start : start + _TOGETHER]
-            terms = [lax.complex(scaled(arrays[i], unit), scaled(arrays[i], 1 / unit)) for i in some]
+            terms = [
+                lax.complex(scaled(arrays[i], unit), scaled(arrays[i], 1 / unit)) for i in some
+            ]
             zeros = [jnp.zeros((), term.dtype) for term in terms]
             sums = lax.reduce(tuple(terms), tuple(zeros), added, tuple(range(rank, len(shape))))
             for i, total in zip(some, sums, strict=True):

@@ -13,31 +13,40 @@ def paths(params: Any) -> Any:
 def broadcast(tree: Any, params: Any, argument: str) -> Any:
     """A tree like `params` of the leaves of `tree`, which is like `params` or a prefix of it.
 
-    Entries belong to parameters by their paths. Where `params` has nothing (None, or what optax.masked put there),
-    `tree` may have anything.
+    Entries belong to parameters by their paths. Where `params` has nothing (None, or what
+    optax.masked put there), `tree` may have anything.
 
     Raises:
-        ValueError: a parameter without an entry, or an entry without a parameter; `argument` is named.
+        ValueError: a parameter without an entry, or an entry without a parameter; `argument` is
+            named.
     """
     entries = {_keys(path): (_name(path), leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
     places, structure = jax.tree.flatten_with_path(params)
     owners = [_owner(_keys(path), entries) for path, _ in places]
-    without = [_name(path) for (path, _), owner in zip(places, owners, strict=True) if owner is None]
+    without = [
+        _name(path) for (path, _), owner in zip(places, owners, strict=True) if owner is None
+    ]
     hollows = _hollows(params) if entries.keys() - set(owners) else []
-    extra = [name for keys, (name, _) in entries.items() if keys not in owners and not _meets(keys, hollows)]
+    extra = [
+        name
+        for keys, (name, _) in entries.items()
+        if keys not in owners and not _meets(keys, hollows)
+    ]
     if without or extra:
         found = [f'no entry for {_listed(without)}'] if without else []
         found += [f'an entry for {_listed(extra)}, which is no parameter'] if extra else []
         known = ', '.join(_name(path) for path, _ in places)
         raise ValueError(
-            f'{argument}: found {" and ".join(found)}; allowed: a tree like the parameters, or a prefix of it. '
+            f'{argument}: found {" and ".join(found)}; allowed: a tree like the parameters, or a '
+            'prefix of it. '
             f'There are: {known}'
         )
     return jax.tree.unflatten(structure, [entries[owner][1] for owner in owners])
 
 
 def is_function(tree: Any) -> bool:
-    """Whether `tree` is to be called: also of a tree that can be, such as an Equinox module, its leaves decide."""
+    """Whether `tree` is to be called: also of a tree that can be, such as an Equinox module, its
+    leaves decide."""
     leaves = jax.tree.leaves(tree)
     return all(callable(leaf) for leaf in leaves) if leaves else callable(tree)
 
@@ -67,7 +76,8 @@ def _listed(names):
 
 
 def _keys(path):
-    """Steps of a path as texts: a dict, a module and a state with the same names are the same to it."""
+    """Steps of a path as texts: a dict, a module and a state with the same names are the same to
+    it."""
     return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
 
 

@@ -1,7 +1,8 @@
 """How several workers train one model: a NamedTuple of pure functions. One file, one way.
 
-The step keeps the structure, shapes and dtypes of the state (`lbexp.engine.state.TrialState`); `columns` gives numbers
-by names that no other column has. A way that differs in one thing from another replaces that function of it:
+The step keeps the structure, shapes and dtypes of the state (`lbexp.engine.state.TrialState`);
+`columns` gives numbers by names that no other column has. A way that differs in one thing from
+another replaces that function of it:
 
     from lbexp.parallel.replicas import Replicas
     from lbexp.parallel.replicas.synchronous import synchronous
@@ -20,17 +21,22 @@ from lbexp.parallel.workers import Workers
 
 
 class Replicas(NamedTuple):
-    """A trial with replicas is still a trial: its state holds arrays over the workers where they differ.
+    """A trial with replicas is still a trial: its state holds arrays over the workers where they
+    differ.
 
-    The batch of a step is cut into `pieces`; piece i of the step at tick t has the stream's positions
-    (t pieces + i) b .. (t pieces + i + 1) b - 1, b = batch size / pieces. So W workers read what one worker reads whose
-    batch is theirs together, and equal examples are equal examples.
+    The batch of a step is cut into `pieces`; piece i of the step at tick t has the stream's
+    positions (t pieces + i) b .. (t pieces + i + 1) b - 1, b = batch size / pieces. So W workers
+    read what one worker reads whose batch is theirs together, and equal examples are equal
+    examples.
     """
 
     workers: int  # W
     pieces: int  # equal pieces of the batch of a step: W where every worker takes one
-    by_worker: tuple[str, ...]  # fields of the state that devices may share: every leaf has the workers' axis first
-    start: Callable  # (params, model_state, opt_state) -> the same, over the workers where they differ, and `replicas`
+    # fields of the state that devices may share: every leaf has the workers' axis first
+    by_worker: tuple[str, ...]
+    # (params, model_state, opt_state) -> the same, over the workers where they differ, and
+    # `replicas`
+    start: Callable
     step: Callable  # (Tools) -> ((state, row_step) -> state)
     deployed: Callable  # state -> (params, model_state) to evaluate
     columns: Callable  # (state, optimizer) -> {name: number}, for rows
@@ -39,9 +45,12 @@ class Replicas(NamedTuple):
 class Tools(NamedTuple):
     """What the engine gives to a step of replicas."""
 
-    gradient: Callable  # (params, model_state, tick, piece) -> (loss, sums over its examples, gradient, model_state)
-    update: Callable  # (state, gradient, loss, row_step) -> state: the optimizer's update of the state; probes look
-    observe: Callable  # (state, look, facts) -> state: probes look at facts() where `look`; all devices must agree
+    # (params, model_state, tick, piece) -> (loss, sums over its examples, gradient, model_state)
+    gradient: Callable
+    # (state, gradient, loss, row_step) -> state: the optimizer's update of the state; probes look
+    update: Callable
+    # (state, look, facts) -> state: probes look at facts() where `look`; all devices must agree
+    observe: Callable
     watched: bool  # whether there are probes beside the norms, which look at rows alone
     optimizer: Any
     learning_rate: Callable  # updates done -> the scheduled rate
@@ -49,11 +58,14 @@ class Tools(NamedTuple):
 
 
 def copies(tree: Any, count: int) -> Any:
-    """`tree` for each of `count` workers: what all of them begin with. Random keys are each worker's own."""
+    """`tree` for each of `count` workers: what all of them begin with. Random keys are each
+    worker's own."""
 
     def spread(leaf):
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) and count > 1:
-            keys = jax.vmap(lambda key: jax.vmap(lambda w: jax.random.fold_in(key, w))(jnp.arange(count)))
+            keys = jax.vmap(
+                lambda key: jax.vmap(lambda w: jax.random.fold_in(key, w))(jnp.arange(count))
+            )
             return keys(leaf.reshape(-1)).T.reshape(count, *leaf.shape)
         return jnp.broadcast_to(leaf[None], (count, *leaf.shape))
 
@@ -61,7 +73,8 @@ def copies(tree: Any, count: int) -> Any:
 
 
 def mean(tree: Any) -> Any:
-    """Means over the workers' axis, in the dtypes of the leaves: outside the program that devices share."""
+    """Means over the workers' axis, in the dtypes of the leaves: outside the program that devices
+    share."""
     return jax.tree.map(lambda x: jnp.mean(x, axis=0).astype(x.dtype), tree)
 
 

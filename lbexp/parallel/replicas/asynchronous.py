@@ -1,4 +1,5 @@
-"""Asynchronous workers before a parameter server, simulated: who finishes next is a function of seed and job."""
+"""Asynchronous workers before a parameter server, simulated: who finishes next is a function of
+seed and job."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -35,38 +36,43 @@ def asynchronous(
     inner_learning_rate: Positive = 0.1,
     seed: NonNegativeCount = 0,
 ) -> Replicas:
-    """The worker that finishes next pushes what it computed at the weights that it had pulled; then it pulls anew.
+    """The worker that finishes next pushes what it computed at the weights that it had pulled; then
+    it pulls anew.
 
-        w = the worker with the least time left;  g = gradient at copy_w on the next piece of the stream
-        server: x <- optimizer(g);  copy_w <- x;  the next job of w takes a time of its own
+        w = the worker with the least time left;  g = gradient at copy_w on the next piece of the
+        stream server: x <- optimizer(g);  copy_w <- x;  the next job of w takes a time of its own
 
-    A step is one push, of a whole batch. The optimizer is the server's: `lookahead` there is slow weights behind
-    asynchronous ones. Staleness: the server's updates between a worker's pull and its push; W = 1 has none and is
-    synchronous training to the bit. Jobs are numbered in the order in which they begin; a job's time depends on seed
-    and number alone, so a run repeats itself, whatever the devices, which share the batch of a push.
+    A step is one push, of a whole batch. The optimizer is the server's: `lookahead` there is slow
+    weights behind asynchronous ones. Staleness: the server's updates between a worker's pull and
+    its push; W = 1 has none and is synchronous training to the bit. Jobs are numbered in the order
+    in which they begin; a job's time depends on seed and number alone, so a run repeats itself,
+    whatever the devices, which share the batch of a push.
 
-    push='delta': the worker takes k steps of SGD, each on an equal piece of the batch, and pushes copy_w minus where
-    they led, which the server's optimizer takes for a gradient (learning rate 1 of plain SGD adopts it).
+    push='delta': the worker takes k steps of SGD, each on an equal piece of the batch, and pushes
+    copy_w minus where they led, which the server's optimizer takes for a gradient (learning rate 1
+    of plain SGD adopts it).
 
     Args:
         workers: W >= 1.
-        delay: 'constant': all jobs take one time, so workers take turns and staleness is W - 1 after the first W - 1
-            updates. 'geometric': times are exponential, without memory, so each update is by any of the workers and
-            staleness is geometric with mean W - 1, P(s) = (1 - 1/W)^s / W. 'trace': the times in `trace`, again and
-            again, job by job.
+        delay: 'constant': all jobs take one time, so workers take turns and staleness is W - 1
+            after the first W - 1 updates. 'geometric': times are exponential, without memory, so
+            each update is by any of the workers and staleness is geometric with mean W - 1, P(s) =
+            (1 - 1/W)^s / W. 'trace': the times in `trace`, again and again, job by job.
         trace: measured durations [any one unit], each > 0.
         push: 'gradient' or 'delta'.
         k: steps of a delta, >= 1; divides the batch size.
         inner_learning_rate: of these steps, > 0.
         seed: of the durations; the engine gives the trial's.
 
-    Columns: staleness_mean and staleness_max over the updates since the last row; communicated_bytes (pushed and
+    Columns: staleness_mean and staleness_max over the updates since the last row;
+        communicated_bytes (pushed and
     pulled per step).
 
     Raises:
         ValueError: an argument out of range.
 
-    Source: Dean et al. 2012 (Downpour SGD); Mitliagkas et al. 2016, arXiv:1605.09774 (memoryless workers); Zhang et al.
+    Source: Dean et al. 2012 (Downpour SGD); Mitliagkas et al. 2016, arXiv:1605.09774 (memoryless
+        workers); Zhang et al.
     2016, arXiv:1511.05950 (staleness); deltas: Reddi et al. 2021, arXiv:2003.00295.
     """
     _check(workers, delay, trace, push, k, inner_learning_rate)
@@ -80,14 +86,18 @@ def asynchronous(
         return params, copies(model_state, workers), opt_state, server
 
     def step(tools):
-        compute = _delta(tools.gradient, k, inner_learning_rate) if push == 'delta' else tools.gradient
+        compute = (
+            _delta(tools.gradient, k, inner_learning_rate) if push == 'delta' else tools.gradient
+        )
 
         def run(state, row_step):
             server = state.replicas
             worker = jnp.argmin(server.remaining)
             own = lambda tree: jax.tree.map(lambda x: x[worker], tree)
             put = lambda tree, new: jax.tree.map(lambda x, n: x.at[worker].set(n), tree, new)
-            loss, sums, grads, model_state = compute(own(server.copies), own(state.model_state), state.tick, 0)
+            loss, sums, grads, model_state = compute(
+                own(server.copies), own(state.model_state), state.tick, 0
+            )
             fresh = state.totals['examples'] == 0  # the first update of a row
             state = state._replace(
                 tick=state.tick + 1,
@@ -116,7 +126,11 @@ def asynchronous(
         server = state.replicas
         average = server.staleness / jnp.maximum(server.updates, 1)
         moved = jnp.float32(2 * size(state.params))
-        return {'staleness_mean': average, 'staleness_max': server.stalest, 'communicated_bytes': moved}
+        return {
+            'staleness_mean': average,
+            'staleness_max': server.stalest,
+            'communicated_bytes': moved,
+        }
 
     return Replicas(
         workers,
@@ -144,13 +158,17 @@ def _times(delay, trace, seed):
 
 
 def _delta(gradient, k, rate):
-    """k steps of SGD from the weights given; in place of a gradient, how far they led, backwards."""
+    """k steps of SGD from the weights given; in place of a gradient, how far they led,
+    backwards."""
 
     def compute(params, model_state, tick, piece):
         def inner(carry, piece):
             params, model_state = carry
             loss, sums, grads, model_state = gradient(params, model_state, tick, piece)
-            return (jax.tree.map(lambda w, g: w - (rate * g).astype(w.dtype), params, grads), model_state), (loss, sums)
+            return (
+                jax.tree.map(lambda w, g: w - (rate * g).astype(w.dtype), params, grads),
+                model_state,
+            ), (loss, sums)
 
         pieces = jnp.arange(k, dtype=jnp.uint32)
         (moved, model_state), (losses, sums) = jax.lax.scan(inner, (params, model_state), pieces)
@@ -168,6 +186,9 @@ def _check(workers, delay, trace, push, k, inner_learning_rate):
     require('k', k, k >= 1, 'a whole number of steps >= 1')
     require('inner_learning_rate', inner_learning_rate, inner_learning_rate > 0, 'a number > 0')
     if (delay == 'trace') != bool(len(trace)):
-        raise ValueError(f"trace: found {len(trace)} durations with delay {delay!r}; allowed: some with 'trace' alone")
+        raise ValueError(
+            f'trace: found {len(trace)} durations with delay {delay!r}; allowed: '
+            "some with 'trace' alone"
+        )
     for one in trace:
         require('trace', one, one > 0, 'durations > 0')

@@ -1,4 +1,5 @@
-"""Local SGD, Lookahead across workers, DiLoCo: workers that drift apart for k steps and meet at slow weights."""
+"""Local SGD, Lookahead across workers, DiLoCo: workers that drift apart for k steps and meet at
+slow weights."""
 
 import math
 from typing import Any, Literal, NamedTuple
@@ -21,7 +22,8 @@ class Outer(NamedTuple):
 
     slow: Any  # weights
     velocity: Any  # outer momentum, like the weights
-    spread: Any  # float32, rms distance of the workers from their mean when they last met, before or at the row
+    # float32, rms distance of the workers from their mean when they last met, before or at the row
+    spread: Any
 
 
 def local_sgd(
@@ -32,47 +34,62 @@ def local_sgd(
     nesterov: bool = True,
     momentum: Literal['maintain', 'reset', 'average'] = 'maintain',
 ) -> Replicas:
-    """Every worker takes k steps of its own optimizer on its own examples; then all begin anew from the slow weights.
+    """Every worker takes k steps of its own optimizer on its own examples; then all begin anew from
+    the slow weights.
 
         every step, worker w:   x_w <- optimizer(x_w)
         every k-th:             d = slow - mean_w x_w;   v <- outer_momentum v + d
-                                slow <- slow - slow_step_size (d + outer_momentum v   or, without nesterov, v)
+                                slow <- slow - slow_step_size (d + outer_momentum v   or, without
+                                nesterov, v)
                                 x_w <- slow
 
-    slow_step_size 1, outer_momentum 0: local SGD, plain averaging. slow_step_size < 1: Lookahead across workers; with
-    one worker it is `optimizers.lookahead(optimizer, k, slow_step_size)`, to the bit where XLA rounds both alike (jax
-    0.10). outer_momentum > 0: DiLoCo, whose inner optimizer is AdamW and whose outer one is Nesterov's with rate 0.7
-    and momentum 0.9 (here slow_step_size is that rate). k = 1 and SGD with slow_step_size 1 is synchronous SGD, up to
+    slow_step_size 1, outer_momentum 0: local SGD, plain averaging. slow_step_size < 1: Lookahead
+    across workers; with one worker it is `optimizers.lookahead(optimizer, k, slow_step_size)`, to
+    the bit where XLA rounds both alike (jax 0.10). outer_momentum > 0: DiLoCo, whose inner
+    optimizer is AdamW and whose outer one is Nesterov's with rate 0.7 and momentum 0.9 (here
+    slow_step_size is that rate). k = 1 and SGD with slow_step_size 1 is synchronous SGD, up to
     rounding.
 
-    Optimizer, step counts and running statistics are each worker's own; noise of lbexp's `gradient_noise` is
-    independent. Evaluation uses the slow weights and the mean of the statistics. One all-reduce of the weights in k
-    steps, and none in between: the workers agree on divergence, and the probes look, at synchronisations and where a
-    row is written alone (the probe norms at rows). Probes see the slow weights, the mean gradient of the step, and the
-    mean of the workers' own updates, before a synchronisation; of optimizer states, which differ, they see none.
+    Optimizer, step counts and running statistics are each worker's own; noise of lbexp's
+    `gradient_noise` is independent. Evaluation uses the slow weights and the mean of the
+    statistics. One all-reduce of the weights in k steps, and none in between: the workers agree on
+    divergence, and the probes look, at synchronisations and where a row is written alone (the probe
+    norms at rows). Probes see the slow weights, the mean gradient of the step, and the mean of the
+    workers' own updates, before a synchronisation; of optimizer states, which differ, they see
+    none.
 
     Args:
-        workers: W >= 1; divides the batch size: a step takes batch_size / W examples of each worker.
+        workers: W >= 1; divides the batch size: a step takes batch_size / W examples of each
+            worker.
         k: steps between synchronisations, >= 1; may be traced, as the next two.
         slow_step_size: > 0, and at most 1 without outer momentum.
         outer_momentum: in [0, 1).
         nesterov: whether outer momentum is Nesterov's, in the form of PyTorch's SGD.
-        momentum: what a synchronisation does to the momentum buffers of the workers' optimizer. 'maintain': nothing;
-            'reset': they become 0; 'average': they become their mean, which is all-reduced with the weights.
+        momentum: what a synchronisation does to the momentum buffers of the workers' optimizer.
+            'maintain': nothing;
+            'reset': they become 0; 'average': they become their mean, which is all-reduced with the
+            weights.
 
     Columns: worker_spread, communicated_bytes (all-reduced per step, on average).
 
     Raises:
         ValueError: an argument out of range.
 
-    Source: Stich 2019, arXiv:1805.09767 (local SGD); Zhang et al. 2019, arXiv:1907.08610 (Lookahead); Douillard et al.
+    Source: Stich 2019, arXiv:1805.09767 (local SGD); Zhang et al. 2019, arXiv:1907.08610
+        (Lookahead); Douillard et al.
     2023, arXiv:2311.08105, Algorithm 1 (DiLoCo).
     """
     _check(workers, k, slow_step_size, outer_momentum, momentum)
 
     def start(params, model_state, opt_state):
-        outer = Outer(jax.tree.map(jnp.copy, params), jax.tree.map(jnp.zeros_like, params), jnp.zeros(()))
-        own = copies(params, workers), copies(model_state, workers), _own_noise(copies(opt_state, workers), workers)
+        outer = Outer(
+            jax.tree.map(jnp.copy, params), jax.tree.map(jnp.zeros_like, params), jnp.zeros(())
+        )
+        own = (
+            copies(params, workers),
+            copies(model_state, workers),
+            _own_noise(copies(opt_state, workers), workers),
+        )
         return *own, outer
 
     def step(tools):
@@ -95,13 +112,28 @@ def local_sgd(
             lost = lambda: tools.workers.mean(~jnp.isfinite(totals['loss'])) > 0
             diverged = jax.lax.cond(due | at_row, lost, lambda: jnp.zeros((), bool))
             state = state._replace(
-                tick=state.tick + 1, step=count, params=params, model_state=model_state, opt_state=opt_state,
-                replicas=outer, totals=totals, diverged=diverged,
-            )  # fmt: skip
+                tick=state.tick + 1,
+                step=count,
+                params=params,
+                model_state=model_state,
+                opt_state=opt_state,
+                replicas=outer,
+                totals=totals,
+                diverged=diverged,
+            )
 
             def facts():
                 loss, gradient, added = tools.workers.mean((losses, grads, updates))
-                return Facts(count, loss, gradient, added, outer.slow, (), tools.learning_rate(count - 1), at_row)
+                return Facts(
+                    count,
+                    loss,
+                    gradient,
+                    added,
+                    outer.slow,
+                    (),
+                    tools.learning_rate(count - 1),
+                    at_row,
+                )
 
             return tools.observe(state, at_row | due if tools.watched else at_row, facts)
 
@@ -110,7 +142,9 @@ def local_sgd(
     def columns(state, optimizer):
         sent = size(state.replicas.slow)
         if momentum == 'average':
-            sent += size(select(marked(optimizer, state.opt_state), state.opt_state)) // len(_first(state.params))
+            sent += size(select(marked(optimizer, state.opt_state), state.opt_state)) // len(
+                _first(state.params)
+            )
         return {'worker_spread': state.replicas.spread, 'communicated_bytes': jnp.float32(sent) / k}
 
     return Replicas(
@@ -137,7 +171,8 @@ def _one_step(tools):
 
 
 def _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum):
-    """The synchronisation: (weights before the step; weights, buffers, outer state; whether it is a row's last)."""
+    """The synchronisation: (weights before the step; weights, buffers, outer state; whether it is a
+    row's last)."""
     workers = tools.workers
 
     def meet(before, params, buffers, outer, last):
@@ -145,10 +180,17 @@ def _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum):
         spread = jax.lax.cond(last, lambda: _spread(workers, params, met), lambda: outer.spread)
         away = jax.tree.map(lambda s, x: _wide(s) - _wide(x), outer.slow, met)
         velocity = jax.tree.map(lambda v, d: outer_momentum * _wide(v) + d, outer.velocity, away)
-        moves = jax.tree.map(lambda d, v: d + outer_momentum * v, away, velocity) if nesterov else velocity
-        slow = jax.tree.map(lambda s, m: (_wide(s) - slow_step_size * m).astype(s.dtype), outer.slow, moves)
+        moves = (
+            jax.tree.map(lambda d, v: d + outer_momentum * v, away, velocity)
+            if nesterov
+            else velocity
+        )
+        slow = jax.tree.map(
+            lambda s, m: (_wide(s) - slow_step_size * m).astype(s.dtype), outer.slow, moves
+        )
         if workers.count == 1:
-            # An optimizer's updates pass through the parameters: Lookahead's slow weights are rounded like that.
+            # An optimizer's updates pass through the parameters: Lookahead's slow weights are
+            # rounded like that.
             slow = _reached(jax.tree.map(lambda x: x[0], before), slow)
         spread_out = lambda new, old: jnp.broadcast_to(new[None], old.shape).astype(old.dtype)
         params = jax.tree.map(spread_out, slow, params)
@@ -162,7 +204,8 @@ def _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum):
 
 
 def _reached(before, target):
-    """Where updates from `before` to `target` lead, rounded as weights are, twice: then it is a fixed point."""
+    """Where updates from `before` to `target` lead, rounded as weights are, twice: then it is a
+    fixed point."""
     for _ in range(2):
         updates = jax.tree.map(lambda t, b: (_wide(t) - _wide(b)).astype(b.dtype), target, before)
         target = optax.apply_updates(before, updates)
@@ -171,7 +214,9 @@ def _reached(before, target):
 
 def _spread(workers, params, centre):
     square = lambda x, c: jnp.sum((_wide(x) - _wide(c)[None]) ** 2, axis=range(1, x.ndim))
-    return jnp.sqrt(workers.mean(sum(jax.tree.leaves(jax.tree.map(square, params, centre))))).astype(jnp.float32)
+    return jnp.sqrt(
+        workers.mean(sum(jax.tree.leaves(jax.tree.map(square, params, centre))))
+    ).astype(jnp.float32)
 
 
 def _own_noise(opt_state, count):
@@ -185,7 +230,12 @@ def _own_noise(opt_state, count):
 def _check(workers, k, slow_step_size, outer_momentum, momentum):
     at_least_one_worker(workers)
     require('k', k, k >= 1, 'a whole number of steps >= 1')
-    require('outer_momentum', outer_momentum, (outer_momentum >= 0) & (outer_momentum < 1), '0 <= outer_momentum < 1')
+    require(
+        'outer_momentum',
+        outer_momentum,
+        (outer_momentum >= 0) & (outer_momentum < 1),
+        '0 <= outer_momentum < 1',
+    )
     largest = math.inf if isinstance(outer_momentum, float) and outer_momentum > 0 else 1.0
     fine = (slow_step_size > 0) & (slow_step_size <= largest)
     require('slow_step_size', slow_step_size, fine, '(0, 1]; with outer momentum any rate > 0')

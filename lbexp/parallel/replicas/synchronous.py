@@ -9,17 +9,20 @@ from lbexp.ranges import PositiveInteger
 
 
 def synchronous(workers: PositiveInteger) -> Replicas:
-    """Every step: g_w = gradient at the common weights on worker w's piece;  w <- optimizer(mean_w g_w).
+    """Every step: g_w = gradient at the common weights on worker w's piece;  w <- optimizer(mean_w
+    g_w).
 
-    Weights and optimizer state begin equal (a broadcast from the first replica) and stay so; they are kept once.
-    What differs is the model state: each replica normalizes its own piece (the ghost batch is the replica's batch) and
-    keeps running statistics of what it has seen. Evaluation uses the mean of the replicas' statistics; Horovod's
-    examples save those of replica 0. One all-reduce of a gradient per step.
+    Weights and optimizer state begin equal (a broadcast from the first replica) and stay so; they
+    are kept once. What differs is the model state: each replica normalizes its own piece (the ghost
+    batch is the replica's batch) and keeps running statistics of what it has seen. Evaluation uses
+    the mean of the replicas' statistics; Horovod's examples save those of replica 0. One all-reduce
+    of a gradient per step.
 
     Args:
         workers: W >= 1; divides the batch size.
 
-    Source: Sergeev and Del Balso 2018, arXiv:1802.05799 (Horovod); Goyal et al. 2017, arXiv:1706.02677, section 2.3.
+    Source: Sergeev and Del Balso 2018, arXiv:1802.05799 (Horovod); Goyal et al. 2017,
+        arXiv:1706.02677, section 2.3.
     """
     at_least_one_worker(workers)
 
@@ -28,7 +31,9 @@ def synchronous(workers: PositiveInteger) -> Replicas:
 
     def step(tools):
         def run(state, row_step):
-            one = lambda model_state, worker: tools.gradient(state.params, model_state, state.tick, worker)
+            one = lambda model_state, worker: tools.gradient(
+                state.params, model_state, state.tick, worker
+            )
             passes = tools.workers.each(one)(state.model_state, tools.workers.here())
             losses, sums, grads, model_state = passes
             grads, loss = tools.workers.mean((grads, losses))

@@ -10,13 +10,17 @@ from lbexp.studies._comparison.scaling_fits import Fit, span
 
 
 def scaling_figures(
-    fits: Mapping[str, Fit], rates: Mapping[str, Sequence[float]], batch_sizes: Sequence[int], limits: Sequence[int]
+    fits: Mapping[str, Fit],
+    rates: Mapping[str, Sequence[float]],
+    batch_sizes: Sequence[int],
+    limits: Sequence[int],
 ) -> list[Figure]:
     """Steps against batch size, examples against steps, tuned learning rates against batch size.
 
     Args:
         fits: by optimizer.
-        rates: by optimizer, the learning rate at each batch size; NaN where none reached the target.
+        rates: by optimizer, the learning rate at each batch size; NaN where none reached the
+            target.
         batch_sizes: [examples per update].
         limits: length of the runs at each batch size [updates].
     """
@@ -44,11 +48,14 @@ def _steps(fits, sizes, limits):
         perfect = [min(starts) * sizes[0] / size for size in sizes]
         series.append(Series('perfect scaling', sizes, perfect))
     caption = (
-        'Medians over seeds with intervals; a missing point is censored at most seeds. Lines: S = S_min + E_min / B. '
+        'Medians over seeds with intervals; a missing point is censored at most seeds. Lines: S '
+        '= S_min + E_min / B. '
         'Perfect scaling halves the steps with each doubling of the batch.'
     )
     labels = 'batch size [examples]', 'steps to the target [updates]'
-    return Figure('steps', 'Steps to the target against batch size', *labels, series, 'log', 'log', caption)
+    return Figure(
+        'steps', 'Steps to the target against batch size', *labels, series, 'log', 'log', caption
+    )
 
 
 def _trade(fits, sizes):
@@ -69,16 +76,23 @@ def _trade(fits, sizes):
 
 
 def _rates(rates, sizes):
-    series = [Series(name, sizes, list(own), style='points', group=name) for name, own in rates.items()]
+    series = [
+        Series(name, sizes, list(own), style='points', group=name) for name, own in rates.items()
+    ]
     known = [own[0] for own in rates.values() if math.isfinite(own[0])]
     if known:
         for rule, power in (('linear rule', 1.0), ('square-root rule', 0.5)):
-            series.append(Series(rule, sizes, [min(known) * (size / sizes[0]) ** power for size in sizes]))
+            series.append(
+                Series(rule, sizes, [min(known) * (size / sizes[0]) ** power for size in sizes])
+            )
     caption = (
-        'The learning rate that needs the fewest steps among those tried; lines: rules, from the lowest first point.'
+        'The learning rate that needs the fewest steps among those tried; lines: rules, from the '
+        'lowest first point.'
     )
     labels = 'batch size [examples]', 'learning rate'
-    return Figure('rates', 'Tuned learning rate against batch size', *labels, series, 'log', 'log', caption)
+    return Figure(
+        'rates', 'Tuned learning rate against batch size', *labels, series, 'log', 'log', caption
+    )
 
 
 def _number(value, otherwise=math.nan):

@@ -1,4 +1,5 @@
-"""Steps to a target against batch size: the hyperbola through them, with censored runs and intervals over seeds."""
+"""Steps to a target against batch size: the hyperbola through them, with censored runs and
+intervals over seeds."""
 
 import math
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ SMALLEST = 3  # batch sizes from which the slope of perfect scaling is read
 
 
 class Fit(NamedTuple):
-    """Of each number the estimate, then the same from each resample of the seeds: [1 + RESAMPLES]."""
+    """Of each number the estimate, then the same from each resample of the seeds: [1 +
+    RESAMPLES]."""
 
-    medians: np.ndarray  # of the steps [1 + RESAMPLES, batch sizes]; inf: at least half of the seeds are censored
+    # of the steps [1 + RESAMPLES, batch sizes]; inf: at least half of the seeds are censored
+    medians: np.ndarray
     critical: np.ndarray  # batch size; inf: no turn from perfect scaling is seen
     fewest_steps: np.ndarray
     fewest_examples: np.ndarray
@@ -25,26 +28,35 @@ class Fit(NamedTuple):
     seeds: int  # fewest at a batch size
 
 
-def scaling_fit(batch_sizes: Sequence[int], steps: Sequence[Sequence[float]], limits: Sequence[int]) -> Fit:
+def scaling_fit(
+    batch_sizes: Sequence[int], steps: Sequence[Sequence[float]], limits: Sequence[int]
+) -> Fit:
     """Fits S = S_min + E_min / B to all trials, and to those of resampled seeds.
 
-    A censored trial takes part as one that needs longer than its run was (theory.critical_batch_size); in a median it
-    counts as inf. Where tuning found no rate that reaches the target, one censored trial stands for the batch size.
-    Seeds are resampled at each batch size on its own; the learning rates that tuning chose stay.
+    A censored trial takes part as one that needs longer than its run was
+    (theory.critical_batch_size); in a median it counts as inf. Where tuning found no rate that
+    reaches the target, one censored trial stands for the batch size. Seeds are resampled at each
+    batch size on its own; the learning rates that tuning chose stay.
 
     Args:
         batch_sizes: [examples per update], ascending.
-        steps: for each batch size the steps of each seed; inf where censored; none where tuning found no rate.
+        steps: for each batch size the steps of each seed; inf where censored; none where tuning
+            found no rate.
         limits: for each batch size the length of its runs [updates].
 
     Source: McCandlish et al. 2018, arXiv:1812.06162, Section 2.3.
     """
     generator, sizes = np.random.default_rng(SEED), np.asarray(batch_sizes, float)
-    drawn = [_resampled(np.asarray(own if len(own) else [np.inf], float), generator) for own in steps]
-    # Of an even number the upper middle one: the mean of a number and of a censored one is no number.
+    drawn = [
+        _resampled(np.asarray(own if len(own) else [np.inf], float), generator) for own in steps
+    ]
+    # Of an even number the upper middle one: the mean of a number and of a censored one is no
+    # number.
     medians = np.stack([np.sort(own, axis=1)[:, own.shape[1] // 2] for own in drawn], axis=1)
     trials, counts = np.concatenate(drawn, axis=1), [own.shape[1] for own in drawn]
-    fits = np.array([_fit(np.repeat(sizes, counts), own, np.repeat(limits, counts)) for own in trials])
+    fits = np.array(
+        [_fit(np.repeat(sizes, counts), own, np.repeat(limits, counts)) for own in trials]
+    )
     critical, fewest_steps, fewest_examples = fits.T
     line = fewest_steps[:, None] + fewest_examples[:, None] / sizes
     deviation = np.sqrt(_mean(np.where(np.isfinite(medians), line / medians - 1, np.nan) ** 2))
@@ -57,7 +69,8 @@ def scaling_fit(batch_sizes: Sequence[int], steps: Sequence[Sequence[float]], li
 
 
 def span(values: np.ndarray, seeds: int) -> tuple[float, float, float]:
-    """(estimate, low, high): percentiles of the resamples, which may be inf; no interval from one seed."""
+    """(estimate, low, high): percentiles of the resamples, which may be inf; no interval from one
+    seed."""
     estimate, sound = float(values[0]), values[1:][~np.isnan(values[1:])]
     if seeds < 2 or not len(sound) or math.isnan(estimate):
         return estimate, math.nan, math.nan

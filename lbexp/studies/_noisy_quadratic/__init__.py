@@ -1,1 +1,2 @@
-"""Studies on the noisy quadratic, where theory has the answer: their cases, trials and predictions."""
+"""Studies on the noisy quadratic, where theory has the answer: their cases, trials and
+predictions."""

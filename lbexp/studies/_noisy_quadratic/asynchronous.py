@@ -1,4 +1,5 @@
-"""The noisy quadratic in the study of asynchronous workers: its trials, what theory says, and the best that can be."""
+"""The noisy quadratic in the study of asynchronous workers: its trials, what theory says, and the
+best that can be."""
 
 import math
 
@@ -9,7 +10,9 @@ from lbexp.analysis import Table
 from lbexp.studies.steady_state import Row
 
 RATE, SPECTRUM = 0.1, (1.2, 0.6)
-_WORKLOAD = dict(name='noisy_quadratic', replicas=50, dimension=2, spectrum=SPECTRUM, noise=1.0, start=0.0)
+_WORKLOAD = dict(
+    name='noisy_quadratic', replicas=50, dimension=2, spectrum=SPECTRUM, noise=1.0, start=0.0
+)
 _START, _STEPS = 400, 200  # burn-in of a trial; length of the run whose expected loss is computed
 
 
@@ -22,12 +25,17 @@ def cases(k, alpha):
 
 
 def trial_of(index, case, updates):
-    """The overrides that make a trial of a case. Replicas share the delays, so trials, not replicas, give errors."""
+    """The overrides that make a trial of a case. Replicas share the delays, so trials, not
+    replicas, give errors."""
     k = case.get('k', 1)
     start = -(-_START // k) * k
     sgd = dict(name='sgd', learning_rate=RATE)
-    optimizer = dict(name='lookahead', inner=sgd, k=k, slow_step_size=case['alpha']) if 'k' in case else sgd
-    probe = dict(name='stationary_moments', population=True, burn_in=start, weights='evaluation', every=k)
+    optimizer = (
+        dict(name='lookahead', inner=sgd, k=k, slow_step_size=case['alpha']) if 'k' in case else sgd
+    )
+    probe = dict(
+        name='stationary_moments', population=True, burn_in=start, weights='evaluation', every=k
+    )
     return {
         'workload': _WORKLOAD,
         'optimizer': optimizer,
@@ -46,7 +54,8 @@ def trial_of(index, case, updates):
 
 
 def predicted(case, a):
-    """Stationary variance of the deployed weights right after a synchronisation; of SGD's after any update."""
+    """Stationary variance of the deployed weights right after a synchronisation; of SGD's after any
+    update."""
     import jax
 
     from lbexp.theory.fixed_point import fixed_point
@@ -79,7 +88,16 @@ def measured(workdir, quadratic, theory=predicted):
         for i, a in enumerate(SPECTRUM):
             facts = {**dict(key), 'a': a, 'weights': 'deployed', 'trials': len(values)}
             expected = theory(dict(key), a)
-            rows.append(Row(facts['label'], facts, float(middle[i]), float(error[i]), expected, members[0][0]))
+            rows.append(
+                Row(
+                    facts['label'],
+                    facts,
+                    float(middle[i]),
+                    float(error[i]),
+                    expected,
+                    members[0][0],
+                )
+            )
     return rows
 
 
@@ -91,12 +109,16 @@ def rows_table(rows):
         for row in rows
         for f in [row.facts]
     ]
-    caption = 'Noisy quadratic: variance of the deployed weights at rest. Errors are over trials, each with its delays.'
+    caption = (
+        'Noisy quadratic: variance of the deployed weights at rest. Errors are over '
+        'trials, each with its delays.'
+    )
     return Table('Variance behind asynchronous workers', columns, lines, caption)
 
 
 def best_loss(workers, k, alpha):
-    """((best rate, expected loss, largest stable rate) of SGD, the same of Lookahead) with workers that take turns."""
+    """((best rate, expected loss, largest stable rate) of SGD, the same of Lookahead) with workers
+    that take turns."""
     import jax
     import jax.numpy as jnp
 
@@ -110,12 +132,16 @@ def best_loss(workers, k, alpha):
     def of(k):
         def at(rate, a):
             made = staleness(rate, a, workers - 1, k=k, slow_step_size=alpha)
-            mean, variance = evaluation_weights(made, noisy_quadratic(made, noise, start(made, 1.0), _STEPS))
+            mean, variance = evaluation_weights(
+                made, noisy_quadratic(made, noise, start(made, 1.0), _STEPS)
+            )
             return a * (mean**2 + variance) / 2, spectral_radius(cycle(made, noise)[0])
 
         with jax.enable_x64(True):
             over = jax.jit(jax.vmap(jax.vmap(at, (None, 0)), (0, None)))
-            losses, radii = (np.asarray(part) for part in over(jnp.asarray(rates), jnp.asarray(curvatures)))
+            losses, radii = (
+                np.asarray(part) for part in over(jnp.asarray(rates), jnp.asarray(curvatures))
+            )
         total = np.where(np.isfinite(losses).all(1), losses.sum(1), np.inf)
         stable = rates[radii[:, 0] < 1]
         return float(rates[total.argmin()]), float(total.min()), float(stable.max())

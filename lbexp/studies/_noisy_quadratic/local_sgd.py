@@ -1,4 +1,5 @@
-"""The noisy quadratic in the study of local SGD: its trials, what theory says of each, and both side by side."""
+"""The noisy quadratic in the study of local SGD: its trials, what theory says of each, and both
+side by side."""
 
 import numpy as np
 
@@ -7,7 +8,9 @@ from lbexp.analysis import Figure, Series, Table
 from lbexp.studies.steady_state import Row
 
 RATE, SPECTRUM = 0.5, (1.2, 0.6, 0.2)
-_WORKLOAD = dict(name='noisy_quadratic', replicas=500, dimension=3, spectrum=SPECTRUM, noise=1.0, start=0.0)
+_WORKLOAD = dict(
+    name='noisy_quadratic', replicas=500, dimension=3, spectrum=SPECTRUM, noise=1.0, start=0.0
+)
 _ROWS = 4
 
 
@@ -19,15 +22,22 @@ def cases():
                 yield dict(label='SGD', workers=workers, k=k, alpha=alpha)
     for buffer in ('maintain', 'average', 'reset'):
         for alpha in (0.5, 1.0):
-            yield dict(label=f'momentum, {buffer}', workers=4, k=8, alpha=alpha, beta=0.8, buffer=buffer)
+            yield dict(
+                label=f'momentum, {buffer}', workers=4, k=8, alpha=alpha, beta=0.8, buffer=buffer
+            )
     for nesterov in (True, False):
         outer = 'Nesterov' if nesterov else 'heavy ball'
-        yield dict(label=f'SGD, outer {outer}', workers=4, k=8, alpha=0.7, mu=0.6, nesterov=nesterov)
-    yield dict(label='momentum, outer Nesterov', workers=4, k=8, alpha=0.7, beta=0.8, mu=0.6, nesterov=True)
+        yield dict(
+            label=f'SGD, outer {outer}', workers=4, k=8, alpha=0.7, mu=0.6, nesterov=nesterov
+        )
+    yield dict(
+        label='momentum, outer Nesterov', workers=4, k=8, alpha=0.7, beta=0.8, mu=0.6, nesterov=True
+    )
 
 
 def trial_of(index, case, updates):
-    """The overrides that make a trial of a case: one example of each worker in a step, rows at synchronisations."""
+    """The overrides that make a trial of a case: one example of each worker in a step, rows at
+    synchronisations."""
     k, start = case['k'], 400
     count = -(-(start + updates) // (_ROWS * k)) * _ROWS * k
     momentum = dict(name='momentum', momentum=case['beta']) if 'beta' in case else dict(name='sgd')
@@ -67,9 +77,16 @@ def predicted(case, a):
         if 'beta' not in case and 'mu' not in case:
             return float(averaged_variance(RATE, a, 1.0, case['workers'], case['k'], case['alpha']))
         made = local_sgd(
-            RATE, a, case.get('beta', 0.0), False, case['k'], case['alpha'], case.get('mu', 0.0),
-            case.get('nesterov', True), case.get('buffer', 'maintain'),
-        )  # fmt: skip
+            RATE,
+            a,
+            case.get('beta', 0.0),
+            False,
+            case['k'],
+            case['alpha'],
+            case.get('mu', 0.0),
+            case.get('nesterov', True),
+            case.get('buffer', 'maintain'),
+        )
         rest = fixed_point(made, 1.0 / case['workers']).covariance
         return float(made.evaluation @ rest @ made.evaluation)
 
@@ -79,14 +96,27 @@ def measured(workdir, quadratic, theory=predicted):
     finals = results.final(workdir)
     entries = results.entries(workdir)
     place = {int(trial): at for at, trial in enumerate(finals['trial'])}
-    mine = [entry for entry in entries if entry['overrides'].get('workload', {}).get('name') == 'noisy_quadratic']
+    mine = [
+        entry
+        for entry in entries
+        if entry['overrides'].get('workload', {}).get('name') == 'noisy_quadratic'
+    ]
     rows = []
     for entry in mine:
         case, at = quadratic[entry['overrides']['seed']], place[entry['trial']]
         values, errors = (finals[f'fast_coordinate_variance{end}'][at] for end in ('', '_error'))
         for a, value, error in zip(SPECTRUM, values, errors, strict=True):
             facts = {**case, 'a': a, 'weights': 'deployed'}
-            rows.append(Row(case['label'], facts, float(value), float(error), theory(case, a), entry['trial']))
+            rows.append(
+                Row(
+                    case['label'],
+                    facts,
+                    float(value),
+                    float(error),
+                    theory(case, a),
+                    entry['trial'],
+                )
+            )
     return rows
 
 
@@ -100,7 +130,8 @@ def rows_table(rows):
         for f in [row.facts]
     ]
     caption = (
-        'Noisy quadratic: variance of the slow weights at rest, at synchronisations; errors are over independent '
+        'Noisy quadratic: variance of the slow weights at rest, at synchronisations; errors are '
+        'over independent '
         'replicas. Momentum: heavy ball, 0.8, buffers kept, averaged or reset.'
     )
     return Table('Variance of the slow weights', columns, lines, caption)
@@ -125,7 +156,12 @@ def ratios(rows):
             y = [row.measured * s for row, s in zip(mine, scale, strict=True)]
             bars = [2 * row.error * s for row, s in zip(mine, scale, strict=True)]
             low, high = ([v + sign * b for v, b in zip(y, bars, strict=True)] for sign in (-1, 1))
-            series += [Series(group, h, line, group=group), Series(group, x, y, low, high, 'points', group)]
+            series += [
+                Series(group, h, line, group=group),
+                Series(group, x, y, low, high, 'points', group),
+            ]
     caption = 'Lines: closed form. Points: the trainer, 1, 2 and 8 workers, two standard errors.'
     labels = 'learning rate x curvature', 'W x variance of the slow weights / SGD'
-    return Figure('variance', 'W workers have 1 / W of the variance', *labels, series, caption=caption)
+    return Figure(
+        'variance', 'W workers have 1 / W of the variance', *labels, series, caption=caption
+    )

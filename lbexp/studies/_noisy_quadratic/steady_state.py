@@ -1,4 +1,5 @@
-"""The trials of the steady-state study: what each is in the words of its table, in configuration, and in theory."""
+"""The trials of the steady-state study: what each is in the words of its table, in configuration,
+and in theory."""
 
 START, PATHS = 3.0, 4  # distance from the optimum, and trials, where the way to rest is followed
 SAW_TOOTH = 5  # k of the cycle whose inner updates are measured one by one
@@ -26,25 +27,40 @@ def grid_cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_s
         if size != 1:
             yield dict(base, label='SGD', gamma=middle, B=size)
     yield dict(base, label='SGD + noise', gamma=middle, eta=0.25)
-    yield dict(base, label='Lookahead(SGD), cycle', gamma=middle, k=SAW_TOOTH, alpha=0.5, saw_tooth=True)
+    yield dict(
+        base, label='Lookahead(SGD), cycle', gamma=middle, k=SAW_TOOTH, alpha=0.5, saw_tooth=True
+    )
     for _ in range(PATHS):
         path = dict(base, gamma=learning_rates[0], path=True)
         yield dict(path, label='SGD')
         yield dict(path, label='momentum', beta=momenta[-1])
         yield dict(path, label='Lookahead(SGD)', k=ks[0], alpha=0.5)
     for name in ('lars', 'lamb', 'novograd'):
-        yield dict(label=name.upper() if name != 'novograd' else 'NovoGrad', gamma=0.05, B=1, known=False, name=name)
+        yield dict(
+            label=name.upper() if name != 'novograd' else 'NovoGrad',
+            gamma=0.05,
+            B=1,
+            known=False,
+            name=name,
+        )
 
 
 def trial_of(index, case, curvatures, updates):
     """The overrides that make a trial of a case."""
     if case.get('path'):
         events = {'log': 50, 'evaluate': 50, 'checkpoint': 1}
-        facts = {'optimizer': _optimizer(case), 'workload.start': START, 'batch_size': 1, 'steps': 100, 'seed': index}
+        facts = {
+            'optimizer': _optimizer(case),
+            'workload.start': START,
+            'batch_size': 1,
+            'steps': 100,
+            'seed': index,
+        }
         return {**facts, **events}
     start = _burn_in(case, curvatures) if case['known'] else 2000
     probes = [
-        dict(name='stationary_moments', population=True, burn_in=start, weights=w) for w in ('evaluation', 'fast')
+        dict(name='stationary_moments', population=True, burn_in=start, weights=w)
+        for w in ('evaluation', 'fast')
     ]
     if case.get('saw_tooth'):
         one = dict(name='stationary_moments', population=True, burn_in=start, every=SAW_TOOTH)
@@ -62,14 +78,22 @@ def trial_of(index, case, curvatures, updates):
 
 def _optimizer(case):
     if not case['known']:
-        return dict(name=case['name'], learning_rate=case['gamma'], weight_decay=0.0, adapt='all', stacked_axes=1)
+        return dict(
+            name=case['name'],
+            learning_rate=case['gamma'],
+            weight_decay=0.0,
+            adapt='all',
+            stacked_axes=1,
+        )
     if 'beta' in case:
         rest = dict(momentum=case['beta'], nesterov=case.get('nesterov', False))
         inner = dict(name='momentum', learning_rate=case['gamma'], **rest)
     else:
         inner = dict(name='sgd', learning_rate=case['gamma'])
     if 'k' in case:
-        rest = dict(k=case['k'], slow_step_size=case['alpha'], momentum=case.get('buffer', 'maintain'))
+        rest = dict(
+            k=case['k'], slow_step_size=case['alpha'], momentum=case.get('buffer', 'maintain')
+        )
         return dict(name='lookahead', inner=inner, **rest)
     return dict(name='ema', inner=inner, decay=case['ema']) if 'ema' in case else inner
 
@@ -78,17 +102,26 @@ def process_of(case, a):
     from lbexp.theory.process import process
 
     return process(
-        case['gamma'], a, case.get('beta', 0.0), case.get('nesterov', False), case.get('k'),
-        case.get('alpha', 0.5), case.get('buffer', 'maintain'), case.get('ema'),
-    )  # fmt: skip
+        case['gamma'],
+        a,
+        case.get('beta', 0.0),
+        case.get('nesterov', False),
+        case.get('k'),
+        case.get('alpha', 0.5),
+        case.get('buffer', 'maintain'),
+        case.get('ema'),
+    )
 
 
 def _burn_in(case, curvatures):
-    """Updates until the slowest coordinate has forgotten its start. ValueError where one is not stable."""
+    """Updates until the slowest coordinate has forgotten its start. ValueError where one is not
+    stable."""
     from lbexp.theory.autocorrelation import burn_in
     from lbexp.theory.fixed_point import fixed_point
 
-    cycles = max(float(burn_in(fixed_point(process_of(case, a), 1.0).radius, 1e-4)) for a in curvatures)
+    cycles = max(
+        float(burn_in(fixed_point(process_of(case, a), 1.0).radius, 1e-4)) for a in curvatures
+    )
     return int(cycles) * case.get('k', 1)
 
 

@@ -1,4 +1,5 @@
-"""Where the processes of cohorts run. One file, one way; the file's name is what --executor takes."""
+"""Where the processes of cohorts run. One file, one way; the file's name is what --executor
+takes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,13 +14,16 @@ class Wanted(NamedTuple):
 
 
 class Executor(NamedTuple):
-    """Starts workers, and tells whether a start may still come to something. The folders say what became of it.
+    """Starts workers, and tells whether a start may still come to something. The folders say what
+    became of it.
 
     It is made before JAX starts, which does not like to be forked.
     """
 
-    room: Callable  # cohorts to train -> how many to hand over at once; None: all, a scheduler queues them
+    # cohorts to train -> how many to hand over at once; None: all, a scheduler queues them
+    room: Callable
     submit: Callable  # [Task] -> [handle]
     over: Callable  # handle -> None while it waits or runs, then how it ended, in words
-    cancel: Callable  # (handle, kill=False): what waits need not start; what runs has been told to save and stop
+    # (handle, kill=False): what waits need not start; what runs has been told to save and stop
+    cancel: Callable
     seconds: float  # between two looks

@@ -14,7 +14,8 @@ from lbexp.sweep.worker import log
 
 
 def local(wanted: Wanted) -> Executor:
-    """Each worker keeps to its own share of the cores. They outlive this process, and another finds them at work.
+    """Each worker keeps to its own share of the cores. They outlive this process, and another finds
+    them at work.
 
     Raises:
         Refusal: more cores are asked for than there are.
@@ -22,7 +23,9 @@ def local(wanted: Wanted) -> Executor:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else None
     count = len(cores) if cores else os.cpu_count()
     if wanted.cores is not None and wanted.cores > count:
-        raise Refusal(f'--cores: found {wanted.cores}; allowed: at most the {count} of this machine')
+        raise Refusal(
+            f'--cores: found {wanted.cores}; allowed: at most the {count} of this machine'
+        )
     most = count // (wanted.cores or 1) if not _accelerator() else 1
     running = {}  # slot -> process
 
@@ -37,16 +40,24 @@ def local(wanted: Wanted) -> Executor:
         return [start(task) for task in tasks]
 
     def start(task):
-        ended = lambda: [slot for slot, one in running.items() if one is None or one.poll() is not None]
+        ended = lambda: [
+            slot for slot, one in running.items() if one is None or one.poll() is not None
+        ]
         while not (free := ended()):
             time.sleep(0.01)  # one has said that it is through, and is about to end
         slot, each = free[0], wanted.cores or max(count // len(running), 1)
         share = [cores[(slot * each + i) % count] for i in range(each)] if cores else None
-        command = [sys.executable, '-m', 'lbexp.sweep.worker', json.dumps(task._replace(cores=share))]
+        command = [
+            sys.executable,
+            '-m',
+            'lbexp.sweep.worker',
+            json.dumps(task._replace(cores=share)),
+        ]
         folder = pathlib.Path(task.workdir) / 'cohorts' / f'{task.number:05d}'
         folder.mkdir(parents=True, exist_ok=True)
         with open(log(folder), 'ab') as file:
-            # A session of its own: Ctrl-C in the terminal is for this process, which tells the workers.
+            # A session of its own: Ctrl-C in the terminal is for this process, which tells the
+            # workers.
             how = dict(stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
             running[slot] = subprocess.Popen(command, **how)
         return running[slot]
@@ -55,7 +66,11 @@ def local(wanted: Wanted) -> Executor:
         status = process.poll()
         if status is None:
             return None
-        return f'ended with status {status}' if status >= 0 else f'ended by {signal.Signals(-status).name}'
+        return (
+            f'ended with status {status}'
+            if status >= 0
+            else f'ended by {signal.Signals(-status).name}'
+        )
 
     def cancel(process, kill=False):
         process.kill() if kill else process.terminate()
@@ -65,4 +80,6 @@ def local(wanted: Wanted) -> Executor:
 
 def _accelerator():
     """Whether this machine has a device that one process takes whole."""
-    return any(pathlib.Path(f'/dev/{name}').exists() for name in ('nvidia0', 'kfd', 'accel0', 'vfio/0'))
+    return any(
+        pathlib.Path(f'/dev/{name}').exists() for name in ('nvidia0', 'kfd', 'accel0', 'vfio/0')
+    )

@@ -8,10 +8,11 @@ from lbexp.sweep.worker import worker
 
 
 def ray(wanted: Wanted) -> Executor:
-    """Each cohort is a task, in a process of its own, on the cluster of RAY_ADDRESS or one that Ray finds; else here.
+    """Each cohort is a task, in a process of its own, on the cluster of RAY_ADDRESS or one that Ray
+    finds; else here.
 
-    Ray places tasks; whether a cohort is tried again is decided by its folder. The workdir lies on a file system that
-    the nodes share, and lbexp is installed on them.
+    Ray places tasks; whether a cohort is tried again is decided by its folder. The workdir lies on
+    a file system that the nodes share, and lbexp is installed on them.
 
     Raises:
         Refusal: there is no Ray.
@@ -53,7 +54,8 @@ def _join(cluster):
         except (ConnectionError, RuntimeError) as error:
             if address:
                 raise Refusal(
-                    f'--executor=ray: found RAY_ADDRESS={address}, where no cluster answers; allowed: the address of '
+                    f'--executor=ray: found RAY_ADDRESS={address}, where no cluster answers; '
+                    'allowed: the address of '
                     'one, with its RAY_AUTH_MODE and token, or no RAY_ADDRESS to start one here'
                 ) from error
     cluster.init(address='local', include_dashboard=False, **how)

@@ -14,11 +14,13 @@ _LISTED = 2.0  # seconds for which a list of jobs is good
 
 
 def slurm(wanted: Wanted) -> Executor:
-    """Cohorts as tasks of arrays, `workers` of which run at once. The workdir lies on a file system that nodes share.
+    """Cohorts as tasks of arrays, `workers` of which run at once. The workdir lies on a file system
+    that nodes share.
 
-    Partition, account, time and the like are given to sbatch by its own environment: SBATCH_PARTITION, SBATCH_ACCOUNT,
-    SBATCH_TIMELIMIT. What became of a task is never asked of Slurm, which may keep no accounts, but read in its folder;
-    of Slurm only whether it is still in the queue.
+    Partition, account, time and the like are given to sbatch by its own environment:
+    SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT. What became of a task is never asked of
+    Slurm, which may keep no accounts, but read in its folder; of Slurm only whether it is still in
+    the queue.
 
     Raises:
         Refusal: there is no submitit, or no Slurm.
@@ -28,7 +30,9 @@ def slurm(wanted: Wanted) -> Executor:
     except ModuleNotFoundError as error:
         raise Refusal(f"--executor=slurm: {error}; pip install '.[slurm]'") from error
     if shutil.which('sbatch') is None:
-        raise Refusal('--executor=slurm: found no sbatch here; allowed: on a machine that submits to Slurm')
+        raise Refusal(
+            '--executor=slurm: found no sbatch here; allowed: on a machine that submits to Slurm'
+        )
     cores = wanted.cores or 1
     asked = dict(
         job_name='lbexp',
@@ -52,7 +56,11 @@ def slurm(wanted: Wanted) -> Executor:
         return None if listed is None or job in listed else f'job {job} left the queue'
 
     def cancel(job, kill=False):
-        subprocess.run(['scancel', *([] if kill else ['--state=PENDING']), job], capture_output=True, timeout=60)
+        subprocess.run(
+            ['scancel', *([] if kill else ['--state=PENDING']), job],
+            capture_output=True,
+            timeout=60,
+        )
 
     return Executor(lambda cohorts: None, submit, over, cancel, 1.0)
 
@@ -68,7 +76,14 @@ class _Queue:
 
     def jobs(self):
         if self._at is None or time.monotonic() - self._at > _LISTED:
-            listing = ['squeue', '--noheader', '--array', '--format=%i', '--user', getpass.getuser()]
+            listing = [
+                'squeue',
+                '--noheader',
+                '--array',
+                '--format=%i',
+                '--user',
+                getpass.getuser(),
+            ]
             done = subprocess.run(listing, capture_output=True, text=True, timeout=60)
             self._jobs = None if done.returncode else set(done.stdout.split())
             self._at = time.monotonic()
