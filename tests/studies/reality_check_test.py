@@ -15,7 +15,7 @@ from lbexp import main
 from lbexp.config import check, lookup
 from lbexp.studies.reality_check import best_of
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def experiment(**study):

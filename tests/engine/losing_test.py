@@ -28,7 +28,7 @@ from lbexp.errors import Damaged
 # another test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 TREE = {
     'a': np.arange(3000, dtype=np.float32),
     'b': np.int32(7),

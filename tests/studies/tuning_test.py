@@ -14,7 +14,7 @@ from lbexp import main
 from lbexp.engine import record
 from lbexp.studies._comparison import arms, compare
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 RATE = 'optimizer.learning_rate'
 
 

@@ -17,7 +17,7 @@ from lbexp.studies import steady_state as steady
 from lbexp.studies._noisy_quadratic.steady_state import grid_cases
 from lbexp.studies.network_steady_state import windowed_variance
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 GRID = dict(
     learning_rates=(0.5,),
     momenta=(0.9,),

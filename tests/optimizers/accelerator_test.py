@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from optimizers_conformance_test import CASES, SQUARED, TOLERANCE, compared, edge, network
+from conformance_test import CASES, SQUARED, TOLERANCE, compared, edge, network
 
 from lbexp import optimizers
 from lbexp.optimizers._layerwise import backend

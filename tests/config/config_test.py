@@ -11,7 +11,7 @@ from lbexp import config as configs
 from lbexp import main
 from lbexp.config import lookup
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 BASE = """
 from lbexp import config

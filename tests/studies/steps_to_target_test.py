@@ -15,7 +15,7 @@ from lbexp import main
 from lbexp.config import check
 from lbexp.studies._comparison.scaling_fits import scaling_fit, span
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 SIZES = (8, 32, 128, 512, 2048)
 
 

@@ -12,7 +12,7 @@ from lbexp.data.load import load
 from lbexp.data.signals import signals
 from lbexp.data.splits import splits
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 SUM = 'from lbexp.data.load import load; print(load("digits", "train")["image"].sum())\n'
 MODULES = (
     'import sys; print(sorted({"tensorflow_datasets", "tensorflow", "torch", "grain"} & '

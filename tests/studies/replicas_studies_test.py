@@ -11,7 +11,7 @@ from lbexp import config as configs
 from lbexp.studies._noisy_quadratic import asynchronous as async_quadratic
 from lbexp.studies._noisy_quadratic import local_sgd as local_sgd_quadratic
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def study(name, **arguments):

@@ -14,7 +14,7 @@ import time
 import pytest
 from training import rows, tiny, train
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 EXPERIMENT = """
 from lbexp import config

@@ -18,7 +18,7 @@ from lbexp.config import check, lookup
 from lbexp.engine import run
 from lbexp.engine.plan import plan
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 # 320 examples: 8 an update until 80 are consumed, 24 until 160, then 72, of which 48 are allowed.
 GROWTH = dict(boundaries=(0.25, 0.5), factor=3.0, largest=48)
 SIZES = [8] * 10 + [24] * 4 + [48] * 3

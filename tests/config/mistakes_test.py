@@ -13,7 +13,7 @@ from lbexp import config as configs
 from lbexp.config import check, lookup
 from lbexp.errors import Refusal
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 TEXT = """
 import pathlib
 

@@ -13,7 +13,7 @@ import pytest
 
 from lbexp import results
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 DEBIAN = pathlib.Path('/usr/share/datasets/fashion-mnist')
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from rounds import analysis, rounds
 from lbexp import config as configs
 from lbexp.engine.plan import run_length
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def study(**arguments):

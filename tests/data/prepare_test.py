@@ -14,7 +14,7 @@ import pytest
 from lbexp.data import prepared
 from lbexp.data.prepare import prepare as prepare_here
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 DEBIAN = pathlib.Path('/usr/share/datasets/fashion-mnist')
 NOWHERE = {f'{scheme}_proxy': 'http://127.0.0.1:9' for scheme in ('http', 'https', 'HTTP', 'HTTPS')}
 

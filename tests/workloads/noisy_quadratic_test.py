@@ -18,7 +18,7 @@ from lbexp.theory import fixed_point, process
 from lbexp.theory import noisy_quadratic as exact
 from lbexp.workloads.noisy_quadratic import noisy_quadratic
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 SEED = jnp.uint32(7)
 
 
