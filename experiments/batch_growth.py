@@ -38,5 +38,5 @@ def get_config():
         margin=0.005,  # difference of test error that counts as none
     )
     c.epochs = 30.0
-    c.log, c.evaluate, c.checkpoint = 200, 200, 2
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 200, 200, 2
     return c

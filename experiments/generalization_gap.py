@@ -40,7 +40,7 @@ def get_config(data: str = 'mnist1d'):
         budget=8,  # learning rates tried for each batch size and regime
         seeds=5,
     )
-    c.log, c.evaluate, c.checkpoint = 50, 25, 2
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 50, 25, 2
     if data == 'mnist1d':
         # examples held out of the training set, for tuning
         c.workload = dict(name='mnist1d', validation=400)
@@ -56,7 +56,7 @@ def get_config(data: str = 'mnist1d'):
         c.epochs = 5.0
         c.study.update(batch_sizes=(32, 256, 2048), equal_updates=False)
         if name == 'fashion_cnn':  # short, so that it takes minutes
-            c.epochs, c.evaluate = 1.0, 2
+            c.epochs, c.num_evaluations = 1.0, 2
             c.study.update(budget=4)
     else:
         raise Refusal(

@@ -43,5 +43,5 @@ def get_config(workload='mnist1d'):
         updates=1600,
     )
     c.epochs = 2.0 if workload == 'fashion_mlp' else 10.0
-    c.log, c.evaluate, c.checkpoint = 5, 1, 1
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 5, 1, 1
     return c

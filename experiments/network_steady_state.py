@@ -46,5 +46,5 @@ def get_config(workload: str = 'digits_mlp'):
         spectrum_examples=4000,
     )
     c.steps = 1  # each trial sets its own
-    c.log, c.evaluate, c.checkpoint = 10, 2, 2
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 10, 2, 2
     return c

@@ -32,5 +32,5 @@ def get_config():
     )
     c.batch_size = 1
     c.steps = 1  # each trial sets its own
-    c.log, c.evaluate, c.checkpoint = 100, 0, 1
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 100, 0, 1
     return c

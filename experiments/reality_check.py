@@ -27,5 +27,5 @@ def get_config():
         margin=0.01,  # difference of test error that counts as none
     )
     c.epochs = 30.0
-    c.log, c.evaluate, c.checkpoint = 10, 5, 1
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 10, 5, 1
     return c

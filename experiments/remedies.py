@@ -51,5 +51,5 @@ def get_config():
         budget=8,  # learning rates tried for each remedy
         seeds=5,
     )
-    c.log, c.evaluate, c.checkpoint = 50, 25, 2
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 50, 25, 2
     return c

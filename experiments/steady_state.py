@@ -34,5 +34,5 @@ def get_config():
         updates=4000,  # measured, per trial, after the burn-in
     )
     c.steps = 1  # each trial sets its own
-    c.log, c.evaluate, c.checkpoint = 4, 1, 1
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 4, 1, 1
     return c

@@ -35,5 +35,9 @@ def get_config():
         seeds=15,
     )
     c.steps = 1  # each trial sets its own
-    c.log, c.evaluate, c.checkpoint = 150, 150, 1  # each crossing is known to one 150th of its run
+    c.num_rows, c.num_evaluations, c.num_checkpoints = (
+        150,
+        150,
+        1,
+    )  # each crossing is known to one 150th of its run
     return c

@@ -95,7 +95,7 @@ from lbexp import config
 def get_config(part=''):
     c = config.base()
     c.workload = dict(name='bugs:workload')
-    c.steps, c.batch_size, c.log, c.evaluate, c.checkpoint = 2, 4, 1, 1, 0
+    c.steps, c.batch_size, c.num_rows, c.num_evaluations, c.num_checkpoints = 2, 4, 1, 1, 0
     c.optimizer = dict(name='bugs:optimizer', learning_rate=0.1)
     if part == 'get_config':
         {}['typo']

@@ -13,7 +13,7 @@ from lbexp import config
 def get_config():
     c = config.base()
     c.workload = dict(name='noisy_quadratic')
-    c.steps, c.log, c.evaluate, c.checkpoint = 40, 4, 1, 1
+    c.steps, c.num_rows, c.num_evaluations, c.num_checkpoints = 40, 4, 1, 1
     return c
 """
 

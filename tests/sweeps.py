@@ -21,7 +21,7 @@ def get_config():
     c.workload = dict(name='digits_mlp', hidden=(16,), dropout=0.1)
     c.optimizer = dict(name='momentum', learning_rate=0.05, momentum=0.9)
     c.steps, c.batch_size = 4000, 32
-    c.log, c.evaluate, c.checkpoint = 40, 4, 8
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 40, 4, 8
     c.sweep = (('optimizer.name', ('momentum', 'fragile:fragile', 'optax:sgd')), ('seed', (0, 1)))
     return c
 """

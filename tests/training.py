@@ -17,7 +17,7 @@ def tiny(**fields):
     c.workload = dict(name='linear_regression', size=100)
     c.optimizer = dict(name='momentum', learning_rate=0.05, momentum=0.9)
     c.steps, c.batch_size = 24, 16
-    c.log, c.evaluate, c.checkpoint = 6, 3, 2
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 6, 3, 2
     for name, value in fields.items():
         setattr(c, name, value)
     return c

@@ -61,5 +61,7 @@ def _missing(name):
 
 
 def _unknown(name, known):
+    if name in fields.RENAMED:
+        return f'{name}: no such field: it is called {fields.RENAMED[name]}, as it is a count'
     hint = lookup.nearest(name.split('.')[-1], known)
     return f'{name}: no such field.{hint} Fields here: {", ".join(sorted(known))}'

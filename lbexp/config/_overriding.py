@@ -141,6 +141,8 @@ def _literal(text) -> Any:
 def _unknown(holder, path, more=()):
     known = sorted({*holder, *more} - {'name'}) or ['name']
     where = '.'.join(path)
+    if where in fields.RENAMED:
+        return f'{where}: no such field: it is called {fields.RENAMED[where]}, as it is a count'
     return (
         f'{where}: no such field.{lookup.nearest(path[-1], known)} Fields here: {", ".join(known)}'
     )

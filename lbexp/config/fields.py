@@ -148,9 +148,9 @@ FIELDS = (
         'of initial weights, data order, dropout and noise',
         traced='always',
     ),
-    Field('log', 100, Count, 'evenly spaced over the run', 'rows per trial'),
+    Field('num_rows', 100, Count, 'of metrics, evenly spaced over the run', 'rows per trial'),
     Field(
-        'evaluate',
+        'num_evaluations',
         20,
         NonNegativeCount,
         'at rows evenly spaced over the run',
@@ -166,7 +166,7 @@ FIELDS = (
         watches=True,
     ),
     Field(
-        'checkpoint',
+        'num_checkpoints',
         5,
         NonNegativeCount,
         'evenly spaced over the run; one more when it is interrupted',
@@ -262,6 +262,8 @@ FIELDS = (
         'devices that share each batch',
     ),
 )
+# Names of before: each looked like an interval, and was a count.
+RENAMED = {'log': 'num_rows', 'evaluate': 'num_evaluations', 'checkpoint': 'num_checkpoints'}
 BY_NAME = {field.name: field for field in FIELDS}
 PARTS = {field.name: field.annotation for field in FIELDS if isinstance(field.annotation, Part)}
 GROUPS = tuple(field.name for field in FIELDS if field.annotation is dict)

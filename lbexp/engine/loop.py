@@ -58,7 +58,7 @@ def loop(
     try:
         events = open_events(cohort.trials, watch.row_steps[watch.row])
         told = False
-        while watch.row < watch.events['log'] and not told:
+        while watch.row < watch.events['num_rows'] and not told:
             at_row, told = watch.dispatch(stopping)
             if at_row:
                 events.write(watch.write_row())
@@ -71,7 +71,7 @@ def loop(
         ) from error
     finally:
         watch.watchdog.close()
-    return watch.row == watch.events['log'], watch.statuses()
+    return watch.row == watch.events['num_rows'], watch.statuses()
 
 
 class _Watch:
@@ -80,10 +80,14 @@ class _Watch:
     def __init__(self, cohort, program, train_size, checkpoints, rows, status, observe, restart):
         self.cohort, self.program, self.train_size = cohort, program, train_size
         self.checkpoints, self.rows, self.status, self.observe = checkpoints, rows, status, observe
-        self.events = {name: cohort.config[name] for name in ('log', 'evaluate', 'checkpoint')}
-        # Row r of a trial comes after floor(steps r / log) updates, whatever its batch size.
+        self.events = {
+            name: cohort.config[name] for name in ('num_rows', 'num_evaluations', 'num_checkpoints')
+        }
+        # Row r of a trial comes after floor(steps r / num_rows) updates, whatever its batch size.
         self.row_steps = (
-            cohort.steps * np.arange(self.events['log'] + 1)[:, None] // self.events['log']
+            cohort.steps
+            * np.arange(self.events['num_rows'] + 1)[:, None]
+            // self.events['num_rows']
         )
         self.row_ticks = cohort.ticks(self.row_steps)  # [rows + 1, K] microbatches
         self.chunk = 16  # microbatches per dispatch, until their speed is known
@@ -152,7 +156,7 @@ class _Watch:
         self.row += 1
         moved = (self.row_steps[self.row] > self.row_steps[self.row - 1]) & ~self.frozen
         columns = dict(self.columns)
-        if self._due('evaluate') and self.program.evaluate is not None:
+        if self._due('num_evaluations') and self.program.evaluate is not None:
             measured = mesh.fetch(self.program.evaluate(self.states))
             columns |= {name: value[: self.program.trials] for name, value in measured.items()}
         seconds = round(time.monotonic() - self.start, 3)
@@ -160,7 +164,7 @@ class _Watch:
         self.rows.write(written)
         self.status.progress(dict(zip(self.cohort.trials, self.step.tolist(), strict=True)))
         self.frozen = self.frozen | self.diverged
-        if self._due('checkpoint'):
+        if self._due('num_checkpoints'):
             self.save()
         return written
 
@@ -199,7 +203,7 @@ class _Watch:
         return f'the last good checkpoint is that of step {int(steps.max())}'
 
     def statuses(self) -> dict[int, dict]:
-        ended, said = self.row == self.events['log'], {}
+        ended, said = self.row == self.events['num_rows'], {}
         for i, trial in enumerate(self.cohort.trials):
             status = 'diverged' if self.frozen[i] else 'done' if ended else 'running'
             said[trial] = {'status': status, 'step': int(self.step[i])}
@@ -218,7 +222,7 @@ class _Watch:
 
     def _due(self, event) -> bool:
         """Whether the event falls on this row: its count is spread evenly over the rows."""
-        passed = lambda row: row * self.events[event] // self.events['log']
+        passed = lambda row: row * self.events[event] // self.events['num_rows']
         return passed(self.row) > passed(self.row - 1)
 
     def _row(self, i, columns, seconds):

@@ -51,6 +51,8 @@ def record(
     path = workdir / 'config.json'
     config, trials = json.loads(json.dumps([config, trials], default=list))
     there = documents.document(path, documents.Config) if path.exists() else None
+    if there and _is_begun(workdir):
+        _refuse_old_names(path, there)
     now = _now(there, config, trials, grows, code)
     if there and grows:
         _refuse_foreign_names(path, there['trials'], [config, trials])
@@ -225,6 +227,15 @@ def _resumed(workdir, there, now, changes, announce):
             announce(f'goes on in another environment: {"; ".join(differences)}')
         document['environments'] = [*there.get('environments', []), here]
     return document
+
+
+def _refuse_old_names(path, there):
+    old = [name for name in fields.RENAMED if name in there['config']]
+    if old:
+        raise Refusal(
+            f'{path}: found the fields {", ".join(old)}, as an older version of lbexp wrote them. '
+            f'Go on with {_commit(there)}, or choose another --workdir'
+        )
 
 
 def _refuse_foreign_names(path, before, known):

@@ -126,7 +126,7 @@ def _trial(case, learning_rate, config):
         optimizer = dict(name='lookahead', inner=inner, **rest)
     # Rows fall on synchronisations, so that the saw-tooth within a cycle is not mistaken for a
     # trend.
-    block = config.log * case.get('k', 20)
+    block = config.num_rows * case.get('k', 20)
     steps = block * math.ceil(-math.log(_FALL) / rate / block)
     return {'optimizer': optimizer, 'steps': steps, 'workload.spectrum': spectrum.tolist()}
 

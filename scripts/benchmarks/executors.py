@@ -31,7 +31,7 @@ def get_config():
     c = config.base()
     c.workload = dict(name='digits_mlp', hidden=(16,))
     c.steps, c.batch_size = {steps}, 32
-    c.log, c.evaluate, c.checkpoint = 4, 1, 1
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 4, 1, 1
     c.sweep = (('batch_size', tuple(range(32, 32 + {cohorts}))),)  # without a microbatch each is a cohort
     return c
 """  # noqa: E501

@@ -36,7 +36,7 @@ def get_config():
     c = config.base()
     c.workload = {workload}
     c.optimizer = dict(name='momentum', learning_rate=0.01, momentum=0.9)
-    c.batch_size, c.steps, c.log, c.evaluate = {batch_size}, {steps}, {steps} // 100, 1
+    c.batch_size, c.steps, c.num_rows, c.num_evaluations = {batch_size}, {steps}, {steps} // 100, 1
     return c
 """
 
@@ -69,8 +69,8 @@ def main(argv):
         large = _experiment(
             folder / 'large', fashion, options.large_batch_size, options.large_steps
         )
-        shared, never = '--config.data_parallel=2', '--config.checkpoint=1'
-        often = f'--config.checkpoint={options.steps // 100}'
+        shared, never = '--config.data_parallel=2', '--config.num_checkpoints=1'
+        often = f'--config.num_checkpoints={options.steps // 100}'
         processes = {
             '2 processes x 1 device': lambda workdir: _rate(small, workdir, 2, shared, never),
             '1 process x 2 devices': lambda workdir: _rate(small, workdir, 1, shared, never),
@@ -101,7 +101,7 @@ def main(argv):
 
 
 def _checkpoints(experiment, steps):
-    often, never = (f'--config.checkpoint={count}' for count in (steps // 100, 1))
+    often, never = (f'--config.num_checkpoints={count}' for count in (steps // 100, 1))
     return {
         'a checkpoint every 100 updates': lambda workdir: _rate(experiment, workdir, 1, often),
         'no checkpoint before the end': lambda workdir: _rate(experiment, workdir, 1, never),

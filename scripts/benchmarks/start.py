@@ -40,7 +40,7 @@ def main(argv):
 
 
 def _run(config, environment, workdir):
-    """Seconds to the first row (log = every step, for the first), seconds in all, the last row."""
+    """Seconds to the first row (num_rows = steps, for the first), seconds in all, the last row."""
     command = [sys.executable, '-m', 'lbexp.main', f'--config={config}', f'--workdir={workdir}']
     began = time.perf_counter()
     process = subprocess.Popen(

@@ -30,7 +30,7 @@ def get_config():
     c.optimizer = dict(name='momentum', learning_rate=0.1, momentum=0.9)
     c.schedule = dict(name='cosine')
     c.batch_size, c.microbatch, c.epochs = 32, 32, 20.0
-    c.log, c.evaluate, c.checkpoint = 20, 5, 1
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 20, 5, 1
     c.sweep = (('batch_size', (32, 64, 128, 256, 512)), ('optimizer.learning_rate', (0.02, 0.05, 0.1, 0.2)),
                ('seed', (0, 1, 2)))
     return c

@@ -25,7 +25,7 @@ def get_config(kind='plain'):
         c.optimizer = dict(name='lookahead', k=5, inner=c.optimizer.to_dict())
     c.steps = 20
     c.batch_size = 32
-    c.log, c.evaluate, c.checkpoint = 4, 2, 1
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 4, 2, 1
     return c
 """
 
@@ -57,6 +57,7 @@ def problems(capsys, *arguments):
             '--config.optimizer.momentun=1',
             ['optimizer.momentun: no such field', "Did you mean 'momentum'?"],
         ),
+        ('--config.log=7', ['log: no such field: it is called num_rows, as it is a count']),
         ('--config.batch_size=big', ['batch_size', "'big'", 'an integer in [1, 2^31 - 1]']),
         (
             '--config.optimizer.learning_rate=fast',
@@ -142,6 +143,7 @@ def test_all_problems_are_told_at_once(experiment, capsys):
             "optimzer = dict(name='optax:sgd', learning_rate=0.1)",
             ["optimzer: no such field. Did you mean 'optimizer'?"],
         ),
+        ('evaluate = 7', ['evaluate: no such field: it is called num_evaluations']),
         (
             "batch_scaling.rul = 'linear'",
             ["batch_scaling.rul: no such field. Did you mean 'rule'?"],

@@ -28,7 +28,7 @@ def get_config():
     c = config.base()
     c.workload = dict(name='digits_mlp', hidden=(8,))
     c.optimizer = dict(name='lars', learning_rate=1.0)
-    c.steps, c.batch_size, c.log, c.evaluate, c.checkpoint = 4, 32, 2, 1, 1
+    c.steps, c.batch_size, c.num_rows, c.num_evaluations, c.num_checkpoints = 4, 32, 2, 1, 1
     CHANGE
     return c
 """

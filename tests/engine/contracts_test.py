@@ -196,7 +196,7 @@ RATES = (('optimizer.learning_rate', (0.1, 0.05)),)
 def test_an_optimizer_that_says_so_gets_a_number(tmp_path):
     """It trains as one that takes a function does under a constant schedule, each trial with its
     own rate."""
-    fields = dict(sweep=RATES, log=1)
+    fields = dict(sweep=RATES, num_rows=1)
     optimizers = [dict(name=name, learning_rate=0.1) for name in ('breaches:with_a_number', 'sgd')]
     with_number, with_function = (
         train(tiny(optimizer=o, **fields), tmp_path / o['name']) for o in optimizers
@@ -262,7 +262,7 @@ def test_what_splits_is_announced_once(tmp_path):
     found = dict(name='breaches:branchy', learning_rate=0.1, clip=1.0)
     sweep = (*RATES, ('optimizer.clip', (1.0, 2.0)))
     train(
-        tiny(optimizer=found, sweep=sweep, steps=2, log=1, evaluate=0),
+        tiny(optimizer=found, sweep=sweep, steps=2, num_rows=1, num_evaluations=0),
         tmp_path,
         announce=lines.append,
     )

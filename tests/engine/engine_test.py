@@ -18,7 +18,7 @@ RATES = (0.02, 0.05, 0.1)
 def test_gradient_descent_is_what_numpy_computes(tmp_path):
     """Full batch, so the order of the data does not matter: w <- w - rate * mean gradient, in
     float64."""
-    config = tiny(batch_size=100, log=24, optimizer=dict(name='optax:sgd', learning_rate=0.1))
+    config = tiny(batch_size=100, num_rows=24, optimizer=dict(name='optax:sgd', learning_rate=0.1))
     rows = train(config, tmp_path)
     arrays = lookup.build('workload', dict(name='linear_regression', size=100)).train.arrays
     x, y = np.float64(arrays['x'][:, 0]), np.float64(arrays['line'] + 0.5 * arrays['e'])
@@ -105,8 +105,8 @@ def test_a_diverged_trial_stands_still_and_disturbs_nobody(tmp_path):
 
 def test_segments_do_not_matter(tmp_path):
     """The same last row, however many rows, evaluations and checkpoints cut the run."""
-    coarse = train(tiny(log=1, evaluate=1, checkpoint=0), tmp_path / 'coarse')[-1]
-    fine = train(tiny(log=24, evaluate=24, checkpoint=6), tmp_path / 'fine')[-1]
+    coarse = train(tiny(num_rows=1, num_evaluations=1, num_checkpoints=0), tmp_path / 'coarse')[-1]
+    fine = train(tiny(num_rows=24, num_evaluations=24, num_checkpoints=6), tmp_path / 'fine')[-1]
     means = ('loss', 'learning_rate')  # over the rows' own intervals
     assert {k: v for k, v in coarse.items() if k not in means} == {
         k: v for k, v in fine.items() if k not in means
@@ -156,7 +156,7 @@ def test_the_same_curve_on_many_devices(tmp_path, devices):
 def test_evaluation_is_exact(tmp_path, name):
     """Means over the whole test set, whatever the chunk: 100 and 360 examples are no multiple of
     any chunk used."""
-    config = tiny(workload=dict(name=name), log=1, evaluate=1)
+    config = tiny(workload=dict(name=name), num_rows=1, num_evaluations=1)
     row = train(config, tmp_path)[-1]
     from lbexp.engine import program
 
@@ -183,9 +183,9 @@ def test_one_compilation_per_cohort(tmp_path):
     count = lambda config, at: (names.clear(), train(config, tmp_path / at), len(names))[2]
     jax.monitoring.register_event_duration_secs_listener(listener)
     try:
-        few = count(tiny(log=2, evaluate=1, steps=25), 'few')
+        few = count(tiny(num_rows=2, num_evaluations=1, steps=25), 'few')
         sweep = (('seed', range(5)), ('optimizer.momentum', (0.5, 0.9)))
-        many = count(tiny(log=25, evaluate=9, steps=25, sweep=sweep), 'many')
+        many = count(tiny(num_rows=25, num_evaluations=9, steps=25, sweep=sweep), 'many')
     finally:
         jax.monitoring.unregister_event_duration_listener(listener)
     assert few > 0
@@ -250,7 +250,7 @@ def test_learning_rate_follows_schedule_and_batch_size(tmp_path):
     scaled = tiny(
         batch_scaling=dict(rule='linear', reference=8),
         schedule=dict(name='cosine', warmup=0.5),
-        log=24,
+        num_rows=24,
     )
     rows = train(scaled, tmp_path)
     rates = [row['learning_rate'] for row in rows]
@@ -261,9 +261,9 @@ def test_learning_rate_follows_schedule_and_batch_size(tmp_path):
 def test_example_weights_enter_the_loss(tmp_path):
     """Multiplicative noise changes the path of training, not what is reported as the loss of the
     first batch."""
-    plain = train(tiny(log=24), tmp_path / 'plain')
+    plain = train(tiny(num_rows=24), tmp_path / 'plain')
     noisy = train(
-        tiny(log=24, example_weights=dict(name='example_weights', matched_batch_size=4)),
+        tiny(num_rows=24, example_weights=dict(name='example_weights', matched_batch_size=4)),
         tmp_path / 'noisy',
     )
     assert noisy[0]['loss'] == pytest.approx(plain[0]['loss'], rel=1e-6)
@@ -295,7 +295,7 @@ def test_each_seed_and_each_update_draws_its_own(tmp_path):
             optimizer=dict(name='sgd', learning_rate=1e-20),
             example_weights=weighted if name == 'weights' else {},
             sweep=(('seed', (0, 1)),),
-            log=24,
+            num_rows=24,
         )
         seen = [row['gradient_norm'] for row in train(config, tmp_path / name)]
         assert len(set(seen)) == 48, name
@@ -305,7 +305,7 @@ def test_each_update_drops_other_units(tmp_path):
     """Batches that do not differ and weights that do not move: the loss tells the dropout masks
     apart."""
     workload = dict(name='streamed:one_digit', hidden=(16,), dropout=0.5)
-    still = dict(optimizer=dict(name='sgd', learning_rate=1e-20), steps=8, log=8)
+    still = dict(optimizer=dict(name='sgd', learning_rate=1e-20), steps=8, num_rows=8)
     losses = [row['loss'] for row in train(tiny(workload=workload, **still), tmp_path / 'whole')]
     assert len(set(losses)) == 8
     plain = [
@@ -318,7 +318,7 @@ def test_each_update_drops_other_units(tmp_path):
 def test_a_stream_trains_as_memory_does(tmp_path):
     """To the bit, across epochs and segments: the stream hands the engine one stretch of positions
     after another."""
-    fields = dict(steps=150, batch_size=32, log=7)
+    fields = dict(steps=150, batch_size=32, num_rows=7)
     held = train(tiny(workload=dict(name='digits_mlp', hidden=(8,)), **fields), tmp_path / 'memory')
     streamed = train(
         tiny(workload=dict(name='streamed:digits', hidden=(8,)), **fields), tmp_path / 'stream'

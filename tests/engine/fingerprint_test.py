@@ -184,3 +184,15 @@ def test_a_process_that_is_gone(tmp_path):
     )
     (tmp_path / owner.FILE).write_text(ended.stdout)
     assert not owner.is_at(tmp_path)
+
+
+def test_a_workdir_with_names_of_before_is_refused_in_one_line(tmp_path):
+    config = tiny()
+    arguments = (tmp_path, configs.plain(config), configs.trials(config))
+    record.record(*arguments)
+    document = json.loads((tmp_path / 'config.json').read_text())
+    document['config']['log'] = document['config'].pop('num_rows')
+    (tmp_path / 'config.json').write_text(json.dumps(document))
+    (tmp_path / 'metrics.jsonl').write_text('{"trial": 0, "step": 1}\n')
+    with pytest.raises(Refusal, match='found the fields log, as an older version of lbexp wrote'):
+        record.record(*arguments)

@@ -45,7 +45,7 @@ def fill(disk, leave=0):
 
 def wide(**more):
     """24 updates, 6 rows, 3 checkpoints: after 8, 16 and 24 updates, of some 300 kB each."""
-    return tiny(workload=dict(name='digits_mlp', hidden=(512,)), **{'checkpoint': 3, **more})
+    return tiny(workload=dict(name='digits_mlp', hidden=(512,)), **{'num_checkpoints': 3, **more})
 
 
 @pytest.fixture(scope='module')
@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_named_and_what_was_saved_stays_good(
 def test_rows_that_are_cut_by_a_full_disk(disk):
     """A write for which there is room in part is no error to the system: the row is torn, and the
     run must end."""
-    config = tiny(steps=400, log=400, checkpoint=4, evaluate=1)
+    config = tiny(steps=400, num_rows=400, num_checkpoints=4, num_evaluations=1)
     whole = train(config, disk / 'whole')
     shutil.rmtree(disk / 'whole')
 
@@ -140,7 +140,7 @@ def get_config():
     c.workload = dict(name='linear_regression', size=100)
     c.optimizer = dict(name='sgd', learning_rate=0.05)
     c.steps, c.batch_size = 2000, 16
-    c.log, c.evaluate, c.checkpoint = 40, 1, 20
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 40, 1, 20
     return c
 """
 

@@ -18,7 +18,8 @@ def get_config():
     c = config.base()
     c.workload = dict(name='linear_regression', size=100)
     c.optimizer = dict(name='momentum', learning_rate=0.05)
-    c.steps, c.batch_size, c.log, c.evaluate, c.checkpoint = 3_000_000, 10, 3000, 1, 10
+    c.steps, c.batch_size = 3_000_000, 10
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 3000, 1, 10
     return c
 """
 

@@ -15,7 +15,7 @@ def get_config():
     c.workload = dict(name='linear_regression', size=100)
     c.optimizer = dict(name='sgd', learning_rate=0.05)
     c.study = dict(name='slow:slow')
-    c.steps, c.batch_size, c.data_parallel, c.log, c.evaluate = 10, 10, 2, 2, 1
+    c.steps, c.batch_size, c.data_parallel, c.num_rows, c.num_evaluations = 10, 10, 2, 2, 1
     return c
 """
 STUDY = """

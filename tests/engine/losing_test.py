@@ -144,7 +144,7 @@ def get_config():
     c = config.base()
     c.workload = dict(name='linear_regression', size=100)
     c.optimizer = dict(name='momentum', learning_rate={rate})
-    c.steps, c.batch_size, c.log, c.evaluate, c.checkpoint = 40, 10, 8, 2, 4
+    c.steps, c.batch_size, c.num_rows, c.num_evaluations, c.num_checkpoints = 40, 10, 8, 2, 4
     return c
 """
 
@@ -155,7 +155,7 @@ def run(tmp_path, rate=0.05):
 
 
 def test_a_run_goes_on_from_the_older_checkpoint_to_the_same_end(tmp_path):
-    config = tiny(checkpoint=6, sweep=(('seed', (0, 1)),))
+    config = tiny(num_checkpoints=6, sweep=(('seed', (0, 1)),))
     whole = train(config, tmp_path / 'whole')
     left = iter([False] * 2)
     train(config, tmp_path / 'cut', stopping=lambda: next(left, True))
@@ -226,7 +226,7 @@ def poisoned(after=10):
 def test_nan_never_overwrites_a_good_checkpoint(tmp_path):
     """The 12th update spoils the parameters, and a checkpoint is due: what is kept are those of 8
     updates and of 4."""
-    config = tiny(checkpoint=6, transforms=(dict(name=f'{__name__}:poisoned', after=11),))
+    config = tiny(num_checkpoints=6, transforms=(dict(name=f'{__name__}:poisoned', after=11),))
     train(config, tmp_path)
     assert statuses(tmp_path)[0]['status'] == 'diverged'
     folder = tmp_path / 'checkpoints' / 'trial-00000'
@@ -253,16 +253,19 @@ def test_a_changed_configuration(tmp_path, capsys):
     )
     assert '--allow_config_change' in problem
     assert (tmp_path / 'run' / 'metrics.jsonl').read_bytes() == before
-    assert main.main([*arguments, '--config.checkpoint=8']) == 0
-    assert 'changed since the run was begun: checkpoint: 4 there, 8 now' in capsys.readouterr().out
-    assert main.main([*changed, '--config.checkpoint=8', '--allow_config_change']) == 0
+    assert main.main([*arguments, '--config.num_checkpoints=8']) == 0
+    assert (
+        'changed since the run was begun: num_checkpoints: 4 there, 8 now'
+        in capsys.readouterr().out
+    )
+    assert main.main([*changed, '--config.num_checkpoints=8', '--allow_config_change']) == 0
     assert 'optimizer.learning_rate: 0.05 there, 0.01 now' in capsys.readouterr().out
     found = rows(tmp_path / 'run')
     assert [row['step'] for row in found] == [*range(5, 41, 5), *range(50, 81, 10)]
     assert [row['learning_rate'] for row in found[-4:]] == [pytest.approx(0.01)] * 4
     told = json.loads((tmp_path / 'run' / 'config.json').read_text())['changes']
     assert told == [
-        {'checkpoint': [4, 8]},
+        {'num_checkpoints': [4, 8]},
         {'optimizer.learning_rate': [0.05, 0.01], 'steps': [40, 80]},
     ]
 

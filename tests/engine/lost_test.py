@@ -149,7 +149,7 @@ def get_config():
     c = config.base()
     c.workload = dict(name='linear_regression', size=100)
     c.optimizer = dict(name='momentum', learning_rate=0.05)
-    c.steps, c.batch_size, c.log, c.evaluate, c.checkpoint = 40, 10, 8, 2, 4
+    c.steps, c.batch_size, c.num_rows, c.num_evaluations, c.num_checkpoints = 40, 10, 8, 2, 4
     return c
 """
 

@@ -24,7 +24,7 @@ def get_config():
     c = config.base()
     c.workload = dict(name='mine:data', size=100)
     c.optimizer = dict(name='mine:opt', learning_rate=0.05)
-    c.steps, c.batch_size, c.log, c.evaluate, c.checkpoint = 8, 10, 2, 1, 1
+    c.steps, c.batch_size, c.num_rows, c.num_evaluations, c.num_checkpoints = 8, 10, 2, 1, 1
     return c
 """
 

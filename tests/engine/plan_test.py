@@ -51,7 +51,7 @@ def test_every_share_of_the_trials_has_about_the_same_work():
 def test_the_planner_says_what_it_chose_and_why(tmp_path, fields, told):
     lines = []
     train(
-        tiny(**{'steps': 2, 'log': 1, 'sweep': (('batch_size', (8, 32)),), **fields}),
+        tiny(**{'steps': 2, 'num_rows': 1, 'sweep': (('batch_size', (8, 32)),), **fields}),
         tmp_path,
         announce=lines.append,
     )
@@ -89,7 +89,9 @@ def test_what_cannot_be_traced_in_a_row_is_not_traced(tmp_path):
     part = dict(name='stationary_moments', population=True, burn_in=2, coordinates=2)
     workload = dict(name='noisy_quadratic', replicas=10, dimension=3)
     for count, given in ((2, False), (3, True)):
-        config = tiny(workload=workload, steps=8, log=2, probes=(dict(part, coordinates=count),))
+        config = tiny(
+            workload=workload, steps=8, num_rows=2, probes=(dict(part, coordinates=count),)
+        )
         rows = train(config, tmp_path / str(count))
         assert ('fast_coordinate_variance' in rows[-1]) is given
     (cohort,) = plan([configs.resolve(tiny(workload=workload, probes=(part,)), {})])

@@ -54,7 +54,7 @@ def test_a_row_without_an_update_shows_no_nan(tmp_path):
     """Where a trial has fewer updates than rows."""
     seen = []
     train(
-        tiny(steps=3, log=6, evaluate=1),
+        tiny(steps=3, num_rows=6, num_evaluations=1),
         tmp_path,
         observe=lambda progress: seen.append(progress.metrics),
     )

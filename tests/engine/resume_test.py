@@ -23,7 +23,7 @@ def get_config():
     c.workload = dict(name='digits_mlp', hidden=(16,), dropout=0.1)
     c.optimizer = dict(name='lookahead', k=5, inner=dict(name='momentum', learning_rate=0.05, momentum=0.9))
     c.steps, c.batch_size, c.seed = {steps}, 32, 3
-    c.log, c.evaluate, c.checkpoint = {rows}, 10, {rows}
+    c.num_rows, c.num_evaluations, c.num_checkpoints = {rows}, 10, {rows}
     c.sweep = (('seed', (0, 1)), ('optimizer.inner.learning_rate', (0.05, 1e30)))
     return c
 """  # noqa: E501

@@ -56,7 +56,9 @@ def shown(folder):
 
 
 def test_tensorboard_shows_every_row_also_of_a_run_that_was_taken_up_again(tmp_path):
-    config = tiny(steps=48, log=12, evaluate=4, checkpoint=3, sweep=(('seed', (0, 1)),))
+    config = tiny(
+        steps=48, num_rows=12, num_evaluations=4, num_checkpoints=3, sweep=(('seed', (0, 1)),)
+    )
     left = iter([False] * 7)
     train(config, tmp_path, stopping=lambda: next(left, True))
     # As if killed after its last checkpoint: rows beyond it are written again.
@@ -112,7 +114,7 @@ def test_config_json_says_what_ran_where_and_with_what(tmp_path):
     said = json.loads((tmp_path / 'config.json').read_text())
     # every field, those that the experiment file leaves alone too
     assert said['config'] == configs.plain(config)
-    assert said['config']['checkpoint'] == 2 and said['config']['layout'] == 'auto'
+    assert said['config']['num_checkpoints'] == 2 and said['config']['layout'] == 'auto'
     assert [trial['overrides'] for trial in said['trials']] == configs.trials(config)
     environment = said['environment']
     assert environment['jax'] == jax.__version__ and environment['numpy'] == np.__version__

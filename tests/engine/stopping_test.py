@@ -19,7 +19,7 @@ def get_config():
     c.workload = dict(name='linear_regression', size=100)
     c.optimizer = dict(name='sgd', learning_rate=0.05)
     c.steps, c.batch_size = {steps}, 10
-    c.log, c.evaluate, c.checkpoint = 100, 1, 1
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 100, 1, 1
     return c
 """
 

@@ -22,7 +22,7 @@ def get_config():
     c.transforms = (dict(name='gradient_noise', kind='isotropic', eta=0.01, gamma=0.55),)
     c.example_weights = dict(name='example_weights', matched_batch_size=16)
     c.steps, c.batch_size, c.data_parallel = {steps}, 32, {shards}
-    c.log, c.evaluate, c.checkpoint = {rows}, 4, {rows} // 2
+    c.num_rows, c.num_evaluations, c.num_checkpoints = {rows}, 4, {rows} // 2
     return c
 """
 

@@ -24,7 +24,7 @@ def get_config():
     c.optimizer = dict(name='lookahead', k=5, inner=dict(name='momentum', learning_rate=0.02))
     c.transforms = (dict(name='gradient_noise', kind='isotropic', eta=0.01, gamma=0.55),)
     c.steps, c.batch_size, c.data_parallel = 800, 32, 2
-    c.log, c.evaluate, c.checkpoint = 120, 4, 60
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 120, 4, 60
     return c
 """
 # Stands for the trainer: 'python -m lbexp.main --start_timeout=300 75,76 1' ends in its first run

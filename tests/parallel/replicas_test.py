@@ -68,7 +68,9 @@ def test_trials_beside_each_other(tmp_path, layout):
 def test_synchronous_replicas_are_data_parallel_training(tmp_path):
     """Batch norm of each replica: what the policy 'replica' does where devices share a batch;
     evaluation differs, as running statistics do, and is stated below."""
-    fields = dict(workload=dict(NORMED, ghost='replica'), batch_size=32, data_parallel=4, log=24)
+    fields = dict(
+        workload=dict(NORMED, ghost='replica'), batch_size=32, data_parallel=4, num_rows=24
+    )
     shared = train(tiny(**fields), tmp_path / 'shared')
     replicas = train(
         tiny(**fields, replicas=dict(name='synchronous', workers=4)), tmp_path / 'replicas'
@@ -143,7 +145,7 @@ ROWS = (*BITS, 'loss', 'gradient_norm')
 def test_one_worker_is_lookahead(tmp_path, momentum, k, alpha):
     """To the bit, where XLA rounds two programs of one arithmetic alike: jax 0.12 multiplies and
     adds at once in one of them where it does not in the other."""
-    fields = dict(workload=NORMED, batch_size=32, log=24, evaluate=24)
+    fields = dict(workload=NORMED, batch_size=32, num_rows=24, num_evaluations=24)
     wrapped = dict(name='lookahead', inner=MOMENTUM, k=k, slow_step_size=alpha, momentum=momentum)
     lookahead = train(tiny(**fields, optimizer=wrapped), tmp_path / 'lookahead')
     way = local(workers=1, k=k, slow_step_size=alpha, momentum=momentum)
@@ -156,7 +158,7 @@ def test_one_worker_is_lookahead(tmp_path, momentum, k, alpha):
 def test_averaging_every_step_is_synchronous_sgd(tmp_path):
     """mean(w - rate g) = w - rate mean(g): k 1, slow step size 1, SGD; with momentum and buffers
     averaged likewise."""
-    fields = dict(workload=DIGITS, batch_size=32, log=24)
+    fields = dict(workload=DIGITS, batch_size=32, num_rows=24)
     for optimizer, momentum in ((SGD, 'maintain'), (MOMENTUM, 'average')):
         plain = train(
             tiny(**fields, optimizer=optimizer), tmp_path / f'plain-{momentum}-{optimizer["name"]}'
@@ -184,7 +186,12 @@ def test_diloco_is_its_equations(tmp_path, nesterov):
     way = local(workers=3, k=k, slow_step_size=alpha, outer_momentum=mu, nesterov=nesterov)
     inner = dict(name='momentum', learning_rate=rate, momentum=beta)
     fields = dict(
-        workload=workload, optimizer=inner, batch_size=3 * b, steps=10, log=10, evaluate=10
+        workload=workload,
+        optimizer=inner,
+        batch_size=3 * b,
+        steps=10,
+        num_rows=10,
+        num_evaluations=10,
     )
     rows = train(tiny(**fields, replicas=way), tmp_path)
     x, m, slow, v = np.full(3, 2.0), np.zeros(3), 2.0, 0.0
@@ -210,7 +217,7 @@ def test_diloco_is_its_equations(tmp_path, nesterov):
 def test_a_lone_asynchronous_worker_is_synchronous_training(tmp_path, push):
     """To the bit, with Lookahead at the server; a delta of one step with rate 1 is its gradient."""
     optimizer = dict(name='lookahead', inner=MOMENTUM, k=3)
-    fields = dict(workload=NORMED, batch_size=32, optimizer=optimizer, log=24)
+    fields = dict(workload=NORMED, batch_size=32, optimizer=optimizer, num_rows=24)
     plain = train(tiny(**fields), tmp_path / 'plain')
     way = asynchronous(workers=1, push=push, inner_learning_rate=1.0)
     found = train(tiny(**fields, replicas=way), tmp_path / 'found')
@@ -233,7 +240,9 @@ def test_asynchronous_training_is_its_equations(tmp_path):
     workload = dict(name='noisy_quadratic', curvature=0.7, noise=0.5, start=2.0)
     way = asynchronous(push='delta', k=2, inner_learning_rate=0.3)
     server = dict(name='sgd', learning_rate=0.4)
-    fields = dict(workload=workload, optimizer=server, batch_size=4, steps=12, log=12, evaluate=12)
+    fields = dict(
+        workload=workload, optimizer=server, batch_size=4, steps=12, num_rows=12, num_evaluations=12
+    )
     rows = train(tiny(**fields, replicas=way), tmp_path)
     x, copies = 2.0, [2.0] * 4
     for t, row in enumerate(rows):
@@ -251,9 +260,16 @@ def staleness(tmp_path, **given):
     """Of each update of a run."""
     count = given.pop('steps', 64)
     fields = dict(
-        workload=dict(name='noisy_quadratic'), optimizer=SGD, batch_size=1, steps=count, log=count
+        workload=dict(name='noisy_quadratic'),
+        optimizer=SGD,
+        batch_size=1,
+        steps=count,
+        num_rows=count,
     )
-    rows = train(tiny(**fields, evaluate=0, checkpoint=0, replicas=asynchronous(**given)), tmp_path)
+    rows = train(
+        tiny(**fields, num_evaluations=0, num_checkpoints=0, replicas=asynchronous(**given)),
+        tmp_path,
+    )
     return np.array([row['staleness_max'] for row in rows])
 
 
@@ -292,7 +308,7 @@ def test_staleness_of_a_trace(tmp_path):
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
     """With a clock, slow weights and workers apart in the checkpoint: the same rows, to the bit."""
     for way in (local(k=5), asynchronous(delay='geometric')):
-        fields = dict(workload=DIGITS, batch_size=16, replicas=way, checkpoint=6)
+        fields = dict(workload=DIGITS, batch_size=16, replicas=way, num_checkpoints=6)
         whole = train(tiny(**fields), tmp_path / f'{way["name"]}-whole')
         asked = iter(range(100))
         folder = tmp_path / f'{way["name"]}-cut'
@@ -320,7 +336,7 @@ def test_traced_numbers_act(tmp_path):
     """Each trial of a cohort has its own k, slow step and outer momentum."""
     points = ((4, 0.5, 0.0), (8, 0.5, 0.0), (4, 1.0, 0.0), (4, 0.5, 0.5))
     paths = 'replicas.k', 'replicas.slow_step_size', 'replicas.outer_momentum'
-    fields = dict(workload=DIGITS, batch_size=16, log=1, evaluate=1)
+    fields = dict(workload=DIGITS, batch_size=16, num_rows=1, num_evaluations=1)
     rows = train(
         tiny(
             **fields,

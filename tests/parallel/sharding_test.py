@@ -97,7 +97,7 @@ def test_a_run_in_shares_goes_on_to_the_bit(tmp_path):
         optimizer=dict(name='lamb', learning_rate=0.01),
         batch_size=32,
     )
-    config = tiny(**fields, data_parallel=4, sharding='fsdp', log=24, checkpoint=24)
+    config = tiny(**fields, data_parallel=4, sharding='fsdp', num_rows=24, num_checkpoints=24)
     whole = train(config, tmp_path / 'whole')
     asked = iter([False] * 12)
     stopped = train(config, tmp_path / 'cut', stopping=lambda: next(asked, True))

@@ -25,7 +25,7 @@ SIZES = [8] * 10 + [24] * 4 + [48] * 3
 
 
 def growing(**fields):
-    given = dict(steps=40, batch_size=8, microbatch=4, batch_growth=GROWTH, log=len(SIZES))
+    given = dict(steps=40, batch_size=8, microbatch=4, batch_growth=GROWTH, num_rows=len(SIZES))
     return tiny(**{**given, 'schedule': dict(name='cosine'), **fields})
 
 
@@ -71,7 +71,7 @@ def test_a_growing_batch_is_the_bare_loop(tmp_path):
 def test_stopped_in_mid_ramp_it_ends_the_same(tmp_path):
     """To the bit, though stops fall inside global batches: a dispatch has 16 microbatches of 4
     examples."""
-    config = growing(log=3, sweep=(('seed', (0, 1)),))
+    config = growing(num_rows=3, sweep=(('seed', (0, 1)),))
     whole = train(config, tmp_path / 'whole')
     trials, stood = [configs.resolve(config, overrides) for overrides in configs.trials(config)], []
     (tmp_path / 'cut').mkdir()
@@ -88,14 +88,14 @@ def test_stopped_in_mid_ramp_it_ends_the_same(tmp_path):
 
 
 def test_trials_that_grow_differently_share_a_cohort(tmp_path):
-    config = growing(sweep=(('batch_growth.factor', (2.0, 3.0)),), log=5)
+    config = growing(sweep=(('batch_growth.factor', (2.0, 3.0)),), num_rows=5)
     (cohort,) = plan([configs.resolve(config, overrides) for overrides in configs.trials(config)])
     assert cohort.trials == [0, 1]
     # factor 2: 10 of 8, 5 of 16, 5 of 32; factor 3: 17 as above.
     assert cohort.steps.tolist() == [20, 17]
     together = train(config, tmp_path / 'both')
     for trial, factor in enumerate((2.0, 3.0)):
-        alone = growing(batch_growth={**GROWTH, 'factor': factor}, log=5)
+        alone = growing(batch_growth={**GROWTH, 'factor': factor}, num_rows=5)
         assert of_trial(train(alone, tmp_path / str(trial)), 0) == of_trial(together, trial)
 
 
@@ -231,8 +231,8 @@ def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
     ]
     how += [
         '--config.epochs=3',
-        '--config.log=12',
-        '--config.evaluate=12',
+        '--config.num_rows=12',
+        '--config.num_evaluations=12',
         '--config.study.budget=2',
     ]
     how += [

@@ -255,8 +255,8 @@ def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
         '--config.study.budget=2',
         '--config.study.tries=1',
         '--config.study.extensions=0',
-        '--config.log=10',
-        '--config.evaluate=10',
+        '--config.num_rows=10',
+        '--config.num_evaluations=10',
     ]
     assert main.main(['', *how, '--config.study.seeds=1']) == 0
     first = (tmp_path / 'metrics.jsonl').read_bytes()

@@ -164,8 +164,8 @@ STUDY = [
     '--config.study.budget=2',
     '--config.study.extensions=0',
     '--config.epochs=1.0',
-    '--config.log=4',
-    '--config.evaluate=2',
+    '--config.num_rows=4',
+    '--config.num_evaluations=2',
 ]
 
 

@@ -137,7 +137,7 @@ def get_config():
     c.workload = dict(name='linear_regression', size=100)
     c.optimizer = dict(name='momentum', learning_rate=0.05, momentum=0.9)
     c.steps, c.batch_size = 24, 16
-    c.log, c.evaluate, c.checkpoint = 4, 2, 1
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 4, 2, 1
     c.search = dict(kind='halton', trials=64, space=(('optimizer.learning_rate', 'log', 1e-3, 0.1),))
     return c
 """  # noqa: E501
@@ -185,8 +185,8 @@ def test_a_study_that_asks_for_more_gets_its_rounds(tmp_path):
     study += [
         '--config.epochs=1.0',
         '--config.microbatch=64',
-        '--config.log=4',
-        '--config.evaluate=2',
+        '--config.num_rows=4',
+        '--config.num_evaluations=2',
     ]
     alone = command('lbexp.main', *study, f'--workdir={tmp_path}/direct', folder=tmp_path)
     done = command('lbexp.sweep', *study, f'--workdir={tmp_path}/sweep', 'run', folder=tmp_path)

@@ -159,7 +159,7 @@ def get_config():
     c = config.base()
     c.workload = dict(name='noisy_quadratic', noise=0.0, dimension=2, spectrum=(1.0, 0.25), dtype='float64')
     c.optimizer = dict(name='sgd', learning_rate=0.3)
-    c.steps, c.batch_size, c.log, c.evaluate = 40, 1, 4, 4
+    c.steps, c.batch_size, c.num_rows, c.num_evaluations = 40, 1, 4, 4
     return c
 """  # noqa: E501
 

@@ -149,10 +149,10 @@ def require_validation(config):
         raise Refusal(
             'workload.validation: found none; allowed: at least 1 example held out, to tune on'
         )
-    if config.evaluate < 1:
+    if config.num_evaluations < 1:
         raise Refusal(
-            f'evaluate: found {config.evaluate}; allowed: at least 1, what is tuned on '
-            'is an evaluation'
+            f'num_evaluations: found {config.num_evaluations}; allowed: at least 1, '
+            'what is tuned on is an evaluation'
         )
 
 

@@ -45,10 +45,10 @@ def trial_of(index, case, updates):
         'batch_size': 1,
         'steps': start + updates,
         'epochs': None,
-        'log': 2,
-        'evaluate': 1,
+        'num_rows': 2,
+        'num_evaluations': 1,
         'evaluate_train': 0,
-        'checkpoint': 1,
+        'num_checkpoints': 1,
         'seed': index,
     }
 

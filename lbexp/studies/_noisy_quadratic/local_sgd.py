@@ -58,10 +58,10 @@ def trial_of(index, case, updates):
         'batch_size': case['workers'],
         'steps': count,
         'epochs': None,
-        'log': _ROWS,
-        'evaluate': 1,
+        'num_rows': _ROWS,
+        'num_evaluations': 1,
         'evaluate_train': 0,
-        'checkpoint': 1,
+        'num_checkpoints': 1,
         'seed': index,
     }
 

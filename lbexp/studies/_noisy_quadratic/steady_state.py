@@ -48,7 +48,7 @@ def grid_cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_s
 def trial_of(index, case, curvatures, updates):
     """The overrides that make a trial of a case."""
     if case.get('path'):
-        events = {'log': 50, 'evaluate': 50, 'checkpoint': 1}
+        events = {'num_rows': 50, 'num_evaluations': 50, 'num_checkpoints': 1}
         facts = {
             'optimizer': _optimizer(case),
             'workload.start': START,
