@@ -130,7 +130,7 @@ def batch_growth(
 
     Args:
         batch_size: before the first boundary [examples per global batch].
-        boundaries: where the batch grows [examples consumed], whole numbers, ascending; for epochs
+        boundaries: where the batch grows [examples consumed], integers, ascending; for epochs
             multiply by the size of the data.
         factor: > 0.
         microbatch: [examples per forward/backward pass]; batches are rounded to a multiple of it,
@@ -142,13 +142,13 @@ def batch_growth(
     growth.rate_factor.
 
     Raises:
-        ValueError: a number out of its range, boundaries that are no whole numbers, such as
+        ValueError: a number out of its range, boundaries that are no integers, such as
             fractions of the run.
 
     Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, sections 2 and 5.
     """
     if any(number is not None and number % 1 for number in map(concrete, boundaries)):
-        raise ValueError(f'boundaries: found {boundaries!r}; allowed: whole numbers of examples')
+        raise ValueError(f'boundaries: found {boundaries!r}; allowed: integers (examples)')
     index = lambda x: jnp.asarray(x, jnp.uint32)
     whole = lambda size: index(jnp.maximum(jnp.round(size / microbatch), 1))
     wanted = [batch_size * factor ** float(i) for i in range(len(boundaries) + 1)]

@@ -151,7 +151,7 @@ def test_adam_scaling(settings, words):
         (dict(boundaries=(200, 100)), r'boundaries: found \(200, 100\); allowed: .*ascending'),
         (dict(boundaries=(-1,)), r'boundaries: found \(-1,\)'),
         (dict(boundaries=(2**32,)), 'boundaries: found'),
-        (dict(boundaries=(0.5, 0.75)), r'boundaries: found \(0.5, 0.75\); allowed: whole numbers'),
+        (dict(boundaries=(0.5, 0.75)), r'boundaries: found \(0.5, 0.75\); allowed: integers'),
         (dict(boundaries=100), 'boundaries: found 100; allowed: a sequence'),
         (dict(factor=0.0), 'factor: found 0.0'),
         (dict(factor=math.inf), 'factor: found inf'),

@@ -7,7 +7,7 @@ from lbexp.config import fields
 
 # Parts whose numbers may be traced.
 TRACED_PARTS = fields.traced('arguments')
-_SHAPES = ('replicas.workers',)  # whole numbers that no program can trace
+_SHAPES = ('replicas.workers',)  # integers that no program can trace
 
 
 def numbered(config: dict, numbers: dict[str, Any]) -> dict:

@@ -54,7 +54,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
     A number that can be traced is traced, whether or not it varies: a trial then runs the same
     program alone as in company, to the bit, and the next learning rate finds its program in the
     compilation cache. Seed and length of the run always can, batch size when `microbatch` is set;
-    of the parts' arguments, floats and whole numbers that the parts accept as traced arrays.
+    of the parts' arguments, floats and integers that the parts accept as traced arrays.
     Everything else splits.
 
     Args:

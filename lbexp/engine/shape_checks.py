@@ -145,7 +145,7 @@ def _described(leaf, dtypes):
     shape, dtype = _shape_and_dtype(leaf)
     if shape is None:
         return short(leaf)
-    if not dtypes:  # but a gradient of whole numbers is none
+    if not dtypes:  # but a gradient of integers is none
         return (
             f'shape {shape}'
             if jnp.issubdtype(dtype, jnp.inexact)

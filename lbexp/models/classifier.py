@@ -22,7 +22,7 @@ def classifier(
         label_smoothing: s, in [0, 1).
 
     Raises:
-        ValueError: a width that is no whole number >= 1, dropout or label smoothing outside [0, 1).
+        ValueError: a width that is no integer >= 1, dropout or label smoothing outside [0, 1).
     """
     _check(module, label_smoothing)
 
@@ -54,7 +54,7 @@ def _check(module, label_smoothing):
         widths = getattr(module, name, ())
         for width in widths if isinstance(widths, Sequence) else (widths,):
             if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-                raise ValueError(f'{name}: found {width!r}; allowed: whole numbers of units >= 1')
+                raise ValueError(f'{name}: found {width!r}; allowed: integers >= 1')
     for name, value in (('dropout', module.dropout), ('label_smoothing', label_smoothing)):
         if isinstance(value, (int, float)) and not 0 <= value < 1:  # traced, it cannot be looked at
             raise ValueError(f'{name}: found {value}; allowed: a number in [0, 1)')

@@ -20,7 +20,7 @@ _KINDS = {
     list: 'array',
     dict: 'object',
 }
-_LARGEST = 2**53  # from which on float64 does not tell whole numbers apart
+_LARGEST = 2**53  # from which on float64 does not tell integers apart
 
 
 def rows(
@@ -31,7 +31,7 @@ def rows(
     Columns 'trial' and 'step' are int64, numbers float64 (NaN: null, absent or no float64), arrays
     and text objects, nested objects JSON text. What most cells of a column are, the column is: a
     cell of another kind counts as null. `absent` says for each other column which rows lack its
-    key. Lines that are torn, damaged, or without a trial and a step that are whole numbers >= 0 are
+    key. Lines that are torn, damaged, or without a trial and a step that are integers >= 0 are
     skipped.
 
     Raises:
@@ -103,7 +103,7 @@ def _cells(found: list[dict]) -> Iterator[tuple[str, np.ndarray, Any]]:
 
 
 def _numbers(cells: tuple) -> np.ndarray:
-    """float64; NaN for None, and for a whole number that is too large."""
+    """float64; NaN for None, and for an integer that is too large."""
     try:
         return np.array(cells, np.float64)
     except OverflowError:

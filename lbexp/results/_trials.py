@@ -93,7 +93,7 @@ def _column(values):
             return np.array(values, np.int64)
         if all(value is None or type(value) in (int, float) for value in values):
             return np.array([np.nan if value is None else value for value in values], np.float64)
-    except OverflowError:  # a whole number that neither holds: as text
+    except OverflowError:  # an integer that neither holds: as text
         values = [value if value is None else str(value) for value in values]
     column = np.empty(len(values), object)
     column[:] = [

@@ -63,7 +63,7 @@ def batch_growth(
     Args:
         batch_size: before the first boundary [examples per update].
         boundaries: where it happens [fractions of the examples of the run], ascending, in (0, 1).
-        factor: whole number, >= 2.
+        factor: integer, >= 2.
         largest: of the hybrid [examples per update], a multiple of batch_size.
         learning_rates: lowest and highest tried.
         budget: learning rates tried.
@@ -131,7 +131,7 @@ def _validate(batch_size, boundaries, factor, largest, margin):
             'the run, in (0, 1)'
         )
     if factor != int(factor) or factor < 2:
-        raise Refusal(f'factor: found {factor}; allowed: a whole number, at least 2')
+        raise Refusal(f'factor: found {factor}; allowed: an integer, at least 2')
     if largest < batch_size or largest % batch_size:
         raise Refusal(f'largest: found {largest}; allowed: a multiple of batch_size {batch_size}')
     if not margin > 0:

@@ -76,7 +76,7 @@ def local_sgd(
         raise Refusal(f'margin: found {margin}; allowed: a difference of error > 0')
     if min(workers, default=0) < 1 or min(ks, default=0) < 1:
         raise Refusal(
-            f'workers, ks: found {tuple(workers)}, {tuple(ks)}; allowed: whole numbers '
+            f'workers, ks: found {tuple(workers)}, {tuple(ks)}; allowed: integers '
             '>= 1, some of each'
         )
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1)

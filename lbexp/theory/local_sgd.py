@@ -58,7 +58,7 @@ def local_sgd(
 
     Source: Stich 2019, arXiv:1805.09767; Douillard et al. 2023, arXiv:2311.08105.
     """
-    require('k', k, k >= 1, 'a whole number of updates >= 1')
+    require('k', k, k >= 1, 'an integer (updates) >= 1')
     require('slow_step_size', slow_step_size, slow_step_size > 0, 'a number > 0')
     require(
         'outer_momentum',
@@ -115,7 +115,7 @@ def worker_spread(
     """
     workers = jnp.asarray(workers)
     require('workers', workers, workers >= 1, 'a number >= 1')
-    require('k', k, jnp.asarray(k) >= 1, 'a whole number of updates >= 1')
+    require('k', k, jnp.asarray(k) >= 1, 'an integer (updates) >= 1')
     require('buffer', buffer, buffer in BUFFERS, ', '.join(BUFFERS))
     worker = process(learning_rate, curvature, momentum, nesterov)
     kept = jnp.asarray([0.0, 1.0 if buffer == 'maintain' else 0.0], worker.inner.change.dtype)

@@ -69,7 +69,7 @@ def proposition_2(
     """
     alpha, k = jnp.asarray(slow_step_size), jnp.asarray(k)
     require('slow_step_size', alpha, (alpha > 0) & (alpha <= 1), '(0, 1]')
-    require('k', k, k >= 1, 'a whole number of updates per cycle, >= 1')
+    require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
     sgd, h = _sgd(learning_rate, curvature, noise)
     rise = alpha * supplement(h, k)
     return jnp.where(jnp.isinf(sgd), jnp.inf, rise / (rise + 2 * (1 - alpha)) * sgd)

@@ -209,7 +209,7 @@ def _check(learning_rate, curvature, momentum, k, slow_step_size, buffer, ema_de
     )
     require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
     if k is not None:
-        require('k', k, k >= 1, 'a whole number of updates per cycle, >= 1')
+        require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
         require(
             'slow_step_size', slow_step_size, (slow_step_size > 0) & (slow_step_size <= 1), '(0, 1]'
         )

@@ -51,7 +51,7 @@ def staleness(
     Source: delay embedding as in Levin and May 1976; asynchronous SGD: Mitliagkas et al. 2016,
         arXiv:1605.09774.
     """
-    require('delay', delay, delay >= 0, 'a whole number of updates >= 0')
+    require('delay', delay, delay >= 0, 'an integer (updates) >= 0')
     _check(learning_rate, curvature, momentum, k, slow_step_size)
     return _embedded(learning_rate, curvature, delay, 1 - momentum, *_cycle(k, slow_step_size))
 
@@ -107,7 +107,7 @@ def memoryless(
             instead.
     """
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
-    require('workers', workers, workers >= 1, 'a whole number >= 1')
+    require('workers', workers, workers >= 1, 'an integer >= 1')
     _check(learning_rate, curvature, momentum, k, slow_step_size)
     found = _rest(
         learning_rate, curvature, noise, workers, 1 - momentum, *_cycle(k, slow_step_size)
@@ -253,7 +253,7 @@ def _check(learning_rate, curvature, momentum, k, slow_step_size):
     )
     require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
     if k is not None:
-        require('k', k, k >= 1, 'a whole number of updates per cycle, >= 1')
+        require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
         require(
             'slow_step_size', slow_step_size, (slow_step_size > 0) & (slow_step_size <= 1), '(0, 1]'
         )

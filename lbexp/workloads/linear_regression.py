@@ -32,10 +32,10 @@ def linear_regression(
         seed: of the data, not of the trial.
 
     Raises:
-        ValueError: a size that is no whole number >= 1, or a negative noise.
+        ValueError: a size that is no integer >= 1, or a negative noise.
     """
     if not isinstance(size, int) or size < 1:
-        raise ValueError(f'size: found {size!r}; allowed: a whole number of examples >= 1')
+        raise ValueError(f'size: found {size!r}; allowed: an integer (examples) >= 1')
     if isinstance(noise, (int, float)) and noise < 0:  # traced, it cannot be looked at
         raise ValueError(f'noise: found {noise}; allowed: a standard deviation >= 0')
     model = nn.Dense(1)

@@ -142,7 +142,7 @@ def _check(noise, dimension, start_spread, replicas, examples_per_draw, epoch, d
         'examples_per_draw', examples_per_draw, examples_per_draw >= 1, 'a number of examples >= 1'
     )
     for name, value in (('dimension', dimension), ('replicas', replicas), ('epoch', epoch)):
-        require(name, value, value >= 1, 'a whole number >= 1')
+        require(name, value, value >= 1, 'an integer >= 1')
     if dtype not in ('float32', 'float64'):
         raise ValueError(f'dtype: found {dtype!r}; allowed: float32, float64')
     if dtype == 'float64' and not jax.config.jax_enable_x64:

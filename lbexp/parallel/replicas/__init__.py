@@ -86,4 +86,4 @@ def size(tree: Any) -> int:
 def at_least_one_worker(count: Any):
     """ValueError: no such number of workers."""
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ValueError(f'workers: found {count!r}; allowed: a whole number >= 1')
+        raise ValueError(f'workers: found {count!r}; allowed: an integer >= 1')

@@ -183,7 +183,7 @@ def _check(workers, delay, trace, push, k, inner_learning_rate):
     delays, pushes = ('constant', 'geometric', 'trace'), ('gradient', 'delta')
     require('delay', delay, delay in delays, ', '.join(delays))
     require('push', push, push in pushes, ', '.join(pushes))
-    require('k', k, k >= 1, 'a whole number of steps >= 1')
+    require('k', k, k >= 1, 'an integer (steps) >= 1')
     require('inner_learning_rate', inner_learning_rate, inner_learning_rate > 0, 'a number > 0')
     if (delay == 'trace') != bool(len(trace)):
         raise ValueError(

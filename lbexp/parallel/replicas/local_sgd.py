@@ -229,7 +229,7 @@ def _own_noise(opt_state, count):
 
 def _check(workers, k, slow_step_size, outer_momentum, momentum):
     at_least_one_worker(workers)
-    require('k', k, k >= 1, 'a whole number of steps >= 1')
+    require('k', k, k >= 1, 'an integer (steps) >= 1')
     require(
         'outer_momentum',
         outer_momentum,
