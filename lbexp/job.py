@@ -17,7 +17,7 @@ from lbexp.engine.lock import lock
 from lbexp.engine.run import build_once, run
 from lbexp.errors import Refusal
 from lbexp.exit_status import STOPPED
-from lbexp.parallel import hosts
+from lbexp.parallel import collectives, hosts
 from lbexp.report.progress import progress
 from lbexp.studies import Study
 
@@ -43,7 +43,7 @@ def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -
     first_trials = study.trials(config)
     workdir = _workdir(flag_values, config, first_trials)
     with contextlib.ExitStack() as stack:
-        hosts.lead(lambda: stack.enter_context(lock(workdir)))
+        collectives.run_on_primary(lambda: stack.enter_context(lock(workdir)))
         if _train(study, config, workdir, first_trials, stop, flag_values):
             return _report(study, workdir)
     cause = stop.name or 'a signal to another process'
@@ -54,22 +54,24 @@ def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -
 def _workdir(flag_values, config, overrides) -> pathlib.Path:
     """The workdir, once the processes agree on it and all parts can be built."""
     if hosts.count() > 1:
-        hosts.check_devices()
-        print(hosts.described(), flush=True)
-        hosts.agree({**record.facts(configs.plain(config), overrides), **environment.code()})
+        collectives.check_devices()
+        print(hosts.describe(), flush=True)
+        collectives.assert_equal(
+            {**record.facts(configs.plain(config), overrides), **environment.code()}
+        )
     trials = _resolved(config, overrides)
-    hosts.together(lambda: build_once(trials))
-    fingerprint = hosts.together(lambda: command.fingerprint_of(flag_values, trials))
-    workdir = hosts.together(
+    collectives.run_on_all(lambda: build_once(trials))
+    fingerprint = collectives.run_on_all(lambda: command.fingerprint_of(flag_values, trials))
+    workdir = collectives.run_on_all(
         lambda: command.workdir_of(flag_values, config, overrides, fingerprint)
     )
     if hosts.count() > 1:
-        hosts.agree({'workdir': str(workdir), **fingerprint})
-        hosts.check_shared(workdir)
-    hosts.lead(lambda: _refuse_a_sweep(workdir))
+        collectives.assert_equal({'workdir': str(workdir), **fingerprint})
+        collectives.check_shared(workdir)
+    collectives.run_on_primary(lambda: _refuse_a_sweep(workdir))
     # what is refused leaves nothing behind
-    if hosts.lead(lambda: not (workdir / documents.CONFIG).exists()):
-        hosts.together(lambda: build_once(trials, trace=True))
+    if collectives.run_on_primary(lambda: not (workdir / documents.CONFIG).exists()):
+        collectives.run_on_all(lambda: build_once(trials, trace=True))
         others = command.with_other_code(flag_values, workdir)
         if others:
             _print(
@@ -106,11 +108,11 @@ def _train(study: Study, config, workdir, overrides, stop, flag_values) -> bool:
         )
 
     while True:
-        entries = hosts.lead(begin)
+        entries = collectives.run_on_primary(begin)
         if len(entries) == count:
             break
         count = len(entries)
-        past_run = hosts.lead(lambda: record.nothing_to_train(workdir))
+        past_run = collectives.run_on_primary(lambda: record.nothing_to_train(workdir))
         _print(f'{count} trials; workdir {workdir}' if count > 1 else f'workdir {workdir}')
         with _progress() as on_progress:
             outcome = run(
@@ -126,8 +128,8 @@ def _train(study: Study, config, workdir, overrides, stop, flag_values) -> bool:
             return False
         if study.more is None:
             break
-        overrides = hosts.lead(lambda: study.more(config, workdir))
-        hosts.together(functools.partial(build_once, _resolved(config, overrides)))
+        overrides = collectives.run_on_primary(lambda: study.more(config, workdir))
+        collectives.run_on_all(functools.partial(build_once, _resolved(config, overrides)))
     if past_run and not announced:
         _print(past_run)
     return True
@@ -136,7 +138,7 @@ def _train(study: Study, config, workdir, overrides, stop, flag_values) -> bool:
 @contextlib.contextmanager
 def _progress():
     """The progress bar's `update` on process 0; elsewhere nothing is shown."""
-    if not hosts.first():
+    if not hosts.is_primary():
         yield lambda state: None
         return
     with progress() as bar:
@@ -151,10 +153,10 @@ def _progress():
 
 def _report(study, workdir) -> int:
     """Analyses, writes and prints; returns the exit status."""
-    hosts.exchange('all rows are written')
+    collectives.allgather_object('all rows are written')
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
         analysis = study.analyse(workdir)  # together: it may measure on all devices
-    return hosts.lead(lambda: command.report(analysis, workdir))
+    return collectives.run_on_primary(lambda: command.report(analysis, workdir))
 
 
 def _resolved(config, overrides):
@@ -162,7 +164,7 @@ def _resolved(config, overrides):
 
 
 def _print(line):
-    if hosts.first():
+    if hosts.is_primary():
         print(line, flush=True)
 
 

@@ -14,6 +14,7 @@ same command goes on; the launchers in scripts/ do that by themselves.
 """
 
 import contextlib
+import itertools
 import os
 import sys
 import time
@@ -68,7 +69,7 @@ def main(argv: list[str]) -> int:
     except Exception as error:
         status, cause = _told_of(error, given.traceback)
     if hosts.count() > 1:
-        hosts.leave(status, cause)
+        hosts.shutdown(status, cause)
     return status
 
 
@@ -98,15 +99,16 @@ def _read(given, overrides):
 
 
 def _main(given, config, problems, stop, wrong_status):
-    from lbexp.parallel import hosts
+    from lbexp.parallel import collectives, hosts
 
     stop.listen()  # jax.distributed takes SIGTERM for itself
     if config is not None:
         command.prepare(config)
         problems += command.checked(config)
-    problems = list(dict.fromkeys(problem for said in hosts.exchange(problems) for problem in said))
+    by_process = collectives.allgather_object(problems)
+    problems = list(dict.fromkeys(itertools.chain.from_iterable(by_process)))
     if problems:
-        if hosts.first():
+        if hosts.is_primary():
             command.refuse(problems)
         return wrong_status
     from lbexp.job import job  # imports what takes a second, which a refusal should not wait for
@@ -118,11 +120,12 @@ def _told_of(error, everything):
     """Says what ended this process: its status, and of a job the cause that the others do not know
     of."""
     from lbexp.parallel import hosts
+    from lbexp.parallel.collectives import CollectiveError, CollectiveOSError, PrimaryFailed
 
     who = f'lbexp: {hosts.name()}' if hosts.count() > 1 else 'lbexp'
-    if isinstance(error, (hosts.Agreed, hosts.AgreedOSError, hosts.PrimaryFailed)):
-        status = BAD_CONFIG if isinstance(error, hosts.Agreed) else FAILED
-        if hosts.first():
+    if isinstance(error, (CollectiveError, CollectiveOSError, PrimaryFailed)):
+        status = BAD_CONFIG if isinstance(error, CollectiveError) else FAILED
+        if hosts.is_primary():
             command.tell(error, everything)
         return status, ''
     if hosts.count() > 1 and _lost(error):

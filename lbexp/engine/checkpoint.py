@@ -17,7 +17,7 @@ from lbexp.engine.identity import NOBODY, Identity
 from lbexp.engine.named import as_key, digest, named
 from lbexp.engine.seal import broken, seal
 from lbexp.errors import Damaged, Refusal
-from lbexp.parallel import hosts
+from lbexp.parallel import collectives, hosts
 
 _DIGEST, _MANIFEST = _OURS = '/sha256', '/manifest'
 _OF_THE_SYSTEM = (
@@ -131,12 +131,12 @@ class Checkpoints:
             OSError: a checkpoint cannot be read; nothing is moved.
         """
         with self._system_is_told():
-            steps = hosts.lead(
+            steps = collectives.run_on_primary(
                 lambda: sorted((one.step for one in self._manager.checkpoints), reverse=True)
             )
         for step in steps:
             loaded, problem = self._attempt(step, like)
-            problems = [one for one in hosts.exchange(problem) if one]
+            problems = [one for one in collectives.allgather_object(problem) if one]
             if not problems:
                 return loaded
             unreadable = [one['system'] for one in problems if 'system' in one]
@@ -225,7 +225,9 @@ class Checkpoints:
 
     def discard(self):
         """Moves what is left to the folder `damaged`."""
-        for step in hosts.lead(lambda: sorted(one.step for one in self._manager.checkpoints)):
+        for step in collectives.run_on_primary(
+            lambda: sorted(one.step for one in self._manager.checkpoints)
+        ):
             self._quarantine(step, '')
 
     def _refuse_another_state(self, steps, like):
@@ -235,7 +237,7 @@ class Checkpoints:
             path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in named(like) if leaf.size
         }
         differ = [sorted(self._shapes(step).items() ^ wanted.items(), key=str) for step in steps]
-        told = hosts.lead(
+        told = collectives.run_on_primary(
             lambda: str(differ[0][:3]) if all(differ) and self._shapes(steps[0]) else None
         )
         if told:
@@ -271,7 +273,7 @@ class Checkpoints:
             shutil.rmtree(target, ignore_errors=True)  # of an earlier time
             shutil.move(self._directory / str(step), target)
 
-        hosts.lead(move)
+        collectives.run_on_primary(move)
         if why:
             self._warn(
                 f'checkpoint {self._directory / str(step)} is damaged ({why}); moved to {target}'
@@ -288,7 +290,7 @@ class Checkpoints:
             writing.result()
         with self._disk_full_is_told():
             self._manager.wait()
-            if not self._writer and hosts.first() and pending != self.saved:
+            if not self._writer and hosts.is_primary() and pending != self.saved:
                 self._complete(pending)
         self.saved = self._pending = pending
 

@@ -16,7 +16,7 @@ from lbexp.engine.resume import Position, resume
 from lbexp.engine.rows import Rows
 from lbexp.engine.status import Status
 from lbexp.engine.watchdog import Watchdog
-from lbexp.parallel import hosts, mesh
+from lbexp.parallel import collectives, hosts, mesh
 
 _DISPATCH_SECONDS = 0.5  # a dispatch longer than this would make progress bar and Ctrl-C sluggish
 
@@ -143,7 +143,7 @@ class _Watch:
             columns = mesh.fetch(columns)
             # All processes go the same way: as fast as the slowest, and to the end of this
             # dispatch.
-            seconds, told = hosts.gather([time.monotonic() - began, stopping()]).max(0)
+            seconds, told = collectives.allgather([time.monotonic() - began, stopping()]).max(0)
         self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
         self.diverged = self.columns['diverged']
         self._pace(self.columns['tick'] - self.tick, float(seconds))

@@ -9,7 +9,7 @@ import numpy as np
 from lbexp.engine.checkpoint import REMEDY, Checkpoints
 from lbexp.engine.rows import Rows, Written
 from lbexp.errors import Damaged
-from lbexp.parallel import hosts
+from lbexp.parallel import collectives
 
 
 class Position(NamedTuple):
@@ -65,7 +65,7 @@ def _reached(trials, saved, rows, statuses):
             trial: Written(int(position.rows[k]), bytes(position.digests[k].tobytes()))
             for k, trial in enumerate(trials)
         }
-    there = hosts.lead(lambda: [rows.written(trial).count for trial in trials])
+    there = collectives.run_on_primary(lambda: [rows.written(trial).count for trial in trials])
     for trial, written in zip(trials, there, strict=True):
         step = statuses.get(trial, {}).get('saved')
         if step or (step is None and written):
@@ -87,6 +87,6 @@ def _rewind(rows, reached):
         except Damaged as error:
             return str(error)
 
-    lost = hosts.lead(rewind)
+    lost = collectives.run_on_primary(rewind)
     if lost:
         raise Damaged(lost)

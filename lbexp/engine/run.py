@@ -19,7 +19,7 @@ from lbexp.engine.recipe import recipe
 from lbexp.engine.rows import REMEDY, Nowhere, Rows, differences
 from lbexp.engine.status import THROUGH, Status, expected_rows, statuses
 from lbexp.errors import Damaged, Refusal
-from lbexp.parallel import hosts
+from lbexp.parallel import collectives, hosts
 
 
 def build_once(trials: list[dict], trace: bool = False):
@@ -80,11 +80,11 @@ def run(
     numbers = list(range(len(trials))) if numbers is None else numbers
     resolved = dict(zip(numbers, trials))
     rows = _opened(workdir)
-    reached = dict(hosts.lead(lambda: list(statuses(workdir).items())))
+    reached = dict(collectives.run_on_primary(lambda: list(statuses(workdir).items())))
     status = {i: {'status': 'pending', 'step': 0} for i in numbers} | reached
     _doubt(resolved, status, rows, restart_lost, announce)
     planned = cohorts_of(resolved, dict(zip(numbers, rounds or [0] * len(trials))), status)
-    standing, about = Status(workdir, status), hosts.lead(lambda: _about(workdir))
+    standing, about = Status(workdir, status), collectives.run_on_primary(lambda: _about(workdir))
     total, before = sum(int(cohort.steps.sum()) for cohort in planned), Progress(0, 0, 0, {}, 0)
 
     def overall(progress):
@@ -94,7 +94,7 @@ def run(
     def restart(cohort, cause):
         announce(f'{cause}. They train from the start, as --restart_lost says')
         members = ', '.join(map(str, sorted(cohort.trials)))
-        hosts.lead(
+        collectives.run_on_primary(
             lambda: record.changed(
                 workdir, {f'trials {members}': [cause, 'trained from the start']}
             )
@@ -109,18 +109,18 @@ def run(
             continue
         size = train_size(cohort.config)
         layout, shards = cohort.config['layout'], cohort.config['data_parallel']
-        ready = hosts.together(functools.partial(program, cohort, layout, shards))
+        ready = collectives.run_on_all(functools.partial(program, cohort, layout, shards))
         told = f'{len(cohort.trials)} trials, {explain(cohort, planned)}, {ready.layout}'
         announce(f'cohort {number + 1}/{len(planned)}: {told}')
         if cohort.config['data']['partition'] == 'independent':
-            told = hosts.lead(functools.partial(_told_of_data, cohort, workdir))
+            told = collectives.run_on_primary(functools.partial(_told_of_data, cohort, workdir))
             announce(f'cohort {number + 1}/{len(planned)}: {told}')
         folder = workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
         checkpoints = Checkpoints(
             folder, warn=announce, identity=_identity(cohort, resolved, about)
         )
         shown = functools.partial(Events, workdir / 'tensorboard', announce=announce)
-        events = shown if hosts.first() else lambda *members: Nowhere()
+        events = shown if hosts.is_primary() else lambda *members: Nowhere()
         try:
             again = functools.partial(restart, cohort) if restart_lost else None
             ended, reached = loop(
@@ -148,7 +148,7 @@ def run(
 def _opened(workdir):
     """The rows, where this process writes them; what is damaged in them, all processes hear of."""
     opened = []
-    hosts.lead(lambda: opened.append(Rows(workdir / 'metrics.jsonl')))
+    collectives.run_on_primary(lambda: opened.append(Rows(workdir / 'metrics.jsonl')))
     return opened[0] if opened else Nowhere()
 
 
@@ -161,7 +161,7 @@ def _required(check):
         except Damaged as error:
             return str(error)
 
-    found = hosts.lead(lost)
+    found = collectives.run_on_primary(lost)
     if found:
         raise Damaged(found)
 
@@ -184,7 +184,7 @@ def _doubt(resolved, status, rows, restart_lost, announce):
             rows.path, {trial: rows.written(trial) for trial in expected}, expected
         )
 
-    gone, words = hosts.lead(lost)
+    gone, words = collectives.run_on_primary(lost)
     if gone and not restart_lost:
         raise Damaged(f'{words}. {REMEDY}')
     for trial in gone:

@@ -7,7 +7,7 @@ import numpy as np
 
 from lbexp.engine.plan import plan
 from lbexp.engine.program import program
-from lbexp.parallel import hosts
+from lbexp.parallel import collectives
 
 
 def speed(config: dict, seconds: float = 1.0, pieces: int = 5) -> list[float]:
@@ -32,7 +32,7 @@ def speed(config: dict, seconds: float = 1.0, pieces: int = 5) -> list[float]:
         jax.block_until_ready(columns)
         tick += ticks
         # the slowest: all processes count alike
-        return float(hosts.gather(time.perf_counter() - began).max())
+        return float(collectives.allgather(time.perf_counter() - began).max())
 
     train(1)
     count, spent = 1, train(1)

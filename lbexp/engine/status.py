@@ -66,7 +66,7 @@ def statuses(workdir: pathlib.Path) -> dict[int, dict]:
 def write_status(workdir: pathlib.Path, status: str, trials: dict[int, dict]):
     """Writes status.json whole: 'running', 'done', 'preempted' or 'failed', and each trial's status
     and step."""
-    if hosts.first():
+    if hosts.is_primary():
         ended = {'ended': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}
         said = {'status': status, **(ended if status == 'done' else {}), 'trials': trials}
         replace(workdir / 'status.json', json.dumps(said, indent=1).encode())

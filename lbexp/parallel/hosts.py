@@ -2,22 +2,15 @@
 job."""
 
 import importlib.metadata
-import itertools
-import json
 import os
-import pathlib
 import platform
 import sys
-import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
-import numpy as np
 from jax._src import distributed
-from jax.experimental import multihost_utils
 
-from lbexp.errors import Refusal, refused
+from lbexp.errors import Refusal
 from lbexp.exit_status import BAD_CONFIG
 from lbexp.parallel import address as addresses
 from lbexp.parallel import launchers
@@ -25,24 +18,8 @@ from lbexp.parallel.handshake import handshake
 from lbexp.parallel.heartbeats import Heartbeats
 from lbexp.parallel.members import Member, NotStarted
 
-# JAX offers no public way to exchange a few words before there are devices: the key-value store
-# behind distributed.
-_PATIENCE = 24 * 3600 * 1000  # ms; a process that dies is noticed by its heartbeat, not by this
-_SHUTDOWN = 30  # s, where a process ends without `leave`
-_exchanges = itertools.count()
+_SHUTDOWN = 30  # s, where a process ends without `shutdown`
 _heartbeats: Heartbeats | None = None
-
-
-class Agreed(Refusal):
-    """A problem that every process of the job knows of."""
-
-
-class AgreedOSError(OSError):
-    """What the system told process 0, on every process of the job."""
-
-
-class PrimaryFailed(RuntimeError):
-    """A defect ended process 0 while the others waited for it; it tells of it."""
 
 
 def start(
@@ -156,7 +133,7 @@ def _join(joined, processes, index, device, peer_timeout):
         cause = (str(error).splitlines() or [''])[0]
         line = f'JAX cannot join the job at {joined.connect}: {cause}'
         print(f'lbexp: {line}', file=sys.stderr)
-        leave(BAD_CONFIG, line)  # without the others it could only wait
+        shutdown(BAD_CONFIG, line)  # without the others it could only wait
 
 
 def count() -> int:
@@ -169,7 +146,7 @@ def index() -> int:
     return distributed.global_state.process_id if jax.distributed.is_initialized() else 0
 
 
-def first() -> bool:
+def is_primary() -> bool:
     """Whether this process writes the results. Nothing that all must do may stand behind this."""
     return index() == 0
 
@@ -179,93 +156,7 @@ def name() -> str:
     return f'process {index()} of {count()} on host {platform.node()}'
 
 
-def exchange(value: Any) -> list:
-    """What every process has to say, by index: values that JSON holds. It needs no devices."""
-    if count() == 1:
-        return [value]
-    store, round_ = distributed.global_state.client, next(_exchanges)
-    store.key_value_set(f'lbexp/{round_}/{index()}', json.dumps(value))
-    said = [store.blocking_key_value_get(f'lbexp/{round_}/{i}', _PATIENCE) for i in range(count())]
-    return [json.loads(text) for text in said]
-
-
-def lead(action: Callable[[], Any]) -> Any:
-    """Process 0 alone acts; all get what it returns (a value that JSON holds), or raise what it
-    raises.
-
-    The action must not wait for other processes: they wait for it.
-    """
-    if count() == 1:
-        return action()
-    if not first():
-        return _outcome(exchange(None)[0])
-    try:
-        outcome = {'result': action()}
-    except OSError as error:
-        named = error.filename and str(error.filename)
-        outcome = {'system': [error.errno, error.strerror or str(error), named]}
-    except Exception as error:
-        if not refused(error):
-            exchange({'failed': f'{type(error).__name__}: {error}'})
-            raise
-        outcome = {'refused': str(error)}
-    return _outcome(exchange(outcome)[0])
-
-
-def _outcome(message):
-    if 'system' in message:
-        raise AgreedOSError(*message['system'])
-    if 'refused' in message:
-        raise Agreed(message['refused'])
-    if 'failed' in message:
-        raise PrimaryFailed(message['failed'])
-    return message['result']
-
-
-def together(action: Callable[[], Any]) -> Any:
-    """Every process acts; where one refuses, all do, so that none waits for what will not come."""
-    try:
-        result, problem = action(), None
-    except ValueError as error:
-        if not refused(error):
-            raise
-        result, problem = None, str(error)
-    said = exchange(problem)
-    if any(said):
-        told = {
-            text: f'process {i}: {text}' if count() > 1 else text
-            for i, text in enumerate(said)
-            if text
-        }
-        raise Agreed('; '.join([said[0]] if len(told) == 1 and said[0] else told.values()))
-    return result
-
-
-def agree(facts: dict[str, Any]):
-    """Raises ValueError where the processes were not given the same: the message says what differs,
-    and how."""
-    said = exchange(facts)
-    paths = dict.fromkeys(path for one in said for path in one)
-    differ = [path for path in paths if any(one.get(path) != said[0].get(path) for one in said)]
-    if differ:
-        told = [
-            ', '.join(f'{one.get(p)!r} on process {i}' for i, one in enumerate(said))
-            for p in differ[:5]
-        ]
-        lines = '; '.join(f'{path}: {values}' for path, values in zip(differ, told))
-        raise Agreed(
-            f'the processes of this job differ ({lines}). Start all with one command and one code'
-        )
-
-
-def gather(values: Any) -> np.ndarray:
-    """Numbers of every process, [processes, ...]: a collective of the devices, for what is asked
-    often."""
-    values = np.asarray(values, np.float32)
-    return values[None] if count() == 1 else multihost_utils.process_allgather(values)
-
-
-def described() -> str:
+def describe() -> str:
     """This process and its devices in a line."""
     return (
         f'{name()}: {jax.local_device_count()} of {jax.device_count()} devices '
@@ -273,41 +164,7 @@ def described() -> str:
     )
 
 
-def check_shared(folder: pathlib.Path):
-    """Raises ValueError unless all processes see one folder of this name."""
-    nonce, file = uuid.uuid4().hex, folder / '.shared'
-    if count() == 1:
-        return
-
-    def written():
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(nonce)
-        return nonce
-
-    nonce = lead(written)
-    try:
-        seen = file.read_text()
-    except OSError:
-        seen = None
-    apart = [i for i, same in enumerate(exchange(seen == nonce)) if not same]
-    lead(lambda: file.unlink(missing_ok=True))
-    if apart:
-        raise Agreed(
-            f'workdir {str(folder)!r}: not the folder of process 0 on processes {apart}; '
-            'allowed: a --workdir on a file system that all hosts share'
-        )
-
-
-def check_devices():
-    """Raises ValueError unless every process has as many devices as the others."""
-    counts = exchange(jax.local_device_count())
-    if len(set(counts)) > 1:
-        raise Agreed(
-            f'devices: found {counts} on the processes of this job; allowed: as many on each'
-        )
-
-
-def leave(status: int, cause: str = ''):
+def shutdown(status: int, cause: str = ''):
     """Ends a process of a job: process 0 last, as the others need its service as long as they live.
 
     Args:

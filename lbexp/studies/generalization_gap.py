@@ -292,7 +292,7 @@ def _speeds(workdir, own):
         size = str(arm.overrides['batch_size'])
         if size not in known:
             known[size] = speeds.speed({**config, **arm.overrides, 'seed': 1})
-    if hosts.first():
+    if hosts.is_primary():
         replace(file, json.dumps(known).encode())
     sizes = [arm.overrides['batch_size'] for arm in own]
     caption = (

@@ -25,11 +25,11 @@ from lbexp.studies import training, Study
 def slow(report='sleeps') -> Study:
     plain = training.training()
     def analyse(workdir):
-        if hosts.first() and report == 'sleeps':
+        if hosts.is_primary() and report == 'sleeps':
             time.sleep(9)
-        if hosts.first() and report == 'raises':
+        if hosts.is_primary() and report == 'raises':
             raise RuntimeError('no report today')
-        if hosts.first() and report == 'is killed':
+        if hosts.is_primary() and report == 'is killed':
             os.kill(os.getpid(), signal.SIGKILL)
         return plain.analyse(workdir)
     return Study(plain.trials, analyse)

@@ -1,0 +1,169 @@
+"""What the processes of one job do together: tell each other values, act as one, agree.
+
+Every process calls each of these functions, in the same order. Alone, a process acts and goes on.
+"""
+
+import itertools
+import json
+import pathlib
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax._src import distributed
+from jax.experimental import multihost_utils
+
+from lbexp.errors import Refusal, refused
+from lbexp.parallel.hosts import count, index, is_primary
+
+# JAX offers no public way to exchange a few words before there are devices: the key-value store
+# behind distributed.
+_PATIENCE = 24 * 3600 * 1000  # ms; a process that dies is noticed by its heartbeat, not by this
+_exchanges = itertools.count()
+
+
+class CollectiveError(Refusal):
+    """A problem that every process of the job knows of."""
+
+
+class CollectiveOSError(OSError):
+    """What the system told process 0, on every process of the job."""
+
+
+class PrimaryFailed(RuntimeError):
+    """A defect ended process 0 while the others waited for it; it tells of it."""
+
+
+def allgather_object(value: Any) -> list[Any]:
+    """What every process has to say, by index: values that JSON holds. It needs no devices."""
+    if count() == 1:
+        return [value]
+    store, round_ = distributed.global_state.client, next(_exchanges)
+    store.key_value_set(f'lbexp/{round_}/{index()}', json.dumps(value))
+    said = [store.blocking_key_value_get(f'lbexp/{round_}/{i}', _PATIENCE) for i in range(count())]
+    return [json.loads(text) for text in said]
+
+
+def run_on_primary(action: Callable[[], Any]) -> Any:
+    """Process 0 alone acts; all get what it returns (a value that JSON holds), or raise what it
+    raises.
+
+    The action must not wait for other processes: they wait for it.
+    """
+    if count() == 1:
+        return action()
+    if not is_primary():
+        return _outcome(allgather_object(None)[0])
+    try:
+        outcome = {'result': action()}
+    except OSError as error:
+        named = error.filename and str(error.filename)
+        outcome = {'system': [error.errno, error.strerror or str(error), named]}
+    except Exception as error:
+        if not refused(error):
+            allgather_object({'failed': f'{type(error).__name__}: {error}'})
+            raise
+        outcome = {'refused': str(error)}
+    return _outcome(allgather_object(outcome)[0])
+
+
+def _outcome(message):
+    if 'system' in message:
+        raise CollectiveOSError(*message['system'])
+    if 'refused' in message:
+        raise CollectiveError(message['refused'])
+    if 'failed' in message:
+        raise PrimaryFailed(message['failed'])
+    return message['result']
+
+
+def run_on_all(action: Callable[[], Any]) -> Any:
+    """Every process acts; where one refuses, all do, so that none waits for what will not come."""
+    try:
+        result, problem = action(), None
+    except ValueError as error:
+        if not refused(error):
+            raise
+        result, problem = None, str(error)
+    problems = allgather_object(problem)
+    if any(problems):
+        raise CollectiveError(_joined(problems))
+    return result
+
+
+def _joined(problems):
+    """What the processes refuse, as one message; `None` where a process refuses nothing."""
+    by_text = {}
+    for process, text in enumerate(problems):
+        if text:
+            by_text[text] = f'process {process}: {text}'
+    if len(by_text) == 1 and problems[0]:  # of the primary alone, or of all alike
+        return problems[0]
+    return '; '.join(by_text.values())
+
+
+def assert_equal(values: dict[str, Any]) -> None:
+    """Raises CollectiveError where the processes were not given the same: the message says what
+    differs, and how.
+
+    Args:
+        values: by name; values that JSON holds.
+    """
+    by_process = allgather_object(values)
+    names = dict.fromkeys(name for holder in by_process for name in holder)
+    differences = []
+    for name in names:
+        column = [holder.get(name) for holder in by_process]
+        if any(value != column[0] for value in column):
+            listed = ', '.join(f'{value!r} on process {i}' for i, value in enumerate(column))
+            differences.append(f'{name}: {listed}')
+    if differences:
+        raise CollectiveError(
+            f'the processes of this job differ ({"; ".join(differences[:5])}). '
+            'Start all with one command and one code'
+        )
+
+
+def allgather(values: Any) -> np.ndarray:
+    """Numbers of every process, [processes, ...]: a collective of the devices, for what is asked
+    often."""
+    values = np.asarray(values, np.float32)
+    if count() == 1:
+        return values[None]
+    return np.asarray(multihost_utils.process_allgather(values))
+
+
+def check_shared(folder: pathlib.Path) -> None:
+    """Raises CollectiveError unless all processes see one folder of this name."""
+    nonce, file = uuid.uuid4().hex, folder / '.shared'
+    if count() == 1:
+        return
+
+    def written():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(nonce)
+        return nonce
+
+    nonce = run_on_primary(written)
+    try:
+        seen = file.read_text()
+    except OSError:
+        seen = None
+    apart = [i for i, same in enumerate(allgather_object(seen == nonce)) if not same]
+    run_on_primary(lambda: file.unlink(missing_ok=True))
+    if apart:
+        raise CollectiveError(
+            f'workdir {str(folder)!r}: not the folder of process 0 on processes {apart}; '
+            'allowed: a --workdir on a file system that all hosts share'
+        )
+
+
+def check_devices() -> None:
+    """Raises CollectiveError unless every process has as many devices as the others."""
+    counts = allgather_object(jax.local_device_count())
+    if len(set(counts)) > 1:
+        raise CollectiveError(
+            f'devices: found {counts} on the processes of this job; allowed: as many on each'
+        )
