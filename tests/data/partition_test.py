@@ -58,7 +58,9 @@ def test_the_share_of_the_set_in_an_epoch(hosts, expected):
 def test_the_run_says_what_it_read(tmp_path):
     said = []
     config = tiny(data=dict(partition='independent', hosts=4))
-    (tmp_path / 'config.json').write_text(json.dumps({'environment': {}}))
+    (tmp_path / 'config.json').write_text(
+        json.dumps({'config': {}, 'trials': [], 'environment': {}})
+    )
     rows = train(config, tmp_path, announce=said.append)
     share = distinct(partition(memory({'place': np.arange(100)}), 'independent', 4, 16), 0)
     told = f'independent orders of 4 hosts, {share:.3f} of the examples are in the first epoch'
