@@ -55,6 +55,7 @@ STAGES = {
 _LEAST = 10  # s without which a stage is not started
 _GRACE = 8  # s between the request to stop and the kill
 _SUMMARY = 3  # s
+_PARTLY = 9  # status of a stage that has told itself what failed
 
 
 def main(argv: list[str]) -> int:
@@ -151,7 +152,7 @@ def _run(options, name, left, scratch, environment):
             record.failed(f'stopped after its {box:.0f} s; what it had measured is kept')
         finally:
             _end(process)
-    if status not in (0, None):
+    if status not in (0, _PARTLY, None):
         record.failed(f'ended with status {status}: {_last_line(options.out / "log.txt")}')
     record.add('stage', record.seconds(), 's', 'its whole process, start included')
     return status == 0
@@ -181,7 +182,7 @@ def _stage(options):
     print(f'Python {platform.python_version()}', flush=True)
     module = importlib.import_module(f'accelerator.{options.stage}')
     module.measure(record, options.quick, time.monotonic() + options.limit)
-    return 1 if record.failures else 0
+    return _PARTLY if record.failures else 0
 
 
 if __name__ == '__main__':

@@ -13,10 +13,10 @@ _ITERATIONS = 1000
 
 
 def measure(record: Record, quick: bool, deadline: float) -> None:
-    elements = 2**24 if quick else 2**28
+    elements = 2**22 if quick else 2**28
     with record.trying('copy'):
         record.add('copy', copied(4 * elements) / 1e9, 'GB/s', 'bytes read and written, x -> -x')
-    side = 1024 if quick else 8192
+    side = 512 if quick else 8192
     kinds = {
         'matmul float32': (jnp.float32, 'default'),
         'matmul bfloat16': (jnp.bfloat16, 'default'),

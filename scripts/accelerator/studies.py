@@ -43,7 +43,7 @@ def _study(record, name, workload, count, seconds):
     c = configs.base()
     c.workload = dict(name=workload)
     c.optimizer = dict(name='momentum', learning_rate=0.01, momentum=0.9)
-    c.batch_size, c.steps = _BATCH, 10**9
+    c.batch_size, c.steps = _BATCH, 2**31 // _BATCH  # positions of examples have 32 bits
     if count > 1:
         rates = tuple(float(rate) for rate in np.geomspace(0.001, 0.1, count))
         c.sweep = (('optimizer.learning_rate', rates),)

@@ -108,7 +108,7 @@ def _engine(workload, size):
     c = configs.base()
     c.workload = dict(name=workload)
     c.optimizer = dict(name='momentum', learning_rate=_RATE, momentum=_MOMENTUM)
-    c.batch_size, c.steps = size, 10**9
+    c.batch_size, c.steps = size, 2**31 // size  # positions of examples have 32 bits
     (cohort,) = plan([configs.resolve(c, {})])
     ready = program(cohort, 'auto', None)
     states, tick = ready.init(), 0
