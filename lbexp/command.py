@@ -8,15 +8,18 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 
 from absl import flags
 
 from lbexp import config as configs
 from lbexp import errors
+from lbexp.analysis import Analysis
 from lbexp.config import check, fields, lookup
 from lbexp.exit_status import BAD_CONFIG, DIVERGED, DONE, FAILED, NO_CHECKPOINT
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
+from lbexp.report import FIGURE_FORMATS
 
 _PRINTED = 60  # rows of a table in the terminal
 
@@ -38,7 +41,16 @@ def own_flags() -> flags.FlagValues:
         flags.DEFINE_string(name, None, meaning, flag_values=given)
     everything = 'show every frame of an exception, those of lbexp and JAX among them'
     flags.DEFINE_bool('traceback', False, everything, flag_values=given)
+    figures = "files of each figure beside the report, of 'png' and 'pdf'; none: --figures="
+    flags.DEFINE_list('figures', list(FIGURE_FORMATS), figures, flag_values=given)
+    flags.register_validator(
+        'figures', _formats_are_known, f'allowed: {", ".join(FIGURE_FORMATS)}', flag_values=given
+    )
     return given
+
+
+def _formats_are_known(formats):
+    return set(formats) <= set(FIGURE_FORMATS)
 
 
 def parse(
@@ -260,12 +272,14 @@ def in_words(error: Exception) -> str:
     return described if errors.refused(error) else f'{described}; --traceback shows all'
 
 
-def report(analysis, workdir: pathlib.Path) -> int:
-    """Writes the page and the claims, prints tables and verdict; returns the exit status."""
+def report(
+    analysis: Analysis, workdir: pathlib.Path, figure_formats: Sequence[str] = FIGURE_FORMATS
+) -> int:
+    """Writes the page, figures and claims, prints tables and verdict; returns the exit status."""
     from lbexp import results
     from lbexp.report import claims, page, table
 
-    path = page.page(workdir, analysis)
+    path = page.page(workdir, analysis, figure_formats)
     claims.write(workdir, analysis)
     # A study that has tables of its own says in them what its trials are.
     for content in [

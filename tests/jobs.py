@@ -61,6 +61,7 @@ class Job:
                 sys.executable,
                 '-m',
                 'lbexp.main',
+                '--figures=',
                 *job,
                 f'--process_id={i}',
                 *arguments,

@@ -44,12 +44,13 @@ def experiment(folder: pathlib.Path) -> pathlib.Path:
 
 
 def command(module, *arguments, folder, run=subprocess.run, env=None, **how):
-    """python -m of a module of lbexp, with the modules of `folder` in reach."""
+    """python -m of a module of lbexp, with the modules of `folder` in reach;
+    its figures are not drawn, which takes longer than what is trained here."""
     paths = os.pathsep.join([str(folder), str(ROOT)])
     how = dict(cwd=ROOT, env={**(env or environment()), 'PYTHONPATH': paths}, text=True) | how
     if run is subprocess.run:
         how = dict(capture_output=True, timeout=300) | how
-    return run([sys.executable, '-m', module, *map(str, arguments)], **how)
+    return run([sys.executable, '-m', module, '--figures=', *map(str, arguments)], **how)
 
 
 def start(*arguments, folder, **how):

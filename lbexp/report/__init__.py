@@ -1,0 +1,1 @@
+FIGURE_FORMATS = ('png', 'pdf')  # for slides, for a paper

@@ -5,14 +5,19 @@ import io
 import itertools
 import math
 import warnings
+from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
+from lbexp.analysis import Figure
 from lbexp.engine.rows import replace
+from lbexp.report import FIGURE_FORMATS
 from lbexp.report.file_names import file_names
 from lbexp.report.looks import PALETTE, key, looks, placed
 
+_SAVING = {'png': {'dpi': 160}, 'pdf': {'metadata': {'CreationDate': None}}}  # by format
 _LABEL = 40  # characters of a name in a legend, which takes its room from the axes
 # with more series than this those of a group become one trace, with gaps: the browser stays quick
 ALONE = 64
@@ -53,21 +58,41 @@ def figure(drawing):
     return {'data': traces, 'layout': layout}
 
 
-def save(drawing, folder):
-    """Writes NAME.png (for slides), NAME.pdf (for the paper) and NAME.csv (the numbers drawn) under
+def save(
+    drawing: Figure, folder: PathLike | str, formats: Sequence[str] = FIGURE_FORMATS
+) -> dict[str, Path]:
+    """Writes NAME.csv (the numbers drawn), NAME.png (for slides) and NAME.pdf (for the paper) under
     `folder`.
 
-    Returns the three paths.
-    """
-    from matplotlib import figure as canvas
-    from matplotlib import rc_context
+    Args:
+        formats: 'png', 'pdf', both or none. What is not asked for is removed: it may be an older
+            drawing.
 
+    Returns:
+        The paths, by format.
+    """
     _check(drawing)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (stem,) = file_names([drawing.name])
-    paths = [folder / f'{stem}.{kind}' for kind in ('png', 'pdf', 'csv')]
-    picture, document, numbers = io.BytesIO(), io.BytesIO(), io.StringIO(newline='')
+    numbers = io.StringIO(newline='')
+    _numbers(drawing, csv.writer(numbers))
+    contents = {'csv': numbers.getvalue().encode()}
+    if formats:
+        contents |= _pictures(drawing, formats)
+    for kind in set(FIGURE_FORMATS) - set(formats):
+        (folder / f'{stem}.{kind}').unlink(missing_ok=True)
+    paths = {kind: folder / f'{stem}.{kind}' for kind in contents}
+    for kind, content in contents.items():
+        replace(paths[kind], content)
+    return paths
+
+
+def _pictures(drawing, formats):
+    """The contents of files, by format."""
+    from matplotlib import figure as canvas
+    from matplotlib import rc_context
+
     style = {
         'font.size': 9,
         'axes.spines.top': False,
@@ -79,19 +104,18 @@ def save(drawing, folder):
         'legend.frameon': False,
         'pdf.fonttype': 42,
     }
+    contents = {}
     with rc_context(style), warnings.catch_warnings():
         # of a letter that the font has not a box is drawn
         warnings.filterwarnings('ignore', 'Glyph')
         page = canvas.Figure(figsize=(5.2, 3.4))
         _draw(page, drawing)
-        page.savefig(picture, dpi=160, format='png')
-        page.set_layout_engine('none')  # laid out once: that takes a third of the time
-        page.savefig(document, metadata={'CreationDate': None}, format='pdf')
-    _numbers(drawing, csv.writer(numbers))
-    contents = picture.getvalue(), document.getvalue(), numbers.getvalue().encode()
-    for path, content in zip(paths, contents, strict=True):
-        replace(path, content)
-    return paths
+        for kind in formats:
+            content = io.BytesIO()
+            page.savefig(content, format=kind, **_SAVING[kind])
+            page.set_layout_engine('none')  # laid out once: that takes a third of the time
+            contents[kind] = content.getvalue()
+    return contents
 
 
 def _check(drawing):

@@ -1,7 +1,10 @@
 """The report: one HTML file that needs nothing beside it, and the figures as files for a paper."""
 
 import json
+from collections.abc import Sequence
 from html import escape
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
@@ -10,15 +13,19 @@ from lbexp.analysis import Analysis, Table
 from lbexp.engine.rows import replace
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
-from lbexp.report import claims, curves, figure, table
+from lbexp.report import FIGURE_FORMATS, claims, curves, figure, table
 from lbexp.report.file_names import file_names
 
 TRIALS = 500  # rows of the table of trials
 PROSE = 60  # characters of a cell that is to be wrapped
 
 
-def page(workdir, analysis=None):
-    """Writes `workdir`/report.html and `workdir`/figures/NAME.png, .pdf, .csv; returns the path of
+def page(
+    workdir: PathLike | str,
+    analysis: Analysis | None = None,
+    figure_formats: Sequence[str] = FIGURE_FORMATS,
+) -> Path:
+    """Writes `workdir`/report.html and `workdir`/figures/NAME.csv, .png, .pdf; returns the path of
     the page.
 
     The page holds the verdict, final metrics with medians and intervals over seeds, the study's
@@ -29,6 +36,8 @@ def page(workdir, analysis=None):
         workdir: a workdir (or a folder above workdirs; config and environment are then those of the
             folder, if any).
         analysis: an `analysis.Analysis`; None: the curves and the closing table alone.
+        figure_formats: 'png', 'pdf', both or none; what a page links to.
+
     Raises:
         Refusal: no workdir there, or a link in its folder of figures leads out of it.
         OSError: a file cannot be written; it is named.
@@ -51,7 +60,7 @@ def page(workdir, analysis=None):
     folder = workdir / 'figures'
     refuse_links(folder, workdir)
     for drawing in drawn:
-        figure.save(drawing, folder)
+        figure.save(drawing, folder, figure_formats)
     own = len(analysis.figures)
     closing = table.table(finals)
     # A study that has tables of its own says in them what its trials are.
@@ -63,8 +72,8 @@ def page(workdir, analysis=None):
     sections = [
         _header(analysis, finals),
         *(_table(one) for one in [*claims.claims(analysis), *(analysis.tables or [closing])]),
-        _figures('Findings', drawn[:own], 0) if own else '',
-        _figures('Training curves', drawn[own:], own),
+        _figures('Findings', drawn[:own], 0, figure_formats) if own else '',
+        _figures('Training curves', drawn[own:], own, figure_formats),
         *folded,
         _folded('Trials', _table(_trials(finals)), 'trials'),
         _folded('Resolved configuration', _pairs(config), 'configuration'),
@@ -140,7 +149,7 @@ def _cell(cell):
     return f'<td{bad}>{"–" if empty else escape(curves.text(cell))}</td>'
 
 
-def _figures(title, drawn, first):
+def _figures(title, drawn, first, formats):
     """Places for the figures `first`, `first` + 1, ... of the page's data."""
     if not drawn:
         return f'<section><h2>{title}</h2><p class="caption">No row was recorded.</p></section>'
@@ -148,7 +157,7 @@ def _figures(title, drawn, first):
     for number, drawing in enumerate(drawn, first):
         links = ' '.join(
             f'<a href="figures/{escape(drawing.name)}.{kind}">{kind.upper()}</a>'
-            for kind in ('png', 'pdf', 'csv')
+            for kind in (*formats, 'csv')
         )
         places.append(
             f'<figure><h3>{escape(drawing.title)}</h3><div class="plot" id="plot-{number}"></div>'

@@ -106,7 +106,7 @@ def _of_config(given, overrides, word, stop):
     resolved = [configs.resolve(config, overrides) for overrides in wanted]
     workdir = command.workdir_of(given, config, wanted, command.fingerprint_of(given, resolved))
     if word != 'run':
-        return _of_workdir(workdir, word, _trusted(given, overrides), _lost(given))
+        return _of_workdir(workdir, word, _trusted(given, overrides), _lost(given), given.figures)
     from lbexp.engine import record
     from lbexp.sweep import standing
     from lbexp.sweep.rounds import rounds
@@ -123,10 +123,10 @@ def _of_config(given, overrides, word, stop):
         tell(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
         return STOPPED
     if outcome.failed:
-        standing.report(workdir, None, outcome.failed)
+        standing.report(workdir, None, outcome.failed, given.figures)
         return _tell_failed(outcome.failed, given.attempts)
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
-        return command.report(study.analyse(workdir), workdir)
+        return command.report(study.analyse(workdir), workdir, given.figures)
 
 
 def _executor(given):
@@ -168,7 +168,7 @@ def _lost(given):
     return given.lost if given['lost'].present else None
 
 
-def _of_workdir(workdir, word, trusted, lost):
+def _of_workdir(workdir, word, trusted, lost, figure_formats):
     from lbexp.sweep import standing
 
     if not (workdir / documents.COHORTS).exists():
@@ -176,7 +176,9 @@ def _of_workdir(workdir, word, trusted, lost):
             f'--workdir: found no cohorts in {str(workdir)!r}; allowed: the workdir of a run of '
             'lbexp.sweep'
         )
-    return standing.show(workdir, lost) if word == 'status' else standing.report(workdir, trusted)
+    if word == 'status':
+        return standing.show(workdir, lost)
+    return standing.report(workdir, trusted, figure_formats=figure_formats)
 
 
 if __name__ == '__main__':

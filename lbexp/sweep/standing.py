@@ -2,7 +2,7 @@
 
 import pathlib
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from lbexp import command, documents, results
 from lbexp.analysis import Analysis, Table
@@ -10,7 +10,7 @@ from lbexp.config import lookup
 from lbexp.engine import record
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
-from lbexp.report import table
+from lbexp.report import FIGURE_FORMATS, table
 from lbexp.sweep import attempts, cohorts
 from lbexp.sweep.schedule import progress, told_of
 
@@ -47,7 +47,10 @@ def show(workdir: pathlib.Path, lost: float | None = None) -> int:
 
 
 def report(
-    workdir: pathlib.Path, trusted: Collection[str] | None = (), given_up: Collection[int] = ()
+    workdir: pathlib.Path,
+    trusted: Collection[str] | None = (),
+    given_up: Collection[int] = (),
+    figure_formats: Sequence[str] = FIGURE_FORMATS,
 ) -> int:
     """Writes the report; until every cohort is through it draws curves, and gives no verdict.
 
@@ -72,7 +75,7 @@ def report(
         analysis = Analysis(
             title, (f'{len(through)} of {len(works)} cohorts are through: no verdict yet.'), [], []
         )
-    return command.report(analysis, workdir)
+    return command.report(analysis, workdir, figure_formats)
 
 
 def _require_sound(workdir):

@@ -39,7 +39,7 @@ def folder(tmp_path):
 
 def run(folder, module, *arguments):
     env = environment(PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)]))
-    command = [sys.executable, '-m', module, '--config=experiment.py', *arguments]
+    command = [sys.executable, '-m', module, '--config=experiment.py', '--figures=', *arguments]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
 
 

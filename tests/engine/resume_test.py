@@ -30,7 +30,8 @@ def get_config():
 
 
 def command(experiment, workdir):
-    return [sys.executable, '-m', 'lbexp.main', f'--config={experiment}', f'--workdir={workdir}']
+    arguments = [f'--config={experiment}', f'--workdir={workdir}', '--figures=']
+    return [sys.executable, '-m', 'lbexp.main', *arguments]
 
 
 @pytest.mark.parametrize('dispatches', [1, 3, 4, 7])

@@ -31,6 +31,7 @@ def start(folder, *before, steps=4_000_000, **how):
         sys.executable,
         '-m',
         'lbexp.main',
+        '--figures=',
         f'--config={folder}/experiment.py',
         f'--workdir={folder}/run',
     ]

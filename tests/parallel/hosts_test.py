@@ -36,6 +36,7 @@ def long(tmp_path_factory):
         sys.executable,
         '-m',
         'lbexp.main',
+        '--figures=',
         f'--config={folder}/experiment.py',
         f'--workdir={folder}/whole',
     ]
@@ -277,6 +278,7 @@ def test_one_process_where_several_are_meant(tmp_path, long, given, more, said):
         sys.executable,
         '-m',
         'lbexp.main',
+        '--figures=',
         f'--config={experiment}',
         f'--workdir={tmp_path}/run',
         *given,

@@ -68,11 +68,14 @@ def whole(tmp_path_factory):
         sys.executable,
         '-m',
         'lbexp.main',
+        '--figures=',
         f'--config={folder}/experiment.py',
         f'--workdir={folder}/run',
     ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment())
-    return [f'--config={folder}/experiment.py', '--peer_timeout=10'], end(folder / 'run')
+    return [f'--config={folder}/experiment.py', '--peer_timeout=10', '--figures='], end(
+        folder / 'run'
+    )
 
 
 def end(workdir):

@@ -119,7 +119,7 @@ def test_error_bars_of_two_groups_stand_side_by_side(tmp_path, scale):
     )
     assert line_of_a['x'] == a['x']  # a line goes through its own points
     assert a['customdata'] == x and '{customdata}' in a['hovertemplate']
-    numbers = list(csv.reader(figure.save(drawing, tmp_path)[2].read_text().splitlines()))
+    numbers = list(csv.reader(figure.save(drawing, tmp_path)['csv'].read_text().splitlines()))
     assert [row[2] for row in numbers[1:4]] == ['32', '64', '128']  # the numbers are the true ones
     alone = traces_of(bars[0], Series('b', [48], [1], [0], [2], 'points'), x_scale=scale)
     assert alone['a']['x'] == x and alone['b']['x'] == [48]
@@ -135,7 +135,8 @@ def test_hundreds_of_lines_become_one_trace_a_group_and_a_short_legend():
 
 
 def test_files_for_paper_and_numbers(tmp_path):
-    png, pdf, numbers = figure.save(EVERY, tmp_path / 'figures')
+    paths = figure.save(EVERY, tmp_path / 'figures')
+    png, pdf, numbers = paths['png'], paths['pdf'], paths['csv']
     assert png.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n' and pdf.read_bytes()[:5] == b'%PDF-'
     assert {path.name for path in (png, pdf, numbers)} == {'every.png', 'every.pdf', 'every.csv'}
     rows = list(csv.reader(numbers.read_text().splitlines()))
@@ -145,6 +146,15 @@ def test_files_for_paper_and_numbers(tmp_path):
 
     picture = imread(png)
     assert picture.shape[1] >= 800 and picture.std() > 0.05
+
+
+def test_formats_that_are_asked_for(tmp_path):
+    """What is not asked for goes: an older drawing would pass for this one."""
+    assert set(figure.save(EVERY, tmp_path)) == {'csv', 'png', 'pdf'}
+    assert set(figure.save(EVERY, tmp_path, ['pdf'])) == {'csv', 'pdf'}
+    assert {path.name for path in tmp_path.iterdir()} == {'every.csv', 'every.pdf'}
+    figure.save(EVERY, tmp_path, [])
+    assert {path.name for path in tmp_path.iterdir()} == {'every.csv'}
 
 
 @pytest.mark.parametrize('span', [(2, 9), (20, 500), (1, 1e5)])
@@ -168,9 +178,9 @@ def test_only_values_that_cannot_be_drawn_and_a_single_point(tmp_path):
         ([], [Series('nan', [1, 2], [math.nan] * 2)], [Series('one', [1], [2])])
     ):
         drawing = Figure(f'edge{number}', 'Edge', 'x', 'y', series, y_scale='log')
-        png, pdf, numbers = figure.save(drawing, tmp_path)
-        assert png.stat().st_size > 1000 and pdf.stat().st_size > 1000
-        assert len(numbers.read_text().splitlines()) == 1 + sum(len(one.x) for one in series)
+        paths = figure.save(drawing, tmp_path)
+        assert paths['png'].stat().st_size > 1000 and paths['pdf'].stat().st_size > 1000
+        assert len(paths['csv'].read_text().splitlines()) == 1 + sum(len(one.x) for one in series)
         json.dumps(figure.figure(drawing), allow_nan=False)
 
 
@@ -228,4 +238,4 @@ def test_named_places_stand_along_the_axis(tmp_path):
     )
     axis = figure.figure(drawing)['layout']['xaxis']
     assert axis['tickvals'] == [0, 1] and axis['ticktext'] == ['small', '&lt;large&gt;']
-    assert all(path.stat().st_size for path in figure.save(drawing, tmp_path))
+    assert all(path.stat().st_size for path in figure.save(drawing, tmp_path).values())

@@ -143,7 +143,7 @@ def test_what_is_damaged_is_read_or_named_and_never_takes_a_tree_along(
 def test_the_report_of_what_is_damaged(tmp_path, capsys, name, monkeypatch):
     """The same without the pictures, which take a second each; and once with them."""
     save = figure.save
-    monkeypatch.setattr(figure, 'save', lambda drawing, folder: None)
+    monkeypatch.setattr(figure, 'save', lambda drawing, folder, formats: {})
     for seed in range(40):
         workdir = tmp_path / str(seed)
         config = {'study': {'name': 'training'}, 'workload': {'name': 'noisy_quadratic'}}
@@ -156,7 +156,7 @@ def test_the_report_of_what_is_damaged(tmp_path, capsys, name, monkeypatch):
         told = capsys.readouterr().err
         read = status in (0, 78) and 'Traceback' not in told
         assert read or (status == 2 and one_line(told) and name in told), (seed, told)
-        monkeypatch.setattr(figure, 'save', lambda drawing, folder: None)
+        monkeypatch.setattr(figure, 'save', lambda drawing, folder, formats: {})
 
 
 def test_where_nothing_can_be_read_the_exit_status_says_so(tmp_path, capsys):

@@ -138,6 +138,7 @@ def test_float64_through_the_engine(tmp_path):
         sys.executable,
         '-m',
         'lbexp.main',
+        '--figures=',
         f'--config={tmp_path}/experiment.py',
         f'--workdir={tmp_path}/run',
     ]
