@@ -2,11 +2,14 @@
 there."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import math
 import os
 import pathlib
+import time
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -15,6 +18,7 @@ import numpy as np
 from lbexp.errors import Damaged, Refusal
 
 _NOTHING = bytes(32)
+_OLD_PART = 3600  # s; no writer takes that long
 
 
 class Written(NamedTuple):
@@ -194,12 +198,16 @@ def append(path: pathlib.Path, content: bytes) -> int:
 
 def replace(path: pathlib.Path, content: bytes):
     """Writes a file whole or not at all: beside it, synced, then renamed; the folder is synced,
-    too."""
-    beside = path.with_name(path.name + '.part')
+    too. Of several writers at once the last one's stays.
+
+    Raises:
+        OSError: with the name of the file; nothing of it is left beside it.
+    """
+    # A name of its own, and a file that was not there: no other writer's, and nobody's link.
+    beside = path.with_name(f'{path.name}.{uuid.uuid4().hex}.part')
     try:
-        if beside.is_symlink():  # somebody's, who would have another file written
-            beside.unlink()
-        with open(beside, 'wb') as file:
+        _discard_old_parts(path)
+        with open(beside, 'xb') as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -213,6 +221,14 @@ def replace(path: pathlib.Path, content: bytes):
         with contextlib.suppress(OSError):
             beside.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _discard_old_parts(path):
+    """Removes what writers left that were killed more than an hour ago."""
+    for left in path.parent.glob(f'{glob.escape(path.name)}.*.part'):
+        with contextlib.suppress(FileNotFoundError):  # another writer does the same
+            if time.time() - left.lstat().st_mtime > _OLD_PART:
+                left.unlink()
 
 
 def _plain(value):

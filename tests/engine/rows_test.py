@@ -1,9 +1,12 @@
 """What a run leaves beside its report: metrics.jsonl, TensorBoard events, config.json."""
 
+import concurrent.futures
 import json
+import os
 import struct
 import subprocess
 import time
+import uuid
 
 import jax
 import numpy as np
@@ -15,7 +18,7 @@ from training import rows, tiny, train
 from lbexp import config as configs
 from lbexp.engine import record
 from lbexp.engine.events import Events
-from lbexp.engine.rows import Rows
+from lbexp.engine.rows import Rows, replace
 from lbexp.errors import Damaged
 
 
@@ -187,3 +190,38 @@ def test_a_torn_last_line_is_repaired_before_the_next_row(tmp_path):
     path.write_bytes(path.read_bytes() + b'{"trial": 0, "st')
     Rows(path).write([{'trial': 0, 'step': 2}])
     assert [row['step'] for row in rows(tmp_path)] == [1, 2]
+
+
+def test_a_file_that_many_write_at_once_is_whole(tmp_path):
+    """Two sweeps of one workdir write their reports at once."""
+    path = tmp_path / 'report.html'
+    contents = [bytes([65 + number]) * 100_000 for number in range(4)]
+
+    def write(content):
+        for _ in range(20):
+            replace(path, content)
+            assert path.read_bytes() in contents
+
+    with concurrent.futures.ThreadPoolExecutor(4) as writers:
+        list(writers.map(write, contents))
+    assert [left.name for left in tmp_path.iterdir()] == ['report.html']
+
+
+def test_what_a_killed_writer_left_goes_after_an_hour(tmp_path):
+    path, name = tmp_path / 'r[1].html', 'r[1].html.{}.part'
+    for number, age in enumerate((60, 7200)):
+        left = tmp_path / name.format(number)
+        left.touch()
+        os.utime(left, (time.time() - age, time.time() - age))
+    replace(path, b'whole')
+    assert {left.name for left in tmp_path.iterdir()} == {path.name, name.format(0)}
+
+
+def test_nobodys_link_is_written_through(tmp_path, monkeypatch):
+    (tmp_path / 'victim').write_text('mine')
+    monkeypatch.setattr(uuid, 'uuid4', lambda: uuid.UUID(int=7))
+    link = tmp_path / f'config.json.{uuid.UUID(int=7).hex}.part'
+    link.symlink_to(tmp_path / 'victim')
+    with pytest.raises(FileExistsError, match=r'config\.json'):
+        replace(tmp_path / 'config.json', b'other')
+    assert (tmp_path / 'victim').read_text() == 'mine'
