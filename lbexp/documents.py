@@ -26,6 +26,8 @@ class Entry(msgspec.Struct):
     trial: Trial
     overrides: dict[str, Any]
     round: int = 0
+    # what the study asked for it as: arm, phase, case, ... Several where it asked more than once
+    tags: list[dict[str, str | int | float | bool | None]] = []
 
 
 class Trials(msgspec.Struct, kw_only=True):

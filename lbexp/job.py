@@ -41,7 +41,7 @@ def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -
     threading.Thread(target=_import_ahead).start()
     study = lookup.build('study', configs.plain(config.study))
     first_trials = study.trials(config)
-    workdir = _workdir(flag_values, config, first_trials)
+    workdir = _workdir(flag_values, config, [trial.overrides for trial in first_trials])
     with contextlib.ExitStack() as stack:
         collectives.run_on_primary(lambda: stack.enter_context(lock(workdir)))
         if _train(study, config, workdir, first_trials, stop, flag_values):
@@ -89,11 +89,11 @@ def _refuse_a_sweep(workdir):
         )
 
 
-def _train(study: Study, config, workdir, overrides, stop, flag_values) -> bool:
+def _train(study: Study, config, workdir, trials, stop, flag_values) -> bool:
     """Runs the first trials, and those that their results ask for, until there are none. False: it
     was stopped."""
     grows = study.more is not None or bool(config.search)
-    count, past_run, announced = 0, '', False
+    known, past_run, announced = [], '', False
 
     def announce(line):
         nonlocal announced
@@ -101,17 +101,21 @@ def _train(study: Study, config, workdir, overrides, stop, flag_values) -> bool:
         _print(line)
 
     def begin():
-        fingerprint = command.fingerprint_of(flag_values, _resolved(config, overrides))
+        resolved = _resolved(config, [trial.overrides for trial in trials])
+        fingerprint = command.fingerprint_of(flag_values, resolved)
         may_change = flag_values.allow_config_change
         return record.record(
-            workdir, configs.plain(config), overrides, grows, may_change, _print, fingerprint
+            workdir, configs.plain(config), trials, grows, may_change, _print, fingerprint
         )
+
+    def ask():
+        return [trial._asdict() for trial in study.more(config, workdir)]
 
     while True:
         entries = collectives.run_on_primary(begin)
-        if len(entries) == count:
+        if entries == known:  # the results ask for no trial, and for no other tags, any more
             break
-        count = len(entries)
+        known, count = entries, len(entries)
         past_run = collectives.run_on_primary(lambda: record.nothing_to_train(workdir))
         _print(f'{count} trials; workdir {workdir}' if count > 1 else f'workdir {workdir}')
         with _progress() as on_progress:
@@ -128,8 +132,9 @@ def _train(study: Study, config, workdir, overrides, stop, flag_values) -> bool:
             return False
         if study.more is None:
             break
-        overrides = collectives.run_on_primary(lambda: study.more(config, workdir))
-        collectives.run_on_all(functools.partial(build_once, _resolved(config, overrides)))
+        trials = [configs.Trial(**each) for each in collectives.run_on_primary(ask)]
+        resolved = _resolved(config, [trial.overrides for trial in trials])
+        collectives.run_on_all(functools.partial(build_once, resolved))
     if past_run and not announced:
         _print(past_run)
     return True

@@ -22,7 +22,7 @@ def rounds(config, workdir: pathlib.Path, answer) -> list[dict]:
     wanted, before = study.trials(config), []
     while True:
         entries = record.record(workdir, configs.plain(config), wanted, study.more is not None)
-        if len(entries) == len(before):
+        if entries == before:
             return entries
         status = record.statuses(workdir)
         with open(workdir / 'metrics.jsonl', 'a') as file:

@@ -2,13 +2,34 @@
 
 import copy
 import itertools
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FieldReference
 
 from lbexp.config._plain import plain
 from lbexp.config.search import search
 from lbexp.errors import Refusal
+
+
+class Trial(NamedTuple):
+    """A trial that a study asks for: what it sets in the configuration, and what it is there for.
+
+    Args:
+        overrides: {path: value}.
+        tags: {name: text or number}, such as arm, phase or case. They are no part of the
+            configuration: neither cohort, nor fingerprint, nor a bit of the result depends on
+            them. They are recorded in config.json and are columns of the results, and the study
+            finds its trials again by them.
+    """
+
+    overrides: dict[str, Any]
+    tags: dict[str, Any] = {}  # noqa: RUF012 (a tuple's default, which nobody writes to)
+
+
+def asked(trials: Iterable[Trial | Mapping[str, Any]]) -> list[Trial]:
+    """Trials as a study gives them, which may be bare overrides, as `Trial`s."""
+    return [trial if isinstance(trial, Trial) else Trial(dict(trial)) for trial in trials]
 
 
 def trials(config: ConfigDict) -> list[dict[str, Any]]:

@@ -32,15 +32,15 @@ def check(config) -> list[str]:
     if problems:
         return problems
     try:
-        overrides = lookup.build('study', study).trials(config)
+        asked_trials = lookup.build('study', study).trials(config)
     except ValueError as error:
         if not refused(error):
             raise
         return [f'study: {error}']
-    if not overrides:
+    if not asked_trials:
         return ['sweep: an axis has no values, so there are no trials']
     try:
-        trials = [configs.resolve(config, changes) for changes in overrides]
+        trials = [configs.resolve(config, trial.overrides) for trial in asked_trials]
     except Refusal as error:
         return [f'sweep: {error}']
     return _problems_of_trials(trials) or _problems_of_repeated(config, trials)

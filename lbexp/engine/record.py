@@ -3,7 +3,7 @@
 import json
 import pathlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -20,14 +20,14 @@ from lbexp.errors import Refusal
 def record(
     workdir: pathlib.Path,
     config: dict,
-    trials: list[dict],
+    trials: Sequence[configs.Trial | Mapping[str, Any]],
     grows: bool = False,
     may_change: bool | None = False,
     announce: Callable[[str], Any] = lambda line: None,
     code: dict[str, str] | None = None,
 ) -> list[dict]:
-    """Writes config.json: the resolved configuration, the overrides of each trial, and where it
-    ran.
+    """Writes config.json: the resolved configuration, overrides and tags of each trial, and where
+    it ran.
 
     A workdir belongs to one configuration, one code and one data: what was begun can only be gone
     on with. Where it `grows`, trials that are not there yet are added as a round of their own, and
@@ -36,12 +36,17 @@ def record(
     `may_change` (None: it never may): every trial then goes on from its checkpoint, towards the new
     end. A workdir in which nothing was trained yet may be about anything.
 
+    A tagged trial whose overrides another has is that trial, with the tags of both. Tags of an
+    earlier command hold as long as configuration and code are the same; otherwise they are dropped,
+    and the study gives them anew as it asks for its trials.
+
     Args:
+        trials: of the study; bare overrides are trials without tags.
         code: the fingerprint of code and data.
 
     Returns:
         The trials of the workdir: {'trial': number, 'round': in which they came, 'overrides':
-        {path: value}}.
+        {path: value}}, and 'tags': [{name: value}] where there are any.
 
     Raises:
         Refusal: the workdir holds another configuration, or other trials, or was begun by a version
@@ -49,13 +54,15 @@ def record(
             damaged.
     """
     path = workdir / 'config.json'
-    config, trials = json.loads(json.dumps([config, trials], default=list))
+    # as they will read when config.json is read: tuples are lists
+    config, asked = json.loads(json.dumps([config, configs.asked(trials)], default=list))
+    trials = [configs.Trial(*each) for each in asked]
     there = documents.document(path, documents.Config) if path.exists() else None
     if there and _is_begun(workdir):
         _refuse_old_names(path, there)
     now = _now(there, config, trials, grows, code)
     if there and grows:
-        _refuse_foreign_names(path, there['trials'], [config, trials])
+        _refuse_foreign_names(path, there['trials'], [config, [t.overrides for t in trials]])
     if there and _numeric(_changes(there, now, grows)) and not _is_begun(workdir):
         there, now = None, _now(None, config, trials, grows, code)
     if there is None:
@@ -146,21 +153,36 @@ def nothing_to_train(workdir: pathlib.Path) -> str:
 
 def _now(there, config, trials, grows, code):
     """What config.json is to say."""
+    fingerprint = {**_fingerprint(there), **(code or {})}
     before = there['trials'] if there and grows else []
-    fresh = [
-        overrides
-        for overrides in trials
-        if overrides not in [entry['overrides'] for entry in before]
-    ]
+    if before and (there['config'] != config or _fingerprint(there) != fingerprint):
+        before = [_without_tags(entry) for entry in before]
+    return {'config': config, 'trials': _with_asked(before, trials), 'fingerprint': fingerprint}
+
+
+def _with_asked(before, trials):
+    """The entries that are there, and those of the trials that are not, as a round of their own."""
+    entries = [dict(entry) for entry in before]
+    place = {_key(entry['overrides']): entry for entry in entries}
     number = 1 + max((entry['round'] for entry in before), default=-1)
-    added = [
-        {'trial': i, 'round': number, 'overrides': o} for i, o in enumerate(fresh, len(before))
-    ]
-    return {
-        'config': config,
-        'trials': [*before, *added],
-        'fingerprint': {**_fingerprint(there), **(code or {})},
-    }
+    for trial in trials:
+        entry = place.get(_key(trial.overrides))
+        # A search over few integers meets them again: without tags both are trials.
+        if entry is None or (entry['round'] == number and not trial.tags):
+            entry = {'trial': len(entries), 'round': number, 'overrides': trial.overrides}
+            entries.append(entry)
+            place.setdefault(_key(trial.overrides), entry)
+        if trial.tags and trial.tags not in entry.get('tags', []):
+            entry['tags'] = [*entry.get('tags', []), trial.tags]
+    return entries
+
+
+def _key(overrides):
+    return json.dumps(overrides, sort_keys=True)
+
+
+def _without_tags(entry):
+    return {name: value for name, value in entry.items() if name != 'tags'}
 
 
 def _not_through(workdir):

@@ -27,6 +27,7 @@ from lbexp.results._documents import (
     entries,
     is_readable,
     part,
+    roles,
     say_once,
 )
 from lbexp.results._rows import rows as columns_of
@@ -43,7 +44,9 @@ __all__ = [
     'measured',
     'part',
     'read',
+    'roles',
     'say_once',
+    'tags',
     'varied',
     'workdirs',
 ]
@@ -57,7 +60,8 @@ def read(path):
     """Every recorded row: a dict of NumPy columns of equal length, sorted by workdir, trial and
     step.
 
-    Columns, in this order: 'workdir' (str), 'trial' (int), what varies between trials (overrides,
+    Columns, in this order: 'workdir' (str), the tags that the study gave its trials (arm, phase,
+    case, ...; `tags` lists them), 'trial' (int), what varies between trials (overrides,
     and what differs between the configs of a tree, such as 'optimizer.learning_rate' or 'seed';
     `varied` lists them), 'step' (int), then every metric (`measured` lists them): float64, NaN
     where null or absent; small arrays and text as objects. Of two rows with one (trial, step) the
@@ -106,6 +110,12 @@ def varied(columns):
     """Names of the columns of `read` or `final` that say how trials differ."""
     names = list(columns)
     return names[names.index('trial') + 1 : names.index('step')]
+
+
+def tags(columns):
+    """Names of the columns of `read` or `final` that say what the study asked a trial for."""
+    names = list(columns)
+    return names[names.index('workdir') + 1 : names.index('trial')]
 
 
 def measured(columns):
@@ -209,7 +219,8 @@ def _stacked(parts, sizes):
 
 def _with_overrides(index, rows, trials):
     """Columns in their public order. What varies gets the prefix 'config.' where a metric has its
-    name, a metric 'metric.' where it is named like a column of every table."""
+    name, a metric 'metric.' where it is named like a column of every table, a tag 'tag.' where
+    anything else has its name."""
     metrics = {
         f'metric.{name}' if name in _COLUMNS else name: c
         for name, c in rows.items()
@@ -220,5 +231,10 @@ def _with_overrides(index, rows, trials):
         f'config.{name}' if name in taken else encodable(name): column[index]
         for name, column in trials['varied'].items()
     }
-    head = {'workdir': trials['workdir'][index], 'trial': trials['trial'][index]}
-    return head | overrides | {'step': rows['step']} | metrics
+    taken |= overrides.keys()
+    tagged = {
+        f'tag.{name}' if name in taken else encodable(name): column[index]
+        for name, column in trials['tags'].items()
+    }
+    where, which = {'workdir': trials['workdir'][index]}, {'trial': trials['trial'][index]}
+    return where | tagged | which | overrides | {'step': rows['step']} | metrics

@@ -37,6 +37,22 @@ def entries(folder: pathlib.Path) -> list[dict]:
     return trials
 
 
+def roles(folder: pathlib.Path) -> list[tuple[int, dict]]:
+    """(trial, tags) of all trials of a workdir that a study asked for with tags, in their order.
+
+    A trial that was asked for twice, as two arms or in two phases, is there twice. Trials without
+    tags, which no study of this version asked for, are left out.
+
+    Raises:
+        Refusal: there is none; the message names the file.
+    """
+    pairs = [(entry['trial'], tags) for entry in entries(folder) for tags in entry.get('tags', [])]
+    if not pairs:
+        rule = 'allowed: tags, which the command that trained them adds when it is run again'
+        raise Refusal(f'{pathlib.Path(folder) / CONFIG}: found no trial with tags; {rule}')
+    return pairs
+
+
 def part(folder: pathlib.Path, name: str) -> dict:
     """A part of the configuration of a workdir, such as its workload: a dict with a 'name'.
 

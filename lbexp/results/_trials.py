@@ -16,8 +16,8 @@ UNVARIED = ('sweep', 'search', 'workdir')
 def trials(
     folders: list[Path], configurations: list[dict], with_rows: Iterable[tuple[int, int]]
 ) -> tuple[dict, dict[tuple[int, int], int]]:
-    """Columns 'workdir', 'trial', 'varied' (a dict of columns), 'status'; and the place of each
-    (folder, trial).
+    """Columns 'workdir', 'trial', 'tags' and 'varied' (dicts of columns), 'status'; and the place
+    of each (folder, trial).
 
     Args:
         with_rows: (number of the folder, trial) that have rows, whether or not config.json knows
@@ -28,11 +28,13 @@ def trials(
         written.setdefault(number, set()).add(trial)
     flats = [_flat(content['config']) for content in configurations]
     differ = _differences(flats)
+    tags = {}  # (folder number, trial) -> what the study asked for it as
     entries = {}  # (folder number, trial) -> (resolved config, what varies, status)
     for number, (content, flat) in enumerate(zip(configurations, flats, strict=True)):
         shared = {name: value for name, value in flat.items() if name in differ}
         status = _documents.states(folders[number])
         overrides = {entry['trial']: entry['overrides'] for entry in content['trials']}
+        tags |= {(number, entry['trial']): entry.get('tags', []) for entry in content['trials']}
         for trial in sorted(overrides.keys() | written.get(number, set())):
             changed = overrides.get(trial, {})
             varied = shared | _flat(changed)
@@ -40,10 +42,24 @@ def trials(
     columns = {
         'workdir': np.array([str(folders[number]) for number, _ in entries], object),
         'trial': np.array([trial for _, trial in entries], np.int64),
+        'tags': _tags([tags.get(key, []) for key in entries]),
         'varied': _varied(list(entries.values())),
         'status': np.array([status for _, _, status in entries.values()], object),
     }
     return columns, {key: place for place, key in enumerate(entries)}
+
+
+def _tags(tags):
+    """A column for each tag; of a trial that was asked for twice, both values as text."""
+    names = dict.fromkeys(name for roles in tags for role in roles for name in role)
+    columns = {}
+    for name in names:
+        cells = []
+        for roles in tags:
+            values = list(dict.fromkeys(role[name] for role in roles if name in role))
+            cells.append(values[0] if len(values) == 1 else ', '.join(map(str, values)) or None)
+        columns[name] = _column(cells)
+    return columns
 
 
 def _varied(entries):

@@ -103,8 +103,13 @@ def _of_config(given, overrides, word, stop):
         return command.refuse(problems)
     study = lookup.build('study', configs.plain(config.study))
     wanted = study.trials(config)
-    resolved = [configs.resolve(config, overrides) for overrides in wanted]
-    workdir = command.workdir_of(given, config, wanted, command.fingerprint_of(given, resolved))
+    resolved = [configs.resolve(config, trial.overrides) for trial in wanted]
+    workdir = command.workdir_of(
+        given,
+        config,
+        [trial.overrides for trial in wanted],
+        command.fingerprint_of(given, resolved),
+    )
     if word != 'run':
         return _of_workdir(workdir, word, _trusted(given, overrides), _lost(given), given.figures)
     from lbexp.engine import record

@@ -15,7 +15,7 @@ from lbexp.sweep.schedule import How, Outcome, schedule
 
 
 def rounds(
-    study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list[dict], how: How
+    study: Study, config: ConfigDict, workdir: pathlib.Path, wanted: list[configs.Trial], how: How
 ) -> Outcome:
     """Trains `wanted` and what comes after. The rows are in the workdir as a direct run would have
     written them.
@@ -24,17 +24,17 @@ def rounds(
         ValueError: another configuration than the workdir's, trials that cannot be built, or a
             direct run in the workdir.
     """
-    before = 0
+    before = []
     while True:
-        resolved = [configs.resolve(config, overrides) for overrides in wanted]
+        resolved = [configs.resolve(config, trial.overrides) for trial in wanted]
         run.build_once(resolved, trace=not (workdir / 'config.json').exists())
-        works, count = _begin(study, config, workdir, wanted, how.fingerprint(resolved), how)
-        if count == before:
+        works, entries = _begin(study, config, workdir, wanted, how.fingerprint(resolved), how)
+        if entries == before:
             return Outcome(False, {})
-        before, status = count, statuses(workdir)
+        before, status = entries, statuses(workdir)
         open_ = [work for work in works if not cohorts.is_through(work, status)]
         how.tell(
-            f'{count} trials, {len(works)} cohorts, {len(works) - len(open_)} of them '
+            f'{len(entries)} trials, {len(works)} cohorts, {len(works) - len(open_)} of them '
             f'through; workdir {workdir}'
         )
         if open_:
@@ -50,11 +50,11 @@ def rounds(
 
 
 def _begin(study, config, workdir, wanted, code, how):
-    """Records the trials and plans their cohorts: the cohorts, and how many trials there are."""
+    """Records the trials and plans their cohorts: the cohorts, and the entries of config.json."""
     grows = study.more is not None or bool(config.search)
     with attempts.turn(workdir / 'cohorts' / 'turn', how.lost):
         # where a file system has no locks, nobody is kept out
         with contextlib.suppress(OSError), lock(workdir):
             pass
         entries = record.record(workdir, configs.plain(config), wanted, grows, None, how.tell, code)
-        return cohorts.plan(workdir, config, entries), len(entries)
+        return cohorts.plan(workdir, config, entries), entries

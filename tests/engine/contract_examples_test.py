@@ -61,5 +61,5 @@ def test_the_workload_of_the_example_learns(example, tmp_path):
 @pytest.mark.parametrize('example', ['lbexp.studies'], indirect=True)
 def test_the_study_of_the_example_has_its_trials(example):
     study = lookup.build('study', dict(name='contract_example:two_seeds'))
-    assert study.trials(tiny()) == [{'seed': 0}, {'seed': 1}]
+    assert [trial.overrides for trial in study.trials(tiny())] == [{'seed': 0}, {'seed': 1}]
     assert study.analyse(None).verdict == 'two seeds'

@@ -225,3 +225,21 @@ def test_nobodys_link_is_written_through(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match=r'config\.json'):
         replace(tmp_path / 'config.json', b'other')
     assert (tmp_path / 'victim').read_text() == 'mine'
+
+
+def test_tags_are_recorded_and_are_no_part_of_a_trial(tmp_path):
+    """Of one trial asked for twice the tags of both stand; another question drops them; they are no
+    change of configuration."""
+    config = configs.plain(tiny())
+    trial = lambda seed, **tags: configs.Trial({'seed': seed}, tags)
+    first = [trial(0, arm='a'), trial(1, arm='a'), trial(0, arm='b')]
+    entries = record.record(tmp_path, config, first, grows=True)
+    assert [entry['overrides'] for entry in entries] == [{'seed': 0}, {'seed': 1}]
+    assert [entry['tags'] for entry in entries] == [[{'arm': 'a'}, {'arm': 'b'}], [{'arm': 'a'}]]
+    bare = record.record(tmp_path, config, [{'seed': 0}, {'seed': 1}], grows=True)
+    assert bare == entries
+    other = {**config, 'study': {**config['study'], 'seeds': 2}}
+    entries = record.record(tmp_path, other, [trial(1, arm='c')], grows=True)
+    assert [entry.get('tags') for entry in entries] == [None, [{'arm': 'c'}]]
+    digests = record.stage(record.read(tmp_path))['configurations']
+    assert digests == record.stage({**record.read(tmp_path), 'trials': bare})['configurations']

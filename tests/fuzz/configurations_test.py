@@ -53,7 +53,7 @@ def outcome(mutated: Case, monkeypatch) -> str:
         return 'refused'
     try:
         study = lookup.build('study', configs.plain(config.study))
-        trials = [configs.resolve(config, overrides) for overrides in study.trials(config)[:1]]
+        trials = [configs.resolve(config, trial.overrides) for trial in study.trials(config)[:1]]
         _build_and_trace(json.dumps(_without_floats(trials[0])), json.dumps(trials[0]))
     except ValueError as error:
         if not errors.refused(error.with_traceback(_of_lbexp(error.__traceback__))):

@@ -279,3 +279,21 @@ def test_a_path_that_is_no_workdir_is_one_line(tmp_path):
         and len(done.stderr.strip().splitlines()) == 1
         and '--workdir' in done.stderr
     )
+
+
+def test_tags_are_columns_and_no_part_of_what_varies(tmp_path):
+    """A trial that was asked for twice shows both; a tag that is named like something else gets a
+    prefix."""
+    folder = write(tmp_path, [{'trial': 1, 'step': 1, 'loss': 0.5}], [{'seed': 0}, {'seed': 1}])
+    document = json.loads((folder / 'config.json').read_text())
+    document['trials'][0]['tags'] = [{'arm': 'sgd', 'case': 3, 'loss': 'x', 'seed': 7}]
+    document['trials'][1]['tags'] = [{'arm': 'sgd', 'case': 4}, {'arm': 'lamb', 'case': 4}]
+    (folder / 'config.json').write_text(json.dumps(document))
+    finals = results.final(folder)
+    assert results.tags(finals) == ['arm', 'case', 'tag.loss', 'tag.seed']
+    assert results.varied(finals) == ['seed'] and results.measured(finals) == ['loss']
+    assert finals['arm'].tolist() == ['sgd', 'sgd, lamb'] and finals['case'].tolist() == [3, 4]
+    assert results.read(folder)['arm'].tolist() == ['sgd, lamb']
+    assert [trial for trial, _ in results.roles(folder)] == [0, 1, 1]
+    answer = run(folder, '--sql=select trial from final where "case" = 4', '--csv')
+    assert answer.stdout.splitlines()[1:] == ['1'], answer.stderr

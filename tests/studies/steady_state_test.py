@@ -31,9 +31,9 @@ GRID = dict(
 def study(config, workdir):
     """Runs a study's trials as main does and returns the study."""
     made = lookup.build('study', configs.plain(config.study))
-    overrides = made.trials(config)
-    record.record(workdir, configs.plain(config), overrides)
-    run.run([configs.resolve(config, each) for each in overrides], workdir)
+    trials = made.trials(config)
+    record.record(workdir, configs.plain(config), trials)
+    run.run([configs.resolve(config, trial.overrides) for trial in trials], workdir)
     return made
 
 
@@ -157,7 +157,7 @@ def test_rates_of_convergence(tmp_path):
     config = configs.load(str(ROOT / 'experiments' / 'quadratic_convergence.py'))
     config.study = dict(name='convergence', conditions=(100.0,), momenta=(0.9,))
     made = lookup.build('study', configs.plain(config.study))
-    overrides = made.trials(config)
+    overrides = [trial.overrides for trial in made.trials(config)]
     run.run([configs.resolve(config, each) for each in overrides], tmp_path)
     rows = results.read(tmp_path)
     for trial, given in enumerate(overrides):
