@@ -64,6 +64,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('accelerator'))
     parser.add_argument('--limit', type=float, default=460.0, help='s of wall clock in all')
+    parser.add_argument(
+        '--patience', type=float, default=1.0, help='factor of the time that a stage may take'
+    )
     parser.add_argument('--quick', action='store_true', help='everything small, for a CPU')
     parser.add_argument('--data', type=pathlib.Path, help='a folder as TFDS has it, or a pack')
     parser.add_argument('--stages', default=','.join(STAGES), help='some of: %(default)s')
@@ -131,7 +134,7 @@ def _run(options, name, left, scratch, environment):
     if left < _LEAST:
         record.failed(f'not started: {left:.0f} s were left')
         return False
-    box = min(STAGES[name], left) - _GRACE
+    box = min(options.patience * STAGES[name], left) - _GRACE
     command = [sys.executable, str(HERE / 'accelerator_check.py'), f'--stage={name}']
     command += [f'--out={options.out}', f'--limit={box}', *(['--quick'] if options.quick else [])]
     print(f'{time.strftime("%H:%M:%S")} {name}, at most {box:.0f} s', flush=True)

@@ -29,7 +29,7 @@ _CASES = (
     ('fashion_cnn', 512),
     ('fashion_mlp', 2048),
 )
-_QUICK = (('digits_mlp', 128), ('fashion_cnn', 32))
+_QUICK = (('digits_mlp', 128), ('fashion_cnn', 8))
 _DATA = {'digits_mlp': 'digits', 'fashion_mlp': 'fashion_mnist', 'fashion_cnn': 'fashion_mnist'}
 _RATE, _MOMENTUM = 0.01, 0.9
 _SCANNED = 50  # steps of a scan
@@ -61,7 +61,7 @@ _SCALES = {'digits_mlp': 1 / 16, 'fashion_mlp': 1 / 255, 'fashion_cnn': 1 / 255}
 
 
 def measure(record: Record, quick: bool, deadline: float) -> None:
-    rounds, seconds = (3, 0.15) if quick else (9, 0.25)
+    rounds, seconds = (3, 0.1) if quick else (9, 0.15)
     for workload, size in _QUICK if quick else _CASES:
         name = f'{workload}, batch {size}'
         if time.monotonic() > deadline - 15:
