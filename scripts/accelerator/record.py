@@ -47,12 +47,12 @@ class Record:
 
 def rows(out: pathlib.Path) -> list[dict]:
     """All rows so far; a line that was cut off by a kill is left out."""
-    found = []
+    complete = []
     path = out / 'results.jsonl'
     for line in path.read_text().splitlines() if path.exists() else []:
         with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
-    return found
+            complete.append(json.loads(line))
+    return complete
 
 
 def peaks(out: pathlib.Path) -> dict[str, float]:
@@ -79,12 +79,12 @@ def bound(out: pathlib.Path, seconds: float, flops: float, moved: float) -> str:
     if not all(share >= 0 for share in shares.values()):
         return 'no peaks were measured'
     largest = max(shares, key=lambda name: shares[name])
-    told = (
-        f'{100 * shares["arithmetic"]:.2g} % of the matmul peak, '
-        f'{100 * shares["memory"]:.2g} % of the copy'
+    parts = (
+        f'{100 * shares["arithmetic"]:.3g} % of the matmul peak, '
+        f'{100 * shares["memory"]:.3g} % of the copy'
     )
     if shares[largest] >= 0.5:
-        return f'bound by {largest}: {told}'
+        return f'bound by {largest}: {parts}'
     launch = measured.get('kernel in a loop')
     kernels = f': as long as {1e6 * seconds / launch:.0f} small kernels in a loop' if launch else ''
-    return f'bound by launches and latency ({told}){kernels}'
+    return f'bound by launches and latency ({parts}){kernels}'

@@ -67,9 +67,9 @@ def _study(record, name, workload, count, seconds):
         ticks *= 2
         spent, _ = train(ticks)
     ticks = max(10, int(ticks * seconds / 4 / spent))
-    found = [train(ticks) for _ in range(4)]
-    each = statistics.median(spent / ticks for spent, _ in found)
-    columns = jax.device_get(found[-1][1])
+    stretches = [train(ticks) for _ in range(4)]
+    each = statistics.median(spent / ticks for spent, _ in stretches)
+    columns = jax.device_get(stretches[-1][1])
     finite = int(np.isfinite(columns['loss']).sum())
     size = sum(leaf.size for leaf in jax.tree.leaves(states.params)) / count
     # Two operations a weight and example forward, four backward; weights, gradient and momentum

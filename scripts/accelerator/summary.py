@@ -25,13 +25,13 @@ _FACTS = (
 
 def write(out: pathlib.Path, command: str, seconds: float) -> None:
     """Writes what there is so far."""
-    found = rows(out)
+    measured = rows(out)
     lines = ['# What an accelerator check measured', '', f'`{command}`: {seconds:.0f} s', '']
-    facts = {row['metric']: row for row in found if row['stage'] == 'environment'}
+    facts = {row['metric']: row for row in measured if row['stage'] == 'environment'}
     for name in _FACTS:
         if 'value' in facts.get(name, {}):
             lines.append(f'* {name}: {facts[name]["value"]}')
-    for stage in dict.fromkeys(row['stage'] for row in found):
+    for stage in dict.fromkeys(row['stage'] for row in measured):
         lines += [
             '',
             f'## {stage}',
@@ -39,13 +39,13 @@ def write(out: pathlib.Path, command: str, seconds: float) -> None:
             '| metric | value | | what bounds it |',
             '|---|---|---|---|',
         ]
-        for row in found:
-            if row['stage'] == stage and (stage, row['metric']) not in _told():
+        for row in measured:
+            if row['stage'] == stage and (stage, row['metric']) not in _above():
                 lines.append(_line(row))
     (out / 'summary.md').write_text('\n'.join(lines) + '\n')
 
 
-def _told():
+def _above():
     """What stands above the tables already."""
     return {('environment', name) for name in _FACTS}
 

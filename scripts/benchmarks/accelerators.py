@@ -4,9 +4,9 @@ runs.
 python scripts/benchmark.py accelerators [--target h100|tpu] [--only lars,lamb] [--programs]
 
 XLA compiles for a described machine. It needs the plugin, not the device: pip install 'jax[cuda12]'
-or 'jax[tpu]'. The time told for a GPU is a model, not a measurement: each kernel takes its bytes at
-the memory's bandwidth, 2.5 us at least. It says what launches and bytes allow, and nothing of how
-well a kernel uses the memory.
+or 'jax[tpu]'. The printed time on a GPU is a model, not a measurement: each kernel takes its bytes
+at the memory's bandwidth, 2.5 us at least. It says what launches and bytes allow, and nothing of
+how well a kernel uses the memory; scripts/accelerator_check.py measures that, on a GPU.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import pathlib
 import re
 import sys
 import unittest.mock
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,10 +78,9 @@ _NO_KERNEL = {'parameter', 'get-tuple-element', 'tuple', 'bitcast', 'constant', 
 _COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
 
 
-def main(argv):
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: list[str]) -> int:
+    plain = argparse.RawDescriptionHelpFormatter
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     options.add_argument('--target', choices=('h100', 'tpu'), default='h100')
     options.add_argument('--only', help='these optimizers')
     options.add_argument('--programs', action='store_true', help="the engine's programs alone")
@@ -89,14 +89,9 @@ def main(argv):
     try:
         devices = _devices(options.target)
     except (NotImplementedError, RuntimeError) as error:
-        told = str(error).partition('. See')[0]
-        print(
-            (
-                f"{told}: it needs the plugin, not the device: pip install 'jax[cuda12]' or "
-                "'jax[tpu]'"
-            ),
-            file=sys.stderr,
-        )
+        reason = str(error).partition('. See')[0]
+        remedy = "it needs the plugin, not the device: pip install 'jax[cuda12]' or 'jax[tpu]'"
+        print(f'{reason}: {remedy}', file=sys.stderr)
         return 2
     print(
         f'for {len(devices)} x {devices[0].device_kind}, jax {jax.__version__}, optax '
@@ -145,24 +140,20 @@ def _updates(devices, only):
         )
         for name in names:
             ours, theirs, minimum = benchmark.PAIRS[name]
-            told = [_told(_update(tx(), shapes, alone), size) for tx in (ours, theirs) if tx]
-            kernels, moved, temporary, seconds = (
-                ' /'.join(
-                    f'{1e6 * x if i == 3 else x:{"6.0f" if i in (0, 3) else "5.1f"}}'
-                    for x in column
-                )
-                for i, column in enumerate(zip(*told, strict=True))
-            )
-            share = minimum * size / _BANDWIDTH / told[0][-1]
+            counts = [_counts(_update(tx(), shapes, alone), size) for tx in (ours, theirs) if tx]
+            kernels = ' /'.join(f'{count.kernels:6.0f}' for count in counts)
+            moved = ' /'.join(f'{count.moved:5.1f}' for count in counts)
+            temporary = ' /'.join(f'{count.temporary:5.1f}' for count in counts)
+            seconds = ' /'.join(f'{1e6 * count.seconds:6.0f}' for count in counts)
+            share = minimum * size / _BANDWIDTH / counts[0].seconds
             print(
                 f'{name:10} {kernels:>12} {moved:>18} {minimum:5.1f} {temporary:>10} '
                 f'{seconds:>12} {share:6.2f}'
             )
         for name in names:
-            found = _collectives(
-                _kernels(_update(benchmark.PAIRS[name][0](), shapes, shared).as_text())
-            )
-            print(f'{name:10} sharded over {len(devices)}: {found or "no collective"}')
+            text = _update(benchmark.PAIRS[name][0](), shapes, shared).as_text()
+            collectives = _collectives(_kernels(text)) or 'no collective'
+            print(f'{name:10} sharded over {len(devices)}: {collectives}')
 
 
 def _update(tx, shapes, mesh):
@@ -173,16 +164,16 @@ def _update(tx, shapes, mesh):
         spec = P(*[None] * along[-1], 'data') if along else P()
         return jax.ShapeDtypeStruct(shape, jnp.float32, sharding=NamedSharding(mesh, spec))
 
+    def whole(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, P()))
+
+    def as_param(leaf, param):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=param.sharding)
+
     params = gradients = [placed(shape) for shape in shapes]
-    whole = lambda leaf: jax.ShapeDtypeStruct(
-        leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, P())
-    )
     try:
         state = jax.eval_shape(tx.init, params)
         jax.eval_shape(tx.update, params, state, params)
-        as_param = lambda leaf, param: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=param.sharding
-        )
         state = optax.tree.map_params(tx, as_param, state, params, transform_non_params=whole)
     except AttributeError:  # optax's lookahead has parameters of its own
         params = jax.tree.map(whole, jax.eval_shape(optax.LookaheadParams.init_synced, params))
@@ -195,47 +186,53 @@ def _update(tx, shapes, mesh):
     return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, gradients).compile()
 
 
-def _told(compiled, size):
-    """(kernels, bytes a parameter, temporary bytes a parameter, seconds by the model)."""
-    kernels = _kernels(compiled.as_text())
-    moved = [moved for _, moved in kernels]
-    seconds = sum(max(each / _BANDWIDTH, _LAUNCH) for each in moved)
-    return (
-        len(kernels),
-        sum(moved) / size,
-        compiled.memory_analysis().temp_size_in_bytes / size,
-        seconds,
+class _Counts(NamedTuple):
+    kernels: int
+    moved: float  # bytes a parameter
+    temporary: float  # bytes a parameter
+    seconds: float  # by the model
+
+
+def _counts(compiled, size):
+    """What a compiled update of `size` parameters launches and moves."""
+    moved = [moved for _, moved in _kernels(compiled.as_text())]
+    return _Counts(
+        kernels=len(moved),
+        moved=sum(moved) / size,
+        temporary=compiled.memory_analysis().temp_size_in_bytes / size,
+        seconds=sum(max(each / _BANDWIDTH, _LAUNCH) for each in moved),
     )
 
 
 def _computations(text):
     """{name: lines}, the program's own as 'ENTRY'."""
-    found = re.finditer(r'\n(ENTRY )?%?([\w.\-]+) \([^\n]*\{\n(.*?)\n\}', text, re.S)
-    return {'ENTRY' if m[1] else m[2]: m[3].split('\n') for m in found}
+    matches = re.finditer(r'\n(ENTRY )?%?([\w.\-]+) \([^\n]*\{\n(.*?)\n\}', text, re.S)
+    return {'ENTRY' if m[1] else m[2]: m[3].split('\n') for m in matches}
 
 
 def _kernels(text, computation='ENTRY'):
-    """(operation, bytes of what it is given and gives) of whatever is launched in a computation."""
-    shapes, found = {}, []
+    """(operation, bytes of its operands and results) of whatever is launched in a computation."""
+    sizes, kernels = {}, []
     for line in _computations(text)[computation]:
         parts = re.match(r'^\s*(?:ROOT )?%([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$', line)
         if parts is None:
             continue
         name, shape, operation, rest = parts.groups()
-        shapes[name] = _bytes(shape)
+        sizes[name] = _bytes(shape)
         if operation not in _NO_KERNEL:
-            given = re.findall(r'%([\w.\-]+)', rest.split('), ')[0])
-            found.append((operation, shapes[name] + sum(shapes.get(each, 0) for each in given)))
-    return found
+            operands = re.findall(r'%([\w.\-]+)', rest.split('), ')[0])
+            read = sum(sizes.get(operand, 0) for operand in operands)
+            kernels.append((operation, sizes[name] + read))
+    return kernels
 
 
 def _bytes(shape):
     """Of an HLO shape such as '(f32[2,3]{1,0}, s32[])'."""
-    width = lambda kind: 1 if kind == 'pred' else int(re.search(r'\d+', kind)[0]) // 8
-    found = re.findall(r'\b(pred|[a-z]+\d+)\[([\d,]*)\]', shape)
-    return sum(
-        width(kind) * math.prod(int(n) for n in dims.split(',') if n) for kind, dims in found
-    )
+    total = 0
+    for kind, dims in re.findall(r'\b(pred|[a-z]+\d+)\[([\d,]*)\]', shape):
+        width = 1 if kind == 'pred' else int(re.search(r'\d+', kind)[0]) // 8
+        total += width * math.prod(int(n) for n in dims.split(',') if n)
+    return total
 
 
 def _collectives(kernels):
@@ -258,8 +255,8 @@ def _engine(devices):
         step = max((_kernels(text, body) for body in bodies), key=len)
         branches = sum(operation in ('while', 'conditional') for operation, _ in step)
         launched = len(step) - sum(operation.endswith('-done') for operation, _ in step)
-        told = _collectives(step) or 'no collective'
-        print(f'{title:16} {launched:4} operations, {branches} branches, {told} ({layout})')
+        collectives = _collectives(step) or 'no collective'
+        print(f'{title:16} {launched:4} operations, {branches} branches, {collectives} ({layout})')
 
 
 def _program(cohort, devices):
@@ -267,9 +264,10 @@ def _program(cohort, devices):
     compiled = {}
 
     def put(tree, placement):
-        like = lambda leaf: jax.ShapeDtypeStruct(
-            np.shape(leaf), jax.dtypes.canonicalize_dtype(leaf.dtype), sharding=placement
-        )
+        def like(leaf):
+            dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
+            return jax.ShapeDtypeStruct(np.shape(leaf), dtype, sharding=placement)
+
         return jax.tree.map(like, tree)
 
     def keep(mesh, function, *arguments, options=None):
@@ -284,11 +282,11 @@ def _program(cohort, devices):
         unittest.mock.patch.object(concurrent.futures, 'ThreadPoolExecutor', _AtOnce),
     ):
         layout = programs.program(cohort, 'auto', None).layout
-    return layout, compiled[max(compiled)]  # training is given most: data, numbers, states, ticks
+    return layout, compiled[max(compiled)]  # training takes most: data, numbers, states, ticks
 
 
 class _AtOnce(concurrent.futures.Executor):
-    """Runs what it is given before it returns."""
+    """Runs a function before `submit` returns."""
 
     def __init__(self, workers):
         del workers
