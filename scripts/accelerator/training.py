@@ -132,9 +132,10 @@ class Plain:
         self._data = jax.device_put((data['image'], data['label']))
         self._tx = optax.sgd(_RATE, _MOMENTUM)
         self._examples, self._position = len(data['label']), 0
+        self._shuffled = jax.jit(self._permutation)
         self._order = self._shuffled(jax.random.key(0))
         image = jnp.zeros((1, *data['image'].shape[1:]))
-        params = self._model.init(jax.random.key(0), image)
+        params = jax.jit(self._model.init)(jax.random.key(0), image)
         self._state = params, self._tx.init(params)
         step = jax.jit(self._step, donate_argnums=0)
         arguments = self._state, self._data, self._order, np.int32(0)
@@ -169,7 +170,7 @@ class Plain:
             self._order = self._shuffled(jax.random.key(self._position))
             self._position = 0
 
-    def _shuffled(self, key):
+    def _permutation(self, key):
         return jax.random.permutation(key, self._examples)
 
     def _step(self, state, data, order, position):
