@@ -124,7 +124,7 @@ def _compare(record, ways, minimum, size, shapes, rounds):
     runners = {}
     for way in ways:
         runners[way.who] = _runner(way, gradients)
-    runners['copy'] = _copy(int(minimum * size) // 2, ways[0].looped)
+    runners['copy'] = _copy(int(minimum * size) // 2)
     seconds = {who: [] for who in runners}
     for _ in range(rounds):
         for who, runner in runners.items():
@@ -183,24 +183,17 @@ def _runner(way, gradients):
     return run
 
 
-def _copy(size, looped):
-    """() -> seconds of reading and writing `size` bytes each, in place."""
-
-    def negative(x):
-        return -x
-
-    def loop(x):
-        return jax.lax.fori_loop(0, _UPDATES, lambda _, x: negative(x), x)
-
-    function = jax.jit(loop if looped else negative, donate_argnums=0)
-    array = jax.block_until_ready(function(jnp.ones(size // 4, jnp.float32)))
-    calls = 1 if looped else _UPDATES
+def _copy(size):
+    """() -> seconds of reading and writing `size` bytes each, in place. Called one by one, whose
+    cost is small beside that of so many bytes: in a loop XLA may copy the array once more."""
+    negative = jax.jit(jnp.negative, donate_argnums=0)
+    array = jax.block_until_ready(negative(jnp.ones(size // 4, jnp.float32)))
 
     def run():
         nonlocal array
         began = time.perf_counter()
-        for _ in range(calls):
-            array = function(array)
+        for _ in range(_UPDATES):
+            array = negative(array)
         jax.block_until_ready(array)
         return (time.perf_counter() - began) / _UPDATES
 
