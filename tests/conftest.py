@@ -18,7 +18,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 import jax
 import pytest
 
-pytest_plugins = ['sweeps']  # whose fixture two files use
+pytest_plugins = ['sweeps', 'workdirs']  # whose fixtures several files use
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 # Many tests train the same program twice: the second time it is read, not compiled.

@@ -6,7 +6,6 @@ import pathlib
 
 from lbexp import config as configs
 from lbexp.engine import run
-from lbexp.engine.status import statuses
 
 TIMES = ('wall_time',)  # what may differ between two runs that are equal
 
@@ -41,20 +40,3 @@ def rows(workdir: pathlib.Path) -> list[dict]:
 def of_trial(rows: list[dict], trial: int) -> list[dict]:
     """The rows of one trial, without its number."""
     return [{k: v for k, v in row.items() if k != 'trial'} for row in rows if row['trial'] == trial]
-
-
-# One cohort: 6 rows a trial, checkpoints after steps 12 and 24.
-LOSABLE = tiny(sweep=(('seed', (0, 1)),))
-
-
-def stopped_run(folder):
-    """A run of two trials that was stopped after its first checkpoint."""
-    left = iter([False] * 4)
-    train(LOSABLE, folder, stopping=lambda: next(left, True))
-    assert statuses(folder)[0]['status'] == 'running' and statuses(folder)[0]['saved'] >= 12
-    return folder
-
-
-def whole_run(folder):
-    train(LOSABLE, folder)
-    return folder

@@ -2,13 +2,11 @@
 same call works."""
 
 import pytest
-from full_disk_test import disk, fill  # a fixture too
 from reports import sweep
+from workdirs import fill
 
 from lbexp import command
 from lbexp.analysis import Analysis, Claim, Table
-
-__all__ = ['disk']
 
 ANALYSIS = Analysis('t', 'v', [Table('t', ['a'], [[1]])], [], None, [Claim('c', 'm', 'reproduced')])
 

@@ -1,7 +1,6 @@
 """A disk that fills up, at every file that a run writes: it is named, and what was saved stays
 good."""
 
-import gc
 import os
 import re
 import shutil
@@ -12,35 +11,15 @@ import time
 import pytest
 from jobs import ROOT, environment
 from training import tiny, train
+from workdirs import fill
 
 from lbexp.engine import status as standing
 from lbexp.engine.status import statuses
 
-# Orbax leaves tasks behind where a write fails, which complain when they are collected: here, not
-# in another test.
-pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-
-SIZE = 4 << 20  # bytes
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A small file system of its own."""
-    folder = tmp_path / 'disk'
-    folder.mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', f'size={SIZE}', 'none', str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f'needs the right to mount: {done.stderr}')
-    yield folder
-    subprocess.run(['umount', '--lazy', str(folder)], check=True)
-    gc.collect()
-
-
-def fill(disk, leave=0):
-    """Takes what is free, but for some bytes."""
-    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
-    (disk / 'filler').write_bytes(b'x' * (free - leave))
+pytestmark = [
+    pytest.mark.usefixtures('collected', 'shared_programs'),
+    pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning'),
+]
 
 
 def wide(**more):

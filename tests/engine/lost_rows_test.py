@@ -1,36 +1,15 @@
 """Rows that are gone or altered are missed: no report stands on half a curve."""
 
-import gc
-import shutil
-
 import pytest
-from training import LOSABLE, rows, stopped_run, train, whole_run
+from training import rows, train
+from workdirs import LOSABLE, copy
 
 from lbexp.errors import Damaged
 
-# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in
-# another test.
-pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    yield
-    gc.collect()
-
-
-@pytest.fixture(scope='module')
-def stopped(tmp_path_factory):
-    return stopped_run(tmp_path_factory.mktemp('stopped'))
-
-
-@pytest.fixture(scope='module')
-def whole(tmp_path_factory):
-    return whole_run(tmp_path_factory.mktemp('whole'))
-
-
-def copy(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / 'run')
+pytestmark = [
+    pytest.mark.usefixtures('collected', 'shared_programs'),
+    pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning'),
+]
 
 
 def drop(*places):

@@ -1,10 +1,11 @@
 """A run that is stopped, killed or told to stop goes on with the same command and ends where it
 would have ended."""
 
+import errno
 import json
-import os
 import pathlib
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,9 @@ def get_config():
 def command(experiment, workdir):
     arguments = [f'--config={experiment}', f'--workdir={workdir}', '--figures=']
     return [sys.executable, '-m', 'lbexp.main', *arguments]
+
+
+pytestmark = pytest.mark.usefixtures('shared_programs')
 
 
 @pytest.mark.parametrize('dispatches', [1, 3, 4, 7])
@@ -70,16 +74,17 @@ def test_finished_trials_are_skipped_and_a_torn_line_is_repaired(tmp_path):
     ] == first
 
 
-def test_killed_at_random_moments_it_ends_to_the_bit_where_it_would_have(tmp_path):
-    """kill -9, at least ten times, some of them while a checkpoint is written."""
+@pytest.mark.parametrize('kills', [4, pytest.param(12, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_to_the_bit_where_it_would_have(tmp_path, kills):
+    """kill -9, again and again, some of them while a checkpoint is written."""
     experiment = tmp_path / 'experiment.py'
-    experiment.write_text(EXPERIMENT.format(steps=30000, rows=100))
+    experiment.write_text(EXPERIMENT.format(steps=2500 * kills, rows=8 * kills))
     subprocess.run(
         command(experiment, tmp_path / 'whole'), cwd=ROOT, check=True, capture_output=True
     )
     generator = random.Random(0)
     saving = 0
-    for kill in range(12):
+    for kill in range(kills):
         process = subprocess.Popen(
             command(experiment, tmp_path / 'cut'), cwd=ROOT, stdout=subprocess.DEVNULL
         )
@@ -95,7 +100,9 @@ def test_killed_at_random_moments_it_ends_to_the_bit_where_it_would_have(tmp_pat
     assert rows(tmp_path / 'cut') == rows(tmp_path / 'whole')
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    'number', [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_told_to_stop_it_saves_and_says_how_to_go_on(tmp_path, number):
     experiment = tmp_path / 'experiment.py'
     experiment.write_text(EXPERIMENT.format(steps=200000, rows=100))
@@ -113,28 +120,21 @@ def test_told_to_stop_it_saves_and_says_how_to_go_on(tmp_path, number):
     assert status['trials']['0']['step'] > 0
 
 
-def test_another_configuration_in_the_same_workdir_is_refused(tmp_path):
-    experiment = tmp_path / 'experiment.py'
-    experiment.write_text(EXPERIMENT.format(steps=100, rows=2))
-    subprocess.run(command(experiment, tmp_path / 'run'), cwd=ROOT, check=True, capture_output=True)
-    changed = [*command(experiment, tmp_path / 'run'), '--config.optimizer.k=6']
-    done = subprocess.run(changed, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert 'optimizer.k: 5 there, 6 now' in done.stderr and '--workdir' in done.stderr
+def test_a_file_that_may_not_grow_is_told_by_name(tmp_path):
+    """A limit on the size of files stands for a full disk, which needs the right to mount one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
+    def limit(progress):
+        if progress.step == 12:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
 
-def test_a_full_disk_is_told_by_name(tmp_path):
-    """A limit on the size of files stands for the disk: metrics.jsonl meets it first."""
-    experiment = tmp_path / 'experiment.py'
-    experiment.write_text(EXPERIMENT.format(steps=400, rows=400).replace('10, 400', '10, 1'))
-    limited = ['bash', '-c', 'ulimit -f 50 && exec "$@"', 'bash']  # blocks of 1024 bytes
-    environment = {**os.environ, 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
-    how = dict(cwd=ROOT, env=environment, capture_output=True, text=True)
-    done = subprocess.run([*limited, *command(experiment, tmp_path / 'run')], **how)
-    assert done.returncode == 1
-    assert 'Traceback' not in done.stderr
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith('lbexp: File too large') and 'run/metrics.jsonl' in last
+    try:
+        with pytest.raises(OSError) as error:
+            train(tiny(num_rows=24), tmp_path / 'run', observe=limit)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.errno == errno.EFBIG
+    assert str(error.value.filename) == str(tmp_path / 'run' / 'metrics.jsonl')
 
 
 def _wait_for_a_row_more(process, workdir):

@@ -61,12 +61,15 @@ def test_what_is_not_swapped_is_restored(saved):
         assert np.array_equal(tree['a'], TREE['a']) and warnings == []
 
 
-def test_a_hundred_swaps(saved, tmp_path):
-    """Each owner's in the place of each other's, and a sample of those of other steps."""
+@pytest.mark.parametrize('count', [30, pytest.param(100, marks=pytest.mark.slow)])
+def test_swaps(saved, tmp_path, count):
+    """Each owner's in the place of another's, and a sample of those of other steps."""
     pairs = list(itertools.permutations(saved, 2))
     same_step = [(there, put) for there, put in pairs if there[1] == put[1] == STEPS[1]]
-    cases = [*same_step, *random.Random(0).sample(pairs, 100 - len(same_step) // 2)]
-    assert len(cases) >= 100
+    generator = random.Random(0)
+    of_this = [(there, put) for there, put in same_step if there[0] == 'this']
+    cases = [*of_this, *generator.sample(same_step, count // 3)]
+    cases += generator.sample(pairs, count - len(cases))
     for number, ((owner, step), other) in enumerate(cases):
         folder = tmp_path / f'{number}' / 'trial-00000'
         shutil.copytree(saved[other], folder / str(step))

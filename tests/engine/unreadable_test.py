@@ -1,8 +1,6 @@
 """What cannot be read just now is not damaged: it is told, and nothing is moved."""
 
-import gc
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,34 +8,16 @@ import tempfile
 import numpy as np
 import pytest
 from jobs import ROOT
-from training import LOSABLE, rows, stopped_run, train, whole_run
+from training import rows, train
+from workdirs import LOSABLE, copy
 
 from lbexp.engine import seal
 from lbexp.engine.checkpoint import Checkpoints
 
-# Orbax leaves tasks behind where a read fails, which complain when they are collected: here, not in
-# another test.
-pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    yield
-    gc.collect()
-
-
-@pytest.fixture(scope='module')
-def stopped(tmp_path_factory):
-    return stopped_run(tmp_path_factory.mktemp('stopped'))
-
-
-@pytest.fixture(scope='module')
-def whole(tmp_path_factory):
-    return whole_run(tmp_path_factory.mktemp('whole'))
-
-
-def copy(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / 'run')
+pytestmark = [
+    pytest.mark.usefixtures('collected', 'shared_programs'),
+    pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning'),
+]
 
 
 def test_what_cannot_be_read_is_not_damaged(stopped, whole, tmp_path, monkeypatch):

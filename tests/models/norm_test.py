@@ -12,7 +12,7 @@ from lbexp.models.mlp import MLP
 from lbexp.models.norm import BatchNorm, together
 from lbexp.parallel.mesh import mesh, spread
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.usefixtures('shared_programs')
 
 RATE, EPS = 0.1, 1e-5
 
@@ -30,6 +30,7 @@ def reference(x, ghost, scale, bias):
     return out, mean, variance
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize('shape', [(24, 5), (24, 3, 4, 5)])
 @pytest.mark.parametrize('ghost', [1, 4, 12, 24])
 def test_it_is_the_papers_algorithm(shape, ghost):
@@ -48,6 +49,7 @@ def test_it_is_the_papers_algorithm(shape, ghost):
     np.testing.assert_allclose(new['batch_stats']['variance'], variance, rtol=1e-4)
 
 
+@pytest.mark.quick
 def test_evaluation_never_uses_ghosts():
     """An example alone, in any company, and with a ghost that does not divide: the same output."""
     x = np.random.default_rng(1).standard_normal((8, 5)).astype(np.float32)
@@ -75,6 +77,7 @@ def test_what_is_no_ghost(ghost):
         BatchNorm(ghost).init(jax.random.key(0), np.zeros((24, 5), np.float32), True)
 
 
+@pytest.mark.quick
 def test_what_has_to_stay_together():
     assert [together(False, 8), together(True, 8)] == [1, 8]
     assert [together(True, policy) for policy in (None, 'sync', 'replica')] == [None] * 3
@@ -95,11 +98,13 @@ def test_ghosts_are_the_same_on_any_number_of_devices(tmp_path, ghost):
     """32 examples: on 2 devices a ghost is smaller than or equal to a device's share, on 8 it is
     larger."""
     one = losses(tmp_path, ghost, data_parallel=1)
-    for devices in (2, 8):
+    for devices in (2, 8) if ghost == 16 else (8,):
         np.testing.assert_allclose(losses(tmp_path, ghost, data_parallel=devices), one, rtol=1e-4)
 
 
-@pytest.mark.parametrize('microbatch, devices', [(16, 1), (16, 2), (8, 8)])
+@pytest.mark.parametrize(
+    'microbatch, devices', [pytest.param(16, 1, marks=pytest.mark.slow), (16, 2), (8, 8)]
+)
 def test_ghosts_are_the_same_with_accumulation(tmp_path, microbatch, devices):
     """Two ghosts in a microbatch; a ghost on each of two devices; a ghost spread over eight."""
     found = losses(tmp_path, 8, microbatch=microbatch, data_parallel=devices)
@@ -133,7 +138,7 @@ def test_replicas_are_counted_along_the_batch_and_not_over_trials(tmp_path, layo
     np.testing.assert_allclose(replicas, alone, rtol=1e-4)
 
 
-@pytest.mark.parametrize('devices', [1, 2, 8])
+@pytest.mark.parametrize('devices', [1, 8])
 @pytest.mark.parametrize(
     'make', [lambda ghost: MLP((8,), 10, True, ghost), lambda ghost: CNN((2,), 8, 10, True, ghost)]
 )

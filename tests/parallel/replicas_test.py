@@ -13,6 +13,8 @@ from lbexp.config import lookup
 from lbexp.engine.plan import plan
 from lbexp.engine.program import program
 
+pytestmark = pytest.mark.usefixtures('shared_programs')
+
 DIGITS = dict(name='digits_mlp', hidden=(16,))
 NORMED = dict(name='digits_mlp', hidden=(16,), batch_norm=True)
 MOMENTUM = dict(name='momentum', learning_rate=0.05, momentum=0.9)
@@ -46,13 +48,13 @@ WAYS = [
 ]
 
 
+@pytest.mark.parametrize('devices', [pytest.param(2, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize('way', WAYS, ids=lambda way: way['name'])
-def test_the_same_numbers_on_any_number_of_devices(tmp_path, way):
+def test_the_same_numbers_on_any_number_of_devices(tmp_path, way, devices):
     """Rounding alone differs, in 24 updates with batch norm and dropout."""
     fields = dict(workload=dict(NORMED, dropout=0.1), batch_size=32, replicas=way)
     one = train(tiny(**fields, data_parallel=1), tmp_path / 'one')
-    for devices in (2, 4) if way['name'] == 'local_sgd' else (4,):
-        close(train(tiny(**fields, data_parallel=devices), tmp_path / str(devices)), one, 1e-4)
+    close(train(tiny(**fields, data_parallel=devices), tmp_path / 'many'), one, 1e-4)
 
 
 @pytest.mark.parametrize('layout', ['map', 'vmap'])
@@ -140,7 +142,12 @@ ROWS = (*BITS, 'loss', 'gradient_norm')
 
 
 @pytest.mark.parametrize(
-    'momentum, k, alpha', [('maintain', 1, 0.5), ('maintain', 3, 0.3), ('reset', 4, 1.0)]
+    'momentum, k, alpha',
+    [
+        pytest.param('maintain', 1, 0.5, marks=pytest.mark.slow),
+        ('maintain', 3, 0.3),
+        ('reset', 4, 1.0),
+    ],
 )
 def test_one_worker_is_lookahead(tmp_path, momentum, k, alpha):
     """To the bit, where XLA rounds two programs of one arithmetic alike: jax 0.12 multiplies and
@@ -282,12 +289,12 @@ def test_staleness_without_memory_is_geometric(tmp_path):
     of this seed."""
     from scipy import stats
 
-    found = staleness(tmp_path, workers=4, delay='geometric', steps=4000)[50:]
+    found = staleness(tmp_path, workers=4, delay='geometric', steps=2000)[50:]
     law = 0.75 ** np.arange(10) / 4
     counts = np.bincount(np.minimum(found, 10), minlength=11)
     expected = len(found) * np.append(law, 1 - law.sum())
     assert stats.chisquare(counts, expected).pvalue > 0.001
-    assert found.mean() == pytest.approx(3, abs=0.2)
+    assert found.mean() == pytest.approx(3, abs=0.3)
     wrong = len(found) * np.append(0.8 ** np.arange(10) / 5, 0.8**10)  # five workers
     assert stats.chisquare(counts, wrong * counts.sum() / wrong.sum()).pvalue < 1e-6
 
@@ -313,7 +320,6 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
         asked = iter(range(100))
         folder = tmp_path / f'{way["name"]}-cut'
         train(tiny(**fields), folder, stopping=lambda asked=asked: next(asked) == 1)
-        assert len(train(tiny(**fields), folder)) == len(whole)
         assert train(tiny(**fields), folder) == whole
 
 
