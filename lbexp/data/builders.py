@@ -10,7 +10,7 @@ from PIL import Image
 from tensorflow_datasets.core import registered
 from tensorflow_datasets.image_classification import mnist as stock
 
-from lbexp.data.signals import signals
+from lbexp.data.mnist1d import generate
 
 _FILES = {
     'train': ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz', 60000),
@@ -32,6 +32,8 @@ class _WithoutTensorFlow:
     """The stock builders unzip and decode with TensorFlow; the version, URLs and checksums are
     theirs."""
 
+    URL: str
+
     def _split_generators(self, manager):
         splits = {}
         for split, (images, labels, count) in _FILES.items():
@@ -49,17 +51,17 @@ class _WithoutTensorFlow:
 # checksums beside the class's own file, so each takes those of its stock class.
 with registered.skip_registration():
 
-    class FashionMNIST(_WithoutTensorFlow, stock.FashionMNIST):
+    class FashionMNIST(_WithoutTensorFlow, stock.FashionMNIST):  # pyrefly: ignore[inconsistent-inheritance]
         name = 'fashion_mnist'
         pkg_dir_path = None
         url_infos = stock.FashionMNIST.url_infos
 
-    class MNIST(_WithoutTensorFlow, stock.MNIST):
+    class MNIST(_WithoutTensorFlow, stock.MNIST):  # pyrefly: ignore[inconsistent-inheritance]
         name = 'mnist'
         pkg_dir_path = None
         url_infos = stock.MNIST.url_infos
 
-    class KMNIST(_WithoutTensorFlow, stock.KMNIST):
+    class KMNIST(_WithoutTensorFlow, stock.KMNIST):  # pyrefly: ignore[inconsistent-inheritance]
         name = 'kmnist'
         pkg_dir_path = None
         url_infos = stock.KMNIST.url_infos
@@ -125,16 +127,16 @@ with registered.skip_registration():
             )
 
         def _split_generators(self, manager):
-            made, labels = signals(5000, seed=42)
+            images, labels = generate(5000, seed=42)
             bounds = {'train': range(4000), 'test': range(4000, 5000)}
             return {
-                split: self._generate_examples(made, labels, places)
+                split: self._generate_examples(images, labels, places)
                 for split, places in bounds.items()
             }
 
-        def _generate_examples(self, made, labels, places):
+        def _generate_examples(self, images, labels, places):
             for i in places:
-                yield i, {'image': made[i], 'label': int(labels[i])}
+                yield i, {'image': images[i], 'label': int(labels[i])}
 
 
 _BUILDERS = {

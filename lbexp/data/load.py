@@ -91,7 +91,7 @@ def _digest(stem, arrays):
     digest = hashlib.sha256(stem.encode())
     for key, values in sorted(arrays.items()):
         digest.update(f'{key} {values.dtype.str} {values.shape}'.encode())
-        digest.update(np.ascontiguousarray(values))
+        digest.update(np.ascontiguousarray(values))  # pyrefly: ignore[bad-argument-type]
     return digest.hexdigest()
 
 

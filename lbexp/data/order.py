@@ -51,8 +51,12 @@ def order(seed: jax.Array, positions: jax.Array, size: int) -> jax.Array:
                 b = _shifted(b, _mix(a ^ key), right)
         return a * np.uint32(right) + b
 
-    outside = lambda value: value >= np.uint32(size)
-    walk = lambda value: jnp.where(outside(value), encrypt(value), value)
+    def outside(value):
+        return value >= np.uint32(size)
+
+    def walk(value):
+        return jnp.where(outside(value), encrypt(value), value)
+
     index = jax.lax.while_loop(lambda value: outside(value).any(), walk, encrypt(offset))
     return index.astype(jnp.int32)
 

@@ -39,13 +39,18 @@ def partition(source: Source, mode: str, hosts: int, microbatch: int) -> Source:
         )
 
     def draw(arrays, seed, positions):
-        own = np.uint32(microbatch // hosts)
-        host, turn = positions // own % np.uint32(hosts), positions // np.uint32(microbatch)
+        share_size = np.uint32(microbatch // hosts)
+        host, turn = positions // share_size % np.uint32(hosts), positions // np.uint32(microbatch)
         seeds = jax.vmap(
             lambda h: jax.random.bits(jax.random.fold_in(jax.random.key(seed), h), dtype=jnp.uint32)
         )
-        one = lambda seed, position: source.draw(arrays, seed, position[None])
-        drawn = jax.vmap(one)(seeds(jnp.arange(hosts))[host], turn * own + positions % own)
+
+        def one(seed, position):
+            return source.draw(arrays, seed, position[None])
+
+        drawn = jax.vmap(one)(
+            seeds(jnp.arange(hosts))[host], turn * share_size + positions % share_size
+        )
         return jax.tree.map(lambda values: values[:, 0], drawn)
 
     return source._replace(draw=draw)

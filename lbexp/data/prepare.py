@@ -69,7 +69,11 @@ def prepare(name: str, files_from: str | None = None) -> pathlib.Path:
             f'{error.filename or folder}: {error.strerror or error}. {remedy}'
         ) from error
     try:
-        return prepared.complete(name) or _prepare(name, folder, files_from)
+        if not prepared.complete(name):
+            _prepare(name, folder, files_from)
+        complete = prepared.complete(name)
+        assert complete is not None  # what _prepare could not finish, it raised
+        return complete
     finally:
         lock.release()
 
@@ -90,24 +94,24 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         '--data_dir', metavar='DIR', help=('default: TFDS_DATA_DIR, or ~/tensorflow_datasets')
     )
-    given = parser.parse_args(argv)
+    flags = parser.parse_args(argv)
     try:
-        if given.data_dir:
-            os.environ['TFDS_DATA_DIR'] = str(local_path(given.data_dir, '--data_dir'))
-        files_from = given.files_from and str(local_path(given.files_from, '--from'))
-        prepared.known(given.name)
-        ready = prepared.complete(given.name)
+        if flags.data_dir:
+            os.environ['TFDS_DATA_DIR'] = str(local_path(flags.data_dir, '--data_dir'))
+        files_from = flags.files_from and str(local_path(flags.files_from, '--from'))
+        prepared.known(flags.name)
+        ready = prepared.complete(flags.name)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     if ready is not None:
-        print(f'{given.name} is prepared already in {ready}')
+        print(f'{flags.name} is prepared already in {ready}')
         return 0
     try:
-        print(f'{given.name}: preparing in {prepared.data_dir()}, half a minute', flush=True)
-        print(f'{given.name} is prepared in {prepare(given.name, files_from)}')
+        print(f'{flags.name}: preparing in {prepared.data_dir()}, half a minute', flush=True)
+        print(f'{flags.name} is prepared in {prepare(flags.name, files_from)}')
     except ValueError as error:
-        print(f'{given.name}: {error}', file=sys.stderr)
+        print(f'{flags.name}: {error}', file=sys.stderr)
         return 1
     return 0
 

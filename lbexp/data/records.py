@@ -1,13 +1,14 @@
 """The examples of a prepared data set by random access, read from the disk when asked for."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from lbexp.data.prepared import damaged, prepared
 
 
-def records(name: str, split: str) -> Sequence[dict]:
+def records(name: str, split: str) -> 'Records':
     """Examples {'image': uint8 [h, w, c], 'label': int32 scalar} of one split, in stored order,
     read with TFDS.
 
@@ -26,17 +27,19 @@ def records(name: str, split: str) -> Sequence[dict]:
     # array_record and the decoders raise what they like on damaged bytes
     except Exception as error:
         raise damaged(files[0], error) from error
-    return _Records(source, files)
+    return Records(source, files)
 
 
-class _Records(Sequence):
+class Records(Sequence[dict]):
+    """The examples of one split."""
+
     def __init__(self, source, files):
         self.source, self.files = source, files
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Iterable[int]) -> list[dict]:

@@ -49,9 +49,12 @@ def memory(examples: dict[str, np.ndarray], replacement: bool = False) -> Source
     def draw(arrays, seed, positions):
         if not replacement:
             return read(arrays, order(seed, positions, size))
-        one = lambda position: jax.random.randint(
-            jax.random.fold_in(jax.random.key(seed), position), (), 0, size
-        )
+
+        def one(position):
+            return jax.random.randint(
+                jax.random.fold_in(jax.random.key(seed), position), (), 0, size
+            )
+
         return read(arrays, jax.vmap(one)(positions))
 
     return Source(size, examples, draw, read)

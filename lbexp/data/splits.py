@@ -1,5 +1,7 @@
 """The training, validation and test sources of a data set."""
 
+from typing import TypedDict
+
 import numpy as np
 
 from lbexp.data.load import load
@@ -9,7 +11,13 @@ from lbexp.data.source import Source, memory
 _SEED = 20050
 
 
-def splits(name: str, validation: int = 0, replacement: bool = False) -> dict[str, Source | None]:
+class Splits(TypedDict):
+    train: Source
+    validation: Source | None
+    test: Source | None
+
+
+def splits(name: str, validation: int = 0, replacement: bool = False) -> Splits:
     """{'train', 'validation', 'test'}: sources, or None where there is no such split.
 
     The validation examples are drawn from the training set at random, the same ones always, and
@@ -30,14 +38,16 @@ def splits(name: str, validation: int = 0, replacement: bool = False) -> dict[st
             f'validation: found {validation}; allowed: 0 .. {size - 1} of the '
             f'{size} training examples'
         )
-    sources = {
-        'train': memory(examples, replacement),
-        'validation': None,
-        'test': memory(load(name, 'test')),
-    }
-    if validation:
-        shuffled = np.random.default_rng(_SEED).permutation(size)
-        held, kept = np.sort(shuffled[:validation]), np.sort(shuffled[validation:])
-        pick = lambda places: {key: values[places] for key, values in examples.items()}
-        sources |= {'train': memory(pick(kept), replacement), 'validation': memory(pick(held))}
-    return sources
+    test = memory(load(name, 'test'))
+    if not validation:
+        return Splits(train=memory(examples, replacement), validation=None, test=test)
+    shuffled = np.random.default_rng(_SEED).permutation(size)
+
+    def pick(places):
+        return {key: values[np.sort(places)] for key, values in examples.items()}
+
+    return Splits(
+        train=memory(pick(shuffled[validation:]), replacement),
+        validation=memory(pick(shuffled[:validation])),
+        test=test,
+    )

@@ -1,7 +1,7 @@
 """Examples that do not fit in memory, read with Grain a stretch at a time, in the same order as if
 they did."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
@@ -48,12 +48,14 @@ class _Reader:
     def __init__(self, examples, size, prefetch):
         self.examples, self.size, self.prefetch = examples, size, prefetch
         self.indices = jax.jit(lambda seed, positions: order(seed, positions, size))
-        self.asked = self.held = self.iterator = None
+        self.asked: tuple[int, int, int] | None = None
+        self.held: dict | None = None
+        self.iterator: Iterator[dict] = iter(())
 
     def feed(self, seed: int, first: int, count: int) -> dict:
         """The arrays that serve positions first .. first + count - 1."""
         if self.asked != (seed, first, count):
-            if self.iterator is None or self.asked != (seed, first - count, count):
+            if self.asked != (seed, first - count, count):
                 self.iterator = iter(self._stretches(seed, first, count))
             # until the stretch is there: an error in the reader must not serve the old one
             self.asked = None
@@ -70,8 +72,8 @@ class _Reader:
             )
             # On the host: on an accelerator this thread would wait for the training that it reads
             # ahead of.
-            given = jax.device_put((np.uint32(seed % 2**32), positions), _host())
-            chosen = self._many(jax.device_get(self.indices(*given)).tolist())
+            arguments = jax.device_put((np.uint32(seed % 2**32), positions), _host())
+            chosen = self._many(jax.device_get(self.indices(*arguments)).tolist())
             return {name: np.stack([example[name] for example in chosen]) for name in chosen[0]}
 
         stretches = grain.MapDataset.range(2**32 // count + 1).map(stretch)

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 
 def classifier(
-    module: nn.Module, shape: tuple[int, ...], scale: float, label_smoothing: float = 0.0
+    module: nn.Module, shape: tuple[int, ...], scale: float, label_smoothing: ArrayLike = 0.0
 ) -> tuple[Callable, Callable, Callable]:
     """(init, loss, metrics) of `module` trained with softmax cross-entropy.
 

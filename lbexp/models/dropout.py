@@ -4,6 +4,7 @@ program."""
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 
 class Dropout(nn.Module):
@@ -15,13 +16,13 @@ class Dropout(nn.Module):
             in Python.
     """
 
-    rate: float
+    rate: ArrayLike
 
     @nn.compact
     def __call__(self, x, train: bool):
         if not train:
             return x
-        kept = jax.random.bernoulli(self.make_rng('dropout'), 1.0 - self.rate, x.shape)
+        is_kept = jax.random.bernoulli(self.make_rng('dropout'), 1.0 - self.rate, x.shape)
         # Of a quotient XLA makes one program's product and another's division, which round
         # differently.
-        return jnp.where(kept, x * (1 / (1 - jnp.asarray(self.rate, x.dtype))), 0)
+        return jnp.where(is_kept, x * (1 / (1 - jnp.asarray(self.rate, x.dtype))), 0)

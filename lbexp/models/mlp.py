@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from lbexp.models.dropout import Dropout
 from lbexp.models.norm import BatchNorm
@@ -25,7 +26,7 @@ class MLP(nn.Module):
     outputs: int
     batch_norm: bool = False
     ghost: int | str | None = None
-    dropout: float | None = None
+    dropout: ArrayLike | None = None
 
     @nn.compact
     def __call__(self, x, train: bool):

@@ -50,7 +50,7 @@ def linear_regression(
 
     def errors(params, examples):
         error = (
-            model.apply({'params': params}, examples['x'])[:, 0]
+            jnp.asarray(model.apply({'params': params}, examples['x']))[:, 0]
             - examples['line']
             - noise * examples['e']
         )

@@ -88,7 +88,10 @@ def noisy_quadratic(
 
     def draw(arrays, seed, positions):
         stream = jax.random.fold_in(jax.random.key(seed), _STREAM)
-        one = lambda position: jax.random.normal(jax.random.fold_in(stream, position), shape, dtype)
+
+        def one(position):
+            return jax.random.normal(jax.random.fold_in(stream, position), shape, dtype)
+
         return {'xi': jax.vmap(one)(positions)}
 
     def read(arrays, positions):
@@ -127,9 +130,9 @@ def _profile(name, first, spectrum, dimension, dtype):
         return jnp.full((dimension,), first)
     if isinstance(spectrum, Sequence):
         if len(spectrum) != dimension:
-            found = f'a spectrum of {len(spectrum)} entries'
+            shown = f'a spectrum of {len(spectrum)} entries'
             raise ValueError(
-                f'{name}: found {found}; allowed: dimension entries, which is {dimension}'
+                f'{name}: found {shown}; allowed: dimension entries, which is {dimension}'
             )
         return first * jnp.stack([jnp.asarray(value, dtype) for value in spectrum])
     return first / jnp.arange(1, dimension + 1, dtype=dtype) ** jnp.asarray(spectrum, dtype)
@@ -145,7 +148,7 @@ def _check(noise, dimension, start_spread, replicas, examples_per_draw, epoch, d
         require(name, value, value >= 1, 'an integer >= 1')
     if dtype not in ('float32', 'float64'):
         raise ValueError(f'dtype: found {dtype!r}; allowed: float32, float64')
-    if dtype == 'float64' and not jax.config.jax_enable_x64:
+    if dtype == 'float64' and not jax.config.read('jax_enable_x64'):
         raise ValueError(
             'dtype: found float64 in 32-bit mode; allowed: float32, or start with JAX_ENABLE_X64=1'
         )

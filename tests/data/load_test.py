@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lbexp.data.load import load
-from lbexp.data.signals import signals
+from lbexp.data.mnist1d import generate
 from lbexp.data.splits import splits
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -85,8 +85,8 @@ def test_the_decoded_copy_follows_the_prepared_files(digits):
         'before = load("digits", "train")["image"]\n'
         'file = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else None\n'
         f'os.utime({str(train)!r}, (1, 1))\n'
-        'import lbexp.data.records as r; was = r._Records.__getitems__; count = []\n'
-        'r._Records.__getitems__ = lambda *a: count.append(1) or was(*a)\n'
+        'import lbexp.data.records as r; was = r.Records.__getitems__; count = []\n'
+        'r.Records.__getitems__ = lambda *a: count.append(1) or was(*a)\n'
         'after = load("digits", "train")["image"]\n'
         'print((before == after).all(), len(count))'
     )
@@ -126,9 +126,12 @@ def test_a_missing_file_is_named(digits):
 
 def test_three_processes_may_start_at_once(tmp_path):
     environment = {**os.environ, 'TFDS_DATA_DIR': str(tmp_path)}
-    start = lambda: subprocess.Popen(
-        [sys.executable, '-c', SUM], cwd=ROOT, env=environment, stdout=subprocess.PIPE
-    )
+
+    def start():
+        return subprocess.Popen(
+            [sys.executable, '-c', SUM], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+        )
+
     printed = {process.communicate()[0].split()[-1] for process in [start(), start(), start()]}
     assert printed == {str(load('digits', 'train')['image'].sum()).encode()}
     assert [path.name for path in (tmp_path / 'digits').iterdir()] == ['1.1.0']
@@ -172,12 +175,15 @@ def test_mnist1d_is_made_by_its_recipe(tmp_path, monkeypatch):
     assert images.dtype == np.float32 and abs(images.mean()) < 1e-6 and abs(images.std() - 1) < 1e-6
     assert list(np.bincount(labels)) == [500] * 10
     assert len(np.unique(images, axis=0)) == 5000
-    again, same = signals(5000, seed=42)
+    again, same = generate(5000, seed=42)
     expected = {image.tobytes(): label for image, label in zip(again, same, strict=True)}
     assert all(
         expected[image.tobytes()] == label for image, label in zip(images, labels, strict=True)
     )
-    inputs = lambda images: np.c_[images[:, :, 0], np.ones(len(images))]
+
+    def inputs(images):
+        return np.c_[images[:, :, 0], np.ones(len(images))]
+
     weights = np.linalg.lstsq(inputs(train['image']), np.eye(10)[train['label']])[0]
     right = (inputs(test['image']) @ weights).argmax(axis=1) == test['label']
     assert 0.2 < right.mean() < 0.4
@@ -194,7 +200,10 @@ def test_validation_examples_are_held_out(tmp_path, monkeypatch):
     monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
     sources = splits('digits', 300)
     whole = load('digits', 'train')
-    bytes_of = lambda images: sorted(image.tobytes() for image in images)
+
+    def bytes_of(images):
+        return sorted(image.tobytes() for image in images)
+
     train, held = sources['train'].arrays['image'], sources['validation'].arrays['image']
     assert len(held) == 300 and len(train) == 1138 and sources['train'].size == 1138
     assert bytes_of([*train, *held]) == bytes_of(whole['image'])

@@ -61,7 +61,7 @@ def test_the_run_says_what_it_read(tmp_path):
     (tmp_path / 'config.json').write_text(
         json.dumps({'config': {}, 'trials': [], 'environment': {}})
     )
-    rows = train(config, tmp_path, announce=said.append)
+    rows = train(config, tmp_path, log=said.append)
     share = distinct(partition(memory({'place': np.arange(100)}), 'independent', 4, 16), 0)
     told = f'independent orders of 4 hosts, {share:.3f} of the examples are in the first epoch'
     assert any(line.endswith(told) for line in said) and 0.6 < share < 0.8

@@ -10,7 +10,7 @@ from lbexp.config import lookup
 from lbexp.models.cnn import CNN
 from lbexp.models.mlp import MLP
 from lbexp.models.norm import BatchNorm, together
-from lbexp.parallel.mesh import mesh, spread
+from lbexp.parallel.mesh import mesh, named_sharding
 
 pytestmark = pytest.mark.usefixtures('shared_programs')
 
@@ -147,22 +147,23 @@ def test_replicas_in_a_model_under_a_mesh(make, devices):
     device's share."""
     x = np.random.default_rng(2).standard_normal((16, 8, 8, 1)).astype(np.float32)
     variables = make(None).init(jax.random.key(0), x, True)
-    run = lambda ghost: jax.jit(
-        lambda x: make(ghost).apply(variables, x, True, mutable=['batch_stats'])
-    )
+
+    def run(ghost):
+        return jax.jit(lambda x: make(ghost).apply(variables, x, True, mutable=['batch_stats']))
+
     expected = run(16 // devices)(x)
     made = mesh(1, devices)
     with jax.set_mesh(made):
-        found = run('replica')(jax.device_put(x, spread(made, 'data')))
+        found = run('replica')(jax.device_put(x, named_sharding(made, 'data')))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected
     )
 
 
 def test_a_workload_says_what_has_to_stay_together():
-    build = lambda **given: (
-        lookup.build('workload', dict(name='digits_mlp', hidden=(8,), **given)).together
-    )
+    def build(**given):
+        return lookup.build('workload', dict(name='digits_mlp', hidden=(8,), **given)).together
+
     assert [build(), build(ghost='replica')] == [1, 1]
     assert [build(batch_norm=True, ghost=ghost) for ghost in (8, None, 'sync', 'replica')] == [
         8,

@@ -28,7 +28,9 @@ def draw(workload, positions):
 
 
 def value_and_grad(workload, params, examples):
-    loss = lambda p: workload.loss(p, {}, examples, jax.random.key(0))[0]['loss'].mean()
+    def loss(p):
+        return workload.loss(p, {}, examples, jax.random.key(0))[0]['loss'].mean()
+
     return jax.value_and_grad(loss)(params)
 
 

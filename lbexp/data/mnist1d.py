@@ -26,7 +26,7 @@ _ROUGH, _FINE = 0.25, 0.02
 _SMOOTH = 2  # standard deviation of the Gaussian that smooths it [points]
 
 
-def signals(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def generate(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(signals float32 [count, 40, 1], labels int64 [count]), classes in equal shares, in random
     order.
 
@@ -43,15 +43,15 @@ def signals(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     strokes = np.array(_STROKES)
     strokes = (strokes - strokes.mean(1, keepdims=True)) / strokes.std(1, keepdims=True)
     strokes = (strokes - strokes[:, :1]) / 6
-    made = np.stack(
+    signals = np.stack(
         [
             _deformed(strokes[i % 10], np.random.default_rng((seed, i)), gaussian_filter1d)
             for i in range(count)
         ]
     )
     order = np.random.default_rng(seed).permutation(count)
-    made = (made - made.mean()) / made.std()
-    return made[order, :, None].astype(np.float32), order % 10
+    signals = (signals - signals.mean()) / signals.std()
+    return signals[order, :, None].astype(np.float32), order % 10
 
 
 def _deformed(stroke, generator, smoothed):
