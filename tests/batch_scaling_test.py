@@ -13,8 +13,8 @@ from training import tiny
 
 from lbexp import config as configs
 from lbexp.config.check import check
+from lbexp.engine.components import components
 from lbexp.engine.plan import plan, run_length
-from lbexp.engine.recipe import recipe
 
 REFERENCE = 16
 
@@ -54,7 +54,7 @@ def walk(part, batch_size, gradients, **fields):
     """Weights after each gradient, with the optimizer that the recipe builds."""
     scaling = dict(rule='square_root_adam', reference=REFERENCE)
     config = configs.resolve(tiny(optimizer=part, batch_scaling=scaling, **fields), {})
-    optimizer = recipe({**config, 'batch_size': batch_size}, 24).optimizer
+    optimizer = components({**config, 'batch_size': batch_size}, 24).optimizer
 
     def step(carry, gradient):
         weights, state = carry

@@ -51,7 +51,7 @@ def stopped(tmp_path_factory):
     """A run of two trials that was stopped after its first checkpoint. To be copied."""
     folder = tmp_path_factory.mktemp('stopped')
     answers = iter([False] * 4)
-    train(LOSABLE, folder, stopping=lambda: next(answers, True))
+    train(LOSABLE, folder, should_stop=lambda: next(answers, True))
     assert statuses(folder)[0]['status'] == 'running' and statuses(folder)[0]['saved'] >= 12
     return folder
 

@@ -68,14 +68,15 @@ class Checkpoints:
         from orbax.checkpoint import v1 as ocp
 
         directory.mkdir(parents=True, exist_ok=True)
+        policy: Any = ocp.training.preservation_policies.LatestN(keep)
         self._open = lambda: ocp.training.Checkpointer(
-            directory.absolute(),
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+            str(directory.absolute()),
+            preservation_policy=policy,
             cleanup_tmp_directories=True,
         )
         self._directory, self._warn, self._identity = directory, warn, identity
         # called when a checkpoint is complete, in the background, before it counts
-        self.completed = lambda step: None
+        self.completed: Callable[[int], Any] = lambda step: None
         with self._system_is_told():
             self._manager = self._open()
         # Even Orbax's asynchronous save keeps its caller for 60 ms. The processes of a job must
@@ -109,7 +110,8 @@ class Checkpoints:
         with self._disk_full_is_told():
             # Without force, Orbax silently skips a save while another is in progress.
             leaves = {**leaves, _MANIFEST: np.frombuffer(manifest, np.uint8)}
-            self._manager.save_async(step, {**leaves, _DIGEST: digest(leaves)}, force=True)
+            tree: Any = {**leaves, _DIGEST: digest(leaves)}
+            self._manager.save_async(step, tree, force=True)
             if self._writer:
                 self._manager.wait()
                 self._complete(step)
@@ -132,14 +134,14 @@ class Checkpoints:
         """
         with self._system_is_told():
             steps = collectives.run_on_primary(
-                lambda: sorted((one.step for one in self._manager.checkpoints), reverse=True)
+                lambda: sorted((item.step for item in self._manager.checkpoints), reverse=True)
             )
         for step in steps:
             loaded, problem = self._attempt(step, like)
-            problems = [one for one in collectives.allgather_object(problem) if one]
+            problems = [item for item in collectives.allgather_object(problem) if item]
             if not problems:
                 return loaded
-            unreadable = [one['system'] for one in problems if 'system' in one]
+            unreadable = [item['system'] for item in problems if 'system' in item]
             if unreadable:
                 raise OSError(*unreadable[0])
             if step == steps[0]:
@@ -175,11 +177,11 @@ class Checkpoints:
                 }
             if wrong or (wrong is None and not _system(error)):
                 return None, {'wrong': wrong or line}
-            number, told = _system(error) or (errno.EIO, line)
+            number, words = _system(error) or (errno.EIO, line)
             return None, {
                 'system': [
                     number,
-                    f'{told}, though its files are as they were written',
+                    f'{words}, though its files are as they were written',
                     str(folder),
                 ]
             }
@@ -195,18 +197,17 @@ class Checkpoints:
             primary_host=hosts.index(), active_processes={hosts.index()}
         )
         with ocp.Context(multiprocessing_options=alone):
-            path = self._directory.absolute() / str(step)
+            path = str(self._directory.absolute() / str(step))
             # Orbax counts its loads, and the processes must count alike: what cannot be described
             # is loaded too.
             try:
-                manifest = {
-                    _MANIFEST: np.zeros(
-                        dict(ocp.metadata(path).metadata)[_MANIFEST].shape, np.uint8
-                    )
-                }
+                described: Any = ocp.metadata(path).metadata
+                manifest = {_MANIFEST: np.zeros(dict(described)[_MANIFEST].shape, np.uint8)}
             except Exception:  # Orbax raises what it likes on damaged files
                 manifest = {}
-            loaded = dict(ocp.load(path, {**wanted, **manifest, _DIGEST: np.zeros(32, np.uint8)}))
+            tree: Any = {**wanted, **manifest, _DIGEST: np.zeros(32, np.uint8)}
+            restored: Any = ocp.load(path, tree)
+            loaded = dict(restored)
             if not manifest:
                 raise _Wrong('it does not say whose it is')
         if bytes(loaded.pop(_DIGEST)) != bytes(digest(loaded)):
@@ -226,7 +227,7 @@ class Checkpoints:
     def discard(self):
         """Moves what is left to the folder `damaged`."""
         for step in collectives.run_on_primary(
-            lambda: sorted(one.step for one in self._manager.checkpoints)
+            lambda: sorted(checkpoint.step for checkpoint in self._manager.checkpoints)
         ):
             self._quarantine(step, '')
 
@@ -237,13 +238,13 @@ class Checkpoints:
             path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in named(like) if leaf.size
         }
         differ = [sorted(self._shapes(step).items() ^ wanted.items(), key=str) for step in steps]
-        told = collectives.run_on_primary(
+        difference = collectives.run_on_primary(
             lambda: str(differ[0][:3]) if all(differ) and self._shapes(steps[0]) else None
         )
-        if told:
+        if difference:
             raise Refusal(
                 f'{self._directory}: its checkpoints hold other arrays than this configuration '
-                f'trains ({told}, ...); '
+                f'trains ({difference}, ...); '
                 'allowed: a change that keeps the shapes of parameters and optimizer state. '
                 'Choose another --workdir'
             )
@@ -251,10 +252,11 @@ class Checkpoints:
     def _shapes(self, step):
         """{path: (shape, dtype)} that the checkpoint says it holds; empty where it does not say."""
         try:
-            said = dict(self._manager.metadata(step).metadata)
+            metadata: Any = self._manager.metadata(step).metadata
+            described = dict(metadata)
             return {
-                path: (tuple(one.shape), np.dtype(one.dtype))
-                for path, one in said.items()
+                path: (tuple(array.shape), np.dtype(array.dtype))
+                for path, array in described.items()
                 if path not in _OURS
             }
         except Exception:  # Orbax raises what it likes on damaged files
@@ -310,11 +312,11 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # TensorStore and Orbax have words of their own
-            if not _system(error):
+            problem = _system(error)
+            if problem is None:
                 raise
-            number, told = _system(error)
             raise OSError(
-                number, told, getattr(error, 'filename', None) or str(self._directory)
+                *problem, getattr(error, 'filename', None) or str(self._directory)
             ) from error
 
     def close(self):
@@ -326,7 +328,7 @@ class Checkpoints:
             self._manager.close()
 
 
-def _system(error):
+def _system(error: BaseException | None) -> tuple[int, str] | None:
     """(number, words) where the system could not do what was asked; None: something else is
     wrong."""
     while error is not None:

@@ -59,7 +59,7 @@ def workload(name: str, part: Workload) -> Workload:
         check_values(values, _count(examples), who, part.metrics, needs_loss=False)
         return values
 
-    sources = {
+    sources: dict[str, Any] = {
         field: _source(f'{who}: {field}', getattr(part, field))
         for field in ('train', 'validation', 'test')
         if getattr(part, field) is not None

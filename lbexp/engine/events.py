@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from lbexp.engine.rows import append
+from lbexp.engine.metrics_file import append
 
 
 class Events:
-    """Appends rows as they come. Beyond `limit` trials none are written, which `announce` is told:
+    """Appends rows as they come. Beyond `limit` trials none are written, which `log` is told:
     each row of a trial opens a file (0.4 ms), and TensorBoard takes long over hundreds of them.
 
     tensorboardX gives the format. Its writer is not used: its thread dies of a full disk, and the
@@ -27,16 +27,17 @@ class Events:
         trials: Iterable[int],
         first_steps: Iterable[int],
         limit: int = 64,
-        announce: Callable[[str], Any] = lambda line: None,
+        log: Callable[[str], Any] = lambda line: None,
     ):
         # imports protobuf: only when rows are about to come
         from tensorboardX.proto import event_pb2
         from tensorboardX.summary import scalar
 
+        event_pb2: Any = event_pb2  # its classes are made at import: stubs have none
         self._event, self._scalar = event_pb2.Event, scalar
         trials, first_steps = list(trials), list(first_steps)
         if len(trials) > limit:
-            announce(
+            log(
                 f'TensorBoard: nothing for {len(trials)} trials, which are more than '
                 f'{limit}; see lbexp.results'
             )
@@ -65,7 +66,7 @@ class Events:
                 values = [(name, value) for name, value in shown.items() if np.isfinite(value)]
                 self._append(
                     row['trial'],
-                    [dict(step=row['step'], summary=self._scalar(*one)) for one in values],
+                    [dict(step=row['step'], summary=self._scalar(*pair)) for pair in values],
                 )
 
     def _append(self, trial, events):

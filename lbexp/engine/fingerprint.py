@@ -46,23 +46,25 @@ def fingerprint(trials: Iterable[dict], experiment: str | None = None) -> dict[s
         trials: resolved configurations.
         experiment: the experiment file.
     """
-    found, parts = {}, _parts(trials)
+    digests, parts = {}, _parts(trials)
     for kind, name in dict.fromkeys((kind, part['name']) for kind, part in parts):
         for file, path in _files_of_part(kind, name):
-            found[f'code of {kind} {name!r} ({file})'] = _code(path)
+            digests[f'code of {kind} {name!r} ({file})'] = _code(path)
     for kind, part in parts:
         for path in _named_files(part):
-            found[f'file {path}'] = _content(pathlib.Path(path))
+            digests[f'file {path}'] = _content(pathlib.Path(path))
         if kind == 'workload':
             arguments = ', '.join(
                 f'{name}={value!r}' for name, value in sorted(part.items()) if name != 'name'
             )
-            found[f'data of workload {part["name"]}({arguments})'] = _data(lookup.build(kind, part))
+            digests[f'data of workload {part["name"]}({arguments})'] = _data(
+                lookup.build(kind, part)
+            )
     if experiment is not None:
         path = pathlib.Path(experiment).resolve()
         for name, file in {path.name: path, **_imported(path, None)}.items():
-            found[f'code of the experiment ({name})'] = _code(file)
-    return found
+            digests[f'code of the experiment ({name})'] = _code(file)
+    return digests
 
 
 def joined(fingerprint: dict[str, str]) -> str:
@@ -73,13 +75,16 @@ def joined(fingerprint: dict[str, str]) -> str:
 def _parts(trials):
     """(kind, part) of every different part, those inside others included, in the order of their
     text."""
-    found = {}
+    by_text = {}
     for trial in trials:
         for field, allowed in fields.PARTS.items():
             if field not in _NOT_TRAINING:
                 for part in _within(trial[field]):
-                    found[f'{allowed.kind} {json.dumps(part, sort_keys=True)}'] = allowed.kind, part
-    return [found[text] for text in sorted(found)]
+                    by_text[f'{allowed.kind} {json.dumps(part, sort_keys=True)}'] = (
+                        allowed.kind,
+                        part,
+                    )
+    return [by_text[text] for text in sorted(by_text)]
 
 
 def _within(value: Any) -> Iterator[dict]:
@@ -103,7 +108,7 @@ def _files_of_part(kind: str, name: str) -> list[tuple[str, pathlib.Path]]:
     ]
     files = {}
     for home in homes:
-        module = sys.modules.get(home)
+        module = sys.modules.get(home) if home else None
         path = _source(module)
         if path is None:
             continue
@@ -144,8 +149,8 @@ def _modules(path, importer):
             base = '.'.join([*above, *([node.module] if node.module else [])])
             names |= {base, *(f'{base}.{alias.name}' for alias in node.names)}
     every = {name.rsplit('.', depth)[0] for name in names for depth in range(name.count('.') + 1)}
-    found = [sys.modules.get(name) or _unloaded(name) for name in sorted(every - {''})]
-    return [module for module in found if module is not None]
+    modules = [sys.modules.get(name) or _unloaded(name) for name in sorted(every - {''})]
+    return [module for module in modules if module is not None]
 
 
 def _unloaded(name):
@@ -278,7 +283,7 @@ def _array(leaf) -> str:
             _arrays.clear()
         values = np.ascontiguousarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
         digest = hashlib.sha256(f'{values.dtype} {values.shape}'.encode())
-        digest.update(values.reshape(-1).view(np.uint8))
+        digest.update(values.reshape(-1).view(np.uint8))  # pyrefly: ignore[bad-argument-type]
         _arrays[id(leaf)] = leaf, digest.hexdigest()
     return _arrays[id(leaf)][1]
 

@@ -2,6 +2,7 @@
 taken up again."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,10 +11,10 @@ import jax
 import numpy as np
 
 from lbexp.engine.checkpoint import Checkpoints
+from lbexp.engine.metrics_file import MetricsWriter
 from lbexp.engine.plan import Cohort
 from lbexp.engine.program import Program
 from lbexp.engine.resume import Position, resume
-from lbexp.engine.rows import Rows
 from lbexp.engine.status import Status
 from lbexp.engine.watchdog import Watchdog
 from lbexp.parallel import collectives, hosts, mesh
@@ -31,142 +32,202 @@ class Progress(NamedTuple):
     diverged: int  # trials
 
 
+class Outputs(NamedTuple):
+    """What a run writes to."""
+
+    checkpoints: Checkpoints
+    rows: MetricsWriter
+    status: Status  # is told of each checkpoint and, now and then, of each trial's step
+
+
 def loop(
     cohort: Cohort,
     program: Program,
     train_size: int,
-    checkpoints: Checkpoints,
-    rows: Rows,
-    status: Status,
+    outputs: Outputs,
     open_events: Callable,
-    observe: Callable[[Progress], Any],
-    stopping: Callable[[], bool],
+    on_progress: Callable[[Progress], Any],
+    should_stop: Callable[[], bool],
     restart: Callable[[str], Any] | None = None,
 ) -> tuple[bool, dict[int, dict]]:
     """Trains the cohort's trials to their ends, from the last checkpoint if there is one.
 
     Args:
-        status: is told of each checkpoint and, now and then, of each trial's step.
+        train_size: examples in an epoch.
+        open_events: (trials, first steps) -> what writes the rows for TensorBoard.
+        on_progress: called after each dispatch.
+        should_stop: asked after each dispatch.
         restart: where what is needed to go on is lost, is told so; the trials then train from the
             start. None: the loop raises Damaged.
 
     Returns:
-        Whether the end was reached (False: `stopping` became true, and everything is saved), and by
-        trial its status ('done', 'diverged', 'running') and step.
+        Whether the end was reached (False: `should_stop` became true, and everything is saved), and
+        by trial its status ('done', 'diverged', 'running') and step.
     """
-    watch = _Watch(cohort, program, train_size, checkpoints, rows, status, observe, restart)
+    runner = begin(cohort, program, outputs, restart)
+    watchdog = Watchdog(cohort.config['watchdog'])
     try:
-        events = open_events(cohort.trials, watch.row_steps[watch.row])
-        told = False
-        while watch.row < watch.events['num_rows'] and not told:
-            at_row, told = watch.dispatch(stopping)
+        events = open_events(cohort.trials, runner.row_starts.steps[runner.row])
+        stopped = False
+        while not runner.is_at_end and not stopped:
+            at_row, stopped = runner.dispatch(watchdog, should_stop)
+            on_progress(runner.progress())
             if at_row:
-                events.write(watch.write_row())
-        watch.save()
-        checkpoints.wait()
-        rows.sync()
+                events.write(runner.write_row(train_size))
+        runner.save()
+        outputs.checkpoints.wait()
+        outputs.rows.sync()
     except OSError as error:
         raise OSError(
-            error.errno, f'{error.strerror}; {watch.told_saved()}', error.filename
+            error.errno, f'{error.strerror}; {runner.last_saved()}', error.filename
         ) from error
     finally:
-        watch.watchdog.close()
-    return watch.row == watch.events['num_rows'], watch.statuses()
+        watchdog.close()
+    return runner.is_at_end, runner.statuses()
 
 
-class _Watch:
-    """The host's side of a running cohort."""
+class RowStarts(NamedTuple):
+    """Where the rows of each trial lie: row r comes after floor(steps r / num_rows) updates,
+    whatever its batch size."""
 
-    def __init__(self, cohort, program, train_size, checkpoints, rows, status, observe, restart):
-        self.cohort, self.program, self.train_size = cohort, program, train_size
-        self.checkpoints, self.rows, self.status, self.observe = checkpoints, rows, status, observe
-        self.events = {
-            name: cohort.config[name] for name in ('num_rows', 'num_evaluations', 'num_checkpoints')
-        }
-        # Row r of a trial comes after floor(steps r / num_rows) updates, whatever its batch size.
-        self.row_steps = (
-            cohort.steps
-            * np.arange(self.events['num_rows'] + 1)[:, None]
-            // self.events['num_rows']
-        )
-        self.row_ticks = cohort.ticks(self.row_steps)  # [rows + 1, K] microbatches
-        self.chunk = 16  # microbatches per dispatch, until their speed is known
-        checkpoints.completed = self.completed
-        self._begin(restart)
-        self.watchdog = Watchdog(cohort.config['watchdog'])
+    steps: np.ndarray  # [num_rows + 1, K] updates
+    ticks: np.ndarray  # [num_rows + 1, K] microbatches
 
-    def _begin(self, restart):
-        count = self.program.trials
-        unpadded = lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype)
-        like = jax.tree.map(unpadded, self.program.states)
-        fresh = Position(
-            np.zeros(count, bool),
-            np.zeros(1),
-            np.zeros(count, int),
-            np.zeros((count, 32), np.uint8),
-        )
-        like = (like, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), fresh))
-        saved = resume(
-            self.cohort.trials, like, self.checkpoints, self.rows, self.status.trials, restart
-        )
-        self.states = self.program.init() if saved is None else self.program.place(saved[0])
-        position = fresh if saved is None else saved[1]
-        self.frozen = self.diverged = position.frozen
-        self.tick = np.zeros(count, int) if saved is None else np.asarray(saved[0].tick, int)
-        self.step = np.zeros(count, int) if saved is None else np.asarray(saved[0].step, int)
-        passed = ((self.row_ticks <= self.tick) | self.frozen).all(-1)
-        self.row = int(np.flatnonzero(passed)[-1])  # rows written
-        self.start = time.monotonic() - float(position.seconds[0])
-        # microbatches in all -> updates of each trial
-        self.saved = {int(self.tick.sum()): self.step}
+    def last_passed(self, tick: np.ndarray, frozen: np.ndarray) -> int:
+        """The last row that every trial has reached; one that has diverged reaches all."""
+        passed = ((self.ticks <= tick) | frozen).all(-1)
+        return int(np.flatnonzero(passed)[-1])
+
+
+def _row_starts(cohort):
+    num_rows = cohort.config['num_rows']
+    steps = cohort.steps * np.arange(num_rows + 1)[:, None] // num_rows
+    return RowStarts(steps, cohort.ticks(steps))
+
+
+def begin(
+    cohort: Cohort, program: Program, outputs: Outputs, restart: Callable[[str], Any] | None
+) -> 'CohortRunner':
+    """The cohort at its last usable checkpoint, or at its start.
+
+    Raises:
+        Damaged: what is needed to go on is lost, and `restart` is None.
+    """
+    count = program.trials
+    no_rows = np.zeros((count, 32), np.uint8)
+    start = Position(np.zeros(count, bool), np.zeros(1), np.zeros(count, int), no_rows)
+    like = jax.tree.map(_shape, (_unpadded(program.states, count), start))
+    saved = resume(
+        cohort.trials, like, outputs.checkpoints, outputs.rows, outputs.status.trials, restart
+    )
+    if saved is None:
+        states, position = program.init(), start
+        tick = step = np.zeros(count, int)
+    else:
+        states, position = program.place(saved[0]), saved[1]
+        tick, step = np.asarray(saved[0].tick, int), np.asarray(saved[0].step, int)
+    row_starts = _row_starts(cohort)
+    runner = CohortRunner(
+        cohort,
+        program,
+        outputs,
+        row_starts,
+        states=states,
+        tick=tick,
+        step=step,
+        frozen=position.frozen,
+        diverged=position.frozen,
+        row=row_starts.last_passed(tick, position.frozen),
+        began=time.monotonic() - float(position.seconds[0]),
+    )
+    runner.begin_saving()
+    return runner
+
+
+def _unpadded(states, count):
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype), states
+    )
+
+
+def _shape(leaf):
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+
+
+@dataclasses.dataclass
+class CohortRunner:
+    """The host's side of a running cohort of K trials."""
+
+    cohort: Cohort
+    program: Program
+    outputs: Outputs
+    row_starts: RowStarts
+    states: Any  # on the devices
+    tick: np.ndarray  # [K] microbatches done
+    step: np.ndarray  # [K] updates done
+    frozen: np.ndarray  # [K] trials whose divergence is in a row
+    diverged: np.ndarray  # [K]
+    row: int  # rows written
+    began: float  # [s] of the monotonic clock, as if the run had never been interrupted
+    chunk: int = 16  # microbatches per dispatch, until their speed is known
+    columns: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # of the last dispatch
+    # microbatches of all trials -> updates of each: of the checkpoints that were begun
+    saved: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_at_end(self) -> bool:
+        return self.row == self.cohort.config['num_rows']
+
+    def begin_saving(self):
+        """Says where the trials stand, and hears of each checkpoint that is complete."""
+        self.saved[int(self.tick.sum())] = self.step
+        self.outputs.checkpoints.completed = self._completed
         steps = self.step.tolist()
-        self.status.update(self._by_trial(status=['running'] * count, step=steps, saved=steps))
+        status = ['running'] * len(steps)
+        self.outputs.status.update(self._by_trial(status=status, step=steps, saved=steps))
 
-    def dispatch(self, stopping: Callable[[], bool]) -> tuple[bool, bool]:
+    def dispatch(self, watchdog: Watchdog, should_stop: Callable[[], bool]) -> tuple[bool, bool]:
         """Trains every trial towards its next row for one dispatch.
 
         Returns:
-            Whether all trials are there, and whether `stopping` is true in any process.
+            Whether all trials are there, and whether `should_stop` is true in any process.
         """
-        target = self.row_steps[self.row + 1]
-        row_tick = self.row_ticks[self.row + 1]
+        row_tick = self.row_starts.ticks[self.row + 1]
         until = np.minimum(row_tick, self.tick + self.chunk)
-        if self.program.stretch:
-            until = np.minimum(
-                until, (self.tick // self.program.stretch + 1) * self.program.stretch
-            )
-        with self.watchdog:
+        if stretch := self.program.stretch:
+            until = np.minimum(until, (self.tick // stretch + 1) * stretch)
+        row_start, row_step = self.row_starts.ticks[self.row], self.row_starts.steps[self.row + 1]
+        with watchdog:
             began = time.monotonic()
-            self.states, columns = self.program.segment(
-                self.states, until, self.row_ticks[self.row], target
-            )
+            self.states, columns = self.program.segment(self.states, until, row_start, row_step)
             columns = mesh.fetch(columns)
             # All processes go the same way: as fast as the slowest, and to the end of this
             # dispatch.
-            seconds, told = collectives.allgather([time.monotonic() - began, stopping()]).max(0)
+            answers = [time.monotonic() - began, should_stop()]
+            seconds, stopped = collectives.allgather(answers).max(0)
         self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
         self.diverged = self.columns['diverged']
-        self._pace(self.columns['tick'] - self.tick, float(seconds))
+        self._choose_chunk(self.columns['tick'] - self.tick, float(seconds))
         self.tick, self.step = (self.columns[name].astype(int) for name in ('tick', 'step'))
-        self.observe(self._progress())
-        return bool(((self.tick >= row_tick) | self.diverged).all()), bool(told)
+        return bool(((self.tick >= row_tick) | self.diverged).all()), bool(stopped)
 
-    def write_row(self) -> list[dict]:
+    def write_row(self, train_size: int) -> list[dict]:
         """The rows of all trials that moved; evaluation and checkpoint where they are due."""
         self.row += 1
-        moved = (self.row_steps[self.row] > self.row_steps[self.row - 1]) & ~self.frozen
+        steps = self.row_starts.steps
+        moved = (steps[self.row] > steps[self.row - 1]) & ~self.frozen
         columns = dict(self.columns)
-        if self._due('num_evaluations') and self.program.evaluate is not None:
-            measured = mesh.fetch(self.program.evaluate(self.states))
-            columns |= {name: value[: self.program.trials] for name, value in measured.items()}
-        seconds = round(time.monotonic() - self.start, 3)
-        written = [self._row(i, columns, seconds) for i in np.flatnonzero(moved)]
-        self.rows.write(written)
-        self.status.progress(dict(zip(self.cohort.trials, self.step.tolist(), strict=True)))
+        if self._is_due('num_evaluations') and self.program.evaluate is not None:
+            metrics = mesh.fetch(self.program.evaluate(self.states))
+            columns |= {name: value[: self.program.trials] for name, value in metrics.items()}
+        seconds = round(time.monotonic() - self.began, 3)
+        rows = [self._row(k, columns, seconds, train_size) for k in np.flatnonzero(moved)]
+        self.outputs.rows.write(rows)
+        self.outputs.status.progress(dict(zip(self.cohort.trials, self.step.tolist(), strict=True)))
         self.frozen = self.frozen | self.diverged
-        if self._due('num_checkpoints'):
+        if self._is_due('num_checkpoints'):
             self.save()
-        return written
+        return rows
 
     def save(self):
         """A checkpoint at the present tick; rows written before it are on the disk first.
@@ -178,98 +239,96 @@ class _Watch:
         states = jax.tree.map(lambda leaf: leaf[: self.program.trials], mesh.fetch(self.states))
         if not (_sound(states.params) & ~self.diverged).any():
             return
-        seconds = np.asarray([time.monotonic() - self.start])
-        written = [self.rows.written(trial) for trial in self.cohort.trials]
-        digests = np.stack([np.frombuffer(one.digest, np.uint8) for one in written])
-        position = Position(
-            self.frozen, seconds, np.asarray([one.count for one in written]), digests
-        )
-        self.saved[int(self.tick.sum())] = self.step
-        self.checkpoints.save(int(self.tick.sum()), (states, position), before=self.rows.sync)
+        seconds = np.asarray([time.monotonic() - self.began])
+        written = [self.outputs.rows.written(trial) for trial in self.cohort.trials]
+        counts = np.asarray([rows.count for rows in written])
+        digests = np.stack([np.frombuffer(rows.digest, np.uint8) for rows in written])
+        position = Position(self.frozen, seconds, counts, digests)
+        total = int(self.tick.sum())
+        self.saved[total] = self.step
+        self.outputs.checkpoints.save(total, (states, position), before=self.outputs.rows.sync)
 
-    def completed(self, tick: int):
-        """Says so, durably, before the checkpoint counts: without one a trial that had one must not
-        begin anew."""
-        self.status.update(self._by_trial(saved=self.saved[tick].tolist()))
-
-    def told_saved(self) -> str:
+    def last_saved(self) -> str:
         """What is left to go on from, for a message."""
         if hosts.count() == 1:  # the others of a job do not wait with this one
             with contextlib.suppress(OSError):
-                self.checkpoints.wait()
-        steps = self.saved.get(self.checkpoints.saved)
-        if steps is None:
+                self.outputs.checkpoints.wait()
+        complete = self.outputs.checkpoints.saved
+        if complete is None or complete not in self.saved:
             return 'there is no checkpoint yet'
-        return f'the last good checkpoint is that of step {int(steps.max())}'
+        return f'the last good checkpoint is that of step {int(self.saved[complete].max())}'
 
     def statuses(self) -> dict[int, dict]:
-        ended, said = self.row == self.events['num_rows'], {}
-        for i, trial in enumerate(self.cohort.trials):
-            status = 'diverged' if self.frozen[i] else 'done' if ended else 'running'
-            said[trial] = {'status': status, 'step': int(self.step[i])}
-            if status != 'running':
-                written = self.rows.written(trial)
-                said[trial] |= {'rows': written.count, 'digest': written.digest.hex()}
-        return said
+        """By trial, what status.json says of it."""
+        return {trial: self._status(k, trial) for k, trial in enumerate(self.cohort.trials)}
 
-    def _by_trial(self, **fields) -> dict[int, dict]:
-        """Lists of a value for each trial as the fields of each trial."""
-        rows = zip(*fields.values(), strict=True)
-        return {
-            t: dict(zip(fields, row, strict=True))
-            for t, row in zip(self.cohort.trials, rows, strict=True)
-        }
-
-    def _due(self, event) -> bool:
-        """Whether the event falls on this row: its count is spread evenly over the rows."""
-        passed = lambda row: row * self.events[event] // self.events['num_rows']
-        return passed(self.row) > passed(self.row - 1)
-
-    def _row(self, i, columns, seconds):
-        examples = int(self.tick[i]) * self.cohort.microbatch
-        head = {
-            'trial': self.cohort.trials[i],
-            'step': int(columns['step'][i]),
-            'examples': examples,
-            'epoch': round(examples / self.train_size, 6),
-            'wall_time': seconds,
-        }
-        return head | {k: v[i] for k, v in columns.items() if k not in ('step', 'tick', 'diverged')}
-
-    def _pace(self, ticks, seconds):
-        """Aims at dispatches of a known length. Growth is bounded: the first dispatch also
-        compiled."""
-        if ticks.max() > 0:
-            wanted = ticks.max() * _DISPATCH_SECONDS / max(seconds, 1e-4)
-            self.chunk = int(np.clip(wanted, max(self.chunk // 4, 1), self.chunk * 16))
-
-    def _progress(self):
-        columns = self.columns
-        sound = ~self.diverged
+    def progress(self) -> Progress:
+        columns, sound = self.columns, ~self.diverged
         # A trial of fewer updates than rows has rows without any: their means are of nothing.
-        shown = {
-            k: v[sound & np.isfinite(v)] for k, v in columns.items() if k in ('loss', 'accuracy')
-        }
-        stopped = self.diverged & (self.tick < self.row_ticks[-1])
+        shown = {name: columns[name] for name in ('loss', 'accuracy') if name in columns}
+        finite = {name: values[sound & np.isfinite(values)] for name, values in shown.items()}
+        medians = {name: float(np.median(v)) for name, v in finite.items() if len(v)}
         # A diverged trial has nothing left to do.
+        stopped = self.diverged & (self.tick < self.row_starts.ticks[-1])
         steps = np.where(stopped, self.cohort.steps, columns['step'])
         return Progress(
             step=int(steps.sum()),
             steps=int(self.cohort.steps.sum()),
             examples=int(self.tick.sum()) * self.cohort.microbatch,
-            metrics={
-                name: float(np.median(values)) for name, values in shown.items() if len(values)
-            },
+            metrics=medians,
             diverged=int(self.diverged.sum()),
         )
+
+    def _status(self, k, trial):
+        step = int(self.step[k])
+        if not self.frozen[k] and not self.is_at_end:
+            return {'status': 'running', 'step': step}
+        written = self.outputs.rows.written(trial)
+        return {
+            'status': 'diverged' if self.frozen[k] else 'done',
+            'step': step,
+            'rows': written.count,
+            'digest': written.digest.hex(),
+        }
+
+    def _completed(self, tick: int):
+        """Says so, durably, before the checkpoint counts: without one a trial that had one must not
+        begin anew."""
+        self.outputs.status.update(self._by_trial(saved=self.saved[tick].tolist()))
+
+    def _by_trial(self, **fields) -> dict[int, dict]:
+        """Lists of a value for each trial as the fields of each trial."""
+        rows = [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
+        return dict(zip(self.cohort.trials, rows, strict=True))
+
+    def _is_due(self, event) -> bool:
+        """Whether the event falls on this row: its count is spread evenly over the rows."""
+        count, num_rows = self.cohort.config[event], self.cohort.config['num_rows']
+        return self.row * count // num_rows > (self.row - 1) * count // num_rows
+
+    def _row(self, k, columns, seconds, train_size):
+        examples = int(self.tick[k]) * self.cohort.microbatch
+        row = {
+            'trial': self.cohort.trials[k],
+            'step': int(columns['step'][k]),
+            'examples': examples,
+            'epoch': round(examples / train_size, 6),
+            'wall_time': seconds,
+        }
+        inner = ('step', 'tick', 'diverged')
+        return row | {name: v[k] for name, v in columns.items() if name not in inner}
+
+    def _choose_chunk(self, ticks, seconds):
+        """Aims at dispatches of a known length. Growth is bounded: the first dispatch also
+        compiled."""
+        if ticks.max() > 0:
+            aim = ticks.max() * _DISPATCH_SECONDS / max(seconds, 1e-4)
+            self.chunk = int(np.clip(aim, max(self.chunk // 4, 1), self.chunk * 16))
 
 
 def _sound(params):
     """By trial, whether its parameters are numbers. The loss of the last update does not tell: it
     is that before it."""
-    leaves = [
-        leaf
-        for leaf in jax.tree.leaves(params)
-        if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)
-    ]
-    return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(-1) for leaf in leaves], axis=0)
+    leaves = jax.tree.leaves(params)
+    floating = [leaf for leaf in leaves if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)]
+    return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(-1) for leaf in floating], axis=0)

@@ -26,7 +26,8 @@ def digest(leaves: dict[str, Any]) -> np.ndarray:
     for path in sorted(leaves):
         array = np.ascontiguousarray(leaves[path])
         summed.update(f'{path} {array.dtype} {array.shape} '.encode())
-        summed.update(array.reshape(-1).view(np.uint8))
+        # An array is a buffer, which NumPy's stubs do not say.
+        summed.update(array.reshape(-1).view(np.uint8))  # pyrefly: ignore[bad-argument-type]
     return np.frombuffer(summed.digest(), np.uint8)
 
 

@@ -13,7 +13,7 @@ _SHAPES = ('replicas.workers',)  # integers that no program can trace
 def numbered(config: dict, numbers: dict[str, Any]) -> dict:
     """`config` with the entries at the paths of `numbers` replaced."""
 
-    def rebuilt(value, path):
+    def rebuilt(value: Any, path: str) -> Any:
         if path in numbers:
             return numbers[path]
         if isinstance(value, dict):

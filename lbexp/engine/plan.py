@@ -11,9 +11,9 @@ import numpy as np
 
 from lbexp.batch_size import regime_adaptation
 from lbexp.config import fields, lookup
+from lbexp.engine.accumulation import accumulation_schedule, boundaries
+from lbexp.engine.components import stream
 from lbexp.engine.numbers import leaves, numbered, numeric
-from lbexp.engine.pace import boundaries, pace
-from lbexp.engine.recipe import stream
 from lbexp.engine.traceable import traceable
 from lbexp.errors import Refusal
 
@@ -38,14 +38,16 @@ class Cohort(NamedTuple):
         """Microbatches in the first counts[..., k] updates of trial k."""
         if not self.config['batch_growth']:
             return counts * self.accumulation
-        paces = [self._pace(k) for k in range(len(self.trials))]
-        columns = [np.asarray(pace.position(counts[..., k]), int) for k, pace in enumerate(paces)]
+        columns = []
+        for k in range(len(self.trials)):
+            position = self._accumulation_schedule(k).position
+            columns.append(np.asarray(position(counts[..., k]), int))
         return np.stack(columns, axis=-1)
 
-    def _pace(self, k):
-        given = {path: values[k] for path, values in self.numbers.items()}
-        size = {'batch_size': int(self.accumulation[k]) * self.microbatch}
-        return pace(numbered(self.config, {**given, **size}))
+    def _accumulation_schedule(self, k):
+        numbers = {path: values[k] for path, values in self.numbers.items()}
+        numbers['batch_size'] = int(self.accumulation[k]) * self.microbatch
+        return accumulation_schedule(numbered(self.config, numbers))
 
 
 def plan(trials: list[dict]) -> list[Cohort]:
@@ -89,13 +91,17 @@ def splits(cohorts: Sequence[Cohort]) -> list[str]:
 def explain(cohort: Cohort, others: Sequence[Cohort]) -> str:
     """How the cohort takes its batch sizes, and why those of `others` are apart, in words."""
     sizes = sorted({int(n) * cohort.microbatch for n in cohort.accumulation})
-    told = f'batch size {sizes[0]}' if len(sizes) == 1 else f'batch sizes {sizes[0]} to {sizes[-1]}'
+    words = (
+        f'batch size {sizes[0]}' if len(sizes) == 1 else f'batch sizes {sizes[0]} to {sizes[-1]}'
+    )
     if cohort.accumulate:
-        return f'{told} in microbatches of {cohort.microbatch}'
+        return f'{words} in microbatches of {cohort.microbatch}'
     if all(other.microbatch == cohort.microbatch for other in others):
-        return told
+        return words
     every = sorted({int(n) * other.microbatch for other in others for n in other.accumulation})
-    return f'{told}, apart: ' + (_apart(cohort.config['workload'], every) or 'no microbatch is set')
+    return f'{words}, apart: ' + (
+        _apart(cohort.config['workload'], every) or 'no microbatch is set'
+    )
 
 
 def shared_microbatch(workload: dict, batch_sizes: Sequence[int]) -> int | None:
@@ -129,7 +135,7 @@ def _apart(workload, batch_sizes):
 
 def _cohort(members, untraced):
     work = np.asarray([run_length(config) * config['batch_size'] for _, config, _ in members])
-    members = [members[i] for i in _dealt(work)]
+    members = [members[i] for i in balanced_order(work)]
     indices, configs, numbers = zip(*members, strict=True)
     first = configs[0]
     size = first['microbatch'] or first['batch_size']
@@ -149,16 +155,22 @@ def _cohort(members, untraced):
     )
 
 
-def _dealt(work):
-    """An order of the trials in which every stretch, such as a device's share, has about the same
+def balanced_order(work: np.ndarray) -> Sequence[int] | np.ndarray:
+    """Permutation of trials such that every contiguous block (a device's share) has about the same
     work.
 
-    The ranks by work in the order of van der Corput: as they come where the work is equal.
+    The longest goes to position 0, the next to n/2, n/4, 3n/4, ... (van der Corput order); as they
+    come where all are equal.
+
+    Args:
+        work: of each trial [any unit].
     """
     if len(set(work)) == 1:
         return range(len(work))
-    turned = [int(f'{place:032b}'[::-1], 2) for place in range(len(work))]
-    return np.argsort(-work, kind='stable')[np.argsort(np.argsort(turned))]
+    bit_reversed = [int(f'{position:032b}'[::-1], 2) for position in range(len(work))]
+    ranks = np.argsort(np.argsort(bit_reversed))  # when each position is filled
+    longest_first = np.argsort(-work, kind='stable')
+    return longest_first[ranks]
 
 
 def run_length(config: dict) -> int:
@@ -172,7 +184,11 @@ def run_length(config: dict) -> int:
     examples = _examples(config)
     _refuse_too_long(config, examples)
     if config['batch_growth']:
-        return int(pace(in_examples(config)).updates(math.ceil(examples / config['microbatch'])))
+        return int(
+            accumulation_schedule(in_examples(config)).updates(
+                math.ceil(examples / config['microbatch'])
+            )
+        )
     if config['steps'] is not None:
         return int(config['steps'])
     return math.ceil(examples / config['batch_size'])
@@ -187,8 +203,8 @@ def _refuse_too_long(config, examples):
         (examples, 32, 'examples', 'their positions have 32 bits'),
     ):
         if count > 2**power - 1:
-            found = f'{length}: found {config[length]}, which is {float(count):.3g} {what}'
-            raise Refusal(f'{found}; allowed: at most 2^{power} - 1, as {why}')
+            problem = f'{length}: found {config[length]}, which is {float(count):.3g} {what}'
+            raise Refusal(f'{problem}; allowed: at most 2^{power} - 1, as {why}')
 
 
 def _examples(config):

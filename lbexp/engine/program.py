@@ -2,23 +2,23 @@
 
 import concurrent.futures
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
 
 from lbexp.engine import step as steps
+from lbexp.engine.components import components, data, stream
 from lbexp.engine.memory import check_memory
 from lbexp.engine.numbers import numbered
+from lbexp.engine.placement import over_trials, placement
 from lbexp.engine.plan import Cohort
-from lbexp.engine.recipe import data, recipe, replicas, stream
-from lbexp.errors import Refusal
 from lbexp.parallel import mesh as meshes
 
 _EVALUATION_CHUNK = 1024  # examples evaluated at once
-_FEED = 64  # microbatches that a stream gives at once
+_STRETCH = 64  # microbatches that a stream gives at once
 
 # XLA:CPU copies every weight but the first layer's at each step, as its update might come before
 # its last use. With region analysis it orders them instead. Without / with, time of a step: MLP
@@ -44,142 +44,135 @@ class Program(NamedTuple):
     layout: str  # in words
 
 
+class _Numbers(NamedTuple):
+    """What differs between the trials of a cohort, traced; over all trials, or of one."""
+
+    accumulation: Any  # microbatches per update, the first one where the batch grows
+    steps: Any  # updates in all
+    config: dict[str, Any]  # path in the configuration -> value
+
+
 def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     """Lays the cohort's trials out on the devices and compiles its functions.
 
     Raises:
         Refusal: a layout that the devices do not allow, or more than their memory holds.
     """
-    count = len(cohort.trials)
-    shared = _shared(cohort)
-    layout, across, shards = meshes.shape(layout, count, shared.parts, data_parallel, shared.of)
-    mesh = meshes.mesh(across, shards)
-    axis = 'data' if shared.by_worker and shards > 1 else None  # along which workers lie
-    by_trial, everywhere = meshes.spread(mesh, 'trial'), meshes.spread(mesh)
-    padding = -count % across
-    pad = lambda values, fill=None: np.concatenate(
-        [values, np.repeat(values[-1:] if fill is None else fill, padding, 0)]
-    )
-    feed = stream(cohort.config)
-    arrays = data(cohort.config)
-    if feed is not None:
-        arrays['train'] = feed(int(cohort.numbers['seed'][0]), 0, _FEED * cohort.microbatch)
-    arrays = meshes.put(arrays, everywhere)
-    numbers = dict(cohort.numbers, **{'/steps': cohort.steps, '/accumulation': cohort.accumulation})
-    numbers = meshes.put({path: pad(_narrow(path, v)) for path, v in numbers.items()}, by_trial)
+    place, words = placement(cohort, layout, data_parallel)
+    mesh, total = place.mesh, place.count + place.padding
+    by_trial, everywhere = meshes.named_sharding(mesh, 'trial'), meshes.named_sharding(mesh)
+    arrays = meshes.put(_arrays(cohort), everywhere)
+    numbers = meshes.put(_numbers(cohort, place), by_trial)
+    initialise = partial(_initialise, cohort)
+    train, assess = partial(_train, cohort, place), partial(_assess, cohort, place)
 
-    sharding = cohort.config['sharding']
+    states = jax.eval_shape(over_trials(place, initialise), arrays, numbers)
+    placements = place.of_states(states)
+    states = jax.tree.map(_placed, states, placements)
+    at_once = total // mesh.shape['trial'] if place.layout == 'vmap' else 1
+    check_memory(states, arrays, at_once, place.count)
 
-    def constrain(examples):
-        if shards == 1:
-            return examples
-        return jax.lax.with_sharding_constraint(examples, meshes.spread(mesh, 'data'))
-
-    def keep(state):
-        if shards == 1 or sharding == 'replicated' or axis is not None:
-            return state
-        return jax.lax.with_sharding_constraint(state, meshes.shared(mesh, state, sharding))
-
-    chunk = -(-_EVALUATION_CHUNK // shards) * shards
-    over = _over(layout, mesh)
-    initialise = over(lambda arrays, numbers: steps.initial_state(_recipe(cohort, arrays, numbers)))
-
-    def train(arrays, numbers, state, *ticks):
-        made = _recipe(cohort, arrays, numbers)
-        # Where workers lie on devices, each draws its own examples there.
-        step = steps.train_step(made, *([constrain] if axis is None else [lambda own: own, axis]))
-        return steps.segment(made, lambda *state: keep(step(*state)), axis)(state, *ticks)
-
-    def assess(arrays, numbers, state):
-        return steps.evaluation(_recipe(cohort, arrays, numbers), chunk, constrain)(state)
-
-    placed = lambda leaf, placement: jax.ShapeDtypeStruct(
-        leaf.shape, leaf.dtype, sharding=placement
-    )
-    states = jax.eval_shape(initialise, arrays, numbers)
-    if axis is None:
-        placements = meshes.shared(mesh, states, sharding, 'trial')
-    else:
-        placements = _placements(states, mesh, shared.by_worker)
-    states = jax.tree.map(placed, states, placements)
-    at_once = (count + padding) // across if layout == 'vmap' else 1
-    check_memory(states, arrays, at_once, count)
-    ticks = [jax.ShapeDtypeStruct((count + padding,), np.int32, sharding=by_trial)] * 3
+    # What the host reads, every host reads whole.
+    read = by_trial if jax.process_count() == 1 else everywhere
+    initialising = jax.jit(over_trials(place, initialise), out_shardings=placements)
+    train_all = over_trials(place, train, placements if place.by_worker else None)
+    training = jax.jit(train_all, donate_argnums=2, out_shardings=(placements, read))
+    ticks = [jax.ShapeDtypeStruct((total,), np.int32, sharding=by_trial)] * 3
     # XLA compiles the three side by side; what is not needed yet is waited for when it is.
     compiler = concurrent.futures.ThreadPoolExecutor(3)
-    init = compiler.submit(
-        _compiled, mesh, jax.jit(initialise, out_shardings=placements), arrays, numbers
-    )
-    # What the host reads, every host reads whole.
-    told = by_trial if jax.process_count() == 1 else everywhere
-    over_devices = over if axis is None else _over(layout, mesh, placements)
-    training = jax.jit(over_devices(train), donate_argnums=2, out_shardings=(placements, told))
+    init = compiler.submit(_compiled, mesh, initialising, arrays, numbers)
+    options = _options(states.params)
     segment = compiler.submit(
-        _compiled, mesh, training, arrays, numbers, states, *ticks, options=_options(states.params)
+        _compiled, mesh, training, arrays, numbers, states, *ticks, options=options
     )
-    assessed = bool(jax.eval_shape(over(assess), arrays, numbers, states))
-    if assessed:
-        assessing = jax.jit(over(assess), out_shardings=told)
+    run_evaluation = None
+    if jax.eval_shape(over_trials(place, assess), arrays, numbers, states):
+        assessing = jax.jit(over_trials(place, assess), out_shardings=read)
         evaluate = compiler.submit(_compiled, mesh, assessing, arrays, numbers, states)
-    compiler.shutdown(wait=False)
 
-    def fed(until):
-        first = (int(until.max()) - 1) // _FEED * _FEED * cohort.microbatch
-        stretch = feed(int(cohort.numbers['seed'][0]), first, _FEED * cohort.microbatch)
-        return {**arrays, 'train': meshes.put(stretch, everywhere)}
+        def run_evaluation(states):
+            return evaluate.result()(arrays, numbers, states)
+
+    compiler.shutdown(wait=False)
 
     def run_segment(states, until, *ticks):
         nothing = np.zeros(1, np.int32)
-        placed = meshes.put(
-            [pad(np.asarray(t, np.int32), nothing) for t in (until, *ticks)], by_trial
-        )
-        return segment.result()(fed(until) if feed else arrays, numbers, states, *placed)
+        padded = [place.pad(np.asarray(t, np.int32), nothing) for t in (until, *ticks)]
+        stretch = _next_stretch(cohort, until)
+        held = {**arrays, **meshes.put(stretch, everywhere)}
+        return segment.result()(held, numbers, states, *meshes.put(padded, by_trial))
 
     return Program(
         states=states,
         init=lambda: init.result()(arrays, numbers),
         segment=run_segment,
-        evaluate=(lambda states: evaluate.result()(arrays, numbers, states)) if assessed else None,
-        place=lambda states: meshes.put(jax.tree.map(pad, states), placements),
-        trials=count,
-        stretch=_FEED if feed else None,
-        layout=f'{layout}, mesh trial={across} data={shards}{shared.told}',
+        evaluate=run_evaluation,
+        place=lambda states: meshes.put(jax.tree.map(place.pad, states), placements),
+        trials=place.count,
+        stretch=_STRETCH if stream(cohort.config) else None,
+        layout=words,
     )
 
 
-class _Shared(NamedTuple):
-    """What devices may share of a trial."""
-
-    parts: int  # that its batch has
-    of: str
-    by_worker: tuple[str, ...]  # fields of the state that lie where the workers are
-    told: str
+def _arrays(cohort):
+    """The arrays of the workload's sets; of a stream, its first stretch."""
+    return {**data(cohort.config), **_stretch(cohort, 0)}
 
 
-def _shared(cohort):
-    made = replicas(cohort.config)
-    if made is None:
-        told = ', fsdp' if cohort.config['sharding'] == 'fsdp' else ''
-        return _Shared(cohort.microbatch, 'examples per microbatch', (), told)
-    if cohort.config['sharding'] != 'replicated':
-        raise Refusal(
-            "sharding: found 'fsdp' with replicas, whose weights differ; allowed: 'replicated'"
-        )
-    told = f', {cohort.config["replicas"]["name"]} of {made.workers} workers'
-    if made.by_worker:
-        return _Shared(made.workers, 'workers', made.by_worker, told)
-    return _Shared(cohort.microbatch // made.pieces, 'examples per pass', (), told)
+def _next_stretch(cohort, until):
+    """The stretch of a stream in which the microbatches before `until` lie."""
+    return _stretch(cohort, (int(until.max()) - 1) // _STRETCH * _STRETCH * cohort.microbatch)
 
 
-def _placements(states, mesh, by_worker):
-    """The placement of each leaf of the states: by trial, and by worker where that is the next
-    axis."""
+def _stretch(cohort, first):
+    """{'train': the examples of a stream from the position `first` on}; {}: there is no stream."""
+    feed = stream(cohort.config)
+    if feed is None:
+        return {}
+    return {'train': feed(int(cohort.numbers['seed'][0]), first, _STRETCH * cohort.microbatch)}
 
-    def placed(name, part):
-        placement = meshes.spread(mesh, 'trial', *(['data'] if name in by_worker else []))
-        return jax.tree.map(lambda leaf: placement, part)
 
-    return states._replace(**{name: placed(name, part) for name, part in states._asdict().items()})
+def _numbers(cohort, place):
+    """The numbers of all trials, in the types that the program computes in."""
+    numbers = _Numbers(
+        _narrow('accumulation', cohort.accumulation),
+        _narrow('steps', cohort.steps),
+        {path: _narrow(path, values) for path, values in cohort.numbers.items()},
+    )
+    return jax.tree.map(place.pad, numbers)
+
+
+def _components(cohort, arrays, numbers):
+    """The components of a trial, its numbers traced, its data the arrays that the program was
+    given."""
+    values = dict(numbers.config)
+    if cohort.accumulate:
+        values['batch_size'] = cohort.microbatch * numbers.accumulation
+    return components(numbered(cohort.config, values), numbers.steps, arrays)
+
+
+def _initialise(cohort, arrays, numbers):
+    return steps.initial_state(_components(cohort, arrays, numbers))
+
+
+def _train(cohort, place, arrays, numbers, state, *ticks):
+    trial = _components(cohort, arrays, numbers)
+    step = steps.train_step(trial, place.share_examples, place.worker_axis)
+
+    def kept(state, row_step):
+        return place.keep_shares(step(state, row_step))
+
+    return steps.segment(trial, kept, place.worker_axis)(state, *ticks)
+
+
+def _assess(cohort, place, arrays, numbers, state):
+    chunk = -(-_EVALUATION_CHUNK // place.shards) * place.shards
+    trial = _components(cohort, arrays, numbers)
+    return steps.evaluation(trial, chunk, place.share_evaluation)(state)
+
+
+def _placed(leaf, placement):
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement)
 
 
 def _compiled(mesh, function, *arguments, options=None):
@@ -197,48 +190,6 @@ def _options(params):
     """The compiler's options for training `params`, the parameters of all trials."""
     each = sum(leaf.size // len(leaf) for leaf in jax.tree.leaves(params))
     return _IN_PLACE if jax.default_backend() == 'cpu' and each >= _LARGE else None
-
-
-def _over(layout, mesh, placements=None):
-    """Lifts f(arrays, *of one trial) to f(arrays, *of all trials).
-
-    Args:
-        placements: of the states, where each device has its own workers: f(arrays, numbers, state,
-            *ticks) then runs on each device, and returns (state, columns).
-    """
-
-    def over(f):
-        if layout == 'vmap':
-            # shard_map has taken the axis apart already
-            name = {} if placements else {'spmd_axis_name': 'trial'}
-            many = lambda arrays, *trials: jax.vmap(lambda *one: f(arrays, *one), **name)(*trials)
-        else:
-            many = lambda arrays, *trials: jax.lax.map(lambda one: f(arrays, *one), trials)
-        if placements is None and (layout == 'vmap' or mesh.shape['trial'] == 1):
-            return many
-        by_trial = PartitionSpec('trial')
-
-        def on_each_device(arrays, *trials):
-            specs, told = [PartitionSpec(), *(by_trial for _ in trials)], by_trial
-            if placements is not None:
-                specs[2] = jax.tree.map(lambda placement: placement.spec, placements)
-                told = (specs[2], by_trial)
-            mapped = jax.shard_map(
-                many, mesh=mesh, in_specs=tuple(specs), out_specs=told, check_vma=False
-            )
-            return mapped(arrays, *trials)
-
-        return on_each_device
-
-    return over
-
-
-def _recipe(cohort, arrays, numbers):
-    """The trial's recipe, its numbers traced, its data the arrays that the program was given."""
-    parts = {path: value for path, value in numbers.items() if not path.startswith('/')}
-    if cohort.accumulate:
-        parts['batch_size'] = cohort.microbatch * numbers['/accumulation']
-    return recipe(numbered(cohort.config, parts), numbers['/steps'], arrays)
 
 
 def _narrow(path: str, values: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from lbexp import config as configs
 from lbexp import documents
 from lbexp.config import fields, lookup
 from lbexp.engine import environment, fingerprint, identity
-from lbexp.engine.rows import replace
+from lbexp.engine.metrics_file import replace
 from lbexp.engine.status import THROUGH, statuses, write_status
 from lbexp.errors import Refusal
 
@@ -23,7 +23,7 @@ def record(
     trials: Sequence[configs.Trial | Mapping[str, Any]],
     grows: bool = False,
     may_change: bool | None = False,
-    announce: Callable[[str], Any] = lambda line: None,
+    log: Callable[[str], Any] = lambda line: None,
     code: dict[str, str] | None = None,
 ) -> list[dict]:
     """Writes config.json: the resolved configuration, overrides and tags of each trial, and where
@@ -72,16 +72,16 @@ def record(
         changes = _changes(there, now, grows)
         _refuse(workdir, changes, may_change)
         for changed, (old, new) in changes.items():
-            announce(
+            log(
                 f'changed since the run was begun: {changed}: {_shown(old)} there, '
                 f'{_shown(new)} now'
             )
-        document = _resumed(workdir, there, now, changes, announce)
+        document = _resumed(workdir, there, now, changes, log)
         if _numeric(changes):
             write_status(workdir, 'running', _not_through(workdir))
     if document != there:
         replace(path, json.dumps(document, indent=1).encode())
-    return now['trials']
+    return list(now['trials'])
 
 
 def read(workdir: pathlib.Path) -> dict:
@@ -118,7 +118,9 @@ def stage(document: dict) -> dict:
         entry['trial']: configs.resolve(config, entry['overrides']) for entry in document['trials']
     }
     return {
-        'configurations': {str(trial): identity.digest(one) for trial, one in resolved.items()},
+        'configurations': {
+            str(trial): identity.digest(trial_config) for trial, trial_config in resolved.items()
+        },
         'code': fingerprint.joined(_fingerprint(document)),
     }
 
@@ -187,11 +189,11 @@ def _without_tags(entry):
 
 def _not_through(workdir):
     """Statuses of a run that was changed: each trial goes on from where it was."""
-    kept = {
-        trial: {k: v for k, v in one.items() if k in ('step', 'saved')}
-        for trial, one in statuses(workdir).items()
-    }
-    return {trial: {'status': 'running', **one} for trial, one in kept.items()}
+    remaining = {}
+    for trial, status in statuses(workdir).items():
+        reached = {name: status[name] for name in ('step', 'saved') if name in status}
+        remaining[trial] = {'status': 'running', **reached}
+    return remaining
 
 
 def _is_begun(workdir):
@@ -229,7 +231,7 @@ def _left(workdir, document):
     ]
 
 
-def _resumed(workdir, there, now, changes, announce):
+def _resumed(workdir, there, now, changes, log):
     """What config.json says of a run that goes on."""
     document, here = {**there, **now}, environment.environment()
     if changes:
@@ -246,7 +248,7 @@ def _resumed(workdir, there, now, changes, announce):
     if trains and _last(there).get('started') != here['started']:
         differences = environment.differences(_last(there), here)
         if differences:
-            announce(f'goes on in another environment: {"; ".join(differences)}')
+            log(f'goes on in another environment: {"; ".join(differences)}')
         document['environments'] = [*there.get('environments', []), here]
     return document
 

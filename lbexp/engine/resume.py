@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lbexp.engine.checkpoint import REMEDY, Checkpoints
-from lbexp.engine.rows import Rows, Written
+from lbexp.engine.metrics_file import MetricsWriter, Written
 from lbexp.errors import Damaged
 from lbexp.parallel import collectives
 
@@ -25,13 +25,13 @@ def resume(
     trials: list[int],
     like: tuple[Any, Position],
     checkpoints: Checkpoints,
-    rows: Rows,
+    rows: MetricsWriter,
     statuses: dict[int, dict],
     restart: Callable[[str], Any] | None,
 ) -> tuple[Any, Position] | None:
     """The states and the position of the last usable checkpoint; None: the trials begin.
 
-    Rows that came after it are dropped: they will come again.
+    MetricsWriter that came after it are dropped: they will come again.
 
     Args:
         trials: of the cohort.

@@ -6,19 +6,20 @@ import functools
 import json
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from lbexp.data.partition import distinct
 from lbexp.engine import identity, record
 from lbexp.engine.checkpoint import Checkpoints
+from lbexp.engine.components import components
 from lbexp.engine.events import Events
-from lbexp.engine.loop import Progress, loop
+from lbexp.engine.loop import Outputs, Progress, loop
+from lbexp.engine.metrics_file import REMEDY, MetricsWriter, NullWriter, differences
 from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
 from lbexp.engine.program import program
-from lbexp.engine.recipe import recipe
-from lbexp.engine.rows import REMEDY, Nowhere, Rows, differences
 from lbexp.engine.status import THROUGH, Status, expected_rows, statuses
 from lbexp.errors import Damaged, Refusal
+from lbexp.links import refuse_links
 from lbexp.parallel import collectives, hosts
 
 
@@ -35,7 +36,7 @@ def build_once(trials: list[dict], trace: bool = False):
     """
     apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
     for config in apart_from_seeds.values():
-        recipe(in_examples(config), run_length(config))
+        components(in_examples(config), run_length(config))
         size, batch = train_size(config), config['batch_size']
         if batch > size:
             raise Refusal(
@@ -45,12 +46,26 @@ def build_once(trials: list[dict], trace: bool = False):
         _planned(json.dumps(trials))
 
 
+class _Run(NamedTuple):
+    """What the cohorts of a run have in common."""
+
+    workdir: pathlib.Path
+    trials: dict[int, dict]  # number in the study -> resolved configuration
+    cohorts: list[Cohort]
+    rows: MetricsWriter | NullWriter
+    status: Status
+    about: list  # the run's random name, the digest of its code, its earlier stages
+    should_stop: Callable[[], bool]
+    log: Callable[[str], Any]
+    restart_lost: bool
+
+
 def run(
     trials: list[dict],
     workdir: pathlib.Path,
-    observe: Callable[[Progress], Any] = lambda progress: None,
-    announce: Callable[[str], Any] = lambda line: None,
-    stopping: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[Progress], Any] = lambda progress: None,
+    log: Callable[[str], Any] = lambda line: None,
+    should_stop: Callable[[], bool] = lambda: False,
     rounds: list[int] | None = None,
     numbers: list[int] | None = None,
     restart_lost: bool = False,
@@ -61,10 +76,10 @@ def run(
     Args:
         workdir: gets metrics.jsonl, status.json, checkpoints/, tensorboard/; what it holds already
             is gone on with.
-        observe: called after each dispatch, with counts over all trials of the rounds that are not
-            done.
-        announce: is told each cohort's plan in one line.
-        stopping: asked after each dispatch; when true, the run saves and returns.
+        on_progress: called after each dispatch, with counts over all trials of the rounds that are
+            not done.
+        log: is told each cohort's plan in one line.
+        should_stop: asked after each dispatch; when true, the run saves and returns.
         rounds: in which each trial came; those of different rounds share no cohort. None: they came
             together.
         numbers: of the trials in their study, ascending, where these are some of them. None: 0, 1,
@@ -75,81 +90,111 @@ def run(
     Raises:
         Damaged: checkpoints or rows are lost without which a trial cannot go on, or rows of one
             that is through.
-        Refusal: a file of the workdir is damaged.
+        Refusal: a file of the workdir is damaged, or a link leads out of it.
     """
+    collectives.run_on_primary(lambda: refuse_links(workdir, workdir))
     numbers = list(range(len(trials))) if numbers is None else numbers
     resolved = dict(zip(numbers, trials))
     rows = _opened(workdir)
     reached = dict(collectives.run_on_primary(lambda: list(statuses(workdir).items())))
     status = {i: {'status': 'pending', 'step': 0} for i in numbers} | reached
-    _doubt(resolved, status, rows, restart_lost, announce)
-    planned = cohorts_of(resolved, dict(zip(numbers, rounds or [0] * len(trials))), status)
-    standing, about = Status(workdir, status), collectives.run_on_primary(lambda: _about(workdir))
-    total, before = sum(int(cohort.steps.sum()) for cohort in planned), Progress(0, 0, 0, {}, 0)
+    _doubt(resolved, status, rows, restart_lost, log)
+    cohorts = cohorts_of(resolved, dict(zip(numbers, rounds or [0] * len(trials))), status)
+    about = collectives.run_on_primary(lambda: _about(workdir))
+    shared = _Run(
+        workdir,
+        resolved,
+        cohorts,
+        rows,
+        Status(workdir, status),
+        about,
+        should_stop,
+        log,
+        restart_lost,
+    )
+    for line in splits(cohorts):
+        log(line)
+    ended = _train_cohorts(shared, on_progress)
+    return 'done' if ended else 'preempted'
 
-    def overall(progress):
-        step, examples = before.step + progress.step, before.examples + progress.examples
-        observe(progress._replace(step=step, steps=total, examples=examples))
 
-    def restart(cohort, cause):
-        announce(f'{cause}. They train from the start, as --restart_lost says')
-        members = ', '.join(map(str, sorted(cohort.trials)))
-        collectives.run_on_primary(
-            lambda: record.changed(
-                workdir, {f'trials {members}': [cause, 'trained from the start']}
-            )
-        )
-
-    trained = False
-    for line in splits(planned):
-        announce(line)
-    for number, cohort in enumerate(planned):
-        if through(status, cohort.trials):
-            before = _after(before, cohort)
-            continue
-        size = train_size(cohort.config)
-        layout, shards = cohort.config['layout'], cohort.config['data_parallel']
-        ready = collectives.run_on_all(functools.partial(program, cohort, layout, shards))
-        told = f'{len(cohort.trials)} trials, {explain(cohort, planned)}, {ready.layout}'
-        announce(f'cohort {number + 1}/{len(planned)}: {told}')
-        if cohort.config['data']['partition'] == 'independent':
-            told = collectives.run_on_primary(functools.partial(_told_of_data, cohort, workdir))
-            announce(f'cohort {number + 1}/{len(planned)}: {told}')
-        folder = workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
-        checkpoints = Checkpoints(
-            folder, warn=announce, identity=_identity(cohort, resolved, about)
-        )
-        shown = functools.partial(Events, workdir / 'tensorboard', announce=announce)
-        events = shown if hosts.is_primary() else lambda *members: Nowhere()
-        try:
-            again = functools.partial(restart, cohort) if restart_lost else None
-            ended, reached = loop(
-                cohort, ready, size, checkpoints, rows, standing, events, overall, stopping, again
-            )
-        except BaseException:
-            # in a job, Orbax would wait for the others, of whom one may be lost
-            if hosts.count() == 1:
-                checkpoints.close()
-            raise
-        checkpoints.close()
+def _train_cohorts(run, on_progress):
+    """Whether all reached their ends."""
+    total = sum(int(cohort.steps.sum()) for cohort in run.cohorts)
+    before, trained = Progress(0, 0, 0, {}, 0), False
+    for number, cohort in enumerate(run.cohorts, 1):
+        if not through(run.status.trials, cohort.trials):
+            overall = functools.partial(_report, on_progress, before, total)
+            if not _train_cohort(run, f'cohort {number}/{len(run.cohorts)}', cohort, overall):
+                return False
+            trained = True
         before = _after(before, cohort)
-        with _saved_is_told(reached):
-            standing.update(reached, 'running' if ended else 'preempted')
-        if not ended:
-            return 'preempted'
-        trained = True
     if trained:
-        _required(lambda: rows.check())
-        with _saved_is_told(standing.trials):
-            standing.update({}, 'done')
-    return 'done'
+        _required(lambda: run.rows.check())
+        with _naming_last_step(run.status.trials):
+            run.status.update({}, 'done')
+    return True
+
+
+def _report(on_progress, before, total, progress):
+    """The progress of a cohort as that of the run."""
+    step, examples = before.step + progress.step, before.examples + progress.examples
+    on_progress(progress._replace(step=step, steps=total, examples=examples))
+
+
+def _train_cohort(run, name, cohort, on_progress):
+    """Whether it reached its end."""
+    layout, shards = cohort.config['layout'], cohort.config['data_parallel']
+    compiled = collectives.run_on_all(functools.partial(program, cohort, layout, shards))
+    sizes = explain(cohort, run.cohorts)
+    run.log(f'{name}: {len(cohort.trials)} trials, {sizes}, {compiled.layout}')
+    if cohort.config['data']['partition'] == 'independent':
+        shares = functools.partial(_note_shares, cohort, run.workdir)
+        run.log(f'{name}: {collectives.run_on_primary(shares)}')
+    folder = run.workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
+    checkpoints = Checkpoints(folder, warn=run.log, identity=_identity(run, cohort))
+    try:
+        ended, reached = loop(
+            cohort,
+            compiled,
+            train_size(cohort.config),
+            Outputs(checkpoints, run.rows, run.status),
+            _events(run),
+            on_progress,
+            run.should_stop,
+            functools.partial(_restart, run, cohort) if run.restart_lost else None,
+        )
+    except BaseException:
+        # in a job, Orbax would wait for the others, of whom one may be lost
+        if hosts.count() == 1:
+            checkpoints.close()
+        raise
+    checkpoints.close()
+    with _naming_last_step(reached):
+        run.status.update(reached, 'running' if ended else 'preempted')
+    return ended
+
+
+def _events(run):
+    """What opens the events of a cohort: on process 0 alone."""
+    if hosts.is_primary():
+        return functools.partial(Events, run.workdir / 'tensorboard', log=run.log)
+    return lambda trials, first_steps: NullWriter()
+
+
+def _restart(run, cohort, cause):
+    """Says that what is lost begins anew, here and in config.json."""
+    run.log(f'{cause}. They train from the start, as --restart_lost says')
+    members = ', '.join(map(str, sorted(cohort.trials)))
+    change = {f'trials {members}': [cause, 'trained from the start']}
+    collectives.run_on_primary(lambda: record.changed(run.workdir, change))
 
 
 def _opened(workdir):
     """The rows, where this process writes them; what is damaged in them, all processes hear of."""
     opened = []
-    collectives.run_on_primary(lambda: opened.append(Rows(workdir / 'metrics.jsonl')))
-    return opened[0] if opened else Nowhere()
+    collectives.run_on_primary(lambda: opened.append(MetricsWriter(workdir / 'metrics.jsonl')))
+    return opened[0] if opened else NullWriter()
 
 
 def _required(check):
@@ -161,17 +206,17 @@ def _required(check):
         except Damaged as error:
             return str(error)
 
-    found = collectives.run_on_primary(lost)
-    if found:
-        raise Damaged(found)
+    problem = collectives.run_on_primary(lost)
+    if problem:
+        raise Damaged(problem)
 
 
-def _doubt(resolved, status, rows, restart_lost, announce):
+def _doubt(resolved, status, rows, restart_lost, log):
     """Does not believe that a trial is through before its end, or without its rows."""
     for trial, config in resolved.items():
         said, steps = status[trial], run_length(config)
         if said['status'] == 'done' and said['step'] != steps:
-            announce(
+            log(
                 f'trial {trial}: done at step {said["step"]} of {steps}, says status.json: '
                 'not believed'
             )
@@ -197,14 +242,12 @@ def _about(workdir):
     return [document.get('run', ''), record.stage(document)['code'], document.get('stages', [])]
 
 
-def _identity(cohort, resolved, about):
-    run, code, stages = about
-    members = [resolved[trial] for trial in cohort.trials]
-    seeds, digests = (
-        [config['seed'] for config in members],
-        [identity.digest(config) for config in members],
-    )
-    return identity.Identity(run, cohort.trials, seeds, digests, code, tuple(stages))
+def _identity(run, cohort):
+    name, code, stages = run.about
+    members = [run.trials[trial] for trial in cohort.trials]
+    seeds = [config['seed'] for config in members]
+    digests = [identity.digest(config) for config in members]
+    return identity.Identity(name, cohort.trials, seeds, digests, code, tuple(stages))
 
 
 @functools.lru_cache(8)
@@ -214,27 +257,27 @@ def _planned(trials):
 
 
 @contextlib.contextmanager
-def _saved_is_told(status):
+def _naming_last_step(status):
+    """What the disk refuses here comes after the last checkpoint, which the message names."""
     try:
         yield
     except OSError as error:
-        step = max(one['step'] for one in status.values())
-        told = f'{error.strerror}; the last good checkpoint is that of step {step}'
-        raise OSError(error.errno, told, error.filename) from error
+        step = max(trial['step'] for trial in status.values())
+        message = f'{error.strerror}; the last good checkpoint is that of step {step}'
+        raise OSError(error.errno, message, error.filename) from error
 
 
-def _told_of_data(cohort, workdir):
+def _note_shares(cohort, workdir):
     """How the data is shared, and what share of it an epoch of the first trial has; also into
     config.json."""
-    train = recipe(in_examples(cohort.config), 1).workload.train
+    train = components(in_examples(cohort.config), 1).workload.train
     share = distinct(train, int(cohort.numbers['seed'][0]))
     count = cohort.config['data']['hosts'] or hosts.count()
-    told = (
-        f'data: independent orders of {count} hosts, {share:.3f} of the examples are in the '
-        'first epoch'
+    words = (
+        f'independent orders of {count} hosts, {share:.3f} of the examples are in the first epoch'
     )
-    record.note(workdir, f'data of trial {cohort.trials[0]}', told.removeprefix('data: '))
-    return told
+    record.note(workdir, f'data of trial {cohort.trials[0]}', words)
+    return f'data: {words}'
 
 
 def cohorts_of(
@@ -249,11 +292,11 @@ def cohorts_of(
     """
     cohorts = []
     for number in sorted(set(rounds.values())):
-        members = [i for i, own in rounds.items() if own == number]
+        members = [trial for trial, came_in in rounds.items() if came_in == number]
         if not through(status, members):
-            found = _planned(json.dumps([trials[i] for i in members]))
+            planned = _planned(json.dumps([trials[i] for i in members]))
             cohorts += [
-                cohort._replace(trials=[members[i] for i in cohort.trials]) for cohort in found
+                cohort._replace(trials=[members[i] for i in cohort.trials]) for cohort in planned
             ]
     return cohorts
 

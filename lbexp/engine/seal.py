@@ -4,7 +4,7 @@ import hashlib
 import json
 import pathlib
 
-from lbexp.engine.rows import replace
+from lbexp.engine.metrics_file import replace
 
 _NAME = 'sealed.json'
 
@@ -33,9 +33,9 @@ def broken(folder: pathlib.Path) -> str | None:
     for name, (size, digest) in sizes.items():
         if name not in there:
             return f'{name} is missing'
-        found = there[name].stat().st_size
-        if found != size:
-            return f'{name} has {found} bytes of {size}'
+        actual = there[name].stat().st_size
+        if actual != size:
+            return f'{name} has {actual} bytes of {size}'
         if _digest(there[name]) != digest:
             return f'{name} is not what was written (SHA-256)'
     return ''

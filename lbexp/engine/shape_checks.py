@@ -6,6 +6,7 @@ user's.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -154,7 +155,7 @@ def _described(leaf, dtypes):
     return f'{dtype} of shape {shape}'
 
 
-def _shape_and_dtype(leaf):
+def _shape_and_dtype(leaf: Any) -> tuple[tuple[int, ...] | None, Any]:
     """Of an array or a Python number; (None, None) of anything else."""
     if hasattr(leaf, 'shape') and hasattr(leaf, 'dtype'):
         return tuple(leaf.shape), leaf.dtype
@@ -163,7 +164,7 @@ def _shape_and_dtype(leaf):
     return None, None
 
 
-def _is_real(dtype):
+def _is_real(dtype: Any) -> bool:
     return (
         jnp.issubdtype(dtype, jnp.bool_)
         or jnp.issubdtype(dtype, jnp.integer)

@@ -2,6 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import jax
+
+# Purposes of a trial's random streams: root key -> fold_in(purpose) -> fold_in(tick).
+INIT, MODEL, WEIGHTS = range(3)
+
 
 class TrialState(NamedTuple):
     """Everything that a trial's future depends on, beside its numbers: what a checkpoint holds.
@@ -16,9 +21,15 @@ class TrialState(NamedTuple):
     model_state: Any  # batch-norm statistics and the like
     opt_state: Any
     replicas: Any  # of workers that differ: slow weights, or a server's clock; () without
-    # sum of gradients and losses of the microbatches since the last update; () without accumulation
-    gathered: Any
+    # sums of gradients and losses of the microbatches since the last update; () where every
+    # microbatch is one
+    accumulated: Any
     # sums over the training examples since the last row: {'examples': n, 'loss': ..., ...}
-    totals: Any
+    metric_sums: Any
     probes: tuple  # state of each probe
     diverged: Any  # bool: the loss was not finite. The trial stands still from then on.
+
+
+def stream_key(seed: Any, purpose: int) -> jax.Array:
+    """The key of one of a trial's random streams."""
+    return jax.random.fold_in(jax.random.key(seed), purpose)

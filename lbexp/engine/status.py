@@ -7,7 +7,7 @@ import threading
 import time
 
 from lbexp import documents
-from lbexp.engine.rows import Written, replace
+from lbexp.engine.metrics_file import Written, replace
 from lbexp.parallel import hosts
 
 THROUGH = ('done', 'diverged')
@@ -39,12 +39,13 @@ class Status:
 def expected_rows(statuses: dict[int, dict]) -> dict[int, Written]:
     """The rows that trials have that are through; an older version did not say."""
     through = {
-        t: one
-        for t, one in statuses.items()
-        if one['status'] in THROUGH and one.get('rows') is not None
+        t: fields
+        for t, fields in statuses.items()
+        if fields['status'] in THROUGH and fields.get('rows') is not None
     }
     return {
-        trial: Written(one['rows'], bytes.fromhex(one['digest'])) for trial, one in through.items()
+        trial: Written(fields['rows'], bytes.fromhex(fields['digest']))
+        for trial, fields in through.items()
     }
 
 
@@ -58,8 +59,8 @@ def statuses(workdir: pathlib.Path) -> dict[int, dict]:
     if not path.exists():
         return {}
     return {
-        int(trial): told
-        for trial, told in documents.document(path, documents.Status)['trials'].items()
+        int(trial): fields
+        for trial, fields in documents.document(path, documents.Status)['trials'].items()
     }
 
 

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from lbexp import errors
+from lbexp.engine.components import components, data
 from lbexp.engine.numbers import TRACED_PARTS, leaves, numbered, numeric
-from lbexp.engine.recipe import data, recipe
 from lbexp.engine.shape_checks import Breach
 from lbexp.engine.step import evaluation, initial_state, segment, train_step
 
@@ -77,7 +77,7 @@ def _trace(config, steps, paths):
 
     def run(numbers, seed, steps, accumulation, arrays):
         lengths = {'seed': seed, 'batch_size': accumulation * size if accumulate else size}
-        trial = recipe(numbered(config, {**numbers, **lengths}), steps, arrays)
+        trial = components(numbered(config, {**numbers, **lengths}), steps, arrays)
         trained = segment(trial, train_step(trial))(initial_state(trial), steps, steps, steps)
         return trained, evaluation(trial, _CHUNK)(trained[0])
 

@@ -28,29 +28,28 @@ class Watchdog:
 
     def __init__(self, seconds: float | None):
         self._seconds, self._spent = seconds, collections.deque(maxlen=100)
-        self._began = self._deadline = None
+        self._began, self._deadline = time.monotonic(), float('inf')
         self._closed = threading.Event()
         if seconds is not None:
-            threading.Thread(target=self._watch, daemon=True, name='watchdog').start()
+            threading.Thread(target=self._watch, args=[seconds], daemon=True).start()
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self._began = time.monotonic()
         if self._seconds is not None and self._spent:
             self._deadline = self._began + max(
                 self._seconds, _SLOWER * statistics.median(self._spent)
             )
 
-    def __exit__(self, *raised):
-        self._deadline = None
+    def __exit__(self, *raised: object) -> None:
+        self._deadline = float('inf')
         self._spent.append(time.monotonic() - self._began)
 
-    def close(self):
+    def close(self) -> None:
         self._closed.set()
 
-    def _watch(self):
-        while not self._closed.wait(min(self._seconds / 20, 1)):
-            deadline = self._deadline
-            if deadline is not None and time.monotonic() > deadline:
+    def _watch(self, seconds):
+        while not self._closed.wait(min(seconds / 20, 1)):
+            if time.monotonic() > self._deadline:
                 waited = time.monotonic() - self._began
                 print(
                     f'lbexp: no step for {waited:.0f} s: the run hangs; the threads stand here:',

@@ -29,7 +29,7 @@ def mesh(trials: int, data: int) -> Mesh:
     return Mesh(devices, ('trial', 'data'), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
-def shape(
+def mesh_shape(
     layout: str,
     trials: int,
     parts: int,
@@ -84,13 +84,13 @@ def shape(
     return layout, across, data_parallel
 
 
-def spread(mesh: Mesh, *axes: str) -> NamedSharding:
+def named_sharding(mesh: Mesh, *axes: str) -> NamedSharding:
     """The placement whose leading array axes lie along the mesh axes named; none: a copy on every
     device."""
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
-def shared(mesh: Mesh, tree: Any, sharding: str, *before: str) -> Any:
+def state_sharding(mesh: Mesh, tree: Any, sharding: str, *before: str) -> Any:
     """The placement of each array of a state over the devices that share a batch, as a tree.
 
     'replicated': each has all of it. 'fsdp': each has its share of an array of 4,096 elements or
@@ -104,12 +104,12 @@ def shared(mesh: Mesh, tree: Any, sharding: str, *before: str) -> Any:
     """
 
     def place(leaf):
-        own = leaf.shape[len(before) :]
-        parted = [d for d in own if d % mesh.shape['data'] == 0]
-        if sharding == 'replicated' or math.prod(own) < _LARGE or not parted:
-            return spread(mesh, *before)
-        longest = own.index(max(parted))
-        return spread(mesh, *before, *[None] * longest, 'data')
+        trial_shape = leaf.shape[len(before) :]
+        parted = [d for d in trial_shape if d % mesh.shape['data'] == 0]
+        if sharding == 'replicated' or math.prod(trial_shape) < _LARGE or not parted:
+            return named_sharding(mesh, *before)
+        longest = trial_shape.index(max(parted))
+        return named_sharding(mesh, *before, *[None] * longest, 'data')
 
     return jax.tree.map(place, tree)
 

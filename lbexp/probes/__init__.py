@@ -9,8 +9,8 @@ that no other column of a row has.
 
     def largest_loss() -> Probe:
         return Probe(
-            init=lambda facts: jnp.zeros((), jnp.float32),
-            update=lambda state, facts: jnp.maximum(state, facts.loss.astype(jnp.float32)),
+            init=lambda info: jnp.zeros((), jnp.float32),
+            update=lambda state, info: jnp.maximum(state, info.loss.astype(jnp.float32)),
             summary=lambda state: {'largest_loss': state},
         )
 """
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
-class Facts(NamedTuple):
+class UpdateInfo(NamedTuple):
     """What a probe sees after each optimizer update."""
 
     step: Any  # int32, updates done, this one included
@@ -35,6 +35,6 @@ class Facts(NamedTuple):
 class Probe(NamedTuple):
     """Lives inside the compiled loop: jitted, mapped over trials and checkpointed with them."""
 
-    init: Callable  # facts (abstract or real) -> state
-    update: Callable  # (state, facts) -> state
+    init: Callable  # info (abstract or real) -> state
+    update: Callable  # (state, info) -> state
     summary: Callable  # state -> {name: scalar or small array}, the columns of a row

@@ -14,12 +14,15 @@ def distance() -> Probe:
     arXiv:1705.08741, section 3: "ultra-slow diffusion"). The state keeps the initial parameters.
     """
 
-    def init(facts):
-        return jax.tree.map(jnp.copy, facts.params), jnp.zeros((), jnp.float32)
+    def init(info):
+        return jax.tree.map(jnp.copy, info.params), jnp.zeros((), jnp.float32)
 
-    def update(state, facts):
+    def update(state, info):
         start, last = state
-        measure = lambda: optax.tree.norm(optax.tree.sub(facts.params, start)).astype(jnp.float32)
-        return start, jax.lax.cond(facts.logging, measure, lambda: last)
+
+        def measure():
+            return optax.tree.norm(optax.tree.sub(info.params, start)).astype(jnp.float32)
+
+        return start, jax.lax.cond(info.logging, measure, lambda: last)
 
     return Probe(init, update, lambda state: {'distance': state[1]})

@@ -14,19 +14,19 @@ def norms() -> Probe:
     small step.
     """
 
-    def init(facts):
+    def init(info):
         zero = jnp.zeros((), jnp.float32)
         return {'gradient_norm': zero, 'parameter_norm': zero, 'update_norm': zero}
 
-    def update(state, facts):
+    def update(state, info):
         def measure():
             trees = {
-                'gradient_norm': facts.grads,
-                'parameter_norm': facts.params,
-                'update_norm': facts.updates,
+                'gradient_norm': info.grads,
+                'parameter_norm': info.params,
+                'update_norm': info.updates,
             }
             return {name: optax.tree.norm(tree).astype(jnp.float32) for name, tree in trees.items()}
 
-        return jax.lax.cond(facts.logging, measure, lambda: state)
+        return jax.lax.cond(info.logging, measure, lambda: state)
 
     return Probe(init, update, lambda state: state)

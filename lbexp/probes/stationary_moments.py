@@ -98,20 +98,21 @@ def stationary_moments(
     name = weights if prefix is None else prefix
     columns_of = _population if population else _one_run
 
-    def init(facts):
-        params, loss = jax.eval_shape(lambda f: (read(f), jnp.asarray(f.loss)), facts)
+    def init(info):
+        params, loss = jax.eval_shape(lambda f: (read(f), jnp.asarray(f.loss)), info)
         empty = moments.zeros(params), moments.zeros(loss)
-        series = lambda params, loss: _features(
-            *empty, *empty, params, loss, population, coordinates
-        )
+
+        def series(params, loss):
+            return _features(*empty, *empty, params, loss, population, coordinates)
+
         begin, empty_series = (
             jnp.asarray(burn_in, jnp.int32),
             moments.batch_means(jax.eval_shape(series, params, loss), batches),
         )
         return StationaryState(*empty, empty_series, begin, 2 * begin)
 
-    def measure(state, facts):
-        params, loss = read(facts), jnp.asarray(facts.loss)
+    def measure(state, info):
+        params, loss = read(info), jnp.asarray(info.loss)
         new = moments.update(state.weights, params), moments.update(state.loss, loss)
         old = state.weights, state.loss
         features = _features(*old, *new, params, loss, population, coordinates)
@@ -119,22 +120,22 @@ def stationary_moments(
             *new, moments.push(state.series, features), state.begin, state.tested
         )
 
-    def test(state, facts):
+    def test(state, info):
         scores = (
             columns_of(state, coordinates)['stationarity_z'],
             _loss(state)['loss_stationarity_z'],
         )
         drifts = jnp.any(jnp.abs(jnp.stack(scores)) > _DRIFT)  # NaN, too little to tell, is none
-        anew = init(facts)._replace(begin=facts.step)
+        anew = init(info)._replace(begin=info.step)
         state = jax.tree.map(lambda new, old: jnp.where(drifts, new, old), anew, state)
-        return state._replace(tested=2 * facts.step)
+        return state._replace(tested=2 * info.step)
 
-    def update(state, facts):
+    def update(state, info):
         if latest is not None:
-            due = (facts.step == state.tested) & (facts.step <= latest)
-            state = jax.lax.cond(due, lambda: test(state, facts), lambda: state)
-        due = (facts.step >= state.begin) & ((facts.step - offset) % every == 0)
-        return jax.lax.cond(due, lambda: measure(state, facts), lambda: state)
+            due = (info.step == state.tested) & (info.step <= latest)
+            state = jax.lax.cond(due, lambda: test(state, info), lambda: state)
+        due = (info.step >= state.begin) & ((info.step - offset) % every == 0)
+        return jax.lax.cond(due, lambda: measure(state, info), lambda: state)
 
     def summary(state):
         columns = {
@@ -148,9 +149,9 @@ def stationary_moments(
 
 def _reader(weights):
     readers = {
-        'fast': lambda facts: facts.params,
-        'slow': lambda facts: optimizers.slow_params(facts.opt_state, facts.params),
-        'evaluation': lambda facts: optimizers.evaluation_params(facts.opt_state, facts.params),
+        'fast': lambda info: info.params,
+        'slow': lambda info: optimizers.slow_params(info.opt_state, info.params),
+        'evaluation': lambda info: optimizers.evaluation_params(info.opt_state, info.params),
     }
     if weights not in readers:
         raise ValueError(f'weights: found {weights!r}; allowed: {", ".join(readers)}')
@@ -169,9 +170,12 @@ def _features(old, old_loss, new, new_loss, params, loss, population, coordinate
     """The series whose batch means give the errors: vectors over coordinates, or over leaves where
     they are many."""
     each = not population and _few(params, population, coordinates)
-    flat = lambda tree: jnp.concatenate(
-        [x.reshape(-1) if each else x.mean()[None] for x in _wide_leaves(tree)]
-    )
+
+    def flat(tree):
+        return jnp.concatenate(
+            [x.reshape(-1) if each else x.mean()[None] for x in _wide_leaves(tree)]
+        )
+
     if population:  # the variance over replicas at this very update
         square = jax.tree.map(lambda x: jnp.var(x, axis=0, ddof=1), params)
     else:
@@ -228,15 +232,18 @@ def _one_run(state, coordinates):
 
 
 def _population(state, coordinates):
-    by_replica = lambda tree: jnp.concatenate(
-        [x.reshape(x.shape[0], -1) for x in jax.tree.leaves(tree)], axis=1
-    )
+    def by_replica(tree):
+        return jnp.concatenate([x.reshape(x.shape[0], -1) for x in jax.tree.leaves(tree)], axis=1)
+
     within, means = by_replica(moments.variance(state.weights, 0)), by_replica(state.weights.mean)
     replicas = means.shape[0]
     centre = means.mean(0)
     between = jnp.sum((means - centre[None]) ** 2, axis=0) / (replicas - 1)
     each = within + (means - centre[None]) ** 2 * (replicas / (replicas - 1))
-    error = lambda values: jnp.std(values, axis=0, ddof=1) / math.sqrt(replicas)
+
+    def error(values):
+        return jnp.std(values, axis=0, ddof=1) / math.sqrt(replicas)
+
     square = jnp.mean(state.series.means['square'], axis=-1)
     columns = {
         'count': state.weights.count,

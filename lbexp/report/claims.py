@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lbexp.analysis import Analysis, Table
-from lbexp.engine.rows import replace
+from lbexp.engine.metrics_file import replace
 from lbexp.local_path import local_path
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lbexp.analysis import Figure
-from lbexp.engine.rows import replace
+from lbexp.engine.metrics_file import replace
 from lbexp.report import FIGURE_FORMATS
 from lbexp.report.file_names import file_names
 from lbexp.report.looks import PALETTE, key, looks, placed

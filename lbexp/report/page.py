@@ -10,7 +10,7 @@ import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Analysis, Table
-from lbexp.engine.rows import replace
+from lbexp.engine.metrics_file import replace
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
 from lbexp.report import FIGURE_FORMATS, claims, curves, figure, table

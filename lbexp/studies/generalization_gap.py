@@ -14,7 +14,7 @@ from lbexp import documents, results
 from lbexp.analysis import UNDECIDED, Analysis, Claim, Figure, Series, bounds, outcome, spread
 from lbexp.engine import plan
 from lbexp.engine import speed as speeds
-from lbexp.engine.rows import replace
+from lbexp.engine.metrics_file import replace
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials

@@ -18,7 +18,7 @@ import uuid
 from typing import NamedTuple
 
 from lbexp import documents, owner
-from lbexp.engine.rows import replace
+from lbexp.engine.metrics_file import replace
 from lbexp.errors import Refusal
 
 THROUGH = ('done', 'diverged')

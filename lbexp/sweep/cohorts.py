@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from lbexp import config as configs
 from lbexp import documents
-from lbexp.engine import record, rows, run
-from lbexp.engine.rows import replace
+from lbexp.engine import metrics_file, record, run
+from lbexp.engine.metrics_file import replace
 from lbexp.engine.status import expected_rows, statuses, write_status
 from lbexp.errors import Damaged
 from lbexp.sweep import attempts
@@ -75,9 +75,11 @@ def merge(workdir: pathlib.Path, given_up: Collection[int] = ()):
     """
     begun = [work for work in works(workdir) if work.folder.exists()]
     own = {trial for work in begun for trial in work.trials}
-    lines = [line for trial, line in rows.lines(workdir / 'metrics.jsonl') if trial not in own]
+    lines = [
+        line for trial, line in metrics_file.lines(workdir / 'metrics.jsonl') if trial not in own
+    ]
     for work in begun:
-        lines += [line for _, line in rows.lines(work.folder / 'metrics.jsonl')]
+        lines += [line for _, line in metrics_file.lines(work.folder / 'metrics.jsonl')]
         _require(work)
     entries = record.read(workdir)['trials']
     status = {entry['trial']: {'status': 'pending', 'step': 0} for entry in entries}
@@ -98,7 +100,7 @@ def merge(workdir: pathlib.Path, given_up: Collection[int] = ()):
 def _require(work):
     """The rows and the statuses of a cohort that was said to be through."""
     path, expected = work.folder / 'metrics.jsonl', expected_rows(statuses(work.folder))
-    lost = rows.differences(path, rows.count(rows.lines(path)), expected)
+    lost = metrics_file.differences(path, metrics_file.count(metrics_file.lines(path)), expected)
     if (
         not lost
         and attempts.latest(work.folder).state in attempts.THROUGH

@@ -264,7 +264,7 @@ def test_what_splits_is_announced_once(tmp_path):
     train(
         tiny(optimizer=found, sweep=sweep, steps=2, num_rows=1, num_evaluations=0),
         tmp_path,
-        announce=lines.append,
+        log=lines.append,
     )
     assert sum('optimizer.clip splits programs' in line for line in lines) == 1
 

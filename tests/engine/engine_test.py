@@ -177,10 +177,13 @@ def test_evaluation_is_exact(tmp_path, monkeypatch, name):
 def test_one_compilation_per_cohort(tmp_path):
     """The training program compiles once, whatever the number of trials, rows and evaluations."""
     names = []
-    listener = lambda event, seconds, **kw: (
-        names.append(event) if 'backend_compile' in event else None
-    )
-    count = lambda config, at: (names.clear(), train(config, tmp_path / at), len(names))[2]
+
+    def listener(event, seconds, **kw):
+        return names.append(event) if 'backend_compile' in event else None
+
+    def count(config, at):
+        return (names.clear(), train(config, tmp_path / at), len(names))[2]
+
     jax.monitoring.register_event_duration_secs_listener(listener)
     try:
         few = count(tiny(num_rows=2, num_evaluations=1, steps=25), 'few')
@@ -336,7 +339,10 @@ def assert_close(left, right, tolerance):
 
 def test_ghost_batches_through_the_engine(tmp_path):
     """Two ghosts in a batch are not one, and a ghost as large as the batch is the batch."""
-    part = lambda ghost: dict(name='digits_mlp', hidden=(16,), batch_norm=True, ghost=ghost)
+
+    def part(ghost):
+        return dict(name='digits_mlp', hidden=(16,), batch_norm=True, ghost=ghost)
+
     rows = {
         ghost: train(tiny(workload=part(ghost)), tmp_path / str(ghost)) for ghost in (None, 16, 8)
     }

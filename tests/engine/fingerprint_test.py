@@ -121,7 +121,7 @@ def test_a_difference_is_a_changed_configuration(tmp_path):
     ):
         record.record(*arguments, code=new)
     said = []
-    record.record(*arguments, may_change=True, announce=said.append, code=new)
+    record.record(*arguments, may_change=True, log=said.append, code=new)
     document = json.loads((tmp_path / 'config.json').read_text())
     assert document['fingerprint'] == new and document['changes'] == [
         {name: [old[name], new[name]] for name in old}
@@ -152,11 +152,11 @@ def test_a_run_that_goes_on_says_where(tmp_path):
     here = dict(document['environment'])
     document['environment'] |= {'started': 'yesterday', 'jax': '0.0.1'}
     (tmp_path / 'config.json').write_text(json.dumps(document))
-    record.record(*arguments, announce=announced.append)
+    record.record(*arguments, log=announced.append)
     after = json.loads((tmp_path / 'config.json').read_text())
     assert after['environment'] == document['environment'] and after['environments'] == [here]
     assert announced == [f'goes on in another environment: jax 0.0.1 there, {here["jax"]} now']
-    record.record(*arguments, announce=announced.append)  # in the same process: no new start
+    record.record(*arguments, log=announced.append)  # in the same process: no new start
     assert json.loads((tmp_path / 'config.json').read_text()) == after and len(announced) == 1
 
 

@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_named_and_what_was_saved_stays_good(
     disk, whole, step, leave, file, last
 ):
     with pytest.raises(OSError) as error:
-        train(wide(), disk / 'run', observe=when_full(disk, step, leave))
+        train(wide(), disk / 'run', on_progress=when_full(disk, step, leave))
     left = (
         f'the last good checkpoint is that of step {last}' if last else 'there is no checkpoint yet'
     )
@@ -84,7 +84,7 @@ def test_rows_that_are_cut_by_a_full_disk(disk):
             fill(disk)
 
     with pytest.raises(OSError, match=r'the last good checkpoint is that of step \d00'):
-        train(config, disk / 'run', observe=watch)
+        train(config, disk / 'run', on_progress=watch)
     (disk / 'filler').unlink()
     assert train(config, disk / 'run') == whole
 

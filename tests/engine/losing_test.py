@@ -152,14 +152,14 @@ def test_a_run_goes_on_from_the_older_checkpoint_to_the_same_end(tmp_path):
     config = tiny(num_checkpoints=6, sweep=(('seed', (0, 1)),))
     whole = train(config, tmp_path / 'whole')
     left = iter([False] * 2)
-    train(config, tmp_path / 'cut', stopping=lambda: next(left, True))
+    train(config, tmp_path / 'cut', should_stop=lambda: next(left, True))
     folder = tmp_path / 'cut' / 'checkpoints' / 'trial-00000'
     newest = max(int(step.name) for step in folder.iterdir())
     for file in (folder / str(newest)).rglob('*'):
         if file.is_file() and file.stat().st_size > 500:
             file.write_bytes(file.read_bytes()[:100])
     told = []
-    train(config, tmp_path / 'cut', announce=told.append)
+    train(config, tmp_path / 'cut', log=told.append)
     assert any('is damaged' in line for line in told)
     assert rows(tmp_path / 'cut') == whole
 
@@ -209,11 +209,16 @@ def test_two_runs_in_one_workdir(tmp_path, capsys):
 def poisoned(after=10):
     """A transform whose updates are NaN from then on; the loss of the update that it spoils is
     still a number."""
-    spoil = lambda count, update: jnp.where(count >= after, jnp.nan, update)
-    update = lambda updates, count, params=None: (
-        jax.tree.map(lambda u: spoil(count, u), updates),
-        count + 1,
-    )
+
+    def spoil(count, update):
+        return jnp.where(count >= after, jnp.nan, update)
+
+    def update(updates, count, params=None):
+        return (
+            jax.tree.map(lambda u: spoil(count, u), updates),
+            count + 1,
+        )
+
     return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
 
 

@@ -66,7 +66,7 @@ def test_a_restart_that_is_stopped_goes_on_as_any_run(stopped, whole, tmp_path):
     workdir = copy(stopped, tmp_path)
     delete(workdir / 'metrics.jsonl')
     left = iter([False])
-    train(LOSABLE, workdir, restart_lost=True, stopping=lambda: next(left, True))
+    train(LOSABLE, workdir, restart_lost=True, should_stop=lambda: next(left, True))
     assert train(LOSABLE, workdir) == rows(whole)
 
 
@@ -88,4 +88,4 @@ def test_rows_that_are_lost_while_it_runs(tmp_path, lose):
             lose(tmp_path / 'run' / 'metrics.jsonl')
 
     with pytest.raises(Damaged, match=r'metrics\.jsonl'):
-        train(LOSABLE, tmp_path / 'run', observe=watch)
+        train(LOSABLE, tmp_path / 'run', on_progress=watch)

@@ -65,7 +65,7 @@ def test_lost_checkpoints_are_refused_until_told_otherwise(stopped, whole, tmp_p
             train(LOSABLE, workdir)
         assert (workdir / 'metrics.jsonl').read_bytes() == before
     announced = []
-    assert train(LOSABLE, workdir, restart_lost=True, announce=announced.append) == rows(whole)
+    assert train(LOSABLE, workdir, restart_lost=True, log=announced.append) == rows(whole)
     assert any('They train from the start' in line for line in announced)
 
 
@@ -87,7 +87,7 @@ def test_done_before_the_end_is_not_believed(stopped, whole, tmp_path):
         standing['status'] = 'done'
     (workdir / 'status.json').write_text(json.dumps(status))
     announced = []
-    assert train(LOSABLE, workdir, announce=announced.append) == rows(whole)
+    assert train(LOSABLE, workdir, log=announced.append) == rows(whole)
     assert any('of 24, says status.json: not believed' in line for line in announced)
 
 

@@ -55,7 +55,9 @@ def test_the_planner_says_what_it_chose_and_why(fields, told):
 
 
 def test_what_may_share_a_microbatch():
-    part = lambda **given: dict(name='digits_mlp', **given)
+    def part(**given):
+        return dict(name='digits_mlp', **given)
+
     assert shared_microbatch(part(), (48, 96, 144)) == 48
     assert shared_microbatch(part(batch_norm=True, ghost=16), (48, 96)) == 48
     # a ghost and a half

@@ -56,6 +56,6 @@ def test_a_row_without_an_update_shows_no_nan(tmp_path):
     train(
         tiny(steps=3, num_rows=6, num_evaluations=1),
         tmp_path,
-        observe=lambda progress: seen.append(progress.metrics),
+        on_progress=lambda progress: seen.append(progress.metrics),
     )
     assert any(seen) and all(np.isfinite(value) for metrics in seen for value in metrics.values())

@@ -47,7 +47,7 @@ def test_stopped_anywhere_it_ends_the_same(tmp_path, dispatches):
     whole = train(config, tmp_path / 'whole')
     for _ in range(50):
         left = iter([False] * (dispatches - 1))
-        train(config, tmp_path / 'cut', stopping=lambda left=left: next(left, True))
+        train(config, tmp_path / 'cut', should_stop=lambda left=left: next(left, True))
         if json.loads((tmp_path / 'cut' / 'status.json').read_text())['status'] == 'done':
             break
     assert rows(tmp_path / 'cut') == whole
@@ -130,7 +130,7 @@ def test_a_file_that_may_not_grow_is_told_by_name(tmp_path):
 
     try:
         with pytest.raises(OSError) as error:
-            train(tiny(num_rows=24), tmp_path / 'run', observe=limit)
+            train(tiny(num_rows=24), tmp_path / 'run', on_progress=limit)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert error.value.errno == errno.EFBIG

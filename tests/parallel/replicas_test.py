@@ -99,7 +99,10 @@ def test_running_statistics_are_each_replicas_own(tmp_path):
         data_parallel=2,
     )
     made, states = states_of(config)
-    tick = lambda n: np.array([n])
+
+    def tick(n):
+        return np.array([n])
+
     start = jax.device_get(states)
     states, _ = made.segment(states, tick(1), tick(0), tick(1))
     found = jax.device_get(states.model_state['batch_stats']['BatchNorm_0']['mean'])[0]
@@ -319,7 +322,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
         whole = train(tiny(**fields), tmp_path / f'{way["name"]}-whole')
         asked = iter(range(100))
         folder = tmp_path / f'{way["name"]}-cut'
-        train(tiny(**fields), folder, stopping=lambda asked=asked: next(asked) == 1)
+        train(tiny(**fields), folder, should_stop=lambda asked=asked: next(asked) == 1)
         assert train(tiny(**fields), folder) == whole
 
 

@@ -36,7 +36,7 @@ def test_an_update_in_shares_gathers_no_parameter(name):
     whole arrays."""
     tx, mesh, params, gradients = make(name), meshes.mesh(1, 8), problem(), [problem(1), problem(2)]
     state = tx.init(params)
-    places, state_places = (meshes.shared(mesh, tree, 'fsdp') for tree in (params, state))
+    places, state_places = (meshes.state_sharding(mesh, tree, 'fsdp') for tree in (params, state))
 
     def update(gradients, state, params):
         updates, state = tx.update(gradients, state, params)
@@ -103,6 +103,6 @@ def test_a_run_in_shares_goes_on_to_the_bit(tmp_path):
     config = tiny(**fields, data_parallel=4, sharding='fsdp', num_rows=24, num_checkpoints=24)
     whole = train(config, tmp_path / 'whole')
     asked = iter([False] * 12)
-    stopped = train(config, tmp_path / 'cut', stopping=lambda: next(asked, True))
+    stopped = train(config, tmp_path / 'cut', should_stop=lambda: next(asked, True))
     assert 0 < len(stopped) < 24
     assert train(config, tmp_path / 'cut') == whole

@@ -10,16 +10,16 @@ from scipy.stats import t as student
 
 from lbexp import moments
 from lbexp.optimizers import lookahead
-from lbexp.probes import Facts
+from lbexp.probes import UpdateInfo
 from lbexp.probes.stationary_moments import stationary_moments
 from lbexp.theory.stationary_variance import stationary_variance
 
 H = 0.2  # learning rate; curvature and noise are 1, so r = 0.8 and tau = 9
 
 
-def facts(step, params, loss=0.0, opt_state=()):
+def info(step, params, loss=0.0, opt_state=()):
     zero = jnp.zeros(())
-    return Facts(
+    return UpdateInfo(
         jnp.asarray(step),
         jnp.asarray(loss),
         params,
@@ -34,12 +34,12 @@ def facts(step, params, loss=0.0, opt_state=()):
 def watch(probe, series, losses=None):
     """Summary after the probe has seen params `series` (pytree of [T, ...]) at steps 1 .. T."""
     losses = jnp.zeros(jax.tree.leaves(series)[0].shape[0]) if losses is None else losses
-    first = facts(0, jax.tree.map(lambda x: x[0], series), losses[0])
+    first = info(0, jax.tree.map(lambda x: x[0], series), losses[0])
 
     def run(series, losses):
         def look(carry, seen):
             state, step = carry
-            state = probe.update(state, facts(step, *seen))
+            state = probe.update(state, info(step, *seen))
             return (state, step + 1), None
 
         return jax.lax.scan(look, (probe.init(first), 1), (series, losses))[0][0]
@@ -78,7 +78,10 @@ def test_numbers_of_one_run():
 def many_runs():
     """400 runs of an AR(1) process of variance 4, each with its own probe."""
     series = jnp.asarray(ar1(0.8, 4000, (400, 2), scale=2.0).swapaxes(0, 1))
-    one = lambda x: watch(stationary_moments(), {'w': x}, jnp.square(x[:, 0]))
+
+    def one(x):
+        return watch(stationary_moments(), {'w': x}, jnp.square(x[:, 0]))
+
     return jax.jit(jax.vmap(one))(series)
 
 
@@ -154,7 +157,10 @@ def test_population_is_unbiased_whatever_the_correlation(length):
 
 def test_population_errors_cover():
     series = jnp.asarray(ar1(0.9, 20, (300, 200), seed=7).transpose(1, 0, 2)[..., None])
-    one = lambda x: watch(stationary_moments(population=True), {'x': x})
+
+    def one(x):
+        return watch(stationary_moments(population=True), {'x': x})
+
     found = jax.jit(jax.vmap(one, in_axes=2))(series.transpose(1, 0, 2, 3))
     z = (np.asarray(found['fast_variance']) - 1) / np.asarray(found['fast_variance_error'])
     assert abs(z.mean()) < 0.35 and 0.8 < z.std() < 1.25
@@ -237,13 +243,13 @@ def test_fast_and_slow_weights_of_lookahead():
             params, state, measured, t = carry
             updates, state = optimizer.update({'x': params['x'] - target}, state, params)
             params = optax.apply_updates(params, updates)
-            now = facts(t, params, 0.0, state)
+            now = info(t, params, 0.0, state)
             measured = [p.update(m, now) for p, m in zip(probes, measured)]
             return (params, state, measured, t + 1), params['x']
 
         params = {'x': jnp.ones((2,))}
         state = optimizer.init(params)
-        measured = [p.init(facts(0, params, 0.0, state)) for p in probes]
+        measured = [p.init(info(0, params, 0.0, state)) for p in probes]
         (_, _, measured, _), seen = jax.lax.scan(step, (params, state, measured, 1), targets)
         return [p.summary(m) for p, m in zip(probes, measured)], seen
 
@@ -269,10 +275,10 @@ def test_sgd_at_rest_end_to_end():
         def step(carry, xi):
             x, state, t = carry
             x = x - H * (x - xi)
-            return (x, probe.update(state, facts(t + 1, {'w': x}, jnp.sum(x**2) / 2)), t + 1), None
+            return (x, probe.update(state, info(t + 1, {'w': x}, jnp.sum(x**2) / 2)), t + 1), None
 
         zero = jnp.zeros(1)
-        return jax.lax.scan(step, (zero, probe.init(facts(0, {'w': zero})), 0), noise)[0][1]
+        return jax.lax.scan(step, (zero, probe.init(info(0, {'w': zero})), 0), noise)[0][1]
 
     found = jax.jit(lambda noise: probe.summary(run(noise)))(noise)
     truth = float(stationary_variance(H, 1.0, 1.0))
@@ -285,7 +291,10 @@ def test_sgd_at_rest_end_to_end():
 def test_states_of_two_segments_merge():
     x = {'w': ar1(0.5, 100, (6,), seed=9)}
     empty = moments.zeros({'w': x['w'][0]})
-    fold = lambda values: jax.lax.scan(lambda m, v: (moments.update(m, v), None), empty, values)[0]
+
+    def fold(values):
+        return jax.lax.scan(lambda m, v: (moments.update(m, v), None), empty, values)[0]
+
     both = moments.merge(fold({'w': x['w'][:30]}), fold({'w': x['w'][30:]}))
     found = watch(stationary_moments(population=True), {'w': x['w'][..., None]})
     np.testing.assert_allclose(both.mean['w'].mean(), found['fast_mean'], rtol=1e-4)

@@ -76,7 +76,7 @@ def test_stopped_in_mid_ramp_it_ends_the_same(tmp_path):
     trials, stood = [configs.resolve(config, overrides) for overrides in configs.trials(config)], []
     (tmp_path / 'cut').mkdir()
     for _ in range(20):
-        run.run(trials, tmp_path / 'cut', stopping=lambda: True)
+        run.run(trials, tmp_path / 'cut', should_stop=lambda: True)
         status = json.loads((tmp_path / 'cut' / 'status.json').read_text())
         stood.append(status['trials']['0']['step'])
         if status['status'] == 'done':

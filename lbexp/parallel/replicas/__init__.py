@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lbexp import optimizers
 from lbexp.parallel.workers import Workers
 
 
@@ -47,14 +48,47 @@ class Tools(NamedTuple):
 
     # (params, model_state, tick, piece) -> (loss, sums over its examples, gradient, model_state)
     gradient: Callable
-    # (state, gradient, loss, row_step) -> state: the optimizer's update of the state; probes look
+    # (state, gradient, loss, row_step) -> state: takes in the gradient of a microbatch; when the
+    # global batch is complete, the optimizer updates the state, and probes look
     update: Callable
-    # (state, look, facts) -> state: probes look at facts() where `look`; all devices must agree
+    # (state, look, info) -> state: probes look at info() where `look`; all devices must agree
     observe: Callable
     watched: bool  # whether there are probes beside the norms, which look at rows alone
     optimizer: Any
     learning_rate: Callable  # updates done -> the scheduled rate
     workers: Workers
+
+
+def lone_worker() -> Replicas:
+    """One worker: a step is one microbatch. What a configuration without `replicas` means."""
+
+    def step(tools):
+        def run(state, row_step):
+            loss, sums, grads, model_state = tools.gradient(
+                state.params, state.model_state, state.tick, 0
+            )
+            state = state._replace(
+                tick=state.tick + 1,
+                model_state=model_state,
+                metric_sums=jax.tree.map(jnp.add, state.metric_sums, sums),
+                diverged=~jnp.isfinite(loss),
+            )
+            return tools.update(state, grads, loss, row_step)
+
+        return run
+
+    return Replicas(
+        workers=1,
+        pieces=1,
+        by_worker=(),
+        start=lambda params, model_state, opt_state: (params, model_state, opt_state, ()),
+        step=step,
+        deployed=lambda state: (
+            optimizers.evaluation_params(state.opt_state, state.params),
+            state.model_state,
+        ),
+        columns=lambda state, optimizer: {},
+    )
 
 
 def copies(tree: Any, count: int) -> Any:

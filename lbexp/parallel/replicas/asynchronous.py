@@ -93,21 +93,29 @@ def asynchronous(
         def run(state, row_step):
             server = state.replicas
             worker = jnp.argmin(server.remaining)
-            own = lambda tree: jax.tree.map(lambda x: x[worker], tree)
-            put = lambda tree, new: jax.tree.map(lambda x, n: x.at[worker].set(n), tree, new)
+
+            def own(tree):
+                return jax.tree.map(lambda x: x[worker], tree)
+
+            def put(tree, new):
+                return jax.tree.map(lambda x, n: x.at[worker].set(n), tree, new)
+
             loss, sums, grads, model_state = compute(
                 own(server.copies), own(state.model_state), state.tick, 0
             )
-            fresh = state.totals['examples'] == 0  # the first update of a row
+            fresh = state.metric_sums['examples'] == 0  # the first update of a row
             state = state._replace(
                 tick=state.tick + 1,
                 model_state=put(state.model_state, model_state),
-                totals=jax.tree.map(jnp.add, state.totals, sums),
+                metric_sums=jax.tree.map(jnp.add, state.metric_sums, sums),
                 diverged=~jnp.isfinite(loss),
             )
             state = tools.update(state, grads, loss, row_step)
             stale = state.step - 1 - server.pulled[worker]
-            since = lambda old: jnp.where(fresh, 0, old)
+
+            def since(old):
+                return jnp.where(fresh, 0, old)
+
             left = server.remaining - server.remaining[worker]
             server = Server(
                 copies=put(server.copies, state.params),
@@ -151,7 +159,7 @@ def _times(delay, trace, seed):
     if delay == 'constant':
         return lambda job: jnp.ones(())
     if delay == 'trace':
-        measured = jnp.stack([jnp.asarray(one, jnp.float32) for one in trace])
+        measured = jnp.stack([jnp.asarray(duration, jnp.float32) for duration in trace])
         return lambda job: measured[job % len(trace)]
     stream = jax.random.fold_in(jax.random.key(seed), _STREAM)
     return lambda job: jax.random.exponential(jax.random.fold_in(stream, job))
@@ -190,5 +198,5 @@ def _check(workers, delay, trace, push, k, inner_learning_rate):
             f'trace: found {len(trace)} durations with delay {delay!r}; allowed: '
             "some with 'trace' alone"
         )
-    for one in trace:
-        require('trace', one, one > 0, 'durations > 0')
+    for duration in trace:
+        require('trace', duration, duration > 0, 'durations > 0')

@@ -12,7 +12,7 @@ from lbexp.optimizers._layerwise.lazy_cond import rarely, stored
 from lbexp.optimizers._layerwise.momentum_buffers import marked, replace, select
 from lbexp.optimizers.gradient_noise import GradientNoiseState
 from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
-from lbexp.probes import Facts
+from lbexp.probes import UpdateInfo
 from lbexp.ranges import Fraction, Positive, PositiveCount, PositiveInteger
 from lbexp.theory.limits import require
 
@@ -85,31 +85,40 @@ def local_sgd(
         outer = Outer(
             jax.tree.map(jnp.copy, params), jax.tree.map(jnp.zeros_like, params), jnp.zeros(())
         )
-        own = (
+        of_workers = (
             copies(params, workers),
             copies(model_state, workers),
             _own_noise(copies(opt_state, workers), workers),
         )
-        return *own, outer
+        return *of_workers, outer
 
     def step(tools):
-        one = _one_step(tools)
+        one_step = _one_step(tools)
         meet = _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum)
 
         def run(state, row_step):
-            given = state.params, state.model_state, state.opt_state, tools.workers.here()
-            moved = tools.workers.each(lambda *own: one(state.tick, *own))(*given)
+            worker_state = state.params, state.model_state, state.opt_state, tools.workers.here()
+            moved = tools.workers.each(lambda *of_workers: one_step(state.tick, *of_workers))(
+                *worker_state
+            )
             params, model_state, opt_state, losses, sums, grads, updates = moved
             count = state.step + 1
             due, at_row = count % k == 0, count == row_step
             marks = None if momentum == 'maintain' else marked(tools.optimizer, opt_state)
             buffers = () if marks is None else select(marks, opt_state)
-            together = lambda carry: meet(state.params, *carry, count + k > row_step)
+
+            def together(carry):
+                params, buffers, outer = carry
+                return meet(state.params, params, buffers, outer, count + k > row_step)
+
             # Not lax.cond, which would copy the weights in the steps that do not synchronise.
             ((params, buffers, outer),) = rarely(due, together, (params, buffers, state.replicas))
             opt_state = opt_state if marks is None else replace(marks, opt_state, buffers)
-            totals = jax.tree.map(jnp.add, state.totals, sums)
-            lost = lambda: tools.workers.mean(~jnp.isfinite(totals['loss'])) > 0
+            totals = jax.tree.map(jnp.add, state.metric_sums, sums)
+
+            def lost():
+                return tools.workers.mean(~jnp.isfinite(totals['loss'])) > 0
+
             diverged = jax.lax.cond(due | at_row, lost, lambda: jnp.zeros((), bool))
             state = state._replace(
                 tick=state.tick + 1,
@@ -118,13 +127,13 @@ def local_sgd(
                 model_state=model_state,
                 opt_state=opt_state,
                 replicas=outer,
-                totals=totals,
+                metric_sums=totals,
                 diverged=diverged,
             )
 
-            def facts():
+            def info():
                 loss, gradient, added = tools.workers.mean((losses, grads, updates))
-                return Facts(
+                return UpdateInfo(
                     count,
                     loss,
                     gradient,
@@ -135,7 +144,7 @@ def local_sgd(
                     at_row,
                 )
 
-            return tools.observe(state, at_row | due if tools.watched else at_row, facts)
+            return tools.observe(state, at_row | due if tools.watched else at_row, info)
 
         return run
 
@@ -150,7 +159,7 @@ def local_sgd(
     return Replicas(
         workers,
         pieces=workers,
-        by_worker=('params', 'model_state', 'opt_state', 'totals'),
+        by_worker=('params', 'model_state', 'opt_state', 'metric_sums'),
         start=start,
         step=step,
         deployed=lambda state: (state.replicas.slow, mean(state.model_state)),
@@ -192,7 +201,10 @@ def _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum):
             # An optimizer's updates pass through the parameters: Lookahead's slow weights are
             # rounded like that.
             slow = _reached(jax.tree.map(lambda x: x[0], before), slow)
-        spread_out = lambda new, old: jnp.broadcast_to(new[None], old.shape).astype(old.dtype)
+
+        def spread_out(new, old):
+            return jnp.broadcast_to(new[None], old.shape).astype(old.dtype)
+
         params = jax.tree.map(spread_out, slow, params)
         if momentum == 'average':
             buffers = jax.tree.map(spread_out, averaged, buffers)
@@ -213,7 +225,9 @@ def _reached(before, target):
 
 
 def _spread(workers, params, centre):
-    square = lambda x, c: jnp.sum((_wide(x) - _wide(c)[None]) ** 2, axis=range(1, x.ndim))
+    def square(x, c):
+        return jnp.sum((_wide(x) - _wide(c)[None]) ** 2, axis=range(1, x.ndim))
+
     return jnp.sqrt(
         workers.mean(sum(jax.tree.leaves(jax.tree.map(square, params, centre))))
     ).astype(jnp.float32)
@@ -221,9 +235,15 @@ def _spread(workers, params, centre):
 
 def _own_noise(opt_state, count):
     """Seeds of gradient noise that differ between the workers; the first keeps the trial's."""
-    is_noise = lambda part: isinstance(part, GradientNoiseState)
+
+    def is_noise(part):
+        return isinstance(part, GradientNoiseState)
+
     apart = jnp.arange(count, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
-    own = lambda part: part._replace(seed=part.seed + apart) if is_noise(part) else part
+
+    def own(part):
+        return part._replace(seed=part.seed + apart) if is_noise(part) else part
+
     return jax.tree.map(own, opt_state, is_leaf=is_noise)
 
 

@@ -31,16 +31,16 @@ def synchronous(workers: PositiveInteger) -> Replicas:
 
     def step(tools):
         def run(state, row_step):
-            one = lambda model_state, worker: tools.gradient(
-                state.params, model_state, state.tick, worker
-            )
+            def one(model_state, worker):
+                return tools.gradient(state.params, model_state, state.tick, worker)
+
             passes = tools.workers.each(one)(state.model_state, tools.workers.here())
             losses, sums, grads, model_state = passes
             grads, loss = tools.workers.mean((grads, losses))
             state = state._replace(
                 tick=state.tick + 1,
                 model_state=model_state,
-                totals=jax.tree.map(jnp.add, state.totals, sums),
+                metric_sums=jax.tree.map(jnp.add, state.metric_sums, sums),
                 diverged=~jnp.isfinite(loss),
             )
             return tools.update(state, grads, loss, row_step)
@@ -50,7 +50,7 @@ def synchronous(workers: PositiveInteger) -> Replicas:
     return Replicas(
         workers,
         pieces=workers,
-        by_worker=('model_state', 'totals'),
+        by_worker=('model_state', 'metric_sums'),
         start=start,
         step=step,
         deployed=lambda state: (

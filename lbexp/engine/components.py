@@ -12,29 +12,32 @@ from lbexp.config import lookup
 from lbexp.data.order import order
 from lbexp.data.partition import partition
 from lbexp.engine import contracts
-from lbexp.engine.pace import Pace, pace
+from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedule
 from lbexp.engine.rates import ScheduledRate, constant_rate, takes_number
+from lbexp.engine.state import WEIGHTS, stream_key
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
-from lbexp.parallel.replicas import Replicas
+from lbexp.parallel.replicas import Replicas, lone_worker
 from lbexp.probes import norms
 from lbexp.workloads import Workload
 
 
-class Recipe(NamedTuple):
+class TrialComponents(NamedTuple):
+    """The functions that a trial is made of, and its seed."""
+
     workload: Workload
     optimizer: optax.GradientTransformationExtraArgs
     learning_rate: Callable  # updates done -> the scheduled rate
-    weights: Callable | None  # (key, positions) -> example weights; None: all 1
+    weighting: Callable  # positions -> (losses -> losses times the example weights)
     microbatch: int  # examples per forward/backward pass
-    pace: Pace | None  # microbatches per update; None: one
+    accumulation: AccumulationSchedule  # microbatches per update
     probes: tuple
-    replicas: Replicas | None  # workers that differ; None: one model, wherever its batch lies
-    assessed: dict  # prefix of the metric -> (source, examples evaluated)
+    replicas: Replicas  # the workers; `lone_worker`: one model, wherever its batch lies
+    eval_sets: dict  # prefix of the metric -> (source, examples evaluated)
     seed: Any  # uint32
 
 
-def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
+def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialComponents:
     """Builds the parts of one trial.
 
     Each 'learning_rate' in the optimizer's configuration, inner optimizers included, is a peak:
@@ -55,15 +58,13 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     seed = config['seed']
     scaling = config['batch_scaling']
     factor = batch_scaling(scaling['rule'], config['batch_size'], scaling['reference'])
-    paced = pace(config)
+    accumulation = accumulation_schedule(config)
     rates = []
 
     def schedule(peak):
         rate = lookup.build('schedule', config['schedule'], peak=peak * factor, steps=steps)
         rate = contracts.schedule(config['schedule']['name'], rate)
-        rates.append(
-            rate if paced is None else lambda count: rate(count) * paced.rate_factor(count)
-        )
+        rates.append(accumulation.scale_rate(rate))
         return rates[-1]
 
     def rate_of(part, peak):
@@ -85,21 +86,32 @@ def recipe(config: dict, steps: Any, arrays: dict | None = None) -> Recipe:
     if scaling['rule'] == 'square_root_adam':
         parts[0] = _adam_scaled(parts[0], config['batch_size'], scaling['reference'])
     optimizer, *transforms = (_transformation(part, rate_of, seed) for part in parts)
-    weights = _example_weights(config, workload.train, seed) if config['example_weights'] else None
-    return Recipe(
+    return TrialComponents(
         workload,
         optax.with_extra_args_support(
             optax.chain(*transforms, optimizer) if transforms else optimizer
         ),
         rates[0] if rates else lambda count: jnp.full((), jnp.nan),
-        weights,
+        _weighting(config, workload.train, seed),
         microbatch,
-        paced,
+        accumulation,
         (norms.norms(), *map(_probe, config['probes'])),
         replicas(config),
-        _assessed(workload, config['evaluate_train']),
+        _eval_sets(workload, config['evaluate_train']),
         seed,
     )
+
+
+def _weighting(config, source, seed):
+    if not config['example_weights']:
+        return lambda positions: lambda losses: losses
+    weights = _example_weights(config, source, seed)
+
+    def weighting(positions):
+        z = weights(stream_key(seed, WEIGHTS), positions)
+        return lambda losses: losses * z.astype(losses.dtype)
+
+    return weighting
 
 
 def _example_weights(config, source, seed):
@@ -131,24 +143,24 @@ def stream(config: dict) -> Callable | None:
     return lookup.build('workload', config['workload']).train.feed
 
 
-def replicas(config: dict) -> Replicas | None:
-    """The workers of a trial; None: it has none.
+def replicas(config: dict) -> Replicas:
+    """The workers of a trial.
 
     Raises:
         Refusal: a batch that they cannot divide.
     """
     part, package = config['replicas'], 'replicas'
     if not part:
-        return None
+        return lone_worker()
     takes_seed = 'seed' in lookup.parameters(lookup.find(package, part['name']))
-    made = lookup.build(package, part, **({'seed': config['seed']} if takes_seed else {}))
-    if config['batch_size'] % made.pieces:
+    workers = lookup.build(package, part, **({'seed': config['seed']} if takes_seed else {}))
+    if config['batch_size'] % workers.pieces:
         raise Refusal(
             f'batch_size: found {config["batch_size"]} with {part["name"]}, which cuts it into '
-            f'{made.pieces} equal '
+            f'{workers.pieces} equal '
             'pieces; allowed: a multiple'
         )
-    return contracts.replicas(part['name'], made)
+    return contracts.replicas(part['name'], workers)
 
 
 def _arrays(workload):
@@ -156,7 +168,7 @@ def _arrays(workload):
     return {name: source.arrays for name, source in sources.items() if source is not None}
 
 
-def _assessed(workload, train):
+def _eval_sets(workload, train):
     held = {name: getattr(workload, name) for name in ('validation', 'test')}
     sources = {name: (source, source.size) for name, source in held.items() if source is not None}
     if train and workload.train.feed is None:
@@ -166,10 +178,15 @@ def _assessed(workload, train):
 
 def _with_arrays(workload, arrays):
     """`workload` over the arrays given, except where its own depend on traced numbers."""
-    keep_traced = lambda own, given: own if isinstance(own, jax.core.Tracer) else given
+
+    def keep_traced(current, argument):
+        return current if isinstance(current, jax.core.Tracer) else argument
+
     sources = {
-        name: getattr(workload, name)._replace(arrays=jax.tree.map(keep_traced, own, arrays[name]))
-        for name, own in _arrays(workload).items()
+        name: getattr(workload, name)._replace(
+            arrays=jax.tree.map(keep_traced, current, arrays[name])
+        )
+        for name, current in _arrays(workload).items()
     }
     return workload._replace(**sources)
 
@@ -199,10 +216,10 @@ def _adam_scaled(part, batch_size, reference):
     batch size."""
     known, names = lookup.parameters(lookup.find('optimizer', part['name'])), ('b1', 'b2', 'eps')
     if set(names) <= known.keys():
-        given = [part.get(name, known[name].default) for name in names]
+        values = [part.get(name, known[name].default) for name in names]
         return {
             **part,
-            **dict(zip(names, adam_scaling(batch_size, reference, *given), strict=True)),
+            **dict(zip(names, adam_scaling(batch_size, reference, *values), strict=True)),
         }
     inner = {
         name: value for name, value in part.items() if isinstance(value, dict) and 'name' in value

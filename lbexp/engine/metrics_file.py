@@ -31,7 +31,7 @@ class Written(NamedTuple):
         return Written(self.count + 1, hashlib.sha256(self.digest + line.rstrip(b'\n')).digest())
 
 
-class Rows:
+class MetricsWriter:
     """Appends rows to a file, and knows what it should hold. Opening it repairs a last line that a
     crash has torn."""
 
@@ -76,18 +76,18 @@ class Rows:
         if all(self.written(trial) == reached[trial] for trial in reached):
             return
         counts = dict.fromkeys(reached, Written())
-        kept = []
+        remaining = []
         for trial, line in lines(self.path):
             within = trial not in counts or counts[trial].count < reached[trial].count
             if within:
-                kept.append((trial, line))
+                remaining.append((trial, line))
             if within and trial in counts:
                 counts[trial] = counts[trial].and_row(line)
         missing = differences(self.path, counts, reached)
         if missing:
             raise Damaged(f'{missing}. {REMEDY}')
-        replace(self.path, b''.join(line for _, line in kept))
-        self._size = sum(len(line) for _, line in kept)
+        replace(self.path, b''.join(line for _, line in remaining))
+        self._size = sum(len(line) for _, line in remaining)
         self._written |= reached
 
     def check(self):
@@ -148,20 +148,20 @@ def _trial(path, number, line):
 
 def differences(path: pathlib.Path, there: dict[int, Written], expected: dict[int, Written]) -> str:
     """What the file does not hold of what was written, in words; '': it holds all of it."""
-    found = {trial: there.get(trial, Written()) for trial in expected}
-    lost = [trial for trial in expected if found[trial] != expected[trial]]
+    written = {trial: there.get(trial, Written()) for trial in expected}
+    lost = [trial for trial in expected if written[trial] != expected[trial]]
     if not lost:
         return ''
-    few = '; '.join(f'trial {t}: {found[t].count} rows of {expected[t].count}' for t in lost[:3])
+    few = '; '.join(f'trial {t}: {written[t].count} rows of {expected[t].count}' for t in lost[:3])
     same = (
         ', others than were written'
-        if any(found[t].count == expected[t].count for t in lost[:3])
+        if any(written[t].count == expected[t].count for t in lost[:3])
         else ''
     )
     return f'{path}: rows are lost ({few}{same}{"; ..." if len(lost) > 3 else ""})'
 
 
-class Nowhere:
+class NullWriter:
     """The rows and events of a process that does not write them."""
 
     def write(self, rows: Iterable[dict]):

@@ -18,7 +18,7 @@ from training import rows, tiny, train
 from lbexp import config as configs
 from lbexp.engine import record
 from lbexp.engine.events import Events
-from lbexp.engine.rows import Rows, replace
+from lbexp.engine.metrics_file import MetricsWriter, replace
 from lbexp.errors import Damaged
 
 
@@ -63,7 +63,7 @@ def test_tensorboard_shows_every_row_also_of_a_run_that_was_taken_up_again(tmp_p
         steps=48, num_rows=12, num_evaluations=4, num_checkpoints=3, sweep=(('seed', (0, 1)),)
     )
     left = iter([False] * 7)
-    train(config, tmp_path, stopping=lambda: next(left, True))
+    train(config, tmp_path, should_stop=lambda: next(left, True))
     # As if killed after its last checkpoint: rows beyond it are written again.
     newest = max(
         (tmp_path / 'checkpoints' / 'trial-00000').iterdir(), key=lambda path: int(path.name)
@@ -99,7 +99,7 @@ def test_tensorboard_shows_no_point_twice_of_a_run_that_was_killed_before_its_fi
 
 def test_that_tensorboard_gets_nothing_of_very_many_trials_is_said(tmp_path):
     said = []
-    events = Events(tmp_path, range(65), [0] * 65, announce=said.append)
+    events = Events(tmp_path, range(65), [0] * 65, log=said.append)
     events.write([{'trial': 0, 'step': 1, 'loss': 2.0}])
     assert (
         len(said) == 1
@@ -107,7 +107,7 @@ def test_that_tensorboard_gets_nothing_of_very_many_trials_is_said(tmp_path):
         and 'lbexp.results' in said[0]
         and not any(tmp_path.iterdir())
     )
-    Events(tmp_path, range(64), [0] * 64, announce=said.append)
+    Events(tmp_path, range(64), [0] * 64, log=said.append)
     assert len(said) == 1 and len(list(tmp_path.iterdir())) == 64
 
 
@@ -146,12 +146,12 @@ def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_dropped(tmp_path):
     lines[2] = lines[2][:20] + b'\x00' + lines[2][21:]
     metrics.write_bytes(b''.join(lines))
     with pytest.raises(ValueError, match=r'metrics\.jsonl: line 3 is no row'):
-        Rows(metrics)
+        MetricsWriter(metrics)
     assert metrics.read_bytes() == b''.join(lines)
 
 
 def test_rows_are_whole_numbers_and_digits_that_read_back_to_the_bit(tmp_path):
-    file = Rows(tmp_path / 'metrics.jsonl')
+    file = MetricsWriter(tmp_path / 'metrics.jsonl')
     value = np.float32(0.1) / 3
     file.write(
         [
@@ -177,7 +177,7 @@ def test_rows_are_whole_numbers_and_digits_that_read_back_to_the_bit(tmp_path):
 
 def test_rows_that_are_gone_are_missed_by_the_next_row(tmp_path):
     """A run of days does not train to its end on a file that somebody has emptied on its first."""
-    file = Rows(tmp_path / 'metrics.jsonl')
+    file = MetricsWriter(tmp_path / 'metrics.jsonl')
     file.write([{'trial': 0, 'step': 1}])
     (tmp_path / 'metrics.jsonl').write_bytes(b'')
     with pytest.raises(Damaged, match=r'metrics\.jsonl: found \d+ bytes where \d+ were written'):
@@ -186,9 +186,9 @@ def test_rows_that_are_gone_are_missed_by_the_next_row(tmp_path):
 
 def test_a_torn_last_line_is_repaired_before_the_next_row(tmp_path):
     path = tmp_path / 'metrics.jsonl'
-    Rows(path).write([{'trial': 0, 'step': 1}])
+    MetricsWriter(path).write([{'trial': 0, 'step': 1}])
     path.write_bytes(path.read_bytes() + b'{"trial": 0, "st')
-    Rows(path).write([{'trial': 0, 'step': 2}])
+    MetricsWriter(path).write([{'trial': 0, 'step': 2}])
     assert [row['step'] for row in rows(tmp_path)] == [1, 2]
 
 

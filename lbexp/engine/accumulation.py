@@ -1,0 +1,110 @@
+"""How many microbatches make an update, and when: one, a constant number, or one that grows."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lbexp.batch_size import batch_growth
+from lbexp.engine.state import TrialState
+
+
+class AccumulationSchedule(NamedTuple):
+    """Functions whose numbers may be traced. Counts are of updates; a microbatch is the unit."""
+
+    microbatches: Callable  # count -> microbatches in the next update, int32
+    position: Callable  # count -> microbatches in the first `count` updates, int32
+    updates: Callable  # microbatches -> updates that consume at least as many, int32
+    scale_rate: Callable  # (count -> rate) -> (count -> rate), with the factor of a growing batch
+    start: Callable  # (params, loss) -> what a trial has accumulated before its first microbatch
+    # (state, gradient, loss, update) -> state: takes in a microbatch's gradient and loss, and calls
+    # update(state, gradient, loss) with their means where the global batch is complete
+    step: Callable
+
+
+def every_microbatch() -> AccumulationSchedule:
+    """Every microbatch is an update: nothing is summed, and no program has a branch for it."""
+    return AccumulationSchedule(
+        microbatches=lambda count: jnp.ones((), jnp.int32),
+        position=lambda count: jnp.asarray(count, jnp.int32),
+        updates=lambda microbatches: jnp.asarray(microbatches, jnp.int32),
+        scale_rate=lambda rate: rate,
+        start=lambda params, loss: (),
+        step=lambda state, gradient, loss, update: update(state, gradient, loss),
+    )
+
+
+def accumulation_schedule(config: dict) -> AccumulationSchedule:
+    """The schedule of a trial.
+
+    Args:
+        config: resolved; batch_size and the numbers of batch_growth may be traced. batch_growth's
+            boundaries are counted in examples here (see `boundaries`).
+    """
+    size = config['microbatch']
+    if size is None:
+        return every_microbatch()
+    if config['batch_growth']:
+        return _growing(config, size)
+    return _constant(jnp.asarray(config['batch_size'] // size, jnp.int32))
+
+
+def boundaries(config: dict, examples: Fraction) -> list[Any]:
+    """Where the batch of a run of so many examples grows [examples]: what the configuration gives
+    as fractions."""
+    return [
+        int(Fraction(str(fraction)) * examples) for fraction in config['batch_growth']['boundaries']
+    ]
+
+
+def _constant(count):
+    """`count` microbatches in every update."""
+    return _summing(
+        microbatches=lambda updates: count,
+        position=lambda updates: jnp.asarray(updates, jnp.int32) * count,
+        updates=lambda microbatches: -(-jnp.asarray(microbatches, jnp.int32) // count),
+        rate_factor=lambda updates: 1.0,
+    )
+
+
+def _growing(config, size):
+    grown = batch_growth(config['batch_size'], microbatch=size, **config['batch_growth'])
+    return _summing(
+        microbatches=grown.accumulation,
+        position=lambda updates: (grown.position(updates) // size).astype(jnp.int32),
+        updates=lambda microbatches: grown.updates(jnp.asarray(microbatches) * size).astype(
+            jnp.int32
+        ),
+        rate_factor=grown.rate_factor,
+    )
+
+
+def _summing(microbatches, position, updates, rate_factor):
+    def start(params, loss):
+        return jax.tree.map(jnp.zeros_like, params), loss
+
+    def step(state: TrialState, gradient, loss, update) -> TrialState:
+        accumulated = jax.tree.map(jnp.add, state.accumulated, (gradient, loss))
+        accumulated = optax.tree.cast_like(accumulated, state.accumulated)
+
+        def complete():
+            # A product: of a quotient XLA makes one program's product and another's division, which
+            # round differently.
+            share = 1 / microbatches(state.step)
+            means = jax.tree.map(lambda total: total * share, accumulated)
+            updated = update(state, *optax.tree.cast_like(means, accumulated))
+            return updated._replace(accumulated=jax.tree.map(jnp.zeros_like, accumulated))
+
+        def wait():
+            return state._replace(accumulated=accumulated)
+
+        due = position(state.step + 1)
+        return jax.lax.cond(state.tick == due, complete, wait)
+
+    def scale_rate(rate):
+        return lambda count: rate(count) * rate_factor(count)
+
+    return AccumulationSchedule(microbatches, position, updates, scale_rate, start, step)
