@@ -123,7 +123,7 @@ def test_batch_size_as_a_number(tmp_path):
     To the bit where that sums in the same order, microbatch after microbatch.
     """
     sizes = (8, 16, 48)
-    fields = dict(workload=SMALL, steps=None, epochs=0.25)
+    fields = dict(workload=dict(name='digits_mlp'), steps=None, epochs=0.5)
     fused = tiny(**fields, microbatch=8, sweep=(('batch_size', sizes),))
     trials = [configs.resolve(fused, o) for o in configs.trials(fused)]
     (cohort,) = plan(trials)
