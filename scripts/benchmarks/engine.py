@@ -66,7 +66,7 @@ def _config(workload, size):
     c = configs.base()
     c.workload = dict(name=workload)
     c.optimizer = dict(name='momentum', learning_rate=0.01, momentum=0.9)
-    c.batch_size, c.steps = size, 10**9
+    c.batch_size, c.steps = size, 2**31 // size  # positions of examples have 32 bits
     return configs.resolve(c, {})
 
 

@@ -63,7 +63,8 @@ def _run(options, k, place):
     c = configs.base()
     c.workload = dict(name=options.workload)
     c.optimizer = dict(name='momentum', learning_rate=0.01, momentum=0.9)
-    c.batch_size, c.steps = options.workers * options.worker_batch, 10**9
+    c.batch_size = options.workers * options.worker_batch
+    c.steps = 2**31 // c.batch_size  # positions of examples have 32 bits
     local = dict(name='local_sgd', workers=options.workers, k=k)
     c.replicas = local if k else dict(name='synchronous', workers=options.workers)
     each = axis._each
