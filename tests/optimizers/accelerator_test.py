@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conformance_test import CASES, SQUARED, TOLERANCE, compared, edge, network
+from paper_cases import CASES, SQUARED, TOLERANCE
+from paper_problems import compared, edge, network
 
 from lbexp import optimizers
 from lbexp.optimizers._layerwise import backend

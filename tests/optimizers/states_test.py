@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract_test import OPTIMIZERS, assert_close, make, slope, weights
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from optimizer_cases import OPTIMIZERS, assert_close, make, slope, weights
 
 from lbexp import optimizers
 from lbexp.config import lookup

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract_test import OPTIMIZERS, make
+from optimizer_cases import OPTIMIZERS, make
 from training import tiny, train
 
 from lbexp import config as configs
