@@ -16,9 +16,9 @@ import optax
 
 from lbexp import analysis
 from lbexp import config as configs
+from lbexp.engine.environment import environment
 from lbexp.engine.plan import plan
 from lbexp.engine.program import program
-from lbexp.engine.record import environment
 
 
 def main(argv):

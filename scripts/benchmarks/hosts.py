@@ -27,7 +27,7 @@ import numpy as np
 
 from lbexp import analysis
 from lbexp.engine.checkpoint import Checkpoints
-from lbexp.engine.record import environment
+from lbexp.engine.environment import environment
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 EXPERIMENT = """

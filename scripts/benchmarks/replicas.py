@@ -17,9 +17,9 @@ import jax
 import numpy as np
 
 from lbexp import config as configs
+from lbexp.engine.environment import environment
 from lbexp.engine.plan import plan
 from lbexp.engine.program import program
-from lbexp.engine.record import environment
 from lbexp.parallel import workers as axis
 from lbexp.parallel.devices import devices
 
