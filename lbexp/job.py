@@ -2,14 +2,13 @@
 it alike."""
 
 import contextlib
-import functools
 import pathlib
 import threading
 
 from absl import flags
 from ml_collections import ConfigDict
 
-from lbexp import command, documents
+from lbexp import command, documents, rounds
 from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.engine import environment, record
@@ -89,34 +88,34 @@ def _refuse_a_sweep(workdir):
         )
 
 
-def _train(study: Study, config, workdir, trials, stop, flag_values) -> bool:
+def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bool:
     """Runs the first trials, and those that their results ask for, until there are none. False: it
     was stopped."""
-    grows = study.more is not None or bool(config.search)
-    known, past_run, announced = [], '', False
+    past_run, announced = '', False
 
     def announce(line):
         nonlocal announced
         announced = True
         _print(line)
 
-    def begin():
+    def record_trials(trials):
         resolved = _resolved(config, [trial.overrides for trial in trials])
-        fingerprint = command.fingerprint_of(flag_values, resolved)
-        may_change = flag_values.allow_config_change
-        return record.record(
-            workdir, configs.plain(config), trials, grows, may_change, _print, fingerprint
+        return collectives.run_on_primary(
+            lambda: record.record(
+                workdir,
+                configs.plain(config),
+                trials,
+                rounds.grows(study, config),
+                flag_values.allow_config_change,
+                _print,
+                command.fingerprint_of(flag_values, resolved),
+            )
         )
 
-    def ask():
-        return [trial._asdict() for trial in study.more(config, workdir)]
-
-    while True:
-        entries = collectives.run_on_primary(begin)
-        if entries == known:  # the results ask for no trial, and for no other tags, any more
-            break
-        known, count = entries, len(entries)
+    def train(entries):
+        nonlocal past_run
         past_run = collectives.run_on_primary(lambda: record.nothing_to_train(workdir))
+        count = len(entries)
         _print(f'{count} trials; workdir {workdir}' if count > 1 else f'workdir {workdir}')
         with _progress() as on_progress:
             outcome = run(
@@ -128,13 +127,11 @@ def _train(study: Study, config, workdir, trials, stop, flag_values) -> bool:
                 rounds=[entry['round'] for entry in entries],
                 restart_lost=flag_values.restart_lost,
             )
-        if outcome == 'preempted':
-            return False
-        if study.more is None:
-            break
-        trials = [configs.Trial(**each) for each in collectives.run_on_primary(ask)]
-        resolved = _resolved(config, [trial.overrides for trial in trials])
-        collectives.run_on_all(functools.partial(build_once, resolved))
+        return outcome if outcome == 'preempted' else None
+
+    outcome = rounds.rounds(study, config, workdir, first_trials, record_trials, train)
+    if outcome == 'preempted':
+        return False
     if past_run and not announced:
         _print(past_run)
     return True

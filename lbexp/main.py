@@ -19,6 +19,7 @@ import os
 import sys
 import time
 import traceback
+from typing import Any
 
 from absl import flags
 
@@ -27,14 +28,15 @@ from lbexp.errors import refused, user_frame
 from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, PEER_LOST
 from lbexp.output import outlive_readers
 
-_JOB = (
-    'distributed',
-    'coordinator_address',
-    'num_processes',
-    'process_id',
-    'peer_timeout',
-    'start_timeout',
-)
+# By flag, the argument of hosts.start.
+_JOB = {
+    'distributed': 'mode',
+    'coordinator_address': 'address',
+    'num_processes': 'processes',
+    'process_id': 'index',
+    'peer_timeout': 'peer_timeout',
+    'start_timeout': 'start_timeout',
+}
 _WORD = 3.0  # s in which whoever watches over the job ends this process, with what it knows
 
 
@@ -51,13 +53,13 @@ def main(argv: list[str]) -> int:
     if given.is_parsed():
         config, wrong, wrong_status = _read(given, overrides)
         problems += wrong
-    if problems and job['distributed'] == 'off':
+    if problems and job['mode'] == 'off':
         command.refuse(problems)
         return wrong_status
     from lbexp.parallel import hosts
 
     try:
-        hosts.start(*job.values(), problems, lambda: stop.name)
+        hosts.start(**job, problems=problems, stopping=lambda: stop.name)
     except hosts.NotStarted as error:
         command.refuse(error.lines)
         return wrong_status if problems else error.status
@@ -73,7 +75,7 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _job(argv):
+def _job(argv: list[str]) -> dict[str, Any]:
     """The flags of the job; of a command line that cannot be parsed, those that can: the others are
     waiting."""
     given = _flags()
@@ -83,7 +85,7 @@ def _job(argv):
                 given([argv[0], *argv[i : i + length]], known_only=True)
                 break
     given.mark_as_parsed()
-    return {name: given[name].value for name in _JOB}
+    return {argument: given[name].value for name, argument in _JOB.items()}
 
 
 def _read(given, overrides):

@@ -37,6 +37,11 @@ def needs(*commands, packages=''):
     return found[commands[0]]
 
 
+def lines(file):
+    """How many a file has that may not be there yet."""
+    return file.read_bytes().count(b'\n') if file.exists() else 0
+
+
 class Job:
     """`processes` of the command at once, without a launcher.
 
@@ -88,10 +93,11 @@ class Job:
     def wait_for_rows(self, workdir, more=1):
         """Returns when the job has written so many rows of its own; the job must not end before."""
         metrics = workdir / 'metrics.jsonl'
-        count = lambda: metrics.read_bytes().count(b'\n') if metrics.exists() else 0
-        least, began = count(), time.monotonic()
-        while count() < least + more:
-            least = min(least, count())  # a run that goes on drops rows beyond its checkpoint
+        least, began = lines(metrics), time.monotonic()
+        while lines(metrics) < least + more:
+            least = min(
+                least, lines(metrics)
+            )  # a run that goes on drops rows beyond its checkpoint
             assert time.monotonic() - began < 120, 'no rows'
             assert any(process.poll() is None for process in self.processes), self.end()
             time.sleep(0.01)

@@ -40,6 +40,7 @@ LAYERS = {
     'studies': 4,
     'report': 4,
     'command': 5,
+    'rounds': 5,
     'job': 6,
     'sweep': 6,
     'main': 7,

@@ -35,7 +35,7 @@ def load(argument: str) -> ConfigDict:
         raise Refusal(f'{path}: get_config: {error}') from error
     config = get_config(*arguments)
     if isinstance(config, FrozenConfigDict):
-        config = ConfigDict(config, type_safe=False)
+        config = ConfigDict(config, type_safe=False)  # pyrefly: ignore[bad-argument-type]: it is taken
     if not isinstance(config, ConfigDict):
         raise Refusal(
             f'{path}: get_config() returned {config!r}; allowed: lbexp.config.base(), '

@@ -70,9 +70,10 @@ def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
     *parents, name = path.split('.')
     holder, so_far = config, []
     for parent in parents:
-        if parent not in holder or not isinstance(_stored(holder, parent), ConfigDict):
+        inner = _stored(holder, parent) if parent in holder else None
+        if not isinstance(inner, ConfigDict):
             raise Refusal(_unknown(holder, [*so_far, parent]))
-        holder, so_far = _stored(holder, parent), [*so_far, parent]
+        holder, so_far = inner, [*so_far, parent]
     if name not in holder and name not in _arguments(config, so_far):
         raise Refusal(_unknown(holder, [*so_far, name], _arguments(config, so_far)))
     return holder, name
@@ -106,14 +107,15 @@ def _arguments(config, path):
         return {name: _named(name) for name in fields.inner(path[0])}
     if not path or path[0] not in fields.PARTS:
         return {}
-    kind, holder, known = fields.PARTS[path[0]].kind, config[path[0]], {}
-    for place, name in enumerate([None, *path[1:]]):
-        if place:
-            kind, holder = lookup.inner_kind(known.get(name), kind), holder.get(name)
+    kind, holder = fields.PARTS[path[0]].kind, config[path[0]]
+    for name in path[1:]:
         if not isinstance(holder, (ConfigDict, FrozenConfigDict)):
             return {}
         known = _parameters(kind, holder)
-    return known
+        kind, holder = lookup.inner_kind(known.get(name), kind), holder.get(name)
+    if not isinstance(holder, (ConfigDict, FrozenConfigDict)):
+        return {}
+    return _parameters(kind, holder)
 
 
 def _parameters(kind, holder):

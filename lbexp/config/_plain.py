@@ -54,7 +54,7 @@ def _of_scalar(value, path):
     if hasattr(value, 'dtype') and hasattr(value, 'tolist'):
         return plain(np.asarray(value).tolist(), path)
     if hasattr(value, 'dtype') and callable(value):  # jnp.bfloat16
-        return np.dtype(value.dtype).name
+        return np.dtype(value.dtype).name  # pyrefly: ignore[missing-attribute]: it was asked
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):  # such as a fraction

@@ -107,6 +107,7 @@ def _followed(config, overrides):
     copied = copy.deepcopy(config).unlock()
     for path, value in overrides.items():
         holder, name = _place(copied, path)
+        assert isinstance(holder, ConfigDict)
         with holder.ignore_type():
             holder[name] = copy.deepcopy(value)
     return copied

@@ -20,7 +20,9 @@ from lbexp.errors import Refusal, user_frame
 
 _reads_workdir = contextvars.ContextVar('reads_workdir', default=False)
 # names outside lbexp; None: all of them
-_trusted = contextvars.ContextVar('trusted', default=frozenset())
+_trusted: contextvars.ContextVar[frozenset[str] | None] = contextvars.ContextVar(
+    'trusted', default=frozenset()
+)
 
 
 class Kind(NamedTuple):
@@ -52,7 +54,9 @@ KINDS = {
         'lbexp.parallel.replicas', 'lbexp.parallel.replicas:Replicas', given=('seed',)
     ),
     'study': Kind('lbexp.studies', 'lbexp.studies:Study'),
-    'executor': Kind('lbexp.sweep.executors', 'lbexp.sweep.executors:Executor', given=('wanted',)),
+    'executor': Kind(
+        'lbexp.sweep.executors', 'lbexp.sweep.executors:Executor', given=('resources',)
+    ),
 }
 
 
@@ -83,7 +87,7 @@ def find(kind: str, name: str) -> Callable:
     ):
         home = importlib.import_module(f'{package}.{name}')
     function = getattr(home, name, None)
-    if not _is_part(kind, function, home.__name__):
+    if function is None or not _is_part(kind, function, home.__name__):
         known = names(kind)
         raise Refusal(
             f'no {kind} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}'
@@ -195,7 +199,9 @@ def parameters(function: Callable) -> dict[str, inspect.Parameter]:
 def inner_kind(parameter: inspect.Parameter | None, outer: str) -> str:
     """The kind of a part that is the argument `parameter` of a part of the kind `outer`."""
     wanted = None if parameter is None else part_class(parameter.annotation)
-    for kind in KINDS if wanted else ():
+    if wanted is None:
+        return outer
+    for kind in KINDS:
         returned = _returned_type(kind)
         if inspect.isclass(returned) and issubclass(wanted, returned):
             return kind

@@ -10,6 +10,7 @@ import difflib
 import functools
 import inspect
 import math
+import operator
 import types
 import typing
 from collections.abc import Callable
@@ -169,14 +170,17 @@ def _readable(member) -> Any:
 
 def _sequence(origin, arguments):
     if origin is tuple and arguments and Ellipsis not in arguments:
-        return tuple[*(_readable_union(argument) for argument in arguments)]
-    return list[_readable_union(arguments[0])] if arguments else list
+        # Types made of values, which a checker of types cannot read.
+        return tuple.__class_getitem__(tuple(map(_readable_union, arguments)))
+    return list.__class_getitem__(_readable_union(arguments[0])) if arguments else list
 
 
 def _readable_union(annotation):
     readable = [_readable(member) for member in _members(annotation)]
     held = [kind for kind in readable if kind is not None]
-    return Any if Any in held or not held else typing.Union[*held]
+    if Any in held or not held:
+        return Any
+    return functools.reduce(operator.or_, held)
 
 
 class _PartOf(msgspec.Struct):

@@ -41,6 +41,7 @@ def allgather_object(value: Any) -> list[Any]:
     if count() == 1:
         return [value]
     store, round_ = distributed.global_state.client, next(_exchanges)
+    assert store is not None  # there is one where there are several processes
     store.key_value_set(f'lbexp/{round_}/{index()}', json.dumps(value))
     said = [store.blocking_key_value_get(f'lbexp/{round_}/{i}', _PATIENCE) for i in range(count())]
     return [json.loads(text) for text in said]

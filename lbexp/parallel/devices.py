@@ -16,7 +16,9 @@ def devices(shards: int, many_trials: bool):
         shards: devices of this process that share a batch.
         many_trials: whether there is work for a device on every core.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    cores = os.cpu_count() or 1
+    if hasattr(os, 'sched_getaffinity'):
+        cores = len(os.sched_getaffinity(0))
     if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
         # One CPU device per core for the trials of a cohort; a lone trial's operations use all
         # cores themselves.
@@ -26,7 +28,8 @@ def devices(shards: int, many_trials: bool):
         # that never come.
         os.environ.setdefault('NPROC', str(2 * shards))
     cache = _cache()
-    if cache is not None and not jax.config.jax_compilation_cache_dir:
+    is_set = jax.config.jax_compilation_cache_dir  # pyrefly: ignore[missing-attribute]: of JAX
+    if cache is not None and not is_set:
         jax.config.update('jax_compilation_cache_dir', str(cache))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
         jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)

@@ -64,7 +64,7 @@ def obstacle(members: list[Member], own: Member) -> NotStarted | None:
 def missing(members: list[Member], seconds: float) -> NotStarted:
     """In words, which processes have not come in time."""
     there = {member.process for member in members}
-    absent = [i for i in range(members[0].processes) if i not in there]
+    absent = [i for i in range(members[0].processes or 0) if i not in there]
     which = ', '.join(map(str, absent[:10])) + (', ...' if len(absent) > 10 else '')
     line = (
         f'the job does not start: process {which} of {members[0].processes} did not come in '

@@ -111,8 +111,10 @@ class _Reception:
                 wire.finish()
         if told := obstacle(self.members, self.own) or late:
             raise told
-        wires = {guest.process: wire for guest, wire in zip(self.guests, self.wires, strict=True)}
-        names = {guest.process: str(guest) for guest in self.guests}
+        wires, names = {}, {}
+        for guest, wire in zip(self.guests, self.wires, strict=True):
+            assert guest.process is not None  # else it would contradict
+            wires[guest.process], names[guest.process] = wire, str(guest)
         return Joined(Address(*target[:2]), numeric(target), wires, names)
 
 

@@ -72,7 +72,8 @@ def attempt(
     return Joined(None, peer, {0: wire}, {0: start})
 
 
-def _connect(where):
+def _connect(where: Address) -> socket.socket:
+    failure = None
     try:
         targets = resolve(where)
     except OSError as error:
@@ -86,7 +87,7 @@ def _connect(where):
         except OSError as error:
             connection.close()
             failure = error
-    raise NoAnswer(failure.strerror or str(failure))
+    raise NoAnswer((failure and failure.strerror) or str(failure))
 
 
 def _converse(own, wire, where, deadline, stopping):

@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
         if words[0] == 'run' or not given.workdir:
             return _of_config(given, overrides, words[0], stop)
         workdir = command.workdir_of(given, None, [])
-        return _of_workdir(workdir, words[0], _trusted(given, overrides), _lost(given))
+        return _of_workdir(workdir, words[0], _trusted(given, overrides), given)
     except Exception as error:
         return command.tell(error, given.traceback)
 
@@ -92,9 +92,8 @@ def _of_config(given, overrides, word, stop):
     config, problems = command.read(given, overrides)
     if config is None or problems:
         return command.refuse(problems)
-    executor = None
-    if word == 'run':
-        executor = _executor(given)
+    executor = _executor(given) if word == 'run' else None
+    if executor:
         stop.listen()  # Ray takes signals for itself
     _plan_on_cpu()
     command.prepare(config)
@@ -102,43 +101,42 @@ def _of_config(given, overrides, word, stop):
     if problems:
         return command.refuse(problems)
     study = lookup.build('study', configs.plain(config.study))
-    wanted = study.trials(config)
-    resolved = [configs.resolve(config, trial.overrides) for trial in wanted]
-    workdir = command.workdir_of(
-        given,
-        config,
-        [trial.overrides for trial in wanted],
-        command.fingerprint_of(given, resolved),
-    )
-    if word != 'run':
-        return _of_workdir(workdir, word, _trusted(given, overrides), _lost(given), given.figures)
+    first_trials = study.trials(config)
+    resolved = [configs.resolve(config, trial.overrides) for trial in first_trials]
+    first_overrides = [trial.overrides for trial in first_trials]
+    fingerprint = command.fingerprint_of(given, resolved)
+    workdir = command.workdir_of(given, config, first_overrides, fingerprint)
+    if executor is None:
+        return _of_workdir(workdir, word, _trusted(given, overrides), given)
     from lbexp.engine import record
-    from lbexp.sweep import standing
-    from lbexp.sweep.rounds import rounds
-    from lbexp.sweep.schedule import How
+    from lbexp.sweep import status
+    from lbexp.sweep.run import run
+    from lbexp.sweep.schedule import SchedulerOptions
 
-    tell = lambda line: print(line, flush=True)
+    log = functools.partial(print, flush=True)
     finished = record.nothing_to_train(workdir)
-    fingerprint = functools.partial(command.fingerprint_of, given)
-    how = How(executor, given.attempts, given.lost, stop, tell, fingerprint, given.restart_lost)
-    outcome = rounds(study, config, workdir, wanted, how)
+    fingerprint_of = functools.partial(command.fingerprint_of, given)
+    options = SchedulerOptions(
+        executor, given.attempts, given.lost, stop, log, fingerprint_of, given.restart_lost
+    )
+    outcome = run(study, config, workdir, first_trials, options)
     if finished and finished == record.nothing_to_train(workdir):
-        tell(finished)
+        log(finished)
     if outcome.stopped:
-        tell(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
+        log(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
         return STOPPED
     if outcome.failed:
-        standing.report(workdir, None, outcome.failed, given.figures)
+        status.report(workdir, None, outcome.failed, given.figures, given.lost)
         return _tell_failed(outcome.failed, given.attempts)
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
         return command.report(study.analyse(workdir), workdir, given.figures)
 
 
 def _executor(given):
-    from lbexp.sweep.executors import Wanted
+    from lbexp.sweep.executors import Resources
 
     make = lookup.find('executor', given.executor)
-    return make(Wanted(given.workers, given.cores, given.accelerators))
+    return make(Resources(given.workers, given.cores, given.accelerators))
 
 
 def _tell_failed(failed, tries):
@@ -167,14 +165,8 @@ def _trusted(given, overrides):
     return lookup.outside_names(configs.plain(config) if config else {})
 
 
-def _lost(given):
-    """None, where the user does not say it: each worker then counts as lost when it was told that
-    it would."""
-    return given.lost if given['lost'].present else None
-
-
-def _of_workdir(workdir, word, trusted, lost, figure_formats):
-    from lbexp.sweep import standing
+def _of_workdir(workdir, word, trusted, given):
+    from lbexp.sweep import status
 
     if not (workdir / documents.COHORTS).exists():
         raise Refusal(
@@ -182,8 +174,11 @@ def _of_workdir(workdir, word, trusted, lost, figure_formats):
             'lbexp.sweep'
         )
     if word == 'status':
-        return standing.show(workdir, lost)
-    return standing.report(workdir, trusted, figure_formats=figure_formats)
+        # Where the user says nothing a worker counts as lost when it was told that it would.
+        return status.show(workdir, given.lost if given['lost'].present else None)
+    return status.report(
+        workdir, trusted, figure_formats=given.figures, heartbeat_timeout=given.lost
+    )
 
 
 if __name__ == '__main__':

@@ -13,10 +13,10 @@ from lbexp.engine import metrics_file, record, run
 from lbexp.engine.metrics_file import replace
 from lbexp.engine.status import expected_rows, statuses, write_status
 from lbexp.errors import Damaged
-from lbexp.sweep import attempts
+from lbexp.sweep import leases
 
 
-class Work(NamedTuple):
+class CohortTask(NamedTuple):
     """A cohort as a unit of work, with a folder of its own."""
 
     number: int
@@ -25,22 +25,22 @@ class Work(NamedTuple):
     folder: pathlib.Path
 
 
-def works(workdir: pathlib.Path) -> list[Work]:
+def cohort_tasks(workdir: pathlib.Path) -> list[CohortTask]:
     """The cohorts planned so far."""
     path = workdir / documents.COHORTS
     planned = documents.document(path, list[documents.Cohort]) if path.exists() else []
-    folder = lambda number: workdir / 'cohorts' / f'{number:05d}'
-    return [
-        Work(number, one['round'], one['trials'], folder(number))
-        for number, one in enumerate(planned)
-    ]
+    tasks = []
+    for number, cohort in enumerate(planned):
+        folder = workdir / 'cohorts' / f'{number:05d}'
+        tasks.append(CohortTask(number, cohort['round'], cohort['trials'], folder))
+    return tasks
 
 
-def plan(workdir: pathlib.Path, config: ConfigDict, entries: list[dict]) -> list[Work]:
+def plan(workdir: pathlib.Path, config: ConfigDict, entries: list[dict]) -> list[CohortTask]:
     """The cohorts of all rounds; those of a round that has none yet are planned, as a direct run
     would."""
-    there = works(workdir)
-    planned, status = {trial for work in there for trial in work.trials}, statuses(workdir)
+    there = cohort_tasks(workdir)
+    planned, status = {trial for task in there for trial in task.trials}, statuses(workdir)
     fresh = {e['trial']: e for e in entries if e['trial'] not in planned}
     if fresh:
         pending = {trial: status.get(trial, {'status': 'pending'}) for trial in fresh}
@@ -49,22 +49,22 @@ def plan(workdir: pathlib.Path, config: ConfigDict, entries: list[dict]) -> list
         }
         rounds = {trial: entry['round'] for trial, entry in fresh.items()}
         found = [sorted(cohort.trials) for cohort in run.cohorts_of(trials, rounds, pending)]
-        all_ = [{'round': work.round, 'trials': work.trials} for work in there]
+        all_ = [{'round': task.round, 'trials': task.trials} for task in there]
         all_ += [{'round': rounds[members[0]], 'trials': members} for members in found]
         replace(workdir / documents.COHORTS, json.dumps(all_, indent=1).encode())
-    return works(workdir)
+    return cohort_tasks(workdir)
 
 
-def is_through(work: Work, status: dict[int, dict]) -> bool:
+def is_through(task: CohortTask, status: dict[int, dict]) -> bool:
     """Whether nothing is left to do: so says its last attempt, or the workdir of a run that was
     begun directly.
 
     Args:
         status: of the workdir's trials.
     """
-    if attempts.latest(work.folder).state in attempts.THROUGH:
+    if leases.latest(task.folder).state in leases.THROUGH:
         return True
-    return all(trial in status for trial in work.trials) and run.through(status, work.trials)
+    return all(trial in status for trial in task.trials) and run.through(status, task.trials)
 
 
 def merge(workdir: pathlib.Path, given_up: Collection[int] = ()):
@@ -73,23 +73,23 @@ def merge(workdir: pathlib.Path, given_up: Collection[int] = ()):
     Args:
         given_up: numbers of the cohorts that failed too often.
     """
-    begun = [work for work in works(workdir) if work.folder.exists()]
-    own = {trial for work in begun for trial in work.trials}
+    begun = [task for task in cohort_tasks(workdir) if task.folder.exists()]
+    own = {trial for task in begun for trial in task.trials}
     lines = [
         line for trial, line in metrics_file.lines(workdir / 'metrics.jsonl') if trial not in own
     ]
-    for work in begun:
-        lines += [line for _, line in metrics_file.lines(work.folder / 'metrics.jsonl')]
-        _require(work)
+    for task in begun:
+        lines += [line for _, line in metrics_file.lines(task.folder / 'metrics.jsonl')]
+        _require(task)
     entries = record.read(workdir)['trials']
     status = {entry['trial']: {'status': 'pending', 'step': 0} for entry in entries}
     status |= {trial: told for trial, told in statuses(workdir).items() if trial not in own}
-    for work in begun:
-        reached = statuses(work.folder)
-        if work.number in given_up:
+    for task in begun:
+        reached = statuses(task.folder)
+        if task.number in given_up:
             reached = {
                 trial: {'step': 0, **reached.get(trial, {}), 'status': 'failed'}
-                for trial in work.trials
+                for trial in task.trials
             }
         status |= reached
     replace(workdir / 'metrics.jsonl', b''.join(lines))
@@ -97,19 +97,19 @@ def merge(workdir: pathlib.Path, given_up: Collection[int] = ()):
     _environment(workdir, begun)
 
 
-def _require(work):
+def _require(task):
     """The rows and the statuses of a cohort that was said to be through."""
-    path, expected = work.folder / 'metrics.jsonl', expected_rows(statuses(work.folder))
+    path, expected = task.folder / 'metrics.jsonl', expected_rows(statuses(task.folder))
     lost = metrics_file.differences(path, metrics_file.count(metrics_file.lines(path)), expected)
     if (
         not lost
-        and attempts.latest(work.folder).state in attempts.THROUGH
-        and set(work.trials) - set(expected)
+        and leases.latest(task.folder).state in leases.THROUGH
+        and set(task.trials) - set(expected)
     ):
-        lost = f'{work.folder / "status.json"}: found no end of trials that are through'
+        lost = f'{task.folder / "status.json"}: found no end of trials that are through'
     if lost:
         raise Damaged(
-            f'{lost}. Put a copy of the file back, or delete {work.folder}: the cohort '
+            f'{lost}. Put a copy of the file back, or delete {task.folder}: the cohort '
             'then trains again'
         )
 
@@ -119,7 +119,7 @@ def _environment(workdir, begun):
     first cohort."""
     path, document = workdir / 'config.json', record.read(workdir)
     told = [
-        environment for work in begun if (environment := record.read(work.folder)['environment'])
+        environment for task in begun if (environment := record.read(task.folder)['environment'])
     ]
     if told:
         there = {**told[0], 'command': document['environment']['command']}

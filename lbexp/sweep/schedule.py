@@ -8,25 +8,25 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from lbexp.sweep import attempts
-from lbexp.sweep.cohorts import Work
+from lbexp.sweep import leases
+from lbexp.sweep.cohorts import CohortTask
 from lbexp.sweep.executors import Executor
-from lbexp.sweep.worker import Task, log
+from lbexp.sweep.worker import WorkerArguments, log
 
-_TOLD = 10.0  # seconds between two lines on how it goes
+_REPORTED = 10.0  # seconds between two lines on how it goes
 _LISTED = 16  # cohorts in such a line
 _LOOK = 0.005  # seconds for each cohort that waits or trains: thousands are looked at less often
 
 
-class How(NamedTuple):
+class SchedulerOptions(NamedTuple):
     """How cohorts are brought to their ends."""
 
     executor: Executor
     # attempts at a cohort, those that were told to stop not counted, after which it is given up
-    tries: int
-    lost: float  # seconds without a sign of life after which an attempt counts as lost
-    stop: Callable[[], bool]  # whether to stop
-    tell: Callable[[str], Any]
+    max_attempts: int
+    heartbeat_timeout: float  # seconds without a heartbeat after which an attempt counts as lost
+    should_stop: Callable[[], bool]
+    log: Callable[[str], Any]
     # Resolved configurations -> the fingerprint of their code and data.
     fingerprint: Callable[[list[dict]], dict[str, str]] = lambda trials: {}
     restart_lost: bool = False  # what lost its checkpoints or rows trains from the start
@@ -45,69 +45,78 @@ class _Start(NamedTuple):
     after: int  # attempt before
 
 
-def schedule(workdir: pathlib.Path, works: list[Work], how: How) -> Outcome:
-    """Returns when each of `works` is through or given up; told to stop, when all that was started
+def schedule(workdir: pathlib.Path, tasks: list[CohortTask], options: SchedulerOptions) -> Outcome:
+    """Returns when each of `tasks` is through or given up; told to stop, when all that was started
     here has ended."""
-    scheduled = _Schedule(workdir, works, how)
-    while scheduled.open and not how.stop():
-        scheduled.look()
-        scheduled.start()
-        scheduled.tell_now_and_then()
-        if scheduled.open:
-            time.sleep(max(how.executor.seconds, len(scheduled.open) * _LOOK))
-    return Outcome(scheduled.stop(), scheduled.failed)
+    scheduler = _Scheduler(workdir, tasks, options)
+    executor = options.executor
+    while scheduler.open and not options.should_stop():
+        scheduler.look()
+        scheduler.start()
+        scheduler.log_now_and_then()
+        if scheduler.open:
+            time.sleep(max(executor.seconds, len(scheduler.open) * _LOOK))
+    return Outcome(scheduler.stop(), scheduler.failed)
 
 
-class _Schedule:
-    def __init__(self, workdir, works, how):
-        self.workdir, self.executor, self.tries = workdir, how.executor, how.tries
-        self.lost, self.tell, self.restart_lost = how.lost, how.tell, how.restart_lost
-        self.open = {work.number: work for work in works}
-        self.count, self.failed = len(works), {}
-        self.mine = {}  # number -> _Start
-        self.room = how.executor.room(len(works))
-        self.ready = {}  # number -> the attempt after which it may start
+class _Scheduler:
+    def __init__(self, workdir, tasks, options):
+        self.workdir, self.options, self.executor = workdir, options, options.executor
+        self.open = {task.number: task for task in tasks}
+        self.count = len(tasks)
+        self.failed: dict[int, str] = {}
+        self.mine: dict[int, _Start] = {}
+        self.capacity = self.executor.capacity(len(tasks))
+        self.ready: dict[int, leases.Attempt] = {}  # by number, the attempt after which it starts
         self.vain = collections.Counter()  # starts that never became an attempt
-        # how the last start from here ended; attempts whose failure is told
-        self.ends, self.said = {}, set()
-        self.watch, self.told = attempts.Watch(how.lost), time.monotonic()
+        self.exit_reasons: dict[int, str] = {}  # of the last start from here
+        self.logged: set[tuple[int, int]] = set()  # attempts whose failure was logged
+        self.monitor = leases.HeartbeatMonitor(options.heartbeat_timeout)
+        self.last_line = time.monotonic()
 
     def look(self):
-        """At what was started here; where there is room for more, at every cohort that is not
+        """At what was started here; where there is capacity for more, at every cohort that is not
         through."""
         self.ready = {}
-        full = self.room is not None and len(self.mine) >= self.room
+        full = self.capacity is not None and len(self.mine) >= self.capacity
         for number in list(self.mine if full else self.open):
-            work = self.open[number]
-            over = self._over(number)
-            now = attempts.latest(work.folder)
-            if now.state in attempts.THROUGH:
-                self._close(number)
-                self.tell(
-                    f'cohort {number}: {now.state}, on {now.host}; '
-                    f'{self.count - len(self.open)}/{self.count}'
-                )
-            elif over == '':
-                self._still(work, self.mine[number], now)
-            elif over is not None:
-                self._ended(work, self.mine.pop(number), now, over)
-            elif now.state != 'running' or self.watch.is_lost(work.folder, now):
-                self._again(work, now)
+            self._look_at(self.open[number])
+
+    def _look_at(self, task):
+        exit_reason = self._exit_reason(task.number)
+        # The file is read after the executor was asked: a process that ends writes, then leaves.
+        attempt = leases.latest(task.folder)
+        if attempt.state in leases.THROUGH:
+            self._close(task.number)
+            done = f'{self.count - len(self.open)}/{self.count}'
+            self.options.log(f'cohort {task.number}: {attempt.state}, on {attempt.host}; {done}')
+        elif exit_reason == '':
+            self._end_silent(task, self.mine[task.number], attempt)
+        elif exit_reason is not None:
+            self._note_end(task, self.mine.pop(task.number), attempt, exit_reason)
+        elif attempt.state != 'running' or self.monitor.is_lost(task.folder, attempt):
+            self._make_ready(task, attempt)
 
     def start(self):
-        """What is ready, as far as there is room."""
-        room = None if self.room is None else max(self.room - len(self.mine), 0)
-        chosen = list(self.ready.items())[:room]
-        tasks = []
-        for number, now in chosen:
-            token = uuid.uuid4().hex
-            task = Task(
-                str(self.workdir.absolute()), number, token, now.number, now.beat, self.lost
+        """What is ready, as far as there is capacity."""
+        free = None if self.capacity is None else max(self.capacity - len(self.mine), 0)
+        batch = []
+        for number, attempt in list(self.ready.items())[:free]:
+            batch.append(
+                WorkerArguments(
+                    workdir=str(self.workdir.absolute()),
+                    number=number,
+                    token=uuid.uuid4().hex,
+                    after=attempt.number,
+                    heartbeat=attempt.heartbeat,
+                    heartbeat_timeout=self.options.heartbeat_timeout,
+                    restart_lost=self.options.restart_lost,
+                )
             )
-            tasks.append(task._replace(restart_lost=self.restart_lost))
-        if tasks:
-            for task, handle in zip(tasks, self.executor.submit(tasks), strict=True):
-                self.mine[task.number] = _Start(handle, task.token, task.after)
+        if batch:
+            for arguments, handle in zip(batch, self.executor.submit(batch), strict=True):
+                start = _Start(handle, arguments.token, arguments.after)
+                self.mine[arguments.number] = start
 
     def stop(self) -> bool:
         """Whether something was left to do. Returns when all that was started here has saved and
@@ -117,85 +126,83 @@ class _Schedule:
         for number, start in self.mine.items():
             folder = self.open[number].folder
             folder.mkdir(parents=True, exist_ok=True)
-            attempts.stop_file(folder, start.token).touch()
+            leases.stop_file(folder, start.token).touch()
             self.executor.cancel(start.handle)
-        while any(self._over(number) == '' for number in self.mine):
+        while any(self._exit_reason(number) == '' for number in self.mine):
             time.sleep(self.executor.seconds)
         for number, start in self.mine.items():
-            attempts.stop_file(self.open[number].folder, start.token).unlink(missing_ok=True)
+            leases.stop_file(self.open[number].folder, start.token).unlink(missing_ok=True)
         return True
 
-    def tell_now_and_then(self):
-        if time.monotonic() - self.told > _TOLD:
-            self.told = time.monotonic()
-            latest = {number: attempts.latest(work.folder) for number, work in self.open.items()}
-            running = {
-                n: a for n, a in latest.items() if a.state == 'running' and not self._is_lost(n, a)
-            }
-            shares = [f'{n} ({progress(a) or "starting"})' for n, a in running.items()]
-            more = f', and {len(shares) - _LISTED} more' if len(shares) > _LISTED else ''
-            done = self.count - len(self.open)
-            listed = ', '.join(shares[:_LISTED]) + more or 'none yet'
-            self.tell(f'{done}/{self.count} cohorts through; running: {listed}')
+    def log_now_and_then(self):
+        if time.monotonic() - self.last_line <= _REPORTED:
+            return
+        self.last_line = time.monotonic()
+        shares = []
+        for number, task in self.open.items():
+            attempt = leases.latest(task.folder)
+            if attempt.state == 'running' and not self.monitor.is_lost(task.folder, attempt):
+                shares.append(f'{number} ({progress(attempt) or "starting"})')
+        rest = f', and {len(shares) - _LISTED} more' if len(shares) > _LISTED else ''
+        listed = ', '.join(shares[:_LISTED]) + rest or 'none yet'
+        through = self.count - len(self.open)
+        self.options.log(f'{through}/{self.count} cohorts through; running: {listed}')
 
-    def _is_lost(self, number, attempt):
-        return self.watch.is_lost(self.open[number].folder, attempt)
-
-    def _over(self, number):
+    def _exit_reason(self, number):
         """How the start from here has ended, in words; '': it has not; None: there is none."""
         if number not in self.mine:
             return None
-        return self.executor.over(self.mine[number].handle) or ''
+        return self.executor.exit_reason(self.mine[number].handle) or ''
 
-    def _still(self, work, start, now):
-        """A start that its executor takes for alive is not, where it gives no sign of life."""
-        own = now.state == 'running' and now.token == start.token
-        if own and self.watch.is_silent(work.folder, now):
+    def _end_silent(self, task, start, attempt):
+        """A start that its executor takes for alive is not, where it gives no heartbeat."""
+        is_own = attempt.state == 'running' and attempt.token == start.token
+        if is_own and self.monitor.is_silent(task.folder, attempt):
             self.executor.cancel(start.handle, kill=True)
-            self._ended(
-                work, self.mine.pop(work.number), now, self.executor.over(start.handle) or ''
+            exit_reason = self.executor.exit_reason(start.handle) or ''
+            self._note_end(task, self.mine.pop(task.number), attempt, exit_reason)
+
+    def _note_end(self, task, start, attempt, exit_reason):
+        self.exit_reasons[task.number] = exit_reason
+        if attempt.number == start.after:  # nobody took the cohort
+            self.vain[task.number] += 1
+            self.options.log(
+                f'cohort {task.number}: a start came to nothing: {exit_reason}; '
+                f'see {log(task.folder)}'
             )
 
-    def _ended(self, work, start, now, over):
-        self.ends[work.number] = over
-        if now.number == start.after:  # nobody took the cohort
-            self.vain[work.number] += 1
-            self.tell(
-                f'cohort {work.number}: a start came to nothing: {over}; see {log(work.folder)}'
-            )
-
-    def _again(self, work, now):
+    def _make_ready(self, task, attempt):
         """Ready to be started, unless it was tried too often."""
-        counted = [one for one in attempts.history(work.folder) if one.state != 'preempted']
-        told = told_of(now, work.folder, self.ends.get(work.number, ''))
-        if len(counted) + self.vain[work.number] >= self.tries:
-            self.failed[work.number] = told or 'no process came up'
-            self._close(work.number)
-            self.tell(
-                f'cohort {work.number}: given up after {self.tries} attempts: '
-                f'{self.failed[work.number]}'
+        counted = leases.counted_attempts(task.folder) + self.vain[task.number]
+        problem = describe_failure(attempt, task.folder, self.exit_reasons.get(task.number, ''))
+        if counted >= self.options.max_attempts:
+            self.failed[task.number] = problem or 'no process came up'
+            self._close(task.number)
+            self.options.log(
+                f'cohort {task.number}: given up after {self.options.max_attempts} attempts: '
+                f'{self.failed[task.number]}'
             )
             return
-        if told and (work.number, now.number) not in self.said:
-            self.said.add((work.number, now.number))
-            self.tell(f'cohort {work.number}: attempt {now.number} {told}; once more')
-        self.ready[work.number] = now
+        if problem and (task.number, attempt.number) not in self.logged:
+            self.logged.add((task.number, attempt.number))
+            self.options.log(f'cohort {task.number}: attempt {attempt.number} {problem}; once more')
+        self.ready[task.number] = attempt
 
     def _close(self, number):
         del self.open[number]
         self.mine.pop(number, None)
 
 
-def progress(attempt: attempts.Attempt) -> str:
+def progress(attempt: leases.Attempt) -> str:
     """How much of its updates an attempt has done; '' where it does not say yet."""
     return f'{attempt.step / attempt.steps:.0%}' if attempt.steps else ''
 
 
-def told_of(attempt: attempts.Attempt, folder: pathlib.Path, end: str = '') -> str:
+def describe_failure(attempt: leases.Attempt, folder: pathlib.Path, exit_reason: str = '') -> str:
     """What went wrong with an attempt that has ended or is lost; '' where nothing did.
 
     Args:
-        end: what its executor says of its end.
+        exit_reason: what its executor says of its end.
     """
     where = f'on {attempt.host}, process {attempt.pid}'
     if attempt.state == 'failed':
@@ -205,6 +212,6 @@ def told_of(attempt: attempts.Attempt, folder: pathlib.Path, end: str = '') -> s
     printed = log(folder).read_text(errors='replace').split('\n') if log(folder).exists() else []
     last = next((line for line in reversed(printed) if line.strip()), '')
     return (
-        f'lost {where} ({end or "killed, or its machine is gone"}); it printed last: '
+        f'lost {where} ({exit_reason or "killed, or its machine is gone"}); it printed last: '
         f'{last[:300]}; see {log(folder)}'
     )

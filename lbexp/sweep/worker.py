@@ -14,49 +14,46 @@ from ml_collections import ConfigDict
 from lbexp import command
 from lbexp import config as configs
 from lbexp.errors import Refusal, describe
-from lbexp.sweep import attempts
+from lbexp.sweep import leases
 
 
-class Task(NamedTuple):
+class WorkerArguments(NamedTuple):
     """What an executor hands to a process: plain data."""
 
     workdir: str  # absolute
     number: int  # of the cohort
     token: str  # names this start
     after: int  # number of the attempt before
-    beat: int  # its last sign of life, where it was thought lost
-    lost: float  # seconds without a sign of life after which this attempt will count as lost
+    heartbeat: int  # its last one, where it was thought lost
+    heartbeat_timeout: float  # seconds without one after which this attempt will count as lost
     cores: list[int] | None = None  # that the process keeps to; None: those it is given
     restart_lost: bool = False  # train from the start where checkpoints or rows are lost
 
 
-def worker(task: Task):
+def worker(arguments: WorkerArguments) -> None:
     """Trains the cohort, unless another process is at it or it was done meanwhile. What it prints
     goes to its log."""
-    stop = command.Stop(signal.SIGUSR2)  # Slurm's word, by way of submitit, that time is nearly up
+    should_stop = command.Stop(
+        signal.SIGUSR2
+    )  # Slurm's word, by way of submitit, that time is nearly up
     from lbexp.sweep import cohorts
 
-    work = cohorts.works(pathlib.Path(task.workdir))[task.number]
-    work.folder.mkdir(parents=True, exist_ok=True)
-    _log_to(log(work.folder))
-    before = attempts.Attempt(task.after, beat=task.beat)
-    held = attempts.take(work.folder, before, task.token, task.lost)
-    if held is None:
+    task = cohorts.cohort_tasks(pathlib.Path(arguments.workdir))[arguments.number]
+    task.folder.mkdir(parents=True, exist_ok=True)
+    _log_to(log(task.folder))
+    before = leases.Attempt(arguments.after, heartbeat=arguments.heartbeat)
+    lease = leases.take(task.folder, before, arguments.token, arguments.heartbeat_timeout)
+    if lease is None:
         print('lbexp: another process has this cohort, or it is done', flush=True)
         return
-    print(
-        (
-            f'lbexp: attempt {held.attempt.number} on {held.attempt.host}, process '
-            f'{held.attempt.pid}'
-        ),
-        flush=True,
-    )
+    attempt = lease.attempt
+    print(f'lbexp: attempt {attempt.number} on {attempt.host}, process {attempt.pid}', flush=True)
     try:
-        held.end(_train(task, work, held, stop))
+        lease.end(_train(arguments, task, lease, should_stop))
     except BaseException as error:
         traceback.print_exc()
         print(f'lbexp: {describe(error)}', file=sys.stderr, flush=True)
-        held.end('failed', describe(error))
+        lease.end('failed', describe(error))
 
 
 def log(folder: pathlib.Path) -> pathlib.Path:
@@ -64,40 +61,33 @@ def log(folder: pathlib.Path) -> pathlib.Path:
     return folder / 'log.txt'
 
 
-def _train(task, work, held, stop):
+def _train(arguments, task, lease, should_stop):
     """Returns how it ended."""
     from lbexp.engine import record
 
-    document = record.read(pathlib.Path(task.workdir))
+    document = record.read(pathlib.Path(arguments.workdir))
     config = ConfigDict(document['config'])
     command.prepare(config)
-    if task.cores is not None:
-        _keep_to(task.cores, config.data_parallel or 1)
+    if arguments.cores is not None:
+        _keep_to(arguments.cores, config.data_parallel or 1)
     from lbexp.engine import run
     from lbexp.engine.status import statuses
 
-    entries = [entry for entry in document['trials'] if entry['trial'] in set(work.trials)]
+    entries = [entry for entry in document['trials'] if entry['trial'] in set(task.trials)]
     trials = [configs.resolve(config, entry['overrides']) for entry in entries]
-    _refuse_other_code(task.workdir, document.get('fingerprint', {}), trials)
-    record.cohort(work.folder, document, entries)
-    observe = lambda progress: held.progress(progress.step, progress.steps)
-    tell = lambda line: print(f'lbexp: {line}', flush=True)
-    stopping = lambda: stop() or held.stopping()
-    ended = run.run(
+    _refuse_other_code(arguments.workdir, document.get('fingerprint', {}), trials)
+    record.cohort(task.folder, document, entries)
+    outcome = run.run(
         trials,
-        work.folder,
-        observe,
-        tell,
-        stopping,
-        numbers=work.trials,
-        restart_lost=task.restart_lost,
+        task.folder,
+        lambda progress: lease.progress(progress.step, progress.steps),
+        lambda line: print(f'lbexp: {line}', flush=True),
+        lambda: should_stop() or lease.should_stop(),
+        numbers=task.trials,
+        restart_lost=arguments.restart_lost,
     )
-    status = statuses(work.folder).values()
-    return (
-        'diverged'
-        if ended == 'done' and all(one['status'] == 'diverged' for one in status)
-        else ended
-    )
+    states = {state['status'] for state in statuses(task.folder).values()}
+    return 'diverged' if outcome == 'done' and states == {'diverged'} else outcome
 
 
 def _refuse_other_code(workdir, planned, trials):
@@ -139,6 +129,6 @@ def _log_to(path):
 
 
 if __name__ == '__main__':
-    worker(Task(*json.loads(sys.argv[1])))
+    worker(WorkerArguments(*json.loads(sys.argv[1])))
     sys.stdout.flush()
     os._exit(0)  # everything is on the disk: JAX need not take itself apart

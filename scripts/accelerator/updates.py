@@ -184,11 +184,10 @@ def _runner(way, gradients):
 
 
 def _copy(size):
-    """() -> seconds of reading and writing `size` bytes each, in place."""
+    """() -> seconds of reading and writing `size` bytes each, in place. Called one by one, whose
+    cost is small beside that of so many bytes: in a loop XLA may copy the array once more."""
     negative = jax.jit(jnp.negative, donate_argnums=0)
-    # Of an odd count XLA's kernel reads one number at a time, at less than half of the speed.
-    count = size // 4096 * 1024
-    array = jax.block_until_ready(negative(jnp.ones(count, jnp.float32)))
+    array = jax.block_until_ready(negative(jnp.ones(size // 4, jnp.float32)))
 
     def run():
         nonlocal array

@@ -17,10 +17,10 @@ SGD's updates at batch size 1, 0.055 times at 262,144. The EMA saves 5 % of them
 """
 
 import argparse
+import functools
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lbexp.theory.steps_to_target import critical_batch_size, tuned_steps
@@ -71,22 +71,26 @@ def measure(dimension, target, batch_sizes):
     steps, critical = {}, {}
     with jax.enable_x64(True):
         for name, settings in OPTIMIZERS.items():
-            tuned = lambda size, s=settings: tuned_steps(
-                size, spectrum=spectrum, target=target, **s
-            )[0]
-            steps[name] = np.asarray(
-                jax.jit(lambda sizes, f=tuned: jax.lax.map(f, sizes))(jnp.asarray(sizes))
-            )
+            tuned = functools.partial(_fewest, spectrum=spectrum, target=target, **settings)
+            steps[name] = np.asarray(jax.jit(functools.partial(jax.lax.map, tuned))(sizes))
             reached = np.isfinite(steps[name])
             critical[name] = float(critical_batch_size(sizes[reached], steps[name][reached])[0])
     return steps, critical
+
+
+def _fewest(size, **settings):
+    steps, *_ = tuned_steps(size, **settings)
+    return steps
 
 
 def claims(steps, critical):
     """The paper's claims, with the numbers that say whether they hold."""
     sgd, momentum, ema = (steps[name] for name in ('SGD', 'momentum 0.9', 'EMA 0.99'))
     ahead = steps['Lookahead(SGD), k 5, alpha 0.5']
-    ratio = lambda name, over='SGD': critical[name] / critical[over]
+
+    def ratio(name, over='SGD'):
+        return critical[name] / critical[over]
+
     yield (
         f'momentum: critical batch size {ratio("momentum 0.9"):.1f} x that of SGD; updates at '
         'the smallest batch '

@@ -64,30 +64,35 @@ def _orders(size, count):
     }
 
 
+def _last(images):
+    """One number of a whole batch: what is measured is that the batch is there."""
+    return jax.lax.optimization_barrier(images).ravel()[-1].astype(jnp.float32)
+
+
 def _batches(examples, size, count):
     """An epoch of image batches on the device: drawn in one compiled program, or given by the host
     one by one."""
     source, steps = memory(examples), size // count
     arrays = jax.device_put(source.arrays)
-    # Whole batches, of which one number is used: what is measured is that they are there.
-    total = lambda images: jax.lax.optimization_barrier(images).ravel()[-1].astype(jnp.float32)
-    add = jax.jit(lambda so_far, images: so_far + total(images))
+    add = jax.jit(lambda so_far, images: so_far + _last(images))
 
     @jax.jit
     def drawn(arrays, seed):
-        positions = lambda step: (
-            jnp.uint32(count) * step.astype(jnp.uint32) + jnp.arange(count, dtype=jnp.uint32)
-        )
-        draw = lambda step, so_far: (
-            so_far + total(source.draw(arrays, seed, positions(step))['image'])
-        )
+        def draw(step, so_far):
+            start = jnp.uint32(count) * step.astype(jnp.uint32)
+            positions = start + jnp.arange(count, dtype=jnp.uint32)
+            return so_far + _last(source.draw(arrays, seed, positions)['image'])
+
         return jax.lax.fori_loop(0, steps, draw, jnp.float32(0))
 
     @jax.jit
     def permuted(arrays, seed):
         chosen = jax.random.permutation(jax.random.key(seed), size)
-        rows = lambda step: jax.lax.dynamic_slice_in_dim(chosen, step * count, count)
-        draw = lambda step, so_far: so_far + total(arrays['image'][rows(step)])
+
+        def draw(step, so_far):
+            rows = jax.lax.dynamic_slice_in_dim(chosen, step * count, count)
+            return so_far + _last(arrays['image'][rows])
+
         return jax.lax.fori_loop(0, steps, draw, jnp.float32(0))
 
     def host():

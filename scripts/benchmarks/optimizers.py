@@ -130,7 +130,10 @@ def _cohort(names, rounds, trials=8):
     )
     for name in names:
         ours, theirs, _ = PAIRS[name]
-        many = lambda draw: jax.tree.map(lambda x: jnp.stack([x] * trials), draw)
+
+        def many(draw):
+            return jax.tree.map(lambda x: jnp.stack([x] * trials), draw)
+
         gradients = many(_draw(shapes, 1e-2))
         runners = [
             _runner(tx(), shapes, gradients, many=many)
@@ -243,11 +246,10 @@ def _runner(tx, shapes, gradients, many=lambda tree: tree, report=False):
         return params, state
 
     # optax's lookahead has parameters of its own.
-    wrapped = lambda p: optax.LookaheadParams.init_synced(p)
     try:
         jax.eval_shape(lift(lambda g, p: tx.update(g, tx.init(p), p)), gradients, params)
     except AttributeError:
-        params = wrapped(params)
+        params = optax.LookaheadParams.init_synced(params)
         params = params._replace(slow=jax.tree.map(jnp.copy, params.slow))
     state = jax.jit(lift(tx.init))(params)
     state = jax.tree.map(jnp.copy, state)

@@ -11,6 +11,9 @@ from training import tiny, train
 from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.engine.plan import plan
+from lbexp.sweep.executors import Resources
+from lbexp.sweep.run import run
+from lbexp.sweep.schedule import Outcome, SchedulerOptions
 
 pytestmark = pytest.mark.quick
 
@@ -56,6 +59,17 @@ def test_the_workload_of_the_example_learns(example, tmp_path):
     optimizer = dict(name='sgd', learning_rate=0.5)
     rows = train(tiny(workload=dict(name='contract_example:halves'), optimizer=optimizer), tmp_path)
     assert rows[-1]['loss'] < rows[0]['loss'] / 2
+
+
+@pytest.mark.parametrize('example', ['lbexp.sweep.executors'], indirect=True)
+def test_the_executor_of_the_example_trains(example, tmp_path):
+    executor = lookup.find('executor', 'contract_example:one_by_one')(Resources(None, None, 0))
+    config = tiny(workload=dict(name='linear_regression', size=100), steps=2, num_rows=1)
+    study = lookup.build('study', configs.plain(config.study))
+    options = SchedulerOptions(executor, 1, 60.0, lambda: False, print)
+    trials = study.trials(config)
+    assert run(study, config, tmp_path, trials, options) == Outcome(stopped=False, failed={})
+    assert (tmp_path / 'metrics.jsonl').read_text().count('\n') == len(trials)
 
 
 @pytest.mark.parametrize('example', ['lbexp.studies'], indirect=True)

@@ -36,7 +36,7 @@ PLACES = (
     'figures',
     'figures/loss.png',
     'cohorts',
-    'cohorts/turn',
+    'cohorts/mutex',
     'cohorts/00000',
     'cohorts/00000/log.txt',
 )
@@ -97,7 +97,7 @@ def test_the_commands_end_with_2_and_write_nothing(tmp_path, capsys, run):
 
 @pytest.mark.parametrize('word', ['report', 'status'])
 def test_a_report_writes_through_none_either(tmp_path, capsys, word):
-    put(tmp_path / 'run', 'cohorts/turn', tmp_path)
+    put(tmp_path / 'run', 'cohorts/mutex', tmp_path)
     (tmp_path / 'run' / 'cohorts.json').write_text('[]')
     assert sweep_main(['', f'--workdir={tmp_path}/run', word]) == 2
-    assert 'turn: found a link out of the workdir' in capsys.readouterr().err
+    assert 'mutex: found a link out of the workdir' in capsys.readouterr().err

@@ -91,5 +91,5 @@ def test_a_sweep_refuses_other_code_and_other_data_before_a_worker_starts(folder
         change(folder / file, new, old)
     after = {path: path.stat().st_mtime_ns for path in workdir.rglob('*') if path.is_file()}
     assert {
-        path for path in after if there.get(path) != after[path] and 'turn' not in path.parts
+        path for path in after if there.get(path) != after[path] and 'mutex' not in path.parts
     } == set()

@@ -14,7 +14,7 @@ from jobs import ROOT, environment
 from sweeps import attempts, command, kill_one, same, start
 from training import rows
 
-from lbexp.sweep import attempts as files
+from lbexp.sweep import leases
 
 
 def test_the_table_is_that_of_a_direct_run_and_twice_does_nothing(tmp_path, direct):
@@ -22,8 +22,11 @@ def test_the_table_is_that_of_a_direct_run_and_twice_does_nothing(tmp_path, dire
     sweep = ['lbexp.sweep', f'--config={file}', f'--workdir={tmp_path}']
     first = command(*sweep, '--workers=2', 'run', folder=file.parent)
     assert first.returncode == 0, first.stderr
-    assert same(tmp_path, run)
-    table = lambda text: text[text.index('Final metrics') :]
+    assert same(tmp_path, run) and (tmp_path / 'report.html').exists()
+
+    def table(text):
+        return text[text.index('Final metrics') :]
+
     told = attempts(tmp_path)
     assert [[one['state'] for one in cohort] for cohort in told] == [['done']] * 3
     # Each worker keeps to its share of the cores, and has the devices of a direct run.
@@ -40,7 +43,7 @@ def test_the_table_is_that_of_a_direct_run_and_twice_does_nothing(tmp_path, dire
     assert (
         used['devices'] == json.loads((run / 'config.json').read_text())['environment']['devices']
     )
-    assert 'lbexp.sweep --config' in used['command']
+    assert 'lbexp.sweep --figures= --config' in used['command']
     kept = (tmp_path / 'metrics.jsonl').read_bytes()
     again = command(*sweep, 'run', folder=file.parent)
     assert again.returncode == 0 and '3 of them through' in again.stdout
@@ -138,31 +141,36 @@ def get_config():
     c.optimizer = dict(name='momentum', learning_rate=0.05, momentum=0.9)
     c.steps, c.batch_size = 24, 16
     c.num_rows, c.num_evaluations, c.num_checkpoints = 4, 2, 1
-    c.search = dict(kind='halton', trials=64, space=(('optimizer.learning_rate', 'log', 1e-3, 0.1),))
+    c.search = dict(kind='halton', trials=8, space=(('optimizer.learning_rate', 'log', 1e-3, 0.1),))
     return c
-"""  # noqa: E501
+"""
 
 
 def test_a_search_is_extended(tmp_path):
-    """From 64 points to 128, in the workdir: the first keep their rows, and only the others are
+    """From 8 points to 16, in the workdir: the first keep their rows, and only the others are
     trained."""
     file = tmp_path / 'search.py'
     file.write_text(SEARCH)
-    arguments = ['lbexp.sweep', f'--config={file}', f'--workdir={tmp_path}/run', 'run']
+    arguments = [
+        'lbexp.sweep',
+        f'--config={file}',
+        f'--workdir={tmp_path}/run',
+        'run',
+    ]
     assert command(*arguments, folder=tmp_path).returncode == 0
     before, told = rows(tmp_path / 'run'), attempts(tmp_path / 'run')
-    assert len(before) == 64 * 4
-    done = command(*arguments, '--config.search.trials=128', folder=tmp_path)
+    assert len(before) == 8 * 4
+    done = command(*arguments, '--config.search.trials=16', folder=tmp_path)
     assert done.returncode == 0, done.stderr
     after = rows(tmp_path / 'run')
-    assert after[: len(before)] == before and {row['trial'] for row in after} == set(range(128))
+    assert after[: len(before)] == before and {row['trial'] for row in after} == set(range(16))
     assert attempts(tmp_path / 'run')[:1] == told and len(attempts(tmp_path / 'run')) == 2
     entries = json.loads((tmp_path / 'run' / 'cohorts' / '00001' / 'config.json').read_text())[
         'trials'
     ]
-    assert [entry['trial'] for entry in entries] == list(range(64, 128))
+    assert [entry['trial'] for entry in entries] == list(range(8, 16))
     rates = {row['trial']: row['learning_rate'] for row in after}
-    assert len(set(rates.values())) == 128
+    assert len(set(rates.values())) == 16
     # Another space is another workdir.
     moved = command(
         *arguments,
@@ -204,11 +212,11 @@ def test_a_lease_is_taken_once(tmp_path):
     """Four processes at once take what they can of a hundred attempts at one piece of work, and
     give it up at once."""
     code = (
-        'import pathlib, sys\nfrom lbexp.sweep import attempts\nfolder = '
+        'import pathlib, sys\nfrom lbexp.sweep import leases\nfolder = '
         'pathlib.Path(sys.argv[1])\n'
         'print("here", flush=True)\nsys.stdin.readline()\n'
-        'while (last := attempts.latest(folder)).number < 100:\n'
-        '    held = attempts.take(folder, last, "", 60.0) if last.state != "running" else None\n'
+        'while (last := leases.latest(folder)).number < 100:\n'
+        '    held = leases.take(folder, last, "", 60.0) if last.state != "running" else None\n'
         '    if held:\n        print(held.attempt.number)\n        held.end("preempted")\n'
     )
     streams = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -232,28 +240,31 @@ def test_without_a_sign_of_life_an_attempt_is_lost_and_its_process_ends(tmp_path
     """By the observer's clock alone, as on another host; the one that comes back sees the next
     attempt and ends."""
     code = (
-        'import pathlib, sys, time\nfrom lbexp.sweep import attempts\n'
-        'folder = pathlib.Path(sys.argv[1])\nheld = attempts.take(folder, '
-        'attempts.latest(folder), "one", 1.0)\n'
+        'import pathlib, sys, time\nfrom lbexp.sweep import leases\n'
+        'folder = pathlib.Path(sys.argv[1])\nheld = leases.take(folder, '
+        'leases.latest(folder), "one", 1.0)\n'
         'print("taken", flush=True)\ntime.sleep(100)'
     )
     how = dict(stdout=subprocess.PIPE, text=True, env={**environment(), 'PYTHONPATH': str(ROOT)})
     process = subprocess.Popen([sys.executable, '-c', code, str(tmp_path)], **how)
     try:
         assert process.stdout.readline() == 'taken\n'
-        elsewhere = lambda: files.latest(tmp_path)._replace(place='another host')
-        watch, seen = files.Watch(1.0), elsewhere()
+
+        def elsewhere():
+            return leases.latest(tmp_path)._replace(place='another host')
+
+        watch, seen = leases.HeartbeatMonitor(1.0), elsewhere()
         until = time.monotonic() + 2
         while time.monotonic() < until:
             assert not watch.is_lost(tmp_path, elsewhere())
             time.sleep(0.05)
-        assert files.take(tmp_path, seen, 'two', 1.0) is None  # it has given signs of life since
+        assert leases.take(tmp_path, seen, 'two', 1.0) is None  # it has given signs of life since
         process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         while not watch.is_lost(tmp_path, elsewhere()):
             time.sleep(0.05)
         assert time.monotonic() - began > 0.5
-        held = files.take(tmp_path, files.latest(tmp_path), 'two', 60.0)
+        held = leases.take(tmp_path, leases.latest(tmp_path), 'two', 60.0)
         assert held.attempt.number == 2
         process.send_signal(signal.SIGCONT)
         assert process.wait(30) == 1 and 'another has begun' in process.stdout.read()
@@ -261,8 +272,8 @@ def test_without_a_sign_of_life_an_attempt_is_lost_and_its_process_ends(tmp_path
     finally:
         process.kill()
         process.communicate()
-    assert [one.state for one in files.history(tmp_path)] == ['running', 'done']
-    assert files.dead(files.history(tmp_path)[0])
+    assert [one.state for one in leases.history(tmp_path)] == ['running', 'done']
+    assert leases.dead(leases.history(tmp_path)[0])
 
 
 @pytest.mark.parametrize(

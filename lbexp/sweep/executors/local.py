@@ -9,11 +9,11 @@ import sys
 import time
 
 from lbexp.errors import Refusal
-from lbexp.sweep.executors import Executor, Wanted
+from lbexp.sweep.executors import Executor, Resources
 from lbexp.sweep.worker import log
 
 
-def local(wanted: Wanted) -> Executor:
+def local(resources: Resources) -> Executor:
     """Each worker keeps to its own share of the cores. They outlive this process, and another finds
     them at work.
 
@@ -21,39 +21,41 @@ def local(wanted: Wanted) -> Executor:
         Refusal: more cores are asked for than there are.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else None
-    count = len(cores) if cores else os.cpu_count()
-    if wanted.cores is not None and wanted.cores > count:
+    count = len(cores) if cores else os.cpu_count() or 1
+    if resources.cores is not None and resources.cores > count:
         raise Refusal(
-            f'--cores: found {wanted.cores}; allowed: at most the {count} of this machine'
+            f'--cores: found {resources.cores}; allowed: at most the {count} of this machine'
         )
-    most = count // (wanted.cores or 1) if not _accelerator() else 1
+    most = count // (resources.cores or 1) if not _accelerator() else 1
     running = {}  # slot -> process
 
-    def room(cohorts):
-        workers = wanted.workers or min(most, cohorts)
+    def capacity(cohorts):
+        workers = resources.workers or min(most, cohorts)
         running.update({slot: running.get(slot) for slot in range(workers)})
         for slot in [slot for slot in running if slot >= workers]:
             del running[slot]
         return workers
 
-    def submit(tasks):
-        return [start(task) for task in tasks]
+    def submit(batch):
+        return [start(arguments) for arguments in batch]
 
-    def start(task):
-        ended = lambda: [
-            slot for slot, one in running.items() if one is None or one.poll() is not None
+    def free_slots():
+        return [
+            slot for slot, process in running.items() if not process or process.poll() is not None
         ]
-        while not (free := ended()):
+
+    def start(arguments):
+        while not free_slots():
             time.sleep(0.01)  # one has said that it is through, and is about to end
-        slot, each = free[0], wanted.cores or max(count // len(running), 1)
+        slot, each = free_slots()[0], resources.cores or max(count // len(running), 1)
         share = [cores[(slot * each + i) % count] for i in range(each)] if cores else None
         command = [
             sys.executable,
             '-m',
             'lbexp.sweep.worker',
-            json.dumps(task._replace(cores=share)),
+            json.dumps(arguments._replace(cores=share)),
         ]
-        folder = pathlib.Path(task.workdir) / 'cohorts' / f'{task.number:05d}'
+        folder = pathlib.Path(arguments.workdir) / 'cohorts' / f'{arguments.number:05d}'
         folder.mkdir(parents=True, exist_ok=True)
         with open(log(folder), 'ab') as file:
             # A session of its own: Ctrl-C in the terminal is for this process, which tells the
@@ -62,20 +64,21 @@ def local(wanted: Wanted) -> Executor:
             running[slot] = subprocess.Popen(command, **how)
         return running[slot]
 
-    def over(process):
+    def exit_reason(process):
         status = process.poll()
         if status is None:
             return None
-        return (
-            f'ended with status {status}'
-            if status >= 0
-            else f'ended by {signal.Signals(-status).name}'
-        )
+        if status < 0:
+            return f'ended by {signal.Signals(-status).name}'
+        return f'ended with status {status}'
 
     def cancel(process, kill=False):
-        process.kill() if kill else process.terminate()
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
 
-    return Executor(room, submit, over, cancel, 0.1)
+    return Executor(capacity, submit, exit_reason, cancel, 0.1)
 
 
 def _accelerator():

@@ -3,11 +3,11 @@
 import os
 
 from lbexp.errors import Refusal
-from lbexp.sweep.executors import Executor, Wanted
+from lbexp.sweep.executors import Executor, Resources
 from lbexp.sweep.worker import worker
 
 
-def ray(wanted: Wanted) -> Executor:
+def ray(resources: Resources) -> Executor:
     """Each cohort is a task, in a process of its own, on the cluster of RAY_ADDRESS or one that Ray
     finds; else here.
 
@@ -24,10 +24,10 @@ def ray(wanted: Wanted) -> Executor:
         raise Refusal(f"--executor=ray: {error}; pip install '.[ray]'") from error
     _join(cluster)
     # One call a process: JAX is set up once, for one cohort.
-    needs = dict(num_cpus=wanted.cores or 1, num_gpus=wanted.accelerators)
+    needs = dict(num_cpus=resources.cores or 1, num_gpus=resources.accelerators)
     train = cluster.remote(max_retries=0, max_calls=1, **needs)(worker)
 
-    def over(task):
+    def exit_reason(task):
         ready, _ = cluster.wait([task], timeout=0)
         if not ready:
             return None
@@ -40,8 +40,10 @@ def ray(wanted: Wanted) -> Executor:
     def cancel(task, kill=False):
         cluster.cancel(task, force=kill)
 
-    submit = lambda tasks: [train.remote(task) for task in tasks]
-    return Executor(lambda cohorts: wanted.workers, submit, over, cancel, 0.2)
+    def submit(batch):
+        return [train.remote(arguments) for arguments in batch]
+
+    return Executor(lambda cohorts: resources.workers, submit, exit_reason, cancel, 0.2)
 
 
 def _join(cluster):

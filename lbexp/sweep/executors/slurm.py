@@ -7,13 +7,13 @@ import subprocess
 import time
 
 from lbexp.errors import Refusal
-from lbexp.sweep.executors import Executor, Wanted
+from lbexp.sweep.executors import Executor, Resources
 from lbexp.sweep.worker import worker
 
 _LISTED = 2.0  # seconds for which a list of jobs is good
 
 
-def slurm(wanted: Wanted) -> Executor:
+def slurm(resources: Resources) -> Executor:
     """Cohorts as tasks of arrays, `workers` of which run at once. The workdir lies on a file system
     that nodes share.
 
@@ -33,25 +33,25 @@ def slurm(wanted: Wanted) -> Executor:
         raise Refusal(
             '--executor=slurm: found no sbatch here; allowed: on a machine that submits to Slurm'
         )
-    cores = wanted.cores or 1
+    cores = resources.cores or 1
     asked = dict(
         job_name='lbexp',
-        array_parallelism=wanted.workers or 1000,
+        array_parallelism=resources.workers or 1000,
         cpus_per_task=cores,
         srun_args=[f'--cpus-per-task={cores}'],  # which steps do not take over from their job
-        gpus_per_node=wanted.accelerators or None,
+        gpus_per_node=resources.accelerators or None,
         time=None,  # what the partition, or SBATCH_TIMELIMIT, says
     )
     queue = _Queue()
 
-    def submit(tasks):
-        executor = submitit.SlurmExecutor(folder=pathlib.Path(tasks[0].workdir) / 'slurm')
+    def submit(batch):
+        executor = submitit.SlurmExecutor(folder=pathlib.Path(batch[0].workdir) / 'slurm')
         executor.update_parameters(**asked)
-        jobs = executor.map_array(worker, tasks)
+        jobs = executor.map_array(worker, batch)
         queue.forget()
         return [job.job_id for job in jobs]
 
-    def over(job):
+    def exit_reason(job):
         listed = queue.jobs()
         return None if listed is None or job in listed else f'job {job} left the queue'
 
@@ -62,14 +62,15 @@ def slurm(wanted: Wanted) -> Executor:
             timeout=60,
         )
 
-    return Executor(lambda cohorts: None, submit, over, cancel, 1.0)
+    return Executor(lambda cohorts: None, submit, exit_reason, cancel, 1.0)
 
 
 class _Queue:
     """The user's jobs that wait or run; None while Slurm does not answer."""
 
     def __init__(self):
-        self._jobs = self._at = None
+        self._jobs: set[str] | None = None
+        self._at: float | None = None
 
     def forget(self):
         self._at = None

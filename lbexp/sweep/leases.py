@@ -15,6 +15,7 @@ import threading
 import time
 import typing
 import uuid
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from lbexp import documents, owner
@@ -22,8 +23,8 @@ from lbexp.engine.metrics_file import replace
 from lbexp.errors import Refusal
 
 THROUGH = ('done', 'diverged')
-_BEATS = 6  # signs of life in the time after which an attempt counts as lost
-_PROGRESS = 2.0  # seconds between two signs of life that say more of the progress
+_HEARTBEATS = 6  # in the time after which an attempt counts as lost
+_PROGRESS = 2.0  # seconds between two heartbeats that say more of the progress
 
 
 class Attempt(NamedTuple):
@@ -35,22 +36,29 @@ class Attempt(NamedTuple):
     place: str = ''  # within which a pid means one process
     pid: int = 0
     started: str = ''  # when that process did: pids come again
-    beat: int = 0  # signs of life so far
+    heartbeat: int = 0  # how many so far
     at: float = 0.0  # of the last one, by the clock of its host [s]
     step: int = 0  # updates done, over all trials
     steps: int = 0  # updates to do
     state: str = 'running'  # then 'done', 'diverged' (every trial), 'failed', 'preempted'
     cause: str = ''  # of a failure
-    lost: float = 120.0  # seconds without a sign of life after which it counts as lost
+    heartbeat_timeout: float = 120.0  # seconds without one after which it counts as lost
 
 
 # The same as a type that a file is held against: a NamedTuple would be read from a list.
-_Said = typing.TypedDict('_Said', Attempt.__annotations__, total=False)
+_Content = typing.TypedDict(  # pyrefly: ignore[invalid-argument]: it is a dict of types
+    '_Content', Attempt.__annotations__, total=False
+)
 
 
 def history(folder: pathlib.Path) -> list[Attempt]:
     """All attempts, oldest first."""
     return [_read(folder, number) for number in _numbers(folder)]
+
+
+def counted_attempts(folder: pathlib.Path) -> int:
+    """How many attempts there were, those that were told to stop left out."""
+    return sum(attempt.state != 'preempted' for attempt in history(folder))
 
 
 def latest(folder: pathlib.Path) -> Attempt:
@@ -59,15 +67,17 @@ def latest(folder: pathlib.Path) -> Attempt:
     return _read(folder, numbers[-1]) if numbers else Attempt(state='pending')
 
 
-def take(folder: pathlib.Path, after: Attempt, token: str, lost: float) -> 'Held | None':
+def take(
+    folder: pathlib.Path, after: Attempt, token: str, heartbeat_timeout: float
+) -> 'Lease | None':
     """The work, as the attempt after `after`; None: another has it, or that attempt lives.
 
     Args:
         token: names this start.
-        lost: seconds without a sign of life after which this attempt will count as lost.
+        heartbeat_timeout: seconds without a heartbeat after which this attempt will count as lost.
     """
     now = latest(folder)
-    if now.number != after.number or (now.state == 'running' and now.beat != after.beat):
+    if now.number != after.number or (now.state == 'running' and now.heartbeat != after.heartbeat):
         return None
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -75,111 +85,114 @@ def take(folder: pathlib.Path, after: Attempt, token: str, lost: float) -> 'Held
             pass
     except FileExistsError:
         return None
-    return Held(folder, after.number + 1, token, lost)
+    return Lease(folder, after.number + 1, token, heartbeat_timeout)
 
 
-class Held:
-    """An attempt of this process. A thread gives its signs of life until `end`."""
+class Lease:
+    """An attempt of this process. A thread writes its heartbeats until `end`."""
 
-    def __init__(self, folder, number, token, lost):
+    def __init__(self, folder: pathlib.Path, number: int, token: str, heartbeat_timeout: float):
         self._folder, self._ended, self._writing = folder, threading.Event(), threading.Lock()
         self._asked = self._written = 0.0
-        self.attempt = Attempt(number, token, **owner.owner(), lost=lost)
-        self._write(beat=1)
+        self.attempt = Attempt(number, token, **owner.owner(), heartbeat_timeout=heartbeat_timeout)
+        self._write(heartbeat=1)
+        interval = heartbeat_timeout / _HEARTBEATS
         threading.Thread(
-            target=self._beat, args=(lost / _BEATS,), daemon=True, name='attempt'
+            target=self._keep_beating, args=(interval,), daemon=True, name='attempt'
         ).start()
 
-    def stopping(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether somebody wants this attempt to stop; ends the process where another attempt has
         begun."""
         if time.monotonic() - self._asked > 0.5:
             self._asked = time.monotonic()
-            self._leave_to_another()
+            self._exit_if_superseded()
             return stop_file(self._folder, self.attempt.token).exists()
         return False
 
     def progress(self, step: int, steps: int):
-        """How far it is: said at once, where the last sign of life is not quite new."""
+        """How far it is: written at once, where the last heartbeat is not quite new."""
         self.attempt = self.attempt._replace(step=step, steps=steps)
         if time.monotonic() - self._written > _PROGRESS:
-            self._give_sign()
+            self._beat_if_possible()
 
     def end(self, state: str, cause: str = ''):
         """Says how it ended, and gives the work up."""
         self._ended.set()
-        self._leave_to_another()
+        self._exit_if_superseded()
         self._write(state=state, cause=cause)
         stop_file(self._folder, self.attempt.token).unlink(missing_ok=True)
 
-    def _beat(self, seconds):
+    def _keep_beating(self, seconds):
         while not self._ended.wait(seconds):
-            self._leave_to_another()
-            self._give_sign()
+            self._exit_if_superseded()
+            self._beat_if_possible()
 
-    def _give_sign(self):
+    def _beat_if_possible(self):
         # a full disk ends training, which says so; it does not end this
         with contextlib.suppress(OSError):
             self._write()
 
-    def _leave_to_another(self):
+    def _exit_if_superseded(self):
         if _file(self._folder, self.attempt.number + 1).exists():
             print('lbexp: thought lost, and another has begun: this process ends', flush=True)
             os._exit(1)
 
-    def _write(self, **said):
+    def _write(self, **changes):
         with self._writing:
-            if said or not self._ended.is_set():
+            if changes or not self._ended.is_set():
                 self._written = time.monotonic()
-                now = dict(beat=self.attempt.beat + 1, at=time.time())
-                self.attempt = self.attempt._replace(**{**now, **said})
+                beat = self.attempt.heartbeat + 1
+                self.attempt = self.attempt._replace(heartbeat=beat, at=time.time())
+                self.attempt = self.attempt._replace(**changes)
                 replace(
                     _file(self._folder, self.attempt.number),
                     json.dumps(self.attempt._asdict()).encode(),
                 )
 
 
-class Watch:
+class HeartbeatMonitor:
     """Tells which attempts are lost, by the observer's own clock: those of different hosts need not
     agree.
 
     Args:
-        lost: seconds in which an attempt must give a sign of life.
+        timeout: seconds in which an attempt must give a heartbeat.
     """
 
-    def __init__(self, lost: float):
-        self._lost, self._seen = lost, {}
+    def __init__(self, timeout: float):
+        self._timeout = timeout
+        self._seen: dict[pathlib.Path, tuple[tuple[int, str, int], float]] = {}
 
     def is_lost(self, folder: pathlib.Path, attempt: Attempt) -> bool:
         """Whether a running attempt is dead: at once on this host, elsewhere after a while without
-        a sign of life."""
+        a heartbeat."""
         return dead(attempt) or self.is_silent(folder, attempt)
 
     def is_silent(self, folder: pathlib.Path, attempt: Attempt) -> bool:
-        """Whether the last sign of life that was seen was first seen too long ago."""
-        now, sign = time.monotonic(), (attempt.number, attempt.token, attempt.beat)
-        if folder not in self._seen or self._seen[folder][0] != sign:
-            self._seen[folder] = sign, now
-        return now - self._seen[folder][1] > self._lost
+        """Whether the last heartbeat that was seen was first seen too long ago."""
+        now, heartbeat = time.monotonic(), (attempt.number, attempt.token, attempt.heartbeat)
+        if folder not in self._seen or self._seen[folder][0] != heartbeat:
+            self._seen[folder] = heartbeat, now
+        return now - self._seen[folder][1] > self._timeout
 
 
 @contextlib.contextmanager
-def turn(folder: pathlib.Path, lost: float):
+def mutex(folder: pathlib.Path, heartbeat_timeout: float) -> Iterator[None]:
     """One process at a time inside, for moments; others wait."""
-    watch = Watch(lost)
+    monitor = HeartbeatMonitor(heartbeat_timeout)
     while True:
         last = latest(folder)
-        free = last.state != 'running' or watch.is_lost(folder, last)
-        held = take(folder, last, uuid.uuid4().hex, lost) if free else None
-        if held:
+        free = last.state != 'running' or monitor.is_lost(folder, last)
+        lease = take(folder, last, uuid.uuid4().hex, heartbeat_timeout) if free else None
+        if lease:
             break
         time.sleep(0.02)
     try:
         yield
     finally:
-        held.end('done')
+        lease.end('done')
         for number in _numbers(folder):
-            if number < held.attempt.number:
+            if number < lease.attempt.number:
                 _file(folder, number).unlink(missing_ok=True)
 
 
@@ -206,6 +219,9 @@ def _file(folder, number):
 
 def _read(folder, number):
     try:
-        return Attempt(**documents.document(_file(folder, number), _Said))
+        content = documents.document(_file(folder, number), _Content)
+        # An older version wrote other names; what it wrote of these is still true.
+        known = {name: value for name, value in content.items() if name in Attempt._fields}
+        return Attempt(**known)
     except (OSError, Refusal):  # it is just being begun
         return Attempt(number)

@@ -1,5 +1,6 @@
 """How a workdir's cohorts stand, as a table, and as a report of what is there so far."""
 
+import collections
 import pathlib
 import time
 from collections.abc import Collection, Sequence
@@ -11,8 +12,8 @@ from lbexp.engine import record
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
 from lbexp.report import FIGURE_FORMATS, table
-from lbexp.sweep import attempts, cohorts
-from lbexp.sweep.schedule import progress, told_of
+from lbexp.sweep import cohorts, leases
+from lbexp.sweep.schedule import describe_failure, progress
 
 _COLUMNS = [
     'cohort',
@@ -28,21 +29,19 @@ _COLUMNS = [
 ]
 
 
-def show(workdir: pathlib.Path, lost: float | None = None) -> int:
+def show(workdir: pathlib.Path, heartbeat_timeout: float | None = None) -> int:
     """Prints the table; returns the exit status.
 
     Args:
-        lost: seconds without a sign of life after which a worker on another host is lost; None:
-            what each was started with.
+        heartbeat_timeout: seconds without a heartbeat after which a worker on another host is lost;
+            None: what each was started with.
     """
     status = record.statuses(workdir)
-    works = cohorts.works(workdir)
-    rows = [_row(work, status, lost) for work in works]
-    counts = {}
-    for row in rows:
-        counts[row[3]] = counts.get(row[3], 0) + 1
-    told = ', '.join(f'{count} {state}' for state, count in counts.items())
-    table.show(Table(f'{len(works)} cohorts in {workdir}: {told}', _COLUMNS, rows, ''))
+    tasks = cohorts.cohort_tasks(workdir)
+    rows = [_row(task, status, heartbeat_timeout) for task in tasks]
+    counts = collections.Counter(row[_COLUMNS.index('state')] for row in rows)
+    summary = ', '.join(f'{count} {state}' for state, count in counts.items())
+    table.show(Table(f'{len(tasks)} cohorts in {workdir}: {summary}', _COLUMNS, rows, ''))
     return DONE
 
 
@@ -51,6 +50,7 @@ def report(
     trusted: Collection[str] | None = (),
     given_up: Collection[int] = (),
     figure_formats: Sequence[str] = FIGURE_FORMATS,
+    heartbeat_timeout: float = 120.0,
 ) -> int:
     """Writes the report; until every cohort is through it draws curves, and gives no verdict.
 
@@ -58,13 +58,16 @@ def report(
         trusted: names outside lbexp that the workdir may name; None: any, as its configuration is
             the user's own.
         given_up: numbers of the cohorts that failed too often.
+        figure_formats: files of each figure.
+        heartbeat_timeout: seconds without a heartbeat after which a process that puts the cohorts'
+            rows together is lost.
     """
     _require_sound(workdir)
-    with attempts.turn(workdir / 'cohorts' / 'turn', 120.0):
+    with leases.mutex(workdir / 'cohorts' / 'mutex', heartbeat_timeout):
         cohorts.merge(workdir, given_up)
-    status, works = record.statuses(workdir), cohorts.works(workdir)
-    through = [work for work in works if cohorts.is_through(work, status)]
-    if len(through) == len(works):
+    status, tasks = record.statuses(workdir), cohorts.cohort_tasks(workdir)
+    through = [task for task in tasks if cohorts.is_through(task, status)]
+    if len(through) == len(tasks):
         with lookup.trusting(trusted), lookup.recorded():
             analysis = lookup.build('study', results.part(workdir, 'study')).analyse(workdir)
     else:
@@ -73,7 +76,7 @@ def report(
             f'{results.part(workdir, "workload")["name"]}'
         )
         analysis = Analysis(
-            title, (f'{len(through)} of {len(works)} cohorts are through: no verdict yet.'), [], []
+            title, (f'{len(through)} of {len(tasks)} cohorts are through: no verdict yet.'), [], []
         )
     return command.report(analysis, workdir, figure_formats)
 
@@ -83,7 +86,7 @@ def _require_sound(workdir):
     names it."""
     known = {entry['trial'] for entry in results.configuration(workdir)['trials']}
     record.statuses(workdir)
-    members = [trial for work in cohorts.works(workdir) for trial in work.trials]
+    members = [trial for task in cohorts.cohort_tasks(workdir) for trial in task.trials]
     if not set(members) <= known or len(set(members)) < len(members):
         file = workdir / documents.COHORTS
         raise Refusal(
@@ -92,23 +95,25 @@ def _require_sound(workdir):
         )
 
 
-def _row(work, status, lost):
-    last = attempts.latest(work.folder)
-    tried = len([one for one in attempts.history(work.folder) if one.state != 'preempted'])
-    silent = time.time() - last.at
-    is_silent = silent > (last.lost if lost is None else lost)
-    state = 'lost' if last.state == 'running' and (attempts.dead(last) or is_silent) else last.state
-    if last.number == 0 and cohorts.is_through(work, status):
+def _row(task, status, heartbeat_timeout):
+    last = leases.latest(task.folder)
+    silence = time.time() - last.at
+    if heartbeat_timeout is None:
+        heartbeat_timeout = last.heartbeat_timeout
+    state = last.state
+    if state == 'running' and (leases.dead(last) or silence > heartbeat_timeout):
+        state = 'lost'
+    if last.number == 0 and cohorts.is_through(task, status):
         state = 'done'
-    said = f'{silent:.0f} s ago' if state == 'running' else ''
+    said = f'{silence:.0f} s ago' if state == 'running' else ''
     who = [last.host, last.pid] if last.number else ['', '']
-    cause = told_of(last, work.folder) if state in ('lost', 'failed') else ''
+    cause = describe_failure(last, task.folder) if state in ('lost', 'failed') else ''
     return [
-        work.number,
-        work.round,
-        len(work.trials),
+        task.number,
+        task.round,
+        len(task.trials),
         state,
-        tried,
+        leases.counted_attempts(task.folder),
         *who,
         progress(last),
         said,
