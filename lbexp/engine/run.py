@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from lbexp.data.partition import distinct
 from lbexp.engine import identity, record
 from lbexp.engine.checkpoint import Checkpoints
+from lbexp.engine.cohort_runner import Outputs, Progress
 from lbexp.engine.components import components
 from lbexp.engine.events import Events
-from lbexp.engine.loop import Outputs, Progress, loop
+from lbexp.engine.loop import loop
 from lbexp.engine.metrics_file import REMEDY, MetricsWriter, NullWriter, differences
 from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
 from lbexp.engine.program import program

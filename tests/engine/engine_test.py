@@ -142,7 +142,7 @@ def test_a_trial_that_waits_for_others_at_a_row_keeps_its_means(tmp_path, monkey
     """Rows of 4 and of 24 microbatches in one cohort, one microbatch a dispatch."""
     config = tiny(microbatch=4, sweep=(('batch_size', (4, 24)),))
     whole = train(config, tmp_path / 'whole')
-    monkeypatch.setattr('lbexp.engine.loop._DISPATCH_SECONDS', 0.0)
+    monkeypatch.setattr('lbexp.engine.cohort_runner._DISPATCH_SECONDS', 0.0)
     assert train(config, tmp_path / 'cut') == whole
     assert all(np.isfinite(row['loss']) for row in whole)
 

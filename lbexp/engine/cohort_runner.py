@@ -1,0 +1,238 @@
+"""The host's side of a running cohort: dispatches, rows, checkpoints, and what each says."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from lbexp.engine.checkpoint import Checkpoints
+from lbexp.engine.metrics_file import MetricsWriter
+from lbexp.engine.plan import Cohort
+from lbexp.engine.program import Program
+from lbexp.engine.resume import Position
+from lbexp.engine.status import Status
+from lbexp.engine.watchdog import Watchdog
+from lbexp.parallel import collectives, hosts, mesh
+
+_DISPATCH_SECONDS = 0.5  # a dispatch longer than this would make progress bar and Ctrl-C sluggish
+
+
+class Progress(NamedTuple):
+    """Where a cohort stands, for whoever watches."""
+
+    step: int  # updates done, summed over the trials
+    steps: int  # updates to do
+    examples: int  # consumed by all trials together
+    metrics: dict[str, float]  # medians over the trials that have not diverged
+    diverged: int  # trials
+
+
+class Outputs(NamedTuple):
+    """What a run writes to."""
+
+    checkpoints: Checkpoints
+    rows: MetricsWriter
+    status: Status  # is told of each checkpoint and, now and then, of each trial's step
+
+
+class RowStarts(NamedTuple):
+    """Where the rows of each trial lie: row r comes after floor(steps r / num_rows) updates,
+    whatever its batch size."""
+
+    steps: np.ndarray  # [num_rows + 1, K] updates
+    ticks: np.ndarray  # [num_rows + 1, K] microbatches
+
+    def last_passed(self, tick: np.ndarray, frozen: np.ndarray) -> int:
+        """The last row that every trial has reached; one that has diverged reaches all."""
+        passed = ((self.ticks <= tick) | frozen).all(-1)
+        return int(np.flatnonzero(passed)[-1])
+
+
+def row_starts_of(cohort: Cohort) -> RowStarts:
+    num_rows = cohort.config['num_rows']
+    steps = cohort.steps * np.arange(num_rows + 1)[:, None] // num_rows
+    return RowStarts(steps, cohort.ticks(steps))
+
+
+@dataclasses.dataclass
+class CohortRunner:
+    """The host's side of a running cohort of K trials."""
+
+    cohort: Cohort
+    program: Program
+    outputs: Outputs
+    row_starts: RowStarts
+    states: Any  # on the devices
+    tick: np.ndarray  # [K] microbatches done
+    step: np.ndarray  # [K] updates done
+    frozen: np.ndarray  # [K] trials whose divergence is in a row
+    diverged: np.ndarray  # [K]
+    row: int  # rows written
+    began: float  # [s] of the monotonic clock, as if the run had never been interrupted
+    chunk: int = 16  # microbatches per dispatch, until their speed is known
+    columns: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # of the last dispatch
+    # microbatches of all trials -> updates of each: of the checkpoints that were begun
+    saved: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_at_end(self) -> bool:
+        return self.row == self.cohort.config['num_rows']
+
+    def begin_saving(self):
+        """Says where the trials stand, and hears of each checkpoint that is complete."""
+        self.saved[int(self.tick.sum())] = self.step
+        self.outputs.checkpoints.completed = self._completed
+        steps = self.step.tolist()
+        status = ['running'] * len(steps)
+        self.outputs.status.update(self._by_trial(status=status, step=steps, saved=steps))
+
+    def dispatch(self, watchdog: Watchdog, should_stop: Callable[[], bool]) -> tuple[bool, bool]:
+        """Trains every trial towards its next row for one dispatch.
+
+        Returns:
+            Whether all trials are there, and whether `should_stop` is true in any process.
+        """
+        row_tick = self.row_starts.ticks[self.row + 1]
+        until = np.minimum(row_tick, self.tick + self.chunk)
+        if stretch := self.program.stretch:
+            until = np.minimum(until, (self.tick // stretch + 1) * stretch)
+        row_start, row_step = self.row_starts.ticks[self.row], self.row_starts.steps[self.row + 1]
+        with watchdog:
+            began = time.monotonic()
+            self.states, columns = self.program.segment(self.states, until, row_start, row_step)
+            columns = mesh.fetch(columns)
+            # All processes go the same way: as fast as the slowest, and to the end of this
+            # dispatch.
+            answers = [time.monotonic() - began, should_stop()]
+            seconds, stopped = collectives.allgather(answers).max(0)
+        self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
+        self.diverged = self.columns['diverged']
+        self._choose_chunk(self.columns['tick'] - self.tick, float(seconds))
+        self.tick, self.step = (self.columns[name].astype(int) for name in ('tick', 'step'))
+        return bool(((self.tick >= row_tick) | self.diverged).all()), bool(stopped)
+
+    def write_row(self, train_size: int) -> list[dict]:
+        """The rows of all trials that moved; evaluation and checkpoint where they are due."""
+        self.row += 1
+        steps = self.row_starts.steps
+        moved = (steps[self.row] > steps[self.row - 1]) & ~self.frozen
+        columns = dict(self.columns)
+        if self._is_due('num_evaluations') and self.program.evaluate is not None:
+            metrics = mesh.fetch(self.program.evaluate(self.states))
+            columns |= {name: value[: self.program.trials] for name, value in metrics.items()}
+        seconds = round(time.monotonic() - self.began, 3)
+        rows = [self._row(k, columns, seconds, train_size) for k in np.flatnonzero(moved)]
+        self.outputs.rows.write(rows)
+        self.outputs.status.progress(dict(zip(self.cohort.trials, self.step.tolist(), strict=True)))
+        self.frozen = self.frozen | self.diverged
+        if self._is_due('num_checkpoints'):
+            self.save()
+        return rows
+
+    def save(self):
+        """A checkpoint at the present tick; rows written before it are on the disk first.
+
+        None where every trial has diverged, or will with its next loss: the last sound state stays.
+        """
+        if self.diverged.all():
+            return
+        states = jax.tree.map(lambda leaf: leaf[: self.program.trials], mesh.fetch(self.states))
+        if not (_sound(states.params) & ~self.diverged).any():
+            return
+        seconds = np.asarray([time.monotonic() - self.began])
+        written = [self.outputs.rows.written(trial) for trial in self.cohort.trials]
+        counts = np.asarray([rows.count for rows in written])
+        digests = np.stack([np.frombuffer(rows.digest, np.uint8) for rows in written])
+        position = Position(self.frozen, seconds, counts, digests)
+        total = int(self.tick.sum())
+        self.saved[total] = self.step
+        self.outputs.checkpoints.save(total, (states, position), before=self.outputs.rows.sync)
+
+    def last_saved(self) -> str:
+        """What is left to go on from, for a message."""
+        if hosts.count() == 1:  # the others of a job do not wait with this one
+            with contextlib.suppress(OSError):
+                self.outputs.checkpoints.wait()
+        complete = self.outputs.checkpoints.saved
+        if complete is None or complete not in self.saved:
+            return 'there is no checkpoint yet'
+        return f'the last good checkpoint is that of step {int(self.saved[complete].max())}'
+
+    def statuses(self) -> dict[int, dict]:
+        """By trial, what status.json says of it."""
+        return {trial: self._status(k, trial) for k, trial in enumerate(self.cohort.trials)}
+
+    def progress(self) -> Progress:
+        columns, sound = self.columns, ~self.diverged
+        # A trial of fewer updates than rows has rows without any: their means are of nothing.
+        shown = {name: columns[name] for name in ('loss', 'accuracy') if name in columns}
+        finite = {name: values[sound & np.isfinite(values)] for name, values in shown.items()}
+        medians = {name: float(np.median(v)) for name, v in finite.items() if len(v)}
+        # A diverged trial has nothing left to do.
+        stopped = self.diverged & (self.tick < self.row_starts.ticks[-1])
+        steps = np.where(stopped, self.cohort.steps, columns['step'])
+        return Progress(
+            step=int(steps.sum()),
+            steps=int(self.cohort.steps.sum()),
+            examples=int(self.tick.sum()) * self.cohort.microbatch,
+            metrics=medians,
+            diverged=int(self.diverged.sum()),
+        )
+
+    def _status(self, k, trial):
+        step = int(self.step[k])
+        if not self.frozen[k] and not self.is_at_end:
+            return {'status': 'running', 'step': step}
+        written = self.outputs.rows.written(trial)
+        return {
+            'status': 'diverged' if self.frozen[k] else 'done',
+            'step': step,
+            'rows': written.count,
+            'digest': written.digest.hex(),
+        }
+
+    def _completed(self, tick: int):
+        """Says so, durably, before the checkpoint counts: without one a trial that had one must not
+        begin anew."""
+        self.outputs.status.update(self._by_trial(saved=self.saved[tick].tolist()))
+
+    def _by_trial(self, **fields) -> dict[int, dict]:
+        """Lists of a value for each trial as the fields of each trial."""
+        rows = [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
+        return dict(zip(self.cohort.trials, rows, strict=True))
+
+    def _is_due(self, event) -> bool:
+        """Whether the event falls on this row: its count is spread evenly over the rows."""
+        count, num_rows = self.cohort.config[event], self.cohort.config['num_rows']
+        return self.row * count // num_rows > (self.row - 1) * count // num_rows
+
+    def _row(self, k, columns, seconds, train_size):
+        examples = int(self.tick[k]) * self.cohort.microbatch
+        row = {
+            'trial': self.cohort.trials[k],
+            'step': int(columns['step'][k]),
+            'examples': examples,
+            'epoch': round(examples / train_size, 6),
+            'wall_time': seconds,
+        }
+        inner = ('step', 'tick', 'diverged')
+        return row | {name: v[k] for name, v in columns.items() if name not in inner}
+
+    def _choose_chunk(self, ticks, seconds):
+        """Aims at dispatches of a known length. Growth is bounded: the first dispatch also
+        compiled."""
+        if ticks.max() > 0:
+            aim = ticks.max() * _DISPATCH_SECONDS / max(seconds, 1e-4)
+            self.chunk = int(np.clip(aim, max(self.chunk // 4, 1), self.chunk * 16))
+
+
+def _sound(params):
+    """By trial, whether its parameters are numbers. The loss of the last update does not tell: it
+    is that before it."""
+    leaves = jax.tree.leaves(params)
+    floating = [leaf for leaf in leaves if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)]
+    return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(-1) for leaf in floating], axis=0)
