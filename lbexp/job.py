@@ -12,6 +12,7 @@ from lbexp import command, documents, rounds
 from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.engine import environment, record
+from lbexp.engine.changes import flatten
 from lbexp.engine.lock import lock
 from lbexp.engine.run import build_once, run
 from lbexp.errors import Refusal
@@ -56,7 +57,7 @@ def _workdir(flag_values, config, overrides) -> pathlib.Path:
         collectives.check_devices()
         print(hosts.describe(), flush=True)
         collectives.assert_equal(
-            {**record.facts(configs.plain(config), overrides), **environment.code()}
+            {**flatten(configs.plain(config), overrides), **environment.code()}
         )
     trials = _resolved(config, overrides)
     collectives.run_on_all(lambda: build_once(trials))

@@ -12,6 +12,7 @@ from lbexp import config as configs
 from lbexp import documents
 from lbexp.config import fields, lookup
 from lbexp.engine import environment, fingerprint, identity
+from lbexp.engine.changes import changes_of, computing, fingerprint_of, refuse, shown
 from lbexp.engine.metrics_file import replace
 from lbexp.engine.status import THROUGH, statuses, write_status
 from lbexp.errors import Refusal
@@ -63,21 +64,18 @@ def record(
     now = _now(there, config, trials, grows, code)
     if there and grows:
         _refuse_foreign_names(path, there['trials'], [config, [t.overrides for t in trials]])
-    if there and _numeric(_changes(there, now, grows)) and not _is_begun(workdir):
+    if there and computing(changes_of(there, now, grows)) and not _is_begun(workdir):
         there, now = None, _now(None, config, trials, grows, code)
     if there is None:
         workdir.mkdir(parents=True, exist_ok=True)
         document = {**now, 'run': uuid.uuid4().hex, 'environment': environment.environment()}
     else:
-        changes = _changes(there, now, grows)
-        _refuse(workdir, changes, may_change)
+        changes = changes_of(there, now, grows)
+        refuse(workdir, changes, may_change)
         for changed, (old, new) in changes.items():
-            log(
-                f'changed since the run was begun: {changed}: {_shown(old)} there, '
-                f'{_shown(new)} now'
-            )
+            log(f'changed since the run was begun: {changed}: {shown(old)} there, {shown(new)} now')
         document = _resumed(workdir, there, now, changes, log)
-        if _numeric(changes):
+        if computing(changes):
             write_status(workdir, 'running', _not_through(workdir))
     if document != there:
         replace(path, json.dumps(document, indent=1).encode())
@@ -121,7 +119,7 @@ def stage(document: dict) -> dict:
         'configurations': {
             str(trial): identity.digest(trial_config) for trial, trial_config in resolved.items()
         },
-        'code': fingerprint.joined(_fingerprint(document)),
+        'code': fingerprint.joined(fingerprint_of(document)),
     }
 
 
@@ -155,9 +153,9 @@ def nothing_to_train(workdir: pathlib.Path) -> str:
 
 def _now(there, config, trials, grows, code):
     """What config.json is to say."""
-    fingerprint = {**_fingerprint(there), **(code or {})}
+    fingerprint = {**fingerprint_of(there), **(code or {})}
     before = there['trials'] if there and grows else []
-    if before and (there['config'] != config or _fingerprint(there) != fingerprint):
+    if before and (there['config'] != config or fingerprint_of(there) != fingerprint):
         before = [_without_tags(entry) for entry in before]
     return {'config': config, 'trials': _with_asked(before, trials), 'fingerprint': fingerprint}
 
@@ -206,10 +204,6 @@ def _is_begun(workdir):
     return trained or folders or (rows.exists() and rows.stat().st_size > 0)
 
 
-def _fingerprint(document):
-    return (document or {}).get('fingerprint', {})
-
-
 def _last(document):
     """The environment in which the run was last trained."""
     return [document['environment'], *document.get('environments', [])][-1]
@@ -236,9 +230,9 @@ def _resumed(workdir, there, now, changes, log):
     document, here = {**there, **now}, environment.environment()
     if changes:
         document['changes'] = [*there.get('changes', []), changes]
-    if _numeric(changes) or _fingerprint(there) != _fingerprint(now):
+    if computing(changes) or fingerprint_of(there) != fingerprint_of(now):
         document['stages'] = [*there.get('stages', []), stage(there)]
-    trains = bool(_numeric(changes)) or bool(_left(workdir, now))
+    trains = bool(computing(changes)) or bool(_left(workdir, now))
     if trains and not there.get('run'):
         raise Refusal(
             f'workdir {str(workdir)!r} was begun by an older version of lbexp, whose checkpoints '
@@ -271,70 +265,3 @@ def _refuse_foreign_names(path, before, known):
     if foreign:
         rule = "allowed: lbexp's own parts, and what the configuration of this command names"
         raise Refusal(f'{path}: found {", ".join(sorted(foreign))} among the trials; {rule}')
-
-
-def _changes(there, now, grows):
-    """{path: [there, now]} of what differs."""
-    old, new = facts(there['config'], there['trials']), facts(now['config'], now['trials'])
-    if grows:  # what is new is no change
-        new = {
-            path: value
-            for path, value in new.items()
-            if not path.startswith('trials.') or path in old
-        }
-        old, new = (
-            {path: value for path, value in f.items() if not _growing(path)} for f in (old, new)
-        )
-    # A later round may have more parts; a version before this one told no fingerprint.
-    shared = _fingerprint(there).keys() & _fingerprint(now).keys()
-    old |= {name: _fingerprint(there)[name] for name in shared}
-    new |= {name: _fingerprint(now)[name] for name in shared}
-    return {k: [old.get(k), new.get(k)] for k in {**old, **new} if old.get(k) != new.get(k)}
-
-
-def _growing(path):
-    """Whether the field says only how many trials are wanted."""
-    return path == 'search.trials' or (path.startswith('study.') and path != 'study.name')
-
-
-def _numeric(changes):
-    return [path for path in changes if path not in fields.watching()]
-
-
-def _shown(value):
-    """A value in a message; of a digest, its beginning."""
-    return value[:8] if isinstance(value, str) and len(value) == 64 else repr(value)
-
-
-def _refuse(workdir, changes, may_change):
-    listed = [
-        f'{path}: {_shown(changes[path][0])} there, {_shown(changes[path][1])} now'
-        for path in _numeric(changes)
-    ]
-    others = may_change is None or any(
-        path.startswith(('trials.', 'sweep', 'search', 'study.name')) for path in changes
-    )
-    if listed and (others or not may_change):
-        remedy = (
-            'Choose another --workdir'
-            if others
-            else ('Choose another --workdir, or give --allow_config_change')
-        )
-        raise Refusal(
-            f'workdir {str(workdir)!r} holds a run with another configuration '
-            f'({"; ".join(listed[:5])}{"; ..." if len(listed) > 5 else ""}). {remedy}'
-        )
-
-
-def facts(config: dict, trials: list[dict]) -> dict[str, Any]:
-    """{path: value} of the configuration, and of each trial's overrides."""
-    overrides = {str(i): trial.get('overrides', trial) for i, trial in enumerate(trials)}
-    return json.loads(json.dumps(dict(_flat({**config, 'trials': overrides})), default=list))
-
-
-def _flat(value, path=''):
-    if isinstance(value, dict) and value:
-        for k, v in value.items():
-            yield from _flat(v, f'{path}.{k}'.lstrip('.'))
-    else:
-        yield path, value
