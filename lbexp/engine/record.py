@@ -57,15 +57,15 @@ def record(
     path = workdir / 'config.json'
     # as they will read when config.json is read: tuples are lists
     config, asked = json.loads(json.dumps([config, configs.asked(trials)], default=list))
-    trials = [configs.Trial(*each) for each in asked]
+    resolved = [configs.Trial(*each) for each in asked]
     there = documents.document(path, documents.Config) if path.exists() else None
     if there and _is_begun(workdir):
         _refuse_old_names(path, there)
-    now = _now(there, config, trials, grows, code)
+    now = _now(there, config, resolved, grows, code)
     if there and grows:
-        _refuse_foreign_names(path, there['trials'], [config, [t.overrides for t in trials]])
+        _refuse_foreign_names(path, there['trials'], [config, [t.overrides for t in resolved]])
     if there and computing(changes_of(there, now, grows)) and not _is_begun(workdir):
-        there, now = None, _now(None, config, trials, grows, code)
+        there, now = None, _now(None, config, resolved, grows, code)
     if there is None:
         workdir.mkdir(parents=True, exist_ok=True)
         document = {**now, 'run': uuid.uuid4().hex, 'environment': environment.environment()}
@@ -151,7 +151,7 @@ def nothing_to_train(workdir: pathlib.Path) -> str:
     return f'nothing to train: done on {ended} with {_commit(document)}'
 
 
-def _now(there, config, trials, grows, code):
+def _now(there, config, trials, grows, code) -> dict[str, Any]:
     """What config.json is to say."""
     fingerprint = {**fingerprint_of(there), **(code or {})}
     before = there['trials'] if there and grows else []
@@ -160,16 +160,16 @@ def _now(there, config, trials, grows, code):
     return {'config': config, 'trials': _with_asked(before, trials), 'fingerprint': fingerprint}
 
 
-def _with_asked(before, trials):
+def _with_asked(before, trials) -> list[dict[str, Any]]:
     """The entries that are there, and those of the trials that are not, as a round of their own."""
-    entries = [dict(entry) for entry in before]
+    entries: list[dict[str, Any]] = [dict(entry) for entry in before]
     place = {_key(entry['overrides']): entry for entry in entries}
     number = 1 + max((entry['round'] for entry in before), default=-1)
     for trial in trials:
         entry = place.get(_key(trial.overrides))
         # A search over few integers meets them again: without tags both are trials.
         if entry is None or (entry['round'] == number and not trial.tags):
-            entry = {'trial': len(entries), 'round': number, 'overrides': trial.overrides}
+            entry = dict(trial=len(entries), round=number, overrides=trial.overrides)
             entries.append(entry)
             place.setdefault(_key(trial.overrides), entry)
         if trial.tags and trial.tags not in entry.get('tags', []):
