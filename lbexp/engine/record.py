@@ -166,10 +166,10 @@ def _with_asked(before, trials) -> list[dict[str, Any]]:
     place = {_key(entry['overrides']): entry for entry in entries}
     number = 1 + max((entry['round'] for entry in before), default=-1)
     for trial in trials:
-        entry = place.get(_key(trial.overrides))
+        entry: dict[str, Any] | None = place.get(_key(trial.overrides))
         # A search over few integers meets them again: without tags both are trials.
         if entry is None or (entry['round'] == number and not trial.tags):
-            entry = dict(trial=len(entries), round=number, overrides=trial.overrides)
+            entry = {'trial': len(entries), 'round': number, 'overrides': trial.overrides}
             entries.append(entry)
             place.setdefault(_key(trial.overrides), entry)
         if trial.tags and trial.tags not in entry.get('tags', []):
