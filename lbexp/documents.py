@@ -13,6 +13,8 @@ import msgspec
 
 from lbexp.errors import Refusal
 
+# fields of a configuration that no single trial has: they say which trials there are
+SPANNING = ('sweep', 'search')
 CONFIG, STATUS, COHORTS = 'config.json', 'status.json', 'cohorts.json'
 _DEPTH = 50  # of nested data; a configuration has about 6
 _SHOWN = 120  # characters of what is wrong

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict, FieldReference
 
 from lbexp.config._plain import plain
 from lbexp.config.search import search
+from lbexp.documents import SPANNING
 from lbexp.errors import Refusal
 
 
@@ -59,7 +60,8 @@ def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
     if overrides and _has_references(config):
         config = _followed(config, overrides)
     resolved = plain(config)
-    del resolved['sweep'], resolved['search']
+    for name in SPANNING:
+        del resolved[name]
     for path, value in overrides.items():
         holder, name = _place(resolved, path)
         holder[name] = copy.deepcopy(value)  # a later path may lead into it

@@ -9,9 +9,8 @@ from lbexp.config._axis_problems import axis_problems, identity
 from lbexp.config._field_problems import field_problems
 from lbexp.config._part_problems import construction_problems, part_problems
 from lbexp.config.fields import BY_NAME, PARTS
+from lbexp.documents import SPANNING
 from lbexp.errors import Refusal, refused
-
-_OF_ALL_TRIALS = ('sweep', 'search')  # fields that no single trial has
 
 
 def check(config) -> list[str]:
@@ -57,7 +56,7 @@ def check_fields(config) -> list[str]:
 
 
 def _problems_of_trials(trials) -> list[str]:
-    required = [name for name in BY_NAME if '.' not in name and name not in _OF_ALL_TRIALS]
+    required = [name for name in BY_NAME if '.' not in name and name not in SPANNING]
     problems = {}  # a dict keeps the order in which problems were met, once each
     for trial in trials:
         problems_of_trial = field_problems(trial, required) or [

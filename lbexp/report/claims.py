@@ -19,7 +19,7 @@ def claims(analysis: Analysis) -> list[Table]:
         Table(
             'Claims',
             ('claim', 'measured', 'verdict'),
-            [list(one) for one in analysis.claims],
+            [list(claim) for claim in analysis.claims],
             caption,
         )
     ]
@@ -29,7 +29,6 @@ def write(workdir: Path, analysis: Analysis):
     """Writes claims.md, a Markdown table; nothing where there are no claims."""
     if not analysis.claims:
         return
-    cell = lambda text: str(text).replace('|', '\\|').replace('\n', ' ')
     lines = [
         f'# {analysis.title}',
         '',
@@ -38,8 +37,7 @@ def write(workdir: Path, analysis: Analysis):
         '| claim | measured | verdict |',
         '|---|---|---|',
     ]
-    lines += [
-        f'| {cell(one.claim)} | {cell(one.measured)} | {cell(one.outcome)} |'
-        for one in analysis.claims
-    ]
+    for claim in analysis.claims:
+        cells = [str(text).replace('|', '\\|').replace('\n', ' ') for text in claim]
+        lines.append(f'| {" | ".join(cells)} |')
     replace(local_path(str(workdir), 'workdir') / 'claims.md', ('\n'.join(lines) + '\n').encode())

@@ -1,42 +1,28 @@
 """Rows of metrics as the standard figures: one for each metric, a curve for every trial."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Figure, Series
+from lbexp.results.metrics import COUNTS, first_figures
 
-COUNTS = ('step', 'examples', 'epoch', 'wall_time')  # how far a trial is: what to plot against
-FIRST = (
-    'loss',
-    'test_loss',
-    'accuracy',
-    'test_accuracy',
-    'learning_rate',
-    'gradient_norm',
-    'parameter_norm',
-    'update_norm',
-)
-OTHERS = 8  # metrics drawn beyond FIRST; a probe may add dozens, which are in the rows
+OTHERS = 8  # metrics drawn beyond those of every run; a probe may add dozens, which are in the rows
 LINES = 160  # trials drawn in one figure
 POINTS = 8000  # points drawn in one figure
-LABELS = {
-    'step': 'step (optimizer updates)',
-    'epoch': 'epochs',
-    'examples': 'examples',
-    'wall_time': 'wall time (s)',
-}
 
 
-def curves(rows, x='step'):
+def curves(rows: results.Columns, x: str = 'step') -> list[Figure]:
     """Figures of metrics against `x`, trials coloured by configuration (all that varies but the
     seed).
 
-    Drawn are the metrics in FIRST and OTHERS more. What is not drawn of these is said in the
-    caption: of many trials those at evenly spaced ranks of the last value, the best and the worst
-    among them; of many rows the lowest and the highest of each stretch, so no spike is lost. A
-    cross marks the last finite value of a trial whose loss was not finite afterwards.
+    Drawn are the metrics that every run has and OTHERS more. What is not drawn of these is said in
+    the caption: of many trials those at evenly spaced ranks of the last value, the best and the
+    worst among them; of many rows the lowest and the highest of each stretch, so no spike is lost.
+    A cross marks the last finite value of a trial whose loss was not finite afterwards.
 
     Args:
         rows: columns of `results.read`.
@@ -47,29 +33,31 @@ def curves(rows, x='step'):
     metrics = [
         name for name in results.measured(rows) if name not in COUNTS and rows[name].dtype != object
     ]
-    chosen = [name for name in FIRST if name in metrics] + [
-        name for name in metrics if name not in FIRST
-    ][:OTHERS]
-    drawn = (_figure(rows, bounds, names, x, metric) for metric in chosen)
-    return [one for one in drawn if one.series]
+    first = [name for name in first_figures() if name in metrics]
+    others = [name for name in metrics if name not in first]
+    figures = [_figure(rows, bounds, names, x, metric) for metric in [*first, *others[:OTHERS]]]
+    return [drawing for drawing in figures if drawing.series]
 
 
-def configurations(columns, at):
-    """The configuration, in words, of the trials at the positions `at`: 'lamb, learning_rate 0.1,
+def configurations(columns: results.Columns, places: Sequence[int]) -> list[str]:
+    """The configuration, in words, of the trials at these places: 'lamb, learning_rate 0.1,
     b1 0.9', without the seed; 'none' of a trial that has nothing where others have something.
 
     A name's last part serves where that is unambiguous in the trial; a part's name needs no more
     than itself. What a trial does not have, and lists, are left out.
     """
     keys = [name for name in results.varied(columns) if name != 'seed']
-
-    def words(i):
-        short = shortened([key for key in keys if _telling(columns[key][i])])
-        said = lambda key: '' if key.rpartition('.')[2] == 'name' else f'{short[key]} '
-        return ', '.join(f'{said(key)}{text(columns[key][i])}' for key in short)
-
-    texts = [words(i) for i in at]
+    texts = [_in_words(columns, keys, place) for place in places]
     return [text or 'none' for text in texts] if any(texts) else texts
+
+
+def _in_words(columns, keys, place):
+    short = shortened([key for key in keys if _telling(columns[key][place])])
+    words = []
+    for key, name in short.items():
+        value = text(columns[key][place])
+        words.append(value if key.rpartition('.')[2] == 'name' else f'{name} {value}')
+    return ', '.join(words)
 
 
 def _telling(value):
@@ -81,13 +69,14 @@ def _telling(value):
     )
 
 
-def shortened(names):
+def shortened(names: Sequence[str]) -> dict[str, str]:
     """{'optimizer.learning_rate': 'learning_rate'} where no other name ends like that."""
     tails = [name.rsplit('.', 1)[-1] for name in names]
-    return {name: tail if tails.count(tail) == 1 else name for name, tail in zip(names, tails)}
+    pairs = zip(names, tails, strict=True)
+    return {name: tail if tails.count(tail) == 1 else name for name, tail in pairs}
 
 
-def text(value):
+def text(value: Any) -> str:
     """A value as a person writes it: five figures, no trailing zeros."""
     if not isinstance(value, (float, np.floating)):
         return str(value)
@@ -107,47 +96,38 @@ def _bounds(rows):
 def _figure(rows, bounds, names, x, metric):
     """One metric of all trials; no series when it was never finite."""
     finite = np.isfinite(rows[metric])
-    spans = [
-        (trial, first + np.flatnonzero(finite[first:last]), last)
-        for trial, (first, last) in enumerate(bounds)
-    ]
-    spans = [(trial, at, last) for trial, at, last in spans if len(at)]
-    chosen, thinned = _chosen([float(rows[metric][at[-1]]) for _, at, _ in spans]), False
+    spans = []  # (number of the trial, its finite rows, past its last row)
+    for trial, (first, last) in enumerate(bounds):
+        places = first + np.flatnonzero(finite[first:last])
+        if len(places):
+            spans.append((trial, places, last))
+    chosen = _chosen([float(rows[metric][places[-1]]) for _, places, _ in spans])
     budget = max(2, POINTS // max(1, len(chosen)))
-    series, ends = [], []
-    for trial, at, last in (spans[i] for i in chosen):
-        kept = _kept(rows[metric], at, budget)
-        thinned |= len(kept) < len(at)
-        series.append(
-            Series(
-                _name(rows, at[0]), rows[x][kept], rows[metric][kept], group=names[trial] or None
-            )
-        )
-        if _stopped(rows, at[-1], last):
-            ends.append(at[-1])
+    series, ends, thinned = [], [], False
+    for trial, places, last in (spans[i] for i in chosen):
+        shown = _thinned(rows[metric], places, budget)
+        thinned |= len(shown) < len(places)
+        name, group = _name(rows, places[0]), names[trial] or None
+        series.append(Series(name, rows[x][shown], rows[metric][shown], group=group))
+        if _stopped(rows, places[-1], last):
+            ends.append(places[-1])
     if any(names):
-        place = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        series.sort(key=lambda drawn: place[drawn.group])
+        order = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        series.sort(key=lambda drawn: order[drawn.group])
     if ends:
         series.append(Series('diverged', rows[x][ends], rows[metric][ends], style='points'))
     words = metric.replace('_', ' ').strip() or repr(metric)
+    caption = _caption(len(chosen), len(spans), thinned, budget)
+    title, scale = words[0].upper() + words[1:], _y_scale(metric, series)
+    return Figure(metric, title, COUNTS[x], words, series, y_scale=scale, caption=caption)
+
+
+def _y_scale(metric, series):
+    if 'accuracy' in metric or not series:
+        return 'linear'
     # a schedule ends near zero: what counts is how far apart the trials are
     peaks = metric == 'learning_rate'
-    levels = (
-        np.concatenate([[np.max(one.y)] if peaks else one.y for one in series])
-        if series
-        else np.ones(1)
-    )
-    scale = 'linear' if 'accuracy' in metric else _scale(levels)
-    return Figure(
-        metric,
-        words[0].upper() + words[1:],
-        LABELS[x],
-        words,
-        series,
-        y_scale=scale,
-        caption=_caption(len(chosen), len(spans), thinned, budget),
-    )
+    return _scale(np.concatenate([[np.max(s.y)] if peaks else s.y for s in series]))
 
 
 def _chosen(last):
@@ -159,14 +139,14 @@ def _chosen(last):
     return sorted(np.argsort(last, kind='stable')[ranks].tolist())
 
 
-def _kept(values, at, budget):
+def _thinned(values, places, budget):
     """Rows to draw: all, or the first, the last and the extremes of evenly long stretches."""
-    if len(at) <= budget:
-        return at
-    kept = {int(at[0]), int(at[-1])}
-    for stretch in np.array_split(at, max(1, (budget - 2) // 2)):
-        kept |= {int(stretch[values[stretch].argmin()]), int(stretch[values[stretch].argmax()])}
-    return np.array(sorted(kept))
+    if len(places) <= budget:
+        return places
+    shown = {int(places[0]), int(places[-1])}
+    for stretch in np.array_split(places, max(1, (budget - 2) // 2)):
+        shown |= {int(stretch[values[stretch].argmin()]), int(stretch[values[stretch].argmax()])}
+    return np.array(sorted(shown))
 
 
 def _stopped(rows, last_finite, last):
@@ -178,13 +158,11 @@ def _stopped(rows, last_finite, last):
     return bool(np.any(~np.isfinite(loss[last_finite:last])))
 
 
-def _name(rows, at):
+def _name(rows, place):
     """A trial in the words of a label: its number and all that varies."""
-    own = results.varied(rows)
-    short = shortened(own)
-    return ', '.join(
-        [f'trial {rows["trial"][at]}', *(f'{short[key]} {text(rows[key][at])}' for key in own)]
-    )
+    short = shortened(results.varied(rows))
+    settings = [f'{name} {text(rows[key][place])}' for key, name in short.items()]
+    return ', '.join([f'trial {rows["trial"][place]}', *settings])
 
 
 def _scale(values):

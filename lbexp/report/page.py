@@ -13,8 +13,9 @@ from lbexp.analysis import Analysis, Table
 from lbexp.engine.metrics_file import replace
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
-from lbexp.report import FIGURE_FORMATS, claims, curves, figure, table
+from lbexp.report import FIGURE_FORMATS, claims, curves, figure, paper, table
 from lbexp.report.file_names import file_names
+from lbexp.results.metrics import headline
 
 TRIALS = 500  # rows of the table of trials
 PROSE = 60  # characters of a cell that is to be wrapped
@@ -49,31 +50,21 @@ def page(
     environment = facts.get('environment')
     environment = environment if isinstance(environment, dict) else {}
     analysis = analysis or Analysis(_title(config, workdir), '', [], [])
-    taken = {drawing.name for drawing in analysis.figures}
-    every = curves.curves(rows, _abscissa(finals))
-    drawn = [
-        *analysis.figures,
-        *(d._replace(name=f'{d.name}_curves') if d.name in taken else d for d in every),
-    ]
-    stems = file_names([drawing.name for drawing in drawn])
-    drawn = [drawing._replace(name=stem) for drawing, stem in zip(drawn, stems, strict=True)]
+    drawn = _named([*analysis.figures], curves.curves(rows, _abscissa(finals)))
     folder = workdir / 'figures'
     refuse_links(folder, workdir)
     for drawing in drawn:
-        figure.save(drawing, folder, figure_formats)
-    own = len(analysis.figures)
-    closing = table.table(finals)
-    # A study that has tables of its own says in them what its trials are.
-    folded = (
-        [_folded(closing.title, _table(closing._replace(title='')), 'final')]
-        if analysis.tables
-        else []
-    )
+        paper.save(drawing, folder, figure_formats)
+    count, closing, folded = len(analysis.figures), table.table(finals), []
+    tables = [*claims.claims(analysis), *(analysis.tables or [closing])]
+    if analysis.tables:
+        # A study that has tables of its own says in them what its trials are.
+        folded.append(_folded(closing.title, _table(closing._replace(title='')), 'final'))
     sections = [
         _header(analysis, finals),
-        *(_table(one) for one in [*claims.claims(analysis), *(analysis.tables or [closing])]),
-        _figures('Findings', drawn[:own], 0, figure_formats) if own else '',
-        _figures('Training curves', drawn[own:], own, figure_formats),
+        *map(_table, tables),
+        _figures('Findings', drawn[:count], 0, figure_formats) if count else '',
+        _figures('Training curves', drawn[count:], count, figure_formats),
         *folded,
         _folded('Trials', _table(_trials(finals)), 'trials'),
         _folded('Resolved configuration', _pairs(config), 'configuration'),
@@ -82,6 +73,17 @@ def page(
     file = workdir / 'report.html'
     replace(file, _document(analysis.title, ''.join(sections), drawn).encode())
     return file
+
+
+def _named(figures, metric_figures):
+    """All of them, each with a name that is its files': a metric's that the study has taken is
+    '..._curves'."""
+    taken, drawn = {drawing.name for drawing in figures}, list(figures)
+    for drawing in metric_figures:
+        name = f'{drawing.name}_curves' if drawing.name in taken else drawing.name
+        drawn.append(drawing._replace(name=name))
+    stems = file_names([drawing.name for drawing in drawn])
+    return [drawing._replace(name=stem) for drawing, stem in zip(drawn, stems, strict=True)]
 
 
 def _title(config, workdir):
@@ -131,14 +133,11 @@ def _header(analysis, finals):
 
 def _table(content):
     head = ''.join(f'<th>{escape(str(name))}</th>' for name in content.columns)
-    body = ''.join('<tr>' + ''.join(_cell(cell) for cell in row) + '</tr>' for row in content.rows)
+    body = ''.join(f'<tr>{"".join(map(_cell, row))}</tr>' for row in content.rows)
     title = f'<h2>{escape(content.title)}</h2>' if content.title else ''
     caption = f'<p class="caption">{escape(content.caption)}</p>' if content.caption else ''
-    prose = (
-        ' class="prose"'
-        if any(isinstance(cell, str) and len(cell) > PROSE for row in content.rows for cell in row)
-        else ''
-    )
+    texts = [cell for row in content.rows for cell in row if isinstance(cell, str)]
+    prose = ' class="prose"' if any(len(text) > PROSE for text in texts) else ''
     grid = f'<table{prose}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     return f'<section>{title}<div class="wide">{grid}</div>{caption}</section>'
 
@@ -169,7 +168,7 @@ def _figures(title, drawn, first, formats):
 
 def _trials(finals):
     """What became of each trial; those that did not end well first when there are too many."""
-    keys, metrics = results.varied(finals), [name for name in table.HEADLINE if name in finals]
+    keys, metrics = results.varied(finals), [name for name in headline() if name in finals]
     count = len(finals['trial'])
     order = np.arange(count)
     if count > TRIALS:
@@ -177,8 +176,11 @@ def _trials(finals):
     several = len(set(finals['workdir'])) > 1
     names = [*(['workdir'] if several else []), 'trial', *keys, 'status', 'step', *metrics]
     short = curves.shortened(keys)
-    cell = lambda name, value: table.setting(value) if name in keys else value
-    rows = [[cell(name, finals[name][place]) for name in names] for place in order]
+    rows = []
+    for place in order:
+        cells = [finals[name][place] for name in names]
+        settings = [table.setting(c) if n in keys else c for n, c in zip(names, cells, strict=True)]
+        rows.append(settings)
     caption = (
         f'{TRIALS} of {count} trials, those not done first; all of them: python -m lbexp.results '
         'WORKDIR --csv=FILE'

@@ -3,12 +3,34 @@
 import collections
 import math
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn, TaskID
 
 WINDOW = 30.0  # seconds over which rates are measured
 LIVE = 0.2  # seconds between two drawings in a terminal
 
 
-def progress(console=None, every=10.0, clock=time.monotonic):
+class _State(NamedTuple):
+    """Where a run is; values may live on a device."""
+
+    done_steps: Any
+    total_steps: Any
+    examples: Any
+    loss: Any
+    accuracy: Any
+    trials_done: int
+    trials_total: int
+
+
+def progress(
+    console: 'Console | None' = None,
+    every: float = 10.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> '_Progress':
     """A context manager with `update(...)`; a call that draws nothing costs a comparison of two
     times.
 
@@ -34,26 +56,28 @@ class _Progress:
         self._every = LIVE if self._live else every
         self._next = -math.inf
         self._marks = collections.deque()
-        self._bar = self._task = self._latest = None
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._latest: _State | None = None  # not shown yet
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         if self._latest is not None:
-            self._show(self._clock(), *self._latest)
+            self._show(self._clock(), self._latest)
         if self._bar is not None:
             self._bar.stop()
 
     def update(
         self,
-        done_steps,
-        total_steps,
-        examples,
-        loss=None,
-        accuracy=None,
-        trials_done=0,
-        trials_total=1,
+        done_steps: Any,
+        total_steps: Any,
+        examples: Any,
+        loss: Any = None,
+        accuracy: Any = None,
+        trials_done: int = 0,
+        trials_total: int = 1,
     ):
         """Where the run is; values may live on a device: they are read only when something is
         drawn.
@@ -66,35 +90,32 @@ class _Progress:
             trials_done, trials_total: trials finished, trials in all.
         """
         now = self._clock()
-        self._latest = (
-            done_steps,
-            total_steps,
-            examples,
-            loss,
-            accuracy,
-            trials_done,
-            trials_total,
-        )
+        state = _State(done_steps, total_steps, examples, loss, accuracy, trials_done, trials_total)
+        self._latest = state
         if now < self._next:
             return
         self._next = now + self._every
-        self._show(now, *self._latest)
+        self._show(now, state)
 
-    def _show(self, now, done, total, examples, loss, accuracy, trials_done, trials_total):
+    def _show(self, now, state):
         self._latest = None
+        done, total, examples = state.done_steps, state.total_steps, state.examples
         self._marks.append((now, int(done), int(examples)))
         while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
             self._marks.popleft()
-        start, steps, seen = self._marks[0]
+        start, first_steps, first_examples = self._marks[0]
         passed = now - start
-        rate = (done - steps) / passed if passed > 0 else math.nan
+        rate = (done - first_steps) / passed if passed > 0 else math.nan
         seconds = (total - done) / rate if rate > 0 else math.nan
-        speed = (examples - seen) / passed if passed > 0 else math.nan
+        speed = (examples - first_examples) / passed if passed > 0 else math.nan
         parts = ['done' if done >= total else f'ETA {_duration(seconds)}']
         parts += [f'{_number(rate)} steps/s', f'{_number(speed)} examples/s']
-        parts += [f'loss {float(loss):.4g}'] if loss is not None else []
-        parts += [f'accuracy {float(accuracy):.4f}'] if accuracy is not None else []
-        parts += [f'trials {trials_done}/{trials_total}'] if trials_total > 1 else []
+        if state.loss is not None:
+            parts.append(f'loss {float(state.loss):.4g}')
+        if state.accuracy is not None:
+            parts.append(f'accuracy {float(state.accuracy):.4f}')
+        if state.trials_total > 1:
+            parts.append(f'trials {state.trials_done}/{state.trials_total}')
         if self._live:
             self._draw(done, total, '  '.join(parts))
         else:
@@ -104,8 +125,8 @@ class _Progress:
     def _draw(self, done, total, words):
         from rich import progress as rich
 
-        if self._bar is None:
-            columns = [
+        if self._bar is None or self._task is None:
+            columns: list[ProgressColumn] = [
                 rich.TaskProgressColumn(),
                 rich.TextColumn('{task.fields[words]}', markup=False),
             ]

@@ -2,18 +2,25 @@
 
 import json
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Table, interval
 from lbexp.report import curves
+from lbexp.results.metrics import headline
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LONGEST = 48  # characters of what a configuration sets, in a cell
-HEADLINE = ('loss', 'accuracy', 'test_loss', 'test_accuracy')
 
 
-def table(finals, metrics=None, confidence=0.95):
+def table(
+    finals: results.Columns, metrics: Sequence[str] | None = None, confidence: float = 0.95
+) -> Table:
     """An `analysis.Table`: a row for each configuration (all that varies but the seed), in order of
     appearance.
 
@@ -27,28 +34,22 @@ def table(finals, metrics=None, confidence=0.95):
     """
     keys = [name for name in results.varied(finals) if name != 'seed']
     known = [name for name in results.measured(finals) if finals[name].dtype != object]
-    metrics = [name for name in HEADLINE if name in known] if metrics is None else list(metrics)
+    metrics = [name for name in headline() if name in known] if metrics is None else list(metrics)
     groups, repeated = _groups(finals, keys)
     short = curves.shortened(keys)
-    sound = [
-        np.array([place for place in places if finals['status'][place] != 'diverged'], int)
-        for places in groups.values()
-    ]
-    cells = [
-        _column([interval(finals[metric][places], confidence) for places in sound])
-        for metric in metrics
-    ]
     rows = [
-        [*map(setting, values), _count(finals['status'][places]), *row]
-        for (values, places), row in zip(
-            groups.items(), zip(*cells) if cells else [()] * len(groups)
-        )
+        [*map(setting, values), _count(finals['status'][places])]
+        for values, places in groups.items()
     ]
-    columns = [
-        *(short[key] for key in keys),
-        'trials',
-        *(name.replace('_', ' ') for name in metrics),
-    ]
+    for metric in metrics:
+        intervals = []
+        for places in groups.values():
+            diverged = finals['status'][places] == 'diverged'
+            intervals.append(interval(finals[metric][places][~diverged], confidence))
+        for row, cell in zip(rows, _column(intervals), strict=True):
+            row.append(cell)
+    columns = [short[key] for key in keys]
+    columns += ['trials', *(name.replace('_', ' ') for name in metrics)]
     caption = _caption(confidence, groups)
     if repeated:
         caption += (
@@ -72,10 +73,10 @@ def _groups(finals, keys):
             continue
         seen.add((texts, seed))
         groups.setdefault(texts, []).append(place)
-    return groups, repeated
+    return {texts: np.array(places) for texts, places in groups.items()}, repeated
 
 
-def setting(value):
+def setting(value: Any) -> str:
     """What a configuration sets, for a cell: parts (dicts with a name) by their names, a dash where
     nothing is set."""
     text = curves.text(value)
@@ -92,13 +93,13 @@ def _names(text):
         content = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    parts = content if isinstance(content, list) else [content]
-    return ', '.join(
-        str(part.get('name', part)) if isinstance(part, dict) else str(part) for part in parts
-    )
+    names = []
+    for part in content if isinstance(content, list) else [content]:
+        names.append(str(part.get('name', part) if isinstance(part, dict) else part))
+    return ', '.join(names)
 
 
-def show(content, console=None):
+def show(content: Table, console: 'Console | None' = None):
     """Prints an `analysis.Table` in the terminal; where it is too wide, intervals go below their
     medians."""
     from rich import box
@@ -107,11 +108,11 @@ def show(content, console=None):
     from rich.text import Text
 
     console = console or Console()
-    cells = [[curves.text(cell) for cell in row] for row in content.rows]
+    cells = [list(map(curves.text, row)) for row in content.rows]
     columns = [str(name) for name in content.columns]
-    widths = [max(map(len, column)) + 2 for column in zip(columns, *cells)]
+    widths = [max(map(len, column)) + 2 for column in zip(columns, *cells, strict=True)]
     if sum(widths) > console.width:
-        cells = [[cell.replace(' [', '\n[').replace(' (', '\n(') for cell in row] for row in cells]
+        cells = [list(map(_broken, row)) for row in cells]
         columns = [name.replace('_', ' ') for name in columns]
     grid = Grid(
         title=Text(content.title), box=box.SIMPLE_HEAD, title_justify='left', caption_justify='left'
@@ -126,24 +127,31 @@ def show(content, console=None):
         console.print(Text(content.caption), style='dim')
 
 
+def _broken(cell):
+    """An interval, or what stands in brackets, below its number."""
+    return cell.replace(' [', '\n[').replace(' (', '\n(')
+
+
 def _column(intervals):
     """Medians and intervals of a column as text, all with the decimals that the narrowest interval
     needs."""
     widths = [high - low for _, low, high in intervals if math.isfinite(high - low) and high > low]
-    sizes = [abs(number) for one in intervals for number in one if math.isfinite(number)]
-    plain = bool(widths) and 1e-3 <= max(sizes) < 1e5
-    form = f'.{min(4, max(0, 1 - math.floor(math.log10(min(widths)))))}f' if plain else '.4g'
-    return [_cell(*one, form) for one in intervals]
+    sizes = np.abs([number for ends in intervals for number in ends if math.isfinite(number)])
+    form = '.4g'
+    if widths and 1e-3 <= sizes.max() < 1e5:
+        # two figures of the narrowest, four decimals at most
+        decimals = 1 - math.floor(math.log10(min(widths)))
+        form = f'.{min(4, max(0, decimals))}f'
+    return [_cell(ends, form) for ends in intervals]
 
 
-def _cell(median, low, high, form):
+def _cell(ends, form):
+    median, low, high = ends
     if math.isnan(median):
         return '–'
-    return (
-        f'{median:{form}}'
-        if math.isnan(low)
-        else (f'{median:{form}} [{low:{form}}, {high:{form}}]')
-    )
+    if math.isnan(low):
+        return f'{median:{form}}'
+    return f'{median:{form}} [{low:{form}}, {high:{form}}]'
 
 
 def _count(statuses):

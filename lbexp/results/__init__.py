@@ -51,12 +51,14 @@ __all__ = [
     'workdirs',
 ]
 
+Columns = dict[str, np.ndarray]
+
 METRICS = 'metrics.jsonl'
 _FILES = (CONFIG, STATUS, METRICS, owner.FILE)
 _COLUMNS = ('workdir', 'trial', 'step', 'status')
 
 
-def read(path):
+def read(path: Path | str) -> Columns:
     """Every recorded row: a dict of NumPy columns of equal length, sorted by workdir, trial and
     step.
 
@@ -76,7 +78,7 @@ def read(path):
     return load(path)[0]
 
 
-def final(path):
+def final(path: Path | str) -> Columns:
     """One row a trial, also for trials without a row yet: columns as in `read`, and 'status' after
     'step'.
 
@@ -88,7 +90,7 @@ def final(path):
     return load(path)[1]
 
 
-def load(path):
+def load(path: Path | str) -> tuple[Columns, Columns]:
     """Both at once, for one reading of the files: (columns of `read`, columns of `final`)."""
     index, rows, trials, missing = _load(path)
     count = len(trials['trial'])
@@ -106,41 +108,44 @@ def load(path):
     return _with_overrides(index, rows, trials), states | final_columns
 
 
-def varied(columns):
+def varied(columns: Columns) -> list[str]:
     """Names of the columns of `read` or `final` that say how trials differ."""
     names = list(columns)
     return names[names.index('trial') + 1 : names.index('step')]
 
 
-def tags(columns):
+def tags(columns: Columns) -> list[str]:
     """Names of the columns of `read` or `final` that say what the study asked a trial for."""
     names = list(columns)
     return names[names.index('workdir') + 1 : names.index('trial')]
 
 
-def measured(columns):
+def measured(columns: Columns) -> list[str]:
     """Names of the columns of `read` or `final` that were measured."""
     names = list(columns)
     return [name for name in names[names.index('step') + 1 :] if name != 'status']
 
 
-def workdirs(path):
+def workdirs(path: Path | str) -> list[Path]:
     """Folders with a config.json or metrics.jsonl, `path` or below it, sorted; nothing inside a
     workdir counts."""
-    path, found = local_path(str(path), 'the folder of results'), []
-    if not path.is_dir():
-        raise Refusal(f'{path} is not a folder: give a workdir, or a folder above workdirs.')
-    unreadable = lambda error: say_once(f'{error.filename}: {error.strerror}; left out')
-    for folder, below, files in os.walk(path, onerror=unreadable):
+    root, folders = local_path(str(path), 'the folder of results'), []
+    if not root.is_dir():
+        raise Refusal(f'{root} is not a folder: give a workdir, or a folder above workdirs.')
+    for folder, below, files in os.walk(root, onerror=_say_unreadable):
         if METRICS in files or CONFIG in files:
-            found.append(Path(folder))
+            folders.append(Path(folder))
             below.clear()
-    if not found:
+    if not folders:
         raise Refusal(
-            f'{path} holds no {CONFIG} and no {METRICS}, nor does a folder below it: give the '
+            f'{root} holds no {CONFIG} and no {METRICS}, nor does a folder below it: give the '
             '--workdir of a run.'
         )
-    return sorted(found)
+    return sorted(folders)
+
+
+def _say_unreadable(error):
+    say_once(f'{error.filename}: {error.strerror}; left out')
 
 
 def _load(path):
@@ -151,6 +156,7 @@ def _load(path):
     # stable: of two equal keys the later row comes last
     order = np.lexsort((rows['step'], rows['trial'], home))
     key = np.stack([home, rows['trial'], rows['step']])[:, order]
+    # the last of equal keys stays
     order = order[np.append(np.any(key[:, 1:] != key[:, :-1], axis=0), True)[: len(order)]]
     rows = {name: column[order] for name, column in rows.items()}
     missing = {name: column[order] for name, column in missing.items()}
@@ -165,25 +171,20 @@ def _readable(folders):
     Raises:
         Refusal, OSError: none can be read; the message is that of the first.
     """
-    kept, problems = [], []
+    readable, problems = [], []
     root = Path(os.path.commonpath(folders))
     for folder in folders:
         try:
             there = {name: is_readable(folder / name, root) for name in _FILES}
-            kept.append(
-                (
-                    folder,
-                    configuration(folder),
-                    columns_of([folder / METRICS] if there[METRICS] else []),
-                )
-            )
+            files = [folder / METRICS] if there[METRICS] else []
+            readable.append((folder, configuration(folder), columns_of(files)))
         except (Refusal, OSError) as error:
             problems.append(error)
-    if not kept:
+    if not readable:
         raise problems[0]
     for problem in problems:
         say_once(f'{problem}; left out')
-    return tuple(map(list, zip(*kept)))
+    return tuple(map(list, zip(*readable, strict=True)))
 
 
 def _joined(parsed):

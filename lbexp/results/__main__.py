@@ -7,20 +7,12 @@ import sys
 import numpy as np
 
 import lbexp.results as results
-from lbexp.errors import Refusal
+from lbexp.errors import Refusal, describe
 from lbexp.local_path import local_path
+from lbexp.results.metrics import MINOR
 
 _STANDARD_OUTPUT = '/dev/stdout'
 _PRINTED = 60  # rows of a table in the terminal
-_MINOR = (
-    'workdir',
-    'examples',
-    'epoch',
-    'wall_time',
-    'learning_rate',
-    'parameter_norm',
-    'update_norm',
-)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,8 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         _answer(options)
-    except (ValueError, OSError) as error:
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+    except OSError as error:
+        print(
+            f'error: {error.strerror or error}: {error.filename or ""}'.rstrip(': '),
+            file=sys.stderr,
+        )
+        return 2
+    except ValueError as error:
+        print(f'error: {describe(error)}', file=sys.stderr)
         return 2
     return 0
 
@@ -127,31 +125,38 @@ def _print(relation):
     """As many columns as fit, the more telling ones first; what is left out is named below."""
     from rich import box, console, table, text
 
-    body = [[_text(cell) for cell in row] for row in relation.limit(_PRINTED + 1).fetchall()]
+    body = [list(map(_text, row)) for row in relation.limit(_PRINTED + 1).fetchall()]
     names, terminal = [_text(name) for name in relation.columns], console.Console()
-    widths = [max([len(name), *(len(row[i]) for row in body)]) + 3 for i, name in enumerate(names)]
-    rank = [2 if name in _MINOR else 1 if name == 'gradient_norm' else 0 for name in names]
-    room, kept = terminal.width - 1, set()
-    for place in sorted(range(len(names)), key=lambda i: (rank[i], i)):
-        if widths[place] <= room or not kept:
-            room -= widths[place]
-            kept.add(place)
-    left = [name for place, name in enumerate(names) if place not in kept]
-    shown = table.Table(*[names[i].replace('[', r'\[') for i in sorted(kept)], box=box.SIMPLE_HEAD)
+    widths = [max(map(len, column)) + 3 for column in zip(names, *body, strict=True)]
+    places = _fitting(names, widths, terminal.width - 1)
+    heads = [names[place].replace('[', r'\[') for place in places]
+    shown = table.Table(*heads, box=box.SIMPLE_HEAD)
     for row in body[:_PRINTED]:
-        shown.add_row(*[text.Text(row[i]) for i in sorted(kept)])
+        shown.add_row(*[text.Text(row[place]) for place in places])
     terminal.print(shown)
-    if left:
-        terminal.print(
-            f'not shown, for lack of width: {", ".join(left)}', markup=False, highlight=False
-        )
+    hidden = [name for place, name in enumerate(names) if place not in places]
+    if hidden:
+        words = f'not shown, for lack of width: {", ".join(hidden)}'
+        terminal.print(words, markup=False, highlight=False)
     if len(body) > _PRINTED:
         terminal.print(f'the first {_PRINTED} rows; --csv writes all', highlight=False)
 
 
+def _fitting(names, widths, room):
+    """Places of the columns that fit, at least one, those that tell more before the others."""
+    places = []
+    for place in sorted(range(len(names)), key=lambda i: (MINOR.get(names[i], 0), i)):
+        if widths[place] <= room or not places:
+            room -= widths[place]
+            places.append(place)
+    return sorted(places)
+
+
 def _text(cell):
     """A cell for the terminal, without what would steer it."""
-    content = f'{cell:.5g}' if isinstance(cell, float) else '' if cell is None else str(cell)
+    content = '' if cell is None else str(cell)
+    if isinstance(cell, float):
+        content = f'{cell:.5g}'
     return ''.join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in content)
 
 

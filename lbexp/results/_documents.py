@@ -90,8 +90,9 @@ def states(folder: pathlib.Path) -> dict[int, str]:
             f'{file}: found trials without a status; allowed: what lbexp writes there. Theirs is '
             'unknown'
         )
-    interrupted = lambda status: 'interrupted' if is_left and status == 'running' else status
-    return {int(trial): interrupted(status) for trial, status in known.items()}
+    if is_left:
+        known = {t: 'interrupted' if state == 'running' else state for t, state in known.items()}
+    return {int(trial): state for trial, state in known.items()}
 
 
 def _is_state(trial, entry):

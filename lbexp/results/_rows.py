@@ -40,11 +40,11 @@ def rows(
     parts, numbers, count = {}, [np.zeros(0, np.int64)], 0
     for number, file in enumerate(files):
         for lines in _blocks(file):
-            found = [row for row in _parsed(lines) if _is_row(row)]
-            for name, places, cells in _cells(found):
+            parsed = [row for row in _parsed(lines) if _is_row(row)]
+            for name, places, cells in _cells(parsed):
                 parts.setdefault(name, []).append((places + count, cells))
-            numbers.append(np.full(len(found), number))
-            count += len(found)
+            numbers.append(np.full(len(parsed), number))
+            count += len(parsed)
     columns = {name: _column(count, cells) for name, cells in parts.items()}
     head = {name: columns.pop(name, np.zeros(0)).astype(np.int64) for name in ('trial', 'step')}
     absent = {name: _absent(count, parts[name]) for name in columns}
@@ -86,20 +86,18 @@ def _is_whole(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value < _LARGEST and value == int(value)
 
 
-def _cells(found: list[dict]) -> Iterator[tuple[str, np.ndarray, Any]]:
+def _cells(rows: list[dict]) -> Iterator[tuple[str, np.ndarray, Any]]:
     """(column, places of rows, their cells): the rows that have the same keys are turned into
     columns together."""
     kinds = {}
-    for place, row in enumerate(found):
+    for place, row in enumerate(rows):
         kinds.setdefault(tuple(row), []).append(place)
     for keys, members in kinds.items():
         places = np.array(members)
-        for key, cells in zip(keys, zip(*(found[place].values() for place in members))):
-            yield (
-                encodable(key),
-                places,
-                _numbers(cells) if set(map(type, cells)) <= _NUMBERS else cells,
-            )
+        columns = zip(*(rows[place].values() for place in members), strict=True)
+        for key, cells in zip(keys, columns, strict=True):
+            is_numeric = set(map(type, cells)) <= _NUMBERS
+            yield encodable(key), places, _numbers(cells) if is_numeric else cells
 
 
 def _numbers(cells: tuple) -> np.ndarray:

@@ -4,13 +4,14 @@ stand."""
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from lbexp.documents import SPANNING
 from lbexp.results import _documents
 
-# parts of a config that say which trials there are, not what a trial does
-UNVARIED = ('sweep', 'search', 'workdir')
+_UNVARIED = (*SPANNING, 'workdir')  # no single trial has them
 
 
 def trials(
@@ -24,6 +25,7 @@ def trials(
             them.
     """
     written = {}
+    # rows of a trial that config.json does not know are shown as well
     for number, trial in set(with_rows):
         written.setdefault(number, set()).add(trial)
     flats = [_flat(content['config']) for content in configurations]
@@ -39,13 +41,13 @@ def trials(
             changed = overrides.get(trial, {})
             varied = shared | _flat(changed)
             entries[number, trial] = (_without(flat, changed), varied, status.get(trial, 'unknown'))
-    columns = {
+    columns: dict[str, Any] = {
         'workdir': np.array([str(folders[number]) for number, _ in entries], object),
         'trial': np.array([trial for _, trial in entries], np.int64),
-        'tags': _tags([tags.get(key, []) for key in entries]),
-        'varied': _varied(list(entries.values())),
-        'status': np.array([status for _, _, status in entries.values()], object),
     }
+    columns['tags'] = _tags([tags.get(key, []) for key in entries])
+    columns['varied'] = _varied(list(entries.values()))
+    columns['status'] = np.array([status for _, _, status in entries.values()], object)
     return columns, {key: place for place, key in enumerate(entries)}
 
 
@@ -64,40 +66,42 @@ def _tags(tags):
 
 def _varied(entries):
     names = dict.fromkeys(name for _, varied, _ in entries for name in varied)
-    return {
-        name: _column([varied.get(name, base.get(name)) for base, varied, _ in entries])
-        for name in names
-    }
+    columns = {}
+    for name in names:
+        columns[name] = _column([varied.get(name, base.get(name)) for base, varied, _ in entries])
+    return columns
 
 
 def _without(flat, overrides):
     """The config of a trial: a part that is overridden as a whole has nothing left of the config's
     own part."""
     parts = tuple(f'{name}.' for name, value in overrides.items() if isinstance(value, dict))
-    return (
-        {name: value for name, value in flat.items() if not name.startswith(parts)}
-        if parts
-        else flat
-    )
+    if not parts:
+        return flat
+    return {name: value for name, value in flat.items() if not name.startswith(parts)}
 
 
 def _differences(flats):
     """Keys whose values differ between the configs of a tree."""
-    texts = [{name: json.dumps(value) for name, value in flat.items()} for flat in flats if flat]
-    names = dict.fromkeys(name for text in texts for name in text)
-    return {name for name in names if len({text.get(name) for text in texts}) > 1}
+    values, count = {}, 0  # by key, as text
+    for flat in filter(None, flats):
+        count += 1
+        for name, value in flat.items():
+            values.setdefault(name, []).append(json.dumps(value))
+    # a key that a config lacks differs too
+    return {name for name, texts in values.items() if len(set(texts)) > 1 or len(texts) < count}
 
 
 def _flat(config, prefix=''):
     """{'optimizer': {'b1': 0.9}} as {'optimizer.b1': 0.9}."""
     flat = {}
     for name, value in config.items():
-        if prefix or name not in UNVARIED:
-            flat |= (
-                _flat(value, f'{prefix}{name}.')
-                if isinstance(value, dict)
-                else {prefix + name: value}
-            )
+        if not prefix and name in _UNVARIED:
+            continue
+        if isinstance(value, dict):
+            flat |= _flat(value, f'{prefix}{name}.')
+        else:
+            flat[prefix + name] = value
     return flat
 
 

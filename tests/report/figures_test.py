@@ -10,7 +10,7 @@ import pytest
 from reports import EVERY
 
 from lbexp.analysis import Figure, Series
-from lbexp.report import figure, looks
+from lbexp.report import figure, paper, style
 
 
 def test_plotly_takes_the_figure_and_finds_the_numbers():
@@ -119,7 +119,7 @@ def test_error_bars_of_two_groups_stand_side_by_side(tmp_path, scale):
     )
     assert line_of_a['x'] == a['x']  # a line goes through its own points
     assert a['customdata'] == x and '{customdata}' in a['hovertemplate']
-    numbers = list(csv.reader(figure.save(drawing, tmp_path)['csv'].read_text().splitlines()))
+    numbers = list(csv.reader(paper.save(drawing, tmp_path)['csv'].read_text().splitlines()))
     assert [row[2] for row in numbers[1:4]] == ['32', '64', '128']  # the numbers are the true ones
     alone = traces_of(bars[0], Series('b', [48], [1], [0], [2], 'points'), x_scale=scale)
     assert alone['a']['x'] == x and alone['b']['x'] == [48]
@@ -128,14 +128,14 @@ def test_error_bars_of_two_groups_stand_side_by_side(tmp_path, scale):
 def test_hundreds_of_lines_become_one_trace_a_group_and_a_short_legend():
     lines = [Series(f'{i}', [0, 1], [i, i + 1], group=f'g{i % 40}') for i in range(400)]
     traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
-    assert len(traces) == 40 and sum(trace['showlegend'] for trace in traces) == looks.LEGEND
+    assert len(traces) == 40 and sum(trace['showlegend'] for trace in traces) == style.LEGEND
     assert len({trace['line']['color'] for trace in traces}) == 40
     drawn = next(trace for trace in traces if trace['name'] == 'g3')['y']
     assert drawn[:6] == [3, 4, None, 43, 44, None] and len(drawn) == 30
 
 
 def test_files_for_paper_and_numbers(tmp_path):
-    paths = figure.save(EVERY, tmp_path / 'figures')
+    paths = paper.save(EVERY, tmp_path / 'figures')
     png, pdf, numbers = paths['png'], paths['pdf'], paths['csv']
     assert png.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n' and pdf.read_bytes()[:5] == b'%PDF-'
     assert {path.name for path in (png, pdf, numbers)} == {'every.png', 'every.pdf', 'every.csv'}
@@ -150,10 +150,10 @@ def test_files_for_paper_and_numbers(tmp_path):
 
 def test_formats_that_are_asked_for(tmp_path):
     """What is not asked for goes: an older drawing would pass for this one."""
-    assert set(figure.save(EVERY, tmp_path)) == {'csv', 'png', 'pdf'}
-    assert set(figure.save(EVERY, tmp_path, ['pdf'])) == {'csv', 'pdf'}
+    assert set(paper.save(EVERY, tmp_path)) == {'csv', 'png', 'pdf'}
+    assert set(paper.save(EVERY, tmp_path, ['pdf'])) == {'csv', 'pdf'}
     assert {path.name for path in tmp_path.iterdir()} == {'every.csv', 'every.pdf'}
-    figure.save(EVERY, tmp_path, [])
+    paper.save(EVERY, tmp_path, [])
     assert {path.name for path in tmp_path.iterdir()} == {'every.csv'}
 
 
@@ -163,7 +163,7 @@ def test_printed_labels_of_a_logarithmic_axis_do_not_overlap(span):
 
     x = np.geomspace(*span, 30)
     page = canvas.Figure(figsize=(5.2, 3.4))
-    figure._draw(page, Figure('f', 'F', 'x', 'y', [Series('s', x, x)], 'log', 'log'))
+    paper._draw(page, Figure('f', 'F', 'x', 'y', [Series('s', x, x)], 'log', 'log'))
     page.canvas.draw()
     (axes,) = page.axes
     labels = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
@@ -178,7 +178,7 @@ def test_only_values_that_cannot_be_drawn_and_a_single_point(tmp_path):
         ([], [Series('nan', [1, 2], [math.nan] * 2)], [Series('one', [1], [2])])
     ):
         drawing = Figure(f'edge{number}', 'Edge', 'x', 'y', series, y_scale='log')
-        paths = figure.save(drawing, tmp_path)
+        paths = paper.save(drawing, tmp_path)
         assert paths['png'].stat().st_size > 1000 and paths['pdf'].stat().st_size > 1000
         assert len(paths['csv'].read_text().splitlines()) == 1 + sum(len(one.x) for one in series)
         json.dumps(figure.figure(drawing), allow_nan=False)
@@ -192,7 +192,7 @@ def test_numbers_along_logarithmic_axes_do_not_overlap(x):
     from matplotlib.figure import Figure as Page
 
     page, lines = Page(figsize=(5.2, 3.4)), [Series('a', x, x), Series('b', x, x)]
-    figure._draw(page, Figure('f', 'F', 'gamma / B', 'v', lines, x_scale='log', y_scale='log'))
+    paper._draw(page, Figure('f', 'F', 'gamma / B', 'v', lines, x_scale='log', y_scale='log'))
     page.draw_without_rendering()
     (axes,) = page.axes
     for axis, side in ((axes.xaxis, 0), (axes.yaxis, 1)):
@@ -219,7 +219,7 @@ def test_numbers_along_logarithmic_axes_do_not_overlap(x):
     ],
 )
 def test_a_figure_that_cannot_be_drawn_says_why(tmp_path, change, message):
-    for draw in (figure.figure, lambda drawing: figure.save(drawing, tmp_path)):
+    for draw in (figure.figure, lambda drawing: paper.save(drawing, tmp_path)):
         with pytest.raises(ValueError, match=message):
             draw(EVERY._replace(**change))
 
@@ -238,4 +238,4 @@ def test_named_places_stand_along_the_axis(tmp_path):
     )
     axis = figure.figure(drawing)['layout']['xaxis']
     assert axis['tickvals'] == [0, 1] and axis['ticktext'] == ['small', '&lt;large&gt;']
-    assert all(path.stat().st_size for path in figure.save(drawing, tmp_path).values())
+    assert all(path.stat().st_size for path in paper.save(drawing, tmp_path).values())

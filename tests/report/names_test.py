@@ -10,7 +10,7 @@ from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series
 from lbexp.config.check import check
-from lbexp.report import curves, figure, page, table
+from lbexp.report import curves, page, paper, table
 from lbexp.report.file_names import file_names
 from lbexp.studies.training import training
 
@@ -69,7 +69,7 @@ def test_a_folder_of_figures_that_leads_elsewhere_is_refused(tmp_path):
     with pytest.raises(ValueError, match='figures: found a link out of the workdir'):
         page.page(workdir)
     (workdir / 'figures').unlink()
-    page.page(workdir)
+    page.page(workdir, figure_formats=())
     assert not any((tmp_path / 'elsewhere').iterdir())
 
 
@@ -77,8 +77,8 @@ def test_text_between_dollars_is_text(tmp_path):
     drawing = Figure(
         'f', '$\\bad', 'a $ b $', '$\\x$', [Series('$\\y$', [1, 2], [1, 2]), Series('b', [1], [2])]
     )
-    figure.save(drawing, tmp_path)
-    figure.save(drawing._replace(places=['$\\z$', 'w', 'v']), tmp_path)
+    paper.save(drawing, tmp_path)
+    paper.save(drawing._replace(places=['$\\z$', 'w', 'v']), tmp_path)
 
 
 def test_a_sweep_over_none_and_a_number_has_a_curve_for_each(tmp_path):
@@ -89,7 +89,7 @@ def test_a_sweep_over_none_and_a_number_has_a_curve_for_each(tmp_path):
     (workdir / 'config.json').write_text(json.dumps(document))
     (loss, *_) = curves.curves(results.read(workdir))
     assert {one.group for one in loss.series} == {'none', 'max_gradient_norm 1'}
-    page.page(workdir)
+    page.page(workdir, figure_formats=())
 
 
 def same_twice(folder):

@@ -1,5 +1,6 @@
 """The report from outside: curves, tables, the page's source, and the page in a browser."""
 
+import functools
 import html.parser
 import io
 import json
@@ -16,6 +17,9 @@ from lbexp import results
 from lbexp.analysis import Analysis, Claim, Figure, Series, Table, interval
 from lbexp.report import claims, curves, figure, table
 from lbexp.report.page import page
+
+# Pictures take a second each: one test has them.
+bare_page = functools.partial(page, figure_formats=())
 
 NASTY = '</script><script>document.title="broken"</script><b>&"\''
 
@@ -228,12 +232,14 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
 
 
 def test_a_study_with_tables_of_its_own_folds_the_closing_table(tmp_path):
-    path = page(sweep(tmp_path / 'own'), Analysis('T', 'V', [Table('Own', ['batch'], [[64]])], []))
+    path = bare_page(
+        sweep(tmp_path / 'own'), Analysis('T', 'V', [Table('Own', ['batch'], [[64]])], [])
+    )
     text = path.read_text()
     assert text.index('<h2>Own</h2>') < text.index(
         '<details id="final"><summary><h2>Final metrics</h2>'
     )
-    assert '<details id="final">' not in page(sweep(tmp_path / 'none')).read_text()
+    assert '<details id="final">' not in bare_page(sweep(tmp_path / 'none')).read_text()
 
 
 def test_what_a_configuration_sets_is_short(tmp_path):
@@ -260,7 +266,7 @@ def test_what_a_configuration_sets_is_short(tmp_path):
         and rows[0][1].endswith('…')
     )
     assert rows[1][:2] == ['–', '[1.0]']
-    assert 'burn_in' not in Source(page(folder).read_text()).text
+    assert 'burn_in' not in Source(bare_page(folder).read_text()).text
 
 
 def test_values_are_text_not_html(tmp_path):
@@ -272,7 +278,7 @@ def test_values_are_text_not_html(tmp_path):
         environment={'x': NASTY},
     )
     source = Source(
-        page(
+        bare_page(
             folder, Analysis(NASTY, NASTY, [Table(NASTY, [NASTY], [[NASTY]], NASTY)], [])
         ).read_text()
     )
@@ -281,18 +287,20 @@ def test_values_are_text_not_html(tmp_path):
 
 
 def test_a_claim_that_failed_a_run_without_rows_and_a_run_without_config(tmp_path):
-    text = page(sweep(tmp_path / 'empty', steps=0), Analysis('T', 'No.', [], [], False)).read_text()
+    text = bare_page(
+        sweep(tmp_path / 'empty', steps=0), Analysis('T', 'No.', [], [], False)
+    ).read_text()
     assert 'claim failed' in Source(text).text and 'No row was recorded.' in Source(text).text
     folder = sweep(tmp_path / 'bare')
     (folder / 'config.json').unlink()
     (folder / 'status.json').unlink()
-    text = Source(page(folder).read_text()).text
+    text = Source(bare_page(folder).read_text()).text
     assert '6 trials: 6 unknown' in text and 'Not recorded.' in text
 
 
 def test_thousands_of_trials_stay_a_small_page(tmp_path):
     folder = sweep(tmp_path, rates=[i / 100 for i in range(1, 501)], seeds=4, steps=10)
-    text = page(folder).read_text()
+    text = bare_page(folder).read_text()
     words = Source(text).text
     assert len(text) < 6e6 and '2000 trials: 2000 done' in words
     assert '160 of 2000 trials are drawn' in words and '500 of 2000 trials' in words
@@ -304,7 +312,7 @@ def test_trials_of_different_batch_sizes_meet_at_equal_epochs(tmp_path):
     for trial in content['trials']:
         trial['overrides'] = {'batch_size': 32 * (1 + trial['trial'])}
     (folder / 'config.json').write_text(json.dumps(content))
-    page(folder)
+    bare_page(folder)
     header = (folder / 'figures' / 'loss.csv').read_text().splitlines()[0]
     assert header == 'series,group,epochs,loss,low,high'
 
@@ -335,7 +343,7 @@ def browse(path, profile):
 
 def test_a_browser_draws_every_curve_without_a_word_on_the_console(tmp_path):
     folder = sweep(tmp_path / 'run', diverged=[2], config={'note': NASTY})
-    dom, console = browse(page(folder, Analysis('T', '', [], [EVERY])), tmp_path / 'profile')
+    dom, console = browse(bare_page(folder, Analysis('T', '', [], [EVERY])), tmp_path / 'profile')
     assert console == []
     assert '<title>T</title>' in dom
     drawn = dom.split('id="plot-')[1:]
@@ -352,7 +360,7 @@ def test_a_browser_draws_every_curve_without_a_word_on_the_console(tmp_path):
 def test_a_figure_of_the_study_named_like_a_metric_keeps_its_files(tmp_path):
     workdir = sweep(tmp_path)
     own = Figure('loss', 'Mine', 'x', 'y', [Series('only', [1.0, 2.0], [3.0, 4.0])])
-    page(workdir, Analysis('t', '', [], [own]))
+    bare_page(workdir, Analysis('t', '', [], [own]))
     assert (workdir / 'figures' / 'loss.csv').read_text().splitlines()[1].startswith('only,')
     assert len((workdir / 'figures' / 'loss_curves.csv').read_text().splitlines()) > 3
 
@@ -363,7 +371,7 @@ def test_claims_stand_in_page_and_workdir(tmp_path):
         Claim('Another', 'x', 'undecided at this budget'),
     ]
     analysis = Analysis('Study', 'It holds.', [], [], None, told)
-    text = page(sweep(tmp_path), analysis).read_text()
+    text = bare_page(sweep(tmp_path), analysis).read_text()
     assert (
         'A | claim' in text
         and 'measured &lt;0.1&gt;' in text

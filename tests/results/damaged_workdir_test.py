@@ -10,7 +10,7 @@ import pytest
 from reports import sweep
 
 from lbexp import results
-from lbexp.report import curves, figure, table
+from lbexp.report import curves, figure, paper, table
 from lbexp.results.__main__ import main
 from lbexp.sweep.__main__ import main as sweep_main
 
@@ -106,20 +106,26 @@ def made(tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', FILES)
-@pytest.mark.parametrize('part', range(3))
+@pytest.mark.parametrize(
+    'seeds',
+    [range(0, 75, 3), *(pytest.param(range(p, 75, 3), marks=pytest.mark.slow) for p in (1, 2))],
+)
 def test_what_is_damaged_is_read_or_named_and_never_takes_a_tree_along(
-    made, tmp_path, capsys, name, part
+    made, tmp_path, capsys, name, seeds
 ):
     bad, file = made / 'bad', made / 'bad' / name
     whole = file.read_bytes()
     try:
-        for seed in range(part, 75, 3):
+        for seed in seeds:
             results.say_once.cache_clear()
             damage(file, seed)
-            query = ['', '--sql=select * from rows order by trial', f'--csv={tmp_path / "a.csv"}'][
-                seed % 3
-            ]
-            more = [query] * bool(query) + [f'--parquet={tmp_path / "a.parquet"}'] * (seed % 2)
+            queries = (
+                [],
+                ['--sql=select * from rows order by trial'],
+                [f'--csv={tmp_path / "a.csv"}'],
+            )
+            parquet = [f'--parquet={tmp_path / "a.parquet"}'] * (seed % 2)
+            more = [*queries[seed // 3 % 3], *parquet]
             status = main([str(bad), *more])
             told = capsys.readouterr().err
             assert (status == 0 and 'Traceback' not in told) or (
@@ -142,21 +148,21 @@ def test_what_is_damaged_is_read_or_named_and_never_takes_a_tree_along(
 @pytest.mark.parametrize('name', [*FILES, 'cohorts.json'])
 def test_the_report_of_what_is_damaged(tmp_path, capsys, name, monkeypatch):
     """The same without the pictures, which take a second each; and once with them."""
-    save = figure.save
-    monkeypatch.setattr(figure, 'save', lambda drawing, folder, formats: {})
-    for seed in range(40):
+    save = paper.save
+    monkeypatch.setattr(paper, 'save', lambda drawing, folder, formats: {})
+    for seed in [*range(10), *range(10, 40, 3)]:
         workdir = tmp_path / str(seed)
         config = {'study': {'name': 'training'}, 'workload': {'name': 'noisy_quadratic'}}
         sweep(workdir, steps=4, seeds=2, config=config)
         (workdir / 'cohorts.json').write_text(json.dumps([{'round': 0, 'trials': [0, 1, 2, 3]}]))
         damage(workdir / name, seed)
         if seed == 22:
-            monkeypatch.setattr(figure, 'save', save)
+            monkeypatch.setattr(paper, 'save', save)
         status = sweep_main(['', f'--workdir={workdir}', 'report'])
         told = capsys.readouterr().err
         read = status in (0, 78) and 'Traceback' not in told
         assert read or (status == 2 and one_line(told) and name in told), (seed, told)
-        monkeypatch.setattr(figure, 'save', lambda drawing, folder, formats: {})
+        monkeypatch.setattr(paper, 'save', lambda drawing, folder, formats: {})
 
 
 def test_where_nothing_can_be_read_the_exit_status_says_so(tmp_path, capsys):

@@ -91,7 +91,7 @@ def test_html_and_control_characters_in_names_and_values_are_text(tmp_path, caps
         (folder / 'metrics.jsonl').read_text().replace('"accuracy"', '"<b onclick=x>\\u001b[2J"')
     )
     (folder / 'metrics.jsonl').write_text(content)
-    text = page.page(folder).read_text()
+    text = page.page(folder, figure_formats=()).read_text()
     assert '<script>alert' not in text and '<b onclick' not in text
     assert main([str(folder)]) == 0 and main([str(folder), '--sql=select * from rows']) == 0
     assert '\x1b' not in capsys.readouterr().out
@@ -101,6 +101,9 @@ def test_a_tree_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     monkeypatch.chdir(tmp_path)
     sweep(tmp_path / 'runs' / 'a', steps=2, rates=(0.1,), seeds=1)
-    assert results.read('~/runs')['step'].tolist() == [1, 2] and page.page('~/runs/a').exists()
+    assert (
+        results.read('~/runs')['step'].tolist() == [1, 2]
+        and page.page('~/runs/a', figure_formats=()).exists()
+    )
     with pytest.raises(ValueError, match="found 'gs://bucket/runs'"):
         results.read('gs://bucket/runs')

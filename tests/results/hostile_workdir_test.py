@@ -13,6 +13,7 @@ from lbexp.studies import Study
 from lbexp.sweep.__main__ import main as sweep_main
 
 PARTS = ('study', 'workload', 'optimizer', 'schedule', 'replicas', 'example_weights')
+LISTS = ('probes', 'transforms')
 
 
 def hostile(folder, through=True, **parts):
@@ -33,17 +34,25 @@ def mkdir(folder):
 
 
 def report(capsys, *arguments):
-    status = sweep_main(['', *map(str, arguments), 'report'])
+    status = sweep_main(['', '--figures=', *map(str, arguments), 'report'])
     return status, capsys.readouterr()
 
 
-@pytest.mark.parametrize('through', [True, False])
-@pytest.mark.parametrize('part', [*PARTS, 'probes', 'transforms'])
+@pytest.mark.parametrize(
+    'part, through',
+    [
+        ('study', True),
+        ('workload', True),
+        ('optimizer', False),
+        ('probes', True),
+        *(pytest.param(part, True, marks=pytest.mark.slow) for part in PARTS[2:]),
+        *(pytest.param(part, False, marks=pytest.mark.slow) for part in [*PARTS, *LISTS]),
+        pytest.param('transforms', True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_report_runs_nothing_that_the_workdir_names(tmp_path, capsys, part, through):
     named = mkdir(tmp_path)
-    workdir = hostile(
-        tmp_path / 'w', through, **{part: [named] if part in ('probes', 'transforms') else named}
-    )
+    workdir = hostile(tmp_path / 'w', through, **{part: [named] if part in LISTS else named})
     status, told = report(capsys, f'--workdir={workdir}')
     assert not (tmp_path / 'executed').exists()
     if part in ('study', 'workload') and through:  # what an analysis needs

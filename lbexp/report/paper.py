@@ -1,0 +1,171 @@
+"""A Figure for slides and the paper, as matplotlib draws it, and the numbers drawn."""
+
+import csv
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lbexp.analysis import Figure
+from lbexp.engine.metrics_file import replace
+from lbexp.report import FIGURE_FORMATS
+from lbexp.report.file_names import file_names
+from lbexp.report.style import check, floats, is_bold, key, label, placed, styles, ticks
+
+# by format
+_SAVING: dict[str, dict[str, Any]] = {
+    'png': {'dpi': 160},
+    'pdf': {'metadata': {'CreationDate': None}},
+}
+_SETTINGS = {
+    'font.size': 9,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid': True,
+    'grid.alpha': 0.25,
+    'axes.titlesize': 10,
+    'axes.titlelocation': 'left',
+    'legend.frameon': False,
+    'pdf.fonttype': 42,
+}
+
+
+def save(
+    drawing: Figure, folder: PathLike | str, formats: Sequence[str] = FIGURE_FORMATS
+) -> dict[str, Path]:
+    """Writes NAME.csv (the numbers drawn), NAME.png (for slides) and NAME.pdf (for the paper) under
+    `folder`.
+
+    Args:
+        formats: 'png', 'pdf', both or none. What is not asked for is removed: it may be an older
+            drawing.
+
+    Returns:
+        The paths, by format.
+    """
+    check(drawing)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (stem,) = file_names([drawing.name])
+    numbers = io.StringIO(newline='')
+    _numbers(drawing, csv.writer(numbers))
+    contents = {'csv': numbers.getvalue().encode()}
+    if formats:
+        contents |= _pictures(drawing, formats)
+    for kind in set(FIGURE_FORMATS) - set(formats):
+        (folder / f'{stem}.{kind}').unlink(missing_ok=True)
+    paths = {kind: folder / f'{stem}.{kind}' for kind in contents}
+    for kind, content in contents.items():
+        replace(paths[kind], content)
+    return paths
+
+
+def _pictures(drawing, formats):
+    """The contents of files, by format."""
+    from matplotlib import figure as canvas
+    from matplotlib import rc_context
+
+    contents = {}
+    with rc_context(_SETTINGS), warnings.catch_warnings():
+        # of a letter that the font has not a box is drawn
+        warnings.filterwarnings('ignore', 'Glyph')
+        # no pyplot: it would keep every figure, and choose a display
+        page = canvas.Figure(figsize=(5.2, 3.4))
+        _draw(page, drawing)
+        for kind in formats:
+            content = io.BytesIO()
+            page.savefig(content, format=kind, **_SAVING[kind])
+            page.set_layout_engine('none')  # laid out once: that takes a third of the time
+            contents[kind] = content.getvalue()
+    return contents
+
+
+def _draw(page, drawing):
+    axes = page.add_subplot()
+    groups, named = styles(drawing), set()
+    for series in drawing.series:
+        group, style = key(series), groups[key(series)]
+        name = _literal(label(group)) if style.named and group not in named else None
+        named.add(group)
+        _draw_series(axes, series, style, name, is_bold(series, drawing), drawing.x_scale)
+    axes.set(
+        xlabel=_literal(drawing.x_label),
+        ylabel=_literal(drawing.y_label),
+        title=_literal(drawing.title),
+        xscale=drawing.x_scale,
+        yscale=drawing.y_scale,
+    )
+    _number(axes, drawing)
+    if drawing.places:
+        names = [_literal(place) for place in drawing.places]
+        axes.set_xticks(range(len(names)), names, rotation=30, ha='right')
+    elif values := ticks(drawing):
+        axes.set_xticks(values, [f'{tick:g}' for tick in values])
+        axes.set_xticks([], minor=True)
+    if drawing.places or len(drawing.series) > 1:
+        # the width of a legend, and the height of names, are not known before
+        page.set_layout_engine('constrained')
+    if len(drawing.series) > 1:
+        page.legend(loc='outside right upper', fontsize=8)
+    elif not drawing.places:
+        page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
+
+
+def _draw_series(axes, series, style, name, bold, scale):
+    """Band or error bars, then the line or the symbols; `name` is that of the legend, or None."""
+    x, y, colour = placed(series, style, scale), floats(series.y), style.colour
+    if series.low is not None:
+        low, high = floats(series.low), floats(series.high)
+        if series.style == 'points':
+            lengths = np.abs([y - low, high - y])
+            axes.errorbar(x, y, lengths, fmt='none', ecolor=colour, elinewidth=1, capsize=2)
+        else:
+            named = name if series.style == 'band' else None
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0, label=named)
+    if series.style == 'points' or np.isfinite(y).sum() == 1:
+        size = 0.6 * style.size
+        axes.plot(x, y, style.symbol[1], color=colour, markersize=size, label=name)
+    elif series.style == 'line':
+        width = 1.6 if bold else 0.7
+        axes.plot(x, y, color=colour, linewidth=width, linestyle=style.dash[1], label=name)
+
+
+def _literal(text):
+    """Text that matplotlib writes as it is: between two dollars it would read a formula."""
+    shown = ''.join(
+        letter if letter.isprintable() else '\N{REPLACEMENT CHARACTER}' for letter in text
+    )
+    return shown.replace('$', r'\$')
+
+
+def _number(axes, drawing):
+    """Numbers along logarithmic axes, few enough not to run into each other."""
+    from matplotlib import ticker
+
+    for axis, scale in ((axes.xaxis, drawing.x_scale), (axes.yaxis, drawing.y_scale)):
+        low, high = axis.get_view_interval()
+        if scale == 'log' and 0 < low < high:
+            decades = math.log10(high / low)
+            if decades < 0.8:
+                axis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
+            elif decades < 1.6:
+                axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            elif decades < 3:
+                axis.set_major_locator(ticker.LogLocator(subs=(1, 3)))
+            if decades < 3:
+                axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:.3g}'))
+            axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _numbers(drawing, writer):
+    writer.writerow(['series', 'group', drawing.x_label, drawing.y_label, 'low', 'high'])
+    for series in drawing.series:
+        blank = [''] * len(series.x)
+        ends = (blank, blank) if series.low is None else (series.low, series.high)
+        for row in zip(series.x, series.y, *ends, strict=True):
+            writer.writerow([series.name, key(series), *row])
