@@ -31,7 +31,7 @@ def get_config():
         examples=10000,  # a run has updates + examples / batch size updates
         updates=150,
         budget=7,  # learning rates tried at each setting,
-        tries=3,  # with as many seeds each: first crossings are noisy
+        seeds_per_point=3,  # with as many seeds each: first crossings are noisy
         seeds=15,
     )
     c.steps = 1  # each trial sets its own

@@ -89,8 +89,8 @@ class Analysis(NamedTuple):
     claims: Sequence[Claim] = ()
 
 
-def bounds(values: Sequence[float]) -> tuple[float, float]:
-    """The interval that a claim is judged by: that of `interval`, and none (NaN) below three
+def claim_interval(values: Sequence[float | None] | np.ndarray) -> tuple[float, float]:
+    """(low, high) that a claim is judged by: those of `interval`, and none (NaN) below three
     values.
 
     The range of two values holds the median with probability 1/2, and two equal ones have none.
@@ -99,34 +99,49 @@ def bounds(values: Sequence[float]) -> tuple[float, float]:
     return interval(finite)[1:] if len(finite) > 2 else (math.nan, math.nan)
 
 
-def outcome(low: float, high: float, above: float = 0.0) -> str:
-    """What an interval says of the claim 'the effect is above `above`'. No interval (one seed):
-    undecided."""
-    if low > above:
+def above(ends: tuple[float, float], margin: float = 0.0) -> str:
+    """What an interval (low, high) says of the claim 'the effect is above `margin`'. No interval
+    (one seed): undecided."""
+    low, high = ends
+    if low > margin:
         return REPRODUCED
-    return NOT_REPRODUCED if high < above else UNDECIDED
+    return NOT_REPRODUCED if high < margin else UNDECIDED
 
 
-def equivalence(low: float, high: float, margin: float) -> str:
-    """What an interval says of the claim 'the effect is no larger than `margin`': it must lie
-    inside +-margin.
+def below(ends: tuple[float, float], margin: float = 0.0) -> str:
+    """What an interval (low, high) says of the claim 'the effect is `margin` at most'. No interval
+    (one seed): undecided."""
+    low, high = ends
+    if high <= margin:
+        return REPRODUCED
+    return NOT_REPRODUCED if low > margin else UNDECIDED
+
+
+def within(ends: tuple[float, float], margin: float) -> str:
+    """What an interval (low, high) says of the claim 'the effect is no larger than `margin`': it
+    must lie inside +-margin (equivalence).
 
     That an interval holds 0 is no evidence of equality. No interval (one seed): undecided.
     """
+    low, high = ends
     if -margin <= low and high <= margin:
         return REPRODUCED
     return NOT_REPRODUCED if low > margin or high < -margin else UNDECIDED
 
 
-def spread(values: Sequence[float], digits: int = 3, confidence: float = 0.95) -> str:
+def format_interval(
+    values: Sequence[float | None] | np.ndarray, digits: int = 3, confidence: float = 0.95
+) -> str:
     """'median [low, high]' of `interval`, or the lone value with what it lacks."""
     median, low, high = interval(values, confidence)
-    if math.isnan(low):
-        return f'{median:.{digits}g} (one seed: no interval)' if math.isfinite(median) else 'none'
-    return f'{median:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]'
+    if not math.isnan(low):
+        return f'{median:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]'
+    return f'{median:.{digits}g} (one seed: no interval)' if math.isfinite(median) else 'none'
 
 
-def interval(values, confidence=0.95):
+def interval(
+    values: Sequence[float | None] | np.ndarray, confidence: float = 0.95
+) -> tuple[float, float, float]:
     """Median and a bootstrap confidence interval of the median: (median, low, high), floats.
 
     Bias-corrected and accelerated (BCa) where it is defined, else percentile; the resampling is
@@ -156,6 +171,7 @@ def interval(values, confidence=0.95):
             f'confidence is {confidence}, but is a probability in (0, 1): give 0.95, for example.'
         )
     numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    # sorted: the resampling draws positions, and the answer must not depend on the order
     numbers = np.sort(numbers[np.isfinite(numbers)])
     if len(numbers) == 0:
         return math.nan, math.nan, math.nan

@@ -45,6 +45,9 @@ def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -
     with contextlib.ExitStack() as stack:
         collectives.run_on_primary(lambda: stack.enter_context(lock(workdir)))
         if _train(study, config, workdir, first_trials, stop, flag_values):
+            collectives.allgather_object('all rows are written')
+            if study.measure is not None:
+                study.measure(config, workdir)  # together: it may use all devices
             return _report(study, workdir, flag_values.figures)
     cause = stop.name or 'a signal to another process'
     _print(f'stopped by {cause}; saved in {workdir}. To go on, run the same command again.')
@@ -156,9 +159,8 @@ def _progress():
 
 def _report(study, workdir, figure_formats) -> int:
     """Analyses, writes and prints; returns the exit status."""
-    collectives.allgather_object('all rows are written')
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
-        analysis = study.analyse(workdir)  # together: it may measure on all devices
+        analysis = study.analyse(workdir)
     return collectives.run_on_primary(lambda: command.report(analysis, workdir, figure_formats))
 
 

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbexp.analysis import Analysis, Figure, Series, Table, bounds, equivalence, interval, outcome
+from lbexp.analysis import (
+    OUTCOMES,
+    Analysis,
+    Figure,
+    Series,
+    Table,
+    above,
+    below,
+    claim_interval,
+    interval,
+    within,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -113,19 +124,32 @@ def test_importing_the_plain_data_brings_no_heavy_library():
 
 
 def test_a_claim_is_judged_by_three_values_or_more():
-    assert all(math.isnan(end) for end in bounds([1.0, 1.0])) and all(
-        math.isnan(end) for end in bounds([1.0, None])
-    )
-    low, high = bounds([1.0, 1.1, 1.2, None, math.nan])
+    for values in ([1.0, 1.0], [1.0, None]):
+        assert all(math.isnan(end) for end in claim_interval(values))
+    low, high = claim_interval([1.0, 1.1, 1.2, None, math.nan])
     assert 1.0 <= low < high <= 1.2
-    assert outcome(low, high) == 'reproduced' and outcome(low, high, 2.0) == 'not reproduced'
-    assert outcome(low, high, 1.1) == outcome(math.nan, math.nan) == 'undecided at this budget'
-    assert (
-        equivalence(-0.1, 0.2, 0.3) == 'reproduced'
-        and equivalence(0.4, 0.5, 0.3) == 'not reproduced'
-    )
-    assert (
-        equivalence(-0.1, 0.4, 0.3)
-        == equivalence(math.nan, math.nan, 1.0)
-        == 'undecided at this budget'
-    )
+
+
+YES, NO, OPEN = OUTCOMES
+
+
+@pytest.mark.parametrize(
+    'test, ends, margin, outcome',
+    [
+        (above, (1.0, 1.2), 0.0, YES),
+        (above, (1.0, 1.2), 1.1, OPEN),
+        (above, (1.0, 1.2), 2.0, NO),
+        (below, (1.0, 1.2), 2.0, YES),
+        (below, (1.0, 1.2), 1.2, YES),  # at most: none above is enough
+        (below, (1.0, 1.2), 1.1, OPEN),
+        (below, (1.0, 1.2), 0.0, NO),
+        (within, (-0.1, 0.2), 0.3, YES),
+        (within, (-0.1, 0.4), 0.3, OPEN),
+        (within, (0.4, 0.5), 0.3, NO),
+        (within, (-0.5, -0.4), 0.3, NO),
+    ],
+)
+def test_what_an_interval_says_of_a_claim(test, ends, margin, outcome):
+    assert test(ends, margin) == outcome
+    # one seed has no interval
+    assert test((math.nan, math.nan), margin) == OPEN

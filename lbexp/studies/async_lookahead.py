@@ -2,8 +2,7 @@
 add?"""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,22 +15,17 @@ from lbexp.analysis import (
     Claim,
     Figure,
     Table,
-    bounds,
-    outcome,
-    spread,
+    above,
+    claim_interval,
+    format_interval,
 )
 from lbexp.errors import Refusal
 from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
-from lbexp.studies._noisy_quadratic.asynchronous import (
-    best_loss,
-    cases,
-    measured,
-    rows_table,
-    trial_of,
-)
-from lbexp.studies.steady_state import verdict
+from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._noisy_quadratic import asynchronous as quadratic
+from lbexp.studies._noisy_quadratic.cases import verdict
 
 _PAPER = 'Zhang et al. 2019, arXiv:1907.08610'
 _FASTER = 1.05  # a ratio of expected losses below which theory counts as 'no better'
@@ -78,8 +72,7 @@ def async_lookahead(
     Source: Zhang et al. 2019, arXiv:1907.08610; Mitliagkas et al. 2016, arXiv:1605.09774
         (asynchrony begets momentum).
     """
-    unknown = set(servers) - {'sgd', 'momentum'}
-    if unknown or not servers:
+    if not servers or set(servers) - {'sgd', 'momentum'}:
         raise Refusal(f'servers: found {tuple(servers)}; allowed: sgd, momentum, one at least')
     if delay not in ('constant', 'geometric') or len(workers) < 2 or min(workers) < 1:
         raise Refusal(
@@ -87,150 +80,140 @@ def async_lookahead(
             'more; '
             "'constant' or 'geometric'"
         )
-    around = dict(name='lookahead', k=k, slow_step_size=slow_step_size)
-    compared = [
-        arm
-        for name in servers
-        for w in workers
-        for arm in _arms(name, w, delay, momentum, around, rates)
-    ]
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1)
-    arms.validate(compared, tuning)
-    quadratic = [case for case in cases(k, slow_step_size) for _ in range(repeats)]
+    alpha = float(slow_step_size)
+    lookahead = dict(name='lookahead', k=k, slow_step_size=slow_step_size)
+    compared_arms = []
+    for server in servers:
+        inner: dict[str, Any] = dict(name=server, learning_rate=0.1)
+        ends = [float(rate) for rate in rates]
+        if server == 'momentum':
+            inner['momentum'] = momentum
+            # a velocity of momentum m is 1 / (1 - m) gradients long
+            ends = [(1 - momentum) * end for end in ends]
+        for w in workers:
+            way = dict(name='asynchronous', workers=w, delay=delay)
+            compared_arms += _pair(server, w, inner, lookahead, way, ('log', *ends))
 
-    def trials(config):
-        arms.require_validation(config)
-        return arms.wanted(compared, tuning) + [
-            trial_of(i, case, updates) for i, case in enumerate(quadratic)
-        ]
+    def analyse(compared):
+        rows = quadratic.measured(compared.workdir, k, alpha)
+        losses = {w: quadratic.best_loss(w, k, alpha) for w in workers}
+        return _analyse(compared, rows, losses, workers, servers)
 
-    def analyse(workdir):
-        return _analyse(
-            Path(workdir), compared, tuning, quadratic, workers, servers, k, slow_step_size
-        )
+    return comparison(
+        lambda config: compared_arms,
+        arms.Tuning(budget, seeds, arms.validation_error, extensions=1),
+        analyse,
+        others=quadratic.trials(k, alpha, updates, repeats),
+    )
 
-    return Study(trials, analyse, lambda config, workdir: arms.more(workdir, compared, tuning))
 
-
-def _arms(name, workers, delay, momentum, around, rates):
-    inner = dict(name='momentum', momentum=momentum) if name == 'momentum' else dict(name='sgd')
-    scale = 1 - momentum if name == 'momentum' else 1.0
-    inner = dict(inner, learning_rate=0.1)
-    replicas = dict(name='asynchronous', workers=workers, delay=delay)
+def _pair(server, workers, inner, lookahead, way, rates):
+    """The arm of a server optimizer as it is, and that of Lookahead around it."""
     for wrapped in (False, True):
-        optimizer = dict(around, inner=inner) if wrapped else inner
-        space = {arms.learning_rate(optimizer): ('log', *(scale * rate for rate in rates))}
-        yield arms.Arm(
-            _name(name, workers, wrapped), {'optimizer': optimizer, 'replicas': replicas}, space
-        )
+        optimizer = dict(lookahead, inner=inner) if wrapped else inner
+        overrides = {'optimizer': optimizer, 'replicas': way}
+        space = {arms.learning_rate(optimizer): rates}
+        yield arms.Arm(_name(server, workers, wrapped), overrides, space)
 
 
 def _name(server, workers, wrapped):
     return f'{"Lookahead of " if wrapped else ""}{server}, W {workers}'
 
 
-def _analyse(workdir, compared, tuning, quadratic, workers, servers, k, alpha):
-    found = arms.outcome(workdir, compared, tuning)
-    values = compare.measure(workdir, found)
-    rows = measured(workdir, quadratic)
+def _analyse(
+    compared: Compared,
+    rows: Sequence[quadratic.Row],
+    losses: dict[int, tuple[quadratic.BestLoss, quadratic.BestLoss]],
+    workers: Sequence[int],
+    servers: Sequence[str],
+) -> Analysis:
+    tuned = compared.results
+    measured = compare.measure(compared.workdir, tuned)
     agrees, words = verdict(rows)
-    losses = {w: best_loss(w, k, alpha) for w in workers}
     claims = [
         Claim(
-            (
-                'The variance at rest of asynchronous SGD, and of Lookahead behind it, is that of '
-                'its linear system'
-            ),
+            'The variance at rest of asynchronous SGD, and of Lookahead behind it, is that of '
+            'its linear system',
             words,
             REPRODUCED if agrees else NOT_REPRODUCED,
         ),
         *_on_the_quadratic(losses),
-        *_on_the_network(values, workers, servers),
+        *_on_the_network(measured, workers, servers),
+    ]
+    gains = []
+    for server in servers:
+        for w in workers:
+            gains.append(f'{server}, W {w}: {format_interval(_gain(measured, server, w))}')
+    sentence = f'Test error without Lookahead minus with it, each tuned: {"; ".join(gains)}.'
+    reference = _name(servers[0], workers[0], False)
+    tables = [
+        _answers(measured, tuned, workers, servers, compared.workdir),
+        compare.table(compared.arms, tuned, measured, compared.tuning, reference),
+        _quadratic_table(losses),
+        quadratic.rows_table(rows),
     ]
     # The question is open: that Lookahead adds nothing is an answer too, so only theory can fail.
-    gains = [
-        f'{server}, W {w}: {spread(_gain(values, server, w))}'
-        for server in servers
-        for w in workers
-    ]
-    sentence = f'Test error without Lookahead minus with it, each tuned: {"; ".join(gains)}.'
-    tables = [
-        _answers(values, found, workers, servers, workdir),
-        compare.table(compared, found, values, tuning, _name(servers[0], workers[0], False)),
-        _quadratic_table(losses),
-        rows_table(rows),
-    ]
-    passed = agrees if UNDECIDED not in {claim.outcome for claim in claims} else None
+    passed = None if UNDECIDED in {claim.outcome for claim in claims} else agrees
     title = 'What Lookahead adds to asynchronous workers'
-    return Analysis(title, sentence, tables, [_figure(values, workers, servers)], passed, claims)
+    figures = [_figure(measured, workers, servers)]
+    return Analysis(title, sentence, tables, figures, passed, claims)
 
 
-def _gain(values, server, workers):
-    return compare.paired(values, _name(server, workers, False), _name(server, workers, True))
+def _gain(measured, server, workers):
+    plain, wrapped = _name(server, workers, False), _name(server, workers, True)
+    return compare.paired(measured, plain, wrapped)
 
 
-def _on_the_network(values, workers, servers):
+def _on_the_network(measured, workers, servers):
     for server in servers:
-        gains = {w: _gain(values, server, w) for w in workers}
+        gains = {w: _gain(measured, server, w) for w in workers}
         for w in workers:
-            claim = (
+            yield Claim(
                 f'Lookahead around {server} lowers the test error with {w} asynchronous '
-                f'workers ({_PAPER})'
+                f'workers ({_PAPER})',
+                f'{format_interval(gains[w])} lower',
+                above(claim_interval(gains[w])),
             )
-            yield Claim(claim, f'{spread(gains[w])} lower', outcome(*bounds(gains[w])))
         few, many = gains[workers[0]], gains[workers[-1]]
         count = min(len(few), len(many))
         change = few[:count] - many[:count]
-        claim = (
-            f'Lookahead around {server} gains less with {workers[-1]} workers than with '
-            f'{workers[0]}'
-        )
         yield Claim(
-            f'{claim}: they already are slow weights',
-            f'gain smaller by {spread(change)}',
-            outcome(*bounds(change)),
+            f'Lookahead around {server} gains less with {workers[-1]} workers than with '
+            f'{workers[0]}: they already are slow weights',
+            f'gain smaller by {format_interval(change)}',
+            above(claim_interval(change)),
         )
 
 
 def _on_the_quadratic(losses):
     """Exact, so there is no interval: the ratio of losses itself decides."""
     for w, (plain, lookahead) in losses.items():
-        ratio = plain[1] / lookahead[1]
-        claim = (
+        ratio = plain.loss / lookahead.loss
+        yield Claim(
             f'On the noisy quadratic, exactly: Lookahead of SGD reaches a lower loss with {w} '
-            'workers, each rate tuned'
+            'workers, each rate tuned',
+            f'loss without / with {ratio:.3f} (rates {plain.rate:.3g}, {lookahead.rate:.3g})',
+            REPRODUCED if ratio > _FASTER else NOT_REPRODUCED,
         )
-        told = f'loss without / with {ratio:.3f} (rates {plain[0]:.3g}, {lookahead[0]:.3g})'
-        yield Claim(claim, told, REPRODUCED if ratio > _FASTER else NOT_REPRODUCED)
 
 
-def _answers(values, found, workers, servers, workdir):
+def _answers(measured, tuned, workers, servers, workdir):
     finals = results.final(workdir)
     lines = []
     for server in servers:
         for w in workers:
-            trials = found[_name(server, w, False)].trials
-            at = [int(np.flatnonzero(finals['trial'] == trial)[0]) for trial in trials]
-            stale = (
-                [f'{np.mean(finals[f"staleness_{kind}"][at]):.3g}' for kind in ('mean', 'max')]
-                if at
-                else ['', '']
-            )
-            errors = [
-                spread(values[_name(server, w, wrapped)]['test_error']) for wrapped in (False, True)
-            ]
-            rates = [_rate(found[_name(server, w, wrapped)].best) for wrapped in (False, True)]
-            lines.append([server, w, *stale, *errors, spread(_gain(values, server, w)), *rates])
-    columns = [
-        'server',
-        'W',
-        'staleness, mean',
-        'max',
-        'test error',
-        'with Lookahead',
-        'gain, paired',
-    ]
-    columns += ['best rate', 'best rate with Lookahead']
+            names = [_name(server, w, wrapped) for wrapped in (False, True)]
+            trials = np.isin(finals['trial'], tuned[names[0]].trials)
+            staleness = ['', '']
+            if trials.any():
+                columns = finals['staleness_mean'], finals['staleness_max']
+                staleness = [f'{np.mean(column[trials]):.3g}' for column in columns]
+            errors = [format_interval(measured[name]['test_error']) for name in names]
+            rates = [_rate(tuned[name].best) for name in names]
+            gain = format_interval(_gain(measured, server, w))
+            lines.append([server, w, *staleness, *errors, gain, *rates])
+    columns = ['server', 'W', 'staleness, mean', 'max', 'test error', 'with Lookahead']
+    columns += ['gain, paired', 'best rate', 'best rate with Lookahead']
     caption = (
         'Medians with intervals over seeds. Staleness: over the updates of the last row, '
         'mean over seeds.'
@@ -243,43 +226,33 @@ def _rate(best):
 
 
 def _quadratic_table(losses):
-    lines = [
-        [w, w - 1, *plain[:2], *lookahead[:2], plain[1] / lookahead[1], plain[2], lookahead[2]]
-        for w, (plain, lookahead) in losses.items()
-    ]
-    columns = [
-        'W',
-        'staleness',
-        'best rate',
-        'loss',
-        'best rate with Lookahead',
-        'loss with Lookahead',
-        'ratio',
-    ]
-    columns += ['largest stable rate', 'with Lookahead']
+    lines = []
+    for w, (plain, lookahead) in losses.items():
+        ratio = plain.loss / lookahead.loss
+        bests = [plain.rate, plain.loss, lookahead.rate, lookahead.loss]
+        lines.append([w, w - 1, *bests, ratio, plain.stable, lookahead.stable])
+    columns = ['W', 'staleness', 'best rate', 'loss', 'best rate with Lookahead']
+    columns += ['loss with Lookahead', 'ratio', 'largest stable rate', 'with Lookahead']
     caption = (
         'Exact expectation, no training: expected loss of the deployed weights after 200 updates '
-        'of workers that take '
-        'turns, from distance 1, curvatures 1, 1/2 .. 1/32, noise 0.3, at the best of 200 '
-        'constant learning rates. '
-        'Largest stable rates are of the largest curvature.'
+        'of workers that take turns, from distance 1, curvatures 1, 1/2 .. 1/32, noise 0.3, at '
+        'the best of 200 constant learning rates. Largest stable rates are of the largest '
+        'curvature.'
     )
     return Table('On the noisy quadratic, exactly', columns, lines, caption)
 
 
-def _figure(values, workers, servers):
+def _figure(measured, workers, servers):
     series = []
     for server in servers:
         for wrapped in (False, True):
-            errors = [values[_name(server, w, wrapped)]['test_error'] for w in workers]
-            series += compare.points(
-                f'Lookahead of {server}' if wrapped else server, list(workers), errors
-            )
+            errors = [measured[_name(server, w, wrapped)]['test_error'] for w in workers]
+            name = f'Lookahead of {server}' if wrapped else server
+            series += compare.points(name, list(workers), errors)
     caption = (
         'Medians with intervals over seeds, each arm at its best learning rate; equal '
         'examples and updates.'
     )
     labels = 'asynchronous workers', 'test error [fraction]'
-    return Figure(
-        'error', 'Lookahead behind asynchronous workers', *labels, series, 'log', 'linear', caption
-    )
+    title = 'Lookahead behind asynchronous workers'
+    return Figure('error', title, *labels, series, 'log', 'linear', caption)

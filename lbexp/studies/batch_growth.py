@@ -1,15 +1,12 @@
 """Does growing the batch do what decaying the learning rate does? At the same epochs, by the same
 factor."""
 
-import itertools
-import math
 from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge
 
-from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import (
     NOT_REPRODUCED,
@@ -17,20 +14,19 @@ from lbexp.analysis import (
     UNDECIDED,
     Analysis,
     Claim,
-    Figure,
-    Series,
-    Table,
-    bounds,
-    equivalence,
+    above,
+    claim_interval,
+    format_interval,
     interval,
-    outcome,
-    spread,
+    within,
 )
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
 from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
+from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._presentation.batch_growth import arms_table, figures, pairs_lost, updates_saved
 
 _RATE = 'optimizer.learning_rate'
 _PAPER = 'Smith et al. 2018, arXiv:1711.00489'
@@ -76,47 +72,46 @@ def batch_growth(
     200).
     """
     _validate(batch_size, boundaries, factor, largest, margin)
-    places = [float(place) for place in boundaries]
-    decay = {
-        'schedule': dict(name='step', boundaries=places, factor=1 / factor),
-        'batch_growth': {},
-    }
-    constant = {'schedule': dict(name='constant'), 'batch_growth': {}}
-    grown = lambda **most: {
-        **constant,
-        'batch_growth': dict(boundaries=places, factor=float(factor), **most),
-    }
-    made = {'growth': grown(), 'hybrid': grown(largest=largest), 'constant': constant}
-    compared = [arms.Arm('decay', decay, {_RATE: ('log', *learning_rates)})]
-    compared += [arms.Arm(name, overrides, {}, like='decay') for name, overrides in made.items()]
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
-    arms.validate(compared, tuning)
+    overrides = _overrides([float(place) for place in boundaries], factor, largest)
 
-    def sized(workload):
-        """The arms with their batch size as a number, in microbatches that the model can take."""
-        size = shared_microbatch(workload, [batch_size])
-        if size is None:
+    def arms_of(config):
+        """The arms, with their batch size as a number, in microbatches that the model can take."""
+        microbatch = shared_microbatch(config['workload'], [batch_size])
+        if microbatch is None:
             raise Refusal(
                 'workload: batch norm over the whole batch; allowed: ghost batches, '
                 'where the batch grows'
             )
-        number = {'batch_size': batch_size, 'microbatch': size}
-        return [arm._replace(overrides={**arm.overrides, **number}) for arm in compared]
+        sizes = {'batch_size': batch_size, 'microbatch': microbatch}
+        space = {_RATE: ('log', *learning_rates)}
+        compared = []
+        for name, changes in overrides.items():
+            if name == 'decay':
+                compared.append(arms.Arm(name, {**changes, **sizes}, space))
+            else:
+                compared.append(arms.Arm(name, {**changes, **sizes}, {}, tuned_as='decay'))
+        return compared
 
-    def trials(config):
-        arms.require_validation(config)
-        return arms.wanted(sized(configs.plain(config.workload)), tuning)
+    def analyse(compared):
+        return _analyse(compared, float(boundaries[0]), float(margin))
 
-    def more(config, workdir):
-        return arms.more(workdir, sized(configs.plain(config.workload)), tuning)
+    return comparison(arms_of, tuning, analyse)
 
-    def analyse(workdir):
-        workload = results.part(workdir, 'workload')
-        return _analyse(
-            workdir, arms.outcome(workdir, sized(workload), tuning), boundaries[0], margin
-        )
 
-    return Study(trials, analyse, more)
+def _overrides(boundaries, factor, largest):
+    """By arm, schedule and growth; an empty growth switches off what the configuration may have."""
+    constant = dict(name='constant')
+    growth = dict(boundaries=boundaries, factor=float(factor))
+    return {
+        'decay': {
+            'schedule': dict(name='step', boundaries=boundaries, factor=1 / factor),
+            'batch_growth': {},
+        },
+        'growth': {'schedule': constant, 'batch_growth': growth},
+        'hybrid': {'schedule': constant, 'batch_growth': dict(growth, largest=largest)},
+        'constant': {'schedule': constant, 'batch_growth': {}},
+    }
 
 
 def _validate(batch_size, boundaries, factor, largest, margin):
@@ -138,65 +133,62 @@ def _validate(batch_size, boundaries, factor, largest, margin):
         raise Refusal(f'margin: found {margin}; allowed: a difference of error > 0')
 
 
-def _analyse(workdir, found, first, margin):
+def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analysis:
     title = 'Batch growth instead of learning-rate decay'
-    best = found['decay'].best
+    workdir, tuned = compared.workdir, compared.results
+    best = tuned['decay'].best
     if best is None:
         return Analysis(title, 'Every learning rate diverged: nothing to compare.', [], [])
+    if not all(result.trials for result in tuned.values()):
+        return Analysis(title, 'Nothing is reported yet: nothing to compare.', [], [])
     rows = results.read(workdir)
-    runs = {name: _run(rows, one.trials) for name, one in found.items()}
-    errors = {name: arms.final_error(workdir, one.trials) for name, one in found.items()}
-    apart = {name: errors[name] - errors['decay'] for name in ('growth', 'hybrid', 'constant')}
-    curve = _apart(runs['growth'], runs['decay'], first * np.nanmax(runs['decay']['epoch']))
-    claims = [_claim(name, apart[name], margin) for name in ('growth', 'hybrid')]
-    claims += [
+    runs = {name: _run(rows, result.trials) for name, result in tuned.items()}
+    errors = {name: arms.final_error(workdir, result.trials) for name, result in tuned.items()}
+    differences = {
+        name: errors[name] - errors['decay'] for name in ('growth', 'hybrid', 'constant')
+    }
+    beginning = first_boundary * np.nanmax(runs['decay']['epoch'])
+    curve = _curve_difference(runs['growth'], runs['decay'], beginning)
+    control = _control_claim(differences['constant'])
+    claims = [
+        _claim('growth', 'Growing the batch', differences, margin),
+        _claim('hybrid', 'Growing the batch, then decaying the rate', differences, margin),
         _curve_claim(*curve, margin),
         _updates_claim(runs),
-        _control_claim(apart['constant']),
+        control,
     ]
-    blind = (
-        ''
-        if claims[-1].outcome == REPRODUCED
-        else (' The control is no worse: here the schedule hardly matters.')
-    )
-    edge = (
-        f', at the {found["decay"].edges[_RATE]} edge of what was tried'
-        if found['decay'].edges
-        else ''
-    )
     verdict = (
-        f'Growth - decay: test error {spread(apart["growth"])}; {claims[0].outcome} within '
-        f'{margin:g}. '
-        f'{_saved(runs)}. Learning rate {best[_RATE]:.3g}{edge}.{blind}'
+        f'Growth - decay: test error {format_interval(differences["growth"])}; '
+        f'{claims[0].outcome} within {margin:g}. '
+        f'{updates_saved(runs)}. Learning rate {best[_RATE]:.3g}'
     )
-    tables = [_table(found, runs, errors, apart)]
+    if tuned['decay'].edges:
+        verdict += f', at the {tuned["decay"].edges[_RATE]} edge of what was tried'
+    verdict += '.'
+    if control.outcome != REPRODUCED:
+        verdict += ' The control is no worse: here the schedule hardly matters.'
+    tables = [arms_table(tuned['decay'], runs, errors, differences)]
     passed = None if claims[0].outcome == UNDECIDED else claims[0].outcome == REPRODUCED
-    return Analysis(title, verdict, tables, _figures(runs), passed, claims)
+    return Analysis(title, verdict, tables, figures(runs), passed, claims)
 
 
 def _run(rows, trials):
-    """Columns of an arm's trials, [seeds, rows]; a trial that diverged ends in NaN."""
-    names = ('step', 'epoch', 'examples', 'learning_rate', 'validation_accuracy')
-    each = [
-        {name: rows[name][rows['trial'] == trial] for name in names if name in rows}
-        for trial in trials
-    ]
-    longest = max(len(one['step']) for one in each)
-    pad = lambda values: np.pad(
-        np.asarray(values, float), (0, longest - len(values)), constant_values=np.nan
-    )
-    run = {name: np.stack([pad(one[name]) for one in each]) for name in each[0]}
-    evaluated = np.isfinite(run['validation_accuracy']).any(axis=0)
-    run = {name: values[:, evaluated] for name, values in run.items()}
+    """Columns of an arm's trials at its evaluations: axes [rows], and the validation error [seeds,
+    rows]; a trial that diverged ends in NaN."""
+    axes = ('step', 'epoch', 'examples', 'learning_rate')
+    lengths = [int((rows['trial'] == trial).sum()) for trial in trials]
+    columns = {}
+    for name in (*axes, 'validation_accuracy'):
+        columns[name] = np.full((len(trials), max(lengths)), np.nan)
+        for seed, (trial, length) in enumerate(zip(trials, lengths, strict=True)):
+            columns[name][seed, :length] = rows[name][rows['trial'] == trial]
+    evaluated = np.isfinite(columns['validation_accuracy']).any(axis=0)
     # Where a trial stands is the same for all seeds of an arm.
-    axes = {
-        name: np.nanmax(run[name], axis=0)
-        for name in ('step', 'epoch', 'examples', 'learning_rate')
-    }
-    return {**axes, 'error': 1 - run['validation_accuracy']}
+    run = {name: np.nanmax(columns[name][:, evaluated], axis=0) for name in axes}
+    return {**run, 'error': 1 - columns['validation_accuracy'][:, evaluated]}
 
 
-def _apart(run, decay, first):
+def _curve_difference(run, decay, first):
     """(epochs, validation error less decay's [seeds, epochs]) from epoch `first`: before it the
     arms are one run.
 
@@ -208,161 +200,45 @@ def _apart(run, decay, first):
     return epochs, run['error'][:, inside] - np.stack(between)
 
 
-def _claim(name, apart, margin):
-    how = {'growth': 'Growing the batch', 'hybrid': 'Growing the batch, then decaying the rate'}[
-        name
-    ]
-    claim = (
-        f'{how} ends within {margin:g} of the test error of decaying the rate, at the same '
-        f'epochs ({_PAPER})'
-    )
+def _claim(name, change, differences, margin):
+    difference = differences[name]
     return Claim(
-        claim, f'{name} - decay: {spread(apart)}{_lost(apart)}', equivalence(*bounds(apart), margin)
+        f'{change} ends within {margin:g} of the test error of decaying the rate, at the same '
+        f'epochs ({_PAPER})',
+        f'{name} - decay: {format_interval(difference)}{pairs_lost(difference)}',
+        within(claim_interval(difference), margin),
     )
 
 
-def _curve_claim(epochs, apart, margin):
+def _curve_claim(epochs, difference, margin):
     """One number a seed: the mean over epochs; many intervals at once would say something of some
     by chance."""
     if len(epochs) < 2:
         return Claim('The validation curves coincide', 'too few evaluations', UNDECIDED)
-    mean = np.trapezoid(apart, epochs, axis=1) / (epochs[-1] - epochs[0])
-    middle = np.array([interval(column)[0] for column in apart.T])
+    mean = np.trapezoid(difference, epochs, axis=1) / (epochs[-1] - epochs[0])
+    middle = np.array([interval(column)[0] for column in difference.T])
     worst = int(np.nanargmax(np.abs(middle))) if np.isfinite(middle).any() else 0
     claim = (
         f'After the first boundary the validation curves against epochs are within {margin:g} '
         f'({_PAPER}, Section 5.1)'
     )
     measured = (
-        f'growth - decay, mean over epochs: {spread(mean)}{_lost(mean)}; largest median difference '
-        f'{middle[worst]:.3g}, at epoch {epochs[worst]:.1f}'
+        f'growth - decay, mean over epochs: {format_interval(mean)}{pairs_lost(mean)}; largest '
+        f'median difference {middle[worst]:.3g}, at epoch {epochs[worst]:.1f}'
     )
-    return Claim(claim, measured, equivalence(*bounds(mean), margin))
+    return Claim(claim, measured, within(claim_interval(mean), margin))
 
 
 def _updates_claim(runs):
+    fewer = runs['growth']['step'][-1] < runs['decay']['step'][-1]
     return Claim(
         f'Growing the batch needs fewer updates ({_PAPER}, Section 5.1)',
-        _saved(runs),
-        REPRODUCED if runs['growth']['step'][-1] < runs['decay']['step'][-1] else NOT_REPRODUCED,
+        updates_saved(runs),
+        REPRODUCED if fewer else NOT_REPRODUCED,
     )
 
 
-def _control_claim(apart):
+def _control_claim(difference):
     claim = 'The noise has to fall: constant rate and batch end with a higher test error (control)'
-    return Claim(claim, f'constant - decay: {spread(apart)}{_lost(apart)}', outcome(*bounds(apart)))
-
-
-def _saved(runs):
-    few, many = (int(runs[name]['step'][-1]) for name in ('growth', 'decay'))
-    return f'{few} updates instead of {many} ({1 - few / many:.0%} fewer)'
-
-
-def _lost(values):
-    count = int(np.sum(~np.isfinite(values)))
-    return f'; {count} of {len(values)} pairs diverged' if count else ''
-
-
-def _table(found, runs, errors, apart):
-    columns = [
-        'arm',
-        'batch sizes',
-        'learning rates',
-        'updates',
-        'epochs',
-        'seeds',
-        'diverged',
-        'test error',
-        '- decay',
-    ]
-    rows = []
-    for name, run in runs.items():
-        sizes, rates = (_phases(values) for values in (_batches(run), run['learning_rate']))
-        ends = [int(run['step'][-1]), round(float(run['epoch'][-1]), 2), len(errors[name])]
-        lost = int(np.sum(~np.isfinite(errors[name])))
-        versus = spread(apart[name]) if name in apart else ''
-        rows.append([name, sizes, rates, *ends, lost, spread(errors[name]), versus])
-    tried = ', '.join(
-        f'{point[_RATE]:.3g}: {score:.4f}'
-        if math.isfinite(score)
-        else (f'{point[_RATE]:.3g}: diverged')
-        for point, score in sorted(
-            zip(found['decay'].points, found['decay'].scores, strict=True), key=_first_rate
-        )
-    )
-    caption = (
-        'Medians over seeds with intervals; differences by seed. Batch sizes and rates as they '
-        'stood at evaluations. '
-        f'Learning rates tried for decay, with validation error: {tried}.'
-    )
-    return Table('Arms', columns, rows, caption)
-
-
-def _first_rate(pair):
-    return pair[0][_RATE]
-
-
-def _batches(run):
-    """Examples per update between evaluations."""
-    return np.diff(run['examples'], prepend=0) / np.diff(run['step'], prepend=0)
-
-
-def _phases(values):
-    """The values that stay for more than one evaluation, in order; between two of them is a
-    mixture."""
-    kept = [b for a, b in itertools.pairwise(values) if math.isclose(a, b, rel_tol=1e-6)]
-    return ', '.join(dict.fromkeys(f'{value:.3g}' for value in kept))
-
-
-def _figures(runs):
-    def curves(axis):
-        for name, run in runs.items():
-            spans = np.array([interval(column) for column in run['error'].T]).T
-            yield Series(name, run[axis].tolist(), *(span.tolist() for span in spans))
-
-    def noise():
-        for name, run in runs.items():
-            yield Series(
-                name, run['epoch'].tolist(), (run['learning_rate'] / _batches(run)).tolist()
-            )
-
-    caption = 'Medians over seeds, bands: intervals. '
-    error, title = 'validation error [fraction]', 'Validation error against '
-    epochs = caption + 'The claim is that decay and growth coincide; constant is the control.'
-    updates = caption + 'The same curves: what growth saves.'
-    scale = (
-        'Rate over batch size, to which the noise scale of SGD is proportional; between two '
-        'evaluations, as it was.'
-    )
-    return [
-        Figure(
-            'epochs',
-            title + 'epochs',
-            'epochs',
-            error,
-            list(curves('epoch')),
-            'linear',
-            'log',
-            epochs,
-        ),
-        Figure(
-            'updates',
-            title + 'updates',
-            'updates',
-            error,
-            list(curves('step')),
-            'linear',
-            'log',
-            updates,
-        ),
-        Figure(
-            'noise',
-            'Noise scale',
-            'epochs',
-            'rate / batch size',
-            list(noise()),
-            'linear',
-            'log',
-            scale,
-        ),
-    ]
+    measured = f'constant - decay: {format_interval(difference)}{pairs_lost(difference)}'
+    return Claim(claim, measured, above(claim_interval(difference)))

@@ -1,6 +1,7 @@
 """How fast do momentum and Lookahead around it converge without noise, against the condition
 number?"""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +12,8 @@ from annotated_types import Gt
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table
 from lbexp.ranges import Fraction, Number, Positive, PositiveFraction, PositiveInteger
-from lbexp.studies import Study
+from lbexp.studies import Study, Trial
+from lbexp.studies._noisy_quadratic.cases import cases_of_trials, tags_of
 
 # condition numbers of the theory's curve
 _CURVE = tuple(10.0**e for e in np.arange(0.0, 8.01, 0.5))
@@ -56,7 +58,11 @@ def convergence(
 
     def trials(config):
         rates = dict(_tuned(cases))
-        return [_trial(case, rates[_setting(case), case['condition']][1], config) for case in cases]
+        asked = []
+        for case in cases:
+            _, learning_rate = rates[_setting(case), case['condition']]
+            asked.append(Trial(_overrides(case, learning_rate, config), tags_of(case)))
+        return asked
 
     def analyse(workdir):
         return _analyse(workdir, cases, momenta, k, slow_step_size, tolerance)
@@ -71,10 +77,14 @@ def measured_rate(steps: Sequence[int], norms: Sequence[float]) -> float:
     Rows near float32's underflow (squares of 1e-15 and less) are left out. A mode near critical
     damping falls like t (1 - rate)^t, so the fit has a term in log t too.
     """
-    steps, norms = np.asarray(steps, float), np.asarray(norms, float)
-    kept = norms > _SMALLEST
-    t, y = steps[kept][kept.sum() // 3 :], np.log(norms[kept][kept.sum() // 3 :])
-    slope = np.linalg.lstsq(np.stack([t, np.log(t), np.ones_like(t)], axis=1), y, rcond=None)[0][0]
+    t, norm = np.asarray(steps, float), np.asarray(norms, float)
+    sound = norm > _SMALLEST
+    t, y = t[sound], np.log(norm[sound])
+    last = slice(len(t) // 3, None)
+    t, y = t[last], y[last]
+    # y = slope t + power log t + constant
+    columns = np.stack([t, np.log(t), np.ones_like(t)], axis=1)
+    slope = np.linalg.lstsq(columns, y, rcond=None)[0][0]
     return float(-np.expm1(slope))
 
 
@@ -106,17 +116,14 @@ def _tuned(cases):
     for setting, conditions in by_setting.items():
         named = dict(setting)
         momentum = named.pop('beta')
-        tune = jax.jit(
-            lambda c, m=momentum, n=named: jax.lax.map(
-                lambda x: tuned_rate(x, m, points=512, **n), c
-            )
-        )
-        rates, learning_rates = tune(jnp.asarray(conditions))
-        for condition, *found in zip(conditions, rates, learning_rates, strict=True):
-            yield (setting, condition), tuple(float(f) for f in found)
+        tune = functools.partial(tuned_rate, momentum=momentum, points=512, **named)
+        over_conditions = jax.jit(functools.partial(jax.lax.map, tune))
+        rates, learning_rates = over_conditions(jnp.asarray(conditions))
+        for condition, *numbers in zip(conditions, rates, learning_rates, strict=True):
+            yield (setting, condition), tuple(float(number) for number in numbers)
 
 
-def _trial(case, learning_rate, config):
+def _overrides(case, learning_rate, config):
     spectrum = np.geomspace(1 / case['condition'], 1.0, config.workload.dimension)
     rate = _exact(case, learning_rate, spectrum)
     inner = dict(name='momentum', learning_rate=learning_rate, momentum=case['beta'])
@@ -140,112 +147,90 @@ def _exact(case, learning_rate, curvatures):
 
 
 def _analyse(workdir, cases, momenta, k, alpha, tolerance):
+    table = _table(workdir, cases)
+    points, differences = {}, []
+    for label, beta, condition, _, measured, _, difference, _ in table.rows:
+        points.setdefault((label, beta), []).append((condition, measured))
+        differences.append(abs(difference))
+    differences = np.array(differences)
+    worst, usual = float(differences.max()), float(np.median(differences))
+    figure, gains = _figure(points, momenta, k, alpha)
+    words = (
+        f'{len(table.rows)} rates: trainer and spectral radius differ by {100 * usual:.2f} % in '
+        f'the median, {100 * worst:.1f} % at most. Best gain of Lookahead over momentum at equal '
+        f'beta: {gains[0]:.2g} times (kappa {gains[1]:.2g}, beta {gains[2]}); largest loss: '
+        f'{1 / gains[3]:.2g} times slower (kappa {gains[4]:.2g}, beta {gains[5]}).'
+    )
+    passed = bool(worst <= tolerance and usual <= 0.01)
+    return Analysis('Convergence on quadratics', words, [table], [figure], passed)
+
+
+def _table(workdir, cases):
+    """A row for each trial: the trainer's rate beside the spectral radius."""
     from lbexp.theory.convergence import damping
 
     rows = results.read(workdir)
-    overrides = {t['trial']: t['overrides'] for t in results.entries(workdir)}
-    lines, points = [], {}
-    for trial, case in enumerate(cases):
-        mine = rows['trial'] == trial
-        found = measured_rate(rows['step'][mine], rows['parameter_norm'][mine])
-        given = overrides[trial]
-        optimizer = given['optimizer']
+    overrides = {entry['trial']: entry['overrides'] for entry in results.entries(workdir)}
+    lines = []
+    for trial, case in cases_of_trials(workdir, cases):
+        of_trial = rows['trial'] == trial
+        measured = measured_rate(rows['step'][of_trial], rows['parameter_norm'][of_trial])
+        optimizer = overrides[trial]['optimizer']
         rate = optimizer.get('inner', optimizer)['learning_rate']
-        curvatures = np.asarray(given['workload.spectrum'])
+        curvatures = np.asarray(overrides[trial]['workload.spectrum'])
         expected = _exact(case, rate, curvatures)
-        under = float((np.asarray(damping(rate, curvatures, case['beta'])) < 0).mean())
-        lines.append(
-            [
-                case['label'],
-                case['beta'],
-                case['condition'],
-                rate,
-                found,
-                expected,
-                found / expected - 1,
-                round(under, 2),
-            ]
-        )
-        points.setdefault((case['label'], case['beta']), []).append((case['condition'], found))
-    differences = np.abs([line[6] for line in lines])
-    worst, usual = float(differences.max()), float(np.median(differences))
-    columns = [
-        'optimizer',
-        'beta',
-        'kappa',
-        'learning rate',
-        'measured rate',
-        'theory',
-        'difference',
-        'under-damped',
-    ]
+        oscillates = np.asarray(damping(rate, curvatures, case['beta'])) < 0
+        setting = [case['label'], case['beta'], case['condition'], rate]
+        share = round(float(oscillates.mean()), 2)
+        lines.append([*setting, measured, expected, measured / expected - 1, share])
+    columns = ['optimizer', 'beta', 'kappa', 'learning rate', 'measured rate', 'theory']
+    columns += ['difference', 'under-damped']
     caption = (
         'Rates per update, each at its tuned learning rate; the last column is the share '
         'of modes that oscillate.'
     )
-    figure, gains = _figure(points, momenta, k, alpha)
-    words = (
-        f'{len(lines)} rates: trainer and spectral radius differ by {100 * usual:.2f} % in the '
-        'median, '
-        f'{100 * worst:.1f} % at most. '
-        f'Best gain of Lookahead over momentum at equal beta: {gains[0]:.2g} times (kappa '
-        f'{gains[1]:.2g}, '
-        f'beta {gains[2]}); largest loss: {1 / gains[3]:.2g} times slower (kappa {gains[4]:.2g}, '
-        f'beta {gains[5]}).'
-    )
-    tables = [Table('Rate of convergence', columns, lines, caption)]
-    return Analysis(
-        'Convergence on quadratics',
-        words,
-        tables,
-        [figure],
-        bool(worst <= tolerance and usual <= 0.01),
-    )
+    return Table('Rate of convergence', columns, lines, caption)
 
 
 def _figure(points, momenta, k, alpha):
     """Rate against condition number, theory and trainer; and where Lookahead gains and loses
     most."""
-    labels = _optimizers(k, alpha)
-    cases = [
-        dict(beta=b, condition=c, **rest)
-        for rest in labels.values()
-        for b in momenta
-        for c in _CURVE
-    ]
-    tuned = dict(_tuned(cases))
-    series, curves = [], {}
-    for label, rest in labels.items():
-        for beta in momenta:
-            setting = _setting(dict(beta=beta, **rest))
-            # In float32 a rate below 1e-7 is lost: no point of the curve.
-            y = [tuned[setting, c][0] if tuned[setting, c][0] > 1e-7 else math.nan for c in _CURVE]
-            curves[label, beta] = y
-            group = f'{label}, beta {beta}'
-            series.append(Series(group, _CURVE, y, group=group))
-            if (label, beta) in points:
-                x, measured = zip(*points[label, beta], strict=True)
-                series.append(Series(group, x, measured, style='points', group=group))
-    gains = [
-        (curves['Lookahead, maintain', beta][i] / curves['momentum', beta][i], c, beta)
-        for beta in momenta
-        for i, c in enumerate(_CURVE)
-        if c >= 10 and math.isfinite(curves['Lookahead, maintain', beta][i])
-    ]
+    curves = _curves(_optimizers(k, alpha), momenta)
+    series = []
+    for (label, beta), y in curves.items():
+        group = f'{label}, beta {beta}'
+        series.append(Series(group, _CURVE, y, group=group))
+        if (label, beta) in points:
+            x, measured = zip(*points[label, beta], strict=True)
+            series.append(Series(group, x, measured, style='points', group=group))
+    gains = []
+    for beta in momenta:
+        plain, lookahead = curves['momentum', beta], curves['Lookahead, maintain', beta]
+        for condition, slow, fast in zip(_CURVE, plain, lookahead, strict=True):
+            if condition >= 10 and math.isfinite(fast):
+                gains.append((fast / slow, condition, beta))
     caption = (
         f'Lookahead: k {k}, alpha {alpha}. Lines: spectral radius at the tuned learning rate. '
         'Points: the trainer. '
         'Momentum is under-damped on the left, where its line is flat at 1 - sqrt(beta), '
         'over-damped on the right.'
     )
-    figure = Figure(
-        'rate',
-        'Rate of convergence',
-        'condition number',
-        'rate per update',
-        series,
-        'log',
-        'log',
-        caption=caption,
-    )
+    labels = 'condition number', 'rate per update'
+    figure = Figure('rate', 'Rate of convergence', *labels, series, 'log', 'log', caption)
     return figure, (*max(gains), *min(gains))
+
+
+def _curves(optimizers, momenta):
+    """{(label, beta): tuned rate at each condition number of _CURVE}."""
+    settings = {}
+    for label, rest in optimizers.items():
+        for beta in momenta:
+            settings[label, beta] = dict(beta=beta, **rest)
+    cases = [dict(condition=c, **setting) for setting in settings.values() for c in _CURVE]
+    tuned = dict(_tuned(cases))
+    curves = {}
+    for name, setting in settings.items():
+        rates = np.array([tuned[_setting(setting), condition][0] for condition in _CURVE])
+        # In float32 a rate below 1e-7 is lost: no point of the curve.
+        curves[name] = np.where(rates > 1e-7, rates, math.nan).tolist()
+    return curves

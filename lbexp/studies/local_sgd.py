@@ -2,11 +2,9 @@
 examples?"""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import (
     NOT_REPRODUCED,
@@ -17,18 +15,19 @@ from lbexp.analysis import (
     Figure,
     Series,
     Table,
-    bounds,
-    equivalence,
+    above,
+    claim_interval,
+    format_interval,
     interval,
-    outcome,
-    spread,
+    within,
 )
 from lbexp.errors import Refusal
 from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
-from lbexp.studies._noisy_quadratic.local_sgd import cases, measured, ratios, rows_table, trial_of
-from lbexp.studies.steady_state import verdict
+from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._noisy_quadratic import local_sgd as quadratic
+from lbexp.studies._noisy_quadratic.cases import verdict
 
 _STICH, _DILOCO = 'Stich 2019, arXiv:1805.09767', 'Douillard et al. 2023, arXiv:2311.08105'
 
@@ -80,63 +79,68 @@ def local_sgd(
             '>= 1, some of each'
         )
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1)
-    quadratic = list(cases())
+    slow = [float(alpha) for alpha in slow_step_sizes if alpha != 1.0]
 
-    def compared(optimizer):
-        space = {arms.learning_rate(optimizer): ('log', *rates)}
-        made = list(_arms(workers, ks, slow_step_sizes, outer_momentum, worker_batch, space))
-        arms.validate(made, tuning)
-        return made
+    def arms_of(config):
+        space = {arms.learning_rate(config['optimizer']): ('log', *rates)}
+        compared = []
+        for name, way in _ways(workers, ks, slow_step_sizes, outer_momentum).items():
+            overrides = {'batch_size': way['workers'] * worker_batch, 'replicas': way}
+            compared.append(arms.Arm(name, overrides, space))
+        return compared
 
-    def trials(config):
-        arms.require_validation(config)
-        own = arms.wanted(compared(configs.plain(config.optimizer)), tuning)
-        return own + [trial_of(i, case, updates) for i, case in enumerate(quadratic)]
+    def analyse(compared):
+        return _analyse(compared, max(workers), ks, slow, float(margin))
 
-    def more(config, workdir):
-        return arms.more(workdir, compared(configs.plain(config.optimizer)), tuning)
-
-    def analyse(workdir):
-        made = compared(results.part(workdir, 'optimizer'))
-        return _analyse(Path(workdir), made, tuning, quadratic, max(workers), ks, margin)
-
-    return Study(trials, analyse, more)
+    return comparison(arms_of, tuning, analyse, others=quadratic.trials(updates))
 
 
-def _arms(workers, ks, slow_step_sizes, outer_momentum, worker_batch, space):
-    def arm(name, count, replicas):
-        whole = {'batch_size': count * worker_batch, 'replicas': dict(replicas, workers=count)}
-        return arms.Arm(name, whole, space)
-
-    local = dict(name='local_sgd', slow_step_size=1.0, outer_momentum=0.0)
+def _ways(workers, ks, slow_step_sizes, outer_momentum):
+    """{name of the arm: replicas}. Slow steps and outer momentum with the largest W and k alone."""
+    ways = {}
     for count in workers:
-        yield arm(_name(count), count, dict(name='synchronous'))
+        ways[_name(count)] = dict(name='synchronous', workers=count)
         for k in ks:
-            yield arm(_name(count, k), count, dict(local, k=k))
+            ways[_name(count, k)] = _local(count, k)
     largest, longest = max(workers), max(ks)
     for alpha in slow_step_sizes:
-        yield arm(
-            _name(largest, longest, alpha), largest, dict(local, k=longest, slow_step_size=alpha)
-        )
-    yield arm(
-        _outer(largest, longest), largest, dict(local, k=longest, outer_momentum=outer_momentum)
+        ways[_name(largest, longest, alpha)] = _local(largest, longest, slow_step_size=alpha)
+    outer = _local(largest, longest, outer_momentum=outer_momentum)
+    ways[_outer_name(largest, longest)] = outer
+    return ways
+
+
+def _local(workers, k, slow_step_size=1.0, outer_momentum=0.0):
+    return dict(
+        name='local_sgd',
+        slow_step_size=slow_step_size,
+        outer_momentum=outer_momentum,
+        k=k,
+        workers=workers,
     )
 
 
-def _name(count, k=None, alpha=1.0):
+def _name(workers, k=None, slow_step_size=1.0):
     if k is None:
-        return f'synchronous, W {count}'
-    return f'local, W {count}, k {k}' + ('' if alpha == 1.0 else f', slow step {alpha:g}')
+        return f'synchronous, W {workers}'
+    slow = '' if slow_step_size == 1.0 else f', slow step {slow_step_size:g}'
+    return f'local, W {workers}, k {k}{slow}'
 
 
-def _outer(count, k):
-    return f'local, W {count}, k {k}, outer momentum'
+def _outer_name(workers, k):
+    return f'local, W {workers}, k {k}, outer momentum'
 
 
-def _analyse(workdir, made, tuning, quadratic, largest, ks, margin):
-    found = arms.outcome(workdir, made, tuning)
-    values = compare.measure(workdir, found)
-    rows = measured(workdir, quadratic)
+def _analyse(
+    compared: Compared,
+    largest: int,
+    ks: Sequence[int],
+    slow_step_sizes: Sequence[float],
+    margin: float,
+) -> Analysis:
+    workdir, tuned = compared.workdir, compared.results
+    measured = compare.measure(workdir, tuned)
+    rows = quadratic.measured(workdir)
     agrees, words = verdict(rows)
     claims = [
         Claim(
@@ -147,58 +151,60 @@ def _analyse(workdir, made, tuning, quadratic, largest, ks, margin):
             words,
             REPRODUCED if agrees else NOT_REPRODUCED,
         ),
-        *_claims(values, made, largest, ks, margin),
+        *_matching_claims(measured, largest, ks, margin),
+        *_lowering_claims(measured, largest, max(ks), slow_step_sizes),
     ]
-    told = {claim.outcome for claim in claims}
-    passed = None if UNDECIDED in told else told == {REPRODUCED}
-    best = ', '.join(f'{name} {spread(own["test_error"])}' for name, own in values.items())
-    reference = _name(largest)
+    outcomes = {claim.outcome for claim in claims}
+    passed = None if UNDECIDED in outcomes else outcomes == {REPRODUCED}
+    errors = [
+        f'{name} {format_interval(values["test_error"])}' for name, values in measured.items()
+    ]
     tables = [
-        compare.table(made, found, values, tuning, reference),
-        _cost(workdir, found),
-        rows_table(rows),
+        compare.table(compared.arms, tuned, measured, compared.tuning, _name(largest)),
+        _cost(workdir, tuned),
+        quadratic.rows_table(rows),
     ]
-    figures = [_figure(made, values, ks), ratios(rows)]
-    return Analysis(
-        'Workers that meet every k steps', f'Test error: {best}.', tables, figures, passed, claims
-    )
+    figures = [_figure(compared.arms, measured), quadratic.ratios(rows)]
+    title, sentence = 'Workers that meet every k steps', f'Test error: {", ".join(errors)}.'
+    return Analysis(title, sentence, tables, figures, passed, claims)
 
 
-def _claims(values, made, largest, ks, margin):
-    """Of the largest number of workers, each paired by seed."""
-    synchronous, longest = _name(largest), max(ks)
+def _matching_claims(measured, largest, ks, margin):
+    """Of the largest number of workers, each paired by seed with synchronous ones."""
     for k in ks:
-        apart = compare.paired(values, _name(largest, k), synchronous)
-        claim = (
+        difference = compare.paired(measured, _name(largest, k), _name(largest))
+        yield Claim(
             f'With {largest} workers, averaging every {k} steps matches every step within '
-            f'{margin:g} ({_STICH})'
+            f'{margin:g} ({_STICH})',
+            f'difference {format_interval(difference)}',
+            within(claim_interval(difference), margin),
         )
-        yield Claim(claim, f'difference {spread(apart)}', equivalence(*bounds(apart), margin))
-    plain = _name(largest, longest)
-    for arm in made:
-        if arm.name.startswith(f'{plain}, '):
-            outer = arm.name == _outer(largest, longest)
-            what = (
-                'Outer Nesterov momentum'
-                if outer
-                else f'A slow step of {arm.overrides["replicas"]["slow_step_size"]:g}'
-            )
-            gain = compare.paired(values, plain, arm.name)
-            claim = (
-                f'{what} lowers the test error of local SGD with k {longest} '
-                f'({_DILOCO if outer else "Lookahead"})'
-            )
-            yield Claim(claim, f'{spread(gain)} lower', outcome(*bounds(gain)))
 
 
-def _cost(workdir, found):
+def _lowering_claims(measured, largest, longest, slow_step_sizes):
+    """What slow steps and outer momentum add to the largest number of workers at the longest k."""
+    changes = [
+        (f'A slow step of {alpha:g}', _name(largest, longest, alpha), 'Lookahead')
+        for alpha in slow_step_sizes
+    ]
+    changes.append(('Outer Nesterov momentum', _outer_name(largest, longest), _DILOCO))
+    for change, name, source in changes:
+        gain = compare.paired(measured, _name(largest, longest), name)
+        yield Claim(
+            f'{change} lowers the test error of local SGD with k {longest} ({source})',
+            f'{format_interval(gain)} lower',
+            above(claim_interval(gain)),
+        )
+
+
+def _cost(workdir, tuned):
     finals = results.final(workdir)
     rows = []
-    for name, own in found.items():
-        if own.trials:
-            at = int(np.flatnonzero(finals['trial'] == own.trials[0])[0])
-            steps, sent = int(finals['step'][at]), float(finals['communicated_bytes'][at])
-            rows.append([name, int(finals['examples'][at]), steps, sent, sent * steps])
+    for name, result in tuned.items():
+        if result.trials:
+            place = int(np.flatnonzero(finals['trial'] == result.trials[0])[0])
+            steps, sent = int(finals['step'][place]), float(finals['communicated_bytes'][place])
+            rows.append([name, int(finals['examples'][place]), steps, sent, sent * steps])
     columns = ['arm', 'examples', 'steps', 'bytes all-reduced per step', 'bytes in all']
     caption = (
         'Steps count updates of each worker; bytes are the size of what is all-reduced, on '
@@ -207,28 +213,24 @@ def _cost(workdir, found):
     return Table('What it costs', columns, rows, caption)
 
 
-def _figure(made, values, ks):
-    groups = {}
-    for arm in made:
-        replicas = arm.overrides['replicas']
-        k = 1 if replicas['name'] == 'synchronous' else replicas['k']
-        if replicas.get('slow_step_size', 1.0) == 1.0 and not replicas.get('outer_momentum'):
-            groups.setdefault(f'W {replicas["workers"]}', []).append(
-                (k, values[arm.name]['test_error'])
-            )
+def _figure(compared_arms, measured):
+    """A line over k for each number of workers; slow steps and outer momentum as points."""
+    lines, points = {}, []
+    for arm in compared_arms:
+        way, errors = arm.overrides['replicas'], measured[arm.name]['test_error']
+        k = way.get('k', 1)  # synchronous replicas meet every step
+        if way.get('slow_step_size', 1.0) == 1.0 and not way.get('outer_momentum'):
+            lines.setdefault(f'W {way["workers"]}', []).append((k, errors))
+        else:
+            middle, low, high = interval(errors)
+            points.append(Series(arm.name, [k], [middle], [low], [high], 'points'))
     series: list[Series] = []
-    for name, points in groups.items():
-        series += compare.points(name, [k for k, _ in points], [errors for _, errors in points])
-    for arm in made:
-        replicas = arm.overrides['replicas']
-        if replicas.get('slow_step_size', 1.0) != 1.0 or replicas.get('outer_momentum'):
-            middle, low, high = interval(values[arm.name]['test_error'])
-            series.append(Series(arm.name, [replicas['k']], [middle], [low], [high], 'points'))
+    for name, members in lines.items():
+        series += compare.points(name, [k for k, _ in members], [errors for _, errors in members])
     caption = (
         'Medians with intervals over seeds, each arm at its best learning rate; k 1: '
         'synchronous replicas.'
     )
     labels = 'steps between synchronisations, k', 'test error [fraction]'
-    return Figure(
-        'error', 'Test error at equal examples', *labels, series, 'log', 'linear', caption
-    )
+    title = 'Test error at equal examples'
+    return Figure('error', title, *labels, [*series, *points], 'log', 'linear', caption)

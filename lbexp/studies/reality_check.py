@@ -1,15 +1,15 @@
 """Do layer-wise trust ratios win at large batch, once everybody is tuned with the same budget?"""
 
+import itertools
 import math
 from collections.abc import Sequence
-from itertools import product
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from lbexp.analysis import (
     NOT_REPRODUCED,
+    OUTCOMES,
     REPRODUCED,
     UNDECIDED,
     Analysis,
@@ -17,16 +17,17 @@ from lbexp.analysis import (
     Figure,
     Series,
     Table,
-    bounds,
-    equivalence,
-    spread,
+    claim_interval,
+    format_interval,
+    within,
 )
 from lbexp.errors import Refusal
 from lbexp.ranges import Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
+from lbexp.studies._comparison.comparison import Compared, comparison
 
-_RATE, _SECOND = 'optimizer.learning_rate', {'momentum': 'optimizer.momentum'}
+_RATE = 'optimizer.learning_rate'
 _PAPER = 'Nado et al. 2021, arXiv:2102.06356'
 _PLAIN, _LAYERWISE = ('momentum', 'adamw'), ('lars', 'lamb')
 _DRAWS, _SEED = 2000, 21020
@@ -34,7 +35,7 @@ _CHANCE = 1.0  # error of a point that diverged
 
 # What an optimizer is, and the two numbers that are tuned: as wide in decades for every one of
 # them.
-_MADE = {
+_OPTIMIZERS = {
     'momentum': dict(name='momentum', nesterov=True),
     'adamw': dict(name='adamw'),
     'lars': dict(name='lars', trust_coefficient=1.0, momentum=0.9),
@@ -78,7 +79,7 @@ def reality_check(
 
     Source: Nado et al. 2021, arXiv:2102.06356; budgets as in Choi et al. 2019, arXiv:1910.05446.
     """
-    unknown = [name for name in optimizers if name not in _MADE]
+    unknown = [name for name in optimizers if name not in _OPTIMIZERS]
     if unknown or not set(_PLAIN) & set(optimizers) or not set(_LAYERWISE) & set(optimizers):
         allowed = f'one or more of {", ".join(_PLAIN)} and one or more of {", ".join(_LAYERWISE)}'
         raise Refusal(f'optimizers: found {tuple(optimizers)}; allowed: {allowed}')
@@ -86,21 +87,16 @@ def reality_check(
         raise Refusal(f'batch_size: found {batch_size}; allowed: at least 1 example')
     if not margin > 0:
         raise Refusal(f'margin: found {margin}; allowed: a difference of error > 0')
-    compared = [
-        arms.Arm(name, {'optimizer': _MADE[name], 'batch_size': batch_size}, _SPACES[name])
+    compared_arms = [
+        arms.Arm(name, {'optimizer': _OPTIMIZERS[name], 'batch_size': batch_size}, _SPACES[name])
         for name in optimizers
     ]
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=0)
-    arms.validate(compared, tuning)
-
-    def trials(config):
-        arms.require_validation(config)
-        return arms.wanted(compared, tuning)
-
-    def analyse(workdir):
-        return _analyse(Path(workdir), compared, tuning, batch_size, margin)
-
-    return Study(trials, analyse, lambda config, workdir: arms.more(workdir, compared, tuning))
+    return comparison(
+        lambda config: compared_arms,
+        tuning,
+        lambda compared: _analyse(compared, batch_size, float(margin)),
+    )
 
 
 def best_of(scores: Sequence[float], tests: Sequence[float], draws: int = _DRAWS) -> np.ndarray:
@@ -113,163 +109,144 @@ def best_of(scores: Sequence[float], tests: Sequence[float], draws: int = _DRAWS
     """
     count = len(scores)
     order = np.argsort(scores, kind='stable')
+    # by rank, so that the best so far is a running minimum
     rank = np.empty(count, int)
     rank[order] = np.arange(count)
     drawn = np.random.default_rng(_SEED).integers(count, size=(draws, count))
     best = order[np.minimum.accumulate(rank[drawn], axis=1)]
-    found = []
+    curves = []
     for errors in (scores, tests):
         values = np.where(np.isfinite(errors), errors, _CHANCE)[best]
-        found.append([values.mean(axis=0), *np.quantile(values, (0.05, 0.95), axis=0)])
-    return np.array(found)
+        curves.append([values.mean(axis=0), *np.quantile(values, (0.05, 0.95), axis=0)])
+    return np.array(curves)
 
 
-def _analyse(workdir, compared, tuning, batch_size, margin):
-    found = arms.outcome(workdir, compared, tuning)
-    errors = {name: arms.final_error(workdir, one.trials) for name, one in found.items()}
-    curves = {
-        name: best_of(one.scores, arms.final_error(workdir, one.tried))
-        for name, one in found.items()
-    }
-    pairs = list(product([n for n in found if n in _PLAIN], [n for n in found if n in _LAYERWISE]))
-    claims = [_claim(one, other, errors, tuning.budget, batch_size, margin) for one, other in pairs]
-    told = {claim.outcome for claim in claims}
-    passed = None if told - {REPRODUCED, NOT_REPRODUCED} else told == {REPRODUCED}
-    best = ', '.join(f'{name} {spread(own)}' for name, own in errors.items())
-    counts = ', '.join(
-        f'{sum(claim.outcome == kind for claim in claims)} {kind}'
-        for kind in (REPRODUCED, NOT_REPRODUCED, UNDECIDED)
-    )
+def _analyse(compared: Compared, batch_size: int, margin: float) -> Analysis:
+    workdir, tuned, tuning = compared.workdir, compared.results, compared.tuning
+    errors, curves = {}, {}
+    for name, result in tuned.items():
+        errors[name] = arms.final_error(workdir, result.trials)
+        tests = arms.final_error(workdir, result.tried)
+        curves[name] = best_of(result.scores.tolist(), tests.tolist())
+    setting = f'at batch size {batch_size}, within {margin:g} ({_PAPER})'
+    plain_names = [name for name in tuned if name in _PLAIN]
+    layerwise_names = [name for name in tuned if name in _LAYERWISE]
+    claims = []
+    for pair in itertools.product(plain_names, layerwise_names):
+        budget = f'At an equal budget of {tuning.budget}'
+        claims.append(_claim(*pair, errors, budget, setting, margin))
+    outcomes = [claim.outcome for claim in claims]
+    passed = None if UNDECIDED in outcomes else set(outcomes) == {REPRODUCED}
+    best = ', '.join(f'{name} {format_interval(values)}' for name, values in errors.items())
+    counts = ', '.join(f'{outcomes.count(outcome)} {outcome}' for outcome in OUTCOMES)
     verdict = (
         f'Test error at batch size {batch_size} after {tuning.budget} points each: {best}. '
         f'Claims: {counts}.'
     )
-    tables = [_arms_table(found, errors, tuning), _pairs_table(errors)]
-    return Analysis(
-        'Reality check of layer-wise optimizers',
-        verdict,
-        tables,
-        _figures(found, curves),
-        passed,
-        claims,
-    )
+    tables = [_arms_table(tuned, errors, tuning), _pairs_table(errors)]
+    title = 'Reality check of layer-wise optimizers'
+    return Analysis(title, verdict, tables, _figures(tuned, curves), passed, claims)
 
 
-def _difference(one, other, errors):
+def _difference(errors, name, other):
     """By seed; none where an optimizer has no point that did not diverge."""
-    if not len(errors[one]) or not len(errors[other]):
+    if not len(errors[name]) or not len(errors[other]):
         return np.full(1, np.nan)
-    return errors[one] - errors[other]
+    return errors[name] - errors[other]
 
 
-def _claim(one, other, errors, budget, batch_size, margin):
-    apart = _difference(one, other, errors)
-    lost = int(np.sum(~np.isfinite(apart)))
-    measured = f'{one} - {other}: {spread(apart)}' + (
-        f'; {lost} of {len(apart)} pairs diverged' if lost else ''
-    )
-    claim = (
-        f'At an equal budget of {budget} {one} matches {other} at batch size {batch_size}, '
-        f'within {margin:g} ({_PAPER})'
-    )
-    low, high = bounds(apart)
-    result = equivalence(low, high, margin)
-    if result == NOT_REPRODUCED:
-        measured += f'; {one if high < 0 else other} has the lower error'
-    return Claim(claim, measured, result)
+def _claim(plain, layerwise, errors, budget, setting, margin):
+    difference = _difference(errors, plain, layerwise)
+    measured = f'{plain} - {layerwise}: {format_interval(difference)}'
+    lost = int(np.sum(~np.isfinite(difference)))
+    if lost:
+        measured += f'; {lost} of {len(difference)} pairs diverged'
+    low, high = claim_interval(difference)
+    outcome = within((low, high), margin)
+    if outcome == NOT_REPRODUCED:
+        measured += f'; {plain if high < 0 else layerwise} has the lower error'
+    return Claim(f'{budget} {plain} matches {layerwise} {setting}', measured, outcome)
 
 
-def _arms_table(found, errors, tuning):
-    columns = [
-        'optimizer',
-        'points',
-        'diverged',
-        'learning rate',
-        'second number',
-        'validation error',
-        'edge',
-    ]
-    columns += ['test error', 'seeds', 'of them diverged']
+def _arms_table(tuned, errors, tuning):
+    columns = ['optimizer', 'points', 'diverged', 'learning rate', 'second number']
+    columns += ['validation error', 'edge', 'test error', 'seeds', 'of them diverged']
     rows = []
-    for name, one in found.items():
-        lost = int(np.sum(~np.isfinite(one.scores)))
-        own = errors[name]
-        ends = [spread(own), len(own), int(np.sum(~np.isfinite(own)))]
-        if one.best is None:
-            rows.append([name, len(one.points), lost, 'all diverged', '', '', '', *ends])
-            continue
-        rate, (second,) = (
-            f'{one.best[_RATE]:.3g}',
-            [path for path in _SPACES[name] if path != _RATE],
+    for name, result in tuned.items():
+        lost, lost_seeds = (
+            int(np.sum(~np.isfinite(values))) for values in (result.scores, errors[name])
         )
-        number = f'{second.rpartition(".")[2]} {one.best[second]:.3g}'
-        edge = (
-            ', '.join(f'{path.rpartition(".")[2]}: {side}' for path, side in one.edges.items())
-            or 'none'
-        )
-        rows.append(
-            [name, len(one.points), lost, rate, number, f'{one.scores.min():.4f}', edge, *ends]
-        )
+        ends = [format_interval(errors[name]), len(errors[name]), lost_seeds]
+        cells = ['all diverged', '', '', ''] if result.best is None else _best_cells(result)
+        rows.append([name, len(result.points), lost, *cells, *ends])
     caption = (
         f'Test error: median over {tuning.seeds} seeds that were not tuned on, with interval. '
-        'Edge: where the best '
-        'point is the outermost tried; the space is not extended, so that budgets are equal.'
+        'Edge: where the best point is the outermost tried; the space is not extended, so that '
+        'budgets are equal.'
     )
     return Table('Optimizers', columns, rows, caption)
 
 
-def _pairs_table(errors):
-    names = list(errors)
-    rows = [
-        [f'{one} - {other}', spread(apart), int(np.isfinite(apart).sum())]
-        for at, one in enumerate(names)
-        for other in names[at + 1 :]
-        for apart in [_difference(one, other, errors)]
+def _best_cells(result):
+    """Learning rate, second number, validation error and edge of an optimizer's best point."""
+    (second,) = [path for path in result.best if path != _RATE]
+    edges = [f'{path.rpartition(".")[2]}: {side}' for path, side in result.edges.items()]
+    return [
+        f'{result.best[_RATE]:.3g}',
+        f'{second.rpartition(".")[2]} {result.best[second]:.3g}',
+        f'{result.scores.min():.4f}',
+        ', '.join(edges) or 'none',
     ]
+
+
+def _pairs_table(errors):
+    rows = []
+    for name, other in itertools.combinations(errors, 2):
+        difference = _difference(errors, name, other)
+        pairs = int(np.isfinite(difference).sum())
+        rows.append([f'{name} - {other}', format_interval(difference), pairs])
     caption = 'Test error of one less that of the other, by seed: median with interval.'
     return Table('Paired differences', ['pair', 'difference', 'pairs'], rows, caption)
 
 
-def _figures(found, curves):
-    def of(which):
-        for name, curve in curves.items():
-            mean, low, high = (ends.tolist() for ends in curve[which])
-            yield Series(name, list(range(1, len(mean) + 1)), mean, low, high)
-
-    def tried():
-        for name, one in found.items():
-            scores = [score if math.isfinite(score) else math.nan for score in one.scores]
-            yield Series(name, [point[_RATE] for point in one.points], scores, style='points')
-
+def _figures(tuned, curves):
+    validation, test = 'validation error [fraction]', 'test error [fraction]'
+    axes = 'points tried, k'
     band = (
         'Mean and 5 to 95 % over draws of k from the points tried, with replacement; a '
         'diverged point has error 1.'
     )
-    axes = 'points tried, k'
-    validation, test = 'validation error [fraction]', 'test error [fraction]'
     scatter = 'Every point, one seed. Points that diverged are not drawn; the table counts them.'
+    best, selected = (_bands(curves, which) for which in (0, 1))
+    title = 'Test error of the point selected'
     return [
-        Figure(
-            'best_of_k', 'Best of k points', axes, validation, list(of(0)), 'linear', 'log', band
-        ),
-        Figure(
-            'selected',
-            'Test error of the point selected',
-            axes,
-            test,
-            list(of(1)),
-            'linear',
-            'log',
-            band,
-        ),
+        Figure('best_of_k', 'Best of k points', axes, validation, best, 'linear', 'log', band),
+        Figure('selected', title, axes, test, selected, 'linear', 'log', band),
         Figure(
             'tried',
             'What was tried',
             'learning rate',
             validation,
-            list(tried()),
+            _every_point(tuned),
             'log',
             'log',
             scatter,
         ),
     ]
+
+
+def _bands(curves, which):
+    series = []
+    for name, curve in curves.items():
+        mean, low, high = curve[which].tolist()
+        series.append(Series(name, list(range(1, len(mean) + 1)), mean, low, high))
+    return series
+
+
+def _every_point(tuned):
+    series = []
+    for name, result in tuned.items():
+        scores = np.where(np.isfinite(result.scores), result.scores, math.nan).tolist()
+        rates = [point[_RATE] for point in result.points]
+        series.append(Series(name, rates, scores, style='points'))
+    return series

@@ -5,23 +5,23 @@ import math
 
 import numpy as np
 
-from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import (
-    UNDECIDED,
     Analysis,
     Claim,
     Figure,
     Series,
     Table,
-    bounds,
-    outcome,
-    spread,
+    above,
+    below,
+    claim_interval,
+    format_interval,
 )
 from lbexp.errors import Refusal
 from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
+from lbexp.studies._comparison.comparison import Compared, comparison
 
 SMALL, LARGE, ROOT, TUNED = (
     'small batch',
@@ -30,6 +30,32 @@ SMALL, LARGE, ROOT, TUNED = (
     '+ tuned learning rate',
 )
 GHOST, ADAPTED, NOISE = '+ ghost batch norm', '+ regime adaptation', 'ghosts + multiplicative noise'
+LARS, LAMB, LOOKAHEAD = 'ghosts + LARS', 'ghosts + LAMB', 'ghosts + Lookahead'
+_LADDER = (SMALL, LARGE, ROOT, TUNED, GHOST, ADAPTED)  # what was proposed together
+
+# Each step against the one below it: the claim, the worse arm, the better one.
+_STEPS = (
+    (
+        "A large batch with the small batch's learning rate generalizes worse (Hoffer et al. 2017)",
+        LARGE,
+        SMALL,
+    ),
+    (
+        'Square-root scaling of the learning rate closes part of the gap (Hoffer et al. 2017)',
+        LARGE,
+        ROOT,
+    ),
+    ('Ghost batch norm closes more, both tuned (Hoffer et al. 2017)', TUNED, GHOST),
+    ('Regime adaptation closes more (Hoffer et al. 2017)', GHOST, ADAPTED),
+    (
+        'Multiplicative noise closes more at equal epochs (Hoffer et al. 2017, section 4)',
+        GHOST,
+        NOISE,
+    ),
+    ('LARS closes more at equal epochs (You et al. 2017)', GHOST, LARS),
+    ('LAMB closes more at equal epochs (You et al. 2020)', GHOST, LAMB),
+    ('Lookahead closes more at equal epochs (Zhang et al. 2019)', GHOST, LOOKAHEAD),
+)
 
 
 def remedies(
@@ -68,183 +94,134 @@ def remedies(
     if small < 1 or large % small or large <= small:
         raise Refusal(f'small, large: found {small}, {large}; allowed: large a multiple of small')
     spaces = {'learning_rates': learning_rates, 'lars_rates': lars_rates, 'lamb_rates': lamb_rates}
-    for name, given in spaces.items():
-        if len(given) != 2:
-            raise Refusal(f'{name}: found {tuple(given)}; allowed: (low, high)')
+    for name, rates in spaces.items():
+        if len(rates) != 2:
+            raise Refusal(f'{name}: found {tuple(rates)}; allowed: (low, high)')
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
-    made = lambda config: _arms(config, small, large, learning_rates, lars_rates, lamb_rates)
 
-    def trials(config):
-        if not config.workload.get('batch_norm'):
+    def arms_of(config):
+        if not config['workload'].get('batch_norm'):
             raise Refusal(
                 'workload.batch_norm: found None or False; allowed: True, for ghost '
                 'batch norm to act on'
             )
-        arms.require_validation(config)
-        compared = made(configs.plain(config))
-        arms.validate(compared, tuning)
-        return arms.wanted(compared, tuning)
+        return _arms(config['optimizer'], small, large, spaces)
 
-    return Study(
-        trials,
-        lambda workdir: _analyse(
-            workdir, made(compare.configuration(workdir)), tuning, small, large
-        ),
-        lambda config, workdir: arms.more(workdir, made(configs.plain(config)), tuning),
-    )
+    return comparison(arms_of, tuning, lambda compared: _analyse(compared, small, large))
 
 
-def _arms(config, small, large, rates, lars_rates, lamb_rates):
-    optimizer = config['optimizer']
+def _arms(optimizer, small, large, spaces):
+    rates, lars_rates, lamb_rates = (('log', *ends) for ends in spaces.values())
     path = arms.learning_rate(optimizer)
-    own = {path: ('log', *rates)}
+    space = {path: rates}
     big = {'batch_size': large}
     scaled = {'batch_scaling.rule': 'square_root', 'batch_scaling.reference': small}
     ghost = {**big, 'workload.ghost': small}
+    # epochs are reshuffled, so the noise has to balance over them
+    noise = {'name': 'balanced_weights', 'matched_batch_size': small}
+    lars, lamb = ({'name': name, 'learning_rate': 1.0} for name in ('lars', 'lamb'))
     lookahead = {'name': 'lookahead', 'inner': optimizer, 'k': 5, 'slow_step_size': 0.5}
-    at = lambda name, given: (
-        {'optimizer': {'name': name, 'learning_rate': 1.0}},
-        {'optimizer.learning_rate': ('log', *given)},
-    )
-    lars, lars_space = at('lars', lars_rates)
-    lamb, lamb_space = at('lamb', lamb_rates)
-    inner = {path.replace('optimizer', 'optimizer.inner', 1): ('log', *rates)}
+    # Lookahead tunes the rate of the optimizer inside it
+    inner_space = {path.replace('optimizer', 'optimizer.inner', 1): rates}
     return [
-        arms.Arm(SMALL, {'batch_size': small}, own),
-        arms.Arm(LARGE, big, {}, like=SMALL),
-        arms.Arm(ROOT, {**big, **scaled}, {}, like=SMALL),
-        arms.Arm(TUNED, big, own),
-        arms.Arm(GHOST, ghost, own),
-        arms.Arm(ADAPTED, {**ghost, 'regime_adaptation': small}, own),
-        arms.Arm(NOISE, {**ghost, 'example_weights': _noise(small)}, own),
-        arms.Arm('ghosts + LARS', {**ghost, **lars}, lars_space),
-        arms.Arm('ghosts + LAMB', {**ghost, **lamb}, lamb_space),
-        arms.Arm('ghosts + Lookahead', {**ghost, 'optimizer': lookahead}, inner),
+        arms.Arm(SMALL, {'batch_size': small}, space),
+        arms.Arm(LARGE, big, {}, tuned_as=SMALL),
+        arms.Arm(ROOT, {**big, **scaled}, {}, tuned_as=SMALL),
+        arms.Arm(TUNED, big, space),
+        arms.Arm(GHOST, ghost, space),
+        arms.Arm(ADAPTED, {**ghost, 'regime_adaptation': small}, space),
+        arms.Arm(NOISE, {**ghost, 'example_weights': noise}, space),
+        arms.Arm(LARS, {**ghost, 'optimizer': lars}, {'optimizer.learning_rate': lars_rates}),
+        arms.Arm(LAMB, {**ghost, 'optimizer': lamb}, {'optimizer.learning_rate': lamb_rates}),
+        arms.Arm(LOOKAHEAD, {**ghost, 'optimizer': lookahead}, inner_space),
     ]
 
 
-def _noise(small):
-    return {'name': 'balanced_weights', 'matched_batch_size': small}  # epochs are reshuffled
-
-
-def _analyse(workdir, made, tuning, small, large):
-    found = arms.outcome(workdir, made, tuning)
-    measured = compare.measure(workdir, found)
-    title = f'Batch {large} against batch {small}: remedies'
-    shares = {arm.name: compare.closed(measured, arm.name, LARGE, SMALL) for arm in made}
-    told = lambda share: (
-        '' if math.isnan(share[0]) else (f'{share[0]:.0%} [{share[1]:.0%}, {share[2]:.0%}]')
+def _analyse(compared: Compared, small: int, large: int) -> Analysis:
+    names = [arm.name for arm in compared.arms]
+    measured = compare.measure(compared.workdir, compared.results)
+    shares = {name: compare.gap_closed(measured, name, LARGE, SMALL) for name in names}
+    gap = format_interval(compare.paired(measured, LARGE, SMALL))
+    verdict = (
+        f'Batch {large} with the learning rate of batch {small} has a test error {gap} above it'
     )
-    base = compare.table(made, found, measured, tuning, SMALL)
-    rows = [[*row, told(shares[row[0]])] for row in base.rows]
+    known = [name for name in names[2:] if not math.isnan(shares[name][0])]
+    best = max(known, key=lambda name: shares[name][0], default=None)
+    if best is not None:
+        verdict += f'; "{best}" closes {_in_percent(shares[best])} of that'
+    figures = [
+        _ladder(names, measured),
+        _shares(names[1:], shares),
+        *_paths(compared.workdir, compared.results),
+    ]
+    return Analysis(
+        f'Batch {large} against batch {small}: remedies',
+        f'{verdict}.',
+        [_table(compared, measured, shares)],
+        figures,
+        None,
+        _claims(measured),
+    )
+
+
+def _table(compared, measured, shares):
+    """That of the arms, with the share of the gap that each closes."""
+    base = compare.table(compared.arms, compared.results, measured, compared.tuning, SMALL)
+    rows = [[*row, _in_percent(shares[row[0]])] for row in base.rows]
     caption = (
         f'{base.caption} closed: share of the gap between "{LARGE}" (learning rate of the '
         f'small) and "{SMALL}".'
     )
-    table = Table(base.title, [*base.columns, 'closed'], rows, caption)
-    gap = spread(compare.paired(measured, LARGE, SMALL))
-    best = max(
-        (arm.name for arm in made[2:]),
-        key=lambda name: np.nan_to_num(shares[name][0], nan=-math.inf),
-    )
-    verdict = (
-        f'Batch {large} with the learning rate of batch {small} has a test error {gap} above it'
-    )
-    verdict += f'; "{best}" closes {told(shares[best])} of that.' if told(shares[best]) else '.'
-    figures = [_ladder(made, measured), _shares(made, shares), *_paths(workdir, made, found)]
-    return Analysis(title, verdict, [table], figures, None, _claims(measured))
+    return Table(base.title, [*base.columns, 'closed'], rows, caption)
+
+
+def _in_percent(share):
+    middle, low, high = share
+    return '' if math.isnan(middle) else f'{middle:.0%} [{low:.0%}, {high:.0%}]'
 
 
 def _claims(measured):
-    """Each step of the ladder against the one below it."""
-    steps = [
-        (
-            (
-                "A large batch with the small batch's learning rate generalizes worse (Hoffer et "
-                'al. '
-                '2017)'
-            ),
-            LARGE,
-            SMALL,
-        ),
-        (
-            'Square-root scaling of the learning rate closes part of the gap (Hoffer et al. 2017)',
-            LARGE,
-            ROOT,
-        ),
-        ('Ghost batch norm closes more, both tuned (Hoffer et al. 2017)', TUNED, GHOST),
-        ('Regime adaptation closes more (Hoffer et al. 2017)', GHOST, ADAPTED),
-        (
-            'Multiplicative noise closes more at equal epochs (Hoffer et al. 2017, section 4)',
-            GHOST,
-            NOISE,
-        ),
-        ('LARS closes more at equal epochs (You et al. 2017)', GHOST, 'ghosts + LARS'),
-        ('LAMB closes more at equal epochs (You et al. 2020)', GHOST, 'ghosts + LAMB'),
-        ('Lookahead closes more at equal epochs (Zhang et al. 2019)', GHOST, 'ghosts + Lookahead'),
-    ]
     claims = []
-    for claim, worse, better in steps:
+    for claim, worse, better in _STEPS:
         gained = compare.paired(measured, worse, better)
-        told = f'test error, "{worse}" minus "{better}": {spread(gained)}'
-        claims.append(Claim(claim, told, outcome(*bounds(gained))))
+        words = f'test error, "{worse}" minus "{better}": {format_interval(gained)}'
+        claims.append(Claim(claim, words, above(claim_interval(gained))))
     left = compare.paired(measured, ADAPTED, SMALL)
-    low, high = bounds(left)
-    judged = 'reproduced' if high <= 0 else 'not reproduced' if low > 0 else UNDECIDED
-    claims.append(
-        Claim(
-            'The whole ladder leaves no gap (Hoffer et al. 2017)', f'left: {spread(left)}', judged
-        )
-    )
+    claim = 'The whole ladder leaves no gap (Hoffer et al. 2017)'
+    claims.append(Claim(claim, f'left: {format_interval(left)}', below(claim_interval(left))))
     return claims
 
 
-def _ladder(made, measured):
+def _ladder(names, measured):
     series = []
-    for name, metric in (('test', 'test_error'), ('training', 'train_error')):
-        dots, _ = compare.points(
-            name, range(len(made)), [measured[arm.name][metric] for arm in made]
-        )
+    for part, metric in (('test', 'test_error'), ('training', 'train_error')):
+        values = [measured[name][metric] for name in names]
+        dots, _ = compare.points(part, range(len(names)), values)
         series.append(dots)
     caption = 'Medians and bootstrap intervals over seeds.'
-    names = [arm.name for arm in made]
     return Figure('ladder', 'Remedies', '', 'error', series, 'linear', 'linear', caption, names)
 
 
-def _shares(made, shares):
-    middle, low, high = (np.array([shares[arm.name][i] for arm in made[1:]]) for i in range(3))
+def _shares(names, shares):
+    middle, low, high = np.array([shares[name] for name in names]).T
     low, high = np.where(np.isfinite(low), low, middle), np.where(np.isfinite(high), high, middle)
-    series = [Series('closed', range(len(made) - 1), middle, low, high, 'points')]
+    ends = middle.tolist(), low.tolist(), high.tolist()
+    series = [Series('closed', range(len(names)), *ends, 'points')]
     caption = '1: as good as the small batch. Bootstrap intervals over seeds.'
-    names = [arm.name for arm in made[1:]]
-    return Figure(
-        'closed',
-        'Share of the gap closed',
-        '',
-        'share of the gap',
-        series,
-        'linear',
-        'linear',
-        caption,
-        names,
-    )
+    title, label = 'Share of the gap closed', 'share of the gap'
+    return Figure('closed', title, '', label, series, 'linear', 'linear', caption, names)
 
 
-def _paths(workdir, made, found):
+def _paths(workdir, tuned):
+    """Test error of the ladder's arms in training, against epochs and against updates."""
     rows = results.read(workdir)
+    caption = 'Median over seeds, in the range of all.'
     for x, label in (('epoch', 'epochs'), ('step', 'updates')):
         series = []
-        for arm in made[:6]:
-            at, accuracy = compare.path(rows, found[arm.name].trials, x, 'test_accuracy')
-            series += [compare.band(arm.name, at, 1 - accuracy)] if len(at) else []
-        caption = 'Median over seeds, in the range of all.'
-        yield Figure(
-            f'paths_{label}',
-            f'Test error against {label}',
-            label,
-            'test error',
-            series,
-            'log',
-            'log',
-            caption,
-        )
+        for name in _LADDER:
+            places, accuracy = compare.path(rows, tuned[name].trials, x, 'test_accuracy')
+            if len(places):
+                series.append(compare.band(name, places, 1 - accuracy))
+        title = f'Test error against {label}'
+        labels = label, 'test error'
+        yield Figure(f'paths_{label}', title, *labels, series, 'log', 'log', caption)

@@ -2,39 +2,33 @@
 trainer."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table
 from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger
-from lbexp.studies import Study
+from lbexp.studies import Study, Trial
+from lbexp.studies._noisy_quadratic.cases import (
+    Case,
+    Row,
+    bars,
+    cases_of_trials,
+    tags_of,
+    verdict,
+)
 from lbexp.studies._noisy_quadratic.steady_state import (
     PATHS,
     SAW_TOOTH,
     START,
     curvatures_of,
     grid_cases,
+    overrides_of,
     process_of,
-    trial_of,
 )
-
-
-class Row(NamedTuple):
-    """One measured variance beside its theory."""
-
-    label: str  # of the optimizer
-    facts: dict  # gamma, a, k, alpha, beta, B, weights
-    measured: float
-    error: float  # standard error of `measured`
-    theory: float  # NaN: no closed form
-    trial: int
-
-    @property
-    def z(self) -> float:
-        return (self.measured - self.theory) / self.error
 
 
 def steady_state(
@@ -85,12 +79,18 @@ def steady_state(
 
     def trials(config):
         curvatures = curvatures_of(config.workload.to_dict())
-        return [trial_of(i, case, curvatures, updates) for i, case in enumerate(cases)]
+        return [
+            Trial(overrides_of(i, case, curvatures, updates), tags_of(case))
+            for i, case in enumerate(cases)
+        ]
 
     return Study(trials, lambda workdir: analyse(workdir, cases))
 
 
-def analyse(workdir, cases: Sequence[dict], theory=None) -> Analysis:
+Theory = Callable[[dict[str, Any], float], float]  # (facts of a row, noise) -> variance
+
+
+def analyse(workdir: Path, cases: Sequence[Case], theory: Theory | None = None) -> Analysis:
     """Table, verdict and figures from the rows of a workdir. `theory` replaces the formulas, to try
     wrong ones."""
     rows = measured(workdir, cases, theory or predicted)
@@ -105,53 +105,29 @@ def analyse(workdir, cases: Sequence[dict], theory=None) -> Analysis:
     )
 
 
-def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
-    """Whether measurement and theory agree, in one sentence."""
-    from scipy import stats
-
-    z = np.array([row.z for row in rows])
-    # Fast and deployed weights of a trial are correlated; each trial and curvature counts once in
-    # the chi-square.
-    own = np.array([row.z for row in rows if row.facts['weights'] == 'deployed'])
-    largest = float(np.abs(z).max())
-    chi = stats.chi2.sf(float(own @ own), len(own))
-    sidak = -np.expm1(len(z) * np.log1p(-2 * stats.norm.sf(largest)))
-    precise = max(row.error / row.theory for row in rows)
-    passed = bool(largest <= 4 and 0.001 < chi < 0.999)
-    words = (
-        f'{len(rows)} variances with a closed form: largest |z| {largest:.2f} (p {sidak:.3g} for '
-        'the largest of '
-        f'{len(z)}), chi-square p {chi:.3g} over {len(own)}, largest standard error '
-        f'{100 * precise:.2f} % of the '
-        f'value: theory and trainer {"agree" if passed else "do NOT agree"}.'
-    )
-    return passed, words
-
-
-def measured(workdir, cases: Sequence[dict], theory) -> list[Row]:
+def measured(workdir: Path, cases: Sequence[Case], theory: Theory) -> list[Row]:
     """A row for each trial, curvature and kind of weights."""
     finals = results.final(workdir)
     workload = results.part(workdir, 'workload')
+    noise = workload.get('noise', 1.0) ** 2
+    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
     rows = []
-    for at, trial in enumerate(finals['trial']):
-        case = cases[int(trial)]
+    for trial, case in cases_of_trials(workdir, cases):
         if case.get('path'):
             continue
         for kind, weights in (('deployed', 'evaluation'), ('fast', 'fast')):
             if kind == 'fast' and not ({'k', 'ema'} & set(case)):
                 continue  # they are the same weights
-            variances = finals[f'{weights}_coordinate_variance'][at]
-            errors = finals[f'{weights}_coordinate_variance_error'][at]
+            variances = finals[f'{weights}_coordinate_variance'][place[trial]]
+            errors = finals[f'{weights}_coordinate_variance_error'][place[trial]]
             for a, variance, error in zip(curvatures_of(workload), variances, errors, strict=True):
                 facts = {**case, 'a': a, 'weights': kind}
-                expected = theory(facts, workload.get('noise', 1.0) ** 2)
-                rows.append(
-                    Row(case['label'], facts, float(variance), float(error), expected, int(trial))
-                )
+                numbers = float(variance), float(error), theory(facts, noise)
+                rows.append(Row(case['label'], facts, *numbers, trial))
     return rows
 
 
-def predicted(facts: dict, noise: float) -> float:
+def predicted(facts: dict[str, Any], noise: float) -> float:
     """The stationary variance of a case; NaN where there is no closed form."""
     from lbexp.theory.fixed_point import fixed_point
     from lbexp.theory.lookahead import proposition_2
@@ -159,18 +135,16 @@ def predicted(facts: dict, noise: float) -> float:
 
     if not facts['known']:
         return math.nan
-    rate, a, v = (
-        facts['gamma'],
-        facts['a'],
-        noise / facts.get('B', 1) + facts.get('eta', 0.0) / facts['a'] ** 2,
-    )
+    rate, a = facts['gamma'], facts['a']
+    # of the target that a batch has; gradient noise of variance eta moves it by 1 / a
+    v = noise / facts.get('B', 1) + facts.get('eta', 0.0) / a**2
     deployed = facts['weights'] == 'deployed'
     if 'k' in facts:
         if deployed and 'beta' not in facts:
             return float(proposition_2(rate, a, v, facts['k'], facts['alpha']))
-        made = process_of(facts, a)
-        seen = made.evaluation if deployed else made.fast
-        return float(seen @ fixed_point(made, v).average @ seen)
+        process = process_of(facts, a)
+        readout = process.evaluation if deployed else process.fast
+        return float(readout @ fixed_point(process, v).average @ readout)
     if 'ema' in facts and deployed:
         return float(ema_variance(rate, a, v, facts['ema']))
     return float(
@@ -181,12 +155,11 @@ def predicted(facts: dict, noise: float) -> float:
 def _table(rows):
     columns = ['optimizer', 'gamma', 'a', 'gamma a', 'k', 'alpha', 'beta', 'B', 'weights']
     columns += ['measured', 'error', 'theory', 'z']
-    cell = lambda facts, name: facts.get(name, '')
     lines = []
     for row in rows:
         f = row.facts
         numbers = [f['gamma'], f['a'], f['gamma'] * f['a']]
-        numbers += [cell(f, name) for name in ('k', 'alpha', 'beta', 'B', 'weights')]
+        numbers += [f.get(name, '') for name in ('k', 'alpha', 'beta', 'B', 'weights')]
         known = math.isfinite(row.theory)
         ends = [row.theory, round(row.z, 2)] if known else ['none', '']
         lines.append([row.label, *numbers, row.measured, row.error, *ends])
@@ -206,20 +179,23 @@ def _ratios(rows):
     from lbexp.theory.stationary_variance import stationary_variance
 
     chosen = [r for r in rows if r.label == 'Lookahead(SGD)' and r.facts['weights'] == 'deployed']
+    by_setting = {}
+    for row in chosen:
+        by_setting.setdefault((row.facts['k'], row.facts['alpha']), []).append(row)
     series = []
     h = np.linspace(0.01, 1.95, 200)
-    for k, alpha in sorted({(r.facts['k'], r.facts['alpha']) for r in chosen}):
+    for (k, alpha), members in sorted(by_setting.items()):
         group = f'k {k}, alpha {alpha}'
         line = np.asarray(proposition_2(h, 1.0, 1.0, k, alpha) / stationary_variance(h, 1.0, 1.0))
-        points = [r for r in chosen if (r.facts['k'], r.facts['alpha']) == (k, alpha)]
-        sgd = [float(stationary_variance(r.facts['gamma'], r.facts['a'], 1.0)) for r in points]
-        x = [r.facts['gamma'] * r.facts['a'] for r in points]
-        y = [r.measured / s for r, s in zip(points, sgd, strict=True)]
-        bars = [2 * r.error / s for r, s in zip(points, sgd, strict=True)]
-        low, high = ([v + sign * b for v, b in zip(y, bars, strict=True)] for sign in (-1, 1))
+        x, y, errors = [], [], []
+        for row in members:
+            sgd = float(stationary_variance(row.facts['gamma'], row.facts['a'], 1.0))
+            x.append(row.facts['gamma'] * row.facts['a'])
+            y.append(row.measured / sgd)
+            errors.append(row.error / sgd)
         series += [
-            Series(group, h, line, group=group),
-            Series(group, x, y, low, high, 'points', group),
+            Series(group, h.tolist(), line.tolist(), group=group),
+            Series(group, x, y, *bars(y, errors), 'points', group),
         ]
     caption = 'Lines: Proposition 2. Points: the trainer, with two standard errors.'
     title = 'Lookahead lowers the variance of SGD'
@@ -230,32 +206,23 @@ def _ratios(rows):
 def _path(workdir, cases):
     """Expected loss against updates: exact recursion as lines, the trainer's mean over replicas as
     points."""
-    from lbexp.theory.noisy_quadratic import evaluation_weights, noisy_quadratic, start
-
     rows = results.read(workdir)
     workload = results.part(workdir, 'workload')
-    trials = {}
-    for trial, case in enumerate(cases):
+    trials, case_of = {}, {}
+    for trial, case in cases_of_trials(workdir, cases):
         if case.get('path'):
             trials.setdefault(case['label'], []).append(trial)
+            case_of[case['label']] = case
     series = []
     for label, members in trials.items():
-        seen = [rows['test_loss'][rows['trial'] == trial] for trial in members]
-        steps = rows['step'][rows['trial'] == members[0]]
-        exact = np.zeros(len(steps))
-        for a in curvatures_of(workload):
-            made = process_of(cases[members[0]], a)
-            begun, noise = start(made, START), workload.get('noise', 1.0) ** 2
-            for i, t in enumerate(steps):
-                mean, variance = evaluation_weights(
-                    made, noisy_quadratic(made, noise, begun, int(t)), int(t)
-                )
-                exact[i] += float(a * (mean**2 + variance) / 2)
-        middle, error = np.mean(seen, axis=0), np.std(seen, axis=0, ddof=1) / math.sqrt(len(seen))
-        series.append(Series(label, steps, exact, group=label))
-        series.append(
-            Series(label, steps, middle, middle - 2 * error, middle + 2 * error, 'points', label)
-        )
+        losses = [rows['test_loss'][rows['trial'] == trial] for trial in members]
+        steps = rows['step'][rows['trial'] == members[0]].tolist()
+        middle = np.mean(losses, axis=0).tolist()
+        error = (np.std(losses, axis=0, ddof=1) / math.sqrt(len(losses))).tolist()
+        series += [
+            Series(label, steps, _expected_losses(case_of[label], workload, steps), group=label),
+            Series(label, steps, middle, *bars(middle, error), 'points', label),
+        ]
     caption = (
         f'Excess loss of the deployed weights. Lines: theory. Points: {PATHS} trials, two '
         'standard errors.'
@@ -264,24 +231,46 @@ def _path(workdir, cases):
     return Figure('path', 'The way to rest', *labels, series, 'linear', 'log', caption)
 
 
+def _expected_losses(case, workload, steps):
+    """Sum over curvatures of a (mean^2 + variance) / 2 of the deployed weights, after these
+    updates."""
+    from lbexp.theory.noisy_quadratic import evaluation_weights, noisy_quadratic, start
+
+    noise = workload.get('noise', 1.0) ** 2
+    losses = np.zeros(len(steps))
+    for a in curvatures_of(workload):
+        process = process_of(case, a)
+        initial = start(process, START)
+        for i, t in enumerate(steps):
+            moments = noisy_quadratic(process, noise, initial, t)
+            mean, variance = evaluation_weights(process, moments, t)
+            losses[i] += float(a * (mean**2 + variance) / 2)
+    return losses.tolist()
+
+
 def _saw_tooth(workdir, rows):
     """Variance of the fast weights at each update within a cycle."""
     from lbexp.theory.fixed_point import fixed_point, within_cycle
 
     chosen = [r for r in rows if r.facts.get('saw_tooth') and r.facts['weights'] == 'fast']
     finals = results.final(workdir)
+    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
+    updates = list(range(SAW_TOOTH + 1))
     series = []
     for i, row in enumerate(chosen):
-        at = int(np.flatnonzero(finals['trial'] == row.trial)[0])
-        made = process_of(row.facts, row.facts['a'])
-        exact = within_cycle(made, 1.0, fixed_point(made, 1.0).covariance, SAW_TOOTH)
-        line = [float(made.fast @ c @ made.fast) for c in exact]
-        inner = [finals[f'inner_{j}_coordinate_variance'][at][i] for j in range(SAW_TOOTH)]
-        bars = [2 * finals[f'inner_{j}_coordinate_variance_error'][at][i] for j in range(SAW_TOOTH)]
-        low, high = ([v + sign * b for v, b in zip(inner, bars, strict=True)] for sign in (-1, 1))
+        process = process_of(row.facts, row.facts['a'])
+        exact = within_cycle(process, 1.0, fixed_point(process, 1.0).covariance, SAW_TOOTH)
+        line = [float(process.fast @ covariance @ process.fast) for covariance in exact]
+        values, errors = [], []
+        for j in range(SAW_TOOTH):
+            name = f'inner_{j}_coordinate_variance'
+            values.append(float(finals[name][place[row.trial]][i]))
+            errors.append(float(finals[f'{name}_error'][place[row.trial]][i]))
         group = f'gamma a {row.facts["gamma"] * row.facts["a"]:.3g}'
-        series.append(Series(group, list(range(SAW_TOOTH + 1)), line, group=group))
-        series.append(Series(group, list(range(SAW_TOOTH)), inner, low, high, 'points', group))
+        series += [
+            Series(group, updates, line, group=group),
+            Series(group, updates[:-1], values, *bars(values, errors), 'points', group),
+        ]
     caption = (
         f'Lookahead around SGD, k {SAW_TOOTH}, alpha 0.5. Lines: exact recursion. Points: '
         'the trainer.'

@@ -49,7 +49,7 @@ def main(argv):
         ratios = [a / b for a, b in zip(rates['engine'], rates['usual loop'], strict=True)]
         told = ', '.join(f'{name} {statistics.median(r):.1f}' for name, r in rates.items())
         print(
-            f'batch {size}: updates/s {told}; ratio {analysis.spread(ratios)}, '
+            f'batch {size}: updates/s {told}; ratio {analysis.format_interval(ratios)}, '
             f'{len(ratios)} rounds from {min(ratios):.2f} to {max(ratios):.2f}',
             flush=True,
         )

@@ -113,7 +113,7 @@ def _compared(workload, found):
     ratios = [a / b for a, b in zip(*found.values(), strict=True)]
     rates = ', '.join(f'{name} {statistics.median(rates):.1f}' for name, rates in found.items())
     return (
-        f'{workload}: updates/s {rates}; ratio {analysis.spread(ratios)}, '
+        f'{workload}: updates/s {rates}; ratio {analysis.format_interval(ratios)}, '
         f'{len(ratios)} rounds from {min(ratios):.3f} to {max(ratios):.3f}'
     )
 

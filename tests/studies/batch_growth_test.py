@@ -223,6 +223,7 @@ def test_without_validation_examples_there_is_nothing_to_tune_on():
     assert 'workload.validation: found none' in problem
 
 
+@pytest.mark.slow
 def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
     how = [
         '--config=experiments/batch_growth.py',

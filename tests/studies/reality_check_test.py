@@ -147,6 +147,7 @@ def test_every_optimizer_takes_what_is_tuned():
     assert not check.check(config)
 
 
+@pytest.mark.slow
 def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
     how = [
         '--config=experiments/reality_check.py',

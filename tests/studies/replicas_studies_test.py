@@ -150,7 +150,7 @@ def test_claims_of_asynchronous_lookahead_follow_the_gains(tmp_path, wrong):
 def test_the_best_loss_is_that_of_a_search_by_hand():
     """One worker, SGD: the expected loss after 200 updates in NumPy at the rate found, and at its
     neighbours."""
-    (rate, loss, limit), (_, _, other) = async_quadratic.best_loss(1, 5, 0.5)
+    sgd, lookahead = async_quadratic.best_loss(1, 5, 0.5)
 
     def by_hand(rate):
         a = 1 / np.arange(1, 33)
@@ -158,9 +158,9 @@ def test_the_best_loss_is_that_of_a_search_by_hand():
         variance = 0.09 * (rate * a) ** 2 * (1 - r**400) / (1 - r**2)
         return np.sum(a * (r**400 + variance)) / 2
 
-    assert loss == pytest.approx(by_hand(rate), rel=1e-6)
-    assert by_hand(rate) < min(by_hand(0.9 * rate), by_hand(1.1 * rate))
-    assert 1.9 < limit < 2.0 < other
+    assert sgd.loss == pytest.approx(by_hand(sgd.rate), rel=1e-6)
+    assert by_hand(sgd.rate) < min(by_hand(0.9 * sgd.rate), by_hand(1.1 * sgd.rate))
+    assert 1.9 < sgd.stable < 2.0 < lookahead.stable
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from lbexp import main, results
 from lbexp.config import lookup
 from lbexp.engine import record, run
 from lbexp.studies import convergence as convergences
-from lbexp.studies import network_steady_state as networks
 from lbexp.studies import steady_state as steady
+from lbexp.studies._network.spectra import Setting
+from lbexp.studies._noisy_quadratic.cases import Row, verdict
 from lbexp.studies._noisy_quadratic.steady_state import grid_cases
+from lbexp.studies._presentation import network_steady_state as networks
 from lbexp.studies.network_steady_state import windowed_variance
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -28,10 +30,24 @@ GRID = dict(
 )
 
 
+# Each is a program of its own: Nesterov, the other buffers, LARS and NovoGrad are left to the long
+# reproductions.
+CASES = {
+    'SGD',
+    'momentum',
+    'EMA of SGD',
+    'Lookahead(SGD)',
+    'Lookahead(momentum), reset',
+    'SGD + noise',
+    'Lookahead(SGD), cycle',
+    'LAMB',
+}
+
+
 def study(config, workdir):
     """Runs a study's trials as main does and returns the study."""
     made = lookup.build('study', configs.plain(config.study))
-    trials = made.trials(config)
+    trials = [trial for trial in made.trials(config) if trial.tags['case'] in CASES]
     record.record(workdir, configs.plain(config), trials)
     run.run([configs.resolve(config, trial.overrides) for trial in trials], workdir)
     return made
@@ -40,7 +56,7 @@ def study(config, workdir):
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
     config = configs.load(str(ROOT / 'experiments' / 'steady_state.py'))
-    config.workload.replicas = 400
+    config.workload.replicas = 300
     config.study = dict(name='steady_state', updates=1500, **GRID)
     workdir = tmp_path_factory.mktemp('steady')
     study(config, workdir)
@@ -56,19 +72,8 @@ def test_theory_and_trainer_agree(workdir):
     assert analysis.passed, analysis.verdict
     (table,) = analysis.tables
     known = [row for row in table.rows if row[11] != 'none']
-    assert len(known) >= 60
-    labels = {row[0] for row in table.rows}
-    assert {
-        'SGD',
-        'momentum',
-        'Nesterov',
-        'EMA of SGD',
-        'SGD + noise',
-        'LARS',
-        'LAMB',
-        'NovoGrad',
-    } <= labels
-    assert {f'Lookahead(momentum), {b}' for b in ('maintain', 'reset', 'interpolate')} <= labels
+    assert len(known) >= 44
+    assert {row[0] for row in table.rows} == CASES
     assert {figure.name for figure in analysis.figures} == {'variance_ratio', 'path', 'saw_tooth'}
 
 
@@ -128,10 +133,8 @@ def test_the_verdict_rejects_wrong_error_bars(factor, passes):
     generator = np.random.default_rng(0)
     facts = {'weights': 'deployed'}
     noise = np.clip(generator.standard_normal(150), -1.9, 1.9)  # none beyond 4, whatever the factor
-    rows = [
-        steady.Row('SGD', facts, 1 + 0.01 * n, 0.01 * factor, 1.0, i) for i, n in enumerate(noise)
-    ]
-    passed, words = steady.verdict(rows)
+    rows = [Row('SGD', facts, 1 + 0.01 * n, 0.01 * factor, 1.0, i) for i, n in enumerate(noise)]
+    passed, words = verdict(rows)
     assert max(abs(row.z) for row in rows) < 4
     assert passed is passes, words
 
@@ -225,11 +228,12 @@ def test_beyond_the_stability_limit_there_is_no_prediction():
     beyond = np.array(
         [[2.0, 2.0, 2.0], [1.0, math.inf, math.inf], [0.1] * 3, [0.0] * 3, [2.1] * 3, [100.0] * 3]
     )
-    found = {(None, 0.1, 8): sound, (None, 0.2, 8): beyond, (0.5, 0.2, 8): beyond}
-    words = networks._verdict(found)
+    sound, beyond = networks.Columns(*sound), networks.Columns(*beyond)
+    plain = {Setting(None, 0.1, 8): sound, Setting(None, 0.2, 8): beyond}
+    words = networks.verdict({**plain, Setting(0.5, 0.2, 8): beyond})
     assert '4 of 9 trials are beyond the stability limit' in words
     assert 'measured over predicted 2.00 [2.00, 2.00]' in words
-    rows = networks._table({(None, 0.1, 8): sound, (None, 0.2, 8): beyond}, 5).rows
+    rows = networks.table(plain, 5).rows
     assert rows[1][7] == pytest.approx(2.0)
 
 

@@ -13,6 +13,7 @@ from lbexp import analysis as words
 from lbexp import config as configs
 from lbexp import main
 from lbexp.config import check
+from lbexp.studies._comparison import scaling_fits
 from lbexp.studies._comparison.scaling_fits import scaling_fit, span
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -28,11 +29,17 @@ def experiment(**study):
         updates=400,
         budget=3,
         seeds=7,
-        tries=1,
+        seeds_per_point=1,
     )
     with config.unlocked():
         config.study = {**configs.plain(config.study), **small, 'target': 0.1, **study}
     return config
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """Intervals of 200 resamples are rougher, and cover as they should."""
+    monkeypatch.setattr(scaling_fits, 'RESAMPLES', 200)
 
 
 def hyperbola(critical, fewest=100.0):
@@ -130,7 +137,7 @@ def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
     steps = hyperbola(dict(sgd=60.0, momentum=240.0))
     plain, some, most = experiment(), experiment(), experiment()
     lost = lambda count: {('sgd', 32, seed) for seed in range(1, count + 1)}
-    tables = {}
+    tables, critical = {}, {}
     for config, name, censored in (
         (plain, 'none', ()),
         (some, 'some', lost(3)),
@@ -139,6 +146,7 @@ def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
         rounds(config, tmp_path / name, made_up(steps, censored=censored))
         found = analysis(config, tmp_path / name)
         tables[name] = {tuple(row[:2]): row for row in found.tables[1].rows}
+        critical[name] = _critical(found)
         assert f'{len(censored)} of 70 reported runs censored' in found.verdict
     middle = {name: table['sgd', 32][5] for name, table in tables.items()}
     assert [tables[name]['sgd', 32][4] for name in ('some', 'most')] == ['4 of 7', '3 of 7']
@@ -146,10 +154,6 @@ def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
         'some'
     ].endswith('> 1650]')
     assert middle['most'].startswith('> 1650') and tables['most']['sgd', 32][6] == 'censored'
-    critical = {
-        name: _critical(analysis(config, tmp_path / name))
-        for name, config in (('none', plain), ('most', most))
-    }
     assert critical['none'][1] <= 60 <= critical['none'][2] < critical['most'][0]
 
 
@@ -177,7 +181,7 @@ def test_a_target_that_is_never_reached_is_told_in_words(tmp_path):
 def test_a_lucky_run_decides_only_where_each_point_is_tried_once(tmp_path, tries):
     """With the first tuning seed the rates furthest from the best reach the target at once, with no
     other ever."""
-    config = experiment(optimizers=('sgd',), tries=tries, extensions=0)
+    config = experiment(optimizers=('sgd',), seeds_per_point=tries, extensions=0)
     plain = made_up(hyperbola(dict(sgd=60.0)), best=0.3)
 
     def answer(trial):
@@ -230,7 +234,7 @@ def test_the_interval_covers_what_it_should():
         (dict(target=1.5), 'target: found 1.5'),
         (dict(updates=0), 'updates: found 0'),
         (dict(budget=0), 'study.budget: found 0'),
-        (dict(tries=0), 'tries: found 0'),
+        (dict(seeds_per_point=0), 'seeds_per_point: found 0'),
         (dict(tolerance=0.0), 'tolerance: found 0.0'),
     ],
 )
@@ -239,6 +243,7 @@ def test_bad_arguments_are_told_in_one_line(study, told):
     assert told in problem and '\n' not in problem
 
 
+@pytest.mark.slow
 def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
     how = [
         '--config=experiments/steps_to_target.py',
@@ -253,7 +258,7 @@ def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
     ]
     how += [
         '--config.study.budget=2',
-        '--config.study.tries=1',
+        '--config.study.seeds_per_point=1',
         '--config.study.extensions=0',
         '--config.num_rows=10',
         '--config.num_evaluations=10',

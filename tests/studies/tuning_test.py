@@ -32,14 +32,14 @@ def tuned(tmp_path, optimum, low=0.01, high=1.0, extensions=2, budget=8, seeds=3
         }
 
     tuning = arms.Tuning(budget, seeds, score, extensions=extensions)
-    asked, rounds = arms.wanted(made, tuning), []
+    asked, rounds = arms.first_trials(made, tuning), []
     while True:
         before = len(entries)
         entries = record.record(tmp_path, {'study': {'name': 'x'}}, asked, grows=True)
         if len(entries) == before:
-            return arms.outcome(tmp_path, made, tuning), entries, rounds
+            return arms.tuning_results(tmp_path, made, tuning), entries, rounds
         rounds.append(entries[before:])
-        asked = arms.more(tmp_path, made, tuning)
+        asked = arms.next_trials(tmp_path, made, tuning)
 
 
 def test_an_optimum_inside_is_found_at_once(tmp_path):
@@ -87,16 +87,16 @@ def test_an_arm_where_everything_diverged_has_no_best(tmp_path):
 
 def test_an_arm_like_another_takes_its_best_point(tmp_path):
     found, _, rounds = tuned(
-        tmp_path, 0.1, others=[arms.Arm('two', {'batch_size': 64}, {}, like='one')]
+        tmp_path, 0.1, others=[arms.Arm('two', {'batch_size': 64}, {}, tuned_as='one')]
     )
     assert found['two'].best == found['one'].best
     assert [entry['overrides']['batch_size'] for entry in rounds[-1]] == [8] * 3 + [64] * 3
 
 
 def test_what_cannot_be_tuned():
-    with pytest.raises(ValueError, match="like 'three'; allowed: one"):
+    with pytest.raises(ValueError, match="tuned as 'three'; allowed: one"):
         tuning = arms.Tuning(2, 1, lambda workdir: {})
-        arms.validate([arms.Arm('one', {}, {}), arms.Arm('two', {}, {}, like='three')], tuning)
+        arms.validate([arms.Arm('one', {}, {}), arms.Arm('two', {}, {}, tuned_as='three')], tuning)
     with pytest.raises(ValueError, match='budget, seeds, extensions: found 0, 1, 2'):
         arms.validate([], arms.Tuning(0, 1, lambda workdir: {}))
 
@@ -111,14 +111,14 @@ def test_the_share_of_a_gap_that_is_closed():
         'all': values(0.10),
     }
     for arm, share in (('half', 0.5), ('all', 1.0), ('large', 0.0)):
-        middle, low, high = compare.closed(measured, arm, 'large', 'small')
+        middle, low, high = compare.gap_closed(measured, arm, 'large', 'small')
         assert (
             middle == pytest.approx(share, abs=0.05) and low <= middle <= high and high - low < 0.1
         )
     # no gap, no share of it
-    assert math.isnan(compare.closed(measured, 'half', 'small', 'large')[0])
+    assert math.isnan(compare.gap_closed(measured, 'half', 'small', 'large')[0])
     one = {name: {'test_error': v['test_error'][:1]} for name, v in measured.items()}
-    assert math.isnan(compare.closed(one, 'half', 'large', 'small')[1])
+    assert math.isnan(compare.gap_closed(one, 'half', 'large', 'small')[1])
 
 
 def test_pairs_are_by_seed_and_without_the_diverged():
@@ -173,7 +173,7 @@ def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
     """Tuned, reported, claimed; then more seeds in the same workdir, without running anything
     twice."""
     monkeypatch.chdir(ROOT)
-    run = lambda *more: main.main(['main', *STUDY, f'--workdir={tmp_path}', *more])
+    run = lambda *more: main.main(['main', *STUDY, '--figures=', f'--workdir={tmp_path}', *more])
     assert run('--config.study.seeds=1') == 0
     assert 'one seed: no interval' in (tmp_path / 'claims.md').read_text()
     first = (tmp_path / 'metrics.jsonl').read_text()

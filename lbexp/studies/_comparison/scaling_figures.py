@@ -77,14 +77,14 @@ def _trade(fits, sizes):
 
 def _rates(rates, sizes):
     series = [
-        Series(name, sizes, list(own), style='points', group=name) for name, own in rates.items()
+        Series(name, sizes, list(of_size), style='points', group=name)
+        for name, of_size in rates.items()
     ]
-    known = [own[0] for own in rates.values() if math.isfinite(own[0])]
+    known = [of_size[0] for of_size in rates.values() if math.isfinite(of_size[0])]
     if known:
         for rule, power in (('linear rule', 1.0), ('square-root rule', 0.5)):
-            series.append(
-                Series(rule, sizes, [min(known) * (size / sizes[0]) ** power for size in sizes])
-            )
+            scaled = [min(known) * (size / sizes[0]) ** power for size in sizes]
+            series.append(Series(rule, sizes, scaled))
     caption = (
         'The learning rate that needs the fewest steps among those tried; lines: rules, from the '
         'lowest first point.'

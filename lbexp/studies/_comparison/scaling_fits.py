@@ -47,16 +47,17 @@ def scaling_fit(
     Source: McCandlish et al. 2018, arXiv:1812.06162, Section 2.3.
     """
     generator, sizes = np.random.default_rng(SEED), np.asarray(batch_sizes, float)
-    drawn = [
-        _resampled(np.asarray(own if len(own) else [np.inf], float), generator) for own in steps
-    ]
+    drawn = []
+    for of_size in steps:
+        # without a rate one censored trial stands for the batch size
+        known = np.asarray(of_size if len(of_size) else [np.inf], float)
+        drawn.append(_resampled(known, generator))
     # Of an even number the upper middle one: the mean of a number and of a censored one is no
     # number.
-    medians = np.stack([np.sort(own, axis=1)[:, own.shape[1] // 2] for own in drawn], axis=1)
-    trials, counts = np.concatenate(drawn, axis=1), [own.shape[1] for own in drawn]
-    fits = np.array(
-        [_fit(np.repeat(sizes, counts), own, np.repeat(limits, counts)) for own in trials]
-    )
+    medians = np.stack([np.sort(d, axis=1)[:, d.shape[1] // 2] for d in drawn], axis=1)
+    trials, counts = np.concatenate(drawn, axis=1), [d.shape[1] for d in drawn]
+    size_of, limit_of = np.repeat(sizes, counts), np.repeat(limits, counts)
+    fits = np.array([_fit(size_of, resample, limit_of) for resample in trials])
     critical, fewest_steps, fewest_examples = fits.T
     line = fewest_steps[:, None] + fewest_examples[:, None] / sizes
     deviation = np.sqrt(_mean(np.where(np.isfinite(medians), line / medians - 1, np.nan) ** 2))
@@ -64,7 +65,7 @@ def scaling_fit(
     with np.errstate(invalid='ignore'):
         slope = np.log(medians[:, :SMALLEST]) @ first / np.sum(first**2)
     slope = np.where(np.isfinite(slope), slope, np.nan)
-    seeds = min(len(own) for own in steps if len(own)) if any(map(len, steps)) else 0
+    seeds = min((len(of_size) for of_size in steps if len(of_size)), default=0)
     return Fit(medians, critical, fewest_steps, fewest_examples, deviation, slope, seeds)
 
 
@@ -88,8 +89,8 @@ def _fit(sizes, steps, limits):
     reached = np.isfinite(steps)
     if len(set(sizes[reached])) < 3:  # two batch sizes lie on any hyperbola
         return np.nan, np.nan, np.nan
-    found = critical_batch_size(sizes, np.where(reached, steps, limits), reached)
-    return found.critical, found.s_min, found.e_min
+    fit = critical_batch_size(sizes, np.where(reached, steps, limits), reached)
+    return fit.critical, fit.s_min, fit.e_min
 
 
 def _mean(squares):

@@ -1,13 +1,18 @@
 """The noisy quadratic in the study of asynchronous workers: its trials, what theory says, and the
 best that can be."""
 
+import functools
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Table
-from lbexp.studies.steady_state import Row
+from lbexp.studies import Trial
+from lbexp.studies._noisy_quadratic.cases import Row, cases_of_trials, tags_of
 
 RATE, SPECTRUM = 0.1, (1.2, 0.6)
 _WORKLOAD = dict(
@@ -16,7 +21,7 @@ _WORKLOAD = dict(
 _START, _STEPS = 400, 200  # burn-in of a trial; length of the run whose expected loss is computed
 
 
-def cases(k, alpha):
+def cases(k: int, alpha: float) -> Iterator[dict[str, Any]]:
     """Delay, workers and optimizer of each case; Lookahead is measured at its synchronisations."""
     for delay, counts in (('constant', (1, 4, 8)), ('geometric', (4, 8))):
         for workers in counts:
@@ -24,9 +29,16 @@ def cases(k, alpha):
             yield dict(label='Lookahead(SGD)', delay=delay, workers=workers, k=k, alpha=alpha)
 
 
-def trial_of(index, case, updates):
-    """The overrides that make a trial of a case. Replicas share the delays, so trials, not
-    replicas, give errors."""
+def trials(k: int, alpha: float, updates: int, repeats: int) -> list[Trial]:
+    """`repeats` trials of each case, tagged with it, each with a seed of its own. Replicas share
+    the delays, so trials, not replicas, give errors."""
+    repeated = [case for case in cases(k, alpha) for _ in range(repeats)]
+    return [
+        Trial(_overrides(seed, case, updates), tags_of(case)) for seed, case in enumerate(repeated)
+    ]
+
+
+def _overrides(seed, case, updates):
     k = case.get('k', 1)
     start = -(-_START // k) * k
     sgd = dict(name='sgd', learning_rate=RATE)
@@ -49,11 +61,11 @@ def trial_of(index, case, updates):
         'num_evaluations': 1,
         'evaluate_train': 0,
         'num_checkpoints': 1,
-        'seed': index,
+        'seed': seed,
     }
 
 
-def predicted(case, a):
+def predicted(case: Mapping[str, Any], a: float) -> float:
     """Stationary variance of the deployed weights right after a synchronisation; of SGD's after any
     update."""
     import jax
@@ -61,54 +73,48 @@ def predicted(case, a):
     from lbexp.theory.fixed_point import fixed_point
     from lbexp.theory.staleness import memoryless, staleness
 
-    given = dict(k=case.get('k'), slow_step_size=case.get('alpha', 0.5))
+    k, alpha, workers = case.get('k'), case.get('alpha', 0.5), case['workers']
     with jax.enable_x64(True):
         if case['delay'] == 'geometric':
-            return float(memoryless(RATE, a, 1.0, case['workers'], **given).covariance[2, 2])
-        made = staleness(RATE, a, case['workers'] - 1, **given)
-        return float(made.evaluation @ fixed_point(made, 1.0).covariance @ made.evaluation)
+            rest = memoryless(RATE, a, 1.0, workers, k=k, slow_step_size=alpha)
+            return float(rest.covariance[2, 2])
+        process = staleness(RATE, a, workers - 1, k=k, slow_step_size=alpha)
+        rest = fixed_point(process, 1.0).covariance
+        return float(process.evaluation @ rest @ process.evaluation)
 
 
-def measured(workdir, quadratic, theory=predicted):
+def measured(
+    workdir: Path,
+    k: int,
+    alpha: float,
+    theory: Callable[[Mapping[str, Any], float], float] = predicted,
+) -> list[Row]:
     """A row for each case and curvature: mean over its trials, error from their spread."""
     finals = results.final(workdir)
-    entries = results.entries(workdir)
-    place = {int(trial): at for at, trial in enumerate(finals['trial'])}
-    found = {}
-    for entry in entries:
-        overrides = entry['overrides']
-        if overrides.get('workload', {}).get('name') == 'noisy_quadratic':
-            case = quadratic[overrides['seed']]
-            values = finals['evaluation_coordinate_variance'][place[entry['trial']]]
-            found.setdefault(tuple(case.items()), []).append((entry['trial'], values))
+    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
+    by_case = {}
+    for trial, case in cases_of_trials(workdir, list(cases(k, alpha))):
+        by_case.setdefault(tuple(case.items()), []).append(trial)
     rows = []
-    for key, members in found.items():
-        values = np.array([values for _, values in members], np.float64)
+    for items, trials in by_case.items():
+        case, places = dict(items), [place[trial] for trial in trials]
+        values = np.array(list(finals['evaluation_coordinate_variance'][places]), np.float64)
         middle, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))
         for i, a in enumerate(SPECTRUM):
-            facts = {**dict(key), 'a': a, 'weights': 'deployed', 'trials': len(values)}
-            expected = theory(dict(key), a)
-            rows.append(
-                Row(
-                    facts['label'],
-                    facts,
-                    float(middle[i]),
-                    float(error[i]),
-                    expected,
-                    members[0][0],
-                )
-            )
+            facts = {**case, 'a': a, 'weights': 'deployed', 'trials': len(values)}
+            numbers = float(middle[i]), float(error[i]), theory(case, a)
+            rows.append(Row(case['label'], facts, *numbers, trials[0]))
     return rows
 
 
-def rows_table(rows):
+def rows_table(rows: Sequence[Row]) -> Table:
+    """Measurement beside theory, a line for each row."""
     columns = ['server', 'delay', 'W', 'gamma a', 'trials', 'measured', 'error', 'theory', 'z']
-    lines = [
-        [row.label, f['delay'], f['workers'], RATE * f['a'], f['trials']]
-        + [row.measured, row.error, row.theory, round(row.z, 2)]
-        for row in rows
-        for f in [row.facts]
-    ]
+    lines = []
+    for row in rows:
+        f = row.facts
+        setting = [f['delay'], f['workers'], RATE * f['a'], f['trials']]
+        lines.append([row.label, *setting, row.measured, row.error, row.theory, round(row.z, 2)])
     caption = (
         'Noisy quadratic: variance of the deployed weights at rest. Errors are over '
         'trials, each with its delays.'
@@ -116,9 +122,21 @@ def rows_table(rows):
     return Table('Variance behind asynchronous workers', columns, lines, caption)
 
 
-def best_loss(workers, k, alpha):
-    """((best rate, expected loss, largest stable rate) of SGD, the same of Lookahead) with workers
-    that take turns."""
+class BestLoss(NamedTuple):
+    """Of one optimizer, at the constant learning rate that serves it best."""
+
+    rate: float
+    loss: float  # expected, after _STEPS updates
+    stable: float  # the largest rate at which the largest curvature is stable
+
+
+def best_loss(workers: int, k: int, alpha: float) -> tuple[BestLoss, BestLoss]:
+    """Those of SGD and of Lookahead around it, with workers that take turns."""
+    return _best_loss(workers, None, alpha), _best_loss(workers, k, alpha)
+
+
+@functools.cache
+def _best_loss(workers, k, alpha):
     import jax
     import jax.numpy as jnp
 
@@ -129,21 +147,17 @@ def best_loss(workers, k, alpha):
     curvatures, noise = 1.0 / np.arange(1, 33), 0.3**2
     rates = np.geomspace(0.01, 3.0, 200)
 
-    def of(k):
-        def at(rate, a):
-            made = staleness(rate, a, workers - 1, k=k, slow_step_size=alpha)
-            mean, variance = evaluation_weights(
-                made, noisy_quadratic(made, noise, start(made, 1.0), _STEPS)
-            )
-            return a * (mean**2 + variance) / 2, spectral_radius(cycle(made, noise)[0])
+    def loss_and_radius(rate, a):
+        process = staleness(rate, a, workers - 1, k=k, slow_step_size=alpha)
+        moments = noisy_quadratic(process, noise, start(process, 1.0), _STEPS)
+        mean, variance = evaluation_weights(process, moments)
+        return a * (mean**2 + variance) / 2, spectral_radius(cycle(process, noise)[0])
 
-        with jax.enable_x64(True):
-            over = jax.jit(jax.vmap(jax.vmap(at, (None, 0)), (0, None)))
-            losses, radii = (
-                np.asarray(part) for part in over(jnp.asarray(rates), jnp.asarray(curvatures))
-            )
-        total = np.where(np.isfinite(losses).all(1), losses.sum(1), np.inf)
-        stable = rates[radii[:, 0] < 1]
-        return float(rates[total.argmin()]), float(total.min()), float(stable.max())
-
-    return of(None), of(k)
+    with jax.enable_x64(True):
+        over_grid = jax.jit(jax.vmap(jax.vmap(loss_and_radius, (None, 0)), (0, None)))
+        losses, radii = over_grid(jnp.asarray(rates), jnp.asarray(curvatures))
+        losses, radii = np.asarray(losses), np.asarray(radii)
+    # the expected loss is the sum over coordinates; one that overflows makes the rate useless
+    total = np.where(np.isfinite(losses).all(1), losses.sum(1), np.inf)
+    stable = rates[radii[:, 0] < 1]
+    return BestLoss(float(rates[total.argmin()]), float(total.min()), float(stable.max()))

@@ -1,11 +1,16 @@
 """The noisy quadratic in the study of local SGD: its trials, what theory says of each, and both
 side by side."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Figure, Series, Table
-from lbexp.studies.steady_state import Row
+from lbexp.studies import Trial
+from lbexp.studies._noisy_quadratic.cases import Row, bars, cases_of_trials, tags_of
 
 RATE, SPECTRUM = 0.5, (1.2, 0.6, 0.2)
 _WORKLOAD = dict(
@@ -14,7 +19,7 @@ _WORKLOAD = dict(
 _ROWS = 4
 
 
-def cases():
+def cases() -> Iterator[dict[str, Any]]:
     """Workers, k, slow step, inner and outer momentum of each trial."""
     for workers in (1, 2, 8):
         for k in (1, 16):
@@ -35,9 +40,15 @@ def cases():
     )
 
 
-def trial_of(index, case, updates):
-    """The overrides that make a trial of a case: one example of each worker in a step, rows at
-    synchronisations."""
+def trials(updates: int) -> list[Trial]:
+    """A trial of each case, tagged with it, each with a seed of its own."""
+    return [
+        Trial(_overrides(seed, case, updates), tags_of(case)) for seed, case in enumerate(cases())
+    ]
+
+
+def _overrides(seed, case, updates):
+    """One example of each worker in a step, rows at synchronisations."""
     k, start = case['k'], 400
     count = -(-(start + updates) // (_ROWS * k)) * _ROWS * k
     momentum = dict(name='momentum', momentum=case['beta']) if 'beta' in case else dict(name='sgd')
@@ -62,11 +73,11 @@ def trial_of(index, case, updates):
         'num_evaluations': 1,
         'evaluate_train': 0,
         'num_checkpoints': 1,
-        'seed': index,
+        'seed': seed,
     }
 
 
-def predicted(case, a):
+def predicted(case: Mapping[str, Any], a: float) -> float:
     """Stationary variance of the slow weights."""
     import jax
 
@@ -76,7 +87,7 @@ def predicted(case, a):
     with jax.enable_x64(True):
         if 'beta' not in case and 'mu' not in case:
             return float(averaged_variance(RATE, a, 1.0, case['workers'], case['k'], case['alpha']))
-        made = local_sgd(
+        process = local_sgd(
             RATE,
             a,
             case.get('beta', 0.0),
@@ -87,81 +98,72 @@ def predicted(case, a):
             case.get('nesterov', True),
             case.get('buffer', 'maintain'),
         )
-        rest = fixed_point(made, 1.0 / case['workers']).covariance
-        return float(made.evaluation @ rest @ made.evaluation)
+        rest = fixed_point(process, 1.0 / case['workers']).covariance
+        return float(process.evaluation @ rest @ process.evaluation)
 
 
-def measured(workdir, quadratic, theory=predicted):
+def measured(
+    workdir: Path, theory: Callable[[Mapping[str, Any], float], float] = predicted
+) -> list[Row]:
     """A row for each trial and curvature. `theory` replaces the formulas, to try wrong ones."""
     finals = results.final(workdir)
-    entries = results.entries(workdir)
-    place = {int(trial): at for at, trial in enumerate(finals['trial'])}
-    mine = [
-        entry
-        for entry in entries
-        if entry['overrides'].get('workload', {}).get('name') == 'noisy_quadratic'
-    ]
+    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
     rows = []
-    for entry in mine:
-        case, at = quadratic[entry['overrides']['seed']], place[entry['trial']]
-        values, errors = (finals[f'fast_coordinate_variance{end}'][at] for end in ('', '_error'))
+    for trial, case in cases_of_trials(workdir, list(cases())):
+        values = finals['fast_coordinate_variance'][place[trial]]
+        errors = finals['fast_coordinate_variance_error'][place[trial]]
         for a, value, error in zip(SPECTRUM, values, errors, strict=True):
             facts = {**case, 'a': a, 'weights': 'deployed'}
-            rows.append(
-                Row(
-                    case['label'],
-                    facts,
-                    float(value),
-                    float(error),
-                    theory(case, a),
-                    entry['trial'],
-                )
-            )
+            numbers = float(value), float(error), theory(case, a)
+            rows.append(Row(case['label'], facts, *numbers, trial))
     return rows
 
 
-def rows_table(rows):
+def rows_table(rows: Sequence[Row]) -> Table:
+    """Measurement beside theory, a line for each row."""
     columns = ['optimizer of a worker', 'W', 'k', 'slow step', 'outer momentum', 'gamma a']
     columns += ['measured', 'error', 'theory', 'z']
-    lines = [
-        [row.label, f['workers'], f['k'], f['alpha'], f.get('mu', 0.0), RATE * f['a']]
-        + [row.measured, row.error, row.theory, round(row.z, 2)]
-        for row in rows
-        for f in [row.facts]
-    ]
+    lines = []
+    for row in rows:
+        f = row.facts
+        setting = [f['workers'], f['k'], f['alpha'], f.get('mu', 0.0), RATE * f['a']]
+        lines.append([row.label, *setting, row.measured, row.error, row.theory, round(row.z, 2)])
     caption = (
         'Noisy quadratic: variance of the slow weights at rest, at synchronisations; errors are '
-        'over independent '
-        'replicas. Momentum: heavy ball, 0.8, buffers kept, averaged or reset.'
+        'over independent replicas. Momentum: heavy ball, 0.8, buffers kept, averaged or reset.'
     )
     return Table('Variance of the slow weights', columns, lines, caption)
 
 
-def ratios(rows):
+def ratios(rows: Sequence[Row]) -> Figure:
     """W times the variance over that of one SGD worker, against gamma a: closed form as lines."""
     import jax
 
     from lbexp.theory.local_sgd import averaged_variance
 
     h = np.linspace(0.02, 0.8, 100)
-    own = [row for row in rows if row.label == 'SGD']
+    by_setting = {}
+    for row in rows:
+        if row.label == 'SGD':
+            by_setting.setdefault((row.facts['k'], row.facts['alpha']), []).append(row)
     series = []
     with jax.enable_x64(True):
-        for k, alpha in sorted({(row.facts['k'], row.facts['alpha']) for row in own}):
+        for (k, alpha), members in sorted(by_setting.items()):
             group = f'k {k}, slow step {alpha}'
             line = np.asarray(averaged_variance(h, 1.0, 1.0, 1, k, alpha)) * (2 - h) / h
-            mine = [row for row in own if (row.facts['k'], row.facts['alpha']) == (k, alpha)]
-            x = [RATE * row.facts['a'] for row in mine]
-            scale = [row.facts['workers'] * (2 - at) / at for row, at in zip(mine, x, strict=True)]
-            y = [row.measured * s for row, s in zip(mine, scale, strict=True)]
-            bars = [2 * row.error * s for row, s in zip(mine, scale, strict=True)]
-            low, high = ([v + sign * b for v, b in zip(y, bars, strict=True)] for sign in (-1, 1))
+            x, y, errors = [], [], []
+            for row in members:
+                gamma_a = RATE * row.facts['a']
+                # W over the variance of one SGD worker, h / (2 - h)
+                scale = row.facts['workers'] * (2 - gamma_a) / gamma_a
+                x.append(gamma_a)
+                y.append(row.measured * scale)
+                errors.append(row.error * scale)
             series += [
-                Series(group, h, line, group=group),
-                Series(group, x, y, low, high, 'points', group),
+                Series(group, h.tolist(), line.tolist(), group=group),
+                Series(group, x, y, *bars(y, errors), 'points', group),
             ]
     caption = 'Lines: closed form. Points: the trainer, 1, 2 and 8 workers, two standard errors.'
     labels = 'learning rate x curvature', 'W x variance of the slow weights / SGD'
-    return Figure(
-        'variance', 'W workers have 1 / W of the variance', *labels, series, caption=caption
-    )
+    title = 'W workers have 1 / W of the variance'
+    return Figure('variance', title, *labels, series, caption=caption)

@@ -45,7 +45,7 @@ def grid_cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_s
         )
 
 
-def trial_of(index, case, curvatures, updates):
+def overrides_of(index, case, curvatures, updates):
     """The overrides that make a trial of a case."""
     if case.get('path'):
         events = {'num_rows': 50, 'num_evaluations': 50, 'num_checkpoints': 1}
@@ -63,8 +63,8 @@ def trial_of(index, case, curvatures, updates):
         for w in ('evaluation', 'fast')
     ]
     if case.get('saw_tooth'):
-        one = dict(name='stationary_moments', population=True, burn_in=start, every=SAW_TOOTH)
-        probes += [dict(one, offset=j, prefix=f'inner_{j}') for j in range(SAW_TOOTH)]
+        inner = dict(name='stationary_moments', population=True, burn_in=start, every=SAW_TOOTH)
+        probes += [dict(inner, offset=j, prefix=f'inner_{j}') for j in range(SAW_TOOTH)]
     noisy = dict(name='gradient_noise', kind='isotropic', eta=case.get('eta'), gamma=0.0)
     return {
         'optimizer': _optimizer(case),

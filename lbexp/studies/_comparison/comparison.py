@@ -1,0 +1,80 @@
+"""The study that compares arms: each tuned alike, reported with fresh seeds, then asked about."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from lbexp import config as configs
+from lbexp import results
+from lbexp.analysis import Analysis
+from lbexp.studies import Study, Trial
+from lbexp.studies._comparison.arms import (
+    Arm,
+    Tuning,
+    TuningResult,
+    first_trials,
+    next_trials,
+    require_validation,
+    tuning_results,
+    validate,
+)
+
+
+class Compared(NamedTuple):
+    """What the analysis of a comparison is about."""
+
+    workdir: Path
+    config: dict[str, Any]  # the study's configuration, as the workdir has it
+    arms: Sequence[Arm]
+    tuning: Tuning
+    results: Mapping[str, TuningResult]  # by the name of the arm
+
+
+def comparison(
+    arms_of: Callable[[dict[str, Any]], Sequence[Arm]],
+    tuning: Tuning,
+    analyse: Callable[[Compared], Analysis],
+    others: Sequence[Trial] = (),
+    measure: Callable[[ConfigDict, Path], None] | None = None,
+) -> Study:
+    """A study of arms, each tuned with the same budget on validation examples, then run with seeds.
+
+    Args:
+        arms_of: (configuration as plain data) -> the arms.
+        tuning: how each is tuned, and with how many seeds it is reported.
+        analyse: (Compared) -> Analysis; it reads and never trains.
+        others: trials of the first round beside the arms.
+        measure: as in `Study`.
+    """
+
+    def trials(config: ConfigDict) -> list[Trial]:
+        require_validation(config)
+        arms = arms_of(configs.plain(config))
+        validate(arms, tuning)
+        return [*first_trials(arms, tuning), *others]
+
+    def more(config: ConfigDict, workdir: Path) -> list[Trial]:
+        return next_trials(workdir, arms_of(configs.plain(config)), tuning)
+
+    def analyse_workdir(workdir: Path) -> Analysis:
+        # said first: what follows would complain of fields that another study has not
+        results.roles(workdir)  # refuses a workdir that is no study's
+        config = configuration(workdir)
+        arms = arms_of(config)
+        tuned = tuning_results(workdir, arms, tuning)
+        return analyse(Compared(Path(workdir), config, arms, tuning, tuned))
+
+    return Study(trials, analyse_workdir, more, measure)
+
+
+def configuration(workdir: Path) -> dict[str, Any]:
+    """The study's configuration as the workdir has it.
+
+    Raises:
+        Refusal: it has no optimizer or workload; the message names the file.
+    """
+    for name in ('optimizer', 'workload'):
+        results.part(workdir, name)
+    return results.configuration(workdir)['config']

@@ -1,0 +1,122 @@
+"""Hessian and gradient noise of a network at the mean weights of each trial: a step of the run,
+kept in the workdir."""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lbexp import results
+from lbexp.config import lookup
+from lbexp.engine.metrics_file import replace
+from lbexp.errors import Refusal, describe
+from lbexp.parallel import hosts
+
+SPECTRA_FILE = 'spectra.npz'  # by trial: Hessian eigenvalues, gradient variance along each, weights
+
+
+class Setting(NamedTuple):
+    """What the seeds of a trial share."""
+
+    alpha: float | None  # slow step size; None: SGD
+    gamma: float  # learning rate
+    size: int  # examples per update
+
+    @property
+    def optimizer(self):
+        return 'SGD' if self.alpha is None else f'Lookahead, alpha {self.alpha}'
+
+    def tags(self) -> dict[str, Any]:
+        return {'case': self.optimizer, 'gamma': self.gamma, 'B': self.size}
+
+
+def settings_of_trials(workdir: Path, settings: Sequence[Setting]) -> Iterator[tuple[int, Setting]]:
+    """(trial, setting) of the trials of a workdir that are of one of these settings."""
+    by_tags = {tuple(setting.tags().items()): setting for setting in settings}
+    for trial, tags in results.roles(workdir):
+        setting = by_tags.get(tuple(tags.items()))
+        if setting is not None:
+            yield trial, setting
+
+
+def measure_spectra(workdir: Path, settings: Sequence[Setting], count: int | None):
+    """Hessian eigenvalues, gradient variances and the mean weights of each trial at which they are
+    [3, weights], kept in SPECTRA_FILE; what is there already is not computed again.
+
+    Args:
+        count: examples of the training set; None: all.
+    """
+    finals = results.final(workdir)
+    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
+    known = read_spectra(workdir)
+    spectrum = None
+    for trial, _ in settings_of_trials(workdir, settings):
+        weights = np.asarray(finals['evaluation_coordinate_mean'][place[trial]], np.float32)
+        if trial in known and np.array_equal(known[trial][-1], weights):
+            continue
+        spectrum = spectrum or _spectrum(results.part(workdir, 'workload'), count)
+        known[trial] = np.stack([*spectrum(weights), weights])
+    if spectrum is not None and hosts.is_primary():
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **{str(t): arrays for t, arrays in known.items()})
+        replace(Path(workdir) / SPECTRA_FILE, content.getvalue())
+
+
+def read_spectra(workdir: Path) -> dict[int, np.ndarray]:
+    """What `measure_spectra` kept, by trial; {}: nothing was computed.
+
+    Raises:
+        Refusal: the file is damaged; the message names it.
+    """
+    file = Path(workdir) / SPECTRA_FILE
+    if not file.exists():
+        return {}
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {int(trial): arrays[trial] for trial in arrays.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        rule = 'allowed: what lbexp wrote. Remove it, and it is computed anew'
+        raise Refusal(f'{file}: found a damaged file ({describe(error)}); {rule}') from error
+
+
+def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
+    """Function of flat weights: (Hessian eigenvalues of the training loss, gradient variance along
+    each)."""
+    import jax
+    import jax.numpy as jnp
+    from jax.flatten_util import ravel_pytree
+
+    workload = lookup.build('workload', part)
+    params, model_state = workload.init(jax.random.key(0))
+    _, unravel = ravel_pytree(params)
+    count = min(count or workload.train.size, workload.train.size)
+    examples = workload.train.read(workload.train.arrays, jnp.arange(count))
+
+    def losses(weights):
+        return workload.loss(unravel(weights), model_state, examples, jax.random.key(0))[0]['loss']
+
+    @jax.jit
+    def spectrum(weights):
+        gradient = jax.grad(lambda w: losses(w).mean())
+
+        def column(direction):
+            return jax.jvp(gradient, (weights,), (direction,))[1]
+
+        def derivatives(direction):
+            return jax.jvp(losses, (weights,), (direction,))[1]
+
+        # A column at a time: jax.hessian would hold the gradients of all columns at once.
+        hessian = jax.lax.map(column, jnp.eye(len(weights), dtype=weights.dtype), batch_size=16)
+        values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
+        # d loss_n / d w along each eigenvector: one forward pass a direction.
+        along = jax.lax.map(derivatives, vectors.T)
+        return values, along.var(axis=1)
+
+    def of_weights(weights):
+        values, variances = spectrum(jnp.asarray(weights, jnp.float32))
+        return np.asarray(values), np.asarray(variances)
+
+    return of_weights

@@ -1,0 +1,112 @@
+"""Table and figures of batch growth against learning-rate decay."""
+
+import itertools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from lbexp.analysis import Figure, Series, Table, format_interval, interval
+from lbexp.studies._comparison.arms import TuningResult
+
+_RATE = 'optimizer.learning_rate'
+Run = Mapping[str, np.ndarray]  # of an arm: step, epoch, ... [rows]; error [seeds, rows]
+
+
+def updates_saved(runs: Mapping[str, Run]) -> str:
+    """'1581 updates instead of 4043 (61% fewer)'."""
+    few, many = (int(runs[name]['step'][-1]) for name in ('growth', 'decay'))
+    return f'{few} updates instead of {many} ({1 - few / many:.0%} fewer)'
+
+
+def pairs_lost(differences: np.ndarray) -> str:
+    """How many pairs have no difference, in words; '' where all have one."""
+    count = int(np.sum(~np.isfinite(differences)))
+    return f'; {count} of {len(differences)} pairs diverged' if count else ''
+
+
+def arms_table(
+    decay: TuningResult,
+    runs: Mapping[str, Run],
+    errors: Mapping[str, np.ndarray],
+    differences: Mapping[str, np.ndarray],
+) -> Table:
+    """A row for each arm.
+
+    Args:
+        decay: what tuning found for the arm that was tuned.
+        errors: by arm, the test error of each seed.
+        differences: by arm, the same less that of decay.
+    """
+    columns = ['arm', 'batch sizes', 'learning rates', 'updates', 'epochs', 'seeds', 'diverged']
+    columns += ['test error', '- decay']
+    rows = []
+    for name, run in runs.items():
+        sizes, rates = _phases(_batch_sizes(run)), _phases(run['learning_rate'])
+        ends = [int(run['step'][-1]), round(float(run['epoch'][-1]), 2), len(errors[name])]
+        lost = int(np.sum(~np.isfinite(errors[name])))
+        difference = format_interval(differences[name]) if name in differences else ''
+        rows.append([name, sizes, rates, *ends, lost, format_interval(errors[name]), difference])
+    caption = (
+        'Medians over seeds with intervals; differences by seed. Batch sizes and rates as they '
+        f'stood at evaluations. Learning rates tried for decay, with validation error: '
+        f'{_tried(decay)}.'
+    )
+    return Table('Arms', columns, rows, caption)
+
+
+def _tried(decay):
+    """'0.01: 0.1234, 0.1: diverged', by rate."""
+    rates = [point[_RATE] for point in decay.points]
+    words = []
+    for rate, score in sorted(zip(rates, decay.scores.tolist(), strict=True)):
+        words.append(
+            f'{rate:.3g}: {score:.4f}' if math.isfinite(score) else f'{rate:.3g}: diverged'
+        )
+    return ', '.join(words)
+
+
+def _batch_sizes(run):
+    """Examples per update between evaluations."""
+    return np.diff(run['examples'], prepend=0) / np.diff(run['step'], prepend=0)
+
+
+def _phases(values):
+    """The values that stay for more than one evaluation, in order; between two of them is a
+    mixture."""
+    stays = [b for a, b in itertools.pairwise(values) if math.isclose(a, b, rel_tol=1e-6)]
+    return ', '.join(dict.fromkeys(f'{value:.3g}' for value in stays))
+
+
+def figures(runs: Mapping[str, Run]) -> list[Figure]:
+    """Validation error against epochs and against updates; rate over batch size."""
+    caption = 'Medians over seeds, bands: intervals. '
+    epochs = caption + 'The claim is that decay and growth coincide; constant is the control.'
+    updates = caption + 'The same curves: what growth saves.'
+    scale = (
+        'Rate over batch size, to which the noise scale of SGD is proportional; between two '
+        'evaluations, as it was.'
+    )
+    return [
+        _error_figure('epochs', runs, 'epoch', epochs),
+        _error_figure('updates', runs, 'step', updates),
+        _noise_figure(runs, scale),
+    ]
+
+
+def _error_figure(name, runs, axis, caption):
+    series = []
+    for arm, run in runs.items():
+        spans = np.array([interval(column) for column in run['error'].T]).T
+        series.append(Series(arm, run[axis].tolist(), *spans.tolist()))
+    label, title = 'validation error [fraction]', f'Validation error against {name}'
+    return Figure(name, title, name, label, series, 'linear', 'log', caption)
+
+
+def _noise_figure(runs, caption):
+    series = []
+    for arm, run in runs.items():
+        noise = run['learning_rate'] / _batch_sizes(run)
+        series.append(Series(arm, run['epoch'].tolist(), noise.tolist()))
+    labels = 'epochs', 'rate / batch size'
+    return Figure('noise', 'Noise scale', *labels, series, 'linear', 'log', caption)

@@ -1,0 +1,104 @@
+"""Tables of steps to a target against batch size."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lbexp.analysis import Table
+from lbexp.studies._comparison.arms import TuningResult
+from lbexp.studies._comparison.scaling_fits import Fit, span
+from lbexp.theory.critical_batch_size import regions
+
+
+class AtSize(NamedTuple):
+    """An optimizer at one batch size."""
+
+    size: int  # examples per update
+    limit: int  # length of the runs [updates]
+    rate: float  # tuned learning rate; NaN: none reached the target
+    result: TuningResult
+    steps: list[float]  # to the target, of each reported seed; inf where censored
+
+
+class Scaling(NamedTuple):
+    """An optimizer with all its batch sizes."""
+
+    fit: Fit
+    at_sizes: list[AtSize]  # ascending
+
+
+def format_span(values: tuple[float, float, float], limit: int | None = None) -> str:
+    """'3.1 [2.9, 3.4]' of (estimate, low, high); what is infinite lies beyond `limit`."""
+    estimate, low, high = values
+    if math.isnan(estimate):
+        return 'not found: fewer than 3 batch sizes reach the target'
+    if math.isnan(low):
+        return f'{_number(estimate, limit)} (one seed: no interval)'
+    return f'{_number(estimate, limit)} [{_number(low, limit)}, {_number(high, limit)}]'
+
+
+def _number(value, limit):
+    if math.isfinite(value):
+        return f'{value:.3g}'
+    return f'> {limit}' if limit else 'beyond all tried'
+
+
+def fits_table(scalings: Mapping[str, Scaling]) -> Table:
+    """Critical batch size, S_min, E_min and deviation of the fit of each optimizer."""
+    rows = []
+    for name, (fit, _) in scalings.items():
+        numbers = fit.critical, fit.fewest_steps, fit.fewest_examples, fit.deviation
+        rows.append([name, *(format_span(span(values, fit.seeds)) for values in numbers)])
+    columns = ['optimizer', 'critical batch size', 'S_min [updates]', 'E_min [examples]']
+    columns.append('deviation')
+    caption = (
+        'Least squares of S = S_min + E_min / B over trials, on relative errors, censored ones '
+        'included; at the critical batch size E_min / S_min steps and examples are twice their '
+        'minimum. Intervals: bootstrap over seeds, at the learning rates that tuning chose.'
+    )
+    return Table('Critical batch sizes', columns, rows, caption)
+
+
+def steps_table(scalings: Mapping[str, Scaling]) -> Table:
+    """A row for each optimizer and batch size."""
+    columns = ['optimizer', 'batch size', 'learning rate', 'tried', 'reached', 'steps']
+    columns += ['examples', 'slope', 'region']
+    rows = []
+    for name, (fit, at_sizes) in scalings.items():
+        sizes, critical = [setting.size for setting in at_sizes], float(fit.critical[0])
+        names = [''] * len(sizes) if math.isnan(critical) else regions(sizes, critical)
+        slopes = _slopes(sizes, fit.medians[0])
+        for i, setting in enumerate(at_sizes):
+            steps = span(fit.medians[:, i], len(setting.steps))
+            examples = steps[0] * setting.size
+            slope = f'{slopes[i]:.2f}' if math.isfinite(slopes[i]) else ''
+            cells = [
+                _rate(setting),
+                len(setting.result.points),
+                f'{sum(map(math.isfinite, setting.steps))} of {len(setting.steps)}',
+                format_span(steps, setting.limit) if setting.steps else f'> {setting.limit}',
+                f'{examples:.3g}' if math.isfinite(examples) else 'censored',
+            ]
+            rows.append([name, setting.size, *cells, slope, names[i]])
+    caption = (
+        'Steps: median over seeds, a censored run counting as longer than any other. Slope: d '
+        'log steps / d log batch size between the neighbours. Regions by the fit: perfect '
+        'scaling below a quarter of the critical batch size, stagnation above four times it.'
+    )
+    return Table('Steps to the target', columns, rows, caption)
+
+
+def _rate(setting):
+    if setting.result.best is None:
+        return 'none reached'
+    edges = [f' ({side} edge)' for side in setting.result.edges.values()]
+    return f'{setting.rate:.3g}{"".join(edges)}'
+
+
+def _slopes(sizes: Sequence[int], medians: np.ndarray) -> np.ndarray:
+    """Between the neighbours of each point; NaN beside a censored one."""
+    x = np.log(np.asarray(sizes, float))
+    y = np.log(np.where(np.isfinite(medians), medians, np.nan))
+    return np.gradient(y, x)
