@@ -146,7 +146,8 @@ def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
         rounds(config, tmp_path / name, made_up(steps, censored=censored))
         found = analysis(config, tmp_path / name)
         tables[name] = {tuple(row[:2]): row for row in found.tables[1].rows}
-        critical[name] = _critical(found)
+        if name != 'some':
+            critical[name] = _critical(found)
         assert f'{len(censored)} of 70 reported runs censored' in found.verdict
     middle = {name: table['sgd', 32][5] for name, table in tables.items()}
     assert [tables[name]['sgd', 32][4] for name in ('some', 'most')] == ['4 of 7', '3 of 7']
