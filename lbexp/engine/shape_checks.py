@@ -5,7 +5,7 @@ in one line.
 user's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -36,11 +36,11 @@ RESERVED = (
 _LARGEST = 2**16  # numbers that a probe may give as one column
 
 
-def pair(output, who, function, parts):
+def pair(output: Any, who: str, function: Callable, parts: str) -> tuple:
     return tuple_of(output, 2, who, function, parts)
 
 
-def tuple_of(output, count, who, function, parts):
+def tuple_of(output: Any, count: int, who: str, function: Callable, parts: str) -> tuple:
     if not isinstance(output, (tuple, list)) or len(output) != count:
         name = getattr(function, '__name__', 'it')
         raise Breach(
@@ -49,7 +49,7 @@ def tuple_of(output, count, who, function, parts):
     return tuple(output)
 
 
-def check_values(values, count, who, function, needs_loss):
+def check_values(values: Any, count: int, who: str, function: Callable, needs_loss: bool) -> None:
     """Every value is one number for each of `count` examples."""
     what = f'{who}: {getattr(function, "__name__", "it")} gives'
     where = errors.place(function)
@@ -73,7 +73,7 @@ def check_values(values, count, who, function, needs_loss):
             )
 
 
-def check_columns(columns, who, function):
+def check_columns(columns: Any, who: str, function: Callable) -> None:
     what, where = f'{who}: {getattr(function, "__name__", "it")} gives', errors.place(function)
     if not isinstance(columns, Mapping) or not all(isinstance(name, str) for name in columns):
         raise Breach(f'{what} {short(columns)}; allowed: a dict of columns, by name{where}')
@@ -95,14 +95,14 @@ def _check_names(columns, what, where):
         )
 
 
-def check_number(value, what, function):
+def check_number(value: Any, what: str, function: Callable) -> None:
     shape, dtype = _shape_and_dtype(value)
     if shape != () or not _is_real(dtype):
         shown = short(value) if shape is None else f'of shape {shape}, dtype {dtype}'
         raise Breach(f'{what} {shown}; allowed: one number{errors.place(function)}')
 
 
-def check_parameters(params, what):
+def check_parameters(params: Any, what: str) -> None:
     leaves = jax.tree_util.tree_leaves_with_path(params)
     if not leaves:
         raise Breach(f'{what} gives no parameters; allowed: at least one array')
@@ -114,7 +114,9 @@ def check_parameters(params, what):
             raise Breach(f'{what} gives params{name} of {shown}; allowed: arrays of floating point')
 
 
-def check_same(new, old, what, function, whose='before', dtypes=True):
+def check_same(
+    new: Any, old: Any, what: str, function: Callable, whose: str = 'before', dtypes: bool = True
+) -> None:
     """`new` has the structure, the shapes and, where they matter, the dtypes of `old`."""
     difference = _difference(new, old, dtypes)
     if difference:
@@ -172,7 +174,7 @@ def _is_real(dtype: Any) -> bool:
     )
 
 
-def short(value):
+def short(value: Any) -> str:
     if isinstance(value, type):
         return f'the class {value.__name__}'
     if value is None or isinstance(value, (bool, int, float, str)):
