@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from lbexp.exit_status import BAD_CONFIG, DIVERGED, DONE, FAILED, NO_CHECKPOINT
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
 from lbexp.report import FIGURE_FORMATS
+from lbexp.stop import Stop as Stop
 
 _PRINTED = 60  # rows of a table in the terminal
 
@@ -193,50 +193,6 @@ def with_other_code(given: flags.FlagValues, workdir: pathlib.Path) -> list[str]
     return sorted(
         str(other) for other in others if other != workdir and (other / 'config.json').exists()
     )
-
-
-class Stop:
-    """Becomes true at SIGTERM, Ctrl-C or SIGHUP, also while the run is still being set up.
-
-    A second Ctrl-C ends the process. A signal that was ignored at the start stays so, as nohup
-    wants it.
-    """
-
-    def __init__(self, *more: signal.Signals):
-        self.name = None
-        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *more)
-        self._numbers = [n for n in wanted if signal.getsignal(n) is not signal.SIG_IGN]
-        self._terminals = [stream for stream in (0, 1, 2) if _is_terminal(stream)]
-        self.listen()
-
-    def listen(self):
-        """Again, after something that took the signals for itself."""
-        for number in self._numbers:
-            signal.signal(number, self._stop)
-
-    def _stop(self, number, frame):
-        self.name = signal.Signals(number).name
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if number == signal.SIGHUP:
-            _leave(self._terminals)
-
-    def __call__(self):
-        return self.name is not None
-
-
-def _is_terminal(stream):
-    try:
-        return os.isatty(stream)
-    except OSError:  # it is closed
-        return False
-
-
-def _leave(terminals):
-    """What is printed to a terminal that is gone would be an error of the disk."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in terminals:
-        os.dup2(nowhere, stream)
-    os.close(nowhere)
 
 
 def refuse(problems: list[str]) -> int:

@@ -27,6 +27,7 @@ LAYERS = {
     'owner': 0,
     'local_path': 0,
     'links': 0,
+    'stop': 0,
     'optimizers': 1,
     'theory': 1,
     'models': 1,

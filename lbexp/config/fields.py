@@ -5,44 +5,15 @@ One table. `base`, the check, the command line's --help, what a resumed run may 
 program traces all read it.
 """
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 from ml_collections import ConfigDict
 
+from lbexp.config._field import LARGEST, Field, Fractions, NonNegativeCount, Points
+from lbexp.config._field import Count as Count
+from lbexp.config._field import Part as Part
 from lbexp.config.violation import in_words
-
-_LARGEST = 2**31 - 1  # of a count that a program keeps in an int32
-
-Count = Annotated[int, Interval(ge=1, le=_LARGEST)]
-NonNegativeCount = Annotated[int, Interval(ge=0, le=_LARGEST)]
-_Points = Annotated[int, Interval(ge=1, le=10**6)]
-Fractions = Annotated[float, Interval(gt=0, lt=1)]
-
-
-class Part(NamedTuple):
-    """A dict with a 'name', which the lookup resolves, and the arguments of the function that it
-    names."""
-
-    kind: str  # a key of lookup.KINDS
-    optional: bool = False  # an empty dict switches it off
-    several: bool = False  # a tuple of parts
-
-
-class Field(NamedTuple):
-    """A row of the table. A dotted name is a field of a dict; without a default it may be
-    absent."""
-
-    name: str
-    default: Any
-    annotation: Any  # a type with its range, as in function signatures; or a Part
-    help: str
-    unit: str = ''
-    # '': never; 'always'; 'with a microbatch'; 'arguments': the numbers among the part's arguments
-    traced: str = ''
-    # says how a run is watched over, not what it computes: may change when it goes on
-    watches: bool = False
-
 
 ABSENT = object()  # no default: of a dict's field that need not be there
 
@@ -136,7 +107,7 @@ FIELDS = (
     Field(
         'epochs',
         None,
-        Annotated[float, Interval(gt=0, le=_LARGEST)] | None,
+        Annotated[float, Interval(gt=0, le=LARGEST)] | None,
         'length of the run; or set steps',
         'passes over the training set',
         traced='always',
@@ -200,7 +171,7 @@ FIELDS = (
     Field(
         'search.trials',
         ABSENT,
-        _Points,
+        Points,
         ('more of them later keep the first and run only what is new'),
         'points',
     ),

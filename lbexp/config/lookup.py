@@ -2,8 +2,6 @@
 says it is."""
 
 import collections.abc
-import contextlib
-import contextvars
 import difflib
 import functools
 import importlib
@@ -12,17 +10,15 @@ import inspect
 import pkgutil
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, get_args, get_origin
 
+from lbexp.config._trust import outside_names as outside_names
+from lbexp.config._trust import recorded as recorded
+from lbexp.config._trust import refuse_untrusted
+from lbexp.config._trust import trusting as trusting
 from lbexp.config.violation import part_class
 from lbexp.errors import Refusal, user_frame
-
-_reads_workdir = contextvars.ContextVar('reads_workdir', default=False)
-# names outside lbexp; None: all of them
-_trusted: contextvars.ContextVar[frozenset[str] | None] = contextvars.ContextVar(
-    'trusted', default=frozenset()
-)
 
 
 class Kind(NamedTuple):
@@ -76,7 +72,7 @@ def find(kind: str, name: str) -> Callable:
     kind = _kind(kind)
     module, colon, function = name.partition(':')
     if colon:
-        _refuse_untrusted(kind, name)
+        refuse_untrusted(kind, name)
         return _outside(kind, module, function)
     package = KINDS[kind].package
     home = importlib.import_module(package)
@@ -93,41 +89,6 @@ def find(kind: str, name: str) -> Callable:
             f'no {kind} is named {name!r}.{nearest(name, known)} There are: {", ".join(known)}'
         )
     return function
-
-
-@contextlib.contextmanager
-def recorded() -> Iterator[None]:
-    """Inside, names come from a workdir, which is data and never code: they mean lbexp's own parts.
-
-    Of the names that reach outside, those are looked up that `trusting` gives.
-    """
-    token = _reads_workdir.set(True)
-    try:
-        yield
-    finally:
-        _reads_workdir.reset(token)
-
-
-@contextlib.contextmanager
-def trusting(outside: Iterable[str] | None) -> Iterator[None]:
-    """Inside, a workdir may name these functions outside lbexp: the user named them himself. None:
-    any."""
-    token = _trusted.set(None if outside is None else frozenset(outside))
-    try:
-        yield
-    finally:
-        _trusted.reset(token)
-
-
-def outside_names(value: Any) -> set[str]:
-    """The texts, anywhere in nested data, that `find` would look up outside lbexp."""
-    if isinstance(value, str):
-        return {value} if value.partition(':')[2] else set()
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return set()
-    return set().union(*map(outside_names, value))
 
 
 def names(kind: str) -> list[str]:
@@ -330,13 +291,3 @@ def _refuses(function, error):
     is_ours = (getattr(function, '__module__', None) or '').split('.')[0] == 'lbexp'
     of_tracing = type(error).__module__.partition('.')[0] in ('jax', 'jaxlib')
     return isinstance(error, ValueError) or not (is_ours or of_tracing)
-
-
-def _refuse_untrusted(kind, name):
-    trusted = _trusted.get()
-    if _reads_workdir.get() and trusted is not None and name not in trusted:
-        raise Refusal(
-            f'the workdir names a {kind} outside lbexp: found {name!r}; allowed: parts of lbexp. '
-            'To run it, give the '
-            '--config that names it, or --trust_workdir to lbexp.sweep; in Python: lookup.trusting'
-        )
