@@ -75,7 +75,8 @@ def read_spectra(workdir: Path) -> dict[int, np.ndarray]:
     if not file.exists():
         return {}
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # from bytes: of a damaged file np.load leaves the handle open
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             return {int(trial): arrays[trial] for trial in arrays.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         rule = 'allowed: what lbexp wrote. Remove it, and it is computed anew'
