@@ -20,6 +20,13 @@ def fold(values, like=None):
 
 
 fold = jax.jit(fold)
+update, push = jax.jit(moments.update), jax.jit(moments.push)
+
+
+@jax.jit
+def pushed(series, values):
+    """The series with the values [n, ...] behind it."""
+    return jax.lax.scan(lambda s, x: (moments.push(s, x), None), series, values)[0]
 
 
 def test_mean_and_variance_of_a_tree():
@@ -62,7 +69,7 @@ def test_merge_is_as_if_all_came_in_one_stream(values, data):
     for part in (values[:cut], values[cut:]):
         m = moments.zeros(jax.ShapeDtypeStruct((), jnp.float32))
         for x in part:
-            m = moments.update(m, x)
+            m = update(m, x)
         parts.append(m)
     for both in (moments.merge(*parts), moments.merge(*parts[::-1])):
         assert both.count == len(values)
@@ -97,9 +104,9 @@ def test_merge_over_devices():
 @pytest.mark.parametrize('length', [1, 5, 8, 9, 31, 32, 33, 100])
 def test_batch_means_double_their_length(length):
     values = np.arange(1, length + 1, dtype='f4') ** 2
-    series = jax.jit(lambda v: jax.lax.scan(lambda s, x: (moments.push(s, x), None), empty, v)[0])
-    empty = moments.batch_means(jnp.zeros(()), 8)
-    found = series(values)
+    found = moments.batch_means(jnp.zeros(()), 8)
+    for x in values:
+        found = push(found, x)
     b = int(found.length)
     complete = length // b
     assert found.count == length and b & (b - 1) == 0
@@ -132,10 +139,7 @@ def correlated():
     r, length, runs = 0.8, 3000, 1500
     values = ar1(r, length, runs, 3)
     empty = moments.batch_means(jnp.zeros(runs), 32)
-    series = jax.jit(lambda v: jax.lax.scan(lambda s, x: (moments.push(s, x), None), empty, v)[0])(
-        values
-    )
-    return r, values, series
+    return r, values, pushed(empty, values)
 
 
 def test_standard_error_knows_of_autocorrelation(correlated):
@@ -175,19 +179,17 @@ def test_stationarity_of_series_at_rest_and_on_the_way(correlated):
     assert np.mean(np.abs(z) > 4) < 0.01
     drifting = values + 3 * np.exp(-np.arange(values.shape[0]) / 500).astype('f4')[:, None]
     empty = moments.batch_means(jnp.zeros(values.shape[1]), 32)
-    moved = jax.jit(lambda v: jax.lax.scan(lambda s, x: (moments.push(s, x), None), empty, v)[0])(
-        drifting
-    )
+    moved = pushed(empty, drifting)
     assert np.mean(np.asarray(moments.stationarity(moved)) > 4) > 0.95
 
 
 def test_too_little_to_tell_is_nan():
     series = moments.batch_means(jnp.zeros(2), 8)
     for x in range(3):
-        series = moments.push(series, jnp.full(2, float(x)))
+        series = push(series, jnp.full(2, float(x)))
     assert np.isnan(moments.standard_error(series)).all()
     assert np.isnan(moments.stationarity(series)).all()
-    series = moments.push(series, jnp.full(2, 3.0))
+    series = push(series, jnp.full(2, 3.0))
     np.testing.assert_allclose(
         moments.standard_error(series), np.std([0, 1, 2, 3], ddof=1) / 2, rtol=1e-6
     )

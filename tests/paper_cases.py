@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import optax
-import pytest
 from reference import optimizers as reference
 
 from lbexp import optimizers as o
@@ -205,5 +204,3 @@ CASES = {
 # Squares of single gradients beyond 1e19 have no float32: Adam's second moment is infinite there,
 # ours as the paper's.
 SQUARED = ('adamw', 'lamb')
-every_case = pytest.mark.parametrize('name', CASES)
-every_precision = pytest.mark.parametrize('dtype', TOLERANCE)

@@ -7,14 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from breadth import param
 from paper_cases import CASES, SQUARED, TOLERANCE
 from paper_problems import compared, edge, network
 
 from lbexp import optimizers
 from lbexp.optimizers._layerwise import backend
 
+# Those that are written otherwise for an accelerator; without -m slow one of each way of writing.
+WRITTEN = ('lars', 'lars norm of sum', 'larc clip', 'lamb', 'lamb normalized gradients', 'novograd')
+WRITTEN += ('lookahead momentum interpolate',)
 DIFFERENT = [
-    name for name in CASES if name.startswith(('lars', 'larc', 'lamb', 'novograd', 'lookahead'))
+    param(name, default=name in WRITTEN)
+    for name in CASES
+    if name.startswith(('lars', 'larc', 'lamb', 'novograd', 'lookahead'))
 ]
 OPTIMIZERS = {
     'sgd': optimizers.sgd,

@@ -161,8 +161,8 @@ def test_replicas_of_a_cohort_have_their_own_noise():
 
 def test_shards_do_not_repeat_their_noise():
     mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
-    local = lambda tx: jax.shard_map(
-        lambda p: noise_of(tx, p), mesh=mesh, in_specs=P('data'), out_specs=P('data')
+    local = lambda tx: jax.jit(
+        jax.shard_map(lambda p: noise_of(tx, p), mesh=mesh, in_specs=P('data'), out_specs=P('data'))
     )
     theirs = local(optax.noisy_sgd(0.1, key=0))(jnp.zeros(16))
     assert len(np.unique(theirs)) == 2

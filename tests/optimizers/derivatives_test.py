@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from breadth import param
 
 from lbexp import optimizers as o
 
@@ -29,6 +30,8 @@ CASES = {
     'lookahead optimal': lambda rate: o.lookahead(o.momentum(rate), 2, 'optimal', alpha_low=0.1),
     'lookahead noise': lambda rate: o.lookahead(NOISY(rate), 2),
 }
+# Parts of others here, or written as others are.
+LIKE_OTHERS = ('momentum', 'lars', 'ema', 'lookahead', 'lookahead reset', 'lookahead noise')
 # written otherwise for an accelerator
 OTHERWISE = ('lars', 'lamb', 'novograd', 'lookahead', 'lookahead noise')
 PARAMS = {
@@ -56,29 +59,46 @@ def trained(make, rate, params):
 
 @pytest.mark.parametrize(
     ('name', 'backend'),
-    [(name, 'cpu') for name in CASES] + [(name, 'gpu') for name in OTHERWISE],
+    [param(name, 'cpu', default=name not in LIKE_OTHERS) for name in CASES]
+    + [param(name, 'gpu', default=name in ('lamb', 'lookahead')) for name in OTHERWISE],
     indirect=['backend'],
 )
 def test_backwards_forwards_and_by_differences(name, backend):
     with jax.enable_x64():
         params = jax.tree.map(jnp.asarray, PARAMS)
-        f = jax.jit(lambda rate: trained(CASES[name], rate, params))
-        backwards, h = jax.jit(jax.grad(f))(0.01), 1e-6
-        _, forwards = jax.jvp(f, (0.01,), (1.0,))
-        differences = (f(0.01 + h) - f(0.01 - h)) / (2 * h)
-        together = jax.vmap(jax.grad(f))(jnp.array([0.02, 0.01]))
+        h = 1e-6
+
+        def f(rate):
+            return trained(CASES[name], rate, params)
+
+        @jax.jit
+        def derivatives(rates):
+            losses, slopes = jax.vmap(jax.value_and_grad(f))(rates)
+            _, forwards = jax.jvp(f, (rates[0],), (jnp.ones_like(rates[0]),))
+            return losses, slopes, jax.grad(f)(rates[0]), forwards
+
+        # Replicas of other rates beside it: each has the derivative that it has alone.
+        losses, slopes, backwards, forwards = derivatives(jnp.array([0.01, 0.01 + h, 0.01 - h]))
+        differences = (losses[1] - losses[2]) / (2 * h)
     np.testing.assert_allclose(backwards, forwards, rtol=1e-10)
     np.testing.assert_allclose(backwards, differences, rtol=1e-6)
-    np.testing.assert_allclose(together[1], backwards, rtol=1e-10)
+    np.testing.assert_allclose(slopes[0], backwards, rtol=1e-10)
 
 
-@pytest.mark.parametrize('name', ['lars', 'lamb', 'lookahead'])
+@pytest.mark.parametrize(
+    ('name', 'backend'),
+    [
+        param(name, platform, default=(name == 'lamb') == (platform == 'gpu'))
+        for name in ('lars', 'lamb', 'lookahead')
+        for platform in ('cpu', 'gpu')
+    ],
+    indirect=['backend'],
+)
 def test_with_respect_to_the_first_weights(name, backend):
     with jax.enable_x64():
-        f = lambda w: trained(CASES[name], 0.01, {**PARAMS, 'w': jnp.asarray(w)})
-        slope = jax.jit(jax.grad(f))(PARAMS['w'])
+        f = jax.jit(jax.value_and_grad(lambda w: trained(CASES[name], 0.01, {**PARAMS, 'w': w})))
         h = np.zeros((2, 3))
         h[1, 1] = 1e-6
-        np.testing.assert_allclose(
-            slope[1, 1], (f(PARAMS['w'] + h) - f(PARAMS['w'] - h)) / 2e-6, rtol=1e-6
-        )
+        slope = f(PARAMS['w'])[1][1, 1]
+        difference = (f(PARAMS['w'] + h)[0] - f(PARAMS['w'] - h)[0]) / 2e-6
+        np.testing.assert_allclose(slope, difference, rtol=1e-6)

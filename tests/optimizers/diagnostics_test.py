@@ -23,9 +23,9 @@ lars = lambda **more: optimizers.lars(
 
 
 def after(tx, steps=1, params=PARAMS):
-    state = tx.init(params)
+    state, update = tx.init(params), jax.jit(tx.update)
     for _ in range(steps):
-        updates, state = tx.update(SLOPE, state, params)
+        updates, state = update(SLOPE, state, params)
         params = optax.apply_updates(params, updates)
     return state, params
 
@@ -109,7 +109,7 @@ def test_replicas_are_told_one_by_one():
         optimizers.lookahead(lars(), 3),
         jax.tree.map(lambda w: jnp.stack([w, 2 * w]), PARAMS),
     )
-    _, state = jax.vmap(tx.update)(
+    _, state = jax.jit(jax.vmap(tx.update))(
         jax.tree.map(lambda w: jnp.stack([w, w]), SLOPE), jax.vmap(tx.init)(replicas), replicas
     )
     with pytest.raises(ValueError, match=r'a stack of 2 states; use jax.vmap\(diagnostics\)'):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from breadth import param
 from flax import nnx
 from flax.training.train_state import TrainState
 
@@ -40,6 +41,11 @@ def choices():
 
 CHOICES = choices()
 every_choice = pytest.mark.parametrize('name', CHOICES)
+# The states of these are like those of others.
+LIKE_OTHERS = ('sgd', 'adamw', 'lars', 'larc')
+every_state = pytest.mark.parametrize(
+    'name', [param(name, default=name not in LIKE_OTHERS) for name in CHOICES]
+)
 
 
 def data():
@@ -94,7 +100,7 @@ def test_flax_train_state(name):
     assert jax.tree.structure(evaluated) == jax.tree.structure(state.params)
 
 
-@every_choice
+@every_state
 def test_nnx_optimizer(name):
     model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
     model.kernel.set_value(start()['kernel'])
@@ -116,7 +122,7 @@ def test_nnx_optimizer(name):
     assert_as_bare_loop(name, {'kernel': model.kernel[...], 'bias': model.bias[...]})
 
 
-@every_choice
+@every_state
 def test_equinox(name):
     class Model(eqx.Module):
         bias: jax.Array

@@ -62,9 +62,9 @@ def stacked(count=3):
 
 
 def walk(tx, params, slopes):
-    state = tx.init(params)
+    state, update = tx.init(params), jax.jit(tx.update)
     for slope in slopes:
-        updates, state = tx.update(slope, state, params)
+        updates, state = update(slope, state, params)
         params = optax.apply_updates(params, updates)
     return params, state
 

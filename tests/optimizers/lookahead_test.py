@@ -133,7 +133,7 @@ def test_bad_updates_stay_out_of_the_slow_weights_until_a_synchronisation(bad):
     params = jnp.ones(2)
     tx = lookahead(momentum_sgd(), 3, 0.5, 'reset')
     run = lambda g: _three_updates(tx, params, g)
-    for update in (run, lambda g: jax.vmap(run)(jnp.stack([g, g]))):
+    for update in (jax.jit(run), jax.jit(lambda g: jax.vmap(run)(jnp.stack([g, g])))):
         slow, trace = (jnp.atleast_2d(x)[0] for x in update(jnp.array([bad, 1.0])))
         np.testing.assert_array_equal(slow[:2], 1)
         assert bool((trace == 0).all())

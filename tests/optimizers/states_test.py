@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from breadth import param
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from optimizer_cases import OPTIMIZERS, assert_close, make, slope, weights
@@ -45,14 +46,29 @@ VARIANTS = {
 }
 CASES = [(name, variant) for name in OPTIMIZERS for variant in ({}, *VARIANTS.get(name, []))]
 every_case = pytest.mark.parametrize(('name', 'variant'), CASES, ids=str)
+# What is compiled: without -m slow the variant with most parts of each optimizer.
+LAST = dict(CASES)
+compiled_case = pytest.mark.parametrize(
+    ('name', 'variant'),
+    [
+        param(name, variant, default=variant == LAST[name], id=f'{name}-{variant}')
+        for name, variant in CASES
+    ],
+)
+# Every case in some wrapper and every wrapper around some case; without -m slow not all products.
+WRAPPED = [
+    param(name, variant, wrapper, default=(i + j) % len(WRAPPERS) < 2)
+    for i, (name, variant) in enumerate(CASES)
+    for j, wrapper in enumerate(WRAPPERS)
+]
+every_wrapped_case = pytest.mark.parametrize(('name', 'variant', 'wrapper'), WRAPPED)
 
 
 def kind(x):
     return x.shape, x.dtype
 
 
-@pytest.mark.parametrize('wrapper', WRAPPERS)
-@every_case
+@every_wrapped_case
 def test_no_two_leaves_of_an_eager_state_are_one_buffer(name, variant, wrapper):
     """Nor are one of a state and one of the parameters: both may be donated."""
     params = weights()
@@ -61,7 +77,7 @@ def test_no_two_leaves_of_an_eager_state_are_one_buffer(name, variant, wrapper):
     assert len(set(places)) == len(places)
 
 
-@every_case
+@compiled_case
 def test_trains_in_a_loop_that_donates(name, variant):
     tx, params = optimizers.lookahead(make(name, **variant), 2), weights()
     state = tx.init(params)
@@ -76,16 +92,15 @@ def test_trains_in_a_loop_that_donates(name, variant):
     assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(params))
 
 
-@every_case
-def test_abstract_parameters_have_a_state_of_the_same_shapes(name, variant):
-    for wrapper in WRAPPERS:
-        tx, params = WRAPPERS[wrapper](make(name, **variant)), weights()
-        if wrapper not in ('MultiSteps', 'all of them'):  # optax's asks for arrays
-            found = tx.init(jax.tree.map(lambda w: jax.ShapeDtypeStruct(w.shape, w.dtype), params))
-            assert jax.tree.map(kind, found) == jax.tree.map(kind, tx.init(params))
+@every_wrapped_case
+def test_abstract_parameters_have_a_state_of_the_same_shapes(name, variant, wrapper):
+    tx, params = WRAPPERS[wrapper](make(name, **variant)), weights()
+    if wrapper not in ('MultiSteps', 'all of them'):  # optax's asks for arrays
+        state = tx.init(jax.tree.map(lambda w: jax.ShapeDtypeStruct(w.shape, w.dtype), params))
+        assert jax.tree.map(kind, state) == jax.tree.map(kind, tx.init(params))
 
 
-@every_case
+@compiled_case
 def test_shardings_may_be_part_of_types(name, variant):
     tx, params = make(name, **variant), weights()
     mesh = jax.make_mesh((4, 2), ('x', 'y'), axis_types=(AxisType.Explicit,) * 2)
@@ -111,7 +126,7 @@ def test_shardings_may_be_part_of_types_outside_compiled_programs(name):
     assert updates['kernel'].sharding.spec == P('x', None) and bool((updates['kernel'] != 0).all())
 
 
-@every_case
+@compiled_case
 def test_inject_hyperparams_needs_no_static_arguments(name, variant):
     if name == 'gradient_noise':  # not a chain, as `make` has it
         arguments, function = variant, optimizers.gradient_noise
@@ -152,20 +167,19 @@ def test_float32_states_stay_so_with_64_bits_enabled(name, variant):
             assert {u.dtype for u in jax.tree.leaves(updates)} == {jnp.dtype('float32')}
 
 
-@every_case
-def test_an_update_may_be_a_branch(name, variant):
+@every_wrapped_case
+def test_an_update_may_be_a_branch(name, variant, wrapper):
     """Optax's contract: update and no update have one structure, so that `lax.cond` may choose."""
     params = weights()
-    for wrapper in WRAPPERS:
-        tx = WRAPPERS[wrapper](make(name, **variant))
+    tx = WRAPPERS[wrapper](make(name, **variant))
 
-        def nothing(gradients, state, params):
-            return jax.tree.map(jnp.zeros_like, gradients), state
+    def nothing(gradients, state, params):
+        return jax.tree.map(jnp.zeros_like, gradients), state
 
-        def chosen(pick, state, tx=tx):
-            return jax.lax.cond(pick, tx.update, nothing, slope(params), state, params)
+    def chosen(pick, state):
+        return jax.lax.cond(pick, tx.update, nothing, slope(params), state, params)
 
-        jax.eval_shape(chosen, jnp.array(True), jax.eval_shape(tx.init, params))
+    jax.eval_shape(chosen, jnp.array(True), jax.eval_shape(tx.init, params))
 
 
 @pytest.mark.parametrize('name', OPTIMIZERS)
@@ -197,7 +211,7 @@ def test_accumulated_half_precision_gradients_keep_their_mean():
     np.testing.assert_array_equal(updates, np.full(2, -(1 + 2.0**-9) / 2, np.float32))
 
 
-@every_case
+@compiled_case
 def test_nothing_is_nan_by_design(name, variant):
     """With JAX_DEBUG_NANS a NaN stops the program, in and outside compiled ones, diagnostics
     too."""
@@ -214,7 +228,7 @@ def test_nothing_is_nan_by_design(name, variant):
     assert not any(bool((x != x).any()) for x in jax.tree.leaves((updates, state)))
 
 
-@every_case
+@compiled_case
 def test_reverse_mode_is_finite_where_gradients_are_zero(name, variant):
     tx = make(name, **variant)
     params = {'kernel': jnp.ones((3, 2)), 'unused': jnp.zeros((2, 2))}

@@ -159,6 +159,8 @@ def test_fixed_point_is_where_the_recursion_ends():
     np.testing.assert_allclose(late.mean, 0, atol=1e-12)
 
 
+compiled_stationary_variance = jax.jit(stationary_variance, static_argnames='nesterov')
+compiled_ema_variance = jax.jit(ema_variance)
 momenta = st.floats(0.0, 0.99)
 fractions = st.floats(0.001, 0.99)  # of the stability limit
 
@@ -168,7 +170,8 @@ fractions = st.floats(0.001, 0.99)  # of the stability limit
 def test_closed_forms_for_momentum(fraction, beta, nesterov, a):
     rate = fraction * float(learning_rate_limit(a, beta, nesterov))
     exact = Algorithm(rate, a, beta, nesterov).at_rest(0.6)[-1, 0]
-    np.testing.assert_allclose(stationary_variance(rate, a, 0.6, beta, nesterov), exact, rtol=1e-7)
+    found = compiled_stationary_variance(rate, a, 0.6, beta, nesterov)
+    np.testing.assert_allclose(found, exact, rtol=1e-7)
 
 
 def test_closed_forms_to_ten_digits():
@@ -191,7 +194,8 @@ def test_heavy_ball_covariance():
 @given(fractions, st.floats(0.0, 0.999))
 def test_ema_closed_form(fraction, decay):
     exact = Algorithm(2 * fraction, 1.0, decay=decay).at_rest(1.0)[-1, -1]
-    np.testing.assert_allclose(ema_variance(2 * fraction, 1.0, 1.0, decay), exact, rtol=1e-8)
+    found = compiled_ema_variance(2 * fraction, 1.0, 1.0, decay)
+    np.testing.assert_allclose(found, exact, rtol=1e-8)
 
 
 @pytest.mark.parametrize('length', [1, 2, 7, 60])
