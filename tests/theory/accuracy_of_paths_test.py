@@ -49,7 +49,7 @@ from lbexp.theory.stationary_variance import (
 )
 from lbexp.theory.steps_to_target import critical_batch_size, steps_to_target, tuned_steps
 
-RATES = [1e-12, 1e-5, 0.5, param(1e-8, default=False), case(1e-2, default=False)]
+RATES = [1e-12, 1e-5, 0.5, param(1e-8, default=False), param(1e-2, default=False)]
 # What the others are made of: wrong there is wrong in them.
 MECHANISMS = ('geometric', 'linear_maps', 'process')
 
