@@ -72,15 +72,13 @@ class Ascending:
     words = '(low, high) with low <= high'
 
     def violation(self, value: Any) -> str | None:
-        is_pair = isinstance(value, (tuple, list)) and len(value) == 2
-        limits = [concrete(limit) for limit in value] if is_pair else [np.nan]
-        is_known = all(limit is not None for limit in limits)
-        known_fit = not is_known or (is_pair and limits[0] <= limits[1])
-        return (
-            None
-            if known_fit and (is_known or (is_pair and all(map(_is_number, value))))
-            else self.words
-        )
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            return self.words
+        low, high = map(concrete, value)
+        if low is None or high is None:
+            # A limit that is traced may be any number.
+            return None if all(map(_is_number, value)) else self.words
+        return None if low <= high else self.words
 
 
 class Patterns:
@@ -175,21 +173,20 @@ def violation(value: Any, annotation: Any) -> str | None:
     """How `value` breaks `annotation`, in words; None: it does not."""
     members = _members(annotation)
     is_dtype = any((get_origin(member) or member) is np.dtype for member in members)
-    problems = (
-        _dtype_problems(value, members)
-        if is_dtype
-        else [_problem(value, member) for member in members]
-    )
-    if not all(problems):
+    if is_dtype:
+        problems = _dtype_problems(value, members)
+    else:
+        problems = [_problem(value, member) for member in members]
+    reasons = [problem for problem in problems if problem]
+    if len(reasons) < len(problems):
         return None
     variants = [v for member in members for v in get_args(member) if get_origin(member) is Literal]
     texts = [variant for variant in variants if isinstance(variant, str)]
     close = difflib.get_close_matches(value, texts, 1) if isinstance(value, str) else []
     hint = f'. Did you mean {close[0]!r}?' if close else ''
-    allowed = [
-        words for words in dict.fromkeys(problems) if not words.startswith('an array')
-    ] or problems
-    return f'found {_shown(value)}; allowed: {", ".join(allowed)}{hint}'
+    # That an array is allowed too helps nobody who gave something else; unless nothing else is.
+    allowed = [words for words in dict.fromkeys(reasons) if not words.startswith('an array')]
+    return f'found {_shown(value)}; allowed: {", ".join(allowed or reasons)}{hint}'
 
 
 def in_words(annotation: Any) -> str:
@@ -207,7 +204,7 @@ def in_words(annotation: Any) -> str:
     return f'in {opening}, {closing}'
 
 
-def concrete(value: Any) -> float | None:
+def concrete(value: Any) -> float | fractions.Fraction | None:
     """A number whose value is known here and now, as a Python number; None: anything else, traced
     arrays among it."""
     if isinstance(value, (bool, jax.core.Tracer)):
@@ -241,12 +238,10 @@ def _dtype_problems(value, members):
         fits = value is not None and jnp.issubdtype(jnp.dtype(value), jnp.inexact)
     except TypeError:
         fits = False
-    words = ["a floating dtype such as 'bfloat16', 'float32'"]
-    return (
-        [None]
-        if fits
-        else words + [_problem(value, member) for member in members if member is types.NoneType]
-    )
+    if fits:
+        return [None]
+    others = [_problem(value, member) for member in members if member is types.NoneType]
+    return ["a floating dtype such as 'bfloat16', 'float32'", *others]
 
 
 def _problem(value, member):

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.lazy_cond import rarely
+from lbexp.optimizers._layerwise.layers import upcast_dtype
+from lbexp.optimizers._layerwise.lazy_cond import cond_once
 from lbexp.ranges import PositiveInteger, checked
 
 
 class AccumulateState(NamedTuple):
     count: jax.Array  # updates done (int32)
-    gathered: jax.Array  # microbatches since the last update (int32)
+    accumulated: jax.Array  # microbatches since the last update (int32)
     mean: Any  # of their gradients, at least float32
     inner_state: Any
 
@@ -43,37 +44,36 @@ def accumulate(
     tx = optax.with_extra_args_support(tx)
 
     def init(params):
-        mean = jax.tree.map(
-            lambda p: jnp.zeros_like(p, dtype=jnp.promote_types(p.dtype, jnp.float32)), params
-        )
+        mean = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=upcast_dtype(p)), params)
         # An array for each field: a state may be donated.
         return AccumulateState(
             jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), mean, tx.init(params)
         )
 
-    def update(grads, state, params=None, **extra_args):
-        gathered = state.gathered + 1
-        mean = jax.tree.map(lambda m, g: m + (g - m) / gathered, state.mean, grads)
-        of_mean = lambda mean, inner_state, params: tx.update(
-            optax.tree.cast_like(mean, grads if params is None else params),
-            inner_state,
-            params,
-            **extra_args,
-        )
-        shapes, _ = jax.eval_shape(of_mean, mean, state.inner_state, params)
+    def update(updates, state, params=None, **extra_args):
+        grads = updates
+        accumulated = state.accumulated + 1
+        mean = jax.tree.map(lambda m, g: m + (g - m) / accumulated, state.mean, grads)
+
+        def update_from_mean(mean, inner_state, params):
+            gradients = optax.tree.cast_like(mean, grads if params is None else params)
+            return tx.update(gradients, inner_state, params, **extra_args)
+
+        shapes, _ = jax.eval_shape(update_from_mean, mean, state.inner_state, params)
         # Zeros made from the gradients vary over the same mesh axes, which shard_map checks.
         idle = jax.tree.map(lambda u, g: jnp.where(False, g, 0).astype(u.dtype), shapes, grads)
 
         def complete(carry, params):
             _, mean, inner_state = carry
-            updates, inner_state = of_mean(mean, inner_state, params)
+            updates, inner_state = update_from_mean(mean, inner_state, params)
             return updates, jax.tree.map(jnp.zeros_like, mean), inner_state
 
-        done = gathered >= (steps(state.count) if callable(steps) else steps)
-        (updates, mean, inner_state), _ = rarely(
+        done = accumulated >= (steps(state.count) if callable(steps) else steps)
+        (updates, mean, inner_state), _ = cond_once(
             done, complete, (idle, mean, state.inner_state), params
         )
         count = jnp.where(done, optax.safe_increment(state.count), state.count)
-        return updates, AccumulateState(count, jnp.where(done, 0, gathered), mean, inner_state)
+        accumulated = jnp.where(done, 0, accumulated)
+        return updates, AccumulateState(count, accumulated, mean, inner_state)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.layers import StackedAxes, wide
+from lbexp.optimizers._layerwise.backend import broadcast_scalar
+from lbexp.optimizers._layerwise.layers import StackedAxes, upcast
 from lbexp.optimizers._layerwise.leaves import (
-    buffer,
-    grown,
-    leaves,
-    root,
-    second_moment,
-    value,
-    with_decay,
+    add_decayed_weights,
+    at_step,
+    bias_correction_term,
+    flatten_leaves,
+    init_buffer,
+    init_second_moment,
+    safe_sqrt,
 )
 from lbexp.optimizers._layerwise.masks import Mask, masks
 from lbexp.ranges import Dtype, Fraction, NonNegative, NonNegativeSchedule, checked
@@ -63,27 +63,28 @@ def adamw(
     def init(params):
         # refuses what does not fit, before the first update
         masks(decay, params, stacked_axes, 'decay')
-        first = buffer(params, accumulator_dtype)
-        return AdamwState(jnp.zeros((), jnp.int32), first, second_moment(params))
+        mu = init_buffer(params, accumulator_dtype)
+        return AdamwState(jnp.zeros((), jnp.int32), mu, init_second_moment(params))
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        these = leaves(updates, params, decay, 'none', stacked_axes)
-        rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
+        flat = flatten_leaves(updates, params, decay, 'none', stacked_axes)
+        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        beta = at_step(weight_decay, state.count)
         t = state.count + 1
-        old = zip(
-            *(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True
-        )
-        first, second, changes = [], [], []
-        for g, w, d, (m, v) in zip(these.gradients, these.weights, these.decay, old, strict=True):
-            g = wide(g)
-            new = b1 * wide(m) + (1 - b1) * g
-            square = b2 * v + (1 - b2) * (g * g.conj()).real
-            below = root(square * (1 / grown(b2, t, v.dtype))) + eps
-            step = new * (1 / grown(b1, t, v.dtype)) / below
-            changes.append(-rate * with_decay(step, d, beta, wide(w)))
-            first.append(new.astype(m.dtype))
-            second.append(square.astype(v.dtype))
-        return these.cast(changes), AdamwState(t, these.tree(first), these.tree(second))
+        mus, nus, changes = [], [], []
+        for leaf, m, v in zip(
+            flat.leaves, flat.flatten(state.mu), flat.flatten(state.nu), strict=True
+        ):
+            g = upcast(leaf.gradient)
+            mu = b1 * upcast(m) + (1 - b1) * g
+            nu = b2 * v + (1 - b2) * (g * g.conj()).real
+            below = safe_sqrt(nu * (1 / bias_correction_term(b2, t, v.dtype))) + eps
+            step = mu * (1 / bias_correction_term(b1, t, v.dtype)) / below
+            step = add_decayed_weights(step, leaf.is_decayed, beta, upcast(leaf.weights))
+            changes.append(-rate * step)
+            mus.append(mu.astype(m.dtype))
+            nus.append(nu.astype(v.dtype))
+        return flat.cast(changes), AdamwState(t, flat.tree(mus), flat.tree(nus))
 
     return optax.GradientTransformationExtraArgs(init, update)

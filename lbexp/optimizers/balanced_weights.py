@@ -69,11 +69,10 @@ def balanced_weights(
             raise ValueError('dataset_size: found None; allowed: examples in an epoch')
         positions = jnp.asarray(positions, jnp.uint32)
         epoch = positions // jnp.asarray(dataset_size, jnp.uint32)
-        example = (
-            positions % jnp.asarray(dataset_size, jnp.uint32)
-            if indices is None
-            else indices(positions)
-        )
+        if indices is None:
+            example = positions % jnp.asarray(dataset_size, jnp.uint32)
+        else:
+            example = indices(positions)
         length = epochs.astype(jnp.uint32)
         chosen = jax.vmap(_epoch, (None, 0, 0, None))(key, epoch // length, example, epochs)
         return jnp.where(epoch % length == chosen, epochs, 0.0)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import wide_dtype
+from lbexp.optimizers._layerwise.layers import upcast_dtype
+from lbexp.optimizers._layerwise.leaves import squared_magnitude
 from lbexp.ranges import ClosedFraction, checked
 
 
@@ -47,11 +48,11 @@ def ema(
             jnp.zeros((), jnp.int32), jax.tree.map(_initial, params), inner.init(params)
         )
 
-    def update(grads, state, params=None, **extra_args):
+    def update(updates, state, params=None, **extra_args):
         if params is None:
             raise ValueError('ema averages weights: call update(grads, state, params)')
-        updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
-        count = optax.safe_increment(state.count)
+        updates, inner_state = inner.update(updates, state.inner_state, params, **extra_args)
+        count = jnp.asarray(optax.safe_increment(state.count))
         rate = weight_of_newest(decay, count)
         weights = optax.apply_updates(params, updates)
         average = jax.tree.map(lambda mean, w: moved_mean(mean, w, rate), state.average, weights)
@@ -65,13 +66,19 @@ def moved_mean(mean: jax.Array, newest: jax.Array, rate: Any) -> jax.Array:
     return (mean + rate * (newest - mean)).astype(mean.dtype)
 
 
+def mean_of_squares(means: Any, newest: Any, rate: Any) -> Any:
+    """A tree of running means of |x|^2, moved by the newest x."""
+
+    def moved(mean, x):
+        return moved_mean(mean, squared_magnitude(x), rate)
+
+    return jax.tree.map(moved, means, newest)
+
+
 def _initial(p):
-    dtype = wide_dtype(p)
-    return (
-        jax.ShapeDtypeStruct(p.shape, dtype)
-        if isinstance(p, jax.ShapeDtypeStruct)
-        else jnp.array(p, dtype)
-    )
+    if isinstance(p, jax.ShapeDtypeStruct):
+        return jax.ShapeDtypeStruct(p.shape, upcast_dtype(p))
+    return jnp.array(p, upcast_dtype(p))
 
 
 def weight_of_newest(decay: Any, count: jax.Array) -> jax.Array:

@@ -7,10 +7,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.leaves import dtypes_from, root, second_moment
+from lbexp.optimizers._layerwise.layers import upcast
+from lbexp.optimizers._layerwise.leaves import (
+    dtypes_from,
+    init_second_moment,
+    safe_sqrt,
+)
 from lbexp.optimizers._layerwise.norms import AxisName
 from lbexp.optimizers._layerwise.prefixes import paths
-from lbexp.optimizers.ema import moved_mean, weight_of_newest
+from lbexp.optimizers.ema import mean_of_squares, weight_of_newest
 from lbexp.ranges import ClosedFraction, NonNegative, Seed, checked, concrete
 
 
@@ -71,16 +76,21 @@ def gradient_noise(
     differences, multiplicative noise); Orvieto et al. 2022, arXiv:2202.02831, equation 2
     (anticorrelated; there on the weights: sigma = rate * sqrt(eta)).
     """
-    gamma = (0.55 if kind == 'isotropic' else 0.0) if gamma is None else gamma
+    if gamma is None:
+        gamma = 0.55 if kind == 'isotropic' else 0.0
 
     def init(params):
-        moment = second_moment(params) if kind == 'diagonal_fisher' else ()
+        moment = init_second_moment(params) if kind == 'diagonal_fisher' else ()
         return GradientNoiseState(jnp.zeros((), jnp.int32), _as_uint32(seed), moment)
 
-    def update(grads, state, params=None, **extra_args):
-        count = optax.safe_increment(state.count)
+    def update(updates, state, params=None, **extra_args):
+        grads = updates
+        count = jnp.asarray(optax.safe_increment(state.count))
         s = jnp.sqrt(eta / (1.0 + state.count.astype(jnp.float32)) ** gamma)
-        draw = lambda t: _normal(_key(state.seed, axis_name), t, grads)
+
+        def draw(t):
+            return _normal(_key(state.seed, axis_name), t, grads)
+
         moment = state.second_moment
         if kind == 'isotropic':
             noise = draw(state.count)
@@ -91,20 +101,18 @@ def gradient_noise(
                 fisher = extra_args['squared_gradients']
             else:
                 rate = weight_of_newest(decay, count)
-                fisher = moment = jax.tree.map(
-                    lambda v, g: moved_mean(v, _square(g), rate), moment, grads
-                )
-            noise = jax.tree.map(lambda xi, f: root(f) * xi, draw(state.count), fisher)
+                fisher = moment = mean_of_squares(moment, grads, rate)
+            noise = jax.tree.map(lambda xi, f: safe_sqrt(f) * xi, draw(state.count), fisher)
         else:
             if 'gradient_difference' not in extra_args:
                 raise ValueError(
                     "kind='gradient_difference' needs update(..., gradient_difference=D)"
                 )
             zeta = jax.random.normal(jax.random.fold_in(_key(state.seed, axis_name), state.count))
-            noise = jax.tree.map(lambda d: zeta * _wide(d), extra_args['gradient_difference'])
+            noise = jax.tree.map(lambda d: zeta * upcast(d), extra_args['gradient_difference'])
         dtypes = _dtypes(grads, params)
         noisy = jax.tree.map(
-            lambda g, xi, dtype: (_wide(g) + s * xi).astype(dtype), grads, noise, dtypes
+            lambda g, xi, dtype: (upcast(g) + s * xi).astype(dtype), grads, noise, dtypes
         )
         return noisy, GradientNoiseState(count, state.seed, moment)
 
@@ -133,17 +141,9 @@ def _dtypes(grads, params):
 def _normal(key, t, like):
     """Standard normal leaves, at least float32; complex ones have E |xi|^2 = 1."""
     key = jax.random.fold_in(key, t)
-    own = lambda path: jax.random.fold_in(key, zlib.crc32(path.encode()))
-    return jax.tree.map(
-        lambda path, x: jax.random.normal(own(path), x.shape, _wide(x).dtype), paths(like), like
-    )
 
+    def draw(path, x):
+        leaf_key = jax.random.fold_in(key, zlib.crc32(path.encode()))
+        return jax.random.normal(leaf_key, x.shape, upcast(x).dtype)
 
-def _wide(x):
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-def _square(g):
-    square = (_wide(g) * _wide(g).conj()).real
-    # beyond 1.8e19 too the mean stays finite
-    return jnp.minimum(square, jnp.finfo(square.dtype).max / 2)
+    return jax.tree.map(draw, paths(like), like)

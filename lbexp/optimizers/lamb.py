@@ -6,20 +6,21 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.blocks import after, blocks
-from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
+from lbexp.optimizers._layerwise.backend import broadcast_scalar
+from lbexp.optimizers._layerwise.blocks import blocks, sequence_after
+from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
 from lbexp.optimizers._layerwise.leaves import (
-    adapted_facts,
-    bounded,
-    buffer,
-    grown,
-    leaves,
-    no_facts,
-    root,
-    second_moment,
-    value,
-    with_decay,
+    LayerNorms,
+    add_decayed_weights,
+    at_step,
+    bias_correction_term,
+    clip_with_flag,
+    flatten_leaves,
+    init_buffer,
+    init_second_moment,
+    initial_stats,
+    safe_sqrt,
+    updated_stats,
 )
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, norms, pairs
@@ -38,7 +39,7 @@ class LambState(NamedTuple):
     count: jax.Array  # int32, updates done
     mu: Any  # mean of gradients, like the parameters
     nu: Any  # mean of squared gradients, like the parameters, float32 at least
-    facts: LayerFacts
+    stats: TrustRatioStats
 
 
 @checked
@@ -92,58 +93,68 @@ def lamb(
     """
 
     def init(params):
-        facts = no_facts(params, decay, adapt, stacked_axes)
-        first, second = buffer(params, accumulator_dtype), second_moment(params)
-        return LambState(jnp.zeros((), jnp.int32), first, second, facts)
+        stats = initial_stats(params, decay, adapt, stacked_axes)
+        mu, nu = init_buffer(params, accumulator_dtype), init_second_moment(params)
+        return LambState(jnp.zeros((), jnp.int32), mu, nu, stats)
+
+    def moments(leaf, m, v, scale):
+        g = upcast(leaf.gradient) if scale is None else upcast(leaf.gradient) * scale
+        return b1 * upcast(m) + (1 - b1) * g, b2 * v + (1 - b2) * (g * g.conj()).real
+
+    def direction(leaf, mu, nu, t, floor, beta):
+        """u of a leaf."""
+        if bias_correction:
+            mu, nu = (
+                mu * (1 / bias_correction_term(b1, t, nu.dtype)),
+                nu * (1 / bias_correction_term(b2, t, nu.dtype)),
+            )
+        u = mu / (safe_sqrt(nu) + floor)
+        return add_decayed_weights(u, leaf.is_decayed, beta, upcast(leaf.weights))
+
+    def layer_norms(weight_norm, norm):
+        """phi(|w|) / |u| of the layers of a leaf."""
+        phi, phi_clipped = clip_with_flag(weight_norm, weight_norm_bounds)
+        is_usual = (weight_norm > 0) & (norm > 0)
+        ratio = jnp.where(is_usual, phi / jnp.where(norm > 0, norm, 1), zero_ratio)
+        ratio, clipped = clip_with_flag(ratio, ratio_bounds)
+        return LayerNorms(weight_norm, norm, ratio, clipped | (phi_clipped & is_usual))
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        these = leaves(updates, params, decay, adapt, stacked_axes)
-        rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
-        scale = _gradient_scale(these.gradients, normalize_gradients, max_gradient_norm, axis_name)
-        old = list(
-            zip(
-                *(these.structure.flatten_up_to(tree) for tree in (state.mu, state.nu)), strict=True
-            )
-        )
+        flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
+        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        beta = at_step(weight_decay, state.count)
+        gradients = [leaf.gradient for leaf in flat.leaves]
+        scale = _gradient_scale(gradients, normalize_gradients, max_gradient_norm, axis_name)
+        weights = [leaf.weights for leaf in flat.leaves]
+        old_mus, old_nus = flat.flatten(state.mu), flat.flatten(state.nu)
         t = state.count + 1
-        first, second, changes, raw, found = [], [], [], [], []
-        for block in blocks(these.weights, axis_name):
-            floor, directions, ratios = after(found, eps), {}, {}
+        mus, nus, changes, layers, last_norms = [], [], [], [], []
+        for block in blocks(weights, axis_name):
+            floor, directions, ratios = sequence_after(last_norms, eps), {}, {}
             for i in block:
-                g, w, (m, v) = these.gradients[i], these.weights[i], old[i]
-                g = wide(g) if scale is None else wide(g) * scale
-                corrected = [b1 * wide(m) + (1 - b1) * g, b2 * v + (1 - b2) * (g * g.conj()).real]
-                first.append(corrected[0].astype(m.dtype))
-                second.append(corrected[1].astype(v.dtype))
-                if bias_correction:
-                    corrected = [
-                        x * (1 / grown(b, t, v.dtype))
-                        for x, b in zip(corrected, (b1, b2), strict=True)
-                    ]
-                u = corrected[0] / (root(corrected[1]) + floor)
-                directions[i] = with_decay(u, these.decay[i], beta, wide(w))
-
-            at = [i for i in block if these.adapt[i]]
-            weights, ranks = [these.weights[i] for i in at], [these.ranks[i] for i in at]
-            new = pairs(weights, [directions[i] for i in at], ranks, axis_name, stored=False)
-            found = new[0] if new else found
-            for i, (weight_norm, norm) in zip(at, new, strict=True):
-                phi, phi_clipped = bounded(weight_norm, weight_norm_bounds)
-                usual = (weight_norm > 0) & (norm > 0)
-                ratio = jnp.where(usual, phi / jnp.where(norm > 0, norm, 1), zero_ratio)
-                ratio, clipped = bounded(ratio, ratio_bounds)
-                ratios[i] = spread(ratio, these.weights[i])
-                raw.append((weight_norm, norm, ratio, clipped | (phi_clipped & usual)))
-            changes += [
-                -rate * (ratios[i] * u if i in ratios else u) for i, u in directions.items()
-            ]
-        facts = (
-            adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate)
-            if raw
-            else state.facts
-        )
-        return these.cast(changes), LambState(t, these.tree(first), these.tree(second), facts)
+                leaf, m, v = flat.leaves[i], old_mus[i], old_nus[i]
+                mu, nu = moments(leaf, m, v, scale)
+                mus.append(mu.astype(m.dtype))
+                nus.append(nu.astype(v.dtype))
+                directions[i] = direction(leaf, mu, nu, t, floor, beta)
+            adapted = [i for i in block if flat.leaves[i].is_adapted]
+            measured = pairs(
+                [weights[i] for i in adapted],
+                [directions[i] for i in adapted],
+                [flat.leaves[i].stacked_axes for i in adapted],
+                axis_name,
+                stored=False,
+            )
+            if measured:
+                last_norms = measured[0]
+            for i, (weight_norm, norm) in zip(adapted, measured, strict=True):
+                layers.append(layer_norms(weight_norm, norm))
+                ratios[i] = expand_like(layers[-1].ratio, weights[i])
+            for i, u in directions.items():
+                changes.append(-rate * (ratios[i] * u if i in ratios else u))
+        stats = updated_stats(state.stats, layers, rate) if layers else state.stats
+        return flat.cast(changes), LambState(t, flat.tree(mus), flat.tree(nus), stats)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -153,7 +164,7 @@ def _gradient_scale(gradients, normalize, limit, axis_name):
     if not gradients or (limit is None and not normalize):
         return None
     lengths = jnp.stack(norms(gradients, [0] * len(gradients), axis_name))
-    norm = root(jnp.sum(lengths * lengths))
+    norm = safe_sqrt(jnp.sum(lengths * lengths))
     # Beyond these limits the squares leave float32.
     norm = jnp.where((norm > 1e-15) & (norm < 1e18), norm, norms([lengths], [0])[0])
     if normalize:

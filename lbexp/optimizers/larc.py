@@ -6,16 +6,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
+from lbexp.optimizers._layerwise.backend import broadcast_scalar
+from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
 from lbexp.optimizers._layerwise.leaves import (
-    adapted_facts,
-    bounded,
-    buffer,
-    leaves,
-    no_facts,
-    value,
-    with_decay,
+    LayerNorms,
+    add_decayed_weights,
+    at_step,
+    clip_with_flag,
+    flatten_leaves,
+    init_buffer,
+    initial_stats,
+    updated_stats,
 )
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, pairs
@@ -33,7 +34,7 @@ from lbexp.ranges import (
 class LarcState(NamedTuple):
     count: jax.Array  # int32, updates done
     velocity: Any  # like the parameters
-    facts: LayerFacts
+    stats: TrustRatioStats
 
 
 @checked
@@ -77,50 +78,55 @@ def larc(
     """
 
     def init(params):
-        count = jnp.zeros((), jnp.int32)
         return LarcState(
-            count, buffer(params, accumulator_dtype), no_facts(params, decay, adapt, stacked_axes)
+            jnp.zeros((), jnp.int32),
+            init_buffer(params, accumulator_dtype),
+            initial_stats(params, decay, adapt, stacked_axes),
         )
+
+    def factor(leaf, weight_norm, gradient_norm, rate, beta):
+        """f of the layers of a leaf."""
+        below = add_decayed_weights(gradient_norm, leaf.is_decayed, beta, weight_norm) + eps
+        local = trust_coefficient * weight_norm / jnp.where(below > 0, below, 1)
+        limited = None
+        if mode == 'clip':
+            # At rate 0 nothing moves, whatever the factor.
+            local, limited = clip_with_flag(
+                local / jnp.where(jnp.asarray(rate) > 0, rate, 1), (0.0, 1.0)
+            )
+        is_usual = (weight_norm > 0) & (gradient_norm > 0)
+        ratio, clipped = clip_with_flag(jnp.where(is_usual, local, 1.0), ratio_bounds)
+        return ratio, clipped if limited is None else clipped | limited
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        these = leaves(updates, params, decay, adapt, stacked_axes)
-        rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
-        at = [i for i, adapted in enumerate(these.adapt) if adapted]
-        weights, gradients = [these.weights[i] for i in at], [these.gradients[i] for i in at]
-        found = pairs(weights, gradients, [these.ranks[i] for i in at], axis_name)
-        factors, raw = {}, []
-        for i, (weight_norm, norm) in zip(at, found, strict=True):
-            below = with_decay(norm, these.decay[i], beta, weight_norm) + eps
-            local = trust_coefficient * weight_norm / jnp.where(below > 0, below, 1)
-            if mode == 'clip':
-                # At rate 0 nothing moves, whatever the factor.
-                local, limited = bounded(
-                    local / jnp.where(jnp.asarray(rate) > 0, rate, 1), (0.0, 1.0)
-                )
-            factor, clipped = bounded(
-                jnp.where((weight_norm > 0) & (norm > 0), local, 1.0), ratio_bounds
-            )
-            factors[i] = spread(factor, these.weights[i])
-            raw.append(
-                (weight_norm, norm, factor, clipped | limited if mode == 'clip' else clipped)
-            )
+        flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
+        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        beta = at_step(weight_decay, state.count)
+        adapted = [i for i, leaf in enumerate(flat.leaves) if leaf.is_adapted]
+        measured = pairs(
+            [flat.leaves[i].weights for i in adapted],
+            [flat.leaves[i].gradient for i in adapted],
+            [flat.leaves[i].stacked_axes for i in adapted],
+            axis_name,
+        )
+        factors, layers = {}, []
+        for i, (weight_norm, gradient_norm) in zip(adapted, measured, strict=True):
+            leaf = flat.leaves[i]
+            ratio, clipped = factor(leaf, weight_norm, gradient_norm, rate, beta)
+            factors[i] = expand_like(ratio, leaf.weights)
+            layers.append(LayerNorms(weight_norm, gradient_norm, ratio, clipped))
 
         velocities, changes = [], []
-        old = these.structure.flatten_up_to(state.velocity)
-        for i, (g, w, d, v) in enumerate(
-            zip(these.gradients, these.weights, these.decay, old, strict=True)
-        ):
-            step = with_decay(wide(g), d, beta, wide(w))
-            step = factors[i] * step if i in factors else step
-            new = momentum * wide(v) + step
-            velocities.append(new.astype(v.dtype))
-            changes.append(-rate * (momentum * new + step if nesterov else new))
-        facts = (
-            adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate)
-            if raw
-            else state.facts
-        )
-        return these.cast(changes), LarcState(state.count + 1, these.tree(velocities), facts)
+        for i, (leaf, v) in enumerate(zip(flat.leaves, flat.flatten(state.velocity), strict=True)):
+            g, w = upcast(leaf.gradient), upcast(leaf.weights)
+            step = add_decayed_weights(g, leaf.is_decayed, beta, w)
+            if i in factors:
+                step = factors[i] * step
+            velocity = momentum * upcast(v) + step
+            velocities.append(velocity.astype(v.dtype))
+            changes.append(-rate * (momentum * velocity + step if nesterov else velocity))
+        stats = updated_stats(state.stats, layers, rate) if layers else state.stats
+        return flat.cast(changes), LarcState(state.count + 1, flat.tree(velocities), stats)
 
     return optax.GradientTransformationExtraArgs(init, update)

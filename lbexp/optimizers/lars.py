@@ -6,17 +6,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.blocks import after, blocks
-from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
+from lbexp.optimizers._layerwise.backend import broadcast_scalar
+from lbexp.optimizers._layerwise.blocks import blocks, sequence_after
+from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
 from lbexp.optimizers._layerwise.leaves import (
-    adapted_facts,
-    bounded,
-    buffer,
-    leaves,
-    no_facts,
-    value,
-    with_decay,
+    LayerNorms,
+    add_decayed_weights,
+    at_step,
+    clip_with_flag,
+    flatten_leaves,
+    init_buffer,
+    initial_stats,
+    updated_stats,
 )
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, pairs
@@ -34,7 +35,7 @@ from lbexp.ranges import (
 class LarsState(NamedTuple):
     count: jax.Array  # int32, updates done
     velocity: Any  # like the parameters
-    facts: LayerFacts
+    stats: TrustRatioStats
 
 
 @checked
@@ -98,62 +99,77 @@ def lars(
     coefficient = 1.0 if momentum_form == 'average' else trust_coefficient
     at_zero = coefficient if zero_ratio is None else zero_ratio
 
+    is_summed = denominator == 'sum_of_norms' and momentum_form != 'average'
+
     def init(params):
-        count = jnp.zeros((), jnp.int32)
         return LarsState(
-            count, buffer(params, accumulator_dtype), no_facts(params, decay, adapt, stacked_axes)
+            jnp.zeros((), jnp.int32),
+            init_buffer(params, accumulator_dtype),
+            initial_stats(params, decay, adapt, stacked_axes),
         )
+
+    def direction(leaf, velocity, beta):
+        """g + beta w; 'average': its running mean."""
+        g, w = upcast(leaf.gradient), upcast(leaf.weights)
+        step = add_decayed_weights(g, leaf.is_decayed, beta, w)
+        if momentum_form == 'average':
+            step = momentum * upcast(velocity) + (1 - momentum) * step
+        return step
+
+    def layer_norms(leaf, weight_norm, norm, beta):
+        """The trust ratio of the layers of a leaf; `norm` of g, or of the direction."""
+        below = norm
+        if is_summed:
+            below = add_decayed_weights(norm, leaf.is_decayed, beta, weight_norm)
+        below = below + eps
+        ratio = coefficient * weight_norm / jnp.where(below > 0, below, 1)
+        is_usual = (weight_norm > 0) & ((below if zero_ratio is None else norm) > 0)
+        ratio, clipped = clip_with_flag(jnp.where(is_usual, ratio, at_zero), ratio_bounds)
+        return LayerNorms(weight_norm, norm, ratio, clipped)
+
+    def move(step, ratio, velocity, rate):
+        """(change of the weights, new velocity); ratio None: 1."""
+        scaled = step if ratio is None else ratio * step
+        if momentum_form == 'average':
+            return -rate * scaled, step
+        if momentum_form == 'paper':
+            scaled = rate * scaled
+        moved = momentum * upcast(velocity) + scaled
+        change = momentum * moved + scaled if nesterov else moved
+        return -change if momentum_form == 'paper' else -rate * change, moved
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        these = leaves(updates, params, decay, adapt, stacked_axes)
-        rate, given = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
-        old = these.structure.flatten_up_to(state.velocity)
-        summed = denominator == 'sum_of_norms' and momentum_form != 'average'
-        velocities, changes, raw, found = [], [], [], []
+        flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
+        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        beta_now = at_step(weight_decay, state.count)
+        old = flat.flatten(state.velocity)
         # Summed norms need no array of their own: blocks would only add conditionals.
-        for block in [range(len(old))] if summed else blocks(these.weights, axis_name):
-            beta, steps, ratios = after(found, given), {}, {}
-            for i in block:
-                g, w = wide(these.gradients[i]), wide(these.weights[i])
-                steps[i] = with_decay(g, these.decay[i], beta, w)
-                if momentum_form == 'average':
-                    steps[i] = momentum * wide(old[i]) + (1 - momentum) * steps[i]
-            at = [i for i in block if these.adapt[i]]
-            directions = [these.gradients[i] if summed else steps[i] for i in at]
-            new = pairs(
-                [these.weights[i] for i in at],
-                directions,
-                [these.ranks[i] for i in at],
+        whole = [range(len(old))]
+        weights = [leaf.weights for leaf in flat.leaves]
+        velocities, changes, layers, last_norms = [], [], [], []
+        for block in whole if is_summed else blocks(weights, axis_name):
+            beta = sequence_after(last_norms, beta_now)
+            steps = {i: direction(flat.leaves[i], old[i], beta) for i in block}
+            adapted = [i for i in block if flat.leaves[i].is_adapted]
+            measured = pairs(
+                [weights[i] for i in adapted],
+                [flat.leaves[i].gradient if is_summed else steps[i] for i in adapted],
+                [flat.leaves[i].stacked_axes for i in adapted],
                 axis_name,
-                summed,
+                is_summed,
             )
-            found = new[0] if new else found
-            for i, (weight_norm, norm) in zip(at, new, strict=True):
-                full = with_decay(norm, these.decay[i], beta, weight_norm) if summed else norm
-                full = full + eps
-                ratio = coefficient * weight_norm / jnp.where(full > 0, full, 1)
-                usual = (weight_norm > 0) & ((full if zero_ratio is None else norm) > 0)
-                ratio, clipped = bounded(jnp.where(usual, ratio, at_zero), ratio_bounds)
-                ratios[i] = spread(ratio, these.weights[i])
-                raw.append((weight_norm, norm, ratio, clipped))
-
+            if measured:
+                last_norms = measured[0]
+            ratios = {}
+            for i, (weight_norm, norm) in zip(adapted, measured, strict=True):
+                layers.append(layer_norms(flat.leaves[i], weight_norm, norm, beta))
+                ratios[i] = expand_like(layers[-1].ratio, weights[i])
             for i, step in steps.items():
-                scaled = ratios[i] * step if i in ratios else step
-                if momentum_form == 'average':
-                    velocities.append(step.astype(old[i].dtype))
-                    changes.append(-rate * scaled)
-                    continue
-                scaled = rate * scaled if momentum_form == 'paper' else scaled
-                velocity = momentum * wide(old[i]) + scaled
-                change = momentum * velocity + scaled if nesterov else velocity
+                change, velocity = move(step, ratios.get(i), old[i], rate)
+                changes.append(change)
                 velocities.append(velocity.astype(old[i].dtype))
-                changes.append(-change if momentum_form == 'paper' else -rate * change)
-        facts = (
-            adapted_facts(state.facts, *map(list, zip(*raw, strict=True)), rate)
-            if raw
-            else state.facts
-        )
-        return these.cast(changes), LarsState(state.count + 1, these.tree(velocities), facts)
+        stats = updated_stats(state.stats, layers, rate) if layers else state.stats
+        return flat.cast(changes), LarsState(state.count + 1, flat.tree(velocities), stats)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -7,10 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.lazy_cond import cheaply, stored
-from lbexp.optimizers._layerwise.leaves import second_moment
-from lbexp.optimizers._layerwise.momentum_buffers import MOMENTUM_FIELDS, marked, replace, select
-from lbexp.optimizers.ema import moved_mean, weight_of_newest
+from lbexp.optimizers._layerwise.layers import upcast
+from lbexp.optimizers._layerwise.lazy_cond import cond_or_select, round_to_dtype
+from lbexp.optimizers._layerwise.leaves import init_second_moment
+from lbexp.optimizers._layerwise.momentum_buffers import (
+    MOMENTUM_FIELDS,
+    momentum_mask,
+    replace,
+    select,
+)
+from lbexp.optimizers.ema import mean_of_squares, weight_of_newest
 from lbexp.ranges import Fraction, PositiveFraction, PositiveInteger, checked
 
 
@@ -87,35 +93,35 @@ def lookahead(
 
     Zhang, Lucas, Hinton, Ba 2019, arXiv:1907.08610, Algorithm 1, Proposition 1.
     """
-    optimal = isinstance(slow_step_size, str)
+    is_optimal = isinstance(slow_step_size, str)
     inner = optax.with_extra_args_support(inner)
-    estimates = optimal and curvature_decay is not None
+    keeps_curvature = is_optimal and curvature_decay is not None
 
     def buffers(inner_state):
-        return (
-            ()
-            if momentum == 'maintain'
-            else select(marked(inner, inner_state, momentum_fields), inner_state)
-        )
+        if momentum == 'maintain':
+            return ()
+        return select(momentum_mask(inner, inner_state, momentum_fields), inner_state)
 
     def init(params):
         inner_state = inner.init(params)
+        # In every mode but 'maintain': a state without momentum buffers is refused here.
         last = jax.tree.map(jnp.zeros_like, buffers(inner_state))
-        last = last if momentum == 'interpolate' else ()
-        moment = second_moment(params) if estimates else ()
+        if momentum != 'interpolate':
+            last = ()
+        moment = init_second_moment(params) if keeps_curvature else ()
         slow = jax.tree.map(_copy, params)
         return LookaheadState(jnp.zeros((), jnp.int32), slow, inner_state, last, moment)
 
-    def update(grads, state, params=None, **extra_args):
+    def update(updates, state, params=None, **extra_args):
         if params is None:
             raise ValueError('lookahead moves weights: call update(grads, state, params)')
-        count = optax.safe_increment(state.count)
+        grads = updates
+        count = jnp.asarray(optax.safe_increment(state.count))
         moment = state.second_moment
-        if estimates:
-            rate = weight_of_newest(curvature_decay, count)
-            moment = jax.tree.map(lambda v, g: moved_mean(v, _square(g), rate), moment, grads)
-        curvature = extra_args.get('curvature', moment if estimates else None)
-        if optimal and curvature is None:
+        if keeps_curvature:
+            moment = mean_of_squares(moment, grads, weight_of_newest(curvature_decay, count))
+        curvature = extra_args.get('curvature', moment if keeps_curvature else None)
+        if is_optimal and curvature is None:
             raise ValueError(
                 "slow_step_size='optimal' with curvature_decay=None needs "
                 'update(..., curvature=...)'
@@ -123,15 +129,14 @@ def lookahead(
 
         def synchronise(carry, inner_state, grads, params):
             slow, last = carry
-            updates, moved = inner.update(grads, inner_state, params, **extra_args)
-            fast = optax.apply_updates(params, stored(updates))
-            a = (
-                _optimal(slow, params, fast, grads, curvature, alpha_low)
-                if optimal
-                else slow_step_size
-            )
+            updates, new_inner_state = inner.update(grads, inner_state, params, **extra_args)
+            fast = optax.apply_updates(params, round_to_dtype(updates))
+            a = slow_step_size
+            if is_optimal:
+                a = _optimal_step_size(slow, params, fast, grads, curvature, alpha_low)
             if momentum == 'interpolate':
-                last = jax.tree.map(lambda m, old: _mix(a, m, old), buffers(moved), last)
+                new = buffers(new_inner_state)
+                last = jax.tree.map(lambda m, old: _mix(a, m, old), new, last)
             mixed = jax.tree.map(lambda s, w: _mix(a, w, s), slow, fast)
             # The update that leads there, rounded as the caller will round it, twice: then it is a
             # fixed point.
@@ -143,28 +148,31 @@ def lookahead(
         # step that needs it.
         sync = count % k == 0
         carry = (state.slow, state.momentum)
-        (slow, last), inner_state, *_ = cheaply(
+        (slow, last), inner_state, *_ = cond_or_select(
             sync, synchronise, carry, state.inner_state, grads, params
         )
         updates, inner_state = inner.update(grads, inner_state, params, **extra_args)
-        where = lambda new, old: jnp.where(sync, new, old)
-        updates = jax.tree.map(where, _difference(slow, params, updates), updates)
+
+        def choose(new, old):
+            return jnp.where(sync, new, old)
+
+        updates = jax.tree.map(choose, _difference(slow, params, updates), updates)
         if momentum != 'maintain':
             old = buffers(inner_state)
             new = last if momentum == 'interpolate' else jax.tree.map(jnp.zeros_like, old)
-            marks = marked(inner, inner_state, momentum_fields)
-            inner_state = replace(marks, inner_state, jax.tree.map(where, new, old))
+            mask = momentum_mask(inner, inner_state, momentum_fields)
+            inner_state = replace(mask, inner_state, jax.tree.map(choose, new, old))
         return updates, LookaheadState(count, slow, inner_state, last, moment)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _optimal(slow, before, fast, grads, curvature, low):
+def _optimal_step_size(slow, before, fast, grads, curvature, low):
     """The clipped step size; `before`: the weights where `grads` were taken, `fast` after the inner
     update."""
 
     def terms(s, v, w, g, c):
-        s, v, w, g, c = (_wide(x) for x in (s, v, w, g, c))
+        s, v, w, g, c = (upcast(x) for x in (s, v, w, g, c))
         d = s - w
         return jnp.sum((((s - v) * c + g) * d.conj()).real), jnp.sum((c * d * d.conj()).real)
 
@@ -183,18 +191,17 @@ def _optimal(slow, before, fast, grads, curvature, low):
     length = _unit(jax.tree.map(jnp.subtract, slow, fast))
     curve = _unit(curvature)
     weights = [
-        jax.tree.map(lambda x: _wide(x) * (1 / length), tree) for tree in (slow, before, fast)
+        jax.tree.map(lambda x: upcast(x) * (1 / length), tree) for tree in (slow, before, fast)
     ]
-    slopes = jax.tree.map(lambda g: _wide(g) * (1 / curve) * (1 / length), grads)
-    scaled, _ = step(*weights, slopes, jax.tree.map(lambda c: _wide(c) * (1 / curve), curvature))
+    slopes = jax.tree.map(lambda g: upcast(g) * (1 / curve) * (1 / length), grads)
+    scaled, _ = step(*weights, slopes, jax.tree.map(lambda c: upcast(c) * (1 / curve), curvature))
     return jnp.clip(jnp.where(is_safe, a, scaled), low, 1)
 
 
 def _unit(tree):
     """The largest element, 1 where all are 0, so that 1 / unit is a number too."""
-    largest = functools.reduce(
-        jnp.maximum, [jnp.max(jnp.abs(_wide(x)), initial=0) for x in jax.tree.leaves(tree)]
-    )
+    peaks = [jnp.max(jnp.abs(upcast(x)), initial=0) for x in jax.tree.leaves(tree)]
+    largest = functools.reduce(jnp.maximum, peaks)
     return jnp.clip(jnp.where(largest > 0, largest, 1), 1e-37, 1e37)
 
 
@@ -204,20 +211,9 @@ def _copy(p):
 
 
 def _mix(a, new, old):
-    return (_wide(old) + a * (_wide(new) - _wide(old))).astype(old.dtype)
+    return (upcast(old) + a * (upcast(new) - upcast(old))).astype(old.dtype)
 
 
 def _difference(new, old, like):
     """new - old in the dtypes of `like`."""
-    return jax.tree.map(lambda n, o, u: (_wide(n) - _wide(o)).astype(u.dtype), new, old, like)
-
-
-def _wide(x):
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-def _square(g):
-    # Beyond 1.8e19 a square leaves float32. It stays within, far enough for the mean, whose weights
-    # are rounded.
-    square = (_wide(g) * _wide(g).conj()).real
-    return jnp.minimum(square, jnp.finfo(square.dtype).max / 2)
+    return jax.tree.map(lambda n, o, u: (upcast(n) - upcast(o)).astype(u.dtype), new, old, like)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.layers import wide
-from lbexp.optimizers._layerwise.leaves import buffer, dtypes_from, value
+from lbexp.optimizers._layerwise.backend import broadcast_scalar
+from lbexp.optimizers._layerwise.layers import upcast
+from lbexp.optimizers._layerwise.leaves import at_step, dtypes_from, init_buffer
 from lbexp.ranges import Dtype, Fraction, NonNegativeSchedule, checked
 
 
@@ -46,24 +46,27 @@ def momentum(
     Raises:
         ValueError: an unknown form, a number out of its range.
     """
-    decay = momentum
 
     def init(params):
-        return MomentumState(jnp.zeros((), jnp.int32), buffer(params, accumulator_dtype))
+        return MomentumState(jnp.zeros((), jnp.int32), init_buffer(params, accumulator_dtype))
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
         like = dtypes_from(updates, params)
-        rate = in_common(value(learning_rate, state.count))
-        newest = lambda g: rate * wide(g) if form == 'inside' else wide(g)
-        wider = jax.tree.map(lambda v, g: decay * wide(v) + newest(g), state.velocity, updates)
-        step = (
-            jax.tree.map(lambda v, g: decay * v + newest(g), wider, updates) if nesterov else wider
-        )
-        change = jax.tree.map(
-            lambda s, w: (-s if form == 'inside' else -rate * s).astype(w.dtype), step, like
-        )
-        velocity = jax.tree.map(lambda new, v: new.astype(v.dtype), wider, state.velocity)
-        return change, MomentumState(state.count + 1, velocity)
+        rate = broadcast_scalar(at_step(learning_rate, state.count))
+
+        def newest(g):
+            return rate * upcast(g) if form == 'inside' else upcast(g)
+
+        def change(step, w):
+            return (-step if form == 'inside' else -rate * step).astype(w.dtype)
+
+        moved = jax.tree.map(lambda v, g: momentum * upcast(v) + newest(g), state.velocity, updates)
+        steps = moved
+        if nesterov:
+            steps = jax.tree.map(lambda v, g: momentum * v + newest(g), moved, updates)
+        changes = jax.tree.map(change, steps, like)
+        velocity = jax.tree.map(lambda new, v: new.astype(v.dtype), moved, state.velocity)
+        return changes, MomentumState(state.count + 1, velocity)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -6,16 +6,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.layers import LayerFacts, StackedAxes, spread, wide
+from lbexp.optimizers._layerwise.backend import broadcast_scalar
+from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
 from lbexp.optimizers._layerwise.leaves import (
-    adapted_facts,
-    buffer,
-    leaves,
-    no_facts,
-    root,
-    value,
-    with_decay,
+    LayerNorms,
+    add_decayed_weights,
+    at_step,
+    flatten_leaves,
+    init_buffer,
+    initial_stats,
+    safe_sqrt,
+    updated_stats,
 )
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, norms
@@ -28,7 +29,7 @@ class NovogradState(NamedTuple):
     # root of the mean of squared gradient norms, a number for each layer [layers], float32 at least
     nu: jax.Array
     largest: Any  # largest nu so far [layers]; () without amsgrad
-    facts: LayerFacts
+    stats: TrustRatioStats
 
 
 @checked
@@ -81,50 +82,63 @@ def novograd(
     """
 
     def init(params):
-        facts = no_facts(params, decay, adapt, stacked_axes, has_weight_norms=False)
+        stats = initial_stats(params, decay, adapt, stacked_axes, has_weight_norms=False)
         dtype = jnp.result_type(
             jnp.float32, *(jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params))
         )
-        nu = jnp.zeros(facts.leaf.shape, dtype)
+        nu = jnp.zeros(stats.leaf.shape, dtype)
         largest = jnp.zeros_like(nu) if amsgrad else ()
-        return NovogradState(
-            jnp.zeros((), jnp.int32), buffer(params, accumulator_dtype), nu, largest, facts
-        )
+        mu = init_buffer(params, accumulator_dtype)
+        return NovogradState(jnp.zeros((), jnp.int32), mu, nu, largest, stats)
+
+    def inverse(below):
+        """1 / (sqrt(v) + eps) of every layer, 0 where v is."""
+        if eps_inside_root:
+            below = jnp.hypot(below, jnp.sqrt(eps).astype(below.dtype))
+        else:
+            below = below + eps
+        return jnp.where(below > 0, 1 / jnp.where(below > 0, below, 1), 0)
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        these = leaves(updates, params, decay, adapt, stacked_axes)
-        rate, beta = in_common(value(learning_rate, state.count)), value(weight_decay, state.count)
-        at = [i for i, adapted in enumerate(these.adapt) if adapted]
-        found = norms([these.gradients[i] for i in at], [these.ranks[i] for i in at], axis_name)
-        norm = jnp.concatenate([n.reshape(-1) for n in found]) if found else jnp.zeros(0)
+        flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
+        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        beta = at_step(weight_decay, state.count)
+        adapted = [i for i, leaf in enumerate(flat.leaves) if leaf.is_adapted]
+        gradient_norms = norms(
+            [flat.leaves[i].gradient for i in adapted],
+            [flat.leaves[i].stacked_axes for i in adapted],
+            axis_name,
+        )
+        norm = jnp.zeros(0)
+        if gradient_norms:
+            norm = jnp.concatenate([n.reshape(-1) for n in gradient_norms])
         # |g|^2 leaves float32 where |g| does not: v is kept as the square of a root that is
         # averaged exactly.
         nu = _averaged(state.nu, norm.astype(state.nu.dtype), b2)
         largest = jnp.maximum(state.largest, nu) if amsgrad else state.largest
-        below = largest if amsgrad else nu
-        below = (
-            jnp.hypot(below, jnp.sqrt(eps).astype(below.dtype)) if eps_inside_root else below + eps
-        )
-        scales = _by_leaf(jnp.where(below > 0, 1 / jnp.where(below > 0, below, 1), 0), found, at)
+        scales = _by_leaf(inverse(largest if amsgrad else nu), gradient_norms, adapted)
 
         share = jnp.where(state.count == 0, 1, 1 - b1) if grad_averaging else 1
-        first, changes = [], []
-        old = these.structure.flatten_up_to(state.mu)
-        for i, (g, w, d, m) in enumerate(
-            zip(these.gradients, these.weights, these.decay, old, strict=True)
-        ):
-            step = wide(g) * spread(scales[i], w) if i in scales else wide(g)
+        mus, changes = [], []
+        for i, (leaf, m) in enumerate(zip(flat.leaves, flat.flatten(state.mu), strict=True)):
+            step = upcast(leaf.gradient)
+            if i in scales:
+                step = step * expand_like(scales[i], leaf.weights)
             if not decoupled_decay:
-                step = with_decay(step, d, beta, wide(w))
-            new = b1 * wide(m) + share * step
-            first.append(new.astype(m.dtype))
-            changes.append(-rate * (with_decay(new, d, beta, wide(w)) if decoupled_decay else new))
-        never = [jnp.zeros(n.shape) for n in found]
-        facts = adapted_facts(state.facts, None, found, [scales[i] for i in at], never, rate)
-        return these.cast(changes), NovogradState(
-            state.count + 1, these.tree(first), nu, largest, facts
-        )
+                step = add_decayed_weights(step, leaf.is_decayed, beta, upcast(leaf.weights))
+            mu = b1 * upcast(m) + share * step
+            mus.append(mu.astype(m.dtype))
+            if decoupled_decay:
+                mu = add_decayed_weights(mu, leaf.is_decayed, beta, upcast(leaf.weights))
+            changes.append(-rate * mu)
+        layers = [
+            LayerNorms(None, norm, scales[i], jnp.zeros(norm.shape))
+            for i, norm in zip(adapted, gradient_norms, strict=True)
+        ]
+        stats = updated_stats(state.stats, layers, rate)
+        state = NovogradState(state.count + 1, flat.tree(mus), nu, largest, stats)
+        return flat.cast(changes), state
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -134,13 +148,14 @@ def _averaged(average, norm, b2):
     0."""
     peak = jnp.maximum(average, norm)
     safe = jnp.where(peak > 0, peak, 1)
-    mean = peak * root(b2 * (average / safe) ** 2 + (1 - b2) * (norm / safe) ** 2)
+    mean = peak * safe_sqrt(b2 * (average / safe) ** 2 + (1 - b2) * (norm / safe) ** 2)
     return jnp.where(average > 0, mean, norm)
 
 
-def _by_leaf(flat, found, at):
-    scales, start = {}, 0
-    for i, n in zip(at, found, strict=True):
-        scales[i] = flat[start : start + n.size].reshape(n.shape)
-        start += n.size
-    return scales
+def _by_leaf(flat, like, positions):
+    """{position of a leaf: its part of the vector over all layers, shaped like its norms}."""
+    parts, start = {}, 0
+    for i, norm in zip(positions, like, strict=True):
+        parts[i] = flat[start : start + norm.size].reshape(norm.shape)
+        start += norm.size
+    return parts

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import in_common
-from lbexp.optimizers._layerwise.layers import wide
-from lbexp.optimizers._layerwise.leaves import dtypes_from, value
+from lbexp.optimizers._layerwise.backend import broadcast_scalar
+from lbexp.optimizers._layerwise.layers import upcast
+from lbexp.optimizers._layerwise.leaves import at_step, dtypes_from
 from lbexp.ranges import NonNegativeSchedule, checked
 
 
@@ -33,9 +33,9 @@ def sgd(learning_rate: NonNegativeSchedule) -> optax.GradientTransformationExtra
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        rate = in_common(value(learning_rate, state.count))
+        rate = broadcast_scalar(at_step(learning_rate, state.count))
         like = dtypes_from(updates, params)
-        changes = jax.tree.map(lambda g, w: (-rate * wide(g)).astype(w.dtype), updates, like)
+        changes = jax.tree.map(lambda g, w: (-rate * upcast(g)).astype(w.dtype), updates, like)
         return changes, SgdState(state.count + 1)
 
     return optax.GradientTransformationExtraArgs(init, update)

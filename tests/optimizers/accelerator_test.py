@@ -78,8 +78,8 @@ def test_leaves_read_the_learning_rate_from_one_array(name):
 
 
 @pytest.mark.parametrize('number', [0.1, np.float64(0.1), jnp.float32(0.1), jnp.bfloat16(0.1)])
-def test_a_number_in_common_keeps_value_and_type(number):
-    found = backend.in_common(number)
+def test_a_number_broadcast_scalar_keeps_value_and_type(number):
+    found = backend.broadcast_scalar(number)
     assert found == number
     half = jnp.ones(2, jnp.bfloat16)
     assert (found * half).dtype == (number * half).dtype

@@ -24,7 +24,7 @@ def data():
 
 
 def read(seed):
-    return functools.partial(order, jnp.uint32(seed), size=N)
+    return jax.jit(functools.partial(order, jnp.uint32(seed), size=N))
 
 
 def variance_at_rest(data, batch, weights, seeds=48, updates=2000, skip=500):
@@ -120,11 +120,9 @@ def test_weights_are_a_function_of_key_and_position():
 def test_sizes():
     positions = jnp.arange(6, dtype=jnp.uint32)
     np.testing.assert_array_equal(balanced_weights(64, 32, 100)(jax.random.key(0), positions), 1.0)
-    found = jax.vmap(lambda m: balanced_weights(m, 64, 2)(jax.random.key(0), positions))(
-        jnp.array([8, 32])
-    )
-    for row, m in zip(found, (8, 32), strict=True):
-        np.testing.assert_array_equal(row, balanced_weights(m, 64, 2)(jax.random.key(0), positions))
+    weigh = jax.jit(lambda m: balanced_weights(m, 64, 2)(jax.random.key(0), positions))
+    for row, m in zip(jax.jit(jax.vmap(weigh))(jnp.array([8, 32])), (8, 32), strict=True):
+        np.testing.assert_array_equal(row, weigh(m))
     with pytest.raises(ValueError, match='matched_batch_size: found 0'):
         balanced_weights(0, 64, 100)
     with pytest.raises(ValueError, match='dataset_size: found None'):

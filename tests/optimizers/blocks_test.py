@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from lbexp import optimizers
-from lbexp.optimizers._layerwise.blocks import after, blocks
+from lbexp.optimizers._layerwise.blocks import blocks, sequence_after
 
 
 def test_blocks_cover_all_positions_once_in_order():
@@ -26,13 +26,15 @@ def test_arrays_split_over_a_mesh_are_one_block():
 
 @pytest.mark.parametrize('norm', [0.0, 1.0, np.inf, np.nan])
 def test_after_keeps_the_number_and_its_type(norm):
-    wait = jax.jit(lambda norm, number: after([norm], number))
+    wait = jax.jit(lambda norm, number: sequence_after([norm], number))
     for number in (jnp.float32(0.1), jnp.bfloat16(3), jnp.full((), 1e-6, jnp.float32)):
         found = wait(jnp.full(2, norm), number)
         assert found.dtype == number.dtype
         np.testing.assert_array_equal(found, number)
     # A Python number stays weakly typed: it does not widen what it meets.
-    half = jax.jit(lambda norm: jnp.ones(1, jnp.bfloat16) + after([norm], 0.5))(jnp.full(2, norm))
+    half = jax.jit(lambda norm: jnp.ones(1, jnp.bfloat16) + sequence_after([norm], 0.5))(
+        jnp.full(2, norm)
+    )
     assert half.dtype == jnp.bfloat16
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lbexp import optimizers
 from lbexp.optimizers import lookahead
-from lbexp.optimizers._layerwise.lazy_cond import rarely
+from lbexp.optimizers._layerwise.lazy_cond import cond_once
 
 RATE, DECAY, K, ALPHA = 0.1, 0.9, 3, 0.4
 CURVATURE = np.array([1.0, 0.3, 4.0])
@@ -303,7 +303,7 @@ def test_a_cohort_does_not_synchronise_in_every_step():
         return carry + 1
 
     def run(period):
-        step = lambda total, t: (rarely(t % period == 0, change, total)[0], None)
+        step = lambda total, t: (cond_once(t % period == 0, change, total)[0], None)
         return jax.lax.scan(step, 0, jnp.arange(1, 13))[0]
 
     found = jax.jit(jax.vmap(run))(jnp.array([4, 4, 6]))

@@ -1,5 +1,6 @@
 """What a layerwise optimizer did at its last update, layer by layer."""
 
+import collections
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import optax
 
 from lbexp.optimizers._inspection.evaluation import slow_params
 from lbexp.optimizers._inspection.variables import arrays_in
-from lbexp.optimizers._layerwise.layers import LayerFacts, wide
+from lbexp.optimizers._layerwise.layers import TrustRatioStats, upcast
 from lbexp.optimizers._layerwise.prefixes import paths
 from lbexp.optimizers.lookahead import LookaheadState
 
@@ -43,11 +44,11 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:
         ValueError: a stacked state.
     """
     opt_state, params = arrays_in(opt_state), arrays_in(params)
-    found = _layerwise(opt_state)
-    report = _layers(found, params is not None) if found else {}
+    states = _layerwise(opt_state)
+    report: dict[str, Any] = _layers(states, params is not None) if states else {}
     if params is not None and _nodes(opt_state, lambda x: isinstance(x, LookaheadState)):
         gaps = jax.tree.map(
-            lambda w, s: jnp.sum(jnp.square(jnp.abs(wide(w) - wide(s)))),
+            lambda w, s: jnp.sum(jnp.square(jnp.abs(upcast(w) - upcast(s)))),
             params,
             slow_params(opt_state, params),
         )
@@ -56,30 +57,31 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:
 
 
 def _layers(states, named):
-    every = [state.facts for state in states]
-    if any(facts.leaf.ndim > 1 for facts in every):
+    stacks = [state.stats.leaf.shape[0] for state in states if state.stats.leaf.ndim > 1]
+    if stacks:
         raise ValueError(
-            f'opt_state: found a stack of {every[0].leaf.shape[0]} states; use '
-            'jax.vmap(diagnostics)'
+            f'opt_state: found a stack of {stacks[0]} states; use jax.vmap(diagnostics)'
         )
-    has_weight_norms = all(not isinstance(facts.weight_norm, tuple) for facts in every)
-    every = [facts if has_weight_norms else facts._replace(weight_norm=()) for facts in every]
-    facts = jax.tree.map(
-        lambda *parts: jnp.concatenate(parts), *[f._replace(learning_rate=_each(f)) for f in every]
-    )
-    rate = facts.learning_rate * facts.ratio
-    moved = rate * facts.direction_norm
-    of_weights = _of_weights(facts.weight_norm, moved) if has_weight_norms else {}
-    named = named and not isinstance(facts.leaf, jax.core.Tracer)
-    return {
-        **({'layer': [name for state in states for name in _names(state)]} if named else {}),
-        'trust_ratio': facts.ratio,
-        'gradient_norm': facts.direction_norm,
+    has_weight_norms = all(not isinstance(state.stats.weight_norm, tuple) for state in states)
+    parts = []
+    for state in states:
+        stats = state.stats._replace(learning_rate=_each(state.stats))
+        parts.append(stats if has_weight_norms else stats._replace(weight_norm=()))
+    stats = jax.tree.map(lambda *vectors: jnp.concatenate(vectors), *parts)
+    report: dict[str, Any] = {}
+    if named and not isinstance(stats.leaf, jax.core.Tracer):
+        report['layer'] = [name for state in states for name in _names(state)]
+    rate = stats.learning_rate * stats.ratio
+    report |= {
+        'trust_ratio': stats.ratio,
+        'gradient_norm': stats.direction_norm,
         'effective_learning_rate': rate,
-        'update_norm': moved,
-        **of_weights,
-        'clip_fraction': facts.clipped.mean() if facts.clipped.size else jnp.zeros(()),
+        'update_norm': rate * stats.direction_norm,
     }
+    if has_weight_norms:
+        report |= _of_weights(stats.weight_norm, report['update_norm'])
+    report['clip_fraction'] = stats.clipped.mean() if stats.clipped.size else jnp.zeros(())
+    return report
 
 
 def _of_weights(weight_norm, moved):
@@ -91,8 +93,8 @@ def _of_weights(weight_norm, moved):
     }
 
 
-def _each(facts):
-    return jnp.broadcast_to(facts.learning_rate, facts.ratio.shape)
+def _each(stats):
+    return jnp.broadcast_to(stats.learning_rate, stats.ratio.shape)
 
 
 def _names(state):
@@ -101,25 +103,25 @@ def _names(state):
 
     A leaf of several layers has its index behind its name.
     """
-    names, leaf = jax.tree.leaves(paths(state[1])), state.facts.leaf.tolist()
-    seen = {}
-    for i in leaf:
-        at = seen.setdefault(i, [])
-        at.append(f'{names[i]}[{len(at)}]' if leaf.count(i) > 1 else names[i])
-    order = {i: iter(at) for i, at in seen.items()}
-    return [next(order[i]) for i in leaf]
+    names, positions = jax.tree.leaves(paths(state[1])), state.stats.leaf.tolist()
+    labels, layers_before = [], collections.Counter()
+    for i in positions:
+        is_stacked = positions.count(i) > 1
+        labels.append(f'{names[i]}[{layers_before[i]}]' if is_stacked else names[i])
+        layers_before[i] += 1
+    return labels
 
 
 def _layerwise(tree):
-    """States that keep facts, also those inside a lookahead."""
+    """States that keep statistics, also those inside a lookahead."""
 
-    def keeps_facts(x):
+    def keeps_stats(x):
         # A lookahead that interpolates the momentum keeps a second state of masked parts beside it.
-        facts = getattr(x, 'facts', None)
-        return isinstance(facts, LayerFacts) and not isinstance(facts.leaf, optax.MaskedNode)
+        stats = getattr(x, 'stats', None)
+        return isinstance(stats, TrustRatioStats) and not isinstance(stats.leaf, optax.MaskedNode)
 
-    return _nodes(tree, keeps_facts)
+    return _nodes(tree, keeps_stats)
 
 
-def _nodes(tree, wanted):
-    return [x for x in jax.tree.leaves(tree, is_leaf=wanted) if wanted(x)]
+def _nodes(tree, is_node):
+    return [x for x in jax.tree.leaves(tree, is_leaf=is_node) if is_node(x)]

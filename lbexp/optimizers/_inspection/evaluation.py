@@ -42,25 +42,27 @@ def slow_params(opt_state: Any, params: Any) -> Any:
     Raises:
         ValueError: no lookahead in `opt_state`.
     """
-    found = _outermost(opt_state, (LookaheadState,))
-    if not found:
+    states = _outermost(opt_state, (LookaheadState,))
+    if not states:
         raise ValueError(
             f'no lookahead in the optimizer state, which is a {type(opt_state).__name__}'
         )
-    for state in found:
+    for state in states:
         params = _filled(state.slow, params)
     return params
 
 
 def _outermost(opt_state, kinds):
-    is_kind = lambda x: isinstance(x, kinds)
-    return [arrays_in(x) for x in jax.tree.leaves(opt_state, is_leaf=is_kind) if is_kind(x)]
+    nodes = jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, kinds))
+    return [arrays_in(node) for node in nodes if isinstance(node, kinds)]
 
 
 def _deployed(state, params):
     if isinstance(state, LookaheadState):
         return state.slow
-    return state.average if isinstance(state, EmaState) else _schedule_free(state, params)
+    if isinstance(state, EmaState):
+        return state.average
+    return _schedule_free(state, params)
 
 
 def _schedule_free(state, params):
@@ -77,9 +79,12 @@ def _schedule_free(state, params):
 
 def _filled(weights, params):
     """`weights` in the dtypes of `params`, which also gives what a mask left out."""
-    pick = lambda w, p: p if _is_masked(w) else w.astype(p.dtype)
-    leaves = jax.tree.leaves(jax.tree.map(pick, weights, arrays_in(params), is_leaf=_is_masked))
-    return jax.tree.unflatten(jax.tree.structure(params), leaves)
+
+    def pick(w, p):
+        return p if _is_masked(w) else w.astype(p.dtype)
+
+    picked = jax.tree.map(pick, weights, arrays_in(params), is_leaf=_is_masked)
+    return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(picked))
 
 
 def _is_masked(x):

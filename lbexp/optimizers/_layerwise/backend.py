@@ -31,7 +31,7 @@ def whole(x: jax.Array) -> jax.Array:
     return jax.sharding.reshard(x, NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec()))
 
 
-def in_common(number: Any) -> Any:
+def broadcast_scalar(number: Any) -> Any:
     """`number`, of the same type, from an array that all leaves read: XLA then fuses leaves of one
     shape on a GPU.
 
@@ -40,8 +40,6 @@ def in_common(number: Any) -> Any:
     (Compiled for an H100 by XLA of jax 0.10.2; `benchmark.py accelerators` counts them.) The bytes
     they move are the same.
     """
-    return (
-        number
-        if jax.default_backend() != 'gpu'
-        else lax.optimization_barrier(jnp.broadcast_to(number, 2))[0]
-    )
+    if jax.default_backend() != 'gpu':
+        return number
+    return lax.optimization_barrier(jnp.broadcast_to(number, 2))[0]

@@ -16,31 +16,33 @@ def blocks(arrays: Sequence[jax.Array], axis_name: Any = None, size: int = 2**21
 
     XLA on CPU runs whatever can run, in breadth: all first passes over all layers, then all second
     passes. LAMB then holds the directions of all layers in fresh memory (page faults) and reads
-    every array from main memory again. Blocks that wait for the last one's norms (`after`) keep
-    that to 26 MB instead of 102. ResNet-50's 25.6 M parameters in 161 tensors, best of 9 on 2 busy
-    cores: LAMB 62 ms instead of 110 (size 2**18: 69, 2**22: 80), LARS with
-    denominator='norm_of_sum' 39 instead of 76. Where no directions are stored, blocks gain nothing:
-    LARS 33 and 29.
+    every array from main memory again. Blocks that wait for the last one's norms
+    (`sequence_after`) keep that to 26 MB instead of 102. ResNet-50's 25.6 M parameters in 161
+    tensors, best of 9 on 2 busy cores: LAMB 62 ms instead of 110 (size 2**18: 69, 2**22: 80), LARS
+    with denominator='norm_of_sum' 39 instead of 76. Where no directions are stored, blocks gain
+    nothing: LARS 33 and 29.
 
     Elsewhere, and where norms are summed over a mesh, all is one block: each costs a conditional
     and an all-reduce.
     """
     if axis_name is not None or not on_cpu():
         return [range(len(arrays))]
-    found, start, held = [], 0, 0
+    ranges, start, elements = [], 0, 0
     for i, x in enumerate(arrays):
-        held += math.prod(x.shape)
-        if held >= size or i == len(arrays) - 1:
-            found.append(range(start, i + 1))
-            start, held = i + 1, 0
-    return found
+        elements += math.prod(x.shape)
+        if elements >= size or i == len(arrays) - 1:
+            ranges.append(range(start, i + 1))
+            start, elements = i + 1, 0
+    return ranges
 
 
-def after(found: Sequence[jax.Array], number: Any) -> Any:
-    """`number`, bit by bit and of the same type, but not before the norms `found` are known; at
-    once if there are none.
+def sequence_after(norms: Sequence[jax.Array], number: Any) -> Any:
+    """`number`, bit by bit and of the same type, but not before `norms` are known; at once if there
+    are none.
 
     A norm is never below 0, nor is NaN. XLA does not know that (nor does it keep a
     lax.optimization_barrier so long).
     """
-    return number if not found else jnp.where(found[0].ravel()[:1].sum() < 0, jnp.nan, number)
+    if not norms:
+        return number
+    return jnp.where(norms[0].ravel()[:1].sum() < 0, jnp.nan, number)

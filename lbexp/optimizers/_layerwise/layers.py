@@ -17,7 +17,7 @@ StackedAxes = (
 )
 
 
-class LayerFacts(NamedTuple):
+class TrustRatioStats(NamedTuple):
     """What a layerwise optimizer did at its last update: a number for each adapted layer, in
     vectors [layers].
 
@@ -62,18 +62,18 @@ def stacked(params: Any, stacked_axes: StackedAxes) -> Any:
     return jax.tree.map(_refused_beyond_axes, names, counts, params)
 
 
-def spread(values: jax.Array, leaf: jax.Array) -> jax.Array:
+def expand_like(values: jax.Array, leaf: jax.Array) -> jax.Array:
     """A number per layer, [stack...], with axes of length 1 so that it meets `leaf`."""
     return values.reshape(values.shape + (1,) * (leaf.ndim - values.ndim))
 
 
-def wide(x: jax.Array) -> jax.Array:
+def upcast(x: jax.Array) -> jax.Array:
     """`x` in the precision that updates are computed in: float32 at least."""
-    return x.astype(wide_dtype(x))
+    return x.astype(upcast_dtype(x))
 
 
-def wide_dtype(x: Any) -> jnp.dtype:
-    """The dtype of `wide(x)`; `x` may be abstract."""
+def upcast_dtype(x: Any) -> jnp.dtype:
+    """The dtype of `upcast(x)`; `x` may be abstract."""
     return jnp.promote_types(x.dtype, jnp.float32)
 
 

@@ -1,5 +1,6 @@
 """Work that most steps skip, skipped under vmap too."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,52 +12,52 @@ from jax.extend import core
 from lbexp.optimizers._layerwise.backend import on_cpu
 
 
-def rarely(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:
-    """(`change(carry, *given)` where `predicate` holds, else `carry`; *given).
+def cond_once(predicate: jax.typing.ArrayLike, change: Callable, carry: Any, *inputs: Any) -> tuple:
+    """(`change(carry, *inputs)` where `predicate` holds, else `carry`; *inputs).
 
     A loop that runs at most once. `jax.lax.cond` says the same, but under vmap over a batched
     predicate it becomes a select that computes both branches in every step; a loop runs, under
     vmap, only when *some* replica's predicate holds, and then selects. Replicas of a cohort that
     change in the same steps pay for those steps alone.
 
-    Whoever writes the buffers of `given` afterwards takes them from the result: then the write
+    Whoever writes the buffers of `inputs` afterwards takes them from the result: then the write
     waits for the loop; otherwise XLA copies them for the loop to read.
 
     Args:
         predicate: bool scalar.
-        change: (carry, *given) -> carry of the same structure and shapes; cast to the dtypes of
+        change: (carry, *inputs) -> carry of the same structure and shapes; cast to the dtypes of
             `carry`.
-        carry, given: pytrees of arrays.
+        carry, inputs: pytrees of arrays.
     """
     # A loop has no reverse mode. A choice between the two has, and the same derivative.
-    change, closed_over = _hoisted(change, carry, *given)
+    change, closed_over = _hoisted(change, carry, *inputs)
 
     @jax.custom_jvp
-    def seldom(predicate, carry, given, closed_over):
-        return _at_most_once(predicate, lambda *now: change(closed_over, *now), carry, given)
+    def loop(predicate, carry, inputs, constants):
+        return _at_most_once(predicate, functools.partial(change, constants), carry, inputs)
 
-    @seldom.defjvp
-    def moved(values, changes):
-        choice = lambda predicate, carry, given, more: _chosen(
-            predicate, lambda *c: change(more, *c), carry, given
-        )
-        return seldom(*values), jax.jvp(choice, values, changes)[1]
+    def selection(predicate, carry, inputs, constants):
+        return _selected(predicate, functools.partial(change, constants), carry, inputs)
 
-    return seldom(predicate, carry, given, closed_over)
+    @loop.defjvp
+    def loop_jvp(primals, tangents):
+        return loop(*primals), jax.jvp(selection, primals, tangents)[1]
+
+    return loop(predicate, carry, inputs, closed_over)
 
 
-def cheaply(predicate: jax.Array, change: Callable, carry: Any, *given: Any) -> tuple:
-    """As `rarely`, where `change` reads little but what the step reads anyway.
+def cond_or_select(
+    predicate: jax.typing.ArrayLike, change: Callable, carry: Any, *inputs: Any
+) -> tuple:
+    """As `cond_once`, where `change` reads little but what the step reads anyway.
 
     On an accelerator it is then computed in every step, in the step's own kernels, and chosen or
     not; the host would wait for the loop's predicate in each. Lookahead around momentum, by what a
     kernel must move: 28 bytes per parameter and step, against 24 and, in the loop, 20 more.
     """
-    return (
-        rarely(predicate, change, carry, *given)
-        if on_cpu()
-        else _chosen(predicate, change, carry, given)
-    )
+    if on_cpu():
+        return cond_once(predicate, change, carry, *inputs)
+    return _selected(predicate, change, carry, inputs)
 
 
 def _hoisted(change, *arguments):
@@ -65,31 +66,30 @@ def _hoisted(change, *arguments):
     traced, shape = jax.make_jaxpr(change, return_shape=True)(*arguments)
 
     def run(values, *arguments):
-        found = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr, values))(
-            *jax.tree.leaves(arguments)
-        )
-        return jax.tree.unflatten(jax.tree.structure(shape), found)
+        evaluate = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr, values))
+        results = evaluate(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(jax.tree.structure(shape), results)
 
     return run, traced.consts
 
 
-def _at_most_once(predicate, change, carry, given):
+def _at_most_once(predicate, change, carry, inputs):
     def body(state):
         going, old = state
-        # Without this XLA would move work on `given` alone out of the loop, into every step.
-        inputs = jax.tree.map(lambda x: _where(going, x), given)
-        return jnp.zeros_like(going), jax.tree.map(_cast_like, change(old, *inputs), old)
+        # Without this XLA would move work on `inputs` alone out of the loop, into every step.
+        bound = jax.tree.map(lambda x: _where(going, x), inputs)
+        return jnp.zeros_like(going), jax.tree.map(_cast_like, change(old, *bound), old)
 
     going, carry = jax.lax.while_loop(lambda state: state[0], body, (jnp.asarray(predicate), carry))
-    return carry, *jax.tree.map(lambda x: _where(~going, x), given)
+    return carry, *jax.tree.map(lambda x: _where(~going, x), inputs)
 
 
-def _chosen(predicate, change, carry, given):
-    new = jax.tree.map(_cast_like, change(carry, *given), carry)
-    return jax.tree.map(lambda n, old: jnp.where(predicate, n, old), new, carry), *given
+def _selected(predicate, change, carry, inputs):
+    new = jax.tree.map(_cast_like, change(carry, *inputs), carry)
+    return jax.tree.map(lambda n, old: jnp.where(predicate, n, old), new, carry), *inputs
 
 
-def stored(tree: Any) -> Any:
+def round_to_dtype(tree: Any) -> Any:
     """`tree` with its values rounded as they would be in memory.
 
     A compiler may take a product and the sum that it goes into as one operation with one rounding,

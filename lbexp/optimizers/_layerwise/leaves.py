@@ -1,4 +1,5 @@
-"""A layerwise optimizer's parameters as lists: values, masks and layer counts, leaf by leaf."""
+"""A layerwise optimizer's parameters leaf by leaf: values, masks, layer counts, and what was done
+with them."""
 
 import math
 from typing import Any, NamedTuple
@@ -8,29 +9,51 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers._layerwise.backend import whole
-from lbexp.optimizers._layerwise.layers import LayerFacts, stacked, wide_dtype
+from lbexp.optimizers._layerwise.layers import TrustRatioStats, stacked, upcast, upcast_dtype
 from lbexp.optimizers._layerwise.masks import masks
 
 
-class Leaves(NamedTuple):
-    """Lists of equal length, and the way back to a tree."""
+class Leaf(NamedTuple):
+    """One leaf of the parameters and what an optimizer must know of it."""
 
-    gradients: list
-    weights: list
-    decay: list  # bools, which may be traced
-    adapt: list  # bools
-    ranks: list  # leading axes that count layers
+    gradient: jax.Array
+    weights: jax.Array
+    is_decayed: Any  # bool, which may be traced
+    is_adapted: bool
+    stacked_axes: int  # leading axes that count layers
+
+
+class Leaves(NamedTuple):
+    """The leaves of the parameters, and the way back to a tree."""
+
+    leaves: list[Leaf]
     structure: Any
+
+    def flatten(self, tree: Any) -> list:
+        """The leaves of a tree that is like the parameters."""
+        return self.structure.flatten_up_to(tree)
 
     def tree(self, values: list) -> Any:
         return jax.tree.unflatten(self.structure, values)
 
     def cast(self, updates: list) -> Any:
         """Updates in the parameters' dtypes, as a tree."""
-        return self.tree([u.astype(w.dtype) for u, w in zip(updates, self.weights, strict=True)])
+        pairs = zip(updates, self.leaves, strict=True)
+        return self.tree([update.astype(leaf.weights.dtype) for update, leaf in pairs])
 
 
-def leaves(gradients: Any, params: Any, decay: Any, adapt: Any, stacked_axes: Any) -> Leaves:
+class LayerNorms(NamedTuple):
+    """What was measured of the layers of one leaf, and the ratio that came of it [stack...]."""
+
+    weight_norm: Any  # None: the optimizer does not measure it
+    direction_norm: jax.Array
+    ratio: jax.Array
+    clipped: jax.Array  # bool
+
+
+def flatten_leaves(
+    gradients: Any, params: Any, decay: Any, adapt: Any, stacked_axes: Any
+) -> Leaves:
     """Flattens `gradients` beside `params`. ValueError: no params."""
     if params is None:
         raise ValueError(
@@ -40,13 +63,14 @@ def leaves(gradients: Any, params: Any, decay: Any, adapt: Any, stacked_axes: An
     decayed = jax.tree.leaves(masks(decay, params, stacked_axes, 'decay'))
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
     adapted = _adapted(params, adapt, stacked_axes)
-    return Leaves(structure.flatten_up_to(gradients), weights, decayed, adapted, ranks, structure)
+    columns = (structure.flatten_up_to(gradients), weights, decayed, adapted, ranks)
+    return Leaves([Leaf(*row) for row in zip(*columns, strict=True)], structure)
 
 
-def no_facts(
+def initial_stats(
     params: Any, decay: Any, adapt: Any, stacked_axes: Any, has_weight_norms: bool = True
-) -> LayerFacts:
-    """The facts before the first update.
+) -> TrustRatioStats:
+    """The statistics before the first update.
 
     Raises:
         ValueError: masks that do not fit the parameters; that of decay too, which is needed later
@@ -55,41 +79,47 @@ def no_facts(
     masks(decay, params, stacked_axes, 'decay')
     adapted = _adapted(params, adapt, stacked_axes)
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
-    counts = [math.prod(w.shape[:r]) for w, r in zip(jax.tree.leaves(params), ranks, strict=True)]
-    leaf = [i for i, (a, n) in enumerate(zip(adapted, counts, strict=True)) if a for _ in range(n)]
-    layers = (len(leaf),)
+    positions = []  # of the leaf, once for each of its layers
+    for i, (weights, is_adapted, rank) in enumerate(
+        zip(jax.tree.leaves(params), adapted, ranks, strict=True)
+    ):
+        if is_adapted:
+            positions += [i] * math.prod(weights.shape[:rank])
+    shape = (len(positions),)
     # An array for each field, and none for two: a state may be donated.
-    return LayerFacts(
-        jnp.array(leaf, jnp.int32),
-        jnp.zeros(layers, jnp.float32) if has_weight_norms else (),
-        jnp.zeros(layers, jnp.float32),
-        jnp.ones(layers, jnp.float32),
-        jnp.zeros(layers, bool),
+    return TrustRatioStats(
+        jnp.array(positions, jnp.int32),
+        jnp.zeros(shape, jnp.float32) if has_weight_norms else (),
+        jnp.zeros(shape, jnp.float32),
+        jnp.ones(shape, jnp.float32),
+        jnp.zeros(shape, bool),
         jnp.zeros((), jnp.float32),
     )
 
 
-def adapted_facts(
-    before: LayerFacts, weight_norms, direction_norms, ratios, clipped, learning_rate
-):
-    """The facts of an update, from lists over the adapted leaves; weight_norms None: they are not
-    measured."""
+def updated_stats(
+    before: TrustRatioStats, adapted: list[LayerNorms], learning_rate: Any
+) -> TrustRatioStats:
+    """The statistics of an update, from the records of the adapted leaves in order."""
 
     def flat(parts, dtype):
-        flattened = [whole(jnp.asarray(part)).reshape(-1).astype(dtype) for part in parts]
-        return jnp.concatenate(flattened) if flattened else jnp.zeros(0, dtype)
+        vectors = [whole(jnp.asarray(part)).reshape(-1).astype(dtype) for part in parts]
+        return jnp.concatenate(vectors) if vectors else jnp.zeros(0, dtype)
 
-    return LayerFacts(
+    weight_norms = before.weight_norm
+    if not isinstance(weight_norms, tuple):
+        weight_norms = flat([layers.weight_norm for layers in adapted], jnp.float32)
+    return TrustRatioStats(
         before.leaf,
-        () if weight_norms is None else flat(weight_norms, jnp.float32),
-        flat(direction_norms, jnp.float32),
-        flat(ratios, jnp.float32),
-        flat(clipped, bool),
+        weight_norms,
+        flat([layers.direction_norm for layers in adapted], jnp.float32),
+        flat([layers.ratio for layers in adapted], jnp.float32),
+        flat([layers.clipped for layers in adapted], bool),
         jnp.asarray(learning_rate, jnp.float32),
     )
 
 
-def with_decay(x: jax.Array, mask: Any, decay: Any, weights: jax.Array) -> jax.Array:
+def add_decayed_weights(x: jax.Array, mask: Any, decay: Any, weights: jax.Array) -> jax.Array:
     """x + decay weights where the mask says so."""
     if isinstance(mask, jax.core.Tracer):
         return x + jnp.where(mask, decay, 0) * weights
@@ -97,15 +127,15 @@ def with_decay(x: jax.Array, mask: Any, decay: Any, weights: jax.Array) -> jax.A
 
 
 @jax.custom_jvp
-def root(x: jax.Array) -> jax.Array:
+def safe_sqrt(x: jax.Array) -> jax.Array:
     """sqrt(x), with the derivative 0 at 0: where no gradient ever was, none is infinite."""
     return jnp.sqrt(x)
 
 
-@root.defjvp
+@safe_sqrt.defjvp
 def _root_derivative(primals, tangents):
     (x,), (change,) = primals, tangents
-    y = root(x)
+    y = safe_sqrt(x)
     return y, change * jnp.where(y > 0, 0.5 / jnp.where(y > 0, y, 1), 0)
 
 
@@ -116,9 +146,9 @@ def dtypes_from(updates: Any, params: Any) -> Any:
     return params if fits else updates
 
 
-def second_moment(params: Any) -> Any:
+def init_second_moment(params: Any) -> Any:
     """Zeros like `params`, real and float32 at least."""
-    return jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(wide_dtype(p)).dtype), params)
+    return jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(upcast_dtype(p)).dtype), params)
 
 
 def _adapted(params, adapt, stacked_axes):
@@ -130,29 +160,37 @@ def _adapted(params, adapt, stacked_axes):
     return adapted
 
 
-def value(hyperparameter: Any, count: jax.Array) -> Any:
-    """A number that may be a function of the updates done. Never in half precision: layers.wide
+def at_step(hyperparameter: Any, count: jax.Array) -> Any:
+    """A number that may be a function of the updates done. Never in half precision: layers.upcast
     meets it."""
     return hyperparameter(count) if callable(hyperparameter) else hyperparameter
 
 
-def grown(decay: Any, t: jax.Array, dtype: Any) -> jax.Array:
+def bias_correction_term(decay: Any, t: jax.Array, dtype: Any) -> jax.Array:
     """1 - decay^t. As it stands that loses digits: 1 - 0.999 is wrong by 1e-5 in float32.
 
-    Multiply arrays by 1 / grown: of a quotient XLA makes one program's product and another's
+    Multiply arrays by 1 / this: of a quotient XLA makes one program's product and another's
     division, which round differently, and a trial would not be the same alone and in company.
     """
     return -jnp.expm1(t.astype(dtype) * jnp.log1p(-jnp.asarray(1 - decay, dtype)))
 
 
-def buffer(params: Any, dtype: Any = None) -> Any:
+def init_buffer(params: Any, dtype: Any = None) -> Any:
     """Zeros like `params`, in `dtype` or the parameters' own."""
     return optax.tree.zeros_like(params, dtype=dtype)
 
 
-def bounded(ratio: jax.Array, bounds: Any) -> tuple[jax.Array, jax.Array]:
+def clip_with_flag(ratio: jax.Array, bounds: Any) -> tuple[jax.Array, jax.Array]:
     """(ratio within bounds, whether it met one)."""
     if bounds is None:
         return ratio, jnp.zeros(ratio.shape, bool)
     low, high = bounds
     return jnp.clip(ratio, low, high), (ratio < low) | (ratio > high)
+
+
+def squared_magnitude(x: jax.Array) -> jax.Array:
+    """|x|^2 in float32 at least, for a running mean."""
+    square = (upcast(x) * upcast(x).conj()).real
+    # Beyond 1.8e19 a square leaves float32. It stays within, far enough for the mean, whose weights
+    # are rounded.
+    return jnp.minimum(square, jnp.finfo(square.dtype).max / 2)

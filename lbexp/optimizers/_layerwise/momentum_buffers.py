@@ -10,7 +10,7 @@ import optax
 MOMENTUM_FIELDS = ('trace', 'mu', 'momentum', 'velocity', 'buffer')
 
 
-def marked(
+def momentum_mask(
     optimizer: optax.GradientTransformation, state: Any, fields: Sequence[str] = MOMENTUM_FIELDS
 ) -> Any:
     """A prefix of `state`: True at its momentum buffers, False elsewhere.
@@ -24,37 +24,41 @@ def marked(
     Raises:
         ValueError: there are buffers of the parameters' shape, but none with a name in `fields`.
     """
-    like_params = object()
+    parameter_like = object()
+    initable: Any = optimizer  # which is what optax asks for; its stub does not say so
     marks = optax.tree.map_params(
-        optimizer,
-        lambda _: like_params,
+        initable,
+        lambda _: parameter_like,
         state,
         transform_non_params=lambda _: None,
         is_leaf=lambda _: True,
     )
     paths, treedef = jax.tree.flatten_with_path(marks, is_leaf=lambda x: x is None)
-    names = [_name(path) if mark is like_params else None for path, mark in paths]
-    found = {name for name in names if name is not None}
-    if found and not found & set(fields):
+    names = [_name(path) if mark is parameter_like else None for path, mark in paths]
+    buffers = {name for name in names if name is not None}
+    if buffers and not buffers & set(fields):
         raise ValueError(
-            f'no momentum in the inner state: its buffers are {sorted(found)}, momentum_fields '
+            f'no momentum in the inner state: its buffers are {sorted(buffers)}, momentum_fields '
             f'are {list(fields)}; '
             "name the momentum in momentum_fields, or use momentum='maintain'"
         )
     return treedef.unflatten([name in fields for name in names])
 
 
-def select(marks: Any, state: Any) -> Any:
-    """The marked parts of `state`."""
-    return jax.tree.map(lambda mark, part: part if mark else optax.MaskedNode(), marks, state)
+def select(mask: Any, state: Any) -> Any:
+    """The parts of `state` where `mask` is True, optax.MaskedNode elsewhere."""
+    return jax.tree.map(lambda chosen, part: part if chosen else optax.MaskedNode(), mask, state)
 
 
-def replace(marks: Any, state: Any, selected: Any) -> Any:
-    """`state` with its marked parts from `selected`."""
-    return jax.tree.map(lambda mark, part, new: new if mark else part, marks, state, selected)
+def replace(mask: Any, state: Any, selected: Any) -> Any:
+    """`state`, from `selected` where `mask` is True."""
+    return jax.tree.map(lambda chosen, part, new: new if chosen else part, mask, state, selected)
 
 
 def _name(path):
     """The state's field that holds a buffer: the last named step of its path."""
-    named = [str(getattr(step, 'name', getattr(step, 'key', ''))) for step in path]
-    return next((name for name in reversed(named) if name), '')
+    for step in reversed(path):
+        name = str(getattr(step, 'name', getattr(step, 'key', '')))
+        if name:
+            return name
+    return ''

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from lbexp.optimizers._layerwise.backend import has_explicit_axes, on_cpu, whole
-from lbexp.optimizers._layerwise.layers import spread, wide
+from lbexp.optimizers._layerwise.layers import expand_like, upcast
 
 AxisName = str | Sequence[str] | None  # mesh or vmap axes
-_TOGETHER = 8  # arrays whose sums one kernel computes
+_SUMS_PER_KERNEL = 8
 
 
 def norms(
@@ -46,28 +46,26 @@ def norms(
     if not arrays:
         return []
     shapes = [x.shape[:rank] for x, rank in zip(arrays, ranks, strict=True)]
-    stored = [True] * len(arrays) if stored is None else stored
+    if stored is None:
+        stored = [True] * len(arrays)
     add = functools.partial(_added, shares=_shares(arrays, axis_name), axis_name=axis_name)
 
     @jax.custom_jvp
-    def lengths(arrays):
-        return (
-            _by_branch(arrays, ranks, stored, add, axis_name)
-            if on_cpu()
-            else _in_one_pass(arrays, ranks, add)
-        )
+    def all_norms(arrays):
+        if on_cpu():
+            return _by_branch(arrays, ranks, stored, add, axis_name)
+        return _in_one_pass(arrays, ranks, add)
 
-    @lengths.defjvp
-    def moved(given, changes):
+    @all_norms.defjvp
+    def all_norms_jvp(primals, tangents):
         """d|x| = Re(x* dx) / |x|, 0 where x is."""
-        (arrays,), (changes,) = given, changes
-        found = lengths(arrays)
-        inverse = _split(jnp.where(found > 0, 1 / jnp.where(found > 0, found, 1), 0), shapes)
-        return found, add(
-            [_along(*each) for each in zip(arrays, inverse, changes, ranks, strict=True)]
-        )
+        (arrays,), (changes,) = primals, tangents
+        norm = all_norms(arrays)
+        inverse = _split(jnp.where(norm > 0, 1 / jnp.where(norm > 0, norm, 1), 0), shapes)
+        parts = zip(arrays, inverse, changes, ranks, strict=True)
+        return norm, add([_along(*part) for part in parts])
 
-    return _split(lengths(list(arrays)), shapes)
+    return _split(all_norms(list(arrays)), shapes)
 
 
 def pairs(
@@ -82,29 +80,29 @@ def pairs(
     # Side by side: a direction that is computed from its weights is then summed where they are
     # read.
     arrays = [x for pair in zip(weights, directions, strict=True) for x in pair]
-    found = norms(
-        arrays, [rank for rank in ranks for _ in range(2)], axis_name, [True, stored] * len(weights)
-    )
-    return list(zip(found[::2], found[1::2], strict=True))
+    ranks_of_both = [rank for rank in ranks for _ in range(2)]
+    values = norms(arrays, ranks_of_both, axis_name, [True, stored] * len(weights))
+    return list(zip(values[::2], values[1::2], strict=True))
 
 
 def _by_branch(arrays, ranks, stored, add, axis_name):
     """All norms [layers]: plain sums of squares, scaled ones in a branch that is seldom taken."""
-    of = lambda parts, stored: add(
-        [_squares(*each) for each in zip(parts, ranks, stored, strict=True)]
-    )
-    squares = of(arrays, stored)
+
+    def sums_of_squares(parts, stored):
+        return add([_squares(*part) for part in zip(parts, ranks, stored, strict=True)])
+
+    squares = sums_of_squares(arrays, stored)
     single = any(_real(x) == jnp.float32 for x in arrays)  # some of the sums, if not all
     low, high = (1e-24, 1e30) if single else (1e-290, 1e290)
 
     def scaled(arrays):
         peak = _flat([_peak(x, rank) for x, rank in zip(arrays, ranks, strict=True)])
-        peak = peak if axis_name is None else lax.pmax(peak, axis_name)
+        if axis_name is not None:
+            peak = lax.pmax(peak, axis_name)
         peak = jnp.where((peak > 0) & jnp.isfinite(peak), peak, 1)
         peaks = _split(peak, [x.shape[:rank] for x, rank in zip(arrays, ranks, strict=True)])
-        return peak * jnp.sqrt(
-            of([_divided(x, p) for x, p in zip(arrays, peaks, strict=True)], [False] * len(arrays))
-        )
+        parts = [_divided(x, p) for x, p in zip(arrays, peaks, strict=True)]
+        return peak * jnp.sqrt(sums_of_squares(parts, [False] * len(arrays)))
 
     # A sum of exactly 0 may be underflow or a layer of zeros: the scaled pass tells them apart.
     doubtful = ~((squares >= low) & (squares <= high))
@@ -136,7 +134,7 @@ def _flat(parts):
 
 def _along(x, inverse, change, rank):
     """Sum of Re(x* change) / |x| over all but the leading `rank` axes."""
-    direction = wide(x).conj() * spread(inverse.astype(_real(x)), x)
+    direction = upcast(x).conj() * expand_like(inverse.astype(_real(x)), x)
     return jnp.sum((direction * change).real, axis=tuple(range(rank, x.ndim)))
 
 
@@ -161,12 +159,15 @@ def _where_any(predicate, change, value, arrays):
     def batched(size, is_batched, predicate, value, arrays):
         axes = jax.tree.map(lambda b: 0 if b else None, is_batched)
 
-        def every(given):
-            one = lambda p, v, a: jnp.where(p, change(a), v)
-            return jax.vmap(one, axes, axis_size=size)(*given)
+        def change_some(operands):
+            def select(predicate, value, arrays):
+                return jnp.where(predicate, change(arrays), value)
 
-        spread_out = value if is_batched[1] else jnp.broadcast_to(value, (size, *value.shape))
-        return _where_any(jnp.any(predicate), every, spread_out, (predicate, value, arrays)), True
+            return jax.vmap(select, axes, axis_size=size)(*operands)
+
+        values = value if is_batched[1] else jnp.broadcast_to(value, (size, *value.shape))
+        operands = (predicate, value, arrays)
+        return _where_any(jnp.any(predicate), change_some, values, operands), True
 
     return choose(predicate, value, arrays)
 
@@ -177,9 +178,12 @@ def _shares(arrays, axis_name):
         return [1] * len(arrays)
     names = (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
     varying = [_varying(x) for x in arrays]
-    # Where nothing varies shard_map does not check, and does not know.
-    repeated = [[name for name in names if any(varying) and name not in own] for own in varying]
-    return [1 / math.prod(lax.axis_size(name) for name in some) for some in repeated]
+    if not any(varying):  # shard_map does not check, and does not know
+        return [1.0] * len(arrays)
+    copies = []
+    for axes in varying:
+        copies.append(math.prod(lax.axis_size(name) for name in names if name not in axes))
+    return [1 / count for count in copies]
 
 
 def _varying(x):
@@ -197,7 +201,7 @@ def _squares(x, rank, stored):
     batch, rest = tuple(range(rank)), tuple(range(rank, x.ndim))
     # Of split factors a dot product would have to be told how its result is split.
     if not stored or has_explicit_axes(x):
-        return jnp.sum(_square(wide(x)), axis=rest)
+        return jnp.sum(_square(upcast(x)), axis=rest)
     dimensions = ((rest, rest), (batch, batch))
     exact = lax.Precision.HIGHEST  # whatever jax_default_matmul_precision says
     if jnp.iscomplexobj(x):
@@ -213,22 +217,28 @@ def _sums_of_two(arrays, ranks, unit, dtype):
     with two or three real sums). Arrays of one shape are summed side by side, one kernel for some
     of them.
     """
-    alike, found = {}, [None] * len(arrays)
+    alike, sums = {}, [None] * len(arrays)
     for i, (x, rank) in enumerate(zip(arrays, ranks, strict=True)):
         alike.setdefault((x.shape, rank, _varying(x)), []).append(i)
-    scaled = lambda x, scale: _square(x.astype(jnp.promote_types(x.dtype, dtype)) * scale)
-    added = lambda a, b: tuple(x + y for x, y in zip(a, b, strict=True))
+
+    def scaled(x, scale):
+        return _square(x.astype(jnp.promote_types(x.dtype, dtype)) * scale)
+
+    def add_pairwise(a, b):
+        return tuple(x + y for x, y in zip(a, b, strict=True))
+
     for (shape, rank, *_), members in alike.items():
-        for start in range(0, len(members), _TOGETHER):
-            some = members[start : start + _TOGETHER]
+        axes = tuple(range(rank, len(shape)))
+        for start in range(0, len(members), _SUMS_PER_KERNEL):
+            some = members[start : start + _SUMS_PER_KERNEL]
             terms = [
                 lax.complex(scaled(arrays[i], unit), scaled(arrays[i], 1 / unit)) for i in some
             ]
             zeros = [jnp.zeros((), term.dtype) for term in terms]
-            sums = lax.reduce(tuple(terms), tuple(zeros), added, tuple(range(rank, len(shape))))
-            for i, total in zip(some, sums, strict=True):
-                found[i] = (total.real, total.imag)
-    return found
+            totals = lax.reduce(tuple(terms), tuple(zeros), add_pairwise, axes)
+            for i, total in zip(some, totals, strict=True):
+                sums[i] = (total.real, total.imag)
+    return sums
 
 
 def _square(x):
@@ -236,17 +246,17 @@ def _square(x):
 
 
 def _peak(x, rank):
-    return jnp.max(jnp.abs(wide(x)), axis=tuple(range(rank, x.ndim)), initial=0)
+    return jnp.max(jnp.abs(upcast(x)), axis=tuple(range(rank, x.ndim)), initial=0)
 
 
 def _divided(x, peak):
-    return wide(x) / spread(peak.astype(_real(x)), x)
+    return upcast(x) / expand_like(peak.astype(_real(x)), x)
 
 
 def _split(flat, shapes):
-    parts, at = [], 0
+    parts, start = [], 0
     for shape in shapes:
         size = math.prod(shape)
-        parts.append(flat[at : at + size].reshape(shape))
-        at += size
+        parts.append(flat[start : start + size].reshape(shape))
+        start += size
     return parts

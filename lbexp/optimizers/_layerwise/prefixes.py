@@ -1,6 +1,7 @@
 """Trees that say something of every parameter: whole ones, prefixes, functions."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeGuard
 
 import jax
 
@@ -33,18 +34,22 @@ def broadcast(tree: Any, params: Any, argument: str) -> Any:
         if keys not in owners and not _meets(keys, hollows)
     ]
     if without or extra:
-        found = [f'no entry for {_listed(without)}'] if without else []
-        found += [f'an entry for {_listed(extra)}, which is no parameter'] if extra else []
+        problems = []
+        if without:
+            problems.append(f'no entry for {_listed(without)}')
+        if extra:
+            problems.append(f'an entry for {_listed(extra)}, which is no parameter')
         known = ', '.join(_name(path) for path, _ in places)
         raise ValueError(
-            f'{argument}: found {" and ".join(found)}; allowed: a tree like the parameters, or a '
-            'prefix of it. '
-            f'There are: {known}'
+            f'{argument}: found {" and ".join(problems)}; allowed: a tree like the parameters, or '
+            f'a prefix of it. There are: {known}'
         )
-    return jax.tree.unflatten(structure, [entries[owner][1] for owner in owners])
+    return jax.tree.unflatten(
+        structure, [entries[owner][1] for owner in owners if owner is not None]
+    )
 
 
-def is_function(tree: Any) -> bool:
+def is_function(tree: Any) -> TypeGuard[Callable[[Any], Any]]:
     """Whether `tree` is to be called: also of a tree that can be, such as an Equinox module, its
     leaves decide."""
     leaves = jax.tree.leaves(tree)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.lazy_cond import rarely, stored
-from lbexp.optimizers._layerwise.momentum_buffers import marked, replace, select
+from lbexp.optimizers._layerwise.lazy_cond import cond_once, round_to_dtype
+from lbexp.optimizers._layerwise.momentum_buffers import momentum_mask, replace, select
 from lbexp.optimizers.gradient_noise import GradientNoiseState
 from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
 from lbexp.probes import UpdateInfo
@@ -104,7 +104,7 @@ def local_sgd(
             params, model_state, opt_state, losses, sums, grads, updates = moved
             count = state.step + 1
             due, at_row = count % k == 0, count == row_step
-            marks = None if momentum == 'maintain' else marked(tools.optimizer, opt_state)
+            marks = None if momentum == 'maintain' else momentum_mask(tools.optimizer, opt_state)
             buffers = () if marks is None else select(marks, opt_state)
 
             def together(carry):
@@ -112,7 +112,9 @@ def local_sgd(
                 return meet(state.params, params, buffers, outer, count + k > row_step)
 
             # Not lax.cond, which would copy the weights in the steps that do not synchronise.
-            ((params, buffers, outer),) = rarely(due, together, (params, buffers, state.replicas))
+            ((params, buffers, outer),) = cond_once(
+                due, together, (params, buffers, state.replicas)
+            )
             opt_state = opt_state if marks is None else replace(marks, opt_state, buffers)
             totals = jax.tree.map(jnp.add, state.metric_sums, sums)
 
@@ -151,7 +153,7 @@ def local_sgd(
     def columns(state, optimizer):
         sent = size(state.replicas.slow)
         if momentum == 'average':
-            sent += size(select(marked(optimizer, state.opt_state), state.opt_state)) // len(
+            sent += size(select(momentum_mask(optimizer, state.opt_state), state.opt_state)) // len(
                 _first(state.params)
             )
         return {'worker_spread': state.replicas.spread, 'communicated_bytes': jnp.float32(sent) / k}
@@ -173,7 +175,7 @@ def _one_step(tools):
     def one(tick, params, model_state, opt_state, worker):
         loss, sums, grads, model_state = tools.gradient(params, model_state, tick, worker)
         updates, opt_state = tools.optimizer.update(grads, opt_state, params, value=loss)
-        params = optax.apply_updates(params, stored(updates))
+        params = optax.apply_updates(params, round_to_dtype(updates))
         return params, model_state, opt_state, loss, sums, grads, updates
 
     return one
