@@ -73,7 +73,10 @@ def adam_scaling(
     Malladi, Lyu, Panigrahi, Arora 2022, arXiv:2205.10287, the square-root scaling rule for Adam.
     """
     kappa = batch_size / reference
-    shorter = lambda b: jnp.maximum(1 - kappa * (1 - b), 0.0)
+
+    def shorter(b):
+        return jnp.maximum(1 - kappa * (1 - b), 0.0)
+
     return shorter(b1), shorter(b2), eps / jnp.sqrt(kappa)
 
 
@@ -149,10 +152,15 @@ def batch_growth(
     """
     if any(number is not None and number % 1 for number in map(concrete, boundaries)):
         raise ValueError(f'boundaries: found {boundaries!r}; allowed: integers (examples)')
-    index = lambda x: jnp.asarray(x, jnp.uint32)
-    whole = lambda size: index(jnp.maximum(jnp.round(size / microbatch), 1))
-    wanted = [batch_size * factor ** float(i) for i in range(len(boundaries) + 1)]
-    sizes = [whole(b if largest is None else jnp.minimum(b, largest)) for b in wanted]
+
+    def index(x):
+        return jnp.asarray(x, jnp.uint32)
+
+    grown = [batch_size * factor ** float(i) for i in range(len(boundaries) + 1)]
+    sizes = []  # of each phase, in microbatches
+    for size in grown:
+        limited = size if largest is None else jnp.minimum(size, largest)
+        sizes.append(index(jnp.maximum(jnp.round(limited / microbatch), 1)))
     starts, firsts = [jnp.uint32(0)], [jnp.uint32(0)]  # of each phase, in microbatches and updates
     for boundary, size in zip(boundaries, sizes):
         until = _ceil_divide(index(boundary), index(microbatch))
@@ -172,14 +180,11 @@ def batch_growth(
         return (of_phase(count, starts) + in_phase * of_phase(count, sizes)) * index(microbatch)
 
     def updates(examples):
-        wanted = _ceil_divide(index(examples), index(microbatch))
-        count = _ceil_divide(wanted, sizes[0])
+        microbatches = _ceil_divide(index(examples), index(microbatch))
+        count = _ceil_divide(microbatches, sizes[0])
         for start, first, size in zip(starts[1:], firsts[1:], sizes[1:]):
-            count = jnp.where(
-                wanted > start,
-                first + _ceil_divide(jnp.maximum(wanted, start) - start, size),
-                count,
-            )
+            later = first + _ceil_divide(jnp.maximum(microbatches, start) - start, size)
+            count = jnp.where(microbatches > start, later, count)
         return count
 
     def accumulation(count):
@@ -188,7 +193,7 @@ def batch_growth(
     def rate_factor(count):
         if largest is None:
             return jnp.ones((), jnp.float32)
-        factors = [jnp.minimum(largest / jnp.asarray(b, jnp.float32), 1.0) for b in wanted]
+        factors = [jnp.minimum(largest / jnp.asarray(b, jnp.float32), 1.0) for b in grown]
         return of_phase(index(count), factors)
 
     return BatchGrowth(accumulation, position, updates, rate_factor)

@@ -26,7 +26,10 @@ class BatchMeans(NamedTuple):
 
 def zeros(like: Any) -> Moments:
     """The state before the first value; `like` is a value, or its shapes and dtypes."""
-    empty = lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, _dtype(x)), like)
+
+    def empty():
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, _dtype(x)), like)
+
     return Moments(jnp.zeros((), jnp.int32), empty(), empty())
 
 
@@ -57,16 +60,18 @@ def merge_all(moments: Moments) -> Moments:
     """Merges along the first axis of every leaf: the states of many devices, replicas or segments,
     stacked."""
     count = jnp.sum(moments.count)
-    share = lambda x: (
-        (moments.count / jnp.maximum(count, 1)).astype(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-    )
+
+    def share(x):
+        fractions = (moments.count / jnp.maximum(count, 1)).astype(x.dtype)
+        return fractions.reshape(-1, *[1] * (x.ndim - 1))
+
     mean = jax.tree.map(lambda m: jnp.sum(share(m) * m, axis=0), moments.mean)
 
-    def spread(m2, parts, whole):
+    def merged_m2(m2, parts, whole):
         between = share(parts) * (parts - whole[None]) ** 2
         return jnp.sum(m2, axis=0) + count.astype(m2.dtype) * jnp.sum(between, axis=0)
 
-    return Moments(count, mean, jax.tree.map(spread, moments.m2, moments.mean, mean))
+    return Moments(count, mean, jax.tree.map(merged_m2, moments.m2, moments.mean, mean))
 
 
 def variance(moments: Moments, correction: int = 1) -> Any:
@@ -97,7 +102,10 @@ def push(series: BatchMeans, value: Any) -> BatchMeans:
     """Adds the next value of the series. Memory stays fixed: when all batches are full, neighbours
     are merged."""
     batch, place = series.count // series.length, series.count % series.length
-    add = lambda m, x: m.at[batch].add((x - m[batch]) / (place + 1).astype(m.dtype))
+
+    def add(m, x):
+        return m.at[batch].add((x - m[batch]) / (place + 1).astype(m.dtype))
+
     count, means = series.count + 1, jax.tree.map(add, series.means, value)
     batches = jax.tree.leaves(means)[0].shape[0]
 
@@ -127,12 +135,13 @@ def standard_error(series: BatchMeans, of: Any = None) -> Any:
     Source: Law and Carson 1979; doubling: Flyvbjerg and Petersen 1989.
     """
     n = series.count // series.length
-    factor = lambda dtype: (series.length / jnp.maximum(series.count, 1)).astype(dtype)
 
     def error(means):
-        keep = _window(means, 0, n)
-        square = jnp.sum(keep * (means - _average(means, keep)[None]) ** 2, axis=0)
-        return jnp.where(n >= 4, jnp.sqrt(_divide(square, n - 1) * factor(means.dtype)), jnp.nan)
+        window = _window(means, 0, n)
+        square = jnp.sum(window * (means - _average(means, window)[None]) ** 2, axis=0)
+        # b / T of the equation.
+        factor = (series.length / jnp.maximum(series.count, 1)).astype(means.dtype)
+        return jnp.where(n >= 4, jnp.sqrt(_divide(square, n - 1) * factor), jnp.nan)
 
     return jax.tree.map(error, series.means if of is None else of)
 
@@ -162,9 +171,10 @@ def stationarity(
         a, b = _average(means, head), _average(means, tail)
         square = jnp.sum(head * (means - a[None]) ** 2 + tail * (means - b[None]) ** 2, axis=0)
         share = (1 / jnp.maximum(to - first, 1) + 1 / jnp.maximum(half, 1)).astype(means.dtype)
-        spread = _divide(square, to - first + half - 2) * share
-        moved = jnp.where(spread > 0, (a - b) / jnp.sqrt(jnp.where(spread > 0, spread, 1.0)), 0.0)
-        return jnp.where(n >= 8, moved, jnp.nan)
+        variance = _divide(square, to - first + half - 2) * share
+        has_variance = variance > 0
+        z = (a - b) / jnp.sqrt(jnp.where(has_variance, variance, 1.0))
+        return jnp.where(n >= 8, jnp.where(has_variance, z, 0.0), jnp.nan)
 
     return jax.tree.map(score, series.means if of is None else of)
 
@@ -184,5 +194,5 @@ def _window(means, first, last):
     return inside.astype(means.dtype).reshape(-1, *[1] * (means.ndim - 1))
 
 
-def _average(means, keep):
-    return jnp.sum(keep * means, axis=0) / jnp.maximum(jnp.sum(keep), 1.0)
+def _average(means, window):
+    return jnp.sum(window * means, axis=0) / jnp.maximum(jnp.sum(window), 1.0)

@@ -151,7 +151,10 @@ def one_cycle(
     Smith and Topin 2017, arXiv:1708.07120; Smith 2018, arXiv:1803.09820.
     """
     falling = {'cosine': _half_cosine, 'linear': lambda p: 1 - p}[anneal]
-    shape = lambda p, count: end + (1 - end) * falling(p)
+
+    def shape(p, count):
+        return end + (1 - end) * falling(p)
+
     return _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: 1 - falling(x))
 
 

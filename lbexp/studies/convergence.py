@@ -91,15 +91,17 @@ def measured_rate(steps: Sequence[int], norms: Sequence[float]) -> float:
 def _optimizers(k, alpha):
     return {
         'momentum': {},
-        'Lookahead, maintain': dict(k=k, slow_step_size=alpha, buffer='maintain'),
-        'Lookahead, reset': dict(k=k, slow_step_size=alpha, buffer='reset'),
+        'Lookahead, maintain': dict(k=k, slow_step_size=alpha, buffer_policy='maintain'),
+        'Lookahead, reset': dict(k=k, slow_step_size=alpha, buffer_policy='reset'),
     }
 
 
 def _setting(case):
     """What the tuned learning rate depends on, beside the condition number."""
     return tuple(
-        (name, case[name]) for name in ('beta', 'k', 'slow_step_size', 'buffer') if name in case
+        (name, case[name])
+        for name in ('beta', 'k', 'slow_step_size', 'buffer_policy')
+        if name in case
     )
 
 
@@ -129,7 +131,9 @@ def _overrides(case, learning_rate, config):
     inner = dict(name='momentum', learning_rate=learning_rate, momentum=case['beta'])
     optimizer = inner
     if 'k' in case:
-        rest = dict(k=case['k'], slow_step_size=case['slow_step_size'], momentum=case['buffer'])
+        rest = dict(
+            k=case['k'], slow_step_size=case['slow_step_size'], momentum=case['buffer_policy']
+        )
         optimizer = dict(name='lookahead', inner=inner, **rest)
     # Rows fall on synchronisations, so that the saw-tooth within a cycle is not mistaken for a
     # trend.
@@ -142,7 +146,7 @@ def _exact(case, learning_rate, curvatures):
     """The rate of the slowest of these modes."""
     from lbexp.theory.convergence import convergence
 
-    rest = {name: case[name] for name in ('k', 'slow_step_size', 'buffer') if name in case}
+    rest = {name: case[name] for name in ('k', 'slow_step_size', 'buffer_policy') if name in case}
     return float(convergence(learning_rate, curvatures, case['beta'], **rest).min())
 
 

@@ -17,7 +17,7 @@ def convergence(
     nesterov: bool = False,
     k: Any = 1,
     slow_step_size: Any = 1.0,
-    buffer: str = 'maintain',
+    buffer_policy: str = 'maintain',
 ) -> Any:
     """Rate per update at which one mode of a quadratic converges: the error falls like (1 -
     rate)^t.
@@ -30,7 +30,14 @@ def convergence(
     Source: Zhang et al. 2019, arXiv:1907.08610, Section 3.2 and Figure 3.
     """
     log_radius = _log_radius(
-        learning_rate, curvature, momentum, 1 - momentum, nesterov, k, slow_step_size, buffer
+        learning_rate,
+        curvature,
+        momentum,
+        1 - momentum,
+        nesterov,
+        k,
+        slow_step_size,
+        buffer_policy,
     )
     return -jnp.expm1(log_radius / k)
 
@@ -45,7 +52,7 @@ def rate_on_spectrum(
 
     Args:
         condition: kappa >= 1.
-        settings: momentum, nesterov, k, slow_step_size, buffer of `convergence`.
+        settings: momentum, nesterov, k, slow_step_size, buffer_policy of `convergence`.
     """
     require('condition', condition, jnp.asarray(condition) >= 1, 'a condition number >= 1')
     low = -jnp.log(jnp.asarray(condition, jnp.result_type(float)))
@@ -67,12 +74,15 @@ def tuned_rate(
 
     Args:
         condition: kappa >= 1.
-        settings: k, slow_step_size, buffer.
+        settings: k, slow_step_size, buffer_policy.
     """
     limit = learning_rate_limit(1.0, momentum, nesterov)
-    rate = lambda g: rate_on_spectrum(
-        condition, g, points, momentum=momentum, nesterov=nesterov, **settings
-    )
+
+    def rate(g):
+        return rate_on_spectrum(
+            condition, g, points, momentum=momentum, nesterov=nesterov, **settings
+        )
+
     grid = limit * jnp.concatenate(
         [jnp.geomspace(1e-3, 0.9, 336), 1 - jnp.geomspace(0.1, 1e-9, 64)]
     )
@@ -103,8 +113,10 @@ def damping(learning_rate: Any, curvature: Any, momentum: Any) -> Any:
     return (distance**2 - h) * ((1 + root) ** 2 - h)
 
 
-@partial(jax.jit, static_argnames=('nesterov', 'buffer'))
-def _log_radius(learning_rate, curvature, momentum, friction, nesterov, k, slow_step_size, buffer):
+@partial(jax.jit, static_argnames=('nesterov', 'buffer_policy'))
+def _log_radius(
+    learning_rate, curvature, momentum, friction, nesterov, k, slow_step_size, buffer_policy
+):
     """Logarithm of the spectral radius of lookahead.lookahead(...), from C - I alone: fast on large
     grids.
 
@@ -137,20 +149,23 @@ def _log_radius(learning_rate, curvature, momentum, friction, nesterov, k, slow_
     )
     nxx, nxm, nmx, nmm = jax.lax.fori_loop(0, k, add, (nothing,) * 4)
     shrunk = complement(gap, k)  # 1 - det M^k
-    # C - I, and 1 - det C.
-    kept, forgotten = {'maintain': (1.0, 0.0), 'reset': (0.0, 1.0), 'interpolate': (alpha, 0.0)}[
-        buffer
+    # C - I, and 1 - det C; of the buffer P = gain and 1 - P - R = loss.
+    gain, loss = {'maintain': (1.0, 0.0), 'reset': (0.0, 1.0), 'interpolate': (alpha, 0.0)}[
+        buffer_policy
     ]
-    cxx, cxm, cmx, cmm = alpha * nxx, alpha * nxm, kept * nmx, kept * nmm - forgotten
+    cxx, cxm, cmx, cmm = alpha * nxx, alpha * nxm, gain * nmx, gain * nmm - loss
     of_det = {
         'maintain': alpha * shrunk - (1 - alpha) * nmm,
         'reset': jnp.ones_like(nmm),
         'interpolate': alpha**2 * shrunk - alpha * (1 - alpha) * (nxx + nmm),
-    }[buffer]
+    }[buffer_policy]
     middle, discriminant = -(cxx + cmm) / 2, ((cxx - cmm) / 2) ** 2 + cxm * cmx
     half = jnp.sqrt(jnp.maximum(discriminant, 0.0))
     large = jnp.where(middle >= 0, middle + half, middle - half)
     small = (cxx * cmm - cxm * cmx) / jnp.where(large == 0, 1.0, large)
     real = jnp.minimum(jnp.minimum(small, large), 2 - jnp.maximum(small, large))
-    log = lambda gap: jnp.log1p(-jnp.minimum(gap, 1.0))
+
+    def log(gap):
+        return jnp.log1p(-jnp.minimum(gap, 1.0))
+
     return jnp.where(discriminant >= 0, log(real), log(of_det) / 2)

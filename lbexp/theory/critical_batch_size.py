@@ -20,7 +20,9 @@ class Fit(NamedTuple):
 
 
 def critical_batch_size(
-    batch_sizes: Sequence[float], steps: Sequence[float], reached: Sequence[bool]
+    batch_sizes: Sequence[float] | np.ndarray,
+    steps: Sequence[float] | np.ndarray,
+    reached: Sequence[bool] | np.ndarray | None = None,
 ) -> Fit:
     """Fits (S / s_min - 1) (E / e_min - 1) = 1, S steps and E = B S examples to a target, over
     trials.
@@ -47,7 +49,7 @@ def critical_batch_size(
     Args:
         batch_sizes: B_i > 0, finite [examples].
         steps: S_i > 0, finite [steps]: to the target, or done without reaching it.
-        reached: whether the trial reached the target.
+        reached: whether the trial reached the target; None: all did.
 
     Returns:
         Fit: s_min [steps], e_min [examples], critical [examples].
@@ -58,7 +60,8 @@ def critical_batch_size(
 
     McCandlish, Kaplan, Amodei 2018, arXiv:1812.06162, equation 2.11 and Appendix D.
     """
-    b, s, hit = np.asarray(batch_sizes, float), np.asarray(steps, float), np.asarray(reached, bool)
+    b, s = np.asarray(batch_sizes, float), np.asarray(steps, float)
+    hit = np.ones(len(s), bool) if reached is None else np.asarray(reached, bool)
     if not len(b) == len(s) == len(hit):
         raise ValueError(
             f'batch_sizes, steps, reached: found lengths {len(b)}, {len(s)}, '
@@ -69,18 +72,19 @@ def critical_batch_size(
             'batch_sizes, steps: found a number that is not > 0 or not finite; '
             'allowed: positive numbers'
         )
-    if len(set(b[hit])) < 2:
-        found = len(set(b[hit]))
+    sizes_reached = len(set(b[hit]))
+    if sizes_reached < 2:
         raise ValueError(
-            f'reached: found the target reached at {found} batch sizes; allowed: at least 2'
+            f'reached: found the target reached at {sizes_reached} batch sizes; allowed: at least 2'
         )
-    counting = hit
+    active = hit
     for _ in range(_ROUNDS):
-        s_min, e_min = _least_squares(b[counting], s[counting])
-        short = hit | (s_min + e_min / b < s)
-        if np.array_equal(short, counting):
+        s_min, e_min = _least_squares(b[active], s[active])
+        # A bound that the fit contradicts counts as a point; one that it respects says nothing.
+        contradicted = hit | (s_min + e_min / b < s)
+        if np.array_equal(contradicted, active):
             break
-        counting = short
+        active = contradicted
     return Fit(s_min, e_min, e_min / s_min if s_min > 0 else np.inf)
 
 
@@ -95,10 +99,13 @@ def regions(batch_sizes: Sequence[float], critical: float) -> list[str]:
 
     Names: Shallue et al. 2019, arXiv:1811.03600, Figure 1; the bounds are ours.
     """
-    return [
-        PERFECT if b < critical / 4 else STAGNATION if b > 4 * critical else DIMINISHING
-        for b in batch_sizes
-    ]
+
+    def region(batch_size):
+        if batch_size < critical / 4:
+            return PERFECT
+        return STAGNATION if batch_size > 4 * critical else DIMINISHING
+
+    return [region(batch_size) for batch_size in batch_sizes]
 
 
 def _least_squares(b, s):
@@ -118,7 +125,10 @@ def _least_squares(b, s):
             return float(s_min), float(e_min)
     y = 1 / (b * s)
     edges = [(x1 / xx, 0.0), (0.0, y.sum() / (y @ y))]
-    return min(
-        ((float(u), float(v)) for u, v in edges),
-        key=lambda edge: np.sum((1 - edge[0] * x - edge[1] * y) ** 2),
-    )
+
+    def error(edge):
+        s_min, e_min = edge
+        return np.sum((1 - s_min * x - e_min * y) ** 2)
+
+    s_min, e_min = min(edges, key=error)
+    return float(s_min), float(e_min)

@@ -10,8 +10,8 @@ from lbexp.theory.linear_maps import rest_of_covariance, spectral_radius
 from lbexp.theory.noisy_quadratic import State, cycle_change, spread_after, trajectory
 from lbexp.theory.process import Process, external_covariance
 
-# How a fixed point that is refused is told.
-CONTRACTS = 'below 1, by more than what rounding makes of it'
+# What errors say is allowed of a spectral radius.
+STABILITY_RULE = 'below 1, by more than what rounding makes of it'
 
 
 class FixedPoint(NamedTuple):
@@ -44,13 +44,13 @@ def fixed_point(process: Process, noise: Any) -> FixedPoint:
             instead.
     """
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
-    found = _solve(process, noise)
+    rest = _solve(process, noise)
     rule = (
-        f'{CONTRACTS}: lower the learning rate (limits.learning_rate_limit), the momentum, or '
+        f'{STABILITY_RULE}: lower the learning rate (limits.learning_rate_limit), the momentum, or '
         'change k'
     )
-    require('spectral radius of a cycle', found.radius, found.stable, rule)
-    return found
+    require('spectral radius of a cycle', rest.radius, rest.stable, rule)
+    return rest
 
 
 def within_cycle(process: Process, noise: Any, covariance: Any, k: int) -> Any:
@@ -69,12 +69,17 @@ def within_cycle(process: Process, noise: Any, covariance: Any, k: int) -> Any:
 def _solve(process, noise):
     change, spread = cycle_change(process)
     rest = rest_of_covariance(change, spread)
-    add = lambda _, carry: (carry[0] + carry[1], spread_after(process.inner, carry[1]))
+
+    def add(_, carry):
+        total, spread = carry
+        return total + spread, spread_after(process.inner, spread)
+
     start = (jnp.zeros_like(rest.value), jnp.where(rest.settled, rest.value, 0.0))
     total, _ = jax.lax.fori_loop(0, process.k, add, start)
-    outside = lambda value: jnp.where(
-        rest.settled, external_covariance(process, value, noise), jnp.inf
-    )
+
+    def outside(value):
+        return jnp.where(rest.settled, external_covariance(process, value, noise), jnp.inf)
+
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
     radius = jnp.where(rest.settled, jnp.exp(rest.log_radius), spectral_radius(identity + change))
     gap = jnp.where(rest.settled, -jnp.expm1(rest.log_radius), 1 - radius)

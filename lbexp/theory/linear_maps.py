@@ -125,28 +125,29 @@ def _rest(change, push, carried, residual, sizes):
     def double(carry):
         change, power, value, count, (seen, exponent) = carry
         further = carried(power, value)
-        ratio = jnp.max(
-            jnp.where(
-                sizes(value) > 0, sizes(further) / jnp.where(sizes(value) > 0, sizes(value), 1), 0
-            )
-        )
+        is_positive = sizes(value) > 0
+        ratio = sizes(further) / jnp.where(sizes(value) > 0, sizes(value), 1)
+        ratio = jnp.max(jnp.where(is_positive, ratio, 0))
         # The last power that has not died away yet tells the radius best.
         slow = ratio > 1 / 16
-        kept = jnp.where(slow, power, seen), jnp.where(slow, count, exponent)
-        return *next_power(change, power), value + further, count + 1, kept
+        last = jnp.where(slow, power, seen), jnp.where(slow, count, exponent)
+        return *next_power(change, power), value + further, count + 1, last
 
     zero = jnp.zeros((), jnp.int32)
     start = (change, identity + change, push, zero, (identity + change, zero))
     _, power, value, count, (seen, exponent) = jax.lax.while_loop(goes_on, double, start)
     contracts = jnp.max(jnp.abs(power)) <= rounding / 64
     value = jnp.where(contracts, value, 0.0)
-    again = lambda _, carry: (
-        *next_power(carry[0], carry[1]),
-        carry[2] + carried(carry[1], carry[2]),
-    )
+
+    def double_again(_, carry):
+        change, power, value = carry
+        return *next_power(change, power), value + carried(power, value)
+
     safe = jnp.where(contracts, change, -identity)
     count = jnp.where(contracts, count, 0)
-    correction = jax.lax.fori_loop(0, count, again, (safe, identity + safe, residual(value)))[2]
+    correction = jax.lax.fori_loop(
+        0, count, double_again, (safe, identity + safe, residual(value))
+    )[2]
     correct = jnp.all(
         jnp.abs(sizes(correction)) <= 1e-3 * sizes(value) + jnp.finfo(change.dtype).tiny
     )

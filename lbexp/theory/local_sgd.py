@@ -26,12 +26,12 @@ def local_sgd(
     slow_step_size: Any = 1.0,
     outer_momentum: Any = 0.0,
     outer_nesterov: bool = True,
-    buffer: str = 'maintain',
+    buffer_policy: str = 'maintain',
 ) -> Process:
     """The mean over the workers, as the process of one worker: give `fixed_point` the noise of one
     worker over W.
 
-    Workers w = 1 .. W move by x_w, m_w <- M (x_w, m_w) + response xi_w, with M and response of
+    Workers w = 1 .. W move by x_w, m_w <- M (x_w, m_w) + b xi_w, with M and b of
     `process` and xi_w independent of variance v. M is the same for all, so mean_w (x_w, m_w) moves
     by M too, with the noise mean_w xi_w, of variance v / W. A synchronisation sees the workers
     through mean_w x_w alone, and what it does to the buffers is linear: (mean x, mean m, slow s,
@@ -50,7 +50,7 @@ def local_sgd(
         slow_step_size: alpha > 0.
         outer_momentum: mu in [0, 1).
         outer_nesterov: which of the two.
-        buffer: 'maintain', 'average' or 'reset'.
+        buffer_policy: 'maintain', 'average' or 'reset'.
 
     Returns:
         A process whose state is (mean x, mean m, s, u); `evaluation` are the slow weights. Right
@@ -66,9 +66,9 @@ def local_sgd(
         (outer_momentum >= 0) & (outer_momentum < 1),
         '0 <= outer_momentum < 1',
     )
-    require('buffer', buffer, buffer in BUFFERS, ', '.join(BUFFERS))
+    require('buffer_policy', buffer_policy, buffer_policy in BUFFERS, ', '.join(BUFFERS))
     worker = process(learning_rate, curvature, momentum, nesterov)
-    return _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer)
+    return _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer_policy)
 
 
 def averaged_variance(
@@ -100,7 +100,7 @@ def worker_spread(
     momentum: Any = 0.0,
     nesterov: bool = False,
     k: Any = 8,
-    buffer: str = 'maintain',
+    buffer_policy: str = 'maintain',
 ) -> Any:
     """E mean_w (x_w - mean x)^2 of the workers at rest, when they meet: the square of the column
     worker_spread.
@@ -116,11 +116,13 @@ def worker_spread(
     workers = jnp.asarray(workers)
     require('workers', workers, workers >= 1, 'a number >= 1')
     require('k', k, jnp.asarray(k) >= 1, 'an integer (updates) >= 1')
-    require('buffer', buffer, buffer in BUFFERS, ', '.join(BUFFERS))
+    require('buffer_policy', buffer_policy, buffer_policy in BUFFERS, ', '.join(BUFFERS))
     worker = process(learning_rate, curvature, momentum, nesterov)
-    kept = jnp.asarray([0.0, 1.0 if buffer == 'maintain' else 0.0], worker.inner.change.dtype)
-    meet = jnp.diag(kept - 1)
-    last = Update(compose(meet, worker.inner.change), moved(meet, worker.inner.response))
+    mask = jnp.asarray(
+        [0.0, 1.0 if buffer_policy == 'maintain' else 0.0], worker.inner.change.dtype
+    )
+    meet = jnp.diag(mask - 1)
+    last = Update(compose(meet, worker.inner.change), moved(meet, worker.inner.noise_gain))
     met = worker._replace(last=last, k=jnp.asarray(k))
     rest = fixed_point(met, noise)
     before = _grown(met, noise, jnp.where(rest.stable, rest.covariance, 0.0), met.k)
@@ -136,25 +138,28 @@ def _grown(process, noise, covariance, k):
     ).covariance[0, 0]
 
 
-@partial(jax.jit, static_argnames=('outer_nesterov', 'buffer'))
-def _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer):
+@partial(jax.jit, static_argnames=('outer_nesterov', 'buffer_policy'))
+def _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer_policy):
     """The process (mean x - s, rate mean m, s, u): the workers move the first two, a meeting all
     four."""
     dtype = worker.inner.change.dtype
     alpha, mu = jnp.asarray(slow_step_size, dtype), jnp.asarray(outer_momentum, dtype)
-    forgotten = jnp.asarray(float(buffer == 'reset'), dtype)
+    is_reset = jnp.asarray(float(buffer_policy == 'reset'), dtype)
     zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
     # With d = s - mean x: d + mu u = (1 + mu) d + mu^2 u_old; heavy ball: u = d + mu u_old.
     of_d, of_u = (1 + mu, mu**2) if outer_nesterov else (one, mu)
     slow = [alpha * of_d, zero, zero, -alpha * of_u]
     rows = (
         [-one, zero, zero, zero],
-        [zero, -forgotten, zero, zero],
+        [zero, -is_reset, zero, zero],
         slow,
         [-one, zero, zero, mu - 1],
     )
     meet = jnp.stack([jnp.stack(row) for row in rows])
-    vector = lambda *numbers: jnp.asarray(numbers, dtype)
+
+    def vector(*numbers):
+        return jnp.asarray(numbers, dtype)
+
     change = (
         jnp.zeros((4, 4), dtype)
         .at[:2, :2]
@@ -162,14 +167,14 @@ def _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer):
         .at[:2, 2]
         .set(worker.inner.change[:, 0])
     )
-    response = jnp.zeros(4, dtype).at[:2].set(worker.inner.response)
+    noise_gain = jnp.zeros(4, dtype).at[:2].set(worker.inner.noise_gain)
     return Process(
-        inner=Update(change, response),
-        last=Update(compose(meet, change), moved(meet, response)),
+        inner=Update(change, noise_gain),
+        last=Update(compose(meet, change), moved(meet, noise_gain)),
         k=jnp.asarray(k),
         fast=vector(1, 0, 0, 0),
         evaluation=vector(0, 0, 1, 0),
-        copies=vector(1, 0, 1, 0),
+        initial_mask=vector(1, 0, 1, 0),
         averaging=jnp.ones((), dtype),
         step=worker.step,
         units=jnp.ones(4, dtype).at[1].set(worker.units[1]),

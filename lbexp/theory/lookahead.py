@@ -21,7 +21,7 @@ def lookahead(
     nesterov: bool = False,
     k: Any = 5,
     slow_step_size: Any = 0.5,
-    buffer: str = 'maintain',
+    buffer_policy: str = 'maintain',
 ) -> Any:
     """The matrix [2, 2] of one cycle on (weights, buffer), from synchronisation to synchronisation.
 
@@ -39,8 +39,8 @@ def lookahead(
     Source: Zhang et al. 2019, arXiv:1907.08610, Section 3.2 and Appendix C.
     """
     # checks the arguments
-    process(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer)
-    return _cycle(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer)
+    process(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer_policy)
+    return _cycle(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer_policy)
 
 
 def proposition_2(
@@ -124,8 +124,8 @@ def _sgd(learning_rate, curvature, noise):
     return sgd, jnp.where(jnp.isinf(sgd), 1.0, jnp.asarray(learning_rate) * curvature)
 
 
-@partial(jax.jit, static_argnames=('nesterov', 'buffer'))
-def _cycle(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer):
+@partial(jax.jit, static_argnames=('nesterov', 'buffer_policy'))
+def _cycle(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer_policy):
     step = process(learning_rate, curvature, momentum, nesterov)
     nothing = jnp.zeros_like(step.inner.change)
     change = jax.lax.fori_loop(
@@ -135,11 +135,11 @@ def _cycle(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buff
     # The buffer counts in units of 1 / rate there; P M^k + R = I + P (M^k - I) + (P + R - I).
     change = change * step.units[:, None] * (1 / step.units)[None, :]
     one, zero = jnp.ones_like(alpha), jnp.zeros_like(alpha)
-    kept, forgotten = {'maintain': (one, zero), 'reset': (zero, one), 'interpolate': (alpha, zero)}[
-        buffer
+    gain, loss = {'maintain': (one, zero), 'reset': (zero, one), 'interpolate': (alpha, zero)}[
+        buffer_policy
     ]
     return (
         jnp.eye(2, dtype=change.dtype)
-        + jnp.stack([alpha, kept])[:, None] * change
-        - jnp.diag(jnp.stack([zero, forgotten]))
+        + jnp.stack([alpha, gain])[:, None] * change
+        - jnp.diag(jnp.stack([zero, loss]))
     )

@@ -28,8 +28,8 @@ class State(NamedTuple):
 def start(process: Process, mean: Any, variance: Any = 0.0) -> State:
     """The weights at a random point (mean and variance, from the optimum), buffers and averages at
     0."""
-    copies = process.copies
-    return State(copies * mean, copies[:, None] * copies[None, :] * variance)
+    initial_mask = process.initial_mask
+    return State(initial_mask * mean, initial_mask[:, None] * initial_mask[None, :] * variance)
 
 
 def noisy_quadratic(process: Process, noise: Any, state: State, steps: Any) -> State:
@@ -84,9 +84,9 @@ def tail_average(
         jnp.asarray(skip) % process.k == 0,
         ('a multiple of k: the tail starts with a cycle'),
     )
-    kept = jnp.ones_like(process.fast).at[-1].set(0.0)
+    mask = jnp.ones_like(process.fast).at[-1].set(0.0)
     early = noisy_quadratic(process, noise, state, skip)
-    early = State(early.mean * kept, early.covariance * kept[:, None] * kept[None, :])
+    early = State(early.mean * mask, early.covariance * mask[:, None] * mask[None, :])
     late = noisy_quadratic(process, noise, early, steps)
     return late.mean[-1] / steps, late.covariance[-1, -1] / jnp.asarray(steps, late.mean.dtype) ** 2
 
@@ -120,14 +120,18 @@ def cycle(process: Process, noise: Any) -> tuple[Any, Any]:
 def cycle_change(process: Process) -> tuple[Any, Any]:
     """(A, Q) of a whole cycle: w <- w + A w + h e, Cov e = Q at a noise of 1."""
     change, nothing = process.inner.change, jnp.zeros_like(process.inner.change)
-    inner = lambda _, carry: (compose(change, carry[0]), spread_after(process.inner, carry[1]))
+
+    def inner(_, carry):
+        earlier, spread = carry
+        return compose(change, earlier), spread_after(process.inner, spread)
+
     start = jax.lax.fori_loop(0, process.k - 1, inner, (nothing, nothing))
     return compose(process.last.change, start[0]), spread_after(process.last, start[1])
 
 
 def spread_after(update: Update, spread: Any) -> Any:
     """Covariance of w / h after an update, at a noise of 1."""
-    kick = update.response[:, None] * update.response[None, :]
+    kick = update.noise_gain[:, None] * update.noise_gain[None, :]
     return spread + covariance_change(update.change, spread) + kick
 
 
@@ -196,7 +200,7 @@ def _state(process, noise, moments):
 
 def _changes(update, moments):
     mean, old, new = moments
-    kick = update.response[:, None] * update.response[None, :]
+    kick = update.noise_gain[:, None] * update.noise_gain[None, :]
     push = jnp.sum(update.change * mean[None, :], axis=-1)
     return push, covariance_change(update.change, old), covariance_change(update.change, new) + kick
 

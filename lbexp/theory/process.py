@@ -12,16 +12,16 @@ from lbexp.theory.linear_maps import compose, moved
 
 
 class Update(NamedTuple):
-    """w <- w + change w + response h xi, with xi the deviation of the update's target from its
+    """w <- w + change w + noise_gain h xi, with xi the deviation of the update's target from its
     mean.
 
     The change, not the matrix I + change: at a rate times curvature h below the rounding of 1 the
     matrix knows nothing of h any more. For the same reason w holds differences (see Process), and
-    the response comes without its factor h.
+    noise_gain comes without its factor h.
     """
 
     change: Any  # [n, n]
-    response: Any  # [n]
+    noise_gain: Any  # [n]
 
 
 class Process(NamedTuple):
@@ -29,9 +29,9 @@ class Process(NamedTuple):
 
     The state z holds deviations from the optimum: fast weights, momentum buffer and, where they
     exist, slow weights, the buffer at the start of the cycle, the average. `fast`, `evaluation` and
-    `copies` are vectors [n] of zeros and ones: fast @ z are the fast weights, evaluation @ z / (1 -
-    (1 - averaging)^t) after t updates the weights to deploy; copies marks what holds the weights at
-    the start.
+    `initial_mask` are vectors [n] of zeros and ones: fast @ z are the fast weights,
+    evaluation @ z / (1 - (1 - averaging)^t) after t updates the weights to deploy; initial_mask
+    marks what holds the weights at the start.
 
     Updates move w, with z = units * w + offset * (base @ w): fast weights relative to slow ones,
     where there are slow ones, and buffers in units of 1 / rate. `internal` and `external` (below)
@@ -43,7 +43,7 @@ class Process(NamedTuple):
     k: Any
     fast: Any
     evaluation: Any
-    copies: Any
+    initial_mask: Any
     averaging: Any  # 1 - decay of an average; 1 where nothing is averaged
     step: Any  # h = rate * curvature
     units: Any  # [n]
@@ -58,7 +58,7 @@ def process(
     nesterov: bool = False,
     k: Any = None,
     slow_step_size: Any = 0.5,
-    buffer: str = 'maintain',
+    buffer_policy: str = 'maintain',
     ema_decay: Any = None,
     tail: bool = False,
 ) -> Process:
@@ -89,12 +89,12 @@ def process(
         nesterov: whether momentum is Nesterov's.
         k: updates per cycle, >= 1; None: no lookahead.
         slow_step_size: alpha in (0, 1].
-        buffer: 'maintain', 'reset' or 'interpolate'.
+        buffer_policy: 'maintain', 'reset' or 'interpolate'.
         ema_decay: d in [0, 1); None: no average.
         tail: carry the sum of the fast weights, see `noisy_quadratic.tail_average`.
 
-    All arguments but `nesterov`, `buffer` and `tail` are scalars and may be traced: vmap over
-    coordinates and grids.
+    All arguments but `nesterov`, `buffer_policy` and `tail` are scalars and may be traced: vmap
+    over coordinates and grids.
 
     Raises:
         ValueError: an argument out of range.
@@ -103,7 +103,7 @@ def process(
         al. 2019,
     arXiv:1907.04164, Section 3. The buffer convention is optax.trace's.
     """
-    _check(learning_rate, curvature, momentum, k, slow_step_size, buffer, ema_decay)
+    _check(learning_rate, curvature, momentum, k, slow_step_size, buffer_policy, ema_decay)
     # Outside of jit, where a Python number still has its float64 digits.
     averaging = None if ema_decay is None else 1 - ema_decay
     return _build(
@@ -114,7 +114,7 @@ def process(
         nesterov,
         k,
         slow_step_size,
-        buffer,
+        buffer_policy,
         averaging,
         tail,
     )
@@ -145,7 +145,7 @@ def external_covariance(process: Process, covariance: Any, noise: Any = None) ->
     return noise * external(process, external(process, covariance, process.step).T, process.step).T
 
 
-@partial(jax.jit, static_argnames=('nesterov', 'buffer', 'tail'))
+@partial(jax.jit, static_argnames=('nesterov', 'buffer_policy', 'tail'))
 def _build(
     learning_rate,
     curvature,
@@ -154,7 +154,7 @@ def _build(
     nesterov,
     k,
     slow_step_size,
-    buffer,
+    buffer_policy,
     averaging,
     tail,
 ):
@@ -163,10 +163,15 @@ def _build(
     h, alpha = learning_rate * curvature, slow_step_size
     looks_ahead, has_average = k is not None, tail or averaging is not None
     names = ['fast', 'momentum']
-    names += [] if not looks_ahead else ['slow', 'start'] if buffer == 'interpolate' else ['slow']
-    names += ['average'] if has_average else []
+    if looks_ahead:
+        names += ['slow', 'start'] if buffer_policy == 'interpolate' else ['slow']
+    if has_average:
+        names.append('average')
     weights = {'fast': 1.0, 'slow': 1.0} if looks_ahead else {'fast': 1.0}  # x, of w
-    times = lambda number: {name: number * value for name, value in weights.items()}
+
+    def times(number):
+        return {name: number * value for name, value in weights.items()}
+
     gain = (1 + momentum) if nesterov else 1.0
     carried = momentum**2 if nesterov else momentum
     rows = {
@@ -176,13 +181,18 @@ def _build(
     update = Update(_matrix(names, rows), _vector(names, {'fast': gain, 'momentum': -1.0}))
     last = update
     if looks_ahead:
-        last = _chain(last, _matrix(names, _synchronisation(alpha, buffer)))
+        last = _chain(last, _matrix(names, _synchronisation(alpha, buffer_policy)))
     if has_average:
         share, forgotten = (1.0, 0.0) if tail else (averaging, averaging)
         average = _matrix(names, {'average': {**times(share), 'average': -forgotten}})
         update, last = _chain(update, average), _chain(last, average)
-    deployed = 'average' if averaging is not None else 'slow' if looks_ahead else 'fast'
-    ones = lambda *chosen: _vector(names, {name: 1.0 for name in chosen if name in names})
+    deployed = 'slow' if looks_ahead else 'fast'
+    if averaging is not None:
+        deployed = 'average'
+
+    def ones(*chosen):
+        return _vector(names, {name: 1.0 for name in chosen if name in names})
+
     buffers = ones('momentum', 'start')
     return Process(
         inner=update,
@@ -190,7 +200,7 @@ def _build(
         k=jnp.asarray(k if looks_ahead else 1),
         fast=ones('fast'),
         evaluation=ones(deployed),
-        copies=ones('fast', 'slow'),
+        initial_mask=ones('fast', 'slow'),
         averaging=jnp.asarray(1.0 if averaging is None else averaging, buffers.dtype),
         step=jnp.asarray(h, buffers.dtype),
         units=jnp.where(buffers > 0, jnp.asarray(1 / learning_rate, buffers.dtype), 1.0),
@@ -199,7 +209,7 @@ def _build(
     )
 
 
-def _check(learning_rate, curvature, momentum, k, slow_step_size, buffer, ema_decay):
+def _check(learning_rate, curvature, momentum, k, slow_step_size, buffer_policy, ema_decay):
     require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
     require(
         'curvature',
@@ -216,25 +226,25 @@ def _check(learning_rate, curvature, momentum, k, slow_step_size, buffer, ema_de
     if ema_decay is not None:
         require('ema_decay', ema_decay, (ema_decay >= 0) & (ema_decay < 1), '0 <= ema_decay < 1')
     modes = ('maintain', 'reset', 'interpolate')
-    require('buffer', buffer, buffer in modes, ', '.join(modes))
+    require('buffer_policy', buffer_policy, buffer_policy in modes, ', '.join(modes))
 
 
-def _synchronisation(alpha, buffer):
+def _synchronisation(alpha, buffer_policy):
     """Changes: s <- s + alpha (x - s), x - s <- 0, and the buffer."""
-    kept = {
+    buffer_rows = {
         'maintain': {},
         'reset': {'momentum': {'momentum': -1.0}},
         'interpolate': {
             'momentum': {'momentum': alpha - 1, 'start': 1 - alpha},
             'start': {'momentum': alpha, 'start': -alpha},
         },
-    }[buffer]
-    return {'slow': {'fast': alpha}, 'fast': {'fast': -1.0}, **kept}
+    }[buffer_policy]
+    return {'slow': {'fast': alpha}, 'fast': {'fast': -1.0}, **buffer_rows}
 
 
 def _chain(first, change):
     """`first`, then w <- w + change w."""
-    return Update(compose(change, first.change), moved(change, first.response))
+    return Update(compose(change, first.change), moved(change, first.noise_gain))
 
 
 def _matrix(names, rows):

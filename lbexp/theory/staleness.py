@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lbexp.theory.fixed_point import CONTRACTS, FixedPoint
+from lbexp.theory.fixed_point import STABILITY_RULE, FixedPoint
 from lbexp.theory.limits import require
 from lbexp.theory.linear_maps import (
     compose,
@@ -109,12 +109,10 @@ def memoryless(
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
     require('workers', workers, workers >= 1, 'an integer >= 1')
     _check(learning_rate, curvature, momentum, k, slow_step_size)
-    found = _rest(
-        learning_rate, curvature, noise, workers, 1 - momentum, *_cycle(k, slow_step_size)
-    )
-    rule = f'{CONTRACTS}: lower the learning rate, the momentum, or the number of workers'
-    require('spectral radius of second moments', found.radius, found.stable, rule)
-    return found
+    rest = _rest(learning_rate, curvature, noise, workers, 1 - momentum, *_cycle(k, slow_step_size))
+    rule = f'{STABILITY_RULE}: lower the learning rate, the momentum, or the number of workers'
+    require('spectral radius of second moments', rest.radius, rest.stable, rule)
+    return rest
 
 
 def _cycle(k, slow_step_size):
@@ -129,9 +127,12 @@ def _embedded(learning_rate, curvature, delay, friction, k, slow_step_size):
     push = _push(size, at_m, at_s, delay, learning_rate * curvature, friction)
     dtype = push.change.dtype
     shift = jnp.eye(size, dtype=dtype)[:delay] - jnp.eye(size, dtype=dtype)[1 : delay + 1]
-    inner = Update(push.change.at[1 : delay + 1].set(shift), push.response)
+    inner = Update(push.change.at[1 : delay + 1].set(shift), push.noise_gain)
     others = [*range(1, delay + 1)]
-    unit = lambda place: jnp.zeros(size, dtype).at[place].set(1.0)
+
+    def unit(place):
+        return jnp.zeros(size, dtype).at[place].set(1.0)
+
     of_weights = unit(jnp.arange(delay + 1))
     return Process(
         inner=inner,
@@ -139,7 +140,7 @@ def _embedded(learning_rate, curvature, delay, friction, k, slow_step_size):
         k=jnp.asarray(k),
         fast=unit(0),
         evaluation=unit(at_s),
-        copies=1 - unit(at_m),
+        initial_mask=1 - unit(at_m),
         averaging=jnp.ones((), dtype),
         step=jnp.asarray(learning_rate * curvature, dtype),
         units=jnp.ones(size, dtype).at[at_m].set(1 / jnp.asarray(learning_rate, dtype)),
@@ -163,12 +164,12 @@ def _push(size, at_m, at_s, at_read, step, friction):
 def _synchronised(update, at_s, others, alpha):
     """`update`, then s <- s + alpha (x - s), x <- s; the other weights stay, so what they are apart
     from s does not."""
-    size = update.response.shape[0]
+    size = update.noise_gain.shape[0]
     alpha = jnp.asarray(alpha, update.change.dtype)
     meet = jnp.zeros((size, size), alpha.dtype).at[at_s, 0].set(alpha).at[0, 0].set(-1.0)
     for place in others:
         meet = meet.at[place, 0].set(-alpha)
-    return Update(compose(meet, update.change), moved(meet, update.response))
+    return Update(compose(meet, update.change), moved(meet, update.noise_gain))
 
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # moments of (x - s, rate m, s)
@@ -184,40 +185,64 @@ def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size)
     push = _push(size, 1, 2, 3, h, friction)
     dtype = push.change.dtype
     pull = jnp.zeros((size, size), dtype).at[3, 3].set(-1.0).at[3, 0].set(1.0)
-    pulled = lambda update: Update(compose(pull, update.change), moved(pull, update.response))
+
+    def pulled(update):
+        return Update(compose(pull, update.change), moved(pull, update.noise_gain))
+
     inner, last = pulled(push), pulled(_synchronised(push, 2, range(3, size), slow_step_size))
-    in_eleven = lambda update: (
-        jax.vmap(lambda unit: _read(covariance_change(update.change, _whole(unit, workers))))(
-            jnp.eye(11, dtype=dtype)
-        ).T
-    )
-    kick = lambda update: _read(update.response[:, None] * update.response[None, :])
-    one, final = in_eleven(inner), in_eleven(last)
+
+    def in_eleven(update):
+        """The change of the eleven numbers: what becomes of each unit vector."""
+
+        def column(unit):
+            return _read(covariance_change(update.change, _whole(unit, workers)))
+
+        return jax.vmap(column)(jnp.eye(11, dtype=dtype)).T
+
+    def kick(update):
+        return _read(update.noise_gain[:, None] * update.noise_gain[None, :])
+
+    inner_map, last_map = in_eleven(inner), in_eleven(last)
     if workers == 1:  # there is no second copy: its moment is 0, not what it was
-        one, final = one.at[10, 10].set(-1.0), final.at[10, 10].set(-1.0)
-    push_one, push_final = kick(inner), kick(last)
-    further = lambda _, carry: (compose(one, carry[0]), moved(one, carry[1]) + push_one)
+        inner_map, last_map = inner_map.at[10, 10].set(-1.0), last_map.at[10, 10].set(-1.0)
+    inner_push, last_push = kick(inner), kick(last)
+
+    def further(_, carry):
+        earlier, spread = carry
+        return compose(inner_map, earlier), moved(inner_map, spread) + inner_push
+
     change, spread = jax.lax.fori_loop(
-        0, k - 1, further, (jnp.zeros_like(one), jnp.zeros(11, dtype))
+        0, k - 1, further, (jnp.zeros_like(inner_map), jnp.zeros(11, dtype))
     )
-    change, spread = compose(final, change), moved(final, spread) + push_final
+    change, spread = compose(last_map, change), moved(last_map, spread) + last_push
     rest = rest_of_vector(change, spread, _SQUARES)
     value = jnp.where(rest.settled, rest.value, 0.0)
-    add = lambda _, carry: (carry[0] + carry[1], moved(one, carry[1]) + push_one)
+
+    def add(_, carry):
+        total, moments = carry
+        return total + moments, moved(inner_map, moments) + inner_push
+
     total, _ = jax.lax.fori_loop(0, k, add, (jnp.zeros_like(value), value))
     # From there to (x, m, s).
     back = jnp.asarray([[1, 0, 1], [0, 1, 0], [0, 0, 1]], dtype) * jnp.asarray(
         [[h], [curvature], [h]], dtype
     )
-    server = lambda moments: (
-        noise * product(product(back, _whole(moments, workers)[:3, :3]), back.T)
-    )
-    seen = lambda moments: jnp.where(rest.settled, server(moments), jnp.inf)
+
+    def covariance_of_server(moments):
+        whole = product(product(back, _whole(moments, workers)[:3, :3]), back.T)
+        return jnp.where(rest.settled, noise * whole, jnp.inf)
+
     radius = jnp.where(
         rest.settled, jnp.exp(rest.log_radius), spectral_radius(jnp.eye(11, dtype=dtype) + change)
     )
     gap = jnp.where(rest.settled, -jnp.expm1(rest.log_radius), 1 - radius)
-    return FixedPoint(seen(value), seen(total * (1 / k)), radius, rest.settled, gap)
+    return FixedPoint(
+        covariance_of_server(value),
+        covariance_of_server(total * (1 / k)),
+        radius,
+        rest.settled,
+        gap,
+    )
 
 
 def _whole(moments, workers):
@@ -237,10 +262,10 @@ def _read(whole):
     """The eleven numbers: means over the permutations of the copies."""
     workers = whole.shape[0] - 3
     among, same = whole[3:, 3:], jnp.eye(workers, dtype=bool)
-    own = jnp.trace(among) / workers
-    others = jnp.sum(jnp.where(same, 0.0, among)) / max(workers * (workers - 1), 1)
+    squares = jnp.trace(among) / workers
+    products = jnp.sum(jnp.where(same, 0.0, among)) / max(workers * (workers - 1), 1)
     with_copy = [jnp.mean(whole[i, 3:]) for i in range(3)]
-    return jnp.stack([*(whole[i, j] for i, j in _PAIRS), *with_copy, own, others])
+    return jnp.stack([*(whole[i, j] for i, j in _PAIRS), *with_copy, squares, products])
 
 
 def _check(learning_rate, curvature, momentum, k, slow_step_size):

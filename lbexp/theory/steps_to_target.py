@@ -39,7 +39,7 @@ def steps_to_target(
         target: loss > 0.
         spectrum: curvatures [d]; None: 1 / i, d = 1e4.
         start: E x_i^2 at the start, scalar or [d].
-        settings: momentum, nesterov, k, slow_step_size, buffer, ema_decay of `process`.
+        settings: momentum, nesterov, k, slow_step_size, buffer_policy, ema_decay of `process`.
 
     Scalars may be traced; vmap or lax.map over them. In float64: small modes matter over 1e6
     updates.
@@ -54,7 +54,7 @@ def steps_to_target(
     def coordinate(curvature, second, noise):
         p = process(learning_rate, curvature, **settings)
         change, spread = cycle_change(p)
-        moments = p.copies[:, None] * p.copies[None, :] * second
+        moments = p.initial_mask[:, None] * p.initial_mask[None, :] * second
         seen = jnp.sum(
             external(p, jnp.eye(change.shape[0], dtype=change.dtype)) * p.evaluation[:, None],
             axis=0,
@@ -121,10 +121,10 @@ def tuned_steps(
 
     rates = limit * jnp.geomspace(1e-6, 0.999, 20)
     for count in (7, 7, 7, 1):
-        found = jax.lax.map(steps, rates)
+        counts = jax.lax.map(steps, rates)
         # Among equals the smallest rate is the safe one.
-        best = jnp.argmin(found)
-        fewest, rate = found[best], rates[best]
+        best = jnp.argmin(counts)
+        fewest, rate = counts[best], rates[best]
         low, high = (
             rates[jnp.maximum(best - 1, 0)],
             rates[jnp.minimum(best + 1, rates.shape[0] - 1)],
@@ -134,42 +134,6 @@ def tuned_steps(
         else:
             break
     return fewest, rate
-
-
-def critical_batch_size(batch_sizes: Any, steps: Any) -> tuple[Any, Any, Any]:
-    """(critical batch size, fewest steps, fewest examples) from steps to target at several batch
-    sizes.
-
-        S = S_min + E_min / B,   B_crit = E_min / S_min
-
-    the hyperbola (S / S_min - 1)(E / E_min - 1) = 1 with E = B S. S_min and E_min by least squares
-    on relative errors, sum ((S_min + E_min / B) / S - 1)^2. At B_crit both steps and examples are
-    twice their minimum.
-
-    Args:
-        batch_sizes: [n], at least two different ones.
-        steps: [n], finite and > 0.
-
-    Source: McCandlish, Kaplan, Amodei 2018, arXiv:1812.06162, Section 2.3.
-    """
-    batch_sizes, steps = jnp.asarray(batch_sizes), jnp.asarray(steps)
-    require(
-        'steps',
-        steps,
-        jnp.isfinite(steps) & (steps > 0),
-        ('finite numbers > 0: leave out what never arrived'),
-    )
-    # Columns S_min u + E_min v = 1, by Gram and Schmidt: a determinant uu vv - uv^2 cancels where
-    # E_min / B is small.
-    unit = 1 / jnp.max(1 / batch_sizes)
-    u, v = 1 / steps, unit / batch_sizes * (1 / steps)
-    share = jnp.sum(u * v) / jnp.sum(u * u)
-    across = v - share * u
-    across = across - jnp.sum(u * across) / jnp.sum(u * u) * u
-    slope = jnp.sum(across * (1 - u * (jnp.sum(u) / jnp.sum(u * u)))) / jnp.sum(across * across)
-    fewest_steps = jnp.sum(u) / jnp.sum(u * u) - slope * share
-    fewest_examples = slope * unit
-    return fewest_examples / fewest_steps, fewest_steps, fewest_examples
 
 
 def _spectrum(spectrum):

@@ -23,7 +23,8 @@ import time
 import jax
 import numpy as np
 
-from lbexp.theory.steps_to_target import critical_batch_size, tuned_steps
+from lbexp.theory.critical_batch_size import critical_batch_size
+from lbexp.theory.steps_to_target import tuned_steps
 
 OPTIMIZERS = {
     'SGD': {},
@@ -74,7 +75,7 @@ def measure(dimension, target, batch_sizes):
             tuned = functools.partial(_fewest, spectrum=spectrum, target=target, **settings)
             steps[name] = np.asarray(jax.jit(functools.partial(jax.lax.map, tuned))(sizes))
             reached = np.isfinite(steps[name])
-            critical[name] = float(critical_batch_size(sizes[reached], steps[name][reached])[0])
+            critical[name] = critical_batch_size(sizes[reached], steps[name][reached]).critical
     return steps, critical
 
 

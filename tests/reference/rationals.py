@@ -72,7 +72,7 @@ def solve(matrix, vector):
     return rows[:, -1]
 
 
-def optimizer(h, beta=ZERO, nesterov=False, alpha=None, buffer='maintain', decay=None):
+def optimizer(h, beta=ZERO, nesterov=False, alpha=None, buffer_policy='maintain', decay=None):
     """Update of (x, m, s, m0, y) at curvature 1; alpha: with the synchronisation at its end."""
 
     def update(z, xi):
@@ -82,9 +82,9 @@ def optimizer(h, beta=ZERO, nesterov=False, alpha=None, buffer='maintain', decay
         x = x - h * (g + beta * m if nesterov else m)
         if alpha is not None:
             s = x = s + alpha * (x - s)
-            if buffer == 'reset':
+            if buffer_policy == 'reset':
                 m = ZERO
-            if buffer == 'interpolate':
+            if buffer_policy == 'interpolate':
                 m = m0 = alpha * m + (1 - alpha) * m0
         if decay is not None:
             y = decay * y + (1 - decay) * x
@@ -106,7 +106,7 @@ def cut(update, keep):
 
 
 def rest_of_optimizer(
-    h, beta=ZERO, nesterov=False, k=None, alpha=None, buffer='maintain', decay=None
+    h, beta=ZERO, nesterov=False, k=None, alpha=None, buffer_policy='maintain', decay=None
 ):
     """(variance after the synchronisation, mean over the cycle, variance of the average) of the
     weights."""
@@ -114,11 +114,11 @@ def rest_of_optimizer(
         [0]
         + [1] * (beta != 0)
         + [2] * (k is not None)
-        + [3] * (buffer == 'interpolate')
+        + [3] * (buffer_policy == 'interpolate')
         + [4] * (decay is not None)
     )
     inner = cut(optimizer(h, beta, nesterov, decay=decay), keep)
-    last = cut(optimizer(h, beta, nesterov, alpha, buffer, decay), keep) if k else inner
+    last = cut(optimizer(h, beta, nesterov, alpha, buffer_policy, decay), keep) if k else inner
     seen = at_rest([[inner]] * ((k or 1) - 1) + [[last]], len(keep))
     return seen[-1][0, 0], sum(s[0, 0] for s in seen) / len(seen), seen[-1][-1, -1]
 

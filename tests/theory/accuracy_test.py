@@ -164,8 +164,8 @@ def test_fixed_point(dtype, rates):
         dict(ema_decay=DECAY),
         dict(k=K, slow_step_size=ALPHA),
         dict(momentum=BETA, k=K, slow_step_size=ALPHA, ema_decay=DECAY),
-        dict(momentum=BETA, k=3, slow_step_size=ALPHA, buffer='reset'),
-        dict(momentum=BETA, k=3, slow_step_size=ALPHA, buffer='interpolate'),
+        dict(momentum=BETA, k=3, slow_step_size=ALPHA, buffer_policy='reset'),
+        dict(momentum=BETA, k=3, slow_step_size=ALPHA, buffer_policy='interpolate'),
     ]
     solve = jax.jit(lambda h, p: fixed_point(p(h), 1.0), static_argnums=1)
     for case in cases:

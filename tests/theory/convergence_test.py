@@ -21,7 +21,7 @@ def x64():
         yield
 
 
-def cycle(h, beta, nesterov, k, alpha, buffer):
+def cycle(h, beta, nesterov, k, alpha, buffer_policy):
     """One cycle's matrix on (weights, buffer), curvature 1, from the algorithm run on the two basis
     vectors."""
     x, m = np.eye(2)
@@ -31,7 +31,12 @@ def cycle(h, beta, nesterov, k, alpha, buffer):
         x = x - h * (slow * 0 + (beta * m + x if nesterov else m))
     x = slow + alpha * (x - slow)
     return np.array(
-        [x, {'maintain': m, 'reset': 0 * m, 'interpolate': alpha * m + (1 - alpha) * old}[buffer]]
+        [
+            x,
+            {'maintain': m, 'reset': 0 * m, 'interpolate': alpha * m + (1 - alpha) * old}[
+                buffer_policy
+            ],
+        ]
     )
 
 
@@ -44,13 +49,13 @@ def cycle(h, beta, nesterov, k, alpha, buffer):
     st.floats(0.05, 1.0),
     st.sampled_from(['maintain', 'reset', 'interpolate']),
 )
-def test_rate_is_that_of_the_largest_eigenvalue(h, beta, nesterov, k, alpha, buffer):
-    radius = abs(np.linalg.eigvals(cycle(h, beta, nesterov, k, alpha, buffer))).max()
-    found = convergence(h, 1.0, beta, nesterov, k, alpha, buffer)
+def test_rate_is_that_of_the_largest_eigenvalue(h, beta, nesterov, k, alpha, buffer_policy):
+    radius = abs(np.linalg.eigvals(cycle(h, beta, nesterov, k, alpha, buffer_policy))).max()
+    found = convergence(h, 1.0, beta, nesterov, k, alpha, buffer_policy)
     # Eigenvalues of a nearly defective matrix are good to half the digits.
     np.testing.assert_allclose((1 - found) ** k, radius, rtol=1e-5, atol=1e-6)
-    explicit = lookahead(h, 1.0, beta, nesterov, k, alpha, buffer)
-    expected = cycle(h, beta, nesterov, k, alpha, buffer)
+    explicit = lookahead(h, 1.0, beta, nesterov, k, alpha, buffer_policy)
+    expected = cycle(h, beta, nesterov, k, alpha, buffer_policy)
     np.testing.assert_allclose(explicit, expected, rtol=1e-7, atol=1e-7 * abs(expected).max())
 
 
@@ -63,7 +68,7 @@ def test_rate_is_what_a_run_shows():
         z /= np.linalg.norm(z)
     # One cycle's factor is the mean slope of the logarithm of the length, which is set back to 1
     # each time.
-    found = convergence(0.3, 1.0, 0.8, k=5, slow_step_size=0.5, buffer='reset')
+    found = convergence(0.3, 1.0, 0.8, k=5, slow_step_size=0.5, buffer_policy='reset')
     np.testing.assert_allclose(found, -np.expm1(np.mean(logs[200:]) / 5), rtol=1e-3)
 
 
@@ -118,7 +123,11 @@ def test_tuned_rates(beta, kappa, momentum, kept, reset):
     learning rate of a grid may do better.
     """
     around = dict(k=20, slow_step_size=0.5)
-    for case, expected in (({}, momentum), (around, kept), ({**around, 'buffer': 'reset'}, reset)):
+    for case, expected in (
+        ({}, momentum),
+        (around, kept),
+        ({**around, 'buffer_policy': 'reset'}, reset),
+    ):
         rate, best = compiled_tuned_rate(**case)(kappa, beta)
         np.testing.assert_allclose(rate, expected, rtol=0.02)
         numpy_rate = rate_by_eigenvalues(kappa, float(best), beta, **case)
@@ -133,14 +142,19 @@ def compiled_tuned_rate(**case):
     return jax.jit(lambda kappa, beta: tuned_rate(kappa, beta, **case))
 
 
-def rate_by_eigenvalues(kappa, rate, beta, k=1, slow_step_size=1.0, buffer='maintain', points=400):
+def rate_by_eigenvalues(
+    kappa, rate, beta, k=1, slow_step_size=1.0, buffer_policy='maintain', points=400
+):
     a = np.concatenate(
         [np.geomspace(1 / kappa, 1, points), np.linspace(kappa**-0.5, 1, 3 * points) ** 2]
     )
     step = np.stack(
         [np.stack([1 - rate * a, -rate * beta + 0 * a], -1), np.stack([a, beta + 0 * a], -1)], -2
     )
-    p, r = np.array([slow_step_size, float(buffer == 'maintain')]), np.diag([1 - slow_step_size, 0])
+    p, r = (
+        np.array([slow_step_size, float(buffer_policy == 'maintain')]),
+        np.diag([1 - slow_step_size, 0]),
+    )
     radius = abs(np.linalg.eigvals(p[:, None] * np.linalg.matrix_power(step, k) + r)).max()
     return -np.expm1(np.log(radius) / k)
 

@@ -22,6 +22,14 @@ def test_points_on_the_hyperbola_give_it_back(s_min, critical):
     assert fit == pytest.approx((s_min, e_min, critical), rel=1e-6)
 
 
+def test_every_digit_of_a_hyperbola_over_three_decades():
+    sizes = 2.0 ** np.arange(12)
+    steps = 100 * (1 + 37 / sizes)
+    assert critical_batch_size(sizes, steps) == pytest.approx((100, 3700, 37), rel=1e-9)
+    noisy = steps * (1 + 0.01 * np.random.default_rng(0).standard_normal(12))
+    assert critical_batch_size(sizes, noisy).critical == pytest.approx(37, rel=0.05)
+
+
 def test_it_is_the_non_negative_least_squares_of_scipy():
     generator = np.random.default_rng(0)
     for critical in (0.1, 5.0, 200.0, 1e6):  # the first and the last lie on an edge now and then

@@ -20,7 +20,17 @@ def x64():
 
 
 def workers_at_rest(
-    rate, a, beta, workers, k, alpha, mu=0.0, nesterov=True, buffer='maintain', v=1.0, cycles=4000
+    rate,
+    a,
+    beta,
+    workers,
+    k,
+    alpha,
+    mu=0.0,
+    nesterov=True,
+    buffer_policy='maintain',
+    v=1.0,
+    cycles=4000,
 ):
     """(variance of the slow weights, E mean_w (x_w - mean x)^2 at a meeting), by iterating all
     second moments.
@@ -44,9 +54,9 @@ def workers_at_rest(
     outer[s] = np.eye(n)[s] - alpha * (d + mu * outer[u] if nesterov else outer[u])
     outer[w] = outer[s]
     for i in w:
-        if buffer == 'reset':
+        if buffer_policy == 'reset':
             outer[workers + i] = 0
-        if buffer == 'average':
+        if buffer_policy == 'average':
             outer[workers + i] = np.eye(n)[workers + w].mean(0)
     moments = np.zeros((n, n))
     for _ in range(cycles):
@@ -85,19 +95,19 @@ def test_plain_averaging_forgets_how_often():
         )
 
 
-@pytest.mark.parametrize('buffer', ['maintain', 'average', 'reset'])
+@pytest.mark.parametrize('buffer_policy', ['maintain', 'average', 'reset'])
 @pytest.mark.parametrize('mu, nesterov', [(0.0, True), (0.6, True), (0.6, False)])
-def test_momentum_inside_and_outside(buffer, mu, nesterov):
+def test_momentum_inside_and_outside(buffer_policy, mu, nesterov):
     rate, a, beta, workers, k, alpha, v = 0.2, 0.9, 0.7, 3, 5, 0.6, 1.3
-    made = local_sgd(rate, a, beta, False, k, alpha, mu, nesterov, buffer)
+    made = local_sgd(rate, a, beta, False, k, alpha, mu, nesterov, buffer_policy)
     rest = fixed_point(made, v / workers).covariance
     slow, spread = workers_at_rest(
-        rate, a, beta, workers, k, alpha, mu, nesterov, buffer, v, cycles=600
+        rate, a, beta, workers, k, alpha, mu, nesterov, buffer_policy, v, cycles=600
     )
     np.testing.assert_allclose(made.evaluation @ rest @ made.evaluation, slow, rtol=1e-10)
-    found = worker_spread(rate, a, v, workers, beta, k=k, buffer=buffer)
+    found = worker_spread(rate, a, v, workers, beta, k=k, buffer_policy=buffer_policy)
     np.testing.assert_allclose(found, spread, rtol=1e-10)
-    wrong = local_sgd(rate, a, beta, False, k, alpha, mu, not nesterov, buffer)
+    wrong = local_sgd(rate, a, beta, False, k, alpha, mu, not nesterov, buffer_policy)
     if mu:
         other = fixed_point(wrong, v / workers).covariance
         assert abs(wrong.evaluation @ other @ wrong.evaluation / slow - 1) > 0.01
@@ -247,7 +257,7 @@ def test_over_grids():
         (lambda: averaged_variance(2.1, 1.0, 1.0, 2, 4), r'learning_rate \* curvature'),
         (lambda: local_sgd(0.1, 1.0, k=0), 'k: found 0'),
         (lambda: local_sgd(0.1, 1.0, outer_momentum=1.0), 'outer_momentum: found 1.0'),
-        (lambda: local_sgd(0.1, 1.0, buffer='keep'), 'buffer: found keep'),
+        (lambda: local_sgd(0.1, 1.0, buffer_policy='keep'), 'buffer_policy: found keep'),
         (lambda: staleness(0.1, 1.0, -1), 'delay: found -1'),
         (lambda: staleness(0.1, 1.0, 1, k=2, slow_step_size=1.5), 'slow_step_size: found 1.5'),
         (lambda: delay_limit(1.0, -1), 'delay: found -1'),

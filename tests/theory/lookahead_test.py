@@ -106,8 +106,8 @@ def test_saw_tooth_agrees_with_the_mechanism():
 
 
 @pytest.mark.parametrize('nesterov', [False, True])
-@pytest.mark.parametrize('buffer', ['maintain', 'reset', 'interpolate'])
-def test_cycle_matrix(buffer, nesterov):
+@pytest.mark.parametrize('buffer_policy', ['maintain', 'reset', 'interpolate'])
+def test_cycle_matrix(buffer_policy, nesterov):
     rate, a, beta, k, alpha = 0.3, 0.6, 0.8, 7, 0.35
 
     def cycle(x, m):
@@ -116,29 +116,32 @@ def test_cycle_matrix(buffer, nesterov):
             m = beta * m + a * x
             x = x - rate * (a * x * 0 + m) if not nesterov else x - rate * (a * x + beta * m)
         x = slow + alpha * (x - slow)
-        m = {'maintain': m, 'reset': 0.0, 'interpolate': alpha * m + (1 - alpha) * old}[buffer]
+        m = {'maintain': m, 'reset': 0.0, 'interpolate': alpha * m + (1 - alpha) * old}[
+            buffer_policy
+        ]
         return x, m
 
     expected = np.array([cycle(1.0, 0.0), cycle(0.0, 1.0)]).T
-    found = lookahead(rate, a, beta, nesterov, k, alpha, buffer)
+    found = lookahead(rate, a, beta, nesterov, k, alpha, buffer_policy)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize(
-    'buffer, value', [('maintain', 0.1295080), ('reset', 0.0751786), ('interpolate', 0.1011805)]
+    'buffer_policy, value',
+    [('maintain', 0.1295080), ('reset', 0.0751786), ('interpolate', 0.1011805)],
 )
-def test_lookahead_around_momentum(buffer, value):
+def test_lookahead_around_momentum(buffer_policy, value):
     """Discrete Lyapunov equation of the 2 x 2 cycle, solved with NumPy; values computed apart."""
     rate, beta, k, alpha = 0.1, 0.9, 5, 0.5
     m, w = np.array([[1 - rate, -rate * beta], [1, beta]]), np.array([rate, -1.0])
     powers = [np.linalg.matrix_power(m, j) for j in range(k + 1)]
-    p, r = {'maintain': (1, 0), 'reset': (0, 0), 'interpolate': (alpha, 1 - alpha)}[buffer]
+    p, r = {'maintain': (1, 0), 'reset': (0, 0), 'interpolate': (alpha, 1 - alpha)}[buffer_policy]
     p, r = np.diag([alpha, p]), np.diag([1 - alpha, r])
     c = p @ powers[k] + r
     q = p @ sum(x @ np.outer(w, w) @ x.T for x in powers[:k]) @ p.T
     exact = np.linalg.solve(np.eye(4) - np.kron(c, c), q.reshape(4))[0]
     found = fixed_point(
-        process(rate, 1.0, beta, k=k, slow_step_size=alpha, buffer=buffer), 1.0
+        process(rate, 1.0, beta, k=k, slow_step_size=alpha, buffer_policy=buffer_policy), 1.0
     ).covariance[0, 0]
     np.testing.assert_allclose(found, exact, rtol=1e-11)
     assert found == pytest.approx(value, abs=6e-8)

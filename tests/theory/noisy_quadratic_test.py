@@ -40,7 +40,15 @@ class Algorithm:
     x m s m0 y."""
 
     def __init__(
-        self, rate, a, beta=0.0, nesterov=False, k=None, alpha=0.5, buffer='maintain', decay=None
+        self,
+        rate,
+        a,
+        beta=0.0,
+        nesterov=False,
+        k=None,
+        alpha=0.5,
+        buffer_policy='maintain',
+        decay=None,
     ):
         self.__dict__.update(locals())
 
@@ -52,9 +60,9 @@ class Algorithm:
         x = x - self.rate * (g + self.beta * m if self.nesterov else m)
         if self.k and t % self.k == 0:
             s = x = s + self.alpha * (x - s)
-            if self.buffer == 'reset':
+            if self.buffer_policy == 'reset':
                 m = 0.0 * m
-            if self.buffer == 'interpolate':
+            if self.buffer_policy == 'interpolate':
                 m = m0 = self.alpha * m + (1 - self.alpha) * m0
         if self.decay is not None:
             y = self.decay * y + (1 - self.decay) * x
@@ -82,7 +90,7 @@ class Algorithm:
         keep = (
             [0, 1]
             + [2] * bool(self.k)
-            + [3] * (self.buffer == 'interpolate')
+            + [3] * (self.buffer_policy == 'interpolate')
             + [4] * (self.decay is not None)
         )
         n, cycle = len(keep), self.k or 1
@@ -104,7 +112,7 @@ class Algorithm:
 OPTIMIZERS = [dict(), dict(momentum=0.9), dict(momentum=0.7, nesterov=True)]
 AROUND = [
     dict(),
-    *(dict(k=4, slow_step_size=0.3, buffer=b) for b in ('maintain', 'reset', 'interpolate')),
+    *(dict(k=4, slow_step_size=0.3, buffer_policy=b) for b in ('maintain', 'reset', 'interpolate')),
 ]
 AVERAGES = [dict(), dict(ema_decay=0.8)]
 CASES = [{**a, **b, **c} for a, b, c in itertools.product(OPTIMIZERS, AROUND, AVERAGES)]
@@ -153,7 +161,7 @@ def test_fixed_point_solves_the_algorithm(case):
 
 
 def test_fixed_point_is_where_the_recursion_ends():
-    p = process(0.3, 0.8, 0.9, k=4, buffer='reset')
+    p = process(0.3, 0.8, 0.9, k=4, buffer_policy='reset')
     late = noisy_quadratic(p, 0.7, start(p, 5.0), 4 * 10**8)
     np.testing.assert_allclose(late.covariance, fixed_point(p, 0.7).covariance, rtol=1e-10)
     np.testing.assert_allclose(late.mean, 0, atol=1e-12)
@@ -275,7 +283,7 @@ def test_spectral_radius_of_defective_and_nilpotent_matrices():
         (dict(learning_rate=0.1, k=0), 'k: found 0'),
         (dict(learning_rate=0.1, k=5, slow_step_size=0.0), 'slow_step_size: found 0.0'),
         (dict(learning_rate=0.1, k=5, slow_step_size=1.1), 'slow_step_size: found 1.1'),
-        (dict(learning_rate=0.1, k=5, buffer='keep'), 'buffer: found keep'),
+        (dict(learning_rate=0.1, k=5, buffer_policy='keep'), 'buffer_policy: found keep'),
         (dict(learning_rate=0.1, ema_decay=1.0), 'ema_decay: found 1.0'),
     ],
 )

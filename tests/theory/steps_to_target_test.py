@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lbexp.theory.steps_to_target import critical_batch_size, steps_to_target, tuned_steps
+from lbexp.theory.steps_to_target import steps_to_target, tuned_steps
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -95,16 +95,6 @@ def test_tuning_finds_the_best_learning_rate():
         grid = np.asarray(steps(rates, batch_size))
         assert fewest <= 1.02 * grid.min() + 1
         assert steps(rate[None], batch_size)[0] == fewest
-
-
-def test_critical_batch_size_of_a_hyperbola():
-    batch_sizes = 2.0 ** np.arange(0, 12)
-    steps = 100 * (1 + 37 / batch_sizes)
-    np.testing.assert_allclose(critical_batch_size(batch_sizes, steps), (37, 100, 3700), rtol=1e-9)
-    noisy = steps * (1 + 0.01 * np.random.default_rng(0).standard_normal(12))
-    assert critical_batch_size(batch_sizes, noisy)[0] == pytest.approx(37, rel=0.05)
-    with pytest.raises(ValueError, match=r'steps: found inf'):
-        critical_batch_size(batch_sizes, np.append(steps[:-1], np.inf))
 
 
 def test_claims_on_a_model_of_500_coordinates():
