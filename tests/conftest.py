@@ -28,6 +28,14 @@ jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 
+@pytest.fixture
+def quick_compilation():
+    """For tests that compile much and compute little, and compare within tolerances, not bits."""
+    jax.config.update('jax_disable_most_optimizations', True)
+    yield
+    jax.config.update('jax_disable_most_optimizations', False)
+
+
 @pytest.fixture(params=['cpu', 'gpu'])
 def backend(request, monkeypatch):
     """What is written for this backend, run here."""

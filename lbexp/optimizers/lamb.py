@@ -70,7 +70,16 @@ def lamb(
     The variants: version 3 of the paper (and NVIDIA's Transformer-XL) has bias_correction=False;
     NVLAMB divides all gradients by their common norm first: normalize_gradients=True, as it is
     described, or max_gradient_norm=1, as it is implemented (only where the norm is above it). optax
-    adapts and decays every parameter: decay='all', adapt='all'.
+    adapts and decays every parameter: with decay='all' and adapt='all' it is
+
+        optax.chain(
+            optax.scale_by_adam(b1, b2, eps),
+            optax.add_decayed_weights(weight_decay),
+            optax.scale_by_trust_ratio(),
+            optax.scale_by_learning_rate(learning_rate),
+        )
+
+    but for norms that leave the range of their dtype.
 
     Args:
         learning_rate: >= 0, length of a step in units of the weights' length; or a function of the

@@ -68,6 +68,18 @@ def lars(
     momentum_form='average', m <- momentum m + (1 - momentum) (g + weight_decay w), w <- w -
     learning_rate |w| / |m| m, no trust coefficient. MLPerf: the default with zero_ratio=1.
 
+    With denominator='norm_of_sum', zero_ratio=1, decay='all' and adapt='all' it is
+
+        optax.chain(
+            optax.add_decayed_weights(weight_decay),
+            optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient),
+            optax.scale_by_learning_rate(learning_rate),
+            optax.trace(momentum),
+        )
+
+    which reads and writes every array once a stage; here they are read once for all norms and once
+    for the step.
+
     Args:
         learning_rate: >= 0, or a function of the updates done; of the order of 1 to 30 with the
             default coefficient.

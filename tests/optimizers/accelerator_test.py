@@ -14,6 +14,7 @@ from paper_problems import compared, edge, network
 from lbexp import optimizers
 from lbexp.optimizers._layerwise import backend
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 # Those that are written otherwise for an accelerator; without -m slow one of each way of writing.
 WRITTEN = ('lars', 'lars norm of sum', 'larc clip', 'lamb', 'lamb normalized gradients', 'novograd')
 WRITTEN += ('lookahead momentum interpolate',)

@@ -28,6 +28,8 @@ from optimizer_cases import (
 from lbexp import optimizers
 from lbexp.config import lookup
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 
 def is_masked(x):
     return isinstance(x, optax.MaskedNode)

@@ -12,6 +12,7 @@ from breadth import param
 
 from lbexp import optimizers as o
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 NOISY = lambda rate: optax.chain(o.gradient_noise(eta=0.01, gamma=0.5, seed=1), o.momentum(rate))
 CASES = {
     'sgd': o.sgd,

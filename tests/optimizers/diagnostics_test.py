@@ -8,6 +8,7 @@ import pytest
 
 from lbexp import optimizers
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 PARAMS = {
     'blocks': {
         'kernel': jnp.stack([jnp.full((2, 2), 1.0), jnp.full((2, 2), 3.0)]),

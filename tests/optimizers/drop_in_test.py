@@ -18,6 +18,7 @@ from flax.training.train_state import TrainState
 from lbexp import optimizers
 from lbexp.config import lookup
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 STEPS = 5
 RATES = {'novograd': 0.01}
 

@@ -8,6 +8,7 @@ import pytest
 
 from lbexp import optimizers
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 PARAMS = {'w': jnp.ones((3, 2)), 'b': jnp.zeros(2)}
 
 

@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from lbexp import optimizers
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 PARAMS = {
     'blocks': {'kernel': jnp.ones((3, 4, 2)), 'bias': jnp.ones((3, 2))},
     'head': jnp.ones((2, 5)),

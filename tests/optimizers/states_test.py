@@ -16,6 +16,7 @@ from optimizer_cases import OPTIMIZERS, assert_close, make, slope, weights
 from lbexp import optimizers
 from lbexp.config import lookup
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 WRAPPERS = {
     'bare': lambda tx: tx,
     'lookahead': lambda tx: optimizers.lookahead(tx, 2),

@@ -49,6 +49,7 @@ from lbexp.theory.stationary_variance import (
 )
 from lbexp.theory.steps_to_target import steps_to_target, tuned_steps
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 RATES = [1e-12, 1e-5, 0.5, param(1e-8, default=False), param(1e-2, default=False)]
 # What the others are made of: wrong there is wrong in them.
 MECHANISMS = ('geometric', 'linear_maps', 'process')

@@ -38,6 +38,7 @@ from lbexp.theory.stationary_variance import (
     tail_variance,
 )
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 K, ALPHA, BETA, DECAY, TAIL = 5, Fraction(1, 4), Fraction(7, 8), Fraction(63, 64), 100
 SMALL = (1e-12, 1e-9, 1e-7, 1e-5, 1e-3, 0.1)  # rate times curvature
 SHARES = (0.5, 0.9, 0.99, 0.999)  # of the limit

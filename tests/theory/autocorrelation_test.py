@@ -14,6 +14,8 @@ from lbexp.theory.autocorrelation import (
 )
 from lbexp.theory.process import process
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 
 @pytest.fixture(autouse=True, scope='module')
 def x64():

@@ -12,6 +12,8 @@ from lbexp.theory.lookahead import proposition_2
 from lbexp.theory.noisy_quadratic import noisy_quadratic, start
 from lbexp.theory.staleness import delay_limit, memoryless, staleness
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 
 @pytest.fixture(autouse=True, scope='module')
 def x64():

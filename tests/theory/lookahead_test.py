@@ -17,6 +17,8 @@ from lbexp.theory.lookahead import (
 )
 from lbexp.theory.process import process
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 
 @pytest.fixture(autouse=True, scope='module')
 def x64():

@@ -28,6 +28,8 @@ from lbexp.theory.stationary_variance import (
     tail_variance,
 )
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 
 @pytest.fixture(autouse=True, scope='module')
 def x64():
