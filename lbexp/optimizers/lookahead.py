@@ -33,7 +33,7 @@ def lookahead(
     inner: optax.GradientTransformation,
     k: PositiveInteger = 5,
     slow_step_size: PositiveFraction | Literal['optimal'] = 0.5,
-    momentum: Literal['maintain', 'reset', 'interpolate'] = 'maintain',
+    buffer_policy: Literal['maintain', 'reset', 'interpolate'] = 'maintain',
     alpha_low: PositiveFraction = 0.2,
     curvature_decay: Fraction | None = 0.99,
     momentum_fields: tuple[str, ...] = MOMENTUM_FIELDS,
@@ -55,7 +55,8 @@ def lookahead(
         inner: any optimizer; extra arguments reach it.
         k: inner steps between synchronisations, >= 1; may be traced.
         slow_step_size: in (0, 1]; may be traced. 'optimal': see below.
-        momentum: what a synchronisation does to the inner momentum buffers m. 'maintain': nothing.
+        buffer_policy: what a synchronisation does to the inner momentum buffers m. 'maintain':
+            nothing.
             'reset': m <- 0.
             'interpolate': m <- a m + (1 - a) m_last, as the weights, m_last being the buffers after
             the last synchronisation, at first 0. Never touched: step counts, schedule positions,
@@ -87,9 +88,9 @@ def lookahead(
         often. Give a measured curvature where it matters.
 
     Raises:
-        ValueError: a number out of its range, an unknown momentum, no params, no curvature, or
-            momentum other than 'maintain' around a state that has buffers of the parameters' shape
-            but none with a name in momentum_fields.
+        ValueError: a number out of its range, an unknown buffer_policy, no params, no
+            curvature, or a buffer_policy other than 'maintain' around a state that has buffers of
+            the parameters' shape but none with a name in momentum_fields.
 
     Zhang, Lucas, Hinton, Ba 2019, arXiv:1907.08610, Algorithm 1, Proposition 1.
     """
@@ -98,7 +99,7 @@ def lookahead(
     keeps_curvature = is_optimal and curvature_decay is not None
 
     def buffers(inner_state):
-        if momentum == 'maintain':
+        if buffer_policy == 'maintain':
             return ()
         return select(momentum_mask(inner, inner_state, momentum_fields), inner_state)
 
@@ -106,7 +107,7 @@ def lookahead(
         inner_state = inner.init(params)
         # In every mode but 'maintain': a state without momentum buffers is refused here.
         last = jax.tree.map(jnp.zeros_like, buffers(inner_state))
-        if momentum != 'interpolate':
+        if buffer_policy != 'interpolate':
             last = ()
         moment = init_second_moment(params) if keeps_curvature else ()
         slow = jax.tree.map(_copy, params)
@@ -134,7 +135,7 @@ def lookahead(
             a = slow_step_size
             if is_optimal:
                 a = _optimal_step_size(slow, params, fast, grads, curvature, alpha_low)
-            if momentum == 'interpolate':
+            if buffer_policy == 'interpolate':
                 new = buffers(new_inner_state)
                 last = jax.tree.map(lambda m, old: _mix(a, m, old), new, last)
             mixed = jax.tree.map(lambda s, w: _mix(a, w, s), slow, fast)
@@ -157,9 +158,9 @@ def lookahead(
             return jnp.where(sync, new, old)
 
         updates = jax.tree.map(choose, _difference(slow, params, updates), updates)
-        if momentum != 'maintain':
+        if buffer_policy != 'maintain':
             old = buffers(inner_state)
-            new = last if momentum == 'interpolate' else jax.tree.map(jnp.zeros_like, old)
+            new = last if buffer_policy == 'interpolate' else jax.tree.map(jnp.zeros_like, old)
             mask = momentum_mask(inner, inner_state, momentum_fields)
             inner_state = replace(mask, inner_state, jax.tree.map(choose, new, old))
         return updates, LookaheadState(count, slow, inner_state, last, moment)

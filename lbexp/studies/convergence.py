@@ -132,7 +132,7 @@ def _overrides(case, learning_rate, config):
     optimizer = inner
     if 'k' in case:
         rest = dict(
-            k=case['k'], slow_step_size=case['slow_step_size'], momentum=case['buffer_policy']
+            k=case['k'], slow_step_size=case['slow_step_size'], buffer_policy=case['buffer_policy']
         )
         optimizer = dict(name='lookahead', inner=inner, **rest)
     # Rows fall on synchronisations, so that the saw-tooth within a cycle is not mistaken for a

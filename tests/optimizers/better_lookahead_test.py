@@ -76,7 +76,7 @@ def test_reset_leaves_keys_alone():
     theirs = optax.lookahead(inner(), 3, 0.5, reset_state=True)
     with pytest.raises(TypeError, match='multiply'):
         theirs.update(START, theirs.init(both), both)
-    steps(optimizers.lookahead(inner(), 3, 0.5, momentum='reset'))
+    steps(optimizers.lookahead(inner(), 3, 0.5, buffer_policy='reset'))
 
 
 def test_reset_leaves_the_schedule_alone():
@@ -94,7 +94,9 @@ def test_reset_leaves_the_schedule_alone():
         optax.lookahead(inner, 5, 0.5, reset_state=True), optax.LookaheadParams.init_synced(START)
     )
     assert theirs == [0, 1, 2, 3, 4, 0, 1, 2]
-    assert counts(optimizers.lookahead(inner, 5, 0.5, momentum='reset'), START) == list(range(8))
+    assert counts(optimizers.lookahead(inner, 5, 0.5, buffer_policy='reset'), START) == list(
+        range(8)
+    )
 
 
 def test_reset_clears_bad_momentum():
@@ -110,7 +112,9 @@ def test_reset_clears_bad_momentum():
             momentum_after_sync(optax.lookahead(heavy_ball(), 2, 0.5, reset_state=True), both)
         ).all()
     )
-    ours = momentum_after_sync(optimizers.lookahead(heavy_ball(), 2, 0.5, momentum='reset'), START)
+    ours = momentum_after_sync(
+        optimizers.lookahead(heavy_ball(), 2, 0.5, buffer_policy='reset'), START
+    )
     np.testing.assert_array_equal(ours, 0)
 
 

@@ -26,8 +26,10 @@ CASES = {
     'ema': lambda rate: o.ema(o.momentum(rate)),
     'accumulate': lambda rate: o.accumulate(o.momentum(rate), 2),
     'lookahead': lambda rate: o.lookahead(o.momentum(rate), 3, 0.5 + rate),
-    'lookahead reset': lambda rate: o.lookahead(o.adamw(rate), 2, momentum='reset'),
-    'lookahead interpolate': lambda rate: o.lookahead(o.momentum(rate), 2, momentum='interpolate'),
+    'lookahead reset': lambda rate: o.lookahead(o.adamw(rate), 2, buffer_policy='reset'),
+    'lookahead interpolate': lambda rate: o.lookahead(
+        o.momentum(rate), 2, buffer_policy='interpolate'
+    ),
     'lookahead optimal': lambda rate: o.lookahead(o.momentum(rate), 2, 'optimal', alpha_low=0.1),
     'lookahead noise': lambda rate: o.lookahead(NOISY(rate), 2),
 }

@@ -33,7 +33,7 @@ def choices():
             found[name] = functools.partial(function, learning_rate=RATES.get(name, 0.1))
     inner = lambda: optimizers.momentum(0.1)
     return found | {
-        'lookahead': lambda: optimizers.lookahead(inner(), k=2, momentum='interpolate'),
+        'lookahead': lambda: optimizers.lookahead(inner(), k=2, buffer_policy='interpolate'),
         'ema': lambda: optimizers.ema(inner(), 0.9),
         'accumulate': lambda: optimizers.accumulate(inner(), 2),
         'gradient_noise': lambda: optax.chain(optimizers.gradient_noise(seed=1), inner()),

@@ -103,7 +103,7 @@ def test_the_pair_of_optax_lookahead_is_evaluated_at_the_slow_weights():
 NNX = {
     'lamb': lambda: optimizers.lamb(0.1),
     'novograd': lambda: optimizers.novograd(0.1),
-    'lookahead': lambda: optimizers.lookahead(optimizers.lamb(0.1), 5, momentum='interpolate'),
+    'lookahead': lambda: optimizers.lookahead(optimizers.lamb(0.1), 5, buffer_policy='interpolate'),
     'ema': lambda: optimizers.ema(optimizers.lars(0.1), 0.5),
     'chain': lambda: optax.chain(optax.clip(1.0), optimizers.larc(0.1)),
     'schedule_free': lambda: contrib.schedule_free_adamw(0.1),
@@ -144,7 +144,7 @@ def test_states_of_nnx_optimizers_are_read_as_plain_ones(name):
 def test_diagnostics_of_a_layerwise_optimizer_inside_lookahead(name, momentum):
     params = {'w': jnp.ones((3, 2)), 'v': jnp.full((2, 2), 2.0)}
     inner = getattr(optimizers, name)(0.1)
-    tx = optimizers.lookahead(inner, 5, momentum=momentum)
+    tx = optimizers.lookahead(inner, 5, buffer_policy=momentum)
     _, state = tx.update(params, tx.init(params), params)
     _, alone = inner.update(params, inner.init(params), params)
     found, expected = optimizers.diagnostics(state, params), optimizers.diagnostics(alone, params)

@@ -121,11 +121,11 @@ def test_reset_reaches_through_wrappers_and_leaves_copies_of_weights_alone():
 
 def test_momentum_that_has_no_known_name_is_an_error():
     with pytest.raises(ValueError, match=r"buffers are \['nu'\].*momentum_fields"):
-        lookahead(optax.rmsprop(0.1), momentum='reset').init(jnp.ones(3))
-    named = lookahead(optax.rmsprop(0.1), 1, momentum='reset', momentum_fields=('nu',))
+        lookahead(optax.rmsprop(0.1), buffer_policy='reset').init(jnp.ones(3))
+    named = lookahead(optax.rmsprop(0.1), 1, buffer_policy='reset', momentum_fields=('nu',))
     _, state = named.update(jnp.ones(3), named.init(jnp.ones(3)), jnp.ones(3))
     assert float(jnp.abs(optax.tree.get(state, 'nu')).max()) == 0
-    lookahead(optax.sgd(0.1), momentum='reset').init(jnp.ones(3))
+    lookahead(optax.sgd(0.1), buffer_policy='reset').init(jnp.ones(3))
 
 
 @pytest.mark.parametrize('bad', [jnp.inf, jnp.nan])
@@ -280,7 +280,7 @@ def test_optimal_step_size_keeps_its_own_curvature():
 def test_errors_say_what_is_allowed():
     for arguments, message in (
         (dict(k=0), 'k: found 0; allowed: an integer >= 1'),
-        (dict(momentum='restart'), "'restart'; allowed"),
+        (dict(buffer_policy='restart'), "'restart'; allowed"),
         (dict(slow_step_size='best'), "'best'; allowed"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -39,8 +39,8 @@ VARIANTS = {
     'lamb': [dict(max_gradient_norm=1.0), dict(normalize_gradients=True, bias_correction=False)],
     'novograd': [dict(amsgrad=True, eps_inside_root=True, grad_averaging=True)],
     'lookahead': [
-        dict(momentum='interpolate'),
-        dict(momentum='reset'),
+        dict(buffer_policy='interpolate'),
+        dict(buffer_policy='reset'),
         dict(slow_step_size='optimal'),
     ],
     'momentum': [dict(form='inside', nesterov=True)],

@@ -43,7 +43,7 @@ def only(rows, *names):
 
 WAYS = [
     dict(name='synchronous', workers=4),
-    local(slow_step_size=0.5, outer_momentum=0.5, momentum='average'),
+    local(slow_step_size=0.5, outer_momentum=0.5, buffer_policy='average'),
     asynchronous(delay='geometric', push='delta', k=2),
 ]
 
@@ -156,9 +156,11 @@ def test_one_worker_is_lookahead(tmp_path, momentum, k, alpha):
     """To the bit, where XLA rounds two programs of one arithmetic alike: jax 0.12 multiplies and
     adds at once in one of them where it does not in the other."""
     fields = dict(workload=NORMED, batch_size=32, num_rows=24, num_evaluations=24)
-    wrapped = dict(name='lookahead', inner=MOMENTUM, k=k, slow_step_size=alpha, momentum=momentum)
+    wrapped = dict(
+        name='lookahead', inner=MOMENTUM, k=k, slow_step_size=alpha, buffer_policy=momentum
+    )
     lookahead = train(tiny(**fields, optimizer=wrapped), tmp_path / 'lookahead')
-    way = local(workers=1, k=k, slow_step_size=alpha, momentum=momentum)
+    way = local(workers=1, k=k, slow_step_size=alpha, buffer_policy=momentum)
     worker = train(tiny(**fields, optimizer=MOMENTUM, replicas=way), tmp_path / 'worker')
     if jax.__version_info__ < (0, 11):
         assert only(worker, *BITS) == only(lookahead, *BITS)
@@ -173,7 +175,7 @@ def test_averaging_every_step_is_synchronous_sgd(tmp_path):
         plain = train(
             tiny(**fields, optimizer=optimizer), tmp_path / f'plain-{momentum}-{optimizer["name"]}'
         )
-        way = local(k=1, momentum=momentum)
+        way = local(k=1, buffer_policy=momentum)
         found = train(
             tiny(**fields, optimizer=optimizer, replicas=way),
             tmp_path / f'{momentum}-{optimizer["name"]}',

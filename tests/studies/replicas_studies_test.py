@@ -37,7 +37,7 @@ def slow_variances(config, wrong):
     if optimizer['name'] == 'momentum' or way['outer_momentum']:
         beta = {'beta': optimizer['momentum']} if optimizer['name'] == 'momentum' else {}
         case |= dict(
-            beta, mu=way['outer_momentum'], nesterov=way['nesterov'], buffer=way['momentum']
+            beta, mu=way['outer_momentum'], nesterov=way['nesterov'], buffer=way['buffer_policy']
         )
         return [local_sgd_quadratic.predicted(case, a) for a in local_sgd_quadratic.SPECTRUM]
     found = []

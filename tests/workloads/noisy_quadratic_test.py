@@ -195,7 +195,7 @@ def test_project_optimizers_follow_the_exact_recursion(buffer, nesterov):
     """Fast and slow weights mid-cycle, far from rest: 20 000 replicas after 13 updates of k = 5."""
     w = noisy_quadratic(curvature=0.8, noise=0.9, replicas=20_000, start=1.5, start_spread=0.3)
     inner = optax.sgd(0.2, momentum=0.8, nesterov=nesterov)
-    params, state = train(w, lookahead(inner, k=5, slow_step_size=0.6, momentum=buffer), 13)
+    params, state = train(w, lookahead(inner, k=5, slow_step_size=0.6, buffer_policy=buffer), 13)
     p = process.process(0.2, 0.8, 0.8, nesterov, k=5, slow_step_size=0.6, buffer_policy=buffer)
     after = exact.noisy_quadratic(p, 0.81, exact.start(p, 1.5, 0.09), 13)
     agrees(params['x'][:, 0], *exact.fast_weights(p, after))

@@ -40,7 +40,7 @@ def momentum_mask(
         raise ValueError(
             f'no momentum in the inner state: its buffers are {sorted(buffers)}, momentum_fields '
             f'are {list(fields)}; '
-            "name the momentum in momentum_fields, or use momentum='maintain'"
+            "name the momentum in momentum_fields, or use buffer_policy='maintain'"
         )
     return treedef.unflatten([name in fields for name in names])
 

@@ -32,7 +32,7 @@ def local_sgd(
     slow_step_size: Positive = 1.0,
     outer_momentum: Fraction = 0.0,
     nesterov: bool = True,
-    momentum: Literal['maintain', 'reset', 'average'] = 'maintain',
+    buffer_policy: Literal['maintain', 'reset', 'average'] = 'maintain',
 ) -> Replicas:
     """Every worker takes k steps of its own optimizer on its own examples; then all begin anew from
     the slow weights.
@@ -65,8 +65,8 @@ def local_sgd(
         slow_step_size: > 0, and at most 1 without outer momentum.
         outer_momentum: in [0, 1).
         nesterov: whether outer momentum is Nesterov's, in the form of PyTorch's SGD.
-        momentum: what a synchronisation does to the momentum buffers of the workers' optimizer.
-            'maintain': nothing;
+        buffer_policy: what a synchronisation does to the momentum buffers of the workers'
+            optimizer. 'maintain': nothing;
             'reset': they become 0; 'average': they become their mean, which is all-reduced with the
             weights.
 
@@ -79,7 +79,7 @@ def local_sgd(
         (Lookahead); Douillard et al.
     2023, arXiv:2311.08105, Algorithm 1 (DiLoCo).
     """
-    _check(workers, k, slow_step_size, outer_momentum, momentum)
+    _check(workers, k, slow_step_size, outer_momentum, buffer_policy)
 
     def start(params, model_state, opt_state):
         outer = Outer(
@@ -94,7 +94,7 @@ def local_sgd(
 
     def step(tools):
         one_step = _one_step(tools)
-        meet = _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum)
+        meet = _meeting(tools, slow_step_size, outer_momentum, nesterov, buffer_policy)
 
         def run(state, row_step):
             worker_state = state.params, state.model_state, state.opt_state, tools.workers.here()
@@ -104,7 +104,9 @@ def local_sgd(
             params, model_state, opt_state, losses, sums, grads, updates = moved
             count = state.step + 1
             due, at_row = count % k == 0, count == row_step
-            marks = None if momentum == 'maintain' else momentum_mask(tools.optimizer, opt_state)
+            marks = (
+                None if buffer_policy == 'maintain' else momentum_mask(tools.optimizer, opt_state)
+            )
             buffers = () if marks is None else select(marks, opt_state)
 
             def together(carry):
@@ -152,7 +154,7 @@ def local_sgd(
 
     def columns(state, optimizer):
         sent = size(state.replicas.slow)
-        if momentum == 'average':
+        if buffer_policy == 'average':
             sent += size(select(momentum_mask(optimizer, state.opt_state), state.opt_state)) // len(
                 _first(state.params)
             )
@@ -181,13 +183,13 @@ def _one_step(tools):
     return one
 
 
-def _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum):
+def _meeting(tools, slow_step_size, outer_momentum, nesterov, buffer_policy):
     """The synchronisation: (weights before the step; weights, buffers, outer state; whether it is a
     row's last)."""
     workers = tools.workers
 
     def meet(before, params, buffers, outer, last):
-        met, averaged = workers.mean((params, buffers if momentum == 'average' else ()))
+        met, averaged = workers.mean((params, buffers if buffer_policy == 'average' else ()))
         spread = jax.lax.cond(last, lambda: _spread(workers, params, met), lambda: outer.spread)
         away = jax.tree.map(lambda s, x: _wide(s) - _wide(x), outer.slow, met)
         velocity = jax.tree.map(lambda v, d: outer_momentum * _wide(v) + d, outer.velocity, away)
@@ -208,9 +210,9 @@ def _meeting(tools, slow_step_size, outer_momentum, nesterov, momentum):
             return jnp.broadcast_to(new[None], old.shape).astype(old.dtype)
 
         params = jax.tree.map(spread_out, slow, params)
-        if momentum == 'average':
+        if buffer_policy == 'average':
             buffers = jax.tree.map(spread_out, averaged, buffers)
-        elif momentum == 'reset':
+        elif buffer_policy == 'reset':
             buffers = jax.tree.map(jnp.zeros_like, buffers)
         return params, buffers, Outer(slow, velocity, spread)
 
@@ -249,7 +251,7 @@ def _own_noise(opt_state, count):
     return jax.tree.map(own, opt_state, is_leaf=is_noise)
 
 
-def _check(workers, k, slow_step_size, outer_momentum, momentum):
+def _check(workers, k, slow_step_size, outer_momentum, buffer_policy):
     at_least_one_worker(workers)
     require('k', k, k >= 1, 'an integer (steps) >= 1')
     require(
@@ -262,7 +264,7 @@ def _check(workers, k, slow_step_size, outer_momentum, momentum):
     fine = (slow_step_size > 0) & (slow_step_size <= largest)
     require('slow_step_size', slow_step_size, fine, '(0, 1]; with outer momentum any rate > 0')
     modes = ('maintain', 'reset', 'average')
-    require('momentum', momentum, momentum in modes, ', '.join(modes))
+    require('buffer_policy', buffer_policy, buffer_policy in modes, ', '.join(modes))
 
 
 def _first(tree):

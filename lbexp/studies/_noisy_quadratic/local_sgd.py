@@ -63,7 +63,7 @@ def _overrides(seed, case, updates):
             slow_step_size=case['alpha'],
             outer_momentum=case.get('mu', 0.0),
             nesterov=case.get('nesterov', True),
-            momentum=case.get('buffer', 'maintain'),
+            buffer_policy=case.get('buffer', 'maintain'),
         ),
         'probes': [dict(name='stationary_moments', population=True, burn_in=start)],
         'batch_size': case['workers'],

@@ -92,7 +92,7 @@ def _optimizer(case):
         inner = dict(name='sgd', learning_rate=case['gamma'])
     if 'k' in case:
         rest = dict(
-            k=case['k'], slow_step_size=case['alpha'], momentum=case.get('buffer', 'maintain')
+            k=case['k'], slow_step_size=case['alpha'], buffer_policy=case.get('buffer', 'maintain')
         )
         return dict(name='lookahead', inner=inner, **rest)
     return dict(name='ema', inner=inner, decay=case['ema']) if 'ema' in case else inner
