@@ -81,8 +81,8 @@ def adamw(
             nu = b2 * v + (1 - b2) * (g * g.conj()).real
             below = safe_sqrt(nu * (1 / bias_correction_term(b2, t, v.dtype))) + eps
             step = mu * (1 / bias_correction_term(b1, t, v.dtype)) / below
-            step = add_decayed_weights(step, leaf.is_decayed, beta, upcast(leaf.weights))
-            changes.append(-rate * step)
+            w = leaf.weights
+            changes.append(-rate * add_decayed_weights(step, leaf.is_decayed, beta, upcast(w)))
             mus.append(mu.astype(m.dtype))
             nus.append(nu.astype(v.dtype))
         return flat.cast(changes), AdamwState(t, flat.tree(mus), flat.tree(nus))

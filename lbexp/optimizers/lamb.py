@@ -120,13 +120,15 @@ def lamb(
         u = mu / (safe_sqrt(nu) + floor)
         return add_decayed_weights(u, leaf.is_decayed, beta, upcast(leaf.weights))
 
-    def layer_norms(weight_norm, norm):
-        """phi(|w|) / |u| of the layers of a leaf."""
+    def trust_ratio(leaf, weight_norm, norm):
+        """phi(|w|) / |u| of the layers of a leaf: shaped to meet it, and as a record."""
         phi, phi_clipped = clip_with_flag(weight_norm, weight_norm_bounds)
         is_usual = (weight_norm > 0) & (norm > 0)
         ratio = jnp.where(is_usual, phi / jnp.where(norm > 0, norm, 1), zero_ratio)
         ratio, clipped = clip_with_flag(ratio, ratio_bounds)
-        return LayerNorms(weight_norm, norm, ratio, clipped | (phi_clipped & is_usual))
+        ratio_of_leaf = expand_like(ratio, leaf.weights)
+        clipped = clipped | (phi_clipped & is_usual)
+        return ratio_of_leaf, LayerNorms(weight_norm, norm, ratio, clipped)
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
@@ -158,8 +160,8 @@ def lamb(
             if measured:
                 last_norms = measured[0]
             for i, (weight_norm, norm) in zip(adapted, measured, strict=True):
-                layers.append(layer_norms(weight_norm, norm))
-                ratios[i] = expand_like(layers[-1].ratio, weights[i])
+                ratios[i], record = trust_ratio(flat.leaves[i], weight_norm, norm)
+                layers.append(record)
             for i, u in directions.items():
                 changes.append(-rate * (ratios[i] * u if i in ratios else u))
         stats = updated_stats(state.stats, layers, rate) if layers else state.stats

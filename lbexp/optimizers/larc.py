@@ -85,7 +85,7 @@ def larc(
         )
 
     def factor(leaf, weight_norm, gradient_norm, rate, beta):
-        """f of the layers of a leaf."""
+        """f of the layers of a leaf: shaped to meet it, and as a record."""
         below = add_decayed_weights(gradient_norm, leaf.is_decayed, beta, weight_norm) + eps
         local = trust_coefficient * weight_norm / jnp.where(below > 0, below, 1)
         limited = None
@@ -96,7 +96,10 @@ def larc(
             )
         is_usual = (weight_norm > 0) & (gradient_norm > 0)
         ratio, clipped = clip_with_flag(jnp.where(is_usual, local, 1.0), ratio_bounds)
-        return ratio, clipped if limited is None else clipped | limited
+        ratio_of_leaf = expand_like(ratio, leaf.weights)
+        if limited is not None:
+            clipped = clipped | limited
+        return ratio_of_leaf, LayerNorms(weight_norm, gradient_norm, ratio, clipped)
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
@@ -112,10 +115,8 @@ def larc(
         )
         factors, layers = {}, []
         for i, (weight_norm, gradient_norm) in zip(adapted, measured, strict=True):
-            leaf = flat.leaves[i]
-            ratio, clipped = factor(leaf, weight_norm, gradient_norm, rate, beta)
-            factors[i] = expand_like(ratio, leaf.weights)
-            layers.append(LayerNorms(weight_norm, gradient_norm, ratio, clipped))
+            factors[i], record = factor(flat.leaves[i], weight_norm, gradient_norm, rate, beta)
+            layers.append(record)
 
         velocities, changes = [], []
         for i, (leaf, v) in enumerate(zip(flat.leaves, flat.flatten(state.velocity), strict=True)):

@@ -128,8 +128,9 @@ def lars(
             step = momentum * upcast(velocity) + (1 - momentum) * step
         return step
 
-    def layer_norms(leaf, weight_norm, norm, beta):
-        """The trust ratio of the layers of a leaf; `norm` of g, or of the direction."""
+    def trust_ratio(leaf, weight_norm, norm, beta):
+        """The ratio of the layers of a leaf: shaped to meet it, and as a record; `norm` of g, or of
+        the direction."""
         below = norm
         if is_summed:
             below = add_decayed_weights(norm, leaf.is_decayed, beta, weight_norm)
@@ -137,7 +138,7 @@ def lars(
         ratio = coefficient * weight_norm / jnp.where(below > 0, below, 1)
         is_usual = (weight_norm > 0) & ((below if zero_ratio is None else norm) > 0)
         ratio, clipped = clip_with_flag(jnp.where(is_usual, ratio, at_zero), ratio_bounds)
-        return LayerNorms(weight_norm, norm, ratio, clipped)
+        return expand_like(ratio, leaf.weights), LayerNorms(weight_norm, norm, ratio, clipped)
 
     def move(step, ratio, velocity, rate):
         """(change of the weights, new velocity); ratio None: 1."""
@@ -175,8 +176,8 @@ def lars(
                 last_norms = measured[0]
             ratios = {}
             for i, (weight_norm, norm) in zip(adapted, measured, strict=True):
-                layers.append(layer_norms(flat.leaves[i], weight_norm, norm, beta))
-                ratios[i] = expand_like(layers[-1].ratio, weights[i])
+                ratios[i], record = trust_ratio(flat.leaves[i], weight_norm, norm, beta)
+                layers.append(record)
             for i, step in steps.items():
                 change, velocity = move(step, ratios.get(i), old[i], rate)
                 changes.append(change)

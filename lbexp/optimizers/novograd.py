@@ -110,9 +110,10 @@ def novograd(
             [flat.leaves[i].stacked_axes for i in adapted],
             axis_name,
         )
-        norm = jnp.zeros(0)
         if gradient_norms:
             norm = jnp.concatenate([n.reshape(-1) for n in gradient_norms])
+        else:
+            norm = jnp.zeros(0)
         # |g|^2 leaves float32 where |g| does not: v is kept as the square of a root that is
         # averaged exactly.
         nu = _averaged(state.nu, norm.astype(state.nu.dtype), b2)
@@ -130,8 +131,10 @@ def novograd(
             mu = b1 * upcast(m) + share * step
             mus.append(mu.astype(m.dtype))
             if decoupled_decay:
-                mu = add_decayed_weights(mu, leaf.is_decayed, beta, upcast(leaf.weights))
-            changes.append(-rate * mu)
+                w = upcast(leaf.weights)
+                changes.append(-rate * add_decayed_weights(mu, leaf.is_decayed, beta, w))
+            else:
+                changes.append(-rate * mu)
         layers = [
             LayerNorms(None, norm, scales[i], jnp.zeros(norm.shape))
             for i, norm in zip(adapted, gradient_norms, strict=True)
