@@ -82,5 +82,6 @@ def balanced_weights(
 
 def _epoch(key, cycle, example, epochs):
     """c_n in 0 .. L - 1 of an example in a cycle of L epochs."""
+    # Hashed from cycle and example alone: no state, whatever order and sharding are.
     share = jax.random.uniform(jax.random.fold_in(jax.random.fold_in(key, cycle), example))
     return jnp.minimum(jnp.floor(share * epochs), epochs - 1).astype(jnp.uint32)

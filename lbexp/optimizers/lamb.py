@@ -112,6 +112,7 @@ def lamb(
 
     def direction(leaf, mu, nu, t, floor, beta):
         """u of a leaf."""
+        # Reciprocals multiplied, not quotients: see bias_correction_term.
         if bias_correction:
             mu, nu = (
                 mu * (1 / bias_correction_term(b1, t, nu.dtype)),

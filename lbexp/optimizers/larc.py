@@ -94,6 +94,7 @@ def larc(
             local, limited = clip_with_flag(
                 local / jnp.where(jnp.asarray(rate) > 0, rate, 1), (0.0, 1.0)
             )
+        # apex leaves such a layer to the optimizer: factor 1.
         is_usual = (weight_norm > 0) & (gradient_norm > 0)
         ratio, clipped = clip_with_flag(jnp.where(is_usual, local, 1.0), ratio_bounds)
         ratio_of_leaf = expand_like(ratio, leaf.weights)

@@ -136,6 +136,7 @@ def lars(
             below = add_decayed_weights(norm, leaf.is_decayed, beta, weight_norm)
         below = below + eps
         ratio = coefficient * weight_norm / jnp.where(below > 0, below, 1)
+        # Elsewhere the formula is 0 / 0, or freezes a layer of zeros for ever.
         is_usual = (weight_norm > 0) & ((below if zero_ratio is None else norm) > 0)
         ratio, clipped = clip_with_flag(jnp.where(is_usual, ratio, at_zero), ratio_bounds)
         return expand_like(ratio, leaf.weights), LayerNorms(weight_norm, norm, ratio, clipped)
@@ -145,6 +146,7 @@ def lars(
         scaled = step if ratio is None else ratio * step
         if momentum_form == 'average':
             return -rate * scaled, step
+        # Inside the buffer: an old gradient keeps the rate that it came with.
         if momentum_form == 'paper':
             scaled = rate * scaled
         moved = momentum * upcast(velocity) + scaled

@@ -61,6 +61,7 @@ def momentum(
         def change(step, w):
             return (-step if form == 'inside' else -rate * step).astype(w.dtype)
 
+        # The step is taken along the velocity as it is before it is rounded to the buffer's dtype.
         moved = jax.tree.map(lambda v, g: momentum * upcast(v) + newest(g), state.velocity, updates)
         steps = moved
         if nesterov:

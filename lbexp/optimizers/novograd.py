@@ -120,6 +120,7 @@ def novograd(
         largest = jnp.maximum(state.largest, nu) if amsgrad else state.largest
         scales = _by_leaf(inverse(largest if amsgrad else nu), gradient_norms, adapted)
 
+        # v starts as |g|^2, so the first bracket has the length of all later ones.
         share = jnp.where(state.count == 0, 1, 1 - b1) if grad_averaging else 1
         mus, changes = [], []
         for i, (leaf, m) in enumerate(zip(flat.leaves, flat.flatten(state.mu), strict=True)):

@@ -28,6 +28,7 @@ def autocorrelation(process: Process, noise: Any, lags: int) -> Any:
     rest = fixed_point(process, 1.0)  # correlations do not depend on the noise
     column = internal(process, rest.covariance[:, :1]) * (1 / rest.covariance[0, 0])
     rho = []
+    # C^j S e_x from C^(j - 1) S e_x: a column, never the power itself.
     for _ in range(lags + 1):
         rho.append(jnp.sum(process.fast * external(process, column)[:, 0]))
         column = moved(change, column)

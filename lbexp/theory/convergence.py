@@ -135,6 +135,7 @@ def _log_radius(
     mx, mm = h, -friction
     gap = friction + beta * h if nesterov else friction  # 1 - det M
 
+    # N <- N + A + N A, entry by entry.
     def add(_, power):
         axx, axm, amx, amm = power
         return (
@@ -159,8 +160,10 @@ def _log_radius(
         'reset': jnp.ones_like(nmm),
         'interpolate': alpha**2 * shrunk - alpha * (1 - alpha) * (nxx + nmm),
     }[buffer_policy]
+    # u^2 - t u + d with t / 2 = middle: real roots are middle +- half.
     middle, discriminant = -(cxx + cmm) / 2, ((cxx - cmm) / 2) ** 2 + cxm * cmx
     half = jnp.sqrt(jnp.maximum(discriminant, 0.0))
+    # The sum of two numbers of one sign; the other root, d / large, then does not cancel either.
     large = jnp.where(middle >= 0, middle + half, middle - half)
     small = (cxx * cmm - cxm * cmx) / jnp.where(large == 0, 1.0, large)
     real = jnp.minimum(jnp.minimum(small, large), 2 - jnp.maximum(small, large))

@@ -66,6 +66,7 @@ def mean_complement(gap: Any, count: Any) -> Any:
     g, n = jnp.asarray(gap), jnp.asarray(count, jnp.result_type(float, gap))
     small = n * g < 1
     slow = jnp.where(small, g, 0.0)
+    # Horner's scheme, from the innermost bracket outwards.
     series = jnp.ones_like(slow * n)
     for j in range(20, 1, -1):
         series = 1 - jnp.maximum(n - j, 0) * slow / (j + 1) * series

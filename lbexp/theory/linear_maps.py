@@ -92,6 +92,7 @@ def spectral_radius(matrix: Any) -> Any:
 
     def square(carry, weight):
         matrix, log_radius = carry
+        # Divided by its size, a power neither vanishes nor overflows; the sizes' logarithms add up.
         size = jnp.sqrt(jnp.sum(matrix**2))
         scaled = matrix / jnp.where(size > 0, size, 1.0)
         return (product(scaled, scaled), log_radius + weight * jnp.log(size)), None

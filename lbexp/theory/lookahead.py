@@ -71,6 +71,7 @@ def proposition_2(
     require('slow_step_size', alpha, (alpha > 0) & (alpha <= 1), '(0, 1]')
     require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
     sgd, h = _sgd(learning_rate, curvature, noise)
+    # alpha (1 + q): the form at the end of the docstring, where nothing cancels.
     rise = alpha * supplement(h, k)
     return jnp.where(jnp.isinf(sgd), jnp.inf, rise / (rise + 2 * (1 - alpha)) * sgd)
 

@@ -142,6 +142,7 @@ def _after(process, noise, state, steps):
     cycles, rest = steps // process.k, steps % process.k
 
     def square(carry):
+        # Binary powers: the map of 2^j cycles is applied where bit j of the count is set.
         count, change, power, spread, moments = carry
         mean, old, new = moments
         further = (

@@ -25,6 +25,7 @@ def slow_step_size(slow: Any, fast: Any, curvature: Any, optimum: Any) -> Any:
 
     Source: Zhang, Lucas, Ba, Hinton 2019, arXiv:1907.08610, Proposition 1.
     """
+    # Path and curvature in units of their largest entries, which alpha* forgets but for one length.
     direction, length = _scaled(jax.tree.map(jnp.subtract, slow, fast))
     bent, _ = _scaled(_apply(curvature, direction))
     top = _dot(jax.tree.map(jnp.subtract, slow, optimum), bent)

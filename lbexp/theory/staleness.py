@@ -248,6 +248,7 @@ def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size)
 def _whole(moments, workers):
     """The matrix [3 + W, 3 + W] of second moments that eleven numbers describe."""
     size = 3 + workers
+    # 0 .. 5: _PAIRS; 6 .. 8: each of the three with a copy; 9: a copy with itself; 10: two copies.
     whole = jnp.zeros((size, size), moments.dtype)
     for place, (i, j) in enumerate(_PAIRS):
         whole = whole.at[i, j].set(moments[place]).at[j, i].set(moments[place])

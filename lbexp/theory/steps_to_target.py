@@ -84,6 +84,7 @@ def steps_to_target(
         moments, cycles = carry
         maps, count = rung
         further = _moved(maps, moments)
+        # Not "loss > target": what is NaN, beyond stability, has not arrived.
         above = ~(loss(further, cycles + count) <= target)
         return (jnp.where(above, further, moments), cycles + jnp.where(above, count, 0.0)), None
 

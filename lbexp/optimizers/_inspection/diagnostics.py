@@ -64,6 +64,7 @@ def _layers(states, named):
         )
     has_weight_norms = all(not isinstance(state.stats.weight_norm, tuple) for state in states)
     parts = []
+    # A rate for each layer: several optimizers have several.
     for state in states:
         stats = state.stats._replace(learning_rate=_each(state.stats))
         parts.append(stats if has_weight_norms else stats._replace(weight_norm=()))

@@ -56,6 +56,7 @@ def is_function(tree: Any) -> TypeGuard[Callable[[Any], Any]]:
     return all(callable(leaf) for leaf in leaves) if leaves else callable(tree)
 
 
+# The longest prefix of a parameter's path that has an entry: the deepest entry decides.
 def _owner(keys, entries):
     return next((keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in entries), None)
 
