@@ -183,8 +183,9 @@ def batch_growth(
         microbatches = _ceil_divide(index(examples), index(microbatch))
         count = _ceil_divide(microbatches, sizes[0])
         for start, first, size in zip(starts[1:], firsts[1:], sizes[1:]):
+            is_later = microbatches > start
             later = first + _ceil_divide(jnp.maximum(microbatches, start) - start, size)
-            count = jnp.where(microbatches > start, later, count)
+            count = jnp.where(is_later, later, count)
         return count
 
     def accumulation(count):

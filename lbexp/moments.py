@@ -139,9 +139,10 @@ def standard_error(series: BatchMeans, of: Any = None) -> Any:
     def error(means):
         window = _window(means, 0, n)
         square = jnp.sum(window * (means - _average(means, window)[None]) ** 2, axis=0)
+        is_known, variance = n >= 4, _divide(square, n - 1)
         # b / T of the equation.
         factor = (series.length / jnp.maximum(series.count, 1)).astype(means.dtype)
-        return jnp.where(n >= 4, jnp.sqrt(_divide(square, n - 1) * factor), jnp.nan)
+        return jnp.where(is_known, jnp.sqrt(variance * factor), jnp.nan)
 
     return jax.tree.map(error, series.means if of is None else of)
 
@@ -172,9 +173,8 @@ def stationarity(
         square = jnp.sum(head * (means - a[None]) ** 2 + tail * (means - b[None]) ** 2, axis=0)
         share = (1 / jnp.maximum(to - first, 1) + 1 / jnp.maximum(half, 1)).astype(means.dtype)
         variance = _divide(square, to - first + half - 2) * share
-        has_variance = variance > 0
-        z = (a - b) / jnp.sqrt(jnp.where(has_variance, variance, 1.0))
-        return jnp.where(n >= 8, jnp.where(has_variance, z, 0.0), jnp.nan)
+        z = (a - b) / jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
+        return jnp.where(n >= 8, jnp.where(variance > 0, z, 0.0), jnp.nan)
 
     return jax.tree.map(score, series.means if of is None else of)
 
