@@ -103,7 +103,8 @@ def process(
         al. 2019,
     arXiv:1907.04164, Section 3. The buffer convention is optax.trace's.
     """
-    _check(learning_rate, curvature, momentum, k, slow_step_size, buffer_policy, ema_decay)
+    require_optimizer(learning_rate, curvature, momentum, k, slow_step_size)
+    _require_policies(buffer_policy, ema_decay)
     # Outside of jit, where a Python number still has its float64 digits.
     averaging = None if ema_decay is None else 1 - ema_decay
     return _build(
@@ -209,24 +210,29 @@ def _build(
     )
 
 
-def _check(learning_rate, curvature, momentum, k, slow_step_size, buffer_policy, ema_decay):
+def require_optimizer(
+    learning_rate: Any, curvature: Any, momentum: Any, k: Any, slow_step_size: Any
+) -> None:
+    """ValueError: a number of an optimizer, or of Lookahead around it, is out of its range."""
     require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
     require(
         'curvature',
         curvature,
         curvature > 0,
-        ('a number > 0: a flat or concave coordinate has no fixed point'),
+        'a number > 0: a flat or concave coordinate has no fixed point',
     )
     require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
     if k is not None:
         require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
-        require(
-            'slow_step_size', slow_step_size, (slow_step_size > 0) & (slow_step_size <= 1), '(0, 1]'
-        )
+        is_step = (slow_step_size > 0) & (slow_step_size <= 1)
+        require('slow_step_size', slow_step_size, is_step, '(0, 1]')
+
+
+def _require_policies(buffer_policy, ema_decay):
     if ema_decay is not None:
         require('ema_decay', ema_decay, (ema_decay >= 0) & (ema_decay < 1), '0 <= ema_decay < 1')
-    modes = ('maintain', 'reset', 'interpolate')
-    require('buffer_policy', buffer_policy, buffer_policy in modes, ', '.join(modes))
+    policies = ('maintain', 'reset', 'interpolate')
+    require('buffer_policy', buffer_policy, buffer_policy in policies, ', '.join(policies))
 
 
 def _synchronisation(alpha, buffer_policy):

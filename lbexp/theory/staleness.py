@@ -18,7 +18,7 @@ from lbexp.theory.linear_maps import (
     rest_of_vector,
     spectral_radius,
 )
-from lbexp.theory.process import Process, Update
+from lbexp.theory.process import Process, Update, require_optimizer
 
 
 def staleness(
@@ -52,7 +52,7 @@ def staleness(
         arXiv:1605.09774.
     """
     require('delay', delay, delay >= 0, 'an integer (updates) >= 0')
-    _check(learning_rate, curvature, momentum, k, slow_step_size)
+    require_optimizer(learning_rate, curvature, momentum, k, slow_step_size)
     return _embedded(learning_rate, curvature, delay, 1 - momentum, *_cycle(k, slow_step_size))
 
 
@@ -108,7 +108,7 @@ def memoryless(
     """
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
     require('workers', workers, workers >= 1, 'an integer >= 1')
-    _check(learning_rate, curvature, momentum, k, slow_step_size)
+    require_optimizer(learning_rate, curvature, momentum, k, slow_step_size)
     rest = _rest(learning_rate, curvature, noise, workers, 1 - momentum, *_cycle(k, slow_step_size))
     rule = f'{STABILITY_RULE}: lower the learning rate, the momentum, or the number of workers'
     require('spectral radius of second moments', rest.radius, rest.stable, rule)
@@ -267,19 +267,3 @@ def _read(whole):
     products = jnp.sum(jnp.where(same, 0.0, among)) / max(workers * (workers - 1), 1)
     with_copy = [jnp.mean(whole[i, 3:]) for i in range(3)]
     return jnp.stack([*(whole[i, j] for i, j in _PAIRS), *with_copy, squares, products])
-
-
-def _check(learning_rate, curvature, momentum, k, slow_step_size):
-    require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
-    require(
-        'curvature',
-        curvature,
-        curvature > 0,
-        ('a number > 0: a flat or concave coordinate has no fixed point'),
-    )
-    require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
-    if k is not None:
-        require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
-        require(
-            'slow_step_size', slow_step_size, (slow_step_size > 0) & (slow_step_size <= 1), '(0, 1]'
-        )
