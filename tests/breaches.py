@@ -137,7 +137,9 @@ def weights(breach='', **sizes):
 
 
 def probe(breach=''):
-    init = lambda facts: jnp.zeros(())
+    def init(facts):
+        return jnp.zeros(())
+
     update = {
         'dtype': lambda state, facts: facts.step,
         'none': lambda state, facts: None,

@@ -90,7 +90,10 @@ def test_merge_over_devices():
     """Eight devices see a stretch each; their merged state is that of the whole series."""
     values = np.random.default_rng(2).normal(5, 3, (8 * 40, 3)).astype('f4')
     mesh = jax.make_mesh((8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
-    stretch = lambda x: jax.tree.map(lambda leaf: leaf[None], fold(x))
+
+    def stretch(x):
+        return jax.tree.map(lambda leaf: leaf[None], fold(x))
+
     apart = jax.jit(
         jax.shard_map(stretch, mesh=mesh, in_specs=P('data'), out_specs=P('data'), check_vma=False)
     )(values)

@@ -71,7 +71,10 @@ def compared(case, problem, dtype, tx=None):
     ones.
     """
     weights, slope = problem
-    rounded = lambda tree: {name: np.asarray(x, dtype) for name, x in tree.items()}
+
+    def rounded(tree):
+        return {name: np.asarray(x, dtype) for name, x in tree.items()}
+
     weights, given, seen = rounded(weights), [], []
     state = {name: {} for name in weights}
     now = {name: w.astype(np.float64) for name, w in weights.items()}

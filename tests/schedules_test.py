@@ -109,7 +109,10 @@ def test_every_number_may_be_traced(name):
     for argument, parameter in inspect.signature(function).parameters.items():
         if isinstance(parameter.default, float):
             numbers.setdefault(argument, parameter.default or 0.1)
-    evaluate = lambda values: jax.vmap(function(**values))(jnp.arange(60))
+
+    def evaluate(values):
+        return jax.vmap(function(**values))(jnp.arange(60))
+
     for argument, value in numbers.items():
         values = jnp.asarray([value, 0.9 * value, 0.5 * value], jnp.float32)
         traced = jax.jit(jax.vmap(lambda x, a=argument: evaluate({**numbers, a: x})))(values)

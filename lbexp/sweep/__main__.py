@@ -129,6 +129,8 @@ def _of_config(given, overrides, word, stop):
         status.report(workdir, None, outcome.failed, given.figures, given.lost)
         return _tell_failed(outcome.failed, given.attempts)
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
+        if study.measure is not None:
+            study.measure(config, workdir)
         return command.report(study.analyse(workdir), workdir, given.figures)
 
 

@@ -75,7 +75,10 @@ def main(argv):
             '2 processes x 1 device': lambda workdir: _rate(small, workdir, 2, shared, never),
             '1 process x 2 devices': lambda workdir: _rate(small, workdir, 1, shared, never),
         }
-        measured = lambda ways: _measured(ways, folder, options.rounds)
+
+        def measured(ways):
+            return _measured(ways, folder, options.rounds)
+
         on_small, on_large = (
             f'digits_mlp, batch {options.batch_size}',
             (f'fashion_mlp, batch {options.large_batch_size}'),

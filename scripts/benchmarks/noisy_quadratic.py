@@ -78,7 +78,10 @@ def _compiled(optimizer, replicas, steps, drawing):
         examples = (
             workload.train.draw((), jnp.uint32(0), t[None].astype(jnp.uint32)) if drawing else still
         )
-        loss = lambda p: workload.loss(p, {}, examples, None)[0]['loss'].mean()
+
+        def loss(p):
+            return workload.loss(p, {}, examples, None)[0]['loss'].mean()
+
         updates, state = optimizer.update(jax.grad(loss)(params), state, params)
         return optax.apply_updates(params, updates), state, still
 

@@ -231,7 +231,10 @@ def test_tags_are_recorded_and_are_no_part_of_a_trial(tmp_path):
     """Of one trial asked for twice the tags of both stand; another question drops them; they are no
     change of configuration."""
     config = configs.plain(tiny())
-    trial = lambda seed, **tags: configs.Trial({'seed': seed}, tags)
+
+    def trial(seed, **tags):
+        return configs.Trial({'seed': seed}, tags)
+
     first = [trial(0, arm='a'), trial(1, arm='a'), trial(0, arm='b')]
     entries = record.record(tmp_path, config, first, grows=True)
     assert [entry['overrides'] for entry in entries] == [{'seed': 0}, {'seed': 1}]

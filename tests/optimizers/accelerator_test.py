@@ -59,7 +59,10 @@ def test_no_branch_and_no_loop(name, replicas):
     """The host would wait for each."""
     tx = OPTIMIZERS[name](0.1)
     params = {'w': jnp.ones((4, 3)), 'b': jnp.ones(3)}
-    update = lambda g, s, p: tx.update(g, s, p)
+
+    def update(g, s, p):
+        return tx.update(g, s, p)
+
     init = tx.init
     if replicas:
         update, init = jax.vmap(update), jax.vmap(init)

@@ -43,14 +43,18 @@ def test_equals_the_optimizer_on_mean_gradients(steps):
 
 
 def test_equals_multi_steps():
-    every = lambda count: jnp.where(count < 2, 2, 3)
+    def every(count):
+        return jnp.where(count < 2, 2, 3)
+
     grads, tx = gradients(13), optax.sgd(lambda count: 0.1 / (1 + count), momentum=0.9)
     multi = optax.MultiSteps(tx, every).gradient_transformation()
     np.testing.assert_allclose(run(accumulate(tx, every), grads), run(multi, grads), rtol=1e-6)
 
 
 def test_schedules_count_updates():
-    rate = lambda count: jnp.where(count == 0, 1.0, jnp.where(count == 1, 10.0, 100.0))
+    def rate(count):
+        return jnp.where(count == 0, 1.0, jnp.where(count == 1, 10.0, 100.0))
+
     found = run(accumulate(optax.sgd(rate), 2), jnp.ones((6, 1)))
     np.testing.assert_allclose(found[:, 0], [1, 0, 0, -10, -10, -110])
 

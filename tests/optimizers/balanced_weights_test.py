@@ -33,7 +33,9 @@ def variance_at_rest(data, batch, weights, seeds=48, updates=2000, skip=500):
     best = jnp.linalg.lstsq(x, y)[0]
 
     def run(seed):
-        indices = lambda positions: order(seed, positions, N)
+        def indices(positions):
+            return order(seed, positions, N)
+
         weigh = weights(indices)
 
         def update(w, t):
@@ -50,7 +52,9 @@ def variance_at_rest(data, batch, weights, seeds=48, updates=2000, skip=500):
 
 
 def test_parameters_at_rest_vary_as_with_the_small_batch(data):
-    ones = lambda indices: lambda key, positions: jnp.ones(positions.shape)
+    def ones(indices):
+        return lambda key, positions: jnp.ones(positions.shape)
+
     small, error = variance_at_rest(data, SMALL, ones)
     balanced, error_of_balanced = variance_at_rest(
         data, LARGE, lambda indices: balanced_weights(SMALL, LARGE, N, indices)

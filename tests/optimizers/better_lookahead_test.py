@@ -62,7 +62,9 @@ def test_lookahead_works_inside_wrappers(wrap):
 
 
 def test_lookahead_passes_extra_arguments_on():
-    inner = lambda: optax.chain(heavy_ball(), optax.contrib.reduce_on_plateau())
+    def inner():
+        return optax.chain(heavy_ball(), optax.contrib.reduce_on_plateau())
+
     both = optax.LookaheadParams.init_synced(START)
     theirs = optax.lookahead(inner(), 3, 0.5)
     with pytest.raises(TypeError, match='value'):
@@ -71,7 +73,9 @@ def test_lookahead_passes_extra_arguments_on():
 
 
 def test_reset_leaves_keys_alone():
-    inner = lambda: optax.chain(optax.add_noise(0.1, 0.5, 3), heavy_ball())
+    def inner():
+        return optax.chain(optax.add_noise(0.1, 0.5, 3), heavy_ball())
+
     both = optax.LookaheadParams.init_synced(START)
     theirs = optax.lookahead(inner(), 3, 0.5, reset_state=True)
     with pytest.raises(TypeError, match='multiply'):
@@ -156,18 +160,24 @@ def test_replicas_of_a_cohort_have_their_own_noise():
     state = jax.vmap(tx.init)(replicas)
     state = optax.tree.set(state, seed=jnp.arange(2, dtype=jnp.uint32))
     by_state, _ = jax.vmap(tx.update)(replicas, state, replicas)
-    ours = lambda seed, p: noise_of(
-        optax.chain(optimizers.gradient_noise(seed=seed), optax.sgd(0.1)), p
-    )
+
+    def ours(seed, p):
+        return noise_of(optax.chain(optimizers.gradient_noise(seed=seed), optax.sgd(0.1)), p)
+
     np.testing.assert_array_equal(by_state, jax.vmap(ours)(jnp.arange(2), replicas))
     assert float(jnp.abs(by_state[0] - by_state[1]).min()) > 0
 
 
 def test_shards_do_not_repeat_their_noise():
     mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
-    local = lambda tx: jax.jit(
-        jax.shard_map(lambda p: noise_of(tx, p), mesh=mesh, in_specs=P('data'), out_specs=P('data'))
-    )
+
+    def local(tx):
+        return jax.jit(
+            jax.shard_map(
+                lambda p: noise_of(tx, p), mesh=mesh, in_specs=P('data'), out_specs=P('data')
+            )
+        )
+
     theirs = local(optax.noisy_sgd(0.1, key=0))(jnp.zeros(16))
     assert len(np.unique(theirs)) == 2
     ours = local(optimizers.gradient_noise(axis_name='data'))(jnp.zeros(16))

@@ -48,7 +48,10 @@ def test_lars_ratio_where_gradient_and_decay_meet():
     theirs = optax.lars(1.0, 0.01, trust_coefficient=0.001, momentum=0.0)
     ours = optimizers.lars(1.0, 0.01, trust_coefficient=0.001, momentum=0.0)
     taken = slope + 0.01 * w
-    ratio = lambda tx: length(updates(tx, slope, w)) / length(taken)
+
+    def ratio(tx):
+        return length(updates(tx, slope, w)) / length(taken)
+
     assert ratio(theirs) == pytest.approx(1000, rel=1e-3)
     assert ratio(ours) == pytest.approx(0.05, rel=1e-3)
 
@@ -59,7 +62,10 @@ def test_lars_moves_a_zero_layer_as_far_as_any_other():
     zeros, slope = jnp.zeros((2, 2)), jnp.full((2, 2), 0.5)
     assert length(updates(optax.lars(29.0), slope, zeros)) == pytest.approx(29)
     assert length(updates(optax.lars(29.0), slope, slope)) == pytest.approx(0.029)
-    ours = lambda **more: length(updates(optimizers.lars(29.0, **more), slope, zeros))
+
+    def ours(**more):
+        return length(updates(optimizers.lars(29.0, **more), slope, zeros))
+
     assert ours() == pytest.approx(0.029)
     assert ours(zero_ratio=1.0) == pytest.approx(29)
     assert ours(zero_ratio=0.0) == 0
@@ -77,9 +83,10 @@ def test_layers_stacked_in_one_leaf_have_ratios_of_their_own(name):
     else:
         theirs = optax.lars(1.0, trust_coefficient=1.0)
         ours = optimizers.lars(1.0, 0.0, trust_coefficient=1.0, stacked_axes=1)
-    share = lambda tx: [
-        length(u) / length(each) for u, each in zip(updates(tx, slope, w), w, strict=True)
-    ]
+
+    def share(tx):
+        return [length(u) / length(each) for u, each in zip(updates(tx, slope, w), w, strict=True)]
+
     np.testing.assert_allclose(share(theirs), [7.106, 0.7106], rtol=1e-3)
     np.testing.assert_allclose(share(ours), [1, 1], rtol=1e-5)
 
@@ -102,7 +109,10 @@ def test_shards_of_shard_map_have_the_ratio_of_the_whole_layer():
     w, slope = normal(16, 4) * rows, normal(16, 4, seed=1)
     theirs, ours = optax.lamb(0.1), lambda **more: optimizers.lamb(0.1, weight_decay=0.0, **more)
     whole = updates(ours(), slope, w)
-    apart = lambda u: float(jnp.max(jnp.abs(u - whole)) / jnp.max(jnp.abs(whole)))
+
+    def apart(u):
+        return float(jnp.max(jnp.abs(u - whole)) / jnp.max(jnp.abs(whole)))
+
     assert apart(updates(theirs, slope, w)) < 1e-5
     assert apart(in_shards(theirs, slope, w)) > 0.5
     assert apart(in_shards(ours(axis_name='data'), slope, w)) < 1e-6
@@ -119,9 +129,10 @@ def test_shards_of_shard_map_have_the_ratio_of_the_whole_layer():
 )
 def test_norms_that_leave_the_range_of_their_dtype(dtype, weight, gradient, ratio_of_optax):
     w, slope = jnp.full((500, 200), weight, dtype), jnp.full((500, 200), gradient, dtype)
-    ratio = lambda tx: (
-        float(jnp.max(-updates(tx, slope, w).astype(jnp.float32))) / float(slope[0, 0])
-    )
+
+    def ratio(tx):
+        return float(jnp.max(-updates(tx, slope, w).astype(jnp.float32))) / float(slope[0, 0])
+
     assert ratio(optax.lars(1.0, trust_coefficient=0.1)) == pytest.approx(ratio_of_optax)
     expected = 0.1 * float(w[0, 0]) / float(slope[0, 0])
     # float16 of the update: 11 bits.
@@ -136,12 +147,18 @@ def test_half_precision_ratio():
     rounding."""
     w = normal(64, 33).astype(jnp.bfloat16)
     slope = normal(64, 33, seed=1).astype(jnp.bfloat16)
-    wide = lambda x: np.asarray(x, np.float64)
+
+    def wide(x):
+        return np.asarray(x, np.float64)
+
     exact = 0.1 * length(w) / length(slope)
+
     # Their ratio is the length of their own update, whose elements are rounded independently.
-    ratio = lambda tx: float(
-        -np.vdot(wide(updates(tx, slope, w)), wide(slope)) / np.vdot(wide(slope), wide(slope))
-    )
+    def ratio(tx):
+        return float(
+            -np.vdot(wide(updates(tx, slope, w)), wide(slope)) / np.vdot(wide(slope), wide(slope))
+        )
+
     assert abs(ratio(optimizers.lars(1.0, 0.0, trust_coefficient=0.1)) / exact - 1) < 2e-4
     assert abs(ratio(optax.lars(1.0, trust_coefficient=0.1)) / exact - 1) > 5e-4
 
@@ -151,14 +168,20 @@ def test_learning_rates_are_not_rounded_to_the_parameters_dtype(name):
     """Rates 1.000 and 1.003 are one number in bfloat16, and in optax one trajectory."""
     w = normal(8, 8).astype(jnp.bfloat16)
     slope = normal(8, 8, seed=1).astype(jnp.bfloat16)
+
     # Equal updates after rounding to bfloat16 are likely for one weight, not for 64.
-    theirs = lambda rate: updates(optax.sgd(lambda count: rate + 0.0 * count), slope, w)
+    def theirs(rate):
+        return updates(optax.sgd(lambda count: rate + 0.0 * count), slope, w)
+
     np.testing.assert_array_equal(theirs(1.0), theirs(1.003))
     # clipped, its steps do not depend on the rate
     more = {'mode': 'scale'} if name == 'larc' else {}
-    ours = lambda rate: updates(
-        getattr(optimizers, name)(lambda count: rate + 0.0 * count, **more), slope, w
-    )
+
+    def ours(rate):
+        return updates(
+            getattr(optimizers, name)(lambda count: rate + 0.0 * count, **more), slope, w
+        )
+
     assert not jnp.array_equal(ours(1.0), ours(1.003))
 
 
@@ -188,14 +211,17 @@ def test_lamb_spares_biases():
 def test_novograd_averages_gradients_and_schedules_its_decay():
     w, slope = jnp.ones((2, 2)), jnp.ones((2, 2))
     assert 'grad_averaging' not in inspect.signature(optax.novograd).parameters
+
     # The second step: (b1 + 1) / 2 in units of the first without averaging, b1 + (1 - b1) = 1 with.
-    second = lambda **more: length(
-        updates(optimizers.novograd(1.0, b1=0.5, **more), slope, w, steps=2)
-    )
+    def second(**more):
+        return length(updates(optimizers.novograd(1.0, b1=0.5, **more), slope, w, steps=2))
+
     assert second() == pytest.approx(1.5)
     assert second(grad_averaging=True) == pytest.approx(1)
 
-    decay = lambda count: 0.1 / (1 + count)
+    def decay(count):
+        return 0.1 / (1 + count)
+
     theirs, ours = (
         optax.novograd(1.0, weight_decay=decay),
         optimizers.novograd(1.0, b1=0.0, weight_decay=decay),
@@ -258,7 +284,10 @@ def test_ratios_have_bounds_and_are_told(name):
     w = {'a': jnp.full((2, 2), 0.3), 'b': jnp.full((2, 2), 3.0)}
     slope = jax.tree.map(jnp.ones_like, w)
     free, bound = ours(), ours(ratio_bounds=(0.02, 0.04))
-    told = lambda tx: optimizers.diagnostics(tx.update(slope, tx.init(w), w)[1], w)
+
+    def told(tx):
+        return optimizers.diagnostics(tx.update(slope, tx.init(w), w)[1], w)
+
     lengths = [length(updates(free, slope, w)[key]) for key in w]
     ratio, bounded = np.asarray(told(free)['trust_ratio']), np.asarray(told(bound)['trust_ratio'])
     assert told(free)['layer'] == ['a', 'b']
@@ -298,7 +327,10 @@ def test_sharded_parameters_move_as_whole_ones(name):
 def test_sharded_parameters_need_fewer_all_reduces_than_optax(name, at_most):
     """Ten sharded leaves, as the compiler counts them in what every update runs."""
     params = placed(tree(0))
-    count = lambda tx: reductions(jax.jit(tx.update).lower(params, tx.init(params), params))
+
+    def count(tx):
+        return reductions(jax.jit(tx.update).lower(params, tx.init(params), params))
+
     assert count(getattr(optimizers, name)(0.1)) == at_most
     if name in ('lars', 'lamb'):
         assert count(LAYERWISE[name][1](0.1, weight_decay=0.01)) > 10

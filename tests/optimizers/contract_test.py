@@ -74,7 +74,10 @@ def test_vmaps_over_each_number_and_equals_the_loop(name):
     base = numbers(name)
     rows = np.tile(np.array(list(base.values()), np.float32), (len(base) + 1, 1))
     rows[1:] *= 1 - 0.3 * np.eye(len(base), dtype=np.float32)
-    final = lambda row: train(make(name, **dict(zip(base, row))))[0]
+
+    def final(row):
+        return train(make(name, **dict(zip(base, row))))[0]
+
     cohort = jax.jit(jax.vmap(final))(rows)
     alone = jax.jit(final)
     for i, row in enumerate(rows):
@@ -94,7 +97,10 @@ def test_keeps_dtypes_shapes_and_weak_types(name, dtype):
         tx, params = make(name), weights(jnp.dtype(dtype))
         state = jax.eval_shape(tx.init, params)
         updates, new_state = jax.eval_shape(tx.update, slope(params), state, params)
-        kind = lambda x: (x.shape, x.dtype, x.weak_type)
+
+        def kind(x):
+            return (x.shape, x.dtype, x.weak_type)
+
         assert jax.tree.map(kind, new_state) == jax.tree.map(kind, state)
         assert jax.tree.map(lambda u: (u.shape, u.dtype), updates) == jax.tree.map(
             lambda w: (w.shape, w.dtype), params

@@ -13,7 +13,12 @@ from breadth import param
 from lbexp import optimizers as o
 
 pytestmark = pytest.mark.usefixtures('quick_compilation')
-NOISY = lambda rate: optax.chain(o.gradient_noise(eta=0.01, gamma=0.5, seed=1), o.momentum(rate))
+
+
+def NOISY(rate):
+    return optax.chain(o.gradient_noise(eta=0.01, gamma=0.5, seed=1), o.momentum(rate))
+
+
 CASES = {
     'sgd': o.sgd,
     'momentum': o.momentum,
@@ -47,9 +52,9 @@ PARAMS = {
 def trained(make, rate, params):
     """The loss after 6 steps on f(w) = sum c w^2 + w^3 / 9, in a scan."""
     tx = make(rate)
-    loss = lambda p: sum(
-        jnp.sum((1 + i) * x**2 + x**3 / 9) for i, x in enumerate(jax.tree.leaves(p))
-    )
+
+    def loss(p):
+        return sum(jnp.sum((1 + i) * x**2 + x**3 / 9) for i, x in enumerate(jax.tree.leaves(p)))
 
     def step(carry, _):
         params, state = carry

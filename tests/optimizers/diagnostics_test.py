@@ -18,9 +18,10 @@ PARAMS = {
 }
 SLOPE = jax.tree.map(lambda w: jnp.ones_like(w) * 0.25, PARAMS)
 STACKED = {'blocks': 1}
-lars = lambda **more: optimizers.lars(
-    2.0, 0.1, trust_coefficient=0.01, stacked_axes=STACKED, **more
-)
+
+
+def lars(**more):
+    return optimizers.lars(2.0, 0.1, trust_coefficient=0.01, stacked_axes=STACKED, **more)
 
 
 def after(tx, steps=1, params=PARAMS):
@@ -186,10 +187,12 @@ def test_costs_nothing_measurable():
         updates, state = update(state, slope, params)
         return updates, state, optimizers.diagnostics(state)
 
-    cost = lambda f: (
-        jax.jit(f)
-        .lower(tx.init(params), params, params)
-        .compile()
-        .cost_analysis()['bytes accessed']
-    )
+    def cost(f):
+        return (
+            jax.jit(f)
+            .lower(tx.init(params), params, params)
+            .compile()
+            .cost_analysis()['bytes accessed']
+        )
+
     assert cost(told) <= 1.001 * cost(update)

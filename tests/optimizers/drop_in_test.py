@@ -31,7 +31,10 @@ def choices():
         takes = lookup.parameters(function)
         if 'learning_rate' in takes:
             found[name] = functools.partial(function, learning_rate=RATES.get(name, 0.1))
-    inner = lambda: optimizers.momentum(0.1)
+
+    def inner():
+        return optimizers.momentum(0.1)
+
     return found | {
         'lookahead': lambda: optimizers.lookahead(inner(), k=2, buffer_policy='interpolate'),
         'ema': lambda: optimizers.ema(inner(), 0.9),
@@ -111,9 +114,12 @@ def test_nnx_optimizer(name):
     @nnx.jit
     def step(model, optimizer):
         x, y = data()
-        loss = lambda model: jnp.mean(
-            (predict({'kernel': model.kernel[...], 'bias': model.bias[...]}, x) - y) ** 2
-        )
+
+        def loss(model):
+            return jnp.mean(
+                (predict({'kernel': model.kernel[...], 'bias': model.bias[...]}, x) - y) ** 2
+            )
+
         optimizer.update(model, nnx.grad(loss)(model))
 
     for _ in range(STEPS):

@@ -75,7 +75,10 @@ def test_stacked_layers_move_as_they_would_apart(name, backend):
     make = (lambda **more: optimizers.lamb(0.1, **more)) if name == 'lamb' else LAYERWISE[name]
     params, slopes = stacked()
     together, _ = walk(make(stacked_axes=1), params, slopes)
-    pick = lambda tree, i: jax.tree.map(lambda x: x[i], tree)
+
+    def pick(tree, i):
+        return jax.tree.map(lambda x: x[i], tree)
+
     for i in range(3):
         apart, _ = walk(make(), pick(params, i), [pick(slope, i) for slope in slopes])
         np.testing.assert_allclose(together['kernel'][i], apart['kernel'], rtol=1e-5, atol=1e-7)
@@ -111,9 +114,10 @@ def test_layers_of_flax_scan_and_vmap_have_ratios_of_their_own(name, lift):
     slope = jax.grad(lambda p: Net().apply({'params': p}, x) ** 2)(params)
     make = (lambda **more: optimizers.lamb(0.1, **more)) if name == 'lamb' else LAYERWISE[name]
     together, _ = walk(make(stacked_axes={'^blocks': 1}), params, [slope])
-    split = lambda tree: {
-        str(i): jax.tree.map(lambda w, i=i: w[i], tree['blocks']) for i in range(3)
-    }
+
+    def split(tree):
+        return {str(i): jax.tree.map(lambda w, i=i: w[i], tree['blocks']) for i in range(3)}
+
     apart, _ = walk(make(), split(params), [split(slope)])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), split(together), apart
@@ -149,9 +153,12 @@ def three_leaves():
     draw = np.random.default_rng(1)
     shapes = {'both': (8, 4), 'one': (8, 3), 'whole': (5, 3)}
     specs = {'both': P('data', 'model'), 'one': P(('model',)), 'whole': P()}
-    tree = lambda scale: {
-        n: jnp.asarray(scale * draw.standard_normal(s), jnp.float32) for n, s in shapes.items()
-    }
+
+    def tree(scale):
+        return {
+            n: jnp.asarray(scale * draw.standard_normal(s), jnp.float32) for n, s in shapes.items()
+        }
+
     return tree(1), [tree(3.0), tree(0.1)], specs
 
 
@@ -167,7 +174,10 @@ def test_shards_of_shard_map_move_as_the_whole(name, backend):
 
 def test_shards_need_no_checking_where_every_leaf_is_split():
     params, slopes, specs = three_leaves()
-    only = lambda tree: {'both': tree['both']}
+
+    def only(tree):
+        return {'both': tree['both']}
+
     params, slopes, specs = only(params), [only(s) for s in slopes], only(specs)
     expected, _ = walk(LAYERWISE['lars'](), params, slopes)
     found = sharded_walk(

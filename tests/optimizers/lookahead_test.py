@@ -86,7 +86,9 @@ def test_alpha_one_is_the_inner_optimizer():
 
 
 def test_reset_keeps_counts_schedules_keys_and_second_moments():
-    schedule = lambda count: 0.1 / (1.0 + count)
+    def schedule(count):
+        return 0.1 / (1.0 + count)
+
     inner = optax.chain(optax.add_noise(1e-3, 0.5, 7), optax.adam(schedule))
     found, plain = (train(tx, 6)[-1][2] for tx in (lookahead(inner, 3, 0.5, 'reset'), inner))
     for count in optax.tree.get_all_with_path(found.inner_state, 'count'):
@@ -132,7 +134,10 @@ def test_momentum_that_has_no_known_name_is_an_error():
 def test_bad_updates_stay_out_of_the_slow_weights_until_a_synchronisation(bad):
     params = jnp.ones(2)
     tx = lookahead(momentum_sgd(), 3, 0.5, 'reset')
-    run = lambda g: _three_updates(tx, params, g)
+
+    def run(g):
+        return _three_updates(tx, params, g)
+
     for update in (jax.jit(run), jax.jit(lambda g: jax.vmap(run)(jnp.stack([g, g])))):
         slow, trace = (jnp.atleast_2d(x)[0] for x in update(jnp.array([bad, 1.0])))
         np.testing.assert_array_equal(slow[:2], 1)
@@ -154,7 +159,10 @@ def test_works_inside_every_wrapper():
     """What each wrapper returns as evaluation weights equals the bare slow weights."""
     params = {'w': jnp.asarray(START, jnp.float32), 'frozen': jnp.ones(2)}
     bare = [x[1]['w'] for x in train(lookahead(momentum_sgd(), K, ALPHA), 7, {'w': params['w']})]
-    make = lambda slow_step_size: lookahead(momentum_sgd(), K, slow_step_size)
+
+    def make(slow_step_size):
+        return lookahead(momentum_sgd(), K, slow_step_size)
+
     mask, frozen = {'w': True, 'frozen': False}, {'w': False, 'frozen': True}
     wrapped = {
         'chain': optax.chain(optax.identity(), make(ALPHA)),
@@ -228,7 +236,10 @@ def test_k_and_alpha_may_be_traced():
 
     def final(k, alpha):
         tx = lookahead(momentum_sgd(), k, alpha, 'interpolate')
-        step = lambda carry, _: (_step(tx, *carry), None)
+
+        def step(carry, _):
+            return (_step(tx, *carry), None)
+
         params = jnp.asarray(START, jnp.float32)
         return jax.lax.scan(step, (params, tx.init(params)), length=11)[0][0]
 
@@ -246,7 +257,10 @@ def test_optimal_step_size_is_the_minimum_along_the_line():
     """With the true curvature given, the slow weights minimise the loss between the two points."""
     with jax.enable_x64(True):
         a = CURVATURE
-        loss = lambda w: 0.5 * np.sum(a * (w - 1) ** 2)
+
+        def loss(w):
+            return 0.5 * np.sum(a * (w - 1) ** 2)
+
         for k, rate, momentum in ((4, 0.3, 0.9), (5, 0.45, 0.5), (2, 0.02, 0.0)):
             inner = optax.sgd(rate, momentum=momentum)
             tx = lookahead(inner, k, 'optimal', alpha_low=0.1)
@@ -303,7 +317,9 @@ def test_a_cohort_does_not_synchronise_in_every_step():
         return carry + 1
 
     def run(period):
-        step = lambda total, t: (cond_once(t % period == 0, change, total)[0], None)
+        def step(total, t):
+            return (cond_once(t % period == 0, change, total)[0], None)
+
         return jax.lax.scan(step, 0, jnp.arange(1, 13))[0]
 
     found = jax.jit(jax.vmap(run))(jnp.array([4, 4, 6]))

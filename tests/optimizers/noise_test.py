@@ -147,7 +147,10 @@ def test_a_resumed_run_goes_on_with_the_same_noise():
 def test_other_leaves_do_not_change_the_noise_of_a_leaf():
     """A layer more, a mask, another order of the tree: what stays has the noise that it had."""
     tx, few = gradient_noise(seed=3), {'m': jnp.zeros(4)}
-    noise = lambda tx, tree: tx.update(tree, tx.init(tree))[0]['m']
+
+    def noise(tx, tree):
+        return tx.update(tree, tx.init(tree))[0]['m']
+
     more = {'a': jnp.zeros(2), **few, 'z': jnp.zeros(3)}
     np.testing.assert_array_equal(noise(tx, few), noise(tx, more))
     np.testing.assert_array_equal(
@@ -198,7 +201,10 @@ def test_replicas_are_independent_by_seed_or_axis_and_share_when_asked():
 def test_replicas_in_shard_map_have_their_own_noise():
     mesh = jax.make_mesh((4,), ('data',), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     tx = gradient_noise(eta=1.0, gamma=0.0, axis_name='data')
-    draw = lambda g: tx.update(g, tx.init(g))[0]
+
+    def draw(g):
+        return tx.update(g, tx.init(g))[0]
+
     found = jax.jit(jax.shard_map(draw, mesh=mesh, in_specs=P('data'), out_specs=P('data')))(
         jnp.zeros(16)
     )
@@ -259,7 +265,10 @@ def update_samples(batch_size, weigh, replace=False):
 def population():
     """Mean and covariance (divisor N) of the example gradients."""
     x, y, params = regression()
-    one = lambda x, y: vector(jax.grad(loss)(params, x[None], y[None], jnp.ones(1)))
+
+    def one(x, y):
+        return vector(jax.grad(loss)(params, x[None], y[None], jnp.ones(1)))
+
     g = np.asarray(jax.vmap(one)(x, y), np.float64)
     return g.mean(0), np.cov(g.T, bias=True)
 
@@ -337,7 +346,10 @@ def test_centred_weights_sum_to_the_batch_size():
 
 def test_example_weight_numbers_may_be_traced():
     positions = jnp.arange(6, dtype=jnp.uint32)
-    weigh = lambda m, b, n: example_weights(m, b, n)(jax.random.key(1), positions)
+
+    def weigh(m, b, n):
+        return example_weights(m, b, n)(jax.random.key(1), positions)
+
     numbers = jnp.array([[4, 64, 100], [8, 64, 1000], [64, 32, 100]])
     found = jax.jit(jax.vmap(lambda x: weigh(*x)))(numbers)
     for row, (m, b, n) in zip(found, numbers.tolist()):

@@ -78,7 +78,10 @@ def test_norms_under_vmap_equal_the_loop(outer, backend):
     """One replica needs the scaled pass, the others do not; also where replicas have replicas."""
     draw = np.random.default_rng(0).standard_normal((4, 5, 50))
     x = jnp.asarray(draw * np.array([1e-25, 1.0, 1e25, 0.0])[:, None, None], jnp.float32)
-    norm = lambda x: norms([x, x[0] * 2], [1, 0])
+
+    def norm(x):
+        return norms([x, x[0] * 2], [1, 0])
+
     several = jax.vmap(norm)
     if outer:
         found = jax.vmap(several)(jnp.stack([x] * outer))

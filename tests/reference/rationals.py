@@ -16,7 +16,10 @@ def decimal(fraction):
 
 def linear(update, size):
     """(matrix, response) of update(z, xi), from its values on basis vectors."""
-    unit = lambda i: [ONE if j == i else ZERO for j in range(size)]
+
+    def unit(i):
+        return [ONE if j == i else ZERO for j in range(size)]
+
     columns = [update(unit(i), ZERO) for i in range(size)]
     return np.array(columns, object).T, np.array(update([ZERO] * size, ONE), object)
 

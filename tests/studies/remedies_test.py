@@ -100,7 +100,10 @@ def test_the_claims_follow_the_errors(tmp_path):
     for trial in trials:
         if trial['seed'] == 1:
             reported.setdefault(arm(trial), trial)
-    rate = lambda name: reported[name]['optimizer']['learning_rate']
+
+    def rate(name):
+        return reported[name]['optimizer']['learning_rate']
+
     assert rate('large') == rate('scaled') == rate('small')
     assert run_length(reported['adapted']) == run_length(reported['small'])
     assert reported['adapted']['workload']['ghost'] == 32

@@ -61,7 +61,10 @@ def made_up(steps, best=0.1, noise=0.03, censored=()):
             until = math.inf
         marks = np.unique(np.linspace(1, trial['steps'], 1000).astype(int))
         shown = [marks[0], *marks[(marks > 0.9 * until) & (marks < 1.2 * until)], marks[-1]]
-        accuracy = lambda step: 0.95 if step >= until else 0.5
+
+        def accuracy(step):
+            return 0.95 if step >= until else 0.5
+
         return [
             dict(step=int(s), validation_accuracy=accuracy(s)) for s in dict.fromkeys(shown)
         ], 'done'
@@ -136,7 +139,10 @@ def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
     knows it."""
     steps = hyperbola(dict(sgd=60.0, momentum=240.0))
     plain, some, most = experiment(), experiment(), experiment()
-    lost = lambda count: {('sgd', 32, seed) for seed in range(1, count + 1)}
+
+    def lost(count):
+        return {('sgd', 32, seed) for seed in range(1, count + 1)}
+
     tables, critical = {}, {}
     for config, name, censored in (
         (plain, 'none', ()),

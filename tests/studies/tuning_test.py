@@ -103,7 +103,10 @@ def test_what_cannot_be_tuned():
 
 def test_the_share_of_a_gap_that_is_closed():
     generator = np.random.default_rng(0)
-    values = lambda mean: {'test_error': mean + 0.001 * generator.standard_normal(9)}
+
+    def values(mean):
+        return {'test_error': mean + 0.001 * generator.standard_normal(9)}
+
     measured = {
         'large': values(0.20),
         'small': values(0.10),
@@ -173,7 +176,10 @@ def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
     """Tuned, reported, claimed; then more seeds in the same workdir, without running anything
     twice."""
     monkeypatch.chdir(ROOT)
-    run = lambda *more: main.main(['main', *STUDY, '--figures=', f'--workdir={tmp_path}', *more])
+
+    def run(*more):
+        return main.main(['main', *STUDY, '--figures=', f'--workdir={tmp_path}', *more])
+
     assert run('--config.study.seeds=1') == 0
     assert 'one seed: no interval' in (tmp_path / 'claims.md').read_text()
     first = (tmp_path / 'metrics.jsonl').read_text()

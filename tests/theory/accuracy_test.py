@@ -172,7 +172,10 @@ def test_fixed_point(dtype, rates):
     for case in cases:
         floats = {name: float(x) if isinstance(x, Fraction) else x for name, x in case.items()}
         bare = not floats.keys() & {'momentum', 'k', 'ema_decay'}
-        p = lambda h, floats=floats: process(h, 1.0, **floats)
+
+        def p(h, floats=floats):
+            return process(h, 1.0, **floats)
+
         names = dict(momentum='beta', slow_step_size='alpha', ema_decay='decay')
         settings = {names.get(name, name): x for name, x in case.items()}
         limit = Fraction(5, 4) if 'nesterov' in case else 2  # or below it

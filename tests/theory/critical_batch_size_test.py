@@ -89,8 +89,11 @@ def test_regions():
         'diminishing returns'
     ] * 3 + ['stagnation']
     assert regions([1, 4096], np.inf) == ['perfect scaling'] * 2
+
     # What the bounds mean: the share of the steps that a doubled batch saves.
-    saved = lambda b: 1 - (1 + 100 / (2 * b)) / (1 + 100 / b)
+    def saved(b):
+        return 1 - (1 + 100 / (2 * b)) / (1 + 100 / b)
+
     assert saved(25) == pytest.approx(0.4) and saved(400) == pytest.approx(0.1)
 
 

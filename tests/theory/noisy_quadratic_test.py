@@ -253,9 +253,10 @@ def test_monte_carlo(case):
 @given(momenta, st.booleans(), st.floats(0.01, 100.0))
 def test_learning_rate_limit_is_where_the_radius_crosses_one(beta, nesterov, a):
     limit = float(learning_rate_limit(a, beta, nesterov))
-    radius = lambda rate: abs(
-        np.linalg.eigvals(Algorithm(rate, a, beta, nesterov).maps(1)[0][:2, :2])
-    ).max()
+
+    def radius(rate):
+        return abs(np.linalg.eigvals(Algorithm(rate, a, beta, nesterov).maps(1)[0][:2, :2])).max()
+
     assert radius(limit * (1 - 1e-6)) < 1 < radius(limit * (1 + 1e-6))
 
 
@@ -332,9 +333,10 @@ def test_unstable_recursion_grows_without_nan():
 
 def test_float32_and_vmap_over_everything():
     with jax.enable_x64(False):
-        f = lambda g, a, b, k: fixed_point(
-            process(g, a, b, k=k, slow_step_size=0.5), 1.0
-        ).covariance[0, 0]
+
+        def f(g, a, b, k):
+            return fixed_point(process(g, a, b, k=k, slow_step_size=0.5), 1.0).covariance[0, 0]
+
         grid = (
             jnp.array([0.1, 0.3]),
             jnp.array([1.0, 0.5]),

@@ -45,7 +45,10 @@ def test_full_and_diagonal_curvature(problem):
 
 def test_trees(problem):
     a, *points = problem
-    cut = lambda x: {'a': jnp.asarray(x[:4]).reshape(2, 2), 'b': jnp.asarray(x[4:])}
+
+    def cut(x):
+        return {'a': jnp.asarray(x[:4]).reshape(2, 2), 'b': jnp.asarray(x[4:])}
+
     found = slow_step_size(*(cut(x) for x in (points[0], points[1], np.diag(a), points[2])))
     np.testing.assert_allclose(
         found, slow_step_size(points[0], points[1], np.diag(a), points[2]), rtol=1e-13

@@ -74,7 +74,9 @@ def test_steps_are_those_of_the_loop(case):
 
 
 def test_unreachable_unstable_and_already_there():
-    f = lambda b, g, target: steps_to_target(b, g, target=target, spectrum=A)
+    def f(b, g, target):
+        return steps_to_target(b, g, target=target, spectrum=A)
+
     assert np.isinf(f(1.0, 1.0, 0.01))  # noise floor about 0.8
     assert np.isinf(f(1e9, 2.1, 0.01))  # unstable
     assert f(1.0, 0.1, 10.0) == 0
@@ -101,9 +103,12 @@ def test_claims_on_a_model_of_500_coordinates():
     """Momentum is SGD at small batches and goes on at large ones; preconditioning further; averages
     help at small."""
     spectrum = 1 / np.arange(1, 501.0)
-    best = lambda **given: jax.jit(
-        lambda b: jax.lax.map(lambda one: tuned_steps(one, spectrum=spectrum, **given)[0], b)
-    )(jnp.array([4.0, 1e5]))
+
+    def best(**given):
+        return jax.jit(
+            lambda b: jax.lax.map(lambda one: tuned_steps(one, spectrum=spectrum, **given)[0], b)
+        )(jnp.array([4.0, 1e5]))
+
     sgd, momentum = (np.asarray(x) for x in (best(), best(momentum=0.9)))
     ema, preconditioned = (np.asarray(x) for x in (best(ema_decay=0.99), best(power=0.5)))
     np.testing.assert_allclose(momentum[0], sgd[0], rtol=0.02)
