@@ -37,8 +37,7 @@ class _Fields(NamedTuple):
     # study can be extended: other arguments, the same workdir
     more: Callable[[ConfigDict, pathlib.Path], list[Trial]] | None = None
     # called by the job once nothing is left to train, in all its processes together; leaves files
-    # in the workdir, which `analyse` reads where they are there. lbexp.sweep, whose processes train
-    # elsewhere, does not call it
+    # in the workdir, which `analyse` reads where they are there
     measure: Callable[[ConfigDict, pathlib.Path], None] | None = None
 
 

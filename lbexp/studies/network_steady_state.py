@@ -20,6 +20,7 @@ from lbexp.studies._network.spectra import (
     settings_of_trials,
 )
 from lbexp.studies._presentation.network_steady_state import Columns, figures, table, verdict
+from lbexp.studies._seeds import moved
 
 
 def network_steady_state(
@@ -77,7 +78,7 @@ def network_steady_state(
             for seed in range(seeds):
                 overrides = _overrides(setting, seed, k, weight_decay, burn_in, latest, updates)
                 asked.append(Trial(overrides, setting.tags()))
-        return asked
+        return moved(asked, config.seed)
 
     def measure(config, workdir):
         measure_spectra(workdir, settings, spectrum_examples)

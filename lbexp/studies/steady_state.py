@@ -29,6 +29,7 @@ from lbexp.studies._noisy_quadratic.steady_state import (
     overrides_of,
     process_of,
 )
+from lbexp.studies._seeds import moved
 
 
 def steady_state(
@@ -79,10 +80,10 @@ def steady_state(
 
     def trials(config):
         curvatures = curvatures_of(config.workload.to_dict())
-        return [
-            Trial(overrides_of(i, case, curvatures, updates), tags_of(case))
-            for i, case in enumerate(cases)
-        ]
+        asked = []
+        for index, case in enumerate(cases):
+            asked.append(Trial(overrides_of(index, case, curvatures, updates), tags_of(case)))
+        return moved(asked, config.seed)
 
     return Study(trials, lambda workdir: analyse(workdir, cases))
 

@@ -25,16 +25,18 @@ def experiment(**study):
     return config
 
 
-def made_up(diverging=(), **errors):
+def made_up(diverging=(), first=0, **errors):
     """Test errors of each optimizer at its best; a few thousandths of noise that pairs share."""
 
     def answer(trial):
         name, seed = trial['optimizer']['name'], trial['seed']
         if (name, seed) in diverging:
             return [dict(step=1, loss=None)], 'diverged'
-        # Tuning has the seed 0 and sees how far a point is off; what is reported does not.
+        # Tuning has the first seed and sees how far a point is off; what is reported does not.
         away = (
-            0.02 * abs(math.log10(trial['optimizer']['learning_rate'] / 0.01)) if seed == 0 else 0.0
+            0.02 * abs(math.log10(trial['optimizer']['learning_rate'] / 0.01))
+            if seed == first
+            else 0.0
         )
         error = (
             0.05
@@ -63,6 +65,24 @@ def test_the_verdict_follows_the_differences(tmp_path):
     pairs = {row[0]: row[1] for row in found.tables[1].rows}
     assert len(pairs) == 6 and pairs['momentum - lamb'].startswith('0.03 [')
     assert {figure.name for figure in found.figures} == {'best_of_k', 'selected', 'tried'}
+
+
+def test_another_seed_is_another_run_of_the_same_study(tmp_path):
+    """Other points, other seeds of tuning and reporting; what they say is found all the same."""
+    asked = []
+    for seed in (0, 1):
+        config = experiment(seeds=6, margin=0.01)
+        config.seed = seed
+        lower = rounds(config, tmp_path / str(seed), made_up(first=4096 * seed, momentum=0.03))
+        asked.append(lower)
+        (table,) = analysis(config, tmp_path / str(seed)).tables[:1]
+        counts = [row[table.columns.index('seeds')] for row in table.rows]
+        assert counts == [6] * 4
+    seeds, points = (
+        [{str(entry['overrides'][path]) for entry in entries} for entries in asked]
+        for path in ('seed', 'optimizer.learning_rate')
+    )
+    assert len(seeds[0]) == 7 and not seeds[0] & seeds[1] and not points[0] & points[1]
 
 
 def test_budgets_are_equal_even_where_the_best_is_at_an_edge(tmp_path):

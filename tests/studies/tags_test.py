@@ -150,7 +150,7 @@ def test_an_analysis_compiles_and_measures_nothing(tmp_path, monkeypatch, compil
     figures = study.analyse(tmp_path).figures
     assert not compilations
     assert {'speed', 'speed_epochs'} <= {figure.name for figure in figures}
-    # where nothing was measured, as behind lbexp.sweep, the figures are left out
+    # where nothing was measured the figures are left out
     (tmp_path / generalization_gap.SPEED_FILE).unlink()
     assert not {'speed'} & {figure.name for figure in study.analyse(tmp_path).figures}
 

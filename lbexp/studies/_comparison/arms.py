@@ -26,8 +26,8 @@ from lbexp.errors import Refusal
 from lbexp.studies import Trial
 
 TUNING, REPORTING = 'tuning', 'reporting'  # phases
-TUNING_SEED = 0  # of the trials that tune; those that are reported have the seeds 1, 2, ...
-# where each point is tried with several seeds: those after the first begin here
+# The trials that tune have the first of the study's seeds, those that are reported the next ones.
+# Where each point is tried with several seeds, those after the first begin here:
 _MORE_SEEDS = 2**31
 
 
@@ -52,6 +52,7 @@ class Tuning(NamedTuple):
     # lowest of many, where scores are noisy
     seeds_per_point: int = 1
     extensions: int = 2  # times a space may grow beyond an edge, by half the budget each time
+    first_seed: int = 0  # of the study's seeds; it chooses the points of the searches, too
 
 
 class Point(NamedTuple):
@@ -79,9 +80,7 @@ class TuningResult(NamedTuple):
 def first_trials(arms: Sequence[Arm], tuning: Tuning) -> list[Trial]:
     """The first round: every arm at the points of its search."""
     return [
-        trial
-        for arm in arms
-        for trial in _tuning_trials(arm, _first_points(arm, tuning.budget), tuning)
+        trial for arm in arms for trial in _tuning_trials(arm, _first_points(arm, tuning), tuning)
     ]
 
 
@@ -132,7 +131,7 @@ def validate(arms: Sequence[Arm], tuning: Tuning):
         )
     tuned = {arm.name for arm in arms if arm.tuned_as is None}
     for arm in arms:
-        _first_points(arm, 1)
+        _first_points(arm, tuning)
         if arm.tuned_as is not None and arm.tuned_as not in tuned:
             allowed = ', '.join(sorted(tuned))
             raise Refusal(f'arm {arm.name!r}: tuned as {arm.tuned_as!r}; allowed: {allowed}')
@@ -183,7 +182,8 @@ def require_validation(config: Any):
 def _tuned(arm, tuning, trial_of, scores):
     """Follows the searches as they were asked for: each is drawn from the edges of the one before,
     so what was tried is known without being recorded."""
-    space, points, extension = arm.space, _first_points(arm, tuning.budget), 0
+    space, points, extension = arm.space, _first_points(arm, tuning), 0
+    seed = _tuning_seeds(tuning)[0]
     while True:
         values = np.array([_score(arm, point, tuning, trial_of, scores) for point in points])
         best = points[int(values.argmin())] if np.isfinite(values).any() else None
@@ -191,13 +191,13 @@ def _tuned(arm, tuning, trial_of, scores):
         fresh, beyond = [], {}
         if edges and extension < tuning.extensions:
             beyond = {path: _beyond(space[path], side) for path, side in edges.items()}
-            fresh = _drawn({**space, **beyond}, max(tuning.budget // 2, 1), extension + 1)
-        if not fresh or _key(_trial(arm, TUNING, fresh[0], TUNING_SEED)) not in trial_of:
+            fresh = _drawn({**space, **beyond}, max(tuning.budget // 2, 1), extension + 1, tuning)
+        if not fresh or _key(_trial(arm, TUNING, fresh[0], seed)) not in trial_of:
             break
         points = points + fresh
         space = {path: _joined(axis, beyond.get(path, axis)) for path, axis in space.items()}
         extension += 1
-    tried = [trial_of.get(_key(_trial(arm, TUNING, point, TUNING_SEED))) for point in points]
+    tried = [trial_of.get(_key(_trial(arm, TUNING, point, seed))) for point in points]
     best_values = None if best is None else best.values
     return TuningResult(
         [point.values for point in points], values, best_values, edges, best, fresh, tried, []
@@ -213,11 +213,12 @@ def _score(arm, point, tuning, trial_of, scores):
 
 
 def _tuning_seeds(tuning):
-    return [TUNING_SEED, *range(_MORE_SEEDS, _MORE_SEEDS + tuning.seeds_per_point - 1)]
+    others = range(tuning.seeds_per_point - 1)
+    return [tuning.first_seed, *(_MORE_SEEDS + tuning.first_seed + number for number in others)]
 
 
 def _reported_seeds(tuning):
-    return range(1, tuning.seeds + 1)
+    return range(tuning.first_seed + 1, tuning.first_seed + tuning.seeds + 1)
 
 
 def _tuning_trials(arm, points, tuning):
@@ -249,15 +250,15 @@ def _tagged_trials(workdir):
     }
 
 
-def _first_points(arm, budget):
+def _first_points(arm, tuning):
     if arm.tuned_as is not None:
         return []
-    return _drawn(arm.space, budget, 0) if arm.space else [Point({})]
+    return _drawn(arm.space, tuning.budget, 0, tuning) if arm.space else [Point({})]
 
 
-def _drawn(space, count, extension):
+def _drawn(space, count, extension, tuning):
     """Points of a search of its own: another seed for each extension."""
-    drawn = search(space, count, seed=extension)
+    drawn = search(space, count, seed=tuning.first_seed + extension)
     return [Point(values, extension, number) for number, values in enumerate(drawn)]
 
 

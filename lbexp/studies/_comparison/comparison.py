@@ -20,6 +20,7 @@ from lbexp.studies._comparison.arms import (
     tuning_results,
     validate,
 )
+from lbexp.studies._seeds import first_seed, moved
 
 
 class Compared(NamedTuple):
@@ -51,22 +52,26 @@ def comparison(
 
     def trials(config: ConfigDict) -> list[Trial]:
         require_validation(config)
-        arms = arms_of(configs.plain(config))
-        validate(arms, tuning)
-        return [*first_trials(arms, tuning), *others]
+        arms, seeded = arms_of(configs.plain(config)), _seeded(tuning, config.seed)
+        validate(arms, seeded)
+        return [*first_trials(arms, seeded), *moved(others, config.seed)]
 
     def more(config: ConfigDict, workdir: Path) -> list[Trial]:
-        return next_trials(workdir, arms_of(configs.plain(config)), tuning)
+        return next_trials(workdir, arms_of(configs.plain(config)), _seeded(tuning, config.seed))
 
     def analyse_workdir(workdir: Path) -> Analysis:
         # said first: what follows would complain of fields that another study has not
         results.roles(workdir)  # refuses a workdir that is no study's
         config = configuration(workdir)
-        arms = arms_of(config)
-        tuned = tuning_results(workdir, arms, tuning)
-        return analyse(Compared(Path(workdir), config, arms, tuning, tuned))
+        arms, seeded = arms_of(config), _seeded(tuning, config['seed'])
+        tuned = tuning_results(workdir, arms, seeded)
+        return analyse(Compared(Path(workdir), config, arms, seeded, tuned))
 
     return Study(trials, analyse_workdir, more, measure)
+
+
+def _seeded(tuning, seed):
+    return tuning._replace(first_seed=first_seed(seed))
 
 
 def configuration(workdir: Path) -> dict[str, Any]:
