@@ -26,7 +26,7 @@ _PRINTED = 60  # rows of a table in the terminal
 
 def own_flags() -> flags.FlagValues:
     """The flags that every command takes; a command defines its own beside them."""
-    given = flags.FlagValues()
+    flag_values = flags.FlagValues()
     described = {
         'config': (
             'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides '
@@ -38,15 +38,18 @@ def own_flags() -> flags.FlagValues:
         ),
     }
     for name, meaning in described.items():
-        flags.DEFINE_string(name, None, meaning, flag_values=given)
+        flags.DEFINE_string(name, None, meaning, flag_values=flag_values)
     everything = 'show every frame of an exception, those of lbexp and JAX among them'
-    flags.DEFINE_bool('traceback', False, everything, flag_values=given)
+    flags.DEFINE_bool('traceback', False, everything, flag_values=flag_values)
     figures = "files of each figure beside the report, of 'png' and 'pdf'; none: --figures="
-    flags.DEFINE_list('figures', list(FIGURE_FORMATS), figures, flag_values=given)
+    flags.DEFINE_list('figures', list(FIGURE_FORMATS), figures, flag_values=flag_values)
     flags.register_validator(
-        'figures', _formats_are_known, f'allowed: {", ".join(FIGURE_FORMATS)}', flag_values=given
+        'figures',
+        _formats_are_known,
+        f'allowed: {", ".join(FIGURE_FORMATS)}',
+        flag_values=flag_values,
     )
-    return given
+    return flag_values
 
 
 def _formats_are_known(formats):
@@ -54,7 +57,7 @@ def _formats_are_known(formats):
 
 
 def parse(
-    given: flags.FlagValues, argv: list[str], words: tuple[str, ...] = ()
+    flag_values: flags.FlagValues, argv: list[str], words: tuple[str, ...] = ()
 ) -> tuple[list, list[str], list[str]]:
     """Parses argv into `given`.
 
@@ -64,14 +67,14 @@ def parse(
     Returns:
         The overrides of the configuration, (path, text); the words found; and what is wrong.
     """
-    own, overrides = _split(argv)
+    arguments, overrides = _split(argv)
     try:
-        left = given(own, known_only=True)[1:]
+        left = flag_values(arguments, known_only=True)[1:]
     except flags.Error as error:  # a flag without its value
         return overrides, [], [str(error)]
-    if given.traceback:
+    if flag_values.traceback:
         os.environ['JAX_TRACEBACK_FILTERING'] = 'off'  # before JAX is imported
-    known = [*words, *(f'--{name}' for name in given)]
+    known = [*words, *(f'--{name}' for name in flag_values)]
     wrong = [
         f'{token}: not a flag.{lookup.nearest(token, known)}'
         for token in left
@@ -80,19 +83,19 @@ def parse(
     return overrides, [token for token in left if token in words], wrong
 
 
-def read(given: flags.FlagValues, overrides: list) -> tuple:
+def read(flag_values: flags.FlagValues, overrides: list) -> tuple:
     """The configuration with its overrides, and what is wrong with it; None where it cannot be
     read.
 
     What goes wrong in the experiment file passes.
     """
-    if not given.is_parsed() or not given.config:
+    if not flag_values.is_parsed() or not flag_values.config:
         here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
         return None, [
             (f'--config: not given; allowed: an experiment file. There are: {", ".join(here)}')
         ]
     try:
-        file, colon, argument = given.config.partition(':')
+        file, colon, argument = flag_values.config.partition(':')
         config = configs.load(f'{local_path(file, "--config")}{colon}{argument}')
     except errors.Refusal as error:
         return None, [f'--config: {error}']
@@ -119,15 +122,15 @@ def fields_help() -> str:
 
 def _split(argv):
     """argv without, and (path, text) for, each '--config.PATH=TEXT' or '--config.PATH TEXT'."""
-    own, overrides = [], []
+    arguments, overrides = [], []
     tokens = iter(argv)
     for token in tokens:
         match = re.match(r'--?config\.([^=]+)(=(.*))?$', token, re.DOTALL)
         if not match:
-            own.append(token)
+            arguments.append(token)
         else:
             overrides.append((match[1], match[3] if match[2] else next(tokens, '')))
-    return own, overrides
+    return arguments, overrides
 
 
 def prepare(config):
@@ -149,15 +152,15 @@ def checked(config) -> list[str]:
     return [f'config.{problem}' for problem in check.check(config)]
 
 
-def fingerprint_of(given: flags.FlagValues, trials: list[dict]) -> dict[str, str]:
+def fingerprint_of(flag_values: flags.FlagValues, trials: list[dict]) -> dict[str, str]:
     """Of the code and the data of resolved configurations, and of the experiment file."""
     from lbexp.engine.fingerprint import fingerprint
 
-    return fingerprint(trials, given.config.partition(':')[0])
+    return fingerprint(trials, flag_values.config.partition(':')[0])
 
 
 def workdir_of(
-    given: flags.FlagValues, config, overrides: list[dict], code: dict[str, str] | None = None
+    flag_values: flags.FlagValues, config, overrides: list[dict], code: dict[str, str] | None = None
 ) -> pathlib.Path:
     """runs/NAME-HASH-HASH: the same command finds its workdir again; another configuration, code or
     data has another.
@@ -168,11 +171,11 @@ def workdir_of(
     Raises:
         Refusal: a link in the workdir leads out of it.
     """
-    if given.workdir:
-        workdir = local_path(given.workdir, '--workdir')
+    if flag_values.workdir:
+        workdir = local_path(flag_values.workdir, '--workdir')
         refuse_links(workdir, workdir)
         return workdir
-    file, _, argument = given.config.partition(':')
+    file, _, argument = flag_values.config.partition(':')
     content = json.dumps([configs.plain(config), overrides], sort_keys=True)
     name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
     digests = [
@@ -184,9 +187,9 @@ def workdir_of(
     return workdir
 
 
-def with_other_code(given: flags.FlagValues, workdir: pathlib.Path) -> list[str]:
+def with_other_code(flag_values: flags.FlagValues, workdir: pathlib.Path) -> list[str]:
     """Default workdirs of the same configuration with other code or data."""
-    if given.workdir:
+    if flag_values.workdir:
         return []
     same = workdir.name.rpartition('-')[0]
     others = [*workdir.parent.glob(f'{same}-*'), *workdir.parent.glob(same)]

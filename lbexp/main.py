@@ -47,11 +47,11 @@ def main(argv: list[str]) -> int:
         print(f'{__doc__}\nFlags:\n{_flags().get_help()}\n\n{command.fields_help()}')
         return DONE
     stop = command.Stop()
-    given = _flags()
-    overrides, _, problems = command.parse(given, argv)
+    flag_values = _flags()
+    overrides, _, problems = command.parse(flag_values, argv)
     job, config, wrong_status = _job(argv), None, BAD_CONFIG
-    if given.is_parsed():
-        config, wrong, wrong_status = _read(given, overrides)
+    if flag_values.is_parsed():
+        config, wrong, wrong_status = _read(flag_values, overrides)
         problems += wrong
     if problems and job['mode'] == 'off':
         command.refuse(problems)
@@ -67,9 +67,9 @@ def main(argv: list[str]) -> int:
         return command.refuse([*problems, str(error)])
     cause = ''
     try:
-        status = _main(given, config, problems, stop, wrong_status)
+        status = _main(flag_values, config, problems, stop, wrong_status)
     except Exception as error:
-        status, cause = _told_of(error, given.traceback)
+        status, cause = _told_of(error, flag_values.traceback)
     if hosts.count() > 1:
         hosts.shutdown(status, cause)
     return status
@@ -78,29 +78,29 @@ def main(argv: list[str]) -> int:
 def _job(argv: list[str]) -> dict[str, Any]:
     """The flags of the job; of a command line that cannot be parsed, those that can: the others are
     waiting."""
-    given = _flags()
+    flag_values = _flags()
     for i in range(1, len(argv)):
         for length in (2, 1):  # '--process_id 1', '--process_id=1'
             with contextlib.suppress(flags.Error):
-                given([argv[0], *argv[i : i + length]], known_only=True)
+                flag_values([argv[0], *argv[i : i + length]], known_only=True)
                 break
-    given.mark_as_parsed()
-    return {argument: given[name].value for name, argument in _JOB.items()}
+    flag_values.mark_as_parsed()
+    return {argument: flag_values[name].value for name, argument in _JOB.items()}
 
 
-def _read(given, overrides):
+def _read(flag_values, overrides):
     """The configuration, what is wrong with it, and the status that a command ends with for
     that."""
     try:
-        return *command.read(given, overrides), BAD_CONFIG
+        return *command.read(flag_values, overrides), BAD_CONFIG
     # in the experiment file; the other processes of a job hear of it first
     except Exception as error:
-        if given.traceback:
+        if flag_values.traceback:
             traceback.print_exception(error)
         return None, [command.in_words(error)], BAD_CONFIG if refused(error) else FAILED
 
 
-def _main(given, config, problems, stop, wrong_status):
+def _main(flag_values, config, problems, stop, wrong_status):
     from lbexp.parallel import collectives, hosts
 
     stop.listen()  # jax.distributed takes SIGTERM for itself
@@ -115,7 +115,7 @@ def _main(given, config, problems, stop, wrong_status):
         return wrong_status
     from lbexp.job import job  # imports what takes a second, which a refusal should not wait for
 
-    return job(given, config, stop)
+    return job(flag_values, config, stop)
 
 
 def _told_of(error, everything):
@@ -150,30 +150,30 @@ def _lost(error):
 
 
 def _flags():
-    given = command.own_flags()
+    flag_values = command.own_flags()
     change = (
         'go on in a workdir with another configuration, code or data; the change is recorded there'
     )
-    flags.DEFINE_bool('allow_config_change', False, change, flag_values=given)
+    flags.DEFINE_bool('allow_config_change', False, change, flag_values=flag_values)
     restart = (
         'train from the start the trials whose checkpoints or rows are lost; it is recorded there'
     )
-    flags.DEFINE_bool('restart_lost', False, restart, flag_values=given)
+    flags.DEFINE_bool('restart_lost', False, restart, flag_values=flag_values)
     several = "join the processes of a job: 'auto' where a launcher started several, 'on', 'off'"
-    flags.DEFINE_string('distributed', 'auto', several, flag_values=given)
+    flags.DEFINE_string('distributed', 'auto', several, flag_values=flag_values)
     address = 'HOST:PORT of process 0; with the next two, where no launcher says'
-    flags.DEFINE_string('coordinator_address', None, address, flag_values=given)
+    flags.DEFINE_string('coordinator_address', None, address, flag_values=flag_values)
     flags.DEFINE_integer(
-        'num_processes', None, 'processes of the job', lower_bound=1, flag_values=given
+        'num_processes', None, 'processes of the job', lower_bound=1, flag_values=flag_values
     )
     flags.DEFINE_integer(
-        'process_id', None, 'which of them this one is', lower_bound=0, flag_values=given
+        'process_id', None, 'which of them this one is', lower_bound=0, flag_values=flag_values
     )
     lost = 'seconds without a sign of life after which a process of the job is lost'
-    flags.DEFINE_integer('peer_timeout', 100, lost, lower_bound=1, flag_values=given)
+    flags.DEFINE_integer('peer_timeout', 100, lost, lower_bound=1, flag_values=flag_values)
     come = 'seconds in which all processes of the job must come'
-    flags.DEFINE_float('start_timeout', 60.0, come, lower_bound=1.0, flag_values=given)
-    return given
+    flags.DEFINE_float('start_timeout', 60.0, come, lower_bound=1.0, flag_values=flag_values)
+    return flag_values
 
 
 if __name__ == '__main__':

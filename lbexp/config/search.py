@@ -26,7 +26,9 @@ def search(
         Refusal: an empty space, a scale or kind that does not exist, low > high, or a count below
             1.
     """
-    problems = [f'{path}: {told}' for path, given in space.items() for told in _problems(given)]
+    problems = []
+    for path, axis in space.items():
+        problems += [f'{path}: {problem}' for problem in _problems(axis)]
     if not space:
         problems.append('space: found nothing; allowed: at least one path -> (scale, low, high)')
     if count < 1:

@@ -62,12 +62,12 @@ def listen(where: Address) -> socket.socket:
         OSError: the name does not resolve.
     """
     override = os.environ.get('JAX_COORDINATOR_BIND_ADDRESS')
-    own = address(override) if override else where
-    targets = resolve(own)
-    if not _is_literal(own.host) and all(
+    bound = address(override) if override else where
+    targets = resolve(bound)
+    if not _is_literal(bound.host) and all(
         ipaddress.ip_address(t[0]).is_loopback for _, t in targets
     ):
-        targets = [_all_interfaces(own.port)]
+        targets = [_all_interfaces(bound.port)]
     failure = None
     for family, target in targets:
         server = socket.socket(family, socket.SOCK_STREAM)
@@ -82,7 +82,7 @@ def listen(where: Address) -> socket.socket:
         except OSError as error:
             server.close()
             failure = failure or error
-    raise Unbindable(_explain(own, failure)) from failure
+    raise Unbindable(_explain(bound, failure)) from failure
 
 
 def numeric(target: tuple) -> Address:
@@ -107,12 +107,12 @@ def _all_interfaces(port):
     return socket.AF_INET, ('0.0.0.0', port)
 
 
-def _explain(own, error):
+def _explain(bound, error):
     if error.errno == errno.EADDRINUSE:
-        return f'port {own.port} of {own.host!r} is in use; allowed: a free port'
+        return f'port {bound.port} of {bound.host!r} is in use; allowed: a free port'
     if error.errno == errno.EADDRNOTAVAIL:
         return (
-            f'{own.host!r} is not an address of host {platform.node()}, where process 0 runs; '
+            f'{bound.host!r} is not an address of host {platform.node()}, where process 0 runs; '
             'allowed: one of its own '
             '(or JAX_COORDINATOR_BIND_ADDRESS=HOST:PORT, where it is reached by another)'
         )

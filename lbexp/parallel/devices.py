@@ -42,9 +42,9 @@ def _set_cpu_devices(count, needed):
         jax.config.update('jax_num_cpu_devices', count)
     except RuntimeError as error:
         if needed > jax.local_device_count():
-            found = f'data_parallel: found {needed} with {jax.local_device_count()} devices'
+            problem = f'data_parallel: found {needed} with {jax.local_device_count()} devices'
             allowed = 'as many as there are, which the experiment file settled when it used JAX'
-            raise Refusal(f'{found}; allowed: {allowed}') from error
+            raise Refusal(f'{problem}; allowed: {allowed}') from error
 
 
 def _cache():

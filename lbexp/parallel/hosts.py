@@ -74,8 +74,8 @@ def start(
         where = addresses.address(address)
     except Refusal as error:
         raise NotStarted(BAD_CONFIG, [*problems, str(error)]) from error
-    own = Member(index, processes, platform.node(), os.getpid(), _version(), problems)
-    joined = handshake(own, where, start_timeout, stopping)
+    member = Member(index, processes, platform.node(), os.getpid(), _version(), problems)
+    joined = handshake(member, where, start_timeout, stopping)
     _join(joined, processes, index, device, peer_timeout)
 
 
@@ -112,8 +112,8 @@ def _join(joined, processes, index, device, peer_timeout):
     """Lets JAX connect processes that have found each other; from now on they watch over each
     other."""
     global _heartbeats
-    own = f'process {index} of {processes} on host {platform.node()}'
-    _heartbeats = Heartbeats(own, joined.wires, joined.names, peer_timeout)
+    description = f'process {index} of {processes} on host {platform.node()}'
+    _heartbeats = Heartbeats(description, joined.wires, joined.names, peer_timeout)
     # SIGTERM stays with the handler of the main program, which stops a lone process in the same
     # way.
     jax.config.update('jax_enable_preemption_service', False)

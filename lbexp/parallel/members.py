@@ -88,7 +88,7 @@ def _contradiction(members):
     first = members[0]
     for field, name in [('processes', '--num_processes'), ('version', 'version of lbexp')]:
         for member in members:
-            values = [getattr(one, field) for one in (first, member)]
+            values = [getattr(each, field) for each in (first, member)]
             if values[0] != values[1]:
                 return (
                     f'{name}: found {values[0]} on {first} and {values[1]} on {member}; allowed: '

@@ -103,14 +103,14 @@ class _Reception:
         """Tells everyone the verdict in the words for him; raises this process's own."""
         late = None if in_time else missing(self.members, seconds)
         for wire, guest in zip(self.wires, self.guests, strict=True):
-            told = obstacle(self.members, guest) or late
-            if told is None:
+            refusal = obstacle(self.members, guest) or late
+            if refusal is None:
                 wire.send(start=str(self.own))
             else:
-                wire.send(status=told.status, lines=told.lines)
+                wire.send(status=refusal.status, lines=refusal.lines)
                 wire.finish()
-        if told := obstacle(self.members, self.own) or late:
-            raise told
+        if refusal := obstacle(self.members, self.own) or late:
+            raise refusal
         wires, names = {}, {}
         for guest, wire in zip(self.guests, self.wires, strict=True):
             assert guest.process is not None  # else it would contradict

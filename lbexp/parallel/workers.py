@@ -35,9 +35,9 @@ def workers(count: int, axis: str | None = None) -> Workers:
     def here():
         if axis is None:
             return jnp.arange(count, dtype=jnp.uint32)
-        own = count // jax.lax.axis_size(axis)
-        return (jax.lax.axis_index(axis) * own).astype(jnp.uint32) + jnp.arange(
-            own, dtype=jnp.uint32
+        share = count // jax.lax.axis_size(axis)
+        return (jax.lax.axis_index(axis) * share).astype(jnp.uint32) + jnp.arange(
+            share, dtype=jnp.uint32
         )
 
     def mean(tree: Any) -> Any:

@@ -39,11 +39,11 @@ _COMMANDS = ('run', 'status', 'report')
 
 def main(argv: list[str]) -> int:
     """Parses, checks, and does what is asked. Returns the exit status."""
-    given = _flags()
+    flag_values = _flags()
     if {'--help', '-h', '-help', '--helpfull'} & set(argv):
-        print(f'{__doc__}\nFlags:\n{given.get_help()}\n\n{command.fields_help()}')
+        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}\n\n{command.fields_help()}')
         return DONE
-    overrides, words, problems = command.parse(given, argv, _COMMANDS)
+    overrides, words, problems = command.parse(flag_values, argv, _COMMANDS)
     if len(words) != 1:
         problems.append(
             f'found {" and ".join(words) or "no command"}; allowed: one of {", ".join(_COMMANDS)}'
@@ -56,43 +56,43 @@ def main(argv: list[str]) -> int:
         stop = None
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        if words[0] == 'run' or not given.workdir:
-            return _of_config(given, overrides, words[0], stop)
-        workdir = command.workdir_of(given, None, [])
-        return _of_workdir(workdir, words[0], _trusted(given, overrides), given)
+        if words[0] == 'run' or not flag_values.workdir:
+            return _of_config(flag_values, overrides, words[0], stop)
+        workdir = command.workdir_of(flag_values, None, [])
+        return _of_workdir(workdir, words[0], _trusted(flag_values, overrides), flag_values)
     except Exception as error:
-        return command.tell(error, given.traceback)
+        return command.tell(error, flag_values.traceback)
 
 
 def _flags():
-    given = command.own_flags()
+    flag_values = command.own_flags()
     where = "where cohorts train: 'local', 'slurm', 'ray': a file of lbexp/sweep/executors"
-    flags.DEFINE_string('executor', 'local', where, flag_values=given)
+    flags.DEFINE_string('executor', 'local', where, flag_values=flag_values)
     at_once = 'cohorts at once; default: as many as there is room for'
-    flags.DEFINE_integer('workers', None, at_once, lower_bound=1, flag_values=given)
+    flags.DEFINE_integer('workers', None, at_once, lower_bound=1, flag_values=flag_values)
     cores = 'cores of each worker; default: a share of this machine, or 1 of a cluster'
-    flags.DEFINE_integer('cores', None, cores, lower_bound=1, flag_values=given)
+    flags.DEFINE_integer('cores', None, cores, lower_bound=1, flag_values=flag_values)
     devices = 'accelerators of each worker, of a cluster'
-    flags.DEFINE_integer('accelerators', 0, devices, lower_bound=0, flag_values=given)
+    flags.DEFINE_integer('accelerators', 0, devices, lower_bound=0, flag_values=flag_values)
     tries = 'attempts at a cohort after which it is given up'
-    flags.DEFINE_integer('attempts', 3, tries, lower_bound=1, flag_values=given)
+    flags.DEFINE_integer('attempts', 3, tries, lower_bound=1, flag_values=flag_values)
     lost = 'seconds without a sign of life after which a worker on another host is lost'
-    flags.DEFINE_float('lost', 120.0, lost, lower_bound=1.0, flag_values=given)
+    flags.DEFINE_float('lost', 120.0, lost, lower_bound=1.0, flag_values=flag_values)
     trust = (
         'let report run what the workdir names outside lbexp: a workdir is data, and may be '
         "anybody's"
     )
-    flags.DEFINE_bool('trust_workdir', False, trust, flag_values=given)
+    flags.DEFINE_bool('trust_workdir', False, trust, flag_values=flag_values)
     restart = 'train from the start the cohorts whose checkpoints or rows are lost'
-    flags.DEFINE_bool('restart_lost', False, restart, flag_values=given)
-    return given
+    flags.DEFINE_bool('restart_lost', False, restart, flag_values=flag_values)
+    return flag_values
 
 
-def _of_config(given, overrides, word, stop):
-    config, problems = command.read(given, overrides)
+def _of_config(flag_values, overrides, word, stop):
+    config, problems = command.read(flag_values, overrides)
     if config is None or problems:
         return command.refuse(problems)
-    executor = _executor(given) if word == 'run' else None
+    executor = _executor(flag_values) if word == 'run' else None
     if executor:
         stop.listen()  # Ray takes signals for itself
     _plan_on_cpu()
@@ -104,10 +104,10 @@ def _of_config(given, overrides, word, stop):
     first_trials = study.trials(config)
     resolved = [configs.resolve(config, trial.overrides) for trial in first_trials]
     first_overrides = [trial.overrides for trial in first_trials]
-    fingerprint = command.fingerprint_of(given, resolved)
-    workdir = command.workdir_of(given, config, first_overrides, fingerprint)
+    fingerprint = command.fingerprint_of(flag_values, resolved)
+    workdir = command.workdir_of(flag_values, config, first_overrides, fingerprint)
     if executor is None:
-        return _of_workdir(workdir, word, _trusted(given, overrides), given)
+        return _of_workdir(workdir, word, _trusted(flag_values, overrides), flag_values)
     from lbexp.engine import record
     from lbexp.sweep import status
     from lbexp.sweep.run import run
@@ -115,9 +115,15 @@ def _of_config(given, overrides, word, stop):
 
     log = functools.partial(print, flush=True)
     finished = record.nothing_to_train(workdir)
-    fingerprint_of = functools.partial(command.fingerprint_of, given)
+    fingerprint_of = functools.partial(command.fingerprint_of, flag_values)
     options = SchedulerOptions(
-        executor, given.attempts, given.lost, stop, log, fingerprint_of, given.restart_lost
+        executor,
+        flag_values.attempts,
+        flag_values.lost,
+        stop,
+        log,
+        fingerprint_of,
+        flag_values.restart_lost,
     )
     outcome = run(study, config, workdir, first_trials, options)
     if finished and finished == record.nothing_to_train(workdir):
@@ -126,19 +132,19 @@ def _of_config(given, overrides, word, stop):
         log(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
         return STOPPED
     if outcome.failed:
-        status.report(workdir, None, outcome.failed, given.figures, given.lost)
-        return _tell_failed(outcome.failed, given.attempts)
+        status.report(workdir, None, outcome.failed, flag_values.figures, flag_values.lost)
+        return _tell_failed(outcome.failed, flag_values.attempts)
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
         if study.measure is not None:
             study.measure(config, workdir)
-        return command.report(study.analyse(workdir), workdir, given.figures)
+        return command.report(study.analyse(workdir), workdir, flag_values.figures)
 
 
-def _executor(given):
+def _executor(flag_values):
     from lbexp.sweep.executors import Resources
 
-    make = lookup.find('executor', given.executor)
-    return make(Resources(given.workers, given.cores, given.accelerators))
+    make = lookup.find('executor', flag_values.executor)
+    return make(Resources(flag_values.workers, flag_values.cores, flag_values.accelerators))
 
 
 def _tell_failed(failed, tries):
@@ -156,18 +162,18 @@ def _plan_on_cpu():
     jax.config.update('jax_platforms', 'cpu')
 
 
-def _trusted(given, overrides):
+def _trusted(flag_values, overrides):
     """The names outside lbexp that the user gives, by an experiment file; None: he trusts the
     workdir."""
-    if given.trust_workdir:
+    if flag_values.trust_workdir:
         return None
-    config, problems = command.read(given, overrides) if given.config else ({}, [])
+    config, problems = command.read(flag_values, overrides) if flag_values.config else ({}, [])
     if problems:
         raise Refusal(problems[0])
     return lookup.outside_names(configs.plain(config) if config else {})
 
 
-def _of_workdir(workdir, word, trusted, given):
+def _of_workdir(workdir, word, trusted, flag_values):
     from lbexp.sweep import status
 
     if not (workdir / documents.COHORTS).exists():
@@ -177,9 +183,9 @@ def _of_workdir(workdir, word, trusted, given):
         )
     if word == 'status':
         # Where the user says nothing a worker counts as lost when it was told that it would.
-        return status.show(workdir, given.lost if given['lost'].present else None)
+        return status.show(workdir, flag_values.lost if flag_values['lost'].present else None)
     return status.report(
-        workdir, trusted, figure_formats=given.figures, heartbeat_timeout=given.lost
+        workdir, trusted, figure_formats=flag_values.figures, heartbeat_timeout=flag_values.lost
     )
 
 

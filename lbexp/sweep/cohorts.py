@@ -48,9 +48,9 @@ def plan(workdir: pathlib.Path, config: ConfigDict, entries: list[dict]) -> list
             trial: configs.resolve(config, entry['overrides']) for trial, entry in fresh.items()
         }
         rounds = {trial: entry['round'] for trial, entry in fresh.items()}
-        found = [sorted(cohort.trials) for cohort in run.cohorts_of(trials, rounds, pending)]
+        groups = [sorted(cohort.trials) for cohort in run.cohorts_of(trials, rounds, pending)]
         all_ = [{'round': task.round, 'trials': task.trials} for task in there]
-        all_ += [{'round': rounds[members[0]], 'trials': members} for members in found]
+        all_ += [{'round': rounds[members[0]], 'trials': members} for members in groups]
         replace(workdir / documents.COHORTS, json.dumps(all_, indent=1).encode())
     return cohort_tasks(workdir)
 
@@ -74,16 +74,20 @@ def merge(workdir: pathlib.Path, given_up: Collection[int] = ()):
         given_up: numbers of the cohorts that failed too often.
     """
     begun = [task for task in cohort_tasks(workdir) if task.folder.exists()]
-    own = {trial for task in begun for trial in task.trials}
+    in_cohorts = {trial for task in begun for trial in task.trials}
     lines = [
-        line for trial, line in metrics_file.lines(workdir / 'metrics.jsonl') if trial not in own
+        line
+        for trial, line in metrics_file.lines(workdir / 'metrics.jsonl')
+        if trial not in in_cohorts
     ]
     for task in begun:
         lines += [line for _, line in metrics_file.lines(task.folder / 'metrics.jsonl')]
         _require(task)
     entries = record.read(workdir)['trials']
     status = {entry['trial']: {'status': 'pending', 'step': 0} for entry in entries}
-    status |= {trial: told for trial, told in statuses(workdir).items() if trial not in own}
+    for trial, reached in statuses(workdir).items():
+        if trial not in in_cohorts:
+            status[trial] = reached
     for task in begun:
         reached = statuses(task.folder)
         if task.number in given_up:
@@ -118,10 +122,10 @@ def _environment(workdir, begun):
     """Says in config.json where trials trained, not where they were planned: the machine of the
     first cohort."""
     path, document = workdir / 'config.json', record.read(workdir)
-    told = [
+    environments = [
         environment for task in begun if (environment := record.read(task.folder)['environment'])
     ]
-    if told:
-        there = {**told[0], 'command': document['environment']['command']}
+    if environments:
+        there = {**environments[0], 'command': document['environment']['command']}
         if there != document['environment']:
             replace(path, json.dumps({**document, 'environment': there}, indent=1).encode())
