@@ -14,11 +14,11 @@ beyond a tuned rate 0.003 [-0.001, 0.022], undecided. At equal epochs, with ghos
 closes 0.011 [0.005, 0.027] more, LARS and Lookahead are undecided.
 
 Multiplicative noise makes it worse by 0.190 [0.187, 0.205], with `balanced_weights`, whose noise
-adds up to nothing over an epoch as a small batch's does: it is not the form of the noise (an earlier
-run with weights drawn anew, `example_weights`, gave 0.189). Its training error is 0.50: after 30
-epochs of so noisy a gradient the network has not fitted its data. That earlier run, on another
-processor, called Lookahead "not reproduced", ghost batch norm "reproduced" and "leaves no gap"
-"undecided": verdicts so close are those of one tuning.
+adds up to nothing over an epoch as a small batch's does: it is not the form of the noise (an
+earlier run with weights drawn anew, `example_weights`, gave 0.189). Its training error is 0.50:
+after 30 epochs of so noisy a gradient the network has not fitted its data. That earlier run, on
+another processor, called Lookahead "not reproduced", ghost batch norm "reproduced" and "leaves no
+gap" "undecided": verdicts so close are those of one tuning.
 """
 
 from ml_collections import config_dict
