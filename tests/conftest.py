@@ -14,6 +14,9 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 
 # Under nohup the processes of tests would inherit that SIGHUP is ignored, and would not stop at it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# In the background of a script that SIGINT is, likewise.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax
 import pytest

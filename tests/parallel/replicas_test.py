@@ -440,8 +440,8 @@ def test_no_bytes_move_between_synchronisations(monkeypatch):
             ),
         ),
         (
-            ('--config.replicas.momentum=keep',),
-            ("momentum: found 'keep'; allowed: 'maintain', 'reset', 'average'"),
+            ('--config.replicas.buffer_policy=keep',),
+            ("buffer_policy: found 'keep'; allowed: 'maintain', 'reset', 'average'"),
         ),
         (
             ('--config.batch_size=30',),
