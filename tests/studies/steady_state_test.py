@@ -184,7 +184,7 @@ def _radius(optimizer, a):
     power = np.linalg.matrix_power(step, k)
     # At the start of a cycle slow = fast. A reset buffer starts at 0 and ends at 0.
     cycle = np.array([[1 - alpha, 0], [0, 0]]) + np.diag([alpha, 1.0]) @ power
-    if optimizer['momentum'] == 'reset':
+    if optimizer['buffer_policy'] == 'reset':
         cycle = np.array([[cycle[0, 0], 0.0], [0.0, 0.0]])
     return np.abs(np.linalg.eigvals(cycle)).max() ** (1 / k)
 
