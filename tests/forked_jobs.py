@@ -2,7 +2,7 @@
 JOBS.json.
 
 JOBS.json: [{"processes": [arguments of lbexp.main], "environments": [{}], "signal": [index, number]
-or null, "port"}]. It prints [[[status, what was printed]]], by job and process. What has not ended
+or null}]. A signal is sent when every process of the job has heard another. It prints [[[status, what was printed]]], by job and process. What has not ended
 after a minute is killed.
 """
 
@@ -18,15 +18,28 @@ import time
 import traceback
 
 from lbexp import main
-from lbexp.parallel import hosts
+from lbexp.parallel import hosts, wire
 
 _MINUTE = 60  # s
 
 
-def start(arguments: list[str], environment: dict, output) -> int:
+def mark_the_first_message(mark: pathlib.Path):
+    """This process makes the file when it has heard another process of its job."""
+    receive = wire.Wire.receive
+
+    def marking(self):
+        if messages := receive(self):
+            mark.touch()
+        return messages
+
+    wire.Wire.receive = marking
+
+
+def start(arguments: list[str], environment: dict, output, mark: pathlib.Path) -> int:
     """Forks a process of a job; its pid."""
     if pid := os.fork():
         return pid
+    mark_the_first_message(mark)
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     os.environ.update(environment)
@@ -42,13 +55,9 @@ def start(arguments: list[str], environment: dict, output) -> int:
     os._exit(status)
 
 
-def wait_for_guest(port: int):
-    """Returns when somebody is connected to the port."""
-    began, wanted = time.monotonic(), f':{port:04X} '
-    while time.monotonic() - began < _MINUTE:
-        lines = pathlib.Path('/proc/net/tcp').read_text().splitlines()
-        if any(wanted in line and line.split()[3] == '01' for line in lines):
-            return
+def wait_for(marks: list[pathlib.Path]):
+    began = time.monotonic()
+    while time.monotonic() - began < _MINUTE and not all(mark.exists() for mark in marks):
         time.sleep(0.05)
 
 
@@ -58,18 +67,20 @@ def kill(pids: list[list[int]]):
             os.kill(pid, signal.SIGKILL)
 
 
-def run(jobs: list[dict]) -> list[list]:
+def run(jobs: list[dict], folder: pathlib.Path) -> list[list]:
     """By job and process, [status, what was printed]."""
-    outputs, pids = [], []
-    for job in jobs:
-        outputs.append([tempfile.TemporaryFile('w+') for _ in job['processes']])  # noqa: SIM115
-        parts = zip(job['processes'], job['environments'], outputs[-1], strict=True)
+    outputs, pids, marks = [], [], []
+    for i, job in enumerate(jobs):
+        count = len(job['processes'])
+        outputs.append([tempfile.TemporaryFile('w+') for _ in range(count)])  # noqa: SIM115
+        marks.append([folder / f'{i}-{process}' for process in range(count)])
+        parts = zip(job['processes'], job['environments'], outputs[-1], marks[-1], strict=True)
         pids.append([start(*part) for part in parts])
-    for job, processes in zip(jobs, pids, strict=True):
+    for i, job in enumerate(jobs):
         if job['signal']:
-            wait_for_guest(job['port'])
+            wait_for(marks[i])
             index, number = job['signal']
-            os.kill(processes[index], number)
+            os.kill(pids[i][index], number)
     signal.signal(signal.SIGALRM, lambda *_: kill(pids))
     signal.alarm(_MINUTE)
     results = []
@@ -83,4 +94,5 @@ def run(jobs: list[dict]) -> list[list]:
 
 
 if __name__ == '__main__':
-    print(json.dumps(run(json.loads(pathlib.Path(sys.argv[1]).read_text()))))
+    path = pathlib.Path(sys.argv[1])
+    print(json.dumps(run(json.loads(path.read_text()), path.parent)))

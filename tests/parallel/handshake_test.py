@@ -220,9 +220,7 @@ def ends(tmp_path_factory):
         ]
         processes = [[*common, *numbers[i], *own[i]] for i in range(count)]
         variables = list(case.environments) or [{}] * count
-        jobs.append(
-            dict(processes=processes, environments=variables, signal=case.signal, port=port)
-        )
+        jobs.append(dict(processes=processes, environments=variables, signal=case.signal))
     for server in free:
         server.close()
     (folder / 'jobs.json').write_text(json.dumps(jobs))
