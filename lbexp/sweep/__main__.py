@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
         if words[0] == 'run' or not flag_values.workdir:
             return _of_config(flag_values, overrides, words[0], stop)
         workdir = command.workdir_of(flag_values, None, [])
-        return _of_workdir(workdir, words[0], _trusted(flag_values, overrides), flag_values)
+        return _of_workdir(workdir, words[0], command.trusted(flag_values, overrides), flag_values)
     except Exception as error:
         return command.tell(error, flag_values.traceback)
 
@@ -107,7 +107,7 @@ def _of_config(flag_values, overrides, word, stop):
     fingerprint = command.fingerprint_of(flag_values, resolved)
     workdir = command.workdir_of(flag_values, config, first_overrides, fingerprint)
     if executor is None:
-        return _of_workdir(workdir, word, _trusted(flag_values, overrides), flag_values)
+        return _of_workdir(workdir, word, command.trusted(flag_values, overrides), flag_values)
     from lbexp.engine import record
     from lbexp.sweep import status
     from lbexp.sweep.run import run
@@ -160,17 +160,6 @@ def _plan_on_cpu():
     import jax
 
     jax.config.update('jax_platforms', 'cpu')
-
-
-def _trusted(flag_values, overrides):
-    """The names outside lbexp that the user gives, by an experiment file; None: he trusts the
-    workdir."""
-    if flag_values.trust_workdir:
-        return None
-    config, problems = command.read(flag_values, overrides) if flag_values.config else ({}, [])
-    if problems:
-        raise Refusal(problems[0])
-    return lookup.outside_names(configs.plain(config) if config else {})
 
 
 def _of_workdir(workdir, word, trusted, flag_values):

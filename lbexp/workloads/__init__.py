@@ -50,3 +50,7 @@ class Workload(NamedTuple):
     # examples that must pass the model at once: 1; a ghost batch; None: all of a batch
     together: int | None = 1
     target: tuple[str, float] | None = None  # a test metric and the value that counts as reached
+    # (params, model_state, examples) -> outputs [n, ...], evaluation mode: logits, predictions;
+    # None: what was trained gives metrics alone
+    predict: Callable | None = None
+    inputs: tuple[str, ...] = ()  # names of the arrays that `predict` reads; (): any of them

@@ -1,0 +1,122 @@
+"""Checkpoints as a reader takes them: nothing is moved, renamed or cleaned up, as the process that
+trains may be at it."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lbexp import results
+from lbexp.engine.checkpoint import DIGEST, MANIFEST
+from lbexp.engine.identity import Identity
+from lbexp.engine.named import digest
+from lbexp.engine.storage_errors import diagnosis
+from lbexp.errors import Damaged
+
+_LISTINGS = 3  # of a folder whose checkpoints are replaced while they are read
+
+
+class Checkpoint(NamedTuple):
+    """A sound checkpoint of a cohort."""
+
+    trials: list[int]  # in the order of the arrays' first axis
+    arrays: dict[str, np.ndarray]  # by path, as `engine.named` has them
+
+
+class _Wrong(Exception):
+    """It is not what was saved, or another's."""
+
+
+def newest(
+    folder: pathlib.Path, trial: int, identity: Callable[[list[int]], Identity]
+) -> Checkpoint | None:
+    """The newest sound checkpoint of a cohort's folder; None: there is none, or `trial` is not in
+    it.
+
+    One that is damaged, or another's, is named on standard error, and the one before it is taken.
+
+    Args:
+        identity: of these trials, as config.json says it.
+
+    Raises:
+        Damaged: there are checkpoints, and none is sound.
+        OSError: a checkpoint cannot be read.
+    """
+    for _ in range(_LISTINGS):
+        problems = []
+        has_vanished = False
+        for position in _positions(folder):
+            path = folder / str(position)
+            try:
+                trials = _trials(path)
+                if trial not in trials:
+                    return None
+                return Checkpoint(trials, _sound(path, position, identity(trials)))
+            except _Wrong as error:
+                problems.append(f'{path} is damaged ({error})')
+            except Exception as error:  # Orbax raises what it likes on damaged files
+                # the process that trains keeps the newest two
+                has_vanished = not path.exists()
+                if has_vanished:
+                    break
+                problem = diagnosis(error, path)
+                if 'system' in problem:
+                    raise OSError(*problem['system']) from error
+                problems.append(f'{path} is damaged ({problem["wrong"]})')
+            results.say_once(f'checkpoint {problems[-1]}; left out')
+        if problems and not has_vanished:
+            rule = 'Put a copy of it back, or train these trials again'
+            raise Damaged(f'{folder}: no usable checkpoint; {problems[0]}. {rule}')
+        if not has_vanished:
+            return None
+    return None
+
+
+def _positions(folder):
+    """Names of the complete checkpoints, newest first; what is being saved has another name."""
+    if not folder.is_dir():
+        return []
+    names = [path.name for path in folder.iterdir() if path.is_dir()]
+    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+
+
+def _trials(path):
+    """Whose a checkpoint says it is; it is not believed until its digest is compared."""
+    manifest = _manifest(_read(path, [MANIFEST]))
+    trials = manifest.get('trials') if isinstance(manifest, dict) else None
+    if not isinstance(trials, list) or not all(type(trial) is int for trial in trials):
+        raise _Wrong('it does not say whose it is')
+    return trials
+
+
+def _sound(path, position, identity):
+    arrays = _read(path)
+    if bytes(arrays.pop(DIGEST)) != bytes(digest(arrays)):
+        raise _Wrong('its contents are not what was saved (SHA-256)')
+    difference = identity.difference(_manifest(arrays), position)
+    if difference:
+        raise _Wrong(difference)
+    return arrays
+
+
+def _manifest(arrays):
+    return json.loads(arrays.pop(MANIFEST).tobytes())
+
+
+def _read(path: pathlib.Path, names: list[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of these names; None: all."""
+    from orbax.checkpoint import v1 as ocp
+
+    described: Any = ocp.metadata(str(path.absolute())).metadata
+    described = dict(described)
+    if DIGEST not in described or MANIFEST not in described:
+        raise _Wrong('it does not say whose it is')
+    wanted: Any = {}
+    for name in names or described:
+        wanted[name] = np.zeros(described[name].shape, described[name].dtype)
+    some = ocp.options.PyTreeOptions(loading=ocp.options.PyTreeOptions.Loading(partial_load=True))
+    with ocp.Context(pytree_options=some):
+        loaded: Any = ocp.load(str(path.absolute()), wanted)
+    return dict(loaded)
