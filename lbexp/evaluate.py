@@ -50,32 +50,23 @@ def main(argv: list[str]) -> int:
 def _evaluate(flag_values, overrides):
     examples = _examples(flag_values.data)
     run = opened(flag_values, overrides)
-    trials, problems = _trials(run, flag_values.trial)
-    if not trials:
-        raise problems[0]
-    for problem in problems:
-        print(f'lbexp: {problem}; left out', file=sys.stderr)
-    columns, rows = ['trial', 'step'], []
-    for trial in trials:
+    numbers = run.trials if flag_values.trial is None else [flag_values.trial]
+    columns, rows, problems = [], [], []
+    for number in numbers:
+        try:
+            trial = run.trial(number)
+        except (Refusal, Damaged) as error:
+            problems.append(error)
+            continue
         metrics = trial.evaluate(examples)
         columns = ['trial', 'step', *metrics]
         rows.append([trial.number, trial.step, *metrics.values()])
+    if not rows:
+        raise problems[0]
+    for problem in problems:
+        print(f'lbexp: {problem}; left out', file=sys.stderr)
     table.show(Table(f'{flag_values.data} of {run.workdir}', columns, rows, ''))
     return DONE
-
-
-def _trials(run, number):
-    """The networks, and what keeps the others from being any; of one that is asked for, that is
-    raised."""
-    if number is not None:
-        return [run.trial(number)], []
-    trials, problems = [], []
-    for number in run.trials:
-        try:
-            trials.append(run.trial(number))
-        except (Refusal, Damaged) as error:
-            problems.append(error)
-    return trials, problems
 
 
 def _examples(data: str) -> str | dict[str, Any]:

@@ -199,7 +199,7 @@ WAYS = {
         workload=BACKEND,
         microbatch=4,
         batch_size=8,
-        batch_growth=dict(boundaries=(0.3, 0.7), factor=2, mode='batch'),
+        batch_growth=dict(boundaries=(0.3, 0.7), factor=2.0),
     ),
     'shares of each array': dict(
         workload=dict(name='digits_mlp', hidden=(64,)), sharding='fsdp', data_parallel=8
@@ -383,6 +383,7 @@ WRONG = {
     'export --trial=0 --to=folder --format=orbax': 'it is there already',
     'export --trial=0 --to=gs://bucket/a': 'allowed: a folder or file of this machine',
     'export --trial=3 --to=a': 'diverged',
+    'evaluate --config.seed=1': '--config.seed: given without --config',
 }
 
 

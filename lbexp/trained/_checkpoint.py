@@ -50,6 +50,7 @@ def newest(
         for position in _positions(folder):
             path = folder / str(position)
             try:
+                # First: states may be large, and the folder another cohort's.
                 trials = _trials(path)
                 if trial not in trials:
                     return None
@@ -116,6 +117,7 @@ def _read(path: pathlib.Path, names: list[str] | None = None) -> dict[str, np.nd
     wanted: Any = {}
     for name in names or described:
         wanted[name] = np.zeros(described[name].shape, described[name].dtype)
+    # Orbax otherwise refuses to leave arrays out.
     some = ocp.options.PyTreeOptions(loading=ocp.options.PyTreeOptions.Loading(partial_load=True))
     with ocp.Context(pytree_options=some):
         loaded: Any = ocp.load(str(path.absolute()), wanted)

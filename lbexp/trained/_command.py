@@ -31,6 +31,8 @@ def opened(flag_values: flags.FlagValues, overrides: list) -> Run:
     """The run of --workdir, JAX set up for one device."""
     if not flag_values.workdir:
         raise Refusal('--workdir: not given; allowed: the folder of a run')
+    if overrides and not flag_values.config:
+        raise Refusal(f'--config.{overrides[0][0]}: given without --config; allowed: both')
     from lbexp.engine.quiet import quiet
     from lbexp.parallel.devices import devices
 

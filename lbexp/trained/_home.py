@@ -21,7 +21,7 @@ from lbexp.engine.step import initial_state
 from lbexp.errors import Refusal
 from lbexp.trained._checkpoint import Checkpoint, newest
 
-# What a network needs of a state; the rest belongs to rows and to the microbatches of an update.
+# Of a state, what belongs to rows and to the microbatches of an update: a network needs none of it.
 _UNREAD = dict.fromkeys(('accumulated', 'metric_sums', 'probes'), ())
 
 
@@ -133,7 +133,8 @@ class Home:
             values = arrays.pop(f'[0]{path}', empty if not leaf.size else None)
             if values is None or values.shape != empty.shape:
                 self._refuse_another_state(path)
-            leaves.append(values[lane])
+            # A view would keep the arrays of all trials.
+            leaves.append(np.array(values[lane]))
         if arrays:
             self._refuse_another_state(next(iter(arrays)))
         state = jax.tree.unflatten(jax.tree.structure(like), leaves)
