@@ -306,8 +306,12 @@ def renamed(document):
     document['config']['log'] = document['config'].pop('num_rows')
 
 
-def wider(document):
-    document['config']['workload']['weights'] = [1.0, 2.0]
+def hidden_of_text(document):
+    document['trials'][0]['overrides']['workload'] = {'name': 'digits_mlp', 'hidden': 'wide'}
+
+
+def with_a_wrong_trial(workdir):
+    set_config(workdir, hidden_of_text)
 
 
 def begun_by_another_version(workdir):
@@ -339,6 +343,7 @@ BROKEN = {
     begun_by_another_version: 'found no name of the run',
     with_old_names: 'log: not a field',
     torn: 'found a damaged file',
+    with_a_wrong_trial: "trial 0: workload.hidden: found 'wide'",
     without_checkpoints: 'found no checkpoint of trial 0 (status: done); allowed',
     with_a_link: 'found a link out of the workdir',
     nowhere: 'found no config.json; allowed: the workdir of a run',

@@ -13,7 +13,7 @@ from lbexp.engine.checkpoint import DIGEST, MANIFEST
 from lbexp.engine.identity import Identity
 from lbexp.engine.named import digest
 from lbexp.engine.storage_errors import diagnosis
-from lbexp.errors import Damaged
+from lbexp.errors import Damaged, Refusal
 
 _LISTINGS = 3  # of a folder whose checkpoints are replaced while they are read
 
@@ -27,6 +27,10 @@ class Checkpoint(NamedTuple):
 
 class _Wrong(Exception):
     """It is not what was saved, or another's."""
+
+
+class _Vanished(Exception):
+    """It was there when the folder was listed."""
 
 
 def newest(
@@ -45,34 +49,45 @@ def newest(
         OSError: a checkpoint cannot be read.
     """
     for _ in range(_LISTINGS):
-        problems = []
-        has_vanished = False
-        for position in _positions(folder):
-            path = folder / str(position)
-            try:
-                # First: states may be large, and the folder another cohort's.
-                trials = _trials(path)
-                if trial not in trials:
-                    return None
-                return Checkpoint(trials, _sound(path, position, identity(trials)))
-            except _Wrong as error:
-                problems.append(f'{path} is damaged ({error})')
-            except Exception as error:  # Orbax raises what it likes on damaged files
-                # the process that trains keeps the newest two
-                has_vanished = not path.exists()
-                if has_vanished:
-                    break
-                problem = diagnosis(error, path)
-                if 'system' in problem:
-                    raise OSError(*problem['system']) from error
-                problems.append(f'{path} is damaged ({problem["wrong"]})')
-            results.say_once(f'checkpoint {problems[-1]}; left out')
-        if problems and not has_vanished:
-            rule = 'Put a copy of it back, or train these trials again'
-            raise Damaged(f'{folder}: no usable checkpoint; {problems[0]}. {rule}')
-        if not has_vanished:
-            return None
+        try:
+            return _newest(folder, trial, identity)
+        except _Vanished:
+            continue
     return None
+
+
+def _newest(folder, trial, identity):
+    problems = []
+    for position in _positions(folder):
+        path = folder / str(position)
+        try:
+            # First: states may be large, and the folder another cohort's.
+            trials = _trials(path)
+            if trial not in trials:
+                return None
+            return Checkpoint(trials, _sound(path, position, identity(trials)))
+        except Refusal:
+            raise
+        except Exception as error:  # Orbax raises what it likes on damaged files
+            problems.append(f'{path} is damaged ({_what_is_wrong(error, path)})')
+            results.say_once(f'checkpoint {problems[-1]}; left out')
+    if problems:
+        rule = 'Put a copy of it back, or train these trials again'
+        raise Damaged(f'{folder}: no usable checkpoint; {problems[0]}. {rule}')
+    return None
+
+
+def _what_is_wrong(error, path):
+    """In words; what the system refuses is no damage, and is raised."""
+    if isinstance(error, _Wrong):
+        return str(error)
+    # The process that trains keeps the newest two: it has removed this one meanwhile.
+    if not path.exists():
+        raise _Vanished from error
+    problem = diagnosis(error, path)
+    if 'system' in problem:
+        raise OSError(*problem['system']) from error
+    return problem['wrong']
 
 
 def _positions(folder):

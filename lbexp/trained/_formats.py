@@ -68,6 +68,7 @@ def _npz(arrays, described, target):
                 f'format: found npz with {name} of {values.dtype}, which it cannot hold; allowed: '
                 'safetensors, msgpack, orbax'
             )
+    # whole in memory, so that it is on the disk whole or not at all
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **arrays, **{_METADATA: np.array(json.dumps(described))})
     _write(target, file.getvalue())
@@ -94,7 +95,7 @@ def _orbax(arrays, described, target):
     empty = [name for name, values in arrays.items() if not values.size]
     if empty:
         raise Refusal(f'format: found orbax with {empty[0]}, which is empty; allowed: safetensors')
-    # Beside it, then renamed.
+    # Beside it, then renamed: Orbax has drafts of its own, but leaves them behind.
     draft = target.with_name(f'{target.name}.{uuid.uuid4().hex}.part').absolute()
     tree: Any = _nested(arrays)
     try:

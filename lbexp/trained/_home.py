@@ -47,6 +47,14 @@ class Home:
         """The resolved configuration of a trial."""
         return configs.resolve(self._config, self.entries[trial]['overrides'])
 
+    def refuse_wrong(self, trial: int) -> None:
+        """Raises Refusal where the configuration of a trial is none that could be trained."""
+        alone = {'sweep': [], 'search': {}, 'study': {'name': 'training'}}
+        problems = check.check(ConfigDict({**self.config(trial), **alone}))
+        if problems:
+            path = self.folder / results.CONFIG
+            raise Refusal(f'{path}: trial {trial}: {problems[0]}. {_remedy(self.document)}')
+
     def state(self, trial: int, components: TrialComponents) -> TrialState | None:
         """Of a trial at the last sound checkpoint, as NumPy arrays; None: it was never saved.
 
@@ -69,23 +77,22 @@ class Home:
         return dict(zip(final['trial'].tolist(), final['status'].tolist())).get(trial, 'unknown')
 
     def metrics(self, trial: int, step: int) -> dict[str, float]:
-        """What was recorded last of each metric, up to a step."""
+        """What was recorded last of each metric that is a number, up to a step."""
         rows, final = self._results
-        place = final['trial'].tolist().index(trial)
+        (place,) = np.flatnonzero(final['trial'] == trial)
+        # A run that was killed has rows beyond its checkpoint, which these weights did not write.
+        is_beyond = final['step'][place] > step
+        until = (rows['trial'] == trial) & (rows['step'] <= step)
         metrics = {}
-        if final['step'][place] <= step:
-            for name in results.measured(final):
-                if final[name].dtype != object:
-                    metrics[name] = float(final[name][place])
-            return metrics
-        # a run that was killed has rows beyond its checkpoint
-        places = np.flatnonzero((rows['trial'] == trial) & (rows['step'] <= step))
-        for name in results.measured(rows):
-            column = rows[name][places]
-            if column.dtype != object:
-                recorded = column[~np.isnan(column)]
-                if recorded.size:
-                    metrics[name] = float(recorded[-1])
+        for name in results.measured(final):
+            if final[name].dtype == object:
+                continue
+            values = final[name][[place]]
+            if is_beyond:
+                values = rows[name][until]
+            recorded = values[~np.isnan(values)]
+            if recorded.size:
+                metrics[name] = float(recorded[-1])
         return metrics
 
     @functools.cached_property
@@ -135,6 +142,7 @@ class Home:
                 self._refuse_another_state(path)
             # A view would keep the arrays of all trials.
             leaves.append(np.array(values[lane]))
+        # What is left over, other code has trained.
         if arrays:
             self._refuse_another_state(next(iter(arrays)))
         state = jax.tree.unflatten(jax.tree.structure(like), leaves)
@@ -150,11 +158,11 @@ class Home:
         path = self.folder / results.CONFIG
         problems = check.check_fields(ConfigDict(self.document['config']))
         if problems:
-            raise Refusal(f'{path}: {problems[0]}. Open it with {_version(self.document)}')
+            raise Refusal(f'{path}: {problems[0]}. {_remedy(self.document)}')
         if not self.document.get('run'):
             raise Refusal(
                 f'{path}: found no name of the run, by which checkpoints say whose they are. '
-                f'Open it with {_version(self.document)}'
+                f'{_remedy(self.document)}'
             )
 
 
@@ -164,7 +172,8 @@ def _is_read(name: str) -> bool:
     return name.startswith('[0].') and field in TrialState._fields and field not in _UNREAD
 
 
-def _version(document):
+def _remedy(document):
+    """For what another version wrote, or somebody changed."""
     last = [document['environment'], *document.get('environments', [])][-1]
     commit = last.get('git_commit')
-    return f'commit {commit} of lbexp, which trained it' if commit else 'the lbexp that trained it'
+    return f'Open it with the lbexp that trained it, commit {commit or "unknown"}'

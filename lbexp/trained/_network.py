@@ -85,6 +85,7 @@ class Network:
     def _evaluation(self, source: Source):
         size = source.size
 
+        # The arrays are arguments: XLA would copy a set that is a constant in a program.
         @jax.jit
         def evaluate(params, model_state, arrays):
             # Weights that are deployed already are those of one worker whose optimizer keeps none.
@@ -114,6 +115,7 @@ class Network:
         positions = jax.ShapeDtypeStruct((1,), np.uint32)
         seed = jax.ShapeDtypeStruct((), np.uint32)
         like = jax.eval_shape(train.draw, train.arrays, seed, positions)
+        # a workload of the user's may give any tree
         if not isinstance(like, dict):
             raise Refusal(
                 f'workload {self._name}: its examples are a {type(like).__name__}; allowed: a dict '

@@ -26,7 +26,7 @@ _COMPUTING = ('code of workload', 'code of replicas', 'data of workload', 'file 
 
 
 class Run:
-    """The trials of a workdir. `lbexp.open` makes one.
+    """The trials of a workdir, as they were when they were first asked for. `lbexp.open` makes one.
 
     Attributes:
         workdir: its folder.
@@ -45,6 +45,7 @@ class Run:
                 f'{self.workdir}: found no {results.CONFIG}; allowed: the workdir of a run of '
                 'lbexp.main or lbexp.sweep'
             )
+        # a workdir may be anybody's: what is read and shown must be in it
         refuse_links(self.workdir, self.workdir)
         self._trusted = _names(trust_workdir)
         self._homes = {self.workdir: Home(self.workdir)}
@@ -80,9 +81,11 @@ class Run:
             self._refuse_diverged(number)
         config = home.config(number)
         with self._consent():
+            home.refuse_wrong(number)
             self._tell_changes(home, config)
             parts = components(in_examples(config), run_length(config))
             steps = run_length(config)
+            # The shapes of a state are those of the configuration: a checkpoint is compared with them.
             state = home.state(number, parts)
             network = self._network(config, parts)
             if state is None:

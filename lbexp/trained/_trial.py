@@ -5,8 +5,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from lbexp.engine.state import TrialState
 from lbexp.trained._network import Network
 
@@ -91,11 +89,6 @@ class Trial:
             'trial': self.number,
             'step': self.step,
             'config': self.config,
-            'metrics': {name: _or_none(value) for name, value in self.metrics.items()},
+            'metrics': self.metrics,
         }
         export({'params': self.params, 'model_state': self.model_state}, described, path, format)
-
-
-def _or_none(value):
-    """JSON has no NaN."""
-    return value if np.isfinite(value) else None
