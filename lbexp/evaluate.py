@@ -25,7 +25,7 @@ from lbexp.exit_status import DONE
 from lbexp.local_path import local_path
 from lbexp.output import outlive_readers
 from lbexp.report import table
-from lbexp.trained._command import HELP, opened, own_flags
+from lbexp.trained_flags import HELP, opened, own_flags
 
 _SETS = ('test', 'validation', 'train')
 

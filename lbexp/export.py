@@ -26,7 +26,7 @@ from lbexp import command
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
 from lbexp.output import outlive_readers
-from lbexp.trained._command import HELP, opened, own_flags
+from lbexp.trained_flags import HELP, opened, own_flags
 
 
 def main(argv: list[str]) -> int:

@@ -85,7 +85,7 @@ class Run:
             self._tell_changes(home, config)
             parts = components(in_examples(config), run_length(config))
             steps = run_length(config)
-            # The shapes of a state are those of the configuration: a checkpoint is compared with them.
+            # A checkpoint is compared with the shapes that the configuration trains.
             state = home.state(number, parts)
             network = self._network(config, parts)
             if state is None:

@@ -1,10 +1,14 @@
 """What the commands over trained networks share: flags, and the run that they name."""
 
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from lbexp import command
 from lbexp.errors import Refusal
-from lbexp.trained._run import Run
+
+if TYPE_CHECKING:
+    from lbexp.trained import Run
 
 HELP = {'--help', '-h', '-help', '--helpfull'}
 
@@ -27,14 +31,16 @@ def own_flags() -> flags.FlagValues:
     return flag_values
 
 
-def opened(flag_values: flags.FlagValues, overrides: list) -> Run:
+def opened(flag_values: flags.FlagValues, overrides: list) -> 'Run':
     """The run of --workdir, JAX set up for one device."""
     if not flag_values.workdir:
         raise Refusal('--workdir: not given; allowed: the folder of a run')
     if overrides and not flag_values.config:
         raise Refusal(f'--config.{overrides[0][0]}: given without --config; allowed: both')
+    # imports what takes seconds, which a refusal should not wait for
     from lbexp.engine.quiet import quiet
     from lbexp.parallel.devices import devices
+    from lbexp.trained import Run
 
     trusted = command.trusted(flag_values, overrides)
     quiet()
