@@ -21,6 +21,7 @@ from lbexp.config import lookup
 from lbexp.data.load import load
 from lbexp.engine import record, run
 from lbexp.engine.fingerprint import fingerprint
+from lbexp.engine.plan import run_length
 from lbexp.errors import Damaged, Refusal
 from lbexp.optimizers import evaluation_params
 
@@ -67,6 +68,11 @@ def trained(config, workdir, **how):
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
     return trained(NETWORKS, tmp_path_factory.mktemp('networks') / 'run')
+
+
+@pytest.fixture(scope='module')
+def network(workdir):
+    return lbexp.open(workdir).trial(2)
 
 
 @pytest.fixture(scope='module')
@@ -132,8 +138,8 @@ def test_the_weights_are_those_to_deploy(workdir):
     assert trial.model_state['batch_stats']['BatchNorm_0']['mean'].any()
 
 
-def test_sets_are_evaluated_whole(workdir):
-    trial = lbexp.open(workdir).trial(2)
+def test_sets_are_evaluated_whole(network):
+    trial = network
     test = load('digits', 'test')
     means = trial.evaluate('test')
     assert means.keys() == {'loss', 'accuracy'}
@@ -146,12 +152,13 @@ def test_sets_are_evaluated_whole(workdir):
     assert trial.evaluate('train')['accuracy'] == pytest.approx(right.mean(), abs=1e-6)
 
 
-def test_the_size_of_the_input_does_not_matter(workdir):
-    trial = lbexp.open(workdir).trial(0)
+def test_the_size_of_the_input_does_not_matter(network):
     images = np.concatenate([load('digits', 'train')['image']] * 2)[:2100]
-    logits = trial.predict(images)
+    logits = network.predict(images)
     for part in (slice(0, 1), slice(0, 3), slice(1020, 1030), slice(2099, 2100)):
-        np.testing.assert_allclose(trial.predict(images[part]), logits[part], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            network.predict(images[part]), logits[part], rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
@@ -167,22 +174,20 @@ def test_the_size_of_the_input_does_not_matter(workdir):
         (np.full((1, 8, 8, 1), 'a'), '<U1; allowed'),
     ],
 )
-def test_inputs_that_the_model_was_not_trained_on(workdir, inputs, said):
-    trial = lbexp.open(workdir).trial(0)
+def test_inputs_that_the_model_was_not_trained_on(network, inputs, said):
     with pytest.raises(Refusal) as error:
-        trial.predict(inputs)
+        network.predict(inputs)
     assert said in str(error.value) and '\n' not in str(error.value)
 
 
-def test_labels_are_needed_to_evaluate(workdir):
-    trial = lbexp.open(workdir).trial(0)
+def test_labels_are_needed_to_evaluate(network):
     image = np.zeros((2, 8, 8, 1), np.uint8)
     with pytest.raises(Refusal, match='found image; allowed: arrays named image, label'):
-        trial.evaluate({'image': image})
+        network.evaluate({'image': image})
     with pytest.raises(Refusal, match='found 2 of image, 3 of label'):
-        trial.evaluate({'image': image, 'label': np.zeros(3, int)})
+        network.evaluate({'image': image, 'label': np.zeros(3, int)})
     with pytest.raises(Refusal, match="'validation' of workload digits_mlp; allowed: 'test'"):
-        trial.evaluate('validation')
+        network.evaluate('validation')
 
 
 def test_what_has_no_network_is_refused_with_the_reason(workdir):
@@ -225,7 +230,7 @@ WAYS = {
 def test_every_way_to_train(tmp_path, way):
     config = tiny(num_checkpoints=0, **WAYS[way])
     trial = lbexp.open(trained(config, tmp_path / 'run')).trial()
-    assert trial.step == 24 and trial.status == 'done'
+    assert trial.step == run_length(trial.config) and trial.status == 'done'
     recorded = {name: trial.metrics[f'test_{name}'] for name in trial.evaluate()}
     assert trial.evaluate() == pytest.approx(recorded, rel=1e-6)
 
@@ -466,19 +471,18 @@ READERS = {
 
 
 @pytest.mark.parametrize('format', READERS)
-def test_files_that_others_read(workdir, tmp_path, capsys, format):
+def test_files_that_others_read(workdir, network, tmp_path, capsys, format):
     target = tmp_path / 'network'
     flags = [f'--workdir={workdir}', '--trial=2', f'--format={format}', f'--to={target}']
     assert export.main(['', *flags]) == 0
     assert capsys.readouterr().out == f'trial 2, weights of step 17: {target}\n'
-    trial = lbexp.open(workdir).trial(2)
-    expected = by_name({'params': trial.params, 'model_state': trial.model_state})
+    expected = by_name({'params': network.params, 'model_state': network.model_state})
     arrays, described = READERS[format](target)
     assert arrays.keys() == expected.keys() and 'params/Dense_0/kernel' in arrays
     for name, values in arrays.items():
         assert values.dtype == expected[name].dtype and values.shape == expected[name].shape
         assert values.tobytes() == expected[name].tobytes(), name
-    assert described['config'] == trial.config and described['metrics'] == trial.metrics
+    assert described['config'] == network.config and described['metrics'] == network.metrics
 
 
 def test_arrays_that_do_not_lie_row_by_row(tmp_path):
@@ -506,17 +510,16 @@ def test_types_that_a_format_does_not_hold(tmp_path):
 
 @pytest.mark.parametrize('format', ['npz', 'orbax'])
 def test_a_write_that_is_cut_off_leaves_nothing_under_the_name(
-    workdir, tmp_path, monkeypatch, format
+    network, tmp_path, monkeypatch, format
 ):
     def fail(*paths):
         raise OSError(28, 'No space left on device')
 
-    trial = lbexp.open(workdir).trial(0)
     with monkeypatch.context() as patch:
         patch.setattr('os.rename', fail)
         patch.setattr('os.replace', fail)
         with pytest.raises(OSError, match='No space'):
-            trial.export(tmp_path / 'a', format)
+            network.export(tmp_path / 'a', format)
     assert not (tmp_path / 'a').exists()
     assert not list(tmp_path.iterdir())
 

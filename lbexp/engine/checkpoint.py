@@ -19,7 +19,7 @@ from lbexp.engine.seal import broken, seal
 from lbexp.errors import Damaged, Refusal
 from lbexp.parallel import collectives, hosts
 
-DIGEST, MANIFEST = _OURS = '/sha256', '/manifest'
+_DIGEST, _MANIFEST = _OURS = '/sha256', '/manifest'
 _OF_THE_SYSTEM = (
     'RESOURCE_EXHAUSTED',
     'PERMISSION_DENIED',
@@ -109,8 +109,8 @@ class Checkpoints:
         manifest = json.dumps(self._identity.manifest(step)).encode()
         with self._disk_full_is_told():
             # Without force, Orbax silently skips a save while another is in progress.
-            leaves = {**leaves, MANIFEST: np.frombuffer(manifest, np.uint8)}
-            tree: Any = {**leaves, DIGEST: digest(leaves)}
+            leaves = {**leaves, _MANIFEST: np.frombuffer(manifest, np.uint8)}
+            tree: Any = {**leaves, _DIGEST: digest(leaves)}
             self._manager.save_async(step, tree, force=True)
             if self._writer:
                 self._manager.wait()
@@ -202,18 +202,18 @@ class Checkpoints:
             # is loaded too.
             try:
                 described: Any = ocp.metadata(path).metadata
-                manifest = {MANIFEST: np.zeros(dict(described)[MANIFEST].shape, np.uint8)}
+                manifest = {_MANIFEST: np.zeros(dict(described)[_MANIFEST].shape, np.uint8)}
             except Exception:  # Orbax raises what it likes on damaged files
                 manifest = {}
-            tree: Any = {**wanted, **manifest, DIGEST: np.zeros(32, np.uint8)}
+            tree: Any = {**wanted, **manifest, _DIGEST: np.zeros(32, np.uint8)}
             restored: Any = ocp.load(path, tree)
             loaded = dict(restored)
             if not manifest:
                 raise _Wrong('it does not say whose it is')
-        if bytes(loaded.pop(DIGEST)) != bytes(digest(loaded)):
+        if bytes(loaded.pop(_DIGEST)) != bytes(digest(loaded)):
             raise _Wrong('its contents are not what was saved (SHA-256)')
         if difference := self._identity.difference(
-            json.loads(loaded.pop(MANIFEST).tobytes()), step
+            json.loads(loaded.pop(_MANIFEST).tobytes()), step
         ):
             raise _Wrong(difference)
         if differ := [
