@@ -346,7 +346,7 @@ def nowhere(workdir):
 
 BROKEN = {
     begun_by_another_version: 'found no name of the run',
-    with_old_names: 'log: not a field',
+    with_old_names: 'log: no such field: it is called num_rows',
     torn: 'found a damaged file',
     with_a_wrong_trial: "trial 0: workload.hidden: found 'wide'",
     without_checkpoints: 'found no checkpoint of trial 0 (status: done); allowed',
@@ -557,6 +557,8 @@ def test_the_users_own_workload(mine, capsys):
         'from lbexp import config\n\n\ndef get_config():\n    c = config.base()\n'
         "    c.workload = dict(name='mine:net')\n    return c\n"
     )
+    with pytest.raises(Refusal, match='outside lbexp'):
+        lbexp.open(workdir).trial()
     for flag in ('--trust_workdir', f'--config={mine}/experiment.py'):
         assert evaluate.main(['', f'--workdir={workdir}', flag]) == 0
     capsys.readouterr()

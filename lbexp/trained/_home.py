@@ -158,7 +158,7 @@ class Home:
         path = self.folder / results.CONFIG
         problems = check.check_fields(ConfigDict(self.document['config']))
         if problems:
-            raise Refusal(f'{path}: {problems[0]}. {_remedy(self.document)}')
+            raise Refusal(f'{path}: {"; ".join(problems[:3])}. {_remedy(self.document)}')
         if not self.document.get('run'):
             raise Refusal(
                 f'{path}: found no name of the run, by which checkpoints say whose they are. '

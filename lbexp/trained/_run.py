@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lbexp import documents, results
-from lbexp.config import lookup
+from lbexp.config import fields, lookup
 from lbexp.engine.changes import fingerprint_of
 from lbexp.engine.components import components
 from lbexp.engine.fingerprint import fingerprint
@@ -81,6 +81,7 @@ class Run:
             self._refuse_diverged(number)
         config = home.config(number)
         with self._consent():
+            _refuse_untrusted(config)
             home.refuse_wrong(number)
             self._tell_changes(home, config)
             parts = components(in_examples(config), run_length(config))
@@ -162,6 +163,28 @@ class Run:
             f'{self.workdir}: found no checkpoint of trial {number} (status: {status}); allowed: '
             'a trial that was saved. The command that trains it, with this --workdir, makes one'
         )
+
+
+def _refuse_untrusted(config):
+    """Raises Refusal where a part reaches outside lbexp. First of all: what the check of a
+    configuration refuses, it goes on refusing in this process, also where it is trusted later."""
+    for field, allowed in fields.PARTS.items():
+        # a study is not needed to read networks
+        if field != 'study':
+            for name in _part_names(config.get(field)):
+                if ':' in name:
+                    lookup.refuse_untrusted(allowed.kind, name)
+
+
+def _part_names(value: Any) -> Iterator[str]:
+    """Of a part, and of those inside it."""
+    if isinstance(value, dict):
+        if isinstance(value.get('name'), str):
+            yield value['name']
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _part_names(inner)
 
 
 def _names(trust_workdir):
