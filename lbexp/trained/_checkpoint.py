@@ -1,6 +1,7 @@
 """Checkpoints as a reader takes them: nothing is moved, renamed or cleaned up, as the process that
 trains may be at it."""
 
+import errno
 import json
 import pathlib
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 from lbexp import results
 from lbexp.engine.identity import Identity
 from lbexp.engine.named import digest
-from lbexp.engine.storage_errors import diagnosis
+from lbexp.engine.seal import broken
 from lbexp.errors import Damaged, Refusal
 
 # what lbexp.engine.checkpoint saves beside the states
@@ -85,10 +86,19 @@ def _what_is_wrong(error, path):
     # The process that trains keeps the newest two: it has removed this one meanwhile.
     if not path.exists():
         raise _Vanished from error
-    problem = diagnosis(error, path)
-    if 'system' in problem:
-        raise OSError(*problem['system']) from error
-    return problem['wrong']
+    wrong = broken(path)
+    if wrong:
+        return wrong
+    # A file that is not there is damage, not what the system refuses.
+    is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    if isinstance(error, (OSError, MemoryError)) and not is_missing:
+        raise error
+    words = (str(error).splitlines() or [repr(error)])[0][:200]
+    is_sealed = wrong is not None
+    if is_sealed:
+        whole = f'{words}, though its files are as they were written'
+        raise OSError(errno.EIO, whole, str(path)) from error
+    return words
 
 
 def _positions(folder):
