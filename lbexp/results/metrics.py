@@ -1,6 +1,7 @@
 """The columns that every run has, and what each is for: one list, which tables, figures and the
 terminal read. What a probe or a workload adds is shown after them."""
 
+import operator
 from typing import NamedTuple
 
 
@@ -37,11 +38,15 @@ COUNTS = {metric.name: metric.label or metric.name for metric in METRICS if metr
 
 def first_figures() -> list[str]:
     """Metrics that are drawn first, in order."""
-    places = {m.figure: m.name for m in METRICS if m.figure is not None}
-    return [places[place] for place in sorted(places)]
+    return _in_order('figure')
 
 
 def headline() -> list[str]:
     """Metrics of the closing table, in order."""
-    places = {m.headline: m.name for m in METRICS if m.headline is not None}
-    return [places[place] for place in sorted(places)]
+    return _in_order('headline')
+
+
+def _in_order(place):
+    shown = [metric for metric in METRICS if getattr(metric, place) is not None]
+    shown.sort(key=operator.attrgetter(place))
+    return [metric.name for metric in shown]
