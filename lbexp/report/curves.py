@@ -136,7 +136,8 @@ def _figure(rows, bounds, groups, x, metric):
     budget = max(2, POINTS // max(1, len(drawn)))
     is_thinned = False
     series, ends = [], []
-    for curve in (available[place] for place in drawn):
+    for place in drawn:
+        curve = available[place]
         shown = _thinned(values, curve.finite, budget)
         is_thinned |= len(shown) < len(curve.finite)
         last = curve.finite[-1]

@@ -119,8 +119,8 @@ def _title(config, workdir):
 
 def _abscissa(finals):
     """Trials of different batch sizes meet at equal epochs, others at equal steps."""
-    varies = any('batch' in name for name in results.varied(finals))
-    if varies and 'epoch' in results.numeric(finals):
+    batch_size_varies = 'batch' in ' '.join(results.varied(finals))
+    if batch_size_varies and 'epoch' in results.numeric(finals):
         return 'epoch'
     return 'step'
 

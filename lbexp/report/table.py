@@ -46,7 +46,7 @@ def table(
         for row, cell in zip(rows, cells, strict=True):
             row.append(cell)
     short = curves.shortened(keys)
-    columns = [*map(short.get, keys), 'trials']
+    columns = [*short.values(), 'trials']
     columns += [name.replace('_', ' ') for name in metrics]
     caption = _caption(confidence, groups)
     if repeated:

@@ -153,7 +153,8 @@ def workdirs(path: Path | str) -> list[Path]:
     for folder, below, files in os.walk(root, onerror=_say_unreadable):
         if METRICS in files or CONFIG in files:
             folders.append(Path(folder))
-            below.clear()  # os.walk goes no deeper
+            # os.walk goes no deeper
+            below.clear()
     if not folders:
         raise Refusal(
             f'{root} holds no {CONFIG} and no {METRICS}, nor does a folder below it: give the '
@@ -234,7 +235,7 @@ def _joined(parsed):
 
 def _stacked(name, parsed):
     """One column of several; numbers where any are, and what is none counts as null."""
-    kind = _kind([rows.columns[name] for rows in parsed if name in rows.columns])
+    kind = _kind(name, parsed)
     parts = []
     for rows in parsed:
         part = rows.columns.get(name)
@@ -244,11 +245,16 @@ def _stacked(name, parsed):
     return np.concatenate(parts)
 
 
-def _kind(columns):
-    for column in columns:
+def _kind(name, parsed):
+    kinds = []
+    for rows in parsed:
+        column = rows.columns.get(name)
+        if column is None:
+            continue
         if column.dtype != object and np.isfinite(column).any():
             return column.dtype
-    return columns[0].dtype
+        kinds.append(column.dtype)
+    return kinds[0]
 
 
 def _blank(count, dtype):

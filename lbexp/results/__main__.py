@@ -78,11 +78,13 @@ def _connection(tables, files):
         connection.register('columns', _table(columns))
         connection.execute(f'create table {name} as select * from columns')
         connection.unregister('columns')
+    # Else a name in a query could be a variable of this process.
     connection.execute('set python_enable_replacements = false')
-    # that DuckDB renames when it is through
+    # DuckDB writes a draft, and renames it when it is through.
     drafts = [str(file.with_name(f'tmp_{file.name}')) for file in files]
     connection.execute('set allowed_paths = ?', [[*map(str, files), *drafts]])
     connection.execute('set enable_external_access = false')
+    # Else a query could set the above anew.
     connection.execute('set lock_configuration = true')
     return connection
 

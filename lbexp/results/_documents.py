@@ -121,6 +121,7 @@ def _is_of_sweep(folder):
 def is_readable(file: pathlib.Path, root: pathlib.Path) -> bool:
     """Whether a file is there to be read; Refusal: it is no plain file, or a link to one outside
     `root`."""
+    # Not opened to see: a pipe would wait for its other end.
     try:
         mode = file.stat().st_mode
     except FileNotFoundError:

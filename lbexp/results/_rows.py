@@ -20,6 +20,7 @@ _KINDS = {
     str: 'text',
     list: 'array',
     dict: 'object',
+    type(None): 'null',
 }
 _LARGEST = 2**53  # from which on float64 does not tell integers apart
 
@@ -74,7 +75,7 @@ def _blocks(file: pathlib.Path | None) -> Iterator[list[bytes]]:
     try:
         with open(file, 'rb') as opened:
             while lines := opened.readlines(_READ):
-                yield [line for line in lines if line.strip()]
+                yield list(filter(bytes.strip, lines))
     except OSError as error:
         # a read that fails knows no name, unlike an open
         raise OSError(error.errno, error.strerror, str(file)) from error
@@ -105,6 +106,7 @@ def _is_row(row: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
+    # By type: to isinstance True is an integer.
     return type(value) in (int, float) and 0 <= value < _LARGEST and value == int(value)
 
 
@@ -171,8 +173,8 @@ def _kind(parts: list[tuple]) -> str:
         if isinstance(cells, np.ndarray):
             kinds['number'] += int(np.isfinite(cells).sum())
         else:
-            kinds.update(_KINDS.get(type(cell)) for cell in cells)
-    del kinds[None]
+            kinds.update(map(_KINDS.__getitem__, map(type, cells)))
+    del kinds['null']
     if not kinds.total():
         return 'number'
     return kinds.most_common(1)[0][0]

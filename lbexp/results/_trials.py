@@ -4,6 +4,7 @@ stand."""
 import collections
 import itertools
 import json
+import operator
 import types
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ _UNVARIED = (*SPANNING, 'workdir')  # no single trial has them
 class _Trial(NamedTuple):
     """What the documents of a workdir say of a trial."""
 
+    workdir: str
+    number: int
     config: dict  # flat, without what the overrides replace
     varied: dict  # flat: the overrides, and what differs between the configs of a tree
     tags: list[dict]  # what the study asked for it as; several where it asked more than once
@@ -36,15 +39,20 @@ def trials(
         with_rows: (number of the folder, trial) that have rows, whether or not config.json knows
             them.
     """
-    trials = _trials(folders, configurations, with_rows)
+    by_key = _trials(folders, configurations, with_rows)
+    trials = list(by_key.values())
+
+    def cells(field):
+        return list(map(operator.attrgetter(field), trials))
+
     columns: dict[str, Any] = {
-        'workdir': np.array([str(folders[number]) for number, _ in trials], object),
-        'trial': np.array([trial for _, trial in trials], np.int64),
-        'tags': _tags([trial.tags for trial in trials.values()]),
-        'varied': _varied(trials.values()),
-        'status': np.array([trial.status for trial in trials.values()], object),
+        'workdir': np.array(cells('workdir'), object),
+        'trial': np.array(cells('number'), np.int64),
+        'tags': _tags(cells('tags')),
+        'varied': _varied(trials),
+        'status': np.array(cells('status'), object),
     }
-    return columns, dict(zip(trials, itertools.count()))
+    return columns, dict(zip(by_key, itertools.count()))
 
 
 def _trials(folders, configurations, with_rows):
@@ -65,6 +73,8 @@ def _trials(folders, configurations, with_rows):
             entry = entries.get(trial, {})
             overrides = entry.get('overrides', {})
             trials[number, trial] = _Trial(
+                workdir=str(folder),
+                number=trial,
                 config=_without(flat, overrides),
                 varied=shared | _flat(overrides),
                 tags=entry.get('tags', []),
@@ -112,7 +122,11 @@ def _without(flat, overrides):
     parts = tuple(f'{name}.' for name, value in overrides.items() if isinstance(value, dict))
     if not parts:
         return flat
-    return {name: value for name, value in flat.items() if not name.startswith(parts)}
+    config = dict(flat)
+    for name in flat:
+        if name.startswith(parts):
+            del config[name]
+    return config
 
 
 def _differences(flats):
@@ -154,11 +168,14 @@ def _column(values):
             return np.array(values, np.int64)
         if kinds <= {int, float, types.NoneType}:
             return np.array(values, np.float64)
-    except OverflowError:  # an integer that neither holds: as text
-        values = [None if value is None else str(value) for value in values]
+        as_text = False
+    except OverflowError:  # an integer that neither holds
+        as_text = True
     column = np.empty(len(values), object)
     for place, value in enumerate(values):
         if isinstance(value, (list, dict)):
             value = json.dumps(value)
+        elif as_text and value is not None:
+            value = str(value)
         column[place] = value
     return column

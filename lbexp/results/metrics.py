@@ -1,7 +1,6 @@
 """The columns that every run has, and what each is for: one list, which tables, figures and the
 terminal read. What a probe or a workload adds is shown after them."""
 
-import operator
 from typing import NamedTuple
 
 
@@ -47,6 +46,6 @@ def headline() -> list[str]:
 
 
 def _in_order(place):
-    shown = [metric for metric in METRICS if getattr(metric, place) is not None]
-    shown.sort(key=operator.attrgetter(place))
-    return [metric.name for metric in shown]
+    names = {getattr(metric, place): metric.name for metric in METRICS}
+    del names[None]  # of those that are not there
+    return list(dict(sorted(names.items())).values())
