@@ -205,7 +205,7 @@ def _is_kind(value, kind):
     return True
 
 
-def is_number(value):
+def is_number(value: Any) -> bool:
     """Whether one can calculate with it; what is traced is one for all that is known."""
     is_plain = isinstance(value, numbers.Number) and not isinstance(value, bool)
     return is_plain or (hasattr(value, 'dtype') and not isinstance(value, np.bool_))

@@ -90,7 +90,8 @@ def _pictures(drawing, formats):
         for kind in formats:
             content = io.BytesIO()
             page.savefig(content, format=kind, **_SAVING[kind])
-            page.set_layout_engine('none')  # laid out once: that takes a third of the time
+            # Laid out once: that takes a third of the time.
+            page.set_layout_engine('none')
             contents[kind] = content.getvalue()
     return contents
 

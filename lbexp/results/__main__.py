@@ -103,12 +103,10 @@ def _table(columns):
 def _of_one_type(column):
     """Vectors stay vectors, where all are; truth values too; the rest becomes text."""
     kinds = set(map(type, column)) - {types.NoneType}
-    if kinds == {bool}:
+    # None has no dimension.
+    are_vectors = kinds == {np.ndarray} and max(map(np.ndim, column)) == 1
+    if are_vectors or kinds == {bool}:
         return column
-    if kinds == {np.ndarray}:
-        ranks = {cell.ndim for cell in column if cell is not None}
-        if ranks == {1}:
-            return column
     texts = np.full(len(column), None, object)
     for place, cell in enumerate(column):
         if isinstance(cell, np.ndarray):
