@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _answer(options)
     except OSError as error:
-        told = f'{error.strerror or error}: {error.filename or ""}'
-        print(f'error: {told.rstrip(": ")}', file=sys.stderr)
+        message = f'{error.strerror or error}: {error.filename or ""}'
+        print(f'error: {message.rstrip(": ")}', file=sys.stderr)
         return 2
     except ValueError as error:
         print(f'error: {describe(error)}', file=sys.stderr)
