@@ -20,6 +20,7 @@ LAYERS = {
     'inference': 0,
     'moments': 0,
     'analysis': 0,
+    'annotations': 0,
     'results': 0,
     'errors': 0,
     'exit_status': 0,

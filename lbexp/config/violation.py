@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
+from lbexp.annotations import limits, members, range_in_words, variants
+
 _WORDS = {
     int: 'an integer',
     float: 'a number',
@@ -53,7 +55,7 @@ def violation(value: Any, annotation: Any) -> str | None:
     wanted). An annotation that says nothing of these (Any, a type variable) allows everything but
     NaN; one of functions alone allows nothing.
     """
-    if all(map(_is_function, _members(annotation))):
+    if all(map(_is_function, members(annotation))):
         return (
             f'found {value!r}; allowed: a function, which no configuration holds: another '
             'part, or one of your own'
@@ -96,7 +98,7 @@ def of_parameter(parameter: inspect.Parameter) -> Any:
 def part_class(annotation: Any) -> type | None:
     """The class of the part that `annotation` asks for, such as optax.GradientTransformation; None:
     for none."""
-    for member in _members(annotation):
+    for member in members(annotation):
         if inspect.isclass(member) and issubclass(member, tuple) and hasattr(member, '_fields'):
             return member
     return None
@@ -118,31 +120,21 @@ def _alternatives(annotation) -> tuple[_Alternative, ...]:
 
 @functools.cache
 def _cached_alternatives(annotation):
-    members = _members(annotation)
-    if any(_is_dtype(member) for member in members):  # DTypeLike and its kin also name str and type
-        none = (
-            [_Alternative(None, lambda value: value is None)] if types.NoneType in members else []
-        )
-        return (_Alternative(next(filter(_is_dtype, members)), _names_a_dtype), *none)
+    kinds = members(annotation)
+    dtypes = list(filter(_is_dtype, kinds))
+    if dtypes:  # DTypeLike and its kin also name str and type
+        alternatives = [_Alternative(dtypes[0], _names_a_dtype)]
+        if types.NoneType in kinds:
+            alternatives.append(_Alternative(None, functools.partial(operator.is_, None)))
+        return tuple(alternatives)
     alternatives = []
-    for member in members:
+    for member in kinds:
         readable = _readable(member)
         if readable is Any:
             return ()
         if readable is not None:
             alternatives.append(_Alternative(member, functools.partial(_converts, readable)))
     return tuple(alternatives)
-
-
-def _members(annotation, metadata=()):
-    """The types of a union, each with the bounds that stand around it."""
-    if get_origin(annotation) is Annotated:
-        inner, *bounds = get_args(annotation)
-        return _members(inner, (*bounds, *metadata))
-    if get_origin(annotation) in (typing.Union, types.UnionType):
-        return [member for inner in get_args(annotation) for member in _members(inner, metadata)]
-    annotation = types.NoneType if annotation is None else annotation
-    return [Annotated[annotation, *metadata] if metadata else annotation]
 
 
 def _readable(member) -> Any:
@@ -176,7 +168,7 @@ def _sequence(origin, arguments):
 
 
 def _readable_union(annotation):
-    readable = [_readable(member) for member in _members(annotation)]
+    readable = [_readable(member) for member in members(annotation)]
     held = [kind for kind in readable if kind is not None]
     if Any in held or not held:
         return Any
@@ -202,39 +194,30 @@ def _converts(readable, value):
 
 
 def _limits(member):
-    limits = {}
-    for bound in get_args(member)[1:]:
-        names = (
-            name for name in ('gt', 'ge', 'lt', 'le') if getattr(bound, name, None) is not None
-        )
-        limits |= {name: getattr(bound, name) for name in names}
-    return limits
+    return limits(get_args(member)[1:])
 
 
-def _range_in_words(limits):
-    """'>= 0', 'in [0, 1)': as lbexp.ranges says it, which imports JAX."""
-    signs = {'gt': '>', 'ge': '>=', 'lt': '<', 'le': '<='}
-    ends = {name: _POWERS.get(limit, limit) for name, limit in limits.items()}
-    if len(ends) < 2:
-        return ' and '.join(f'{signs[name]} {limit}' for name, limit in ends.items())
-    opening = f'[{ends["ge"]}' if 'ge' in ends else f'({ends["gt"]}'
-    return f'in {opening}, ' + (f'{ends["le"]}]' if 'le' in ends else f'{ends["lt"]})')
+def _range_in_words(member):
+    """'>= 0', 'in [0, 1)', with powers of two by their names."""
+    ends = _limits(member)
+    for name, limit in ends.items():
+        ends[name] = _POWERS.get(limit, limit)
+    return range_in_words(ends)
 
 
 def in_words(annotation: Any) -> str:
     """What `annotation` allows: 'an integer >= 1 or None'."""
-    members = [
-        member
-        for member in _members(annotation)
-        if _is_dtype(member) or _readable(member) is not None
-    ]
-    return ' or '.join(dict.fromkeys(map(_member_in_words, members))) or 'anything'
+    words = []
+    for member in members(annotation):
+        if _is_dtype(member) or _readable(member) is not None:
+            words.append(_member_in_words(member))
+    return ' or '.join(dict.fromkeys(words)) or 'anything'
 
 
 def _member_in_words(member):
     origin, arguments = get_origin(member), get_args(member)
     if origin is Annotated and _limits(member):
-        return f'{_member_in_words(arguments[0])} {_range_in_words(_limits(member))}'
+        return f'{_member_in_words(arguments[0])} {_range_in_words(member)}'
     if origin is Annotated:
         return _member_in_words(arguments[0])
     if origin is Literal:
@@ -257,16 +240,12 @@ def _sequence_in_words(origin, arguments):
 
 
 def _hint(value, annotation):
-    variants = [
-        v
-        for member in _members(annotation)
-        if get_origin(member) is Literal
-        for v in get_args(member)
-    ]
-    close = (
-        difflib.get_close_matches(value, map(str, variants), 1) if isinstance(value, str) else []
-    )
-    return f'. Did you mean {close[0]!r}?' if close else ''
+    if not isinstance(value, str):
+        return ''
+    close = difflib.get_close_matches(value, map(str, variants(annotation)), 1)
+    if not close:
+        return ''
+    return f'. Did you mean {close[0]!r}?'
 
 
 def _is_function(member):
