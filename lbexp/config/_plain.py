@@ -23,6 +23,7 @@ def plain(config: Any, path: str = '') -> Any:
     if config is None or isinstance(config, str) or type(config) in (bool, int, float):
         return config
     if isinstance(config, ConfigDict | FrozenConfigDict):
+        # not items(), which stops at a required value that is not set, and does not say where
         return {str(name): plain(_value(config, name, path), _join(path, name)) for name in config}
     if isinstance(config, Mapping):
         return {str(name): plain(value, _join(path, name)) for name, value in config.items()}

@@ -44,7 +44,8 @@ def trusting(outside: Iterable[str] | None) -> Iterator[None]:
 def outside_names(value: Any) -> set[str]:
     """The texts, anywhere in nested data, that `find` would look up outside lbexp."""
     if isinstance(value, str):
-        return {value} if value.partition(':')[2] else set()
+        _, _, function = value.partition(':')
+        return {value} if function else set()
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (list, tuple)):

@@ -9,6 +9,7 @@ import collections.abc
 import difflib
 import functools
 import inspect
+import itertools
 import math
 import operator
 import types
@@ -59,38 +60,13 @@ def violation(value: Any, annotation: Any) -> str | None:
             'part, or one of your own'
         )
     alternatives = _alternatives(annotation)
-    if not _has_nan(value) and (
-        not alternatives or any(alternative.fits(value) for alternative in alternatives)
-    ):
+    fits = not alternatives or any(alternative.fits(value) for alternative in alternatives)
+    if fits and not _has_nan(value):
         return None
-    words = list(
-        dict.fromkeys(in_words(alternative.annotation) for alternative in alternatives)
-    ) or ['a number']
-    allowed = f'{", ".join(words[:-1])}{" or " if words[1:] else ""}{words[-1]}'
+    words = [in_words(alternative.annotation) for alternative in alternatives]
+    *others, last = dict.fromkeys(words or ['a number'])
+    allowed = ' or '.join(filter(None, [', '.join(others), last]))
     return f'found {value!r}; allowed: {allowed}{_hint(value, annotation)}'
-
-
-def of_parameter(parameter: inspect.Parameter) -> Any:
-    """The annotation of a parameter; where it says nothing, what its default is an example of."""
-    default, annotation = parameter.default, parameter.annotation
-    if annotation not in (inspect.Parameter.empty, Any):
-        return annotation
-    # the engine multiplies it by the schedule
-    if parameter.name == 'learning_rate' and default is not None:
-        return float
-    if isinstance(default, str):  # patterns of paths may be several
-        example = str | list[str]
-    elif isinstance(default, (bool, int, float, tuple, list)):
-        example = (
-            bool
-            if isinstance(default, bool)
-            else list
-            if isinstance(default, (tuple, list))
-            else float
-        )
-    else:
-        return Any
-    return example | None if annotation is inspect.Parameter.empty else example
 
 
 def part_class(annotation: Any) -> type | None:
@@ -152,9 +128,9 @@ def _readable(member) -> Any:
     if origin is Annotated:
         inner = _readable(arguments[0])
         limits = _limits(member)
-        return (
-            Annotated[inner, msgspec.Meta(**limits)] if inner in (int, float) and limits else inner
-        )
+        if inner in (int, float) and limits:
+            return Annotated[inner, msgspec.Meta(**limits)]
+        return inner
     if origin is Literal or member in _WORDS:
         return member
     if member is Any or isinstance(member, (typing.TypeVar, str)):
@@ -172,7 +148,9 @@ def _sequence(origin, arguments):
     if origin is tuple and arguments and Ellipsis not in arguments:
         # Types made of values, which a checker of types cannot read.
         return tuple.__class_getitem__(tuple(map(_readable_union, arguments)))
-    return list.__class_getitem__(_readable_union(arguments[0])) if arguments else list
+    if not arguments:
+        return list
+    return list.__class_getitem__(_readable_union(arguments[0]))
 
 
 def _readable_union(annotation):
@@ -190,45 +168,51 @@ class _PartOf(msgspec.Struct):
 
 
 def _converts(readable, value):
-    if isinstance(value, float) and math.isinf(value):  # only as a bound, inside a list
+    # Infinity is no setting, but may be a bound inside a list.
+    if isinstance(value, float) and math.isinf(value):
         return False
     try:
         msgspec.convert(value, readable)
     except msgspec.ValidationError:
         return False
-    except TypeError:  # a union that msgspec does not take
+    except TypeError:  # a union that msgspec does not take: everything goes
         return True
     return True
 
 
 def _limits(member):
     limits = {}
-    for bound in get_args(member)[1:]:
-        names = (
-            name for name in ('gt', 'ge', 'lt', 'le') if getattr(bound, name, None) is not None
-        )
-        limits |= {name: getattr(bound, name) for name in names}
+    bounds = get_args(member)[1:]
+    for bound, name in itertools.product(bounds, ('gt', 'ge', 'lt', 'le')):
+        limit = getattr(bound, name, None)
+        if limit is not None:
+            limits[name] = limit
     return limits
 
 
 def _range_in_words(limits):
     """'>= 0', 'in [0, 1)': as lbexp.ranges says it, which imports JAX."""
-    signs = {'gt': '>', 'ge': '>=', 'lt': '<', 'le': '<='}
     ends = {name: _POWERS.get(limit, limit) for name, limit in limits.items()}
-    if len(ends) < 2:
-        return ' and '.join(f'{signs[name]} {limit}' for name, limit in ends.items())
-    opening = f'[{ends["ge"]}' if 'ge' in ends else f'({ends["gt"]}'
-    return f'in {opening}, ' + (f'{ends["le"]}]' if 'le' in ends else f'{ends["lt"]})')
+    match ends:
+        case {'ge': low, 'le': high}:
+            return f'in [{low}, {high}]'
+        case {'ge': low, 'lt': high}:
+            return f'in [{low}, {high})'
+        case {'gt': low, 'le': high}:
+            return f'in ({low}, {high}]'
+        case {'gt': low, 'lt': high}:
+            return f'in ({low}, {high})'
+    signs = {'gt': '>', 'ge': '>=', 'lt': '<', 'le': '<='}
+    return ' and '.join(f'{signs[name]} {limit}' for name, limit in ends.items())
 
 
 def in_words(annotation: Any) -> str:
     """What `annotation` allows: 'an integer >= 1 or None'."""
-    members = [
-        member
-        for member in _members(annotation)
-        if _is_dtype(member) or _readable(member) is not None
-    ]
-    return ' or '.join(dict.fromkeys(map(_member_in_words, members))) or 'anything'
+    words = {}  # a dict keeps the order, each once
+    for member in _members(annotation):
+        if _is_dtype(member) or _readable(member) is not None:
+            words[_member_in_words(member)] = None
+    return ' or '.join(words) or 'anything'
 
 
 def _member_in_words(member):
@@ -251,21 +235,22 @@ def _member_in_words(member):
 
 
 def _sequence_in_words(origin, arguments):
+    # (float, float) has a type for each place; (float, ...) is a list.
     if origin is tuple and arguments and Ellipsis not in arguments:
-        return f'({", ".join(in_words(argument) for argument in arguments)})'
-    return f'a list, each {in_words(arguments[0])}' if arguments else 'a list'
+        return f'({", ".join(map(in_words, arguments))})'
+    if not arguments:
+        return 'a list'
+    return f'a list, each {in_words(arguments[0])}'
 
 
 def _hint(value, annotation):
-    variants = [
-        v
-        for member in _members(annotation)
-        if get_origin(member) is Literal
-        for v in get_args(member)
-    ]
-    close = (
-        difflib.get_close_matches(value, map(str, variants), 1) if isinstance(value, str) else []
-    )
+    if not isinstance(value, str):
+        return ''
+    variants = []
+    for member in _members(annotation):
+        if get_origin(member) is Literal:
+            variants += map(str, get_args(member))
+    close = difflib.get_close_matches(value, variants, 1)
     return f'. Did you mean {close[0]!r}?' if close else ''
 
 
@@ -277,6 +262,7 @@ def _is_function(member):
 def _is_dtype(member):
     # by its name: NumPy is not imported for a configuration alone
     kind = get_origin(member) or member
+    # a generic alias, numpy.dtype[...], and the class alike
     return getattr(kind, '__module__', '') == 'numpy' and getattr(kind, '__name__', '') == 'dtype'
 
 
@@ -293,7 +279,7 @@ def _names_a_dtype(value):
 
 def _has_nan(value):
     if isinstance(value, dict):
-        return any(_has_nan(inner) for inner in value.values())
+        return any(map(_has_nan, value.values()))
     if isinstance(value, (list, tuple)):
-        return any(_has_nan(inner) for inner in value)
+        return any(map(_has_nan, value))
     return isinstance(value, float) and math.isnan(value)
