@@ -32,8 +32,11 @@ def run(
     """
     mutex_folder = workdir / 'cohorts' / 'mutex'
 
+    def resolved(trials):
+        return [configs.resolve(config, trial.overrides) for trial in trials]
+
     def record_trials(trials):
-        resolved = [configs.resolve(config, trial.overrides) for trial in trials]
+        # Schedulers of one workdir plan one after another: the second finds the first one's plan.
         with leases.mutex(mutex_folder, options.heartbeat_timeout):
             # where a file system has no locks, nobody is kept out
             with contextlib.suppress(OSError), lock(workdir):
@@ -45,7 +48,7 @@ def run(
                 rounds.grows(study, config),
                 None,
                 options.log,
-                options.fingerprint(resolved),
+                options.fingerprint(resolved(trials)),
             )
             cohorts.plan(workdir, config, entries)
         return entries
@@ -57,13 +60,15 @@ def run(
             f'{len(entries)} trials, {len(tasks)} cohorts, {len(tasks) - len(waiting)} of them '
             f'through; workdir {workdir}'
         )
-        outcome = schedule(workdir, waiting, options) if waiting else Outcome(False, {})
+        outcome = schedule(workdir, waiting, options)
         if not outcome.stopped:
             with leases.mutex(mutex_folder, options.heartbeat_timeout):
                 cohorts.merge(workdir, outcome.failed)
-        return outcome if outcome.stopped or outcome.failed else None
+        if outcome.stopped or outcome.failed:
+            return outcome
+        return None  # the next round may begin
 
-    resolved = [configs.resolve(config, trial.overrides) for trial in first_trials]
-    build_once(resolved, trace=not (workdir / 'config.json').exists())
+    # What is refused leaves nothing behind.
+    build_once(resolved(first_trials), trace=not (workdir / 'config.json').exists())
     outcome = rounds.rounds(study, config, workdir, first_trials, record_trials, train)
     return outcome or Outcome(False, {})

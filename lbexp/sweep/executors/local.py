@@ -20,49 +20,40 @@ def local(resources: Resources) -> Executor:
     Raises:
         Refusal: more cores are asked for than there are.
     """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else None
-    count = len(cores) if cores else os.cpu_count() or 1
+    cores = _own_cores()
+    count = len(cores) or os.cpu_count() or 1
     if resources.cores is not None and resources.cores > count:
         raise Refusal(
             f'--cores: found {resources.cores}; allowed: at most the {count} of this machine'
         )
-    most = count // (resources.cores or 1) if not _accelerator() else 1
-    running = {}  # slot -> process
+    # Processes on one accelerator would share its memory: each takes most of it at the start.
+    most = 1 if _has_accelerator() else count // (resources.cores or 1)
+    slots: list[subprocess.Popen | None] = []  # each with its share of the cores
 
     def capacity(cohorts):
         workers = resources.workers or min(most, cohorts)
-        running.update({slot: running.get(slot) for slot in range(workers)})
-        for slot in [slot for slot in running if slot >= workers]:
-            del running[slot]
+        free = [None] * max(workers - len(slots), 0)
+        slots[:] = [*slots, *free][:workers]
         return workers
 
     def submit(batch):
-        return [start(arguments) for arguments in batch]
+        return list(map(start, batch))
 
-    def free_slots():
-        return [
-            slot for slot, process in running.items() if not process or process.poll() is not None
-        ]
+    def free_slot():
+        for slot, process in enumerate(slots):
+            if process is None or process.poll() is not None:
+                return slot
+        return None
 
     def start(arguments):
-        while not free_slots():
+        while (slot := free_slot()) is None:
             time.sleep(0.01)  # one has said that it is through, and is about to end
-        slot, each = free_slots()[0], resources.cores or max(count // len(running), 1)
-        share = [cores[(slot * each + i) % count] for i in range(each)] if cores else None
-        command = [
-            sys.executable,
-            '-m',
-            'lbexp.sweep.worker',
-            json.dumps(arguments._replace(cores=share)),
-        ]
-        folder = pathlib.Path(arguments.workdir) / 'cohorts' / f'{arguments.number:05d}'
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(log(folder), 'ab') as file:
-            # A session of its own: Ctrl-C in the terminal is for this process, which tells the
-            # workers.
-            how = dict(stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
-            running[slot] = subprocess.Popen(command, **how)
-        return running[slot]
+        share = None
+        if cores:
+            each = resources.cores or max(count // len(slots), 1)
+            share = [cores[(slot * each + i) % count] for i in range(each)]
+        slots[slot] = process = _process(arguments._replace(cores=share))
+        return process
 
     def exit_reason(process):
         status = process.poll()
@@ -81,8 +72,30 @@ def local(resources: Resources) -> Executor:
     return Executor(capacity, submit, exit_reason, cancel, 0.1)
 
 
-def _accelerator():
+def _process(arguments):
+    folder = pathlib.Path(arguments.workdir) / 'cohorts' / f'{arguments.number:05d}'
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, '-m', 'lbexp.sweep.worker', json.dumps(arguments)]
+    # What goes wrong before the worker has opened its log is in the log too.
+    with open(log(folder), 'ab') as file:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            # Ctrl-C in the terminal is for this process, which tells the workers.
+            start_new_session=True,
+        )
+
+
+def _own_cores():
+    """The cores that this process may use, ascending; [] where the system does not say."""
+    if not hasattr(os, 'sched_getaffinity'):
+        return []
+    return sorted(os.sched_getaffinity(0))
+
+
+def _has_accelerator():
     """Whether this machine has a device that one process takes whole."""
-    return any(
-        pathlib.Path(f'/dev/{name}').exists() for name in ('nvidia0', 'kfd', 'accel0', 'vfio/0')
-    )
+    devices = ('nvidia0', 'kfd', 'accel0', 'vfio/0')
+    return any(pathlib.Path('/dev', device).exists() for device in devices)

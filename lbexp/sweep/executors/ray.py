@@ -54,6 +54,7 @@ def _join(cluster):
             cluster.init(address=address or 'auto', **how)
             return
         except (ConnectionError, RuntimeError) as error:
+            # Only a cluster that the user has named must be there.
             if address:
                 raise Refusal(
                     f'--executor=ray: found RAY_ADDRESS={address}, where no cluster answers; '

@@ -53,14 +53,17 @@ def slurm(resources: Resources) -> Executor:
 
     def exit_reason(job):
         listed = queue.jobs()
-        return None if listed is None or job in listed else f'job {job} left the queue'
+        # While Slurm does not answer, a job is taken for alive: its folder tells when it is not.
+        if listed is None or job in listed:
+            return None
+        return f'job {job} left the queue'
 
     def cancel(job, kill=False):
-        subprocess.run(
-            ['scancel', *([] if kill else ['--state=PENDING']), job],
-            capture_output=True,
-            timeout=60,
-        )
+        options = []
+        if not kill:
+            # What runs was told by its folder, and is to save first.
+            options.append('--state=PENDING')
+        subprocess.run(['scancel', *options, job], capture_output=True, timeout=60)
 
     return Executor(lambda cohorts: None, submit, exit_reason, cancel, 1.0)
 
@@ -77,15 +80,11 @@ class _Queue:
 
     def jobs(self):
         if self._at is None or time.monotonic() - self._at > _LISTED:
-            listing = [
-                'squeue',
-                '--noheader',
-                '--array',
-                '--format=%i',
-                '--user',
-                getpass.getuser(),
-            ]
-            done = subprocess.run(listing, capture_output=True, text=True, timeout=60)
-            self._jobs = None if done.returncode else set(done.stdout.split())
+            command = ['squeue', '--noheader', '--array', '--format=%i']
+            command += ['--user', getpass.getuser()]
+            listing = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            self._jobs = None
+            if listing.returncode == 0:
+                self._jobs = set(listing.stdout.split())
             self._at = time.monotonic()
         return self._jobs
