@@ -49,7 +49,9 @@ def batch_scaling(
             f'where the rule is {rule!r}'
         )
     ratio = batch_size / reference
-    return ratio if rule == 'linear' else jnp.sqrt(ratio)
+    if rule == 'linear':
+        return ratio
+    return jnp.sqrt(ratio)
 
 
 @checked
@@ -159,9 +161,11 @@ def batch_growth(
     grown = [batch_size * factor ** float(i) for i in range(len(boundaries) + 1)]
     sizes = []  # of each phase, in microbatches
     for size in grown:
-        limited = size if largest is None else jnp.minimum(size, largest)
-        sizes.append(index(jnp.maximum(jnp.round(limited / microbatch), 1)))
-    starts, firsts = [jnp.uint32(0)], [jnp.uint32(0)]  # of each phase, in microbatches and updates
+        if largest is not None:
+            size = jnp.minimum(size, largest)
+        sizes.append(index(jnp.maximum(jnp.round(size / microbatch), 1)))
+    # Of each phase, the microbatches and the updates before it: start_i and the sums of n_i.
+    starts, firsts = [jnp.uint32(0)], [jnp.uint32(0)]
     for boundary, size in zip(boundaries, sizes):
         until = _ceil_divide(index(boundary), index(microbatch))
         updates = _ceil_divide(jnp.maximum(until, starts[-1]) - starts[-1], size)

@@ -43,8 +43,10 @@ def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -
     first_trials = study.trials(config)
     workdir = _workdir(flag_values, config, [trial.overrides for trial in first_trials])
     with contextlib.ExitStack() as stack:
+        # On process 0 alone, which writes; the others hold nothing.
         collectives.run_on_primary(lambda: stack.enter_context(lock(workdir)))
         if _train(study, config, workdir, first_trials, stop, flag_values):
+            # Nobody reads the rows before the process that writes them is through.
             collectives.allgather_object('all rows are written')
             if study.measure is not None:
                 study.measure(config, workdir)  # together: it may use all devices
@@ -63,6 +65,7 @@ def _workdir(flag_values, config, overrides) -> pathlib.Path:
             {**flatten(configs.plain(config), overrides), **environment.code()}
         )
     trials = _resolved(config, overrides)
+    # Whatever may be refused on one process alone is agreed on: the others would wait for it.
     collectives.run_on_all(lambda: build_once(trials))
     fingerprint = collectives.run_on_all(lambda: command.fingerprint_of(flag_values, trials))
     workdir = collectives.run_on_all(
@@ -119,8 +122,10 @@ def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bo
     def train(entries):
         nonlocal past_run
         past_run = collectives.run_on_primary(lambda: record.nothing_to_train(workdir))
-        count = len(entries)
-        _print(f'{count} trials; workdir {workdir}' if count > 1 else f'workdir {workdir}')
+        line = f'workdir {workdir}'
+        if len(entries) > 1:
+            line = f'{len(entries)} trials; {line}'
+        _print(line)
         with _progress() as on_progress:
             outcome = run(
                 _resolved(config, [entry['overrides'] for entry in entries]),
@@ -131,7 +136,9 @@ def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bo
                 rounds=[entry['round'] for entry in entries],
                 restart_lost=flag_values.restart_lost,
             )
-        return outcome if outcome == 'preempted' else None
+        if outcome == 'preempted':
+            return outcome
+        return None  # the next round may begin
 
     outcome = rounds.rounds(study, config, workdir, first_trials, record_trials, train)
     if outcome == 'preempted':

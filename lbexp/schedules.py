@@ -200,6 +200,8 @@ def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):
         dtype = jnp.promote_types(jnp.asarray(peak).dtype, jnp.float32)
         count = jnp.asarray(count).astype(dtype)
         ramp = warmup * steps
+        # Without warm-up the ramp is 0: both branches of the `where` below are computed, and
+        # must be finite.
         x = jnp.clip(count / jnp.maximum(ramp, 1e-30), 0, 1)
         p = jnp.clip((count - ramp) / jnp.maximum(steps - ramp, 1e-30), 0, 1)
         warming = warmup_from + (1 - warmup_from) * rising(x)
