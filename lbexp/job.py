@@ -2,6 +2,7 @@
 it alike."""
 
 import contextlib
+import functools
 import pathlib
 import threading
 
@@ -98,26 +99,12 @@ def _refuse_a_sweep(workdir):
 def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bool:
     """Runs the first trials, and those that their results ask for, until there are none. False: it
     was stopped."""
-    past_run, announced = '', False
+    record_trials = functools.partial(_record, study, config, workdir, flag_values)
+    past_run, announcements = '', []
 
     def announce(line):
-        nonlocal announced
-        announced = True
+        announcements.append(line)
         _print(line)
-
-    def record_trials(trials):
-        resolved = _resolved(config, [trial.overrides for trial in trials])
-        return collectives.run_on_primary(
-            lambda: record.record(
-                workdir,
-                configs.plain(config),
-                trials,
-                rounds.grows(study, config),
-                flag_values.allow_config_change,
-                _print,
-                command.fingerprint_of(flag_values, resolved),
-            )
-        )
 
     def train(entries):
         nonlocal past_run
@@ -143,9 +130,26 @@ def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bo
     outcome = rounds.rounds(study, config, workdir, first_trials, record_trials, train)
     if outcome == 'preempted':
         return False
-    if past_run and not announced:
+    # Where an earlier run had trained everything, and this one had nothing of its own to say.
+    if past_run and not announcements:
         _print(past_run)
     return True
+
+
+def _record(study, config, workdir, flag_values, trials) -> list[dict]:
+    """Records the trials of a round; returns all trials of the workdir."""
+    resolved = _resolved(config, [trial.overrides for trial in trials])
+    return collectives.run_on_primary(
+        lambda: record.record(
+            workdir,
+            configs.plain(config),
+            trials,
+            grows=rounds.grows(study, config),
+            may_change=flag_values.allow_config_change,
+            log=_print,
+            code=command.fingerprint_of(flag_values, resolved),
+        )
+    )
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The cohorts of a workdir: which there are, how far they are, and their rows put together."""
 
+import contextlib
 import itertools
 import json
 import pathlib
@@ -62,6 +63,13 @@ def plan(workdir: pathlib.Path, config: ConfigDict, entries: list[dict]) -> list
 
 def _trials_of(tasks):
     return set(itertools.chain.from_iterable(task.trials for task in tasks))
+
+
+def mutex(
+    workdir: pathlib.Path, heartbeat_timeout: float
+) -> contextlib.AbstractContextManager[None]:
+    """One process at a time inside plans cohorts or puts their rows together."""
+    return leases.mutex(workdir / 'cohorts' / 'mutex', heartbeat_timeout)
 
 
 def is_through(task: CohortTask, status: dict[int, dict]) -> bool:

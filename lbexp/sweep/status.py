@@ -63,7 +63,7 @@ def report(
             rows together is lost.
     """
     _require_sound(workdir)
-    with leases.mutex(workdir / 'cohorts' / 'mutex', heartbeat_timeout):
+    with cohorts.mutex(workdir, heartbeat_timeout):
         cohorts.merge(workdir, given_up)
     status, tasks = record.statuses(workdir), cohorts.cohort_tasks(workdir)
     through = [task for task in tasks if cohorts.is_through(task, status)]
@@ -106,9 +106,9 @@ def _row(task, status, heartbeat_timeout):
     # Without an attempt, but through: in a direct run that the sweep goes on with.
     if last.number == 0 and cohorts.is_through(task, status):
         state = 'done'
-    said = cause = ''
+    last_sign = cause = ''
     if state == 'running':
-        said = f'{silence:.0f} s ago'
+        last_sign = f'{silence:.0f} s ago'
     if state in ('lost', 'failed'):
         cause = describe_failure(last, task.folder)
     who = [last.host, last.pid] if last.number else ['', '']
@@ -120,6 +120,6 @@ def _row(task, status, heartbeat_timeout):
         leases.counted_attempts(task.folder),
         *who,
         progress(last),
-        said,
+        last_sign,
         cause,
     ]

@@ -20,56 +20,73 @@ def local(resources: Resources) -> Executor:
     Raises:
         Refusal: more cores are asked for than there are.
     """
-    cores = _own_cores()
-    count = len(cores) or os.cpu_count() or 1
-    if resources.cores is not None and resources.cores > count:
-        raise Refusal(
-            f'--cores: found {resources.cores}; allowed: at most the {count} of this machine'
-        )
-    # Processes on one accelerator would share its memory: each takes most of it at the start.
-    most = 1 if _has_accelerator() else count // (resources.cores or 1)
-    slots: list[subprocess.Popen | None] = []  # each with its share of the cores
-
-    def capacity(cohorts):
-        workers = resources.workers or min(most, cohorts)
-        free = [None] * max(workers - len(slots), 0)
-        slots[:] = [*slots, *free][:workers]
-        return workers
+    processes = _Processes(resources)
 
     def submit(batch):
-        return list(map(start, batch))
+        return list(map(processes.start, batch))
 
-    def free_slot():
-        for slot, process in enumerate(slots):
+    return Executor(processes.capacity, submit, _exit_reason, _cancel, 0.1)
+
+
+class _Processes:
+    """Workers side by side, each in a slot that has a share of the cores."""
+
+    def __init__(self, resources):
+        self._resources = resources
+        self._cores = _own_cores()
+        self._count = len(self._cores) or os.cpu_count() or 1
+        self._slots: list[subprocess.Popen | None] = []
+        if resources.cores is not None and resources.cores > self._count:
+            raise Refusal(
+                f'--cores: found {resources.cores}; allowed: at most the {self._count} of this '
+                'machine'
+            )
+
+    def capacity(self, cohorts):
+        # One process takes an accelerator whole.
+        most = 1 if _has_accelerator() else self._count // (self._resources.cores or 1)
+        slots = self._resources.workers or min(most, cohorts)
+        added = [None] * max(slots - len(self._slots), 0)
+        self._slots = [*self._slots, *added][:slots]
+        return slots
+
+    def start(self, arguments):
+        while (slot := self._free_slot()) is None:
+            time.sleep(0.01)  # one has said that it is through, and is about to end
+        process = _process(arguments._replace(cores=self._share(slot)))
+        self._slots[slot] = process
+        return process
+
+    def _free_slot(self):
+        for slot, process in enumerate(self._slots):
             if process is None or process.poll() is not None:
                 return slot
         return None
 
-    def start(arguments):
-        while (slot := free_slot()) is None:
-            time.sleep(0.01)  # one has said that it is through, and is about to end
-        share = None
-        if cores:
-            each = resources.cores or max(count // len(slots), 1)
-            share = [cores[(slot * each + i) % count] for i in range(each)]
-        slots[slot] = process = _process(arguments._replace(cores=share))
-        return process
-
-    def exit_reason(process):
-        status = process.poll()
-        if status is None:
+    def _share(self, slot):
+        """The cores of a slot; None where the system does not say which there are."""
+        if not self._cores:
             return None
-        if status < 0:
-            return f'ended by {signal.Signals(-status).name}'
-        return f'ended with status {status}'
+        width = self._resources.cores or max(self._count // len(self._slots), 1)
+        first = slot * width
+        # Where more workers are asked for than there are cores, shares overlap.
+        return [self._cores[i % self._count] for i in range(first, first + width)]
 
-    def cancel(process, kill=False):
-        if kill:
-            process.kill()
-        else:
-            process.terminate()
 
-    return Executor(capacity, submit, exit_reason, cancel, 0.1)
+def _exit_reason(process):
+    status = process.poll()
+    if status is None:
+        return None
+    if status < 0:
+        return f'ended by {signal.Signals(-status).name}'
+    return f'ended with status {status}'
+
+
+def _cancel(process, kill=False):
+    if kill:
+        process.kill()
+    else:
+        process.terminate()
 
 
 def _process(arguments):

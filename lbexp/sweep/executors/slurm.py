@@ -34,7 +34,7 @@ def slurm(resources: Resources) -> Executor:
             '--executor=slurm: found no sbatch here; allowed: on a machine that submits to Slurm'
         )
     cores = resources.cores or 1
-    asked = dict(
+    parameters = dict(
         job_name='lbexp',
         array_parallelism=resources.workers or 1000,
         cpus_per_task=cores,
@@ -46,7 +46,7 @@ def slurm(resources: Resources) -> Executor:
 
     def submit(batch):
         executor = submitit.SlurmExecutor(folder=pathlib.Path(batch[0].workdir) / 'slurm')
-        executor.update_parameters(**asked)
+        executor.update_parameters(**parameters)
         jobs = executor.map_array(worker, batch)
         queue.forget()
         return [job.job_id for job in jobs]
@@ -58,14 +58,15 @@ def slurm(resources: Resources) -> Executor:
             return None
         return f'job {job} left the queue'
 
-    def cancel(job, kill=False):
-        options = []
-        if not kill:
-            # What runs was told by its folder, and is to save first.
-            options.append('--state=PENDING')
-        subprocess.run(['scancel', *options, job], capture_output=True, timeout=60)
+    return Executor(lambda cohorts: None, submit, exit_reason, _cancel, 1.0)
 
-    return Executor(lambda cohorts: None, submit, exit_reason, cancel, 1.0)
+
+def _cancel(job, kill=False):
+    options = []
+    if not kill:
+        # What runs was told by its folder, and is to save first.
+        options.append('--state=PENDING')
+    subprocess.run(['scancel', *options, job], capture_output=True, timeout=60)
 
 
 class _Queue:
