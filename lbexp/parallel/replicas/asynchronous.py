@@ -72,15 +72,14 @@ def asynchronous(
         seed: of the durations; the engine gives the trial's.
 
     Columns: staleness_mean and staleness_max over the updates since the last row;
-        communicated_bytes (pushed and
-    pulled per step).
+        communicated_bytes (pushed and pulled per step).
 
     Raises:
         ValueError: an argument out of range.
 
     Source: Dean et al. 2012 (Downpour SGD); Mitliagkas et al. 2016, arXiv:1605.09774 (memoryless
-        workers); Zhang et al.
-    2016, arXiv:1511.05950 (staleness); deltas: Reddi et al. 2021, arXiv:2003.00295.
+        workers); Zhang et al. 2016, arXiv:1511.05950 (staleness); deltas: Reddi et al. 2021,
+        arXiv:2003.00295.
     """
     _check(workers, delay, trace, push, k, inner_learning_rate)
     times = _times(delay, trace, seed)
@@ -94,45 +93,10 @@ def asynchronous(
         return params, copies(model_state, workers), opt_state, server
 
     def step(tools):
-        pass_of_worker = tools.gradient
+        take_pass = tools.gradient
         if push == 'delta':
-            pass_of_worker = _delta(tools.gradient, k, inner_learning_rate)
-
-        def run(state, row_step):
-            server = state.replicas
-            worker = jnp.argmin(server.remaining)
-
-            def of_worker(tree):
-                return jax.tree.map(lambda leaf: leaf[worker], tree)
-
-            def put(tree, new):
-                return jax.tree.map(lambda leaf, n: leaf.at[worker].set(n), tree, new)
-
-            # The pull was earlier: the worker's copy, not the server's weights of now.
-            loss, sums, grads, model_state = pass_of_worker(
-                of_worker(server.copies), of_worker(state.model_state), state.tick, 0
-            )
-            is_first_of_row = state.metric_sums['examples'] == 0
-            state = after_pass(state, loss, sums, put(state.model_state, model_state))
-            state = tools.update(state, grads, loss, row_step)
-            staleness = state.step - 1 - server.pulled[worker]
-
-            def since_row(old):
-                return jnp.where(is_first_of_row, 0, old)
-
-            left = server.remaining - server.remaining[worker]
-            server = Server(
-                copies=put(server.copies, state.params),
-                pulled=server.pulled.at[worker].set(state.step),
-                # Times count from now on: a clock that runs for ever would lose its digits.
-                remaining=left.at[worker].set(times(state.step + workers - 1)),
-                staleness=since_row(server.staleness) + staleness,
-                stalest=jnp.maximum(since_row(server.stalest), staleness),
-                updates=since_row(server.updates) + 1,
-            )
-            return state._replace(replicas=server)
-
-        return run
+            take_pass = _delta(tools.gradient, k, inner_learning_rate)
+        return _step(workers, times, take_pass, tools)
 
     return Replicas(
         workers,
@@ -146,6 +110,46 @@ def asynchronous(
         ),
         columns=_columns,
     )
+
+
+def _step(workers, times, take_pass, tools):
+    """The step in which one worker pushes; `take_pass` computes what it pushes."""
+
+    def run(state, row_step):
+        server = state.replicas
+        worker = jnp.argmin(server.remaining)
+
+        def of_worker(tree):
+            return jax.tree.map(lambda leaf: leaf[worker], tree)
+
+        def put(tree, new):
+            return jax.tree.map(lambda leaf, n: leaf.at[worker].set(n), tree, new)
+
+        # The pull was earlier: the worker's copy, not the server's weights of now.
+        loss, sums, grads, model_state = take_pass(
+            of_worker(server.copies), of_worker(state.model_state), state.tick, 0
+        )
+        is_first_of_row = state.metric_sums['examples'] == 0
+        state = after_pass(state, loss, sums, put(state.model_state, model_state))
+        state = tools.update(state, grads, loss, row_step)
+        staleness = state.step - 1 - server.pulled[worker]
+
+        def since_row(old):
+            return jnp.where(is_first_of_row, 0, old)
+
+        left = server.remaining - server.remaining[worker]
+        server = Server(
+            copies=put(server.copies, state.params),
+            pulled=server.pulled.at[worker].set(state.step),
+            # Times count from now on: a clock that runs for ever would lose its digits.
+            remaining=left.at[worker].set(times(state.step + workers - 1)),
+            staleness=since_row(server.staleness) + staleness,
+            stalest=jnp.maximum(since_row(server.stalest), staleness),
+            updates=since_row(server.updates) + 1,
+        )
+        return state._replace(replicas=server)
+
+    return run
 
 
 def _columns(state, optimizer):

@@ -67,9 +67,8 @@ def local_sgd(
         outer_momentum: in [0, 1).
         nesterov: whether outer momentum is Nesterov's, in the form of PyTorch's SGD.
         buffer_policy: what a synchronisation does to the momentum buffers of the workers'
-            optimizer. 'maintain': nothing;
-            'reset': they become 0; 'average': they become their mean, which is all-reduced with the
-            weights.
+            optimizer. 'maintain': nothing; 'reset': they become 0; 'average': they become their
+            mean, which is all-reduced with the weights.
 
     Columns: worker_spread, communicated_bytes (all-reduced per step, on average).
 
@@ -77,8 +76,7 @@ def local_sgd(
         ValueError: an argument out of range.
 
     Source: Stich 2019, arXiv:1805.09767 (local SGD); Zhang et al. 2019, arXiv:1907.08610
-        (Lookahead); Douillard et al.
-    2023, arXiv:2311.08105, Algorithm 1 (DiLoCo).
+        (Lookahead); Douillard et al. 2023, arXiv:2311.08105, Algorithm 1 (DiLoCo).
     """
     _check(workers, k, slow_step_size, outer_momentum, buffer_policy)
     rule = _Rule(k, slow_step_size, outer_momentum, nesterov, buffer_policy)
@@ -123,7 +121,7 @@ class _Rule(NamedTuple):
 
 def _step(rule, tools):
     one_step = _one_step(tools)
-    meet = _meeting(rule, tools.workers)
+    synchronise = _synchronisation(rule, tools)
 
     def run(state, row_step):
         each_step = tools.workers.each(lambda *of_worker: one_step(state.tick, *of_worker))
@@ -131,16 +129,7 @@ def _step(rule, tools):
         params, model_state, opt_state, losses, sums, grads, updates = moved
         count = state.step + 1
         due, at_row = count % rule.k == 0, count == row_step
-        mask = rule.buffer_mask(tools.optimizer, opt_state)
-
-        def together(carry):
-            params, buffers, outer = carry
-            return meet(state.params, params, buffers, outer, count + rule.k > row_step)
-
-        # Not lax.cond, which would copy the weights in the steps that do not synchronise.
-        carry = params, select(mask, opt_state), state.replicas
-        ((params, buffers, outer),) = cond_once(due, together, carry)
-        opt_state = replace(mask, opt_state, buffers)
+        params, opt_state, outer = synchronise(due, count, row_step, state, params, opt_state)
         totals = jax.tree.map(jnp.add, state.metric_sums, sums)
 
         def lost():
@@ -182,9 +171,29 @@ def _one_step(tools):
     return one
 
 
+def _synchronisation(rule, tools):
+    """(whether it is due, updates done, the row's last, the state before the step, the workers'
+    weights, their optimizer states) -> weights, optimizer states, outer state."""
+    meet = _meeting(rule, tools.workers)
+
+    def synchronise(due, count, row_step, before, params, opt_state):
+        mask = rule.buffer_mask(tools.optimizer, opt_state)
+
+        def together(carry):
+            params, buffers, outer = carry
+            return meet(before.params, params, buffers, outer, count + rule.k > row_step)
+
+        # Not lax.cond, which would copy the weights in the steps that do not synchronise.
+        carry = params, select(mask, opt_state), before.replicas
+        ((params, buffers, outer),) = cond_once(due, together, carry)
+        return params, replace(mask, opt_state, buffers), outer
+
+    return synchronise
+
+
 def _meeting(rule, workers):
-    """The synchronisation: (weights before the step; weights, buffers, outer state; whether it is a
-    row's last)."""
+    """(weights before the step; weights, buffers, outer state; whether it is a row's last) -> the
+    weights, buffers and outer state of workers that have met."""
     momentum = rule.outer_momentum
 
     def outer_step(slow, velocity, average):
@@ -200,11 +209,13 @@ def _meeting(rule, workers):
 
         return jax.tree.map(moved, slow, moves), velocity
 
-    def meet(before, params, buffers, outer, last):
+    def meet(before, params, buffers, outer, is_last):
         # One all-reduce, of all that is averaged.
         averages = workers.mean((params, buffers if rule.buffer_policy == 'average' else ()))
         average, average_buffers = averages
-        spread = jax.lax.cond(last, lambda: _spread(workers, params, average), lambda: outer.spread)
+        spread = jax.lax.cond(
+            is_last, lambda: _spread(workers, params, average), lambda: outer.spread
+        )
         slow, velocity = outer_step(outer.slow, outer.velocity, average)
         if workers.count == 1:
             # An optimizer's updates pass through the parameters: Lookahead's slow weights are
@@ -229,7 +240,8 @@ def _columns(rule, state, optimizer):
     sent = size(outer.slow)
     if rule.buffer_policy == 'average':
         buffers = select(rule.buffer_mask(optimizer, state.opt_state), state.opt_state)
-        sent += size(buffers) // len(_first(state.params))  # those of one worker
+        workers = len(jax.tree.leaves(state.params)[0])
+        sent += size(buffers) // workers
     return {'worker_spread': outer.spread, 'communicated_bytes': jnp.float32(sent) / rule.k}
 
 
@@ -280,10 +292,6 @@ def _check(workers, k, slow_step_size, outer_momentum, buffer_policy):
     require('slow_step_size', slow_step_size, fine, '(0, 1]; with outer momentum any rate > 0')
     modes = ('maintain', 'reset', 'average')
     require('buffer_policy', buffer_policy, buffer_policy in modes, ', '.join(modes))
-
-
-def _first(tree):
-    return jax.tree.leaves(tree)[0]
 
 
 def _wide(x):
