@@ -63,8 +63,7 @@ def _of_scalar(value, path):
     what = ' '.join(repr(value).split())[:80]
     raise Refusal(
         f'{path or "config"}: found {what}; allowed: plain data: numbers, text, None, lists, '
-        'dicts; a function by its '
-        "name 'package.module:function' where a part is named"
+        "dicts; a function by its name 'package.module:function' where a part is named"
     )
 
 

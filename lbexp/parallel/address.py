@@ -37,8 +37,7 @@ def address(text: str) -> Address:
     if match is None or not 1 <= int(match[3]) <= 65535:
         raise Refusal(
             f'--coordinator_address: found {text!r}; allowed: HOST:PORT of process 0, with a '
-            'port of 1 to 65535 '
-            '([HOST]:PORT for an IPv6 address)'
+            'port of 1 to 65535 ([HOST]:PORT for an IPv6 address)'
         )
     return Address(match[1] or match[2], int(match[3]))
 
@@ -125,8 +124,8 @@ def _explain(where, error):
     if error.errno == errno.EADDRNOTAVAIL:
         return (
             f'{where.host!r} is not an address of host {platform.node()}, where process 0 runs; '
-            'allowed: one of its own '
-            '(or JAX_COORDINATOR_BIND_ADDRESS=HOST:PORT, where it is reached by another)'
+            'allowed: one of its own (or JAX_COORDINATOR_BIND_ADDRESS=HOST:PORT, where it is '
+            'reached by another)'
         )
     return (
         f'cannot listen there: {error.strerror or error}; allowed: an address where process 0 '

@@ -99,10 +99,8 @@ def _incomplete(mode, named, address, processes, index):
     if address is None or processes is None or index is None:
         flags = ', '.join(filter(None, [f'--distributed={mode}', named]))
         return [
-            f'{flags}: no launcher was found (srun, '
-            'mpirun of OpenMPI 4, '
-            'Kubernetes, Cloud TPU). Give --coordinator_address=HOST:PORT --num_processes=N '
-            '--process_id=0..N-1, '
+            f'{flags}: no launcher was found (srun, mpirun of OpenMPI 4, Kubernetes, Cloud TPU). '
+            'Give --coordinator_address=HOST:PORT --num_processes=N --process_id=0..N-1, '
             'or --distributed=off'
         ]
     if not 0 <= index < processes:

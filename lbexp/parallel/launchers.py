@@ -51,11 +51,9 @@ def settings(
         # What JAX detects no launcher for can only be the variables of OpenMPI.
         name = launcher.name if launcher else 'OpenMPI'
         raise Refusal(
-            f'--distributed: {name} does not say where this '
-            'process stands '
+            f'--distributed: {name} does not say where this process stands '
             f'({type(error).__name__}: {cause}); give --coordinator_address --num_processes '
-            '--process_id, '
-            'or --distributed=off'
+            '--process_id, or --distributed=off'
         ) from error
     return address, processes, index, device
 
@@ -69,14 +67,14 @@ def refuse_to_train_alone():
     if is_batch_script and tasks > 1:
         raise Refusal(
             f'--distributed=auto: found a Slurm job of {tasks} tasks, of which only this process '
-            'would train: it was '
-            'not started by srun. Start it with srun, or give --distributed=off'
+            'would train: it was not started by srun. Start it with srun, or give '
+            '--distributed=off'
         )
     if ranks > 1 and launcher() is None:
         raise Refusal(
             f'--distributed=auto: found {ranks} MPI processes that would each train alone '
-            '(OpenMPI 5 does not tell '
-            'JAX where process 0 is). Give --coordinator_address=HOST:PORT, or --distributed=off'
+            '(OpenMPI 5 does not tell JAX where process 0 is). Give '
+            '--coordinator_address=HOST:PORT, or --distributed=off'
         )
 
 

@@ -87,9 +87,8 @@ def missing(members: list[Member], seconds: float) -> NotStarted:
         numbers[_LISTED:] = ['...']
     line = (
         f'the job does not start: process {", ".join(numbers)} of {members[0].processes} did not '
-        f'come in {seconds:.0f} s; '
-        'start all of them with one --coordinator_address and --num_processes, or give a longer '
-        '--start_timeout'
+        f'come in {seconds:.0f} s; start all of them with one --coordinator_address and '
+        '--num_processes, or give a longer --start_timeout'
     )
     return NotStarted(BAD_CONFIG, [line])
 

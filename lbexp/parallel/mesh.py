@@ -69,8 +69,8 @@ def mesh_shape(
     if data_parallel is None or count % data_parallel or parts % data_parallel:
         raise Refusal(
             f'data_parallel: found {data_parallel} with {count} devices of {processes} processes '
-            f'and {parts} {of}; '
-            'allowed: a divisor of both, and for a lone trial a multiple of the processes'
+            f'and {parts} {of}; allowed: a divisor of both, and for a lone trial a multiple of '
+            'the processes'
         )
     # A mapped loop over trials is the same on every device that shares a batch: it cannot split the
     # trials too.
@@ -82,8 +82,7 @@ def mesh_shape(
     if across * data_parallel > count or (is_shared_loop and across > 1):
         raise Refusal(
             f'data_parallel: found {data_parallel} with {count} devices of {processes} '
-            'processes; allowed: 1, or a '
-            'multiple of the processes'
+            'processes; allowed: 1, or a multiple of the processes'
         )
     return layout, across, data_parallel
 

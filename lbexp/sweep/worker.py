@@ -108,8 +108,7 @@ def _refuse_other_code(workdir, planned, trials):
     if differ:
         raise Refusal(
             f'workdir {workdir!r} was planned with other code ({"; ".join(differ[:5])}). Choose '
-            'another --workdir, or '
-            'put the code back'
+            'another --workdir, or put the code back'
         )
 
 
