@@ -235,7 +235,7 @@ def _member_in_words(member):
 
 
 def _sequence_in_words(origin, arguments):
-    # (float, float) has a type for each place; (float, ...) is a list.
+    # tuple[float, float] has a type for each place; tuple[float, ...] is a list.
     if origin is tuple and arguments and Ellipsis not in arguments:
         return f'({", ".join(map(in_words, arguments))})'
     if not arguments:
