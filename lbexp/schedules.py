@@ -201,6 +201,8 @@ def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):
         dtype = upcast_dtype(jnp.asarray(peak))
         count = jnp.asarray(count).astype(dtype)
         ramp = warmup * steps
+        # Without warm-up the ramp is 0: both branches of the `where` below are computed, and
+        # must be finite.
         x = jnp.clip(count / jnp.maximum(ramp, 1e-30), 0, 1)
         p = jnp.clip((count - ramp) / jnp.maximum(steps - ramp, 1e-30), 0, 1)
         warming = warmup_from + (1 - warmup_from) * rising(x)

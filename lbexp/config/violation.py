@@ -61,38 +61,13 @@ def violation(value: Any, annotation: Any) -> str | None:
             'part, or one of your own'
         )
     alternatives = _alternatives(annotation)
-    if not _has_nan(value) and (
-        not alternatives or any(alternative.fits(value) for alternative in alternatives)
-    ):
+    fits = not alternatives or any(alternative.fits(value) for alternative in alternatives)
+    if fits and not _has_nan(value):
         return None
-    words = list(
-        dict.fromkeys(in_words(alternative.annotation) for alternative in alternatives)
-    ) or ['a number']
-    allowed = f'{", ".join(words[:-1])}{" or " if words[1:] else ""}{words[-1]}'
+    words = [in_words(alternative.annotation) for alternative in alternatives]
+    *others, last = dict.fromkeys(words or ['a number'])
+    allowed = ' or '.join(filter(None, [', '.join(others), last]))
     return f'found {value!r}; allowed: {allowed}{_hint(value, annotation)}'
-
-
-def of_parameter(parameter: inspect.Parameter) -> Any:
-    """The annotation of a parameter; where it says nothing, what its default is an example of."""
-    default, annotation = parameter.default, parameter.annotation
-    if annotation not in (inspect.Parameter.empty, Any):
-        return annotation
-    # the engine multiplies it by the schedule
-    if parameter.name == 'learning_rate' and default is not None:
-        return float
-    if isinstance(default, str):  # patterns of paths may be several
-        example = str | list[str]
-    elif isinstance(default, (bool, int, float, tuple, list)):
-        example = (
-            bool
-            if isinstance(default, bool)
-            else list
-            if isinstance(default, (tuple, list))
-            else float
-        )
-    else:
-        return Any
-    return example | None if annotation is inspect.Parameter.empty else example
 
 
 def part_class(annotation: Any) -> type | None:
@@ -144,9 +119,9 @@ def _readable(member) -> Any:
     if origin is Annotated:
         inner = _readable(arguments[0])
         limits = _limits(member)
-        return (
-            Annotated[inner, msgspec.Meta(**limits)] if inner in (int, float) and limits else inner
-        )
+        if inner in (int, float) and limits:
+            return Annotated[inner, msgspec.Meta(**limits)]
+        return inner
     if origin is Literal or member in _WORDS:
         return member
     if member is Any or isinstance(member, (typing.TypeVar, str)):
@@ -164,7 +139,9 @@ def _sequence(origin, arguments):
     if origin is tuple and arguments and Ellipsis not in arguments:
         # Types made of values, which a checker of types cannot read.
         return tuple.__class_getitem__(tuple(map(_readable_union, arguments)))
-    return list.__class_getitem__(_readable_union(arguments[0])) if arguments else list
+    if not arguments:
+        return list
+    return list.__class_getitem__(_readable_union(arguments[0]))
 
 
 def _readable_union(annotation):
@@ -182,13 +159,14 @@ class _PartOf(msgspec.Struct):
 
 
 def _converts(readable, value):
-    if isinstance(value, float) and math.isinf(value):  # only as a bound, inside a list
+    # Infinity is no setting, but may be a bound inside a list.
+    if isinstance(value, float) and math.isinf(value):
         return False
     try:
         msgspec.convert(value, readable)
     except msgspec.ValidationError:
         return False
-    except TypeError:  # a union that msgspec does not take
+    except TypeError:  # a union that msgspec does not take: everything goes
         return True
     return True
 
@@ -234,9 +212,12 @@ def _member_in_words(member):
 
 
 def _sequence_in_words(origin, arguments):
+    # tuple[float, float] has a type for each place; tuple[float, ...] is a list.
     if origin is tuple and arguments and Ellipsis not in arguments:
-        return f'({", ".join(in_words(argument) for argument in arguments)})'
-    return f'a list, each {in_words(arguments[0])}' if arguments else 'a list'
+        return f'({", ".join(map(in_words, arguments))})'
+    if not arguments:
+        return 'a list'
+    return f'a list, each {in_words(arguments[0])}'
 
 
 def _hint(value, annotation):
@@ -256,6 +237,7 @@ def _is_function(member):
 def _is_dtype(member):
     # by its name: NumPy is not imported for a configuration alone
     kind = get_origin(member) or member
+    # a generic alias, numpy.dtype[...], and the class alike
     return getattr(kind, '__module__', '') == 'numpy' and getattr(kind, '__name__', '') == 'dtype'
 
 
@@ -272,7 +254,7 @@ def _names_a_dtype(value):
 
 def _has_nan(value):
     if isinstance(value, dict):
-        return any(_has_nan(inner) for inner in value.values())
+        return any(map(_has_nan, value.values()))
     if isinstance(value, (list, tuple)):
-        return any(_has_nan(inner) for inner in value)
+        return any(map(_has_nan, value))
     return isinstance(value, float) and math.isnan(value)
