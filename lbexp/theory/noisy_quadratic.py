@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.theory.limits import require
-from lbexp.theory.linear_maps import compose, covariance_change, next_power, product
+from lbexp.theory.linear_maps import (
+    around,
+    compose,
+    covariance_change,
+    next_power,
+    of_vector,
+    outer,
+    product,
+)
 from lbexp.theory.process import (
     Process,
     Update,
@@ -29,7 +37,7 @@ def start(process: Process, mean: Any, variance: Any = 0.0) -> State:
     """The weights at a random point (mean and variance, from the optimum), buffers and averages at
     0."""
     initial_mask = process.initial_mask
-    return State(initial_mask * mean, initial_mask[:, None] * initial_mask[None, :] * variance)
+    return State(initial_mask * mean, outer(initial_mask) * variance)
 
 
 def noisy_quadratic(process: Process, noise: Any, state: State, steps: Any) -> State:
@@ -78,17 +86,15 @@ def tail_average(
         skip: updates before the tail, a multiple of k.
         steps: length of the tail [updates], >= 1.
     """
-    require(
-        'skip',
-        skip,
-        jnp.asarray(skip) % process.k == 0,
-        ('a multiple of k: the tail starts with a cycle'),
-    )
-    mask = jnp.ones_like(process.fast).at[-1].set(0.0)
+    is_multiple = jnp.asarray(skip) % process.k == 0
+    require('skip', skip, is_multiple, 'a multiple of k: the tail starts with a cycle')
     early = noisy_quadratic(process, noise, state, skip)
+    # The sum, the last entry, starts again.
+    mask = jnp.ones_like(process.fast).at[-1].set(0.0)
     early = State(early.mean * mask, early.covariance * mask[:, None] * mask[None, :])
     late = noisy_quadratic(process, noise, early, steps)
-    return late.mean[-1] / steps, late.covariance[-1, -1] / jnp.asarray(steps, late.mean.dtype) ** 2
+    count = jnp.asarray(steps, late.mean.dtype)
+    return late.mean[-1] / steps, late.covariance[-1, -1] / count**2
 
 
 def fast_weights(process: Process, state: State) -> tuple[Any, Any]:
@@ -125,13 +131,13 @@ def cycle_change(process: Process) -> tuple[Any, Any]:
         earlier, spread = carry
         return compose(change, earlier), spread_after(process.inner, spread)
 
-    start = jax.lax.fori_loop(0, process.k - 1, inner, (nothing, nothing))
-    return compose(process.last.change, start[0]), spread_after(process.last, start[1])
+    change, spread = jax.lax.fori_loop(0, process.k - 1, inner, (nothing, nothing))
+    return compose(process.last.change, change), spread_after(process.last, spread)
 
 
 def spread_after(update: Update, spread: Any) -> Any:
     """Covariance of w / h after an update, at a noise of 1."""
-    kick = update.noise_gain[:, None] * update.noise_gain[None, :]
+    kick = outer(update.noise_gain)
     return spread + covariance_change(update.change, spread) + kick
 
 
@@ -139,30 +145,31 @@ def spread_after(update: Update, spread: Any) -> Any:
 def _after(process, noise, state, steps):
     """Covariances of the start and of the noise apart: the latter in units of v h^2, which may be
     tiny."""
-    cycles, rest = steps // process.k, steps % process.k
+    cycles = steps // process.k
+    rest = steps % process.k
 
     def square(carry):
         # Binary powers: the map of 2^j cycles is applied where bit j of the count is set.
         count, change, power, spread, moments = carry
         mean, old, new = moments
-        further = (
-            jnp.sum(power * mean[None, :], axis=-1),
-            _around(power, old),
-            _around(power, new) + spread,
-        )
-        moments = jax.tree.map(
-            lambda after, before: jnp.where(count % 2 == 1, after, before), further, moments
-        )
-        return count // 2, *next_power(change, power), spread + _around(power, spread), moments
+        further = (of_vector(power, mean), around(power, old), around(power, new) + spread)
+
+        def if_odd(after, before):
+            return jnp.where(count % 2 == 1, after, before)
+
+        moments = jax.tree.map(if_odd, further, moments)
+        count = count // 2
+        next_change, next_matrix = next_power(change, power)
+        return count, next_change, next_matrix, spread + around(power, spread), moments
 
     change, spread = cycle_change(process)
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
     carry = (cycles, change, identity + change, spread, _internal_moments(process, state))
-    moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)[-1]
+    *_, moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)
     moments = jax.lax.fori_loop(0, rest, lambda _, m: _updated(process.inner, m), moments)
-    return jax.tree.map(
-        lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), _state(process, noise, moments)
-    )
+    after = _state(process, noise, moments)
+    # inf - inf: a process that is not stable, gone beyond a float
+    return jax.tree.map(lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), after)
 
 
 @partial(jax.jit, static_argnums=3)
@@ -172,18 +179,24 @@ def _all(process, noise, state, steps):
 
     def step(carry, t):
         moments, lost = carry
-        last = (t + 1) % process.k == 0
-        update = jax.tree.map(lambda a, b: jnp.where(last, a, b), process.last, process.inner)
+        is_last = (t + 1) % process.k == 0
+
+        def choose(last, inner):
+            return jnp.where(is_last, last, inner)
+
+        update = jax.tree.map(choose, process.last, process.inner)
         change = jax.tree.map(jnp.add, _changes(update, moments), lost)
         after = jax.tree.map(jnp.add, moments, change)
         lost = jax.tree.map(lambda delta, new, old: delta - (new - old), change, after, moments)
         return (after, lost), _state(process, noise, after)
 
+    def with_first(first, rest):
+        return jnp.concatenate([first[None], rest])
+
     moments = _internal_moments(process, state)
-    states = jax.lax.scan(
-        step, (moments, jax.tree.map(jnp.zeros_like, moments)), jnp.arange(steps)
-    )[1]
-    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state, states)
+    nothing_lost = jax.tree.map(jnp.zeros_like, moments)
+    _, states = jax.lax.scan(step, (moments, nothing_lost), jnp.arange(steps))
+    return jax.tree.map(with_first, state, states)
 
 
 def _internal_moments(process, state):
@@ -196,25 +209,27 @@ def _internal_moments(process, state):
 def _state(process, noise, moments):
     mean, old, new = moments
     mean = external(process, mean[:, None])[:, 0]
-    return State(mean, external_covariance(process, old) + external_covariance(process, new, noise))
+    of_start = external_covariance(process, old)
+    of_noise = external_covariance(process, new, noise)
+    return State(mean, of_start + of_noise)
 
 
 def _changes(update, moments):
+    """What an update adds to each of the moments."""
     mean, old, new = moments
-    kick = update.noise_gain[:, None] * update.noise_gain[None, :]
-    push = jnp.sum(update.change * mean[None, :], axis=-1)
-    return push, covariance_change(update.change, old), covariance_change(update.change, new) + kick
+    kick = outer(update.noise_gain)
+    push = of_vector(update.change, mean)
+    change_of_old = covariance_change(update.change, old)
+    change_of_new = covariance_change(update.change, new) + kick
+    return push, change_of_old, change_of_new
 
 
 def _updated(update, moments):
     return jax.tree.map(jnp.add, moments, _changes(update, moments))
 
 
-def _around(power, covariance):
-    return product(product(power, covariance), power.T)
-
-
 def _observed(vector, state):
-    return jnp.sum(vector * state.mean), jnp.sum(
-        vector * jnp.sum(state.covariance * vector[None, :], axis=-1)
-    )
+    """Mean and variance of vector @ z."""
+    mean = jnp.sum(vector * state.mean)
+    variance = jnp.sum(vector * of_vector(state.covariance, vector))
+    return mean, variance

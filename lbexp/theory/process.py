@@ -23,6 +23,10 @@ class Update(NamedTuple):
     change: Any  # [n, n]
     noise_gain: Any  # [n]
 
+    def then(self, change: Any) -> 'Update':
+        """This update, then w <- w + change w."""
+        return Update(compose(change, self.change), moved(change, self.noise_gain))
+
 
 class Process(NamedTuple):
     """Updates 1 .. k-1 of a cycle are `inner`, update k is `last`; without lookahead k = 1.
@@ -106,7 +110,9 @@ def process(
     require_optimizer(learning_rate, curvature, momentum, k, slow_step_size)
     _require_policies(buffer_policy, ema_decay)
     # Outside of jit, where a Python number still has its float64 digits.
-    averaging = None if ema_decay is None else 1 - ema_decay
+    averaging = None
+    if ema_decay is not None:
+        averaging = 1 - ema_decay
     return _build(
         learning_rate,
         curvature,
@@ -161,53 +167,74 @@ def _build(
 ):
     """The rows are changes: 'fast' is x - s where there are slow weights s, else x; 'momentum' is
     rate m."""
-    h, alpha = learning_rate * curvature, slow_step_size
-    looks_ahead, has_average = k is not None, tail or averaging is not None
+    h = learning_rate * curvature
+    looks_ahead = k is not None
     names = ['fast', 'momentum']
+    deployed = 'fast'
+    offset = ()
     if looks_ahead:
-        names += ['slow', 'start'] if buffer_policy == 'interpolate' else ['slow']
-    if has_average:
+        names.append('slow')
+        deployed = 'slow'
+        offset = ('fast',)
+    else:
+        k = 1
+    if looks_ahead and buffer_policy == 'interpolate':
+        names.append('start')
+    if tail or averaging is not None:
         names.append('average')
-    weights = {'fast': 1.0, 'slow': 1.0} if looks_ahead else {'fast': 1.0}  # x, of w
-
-    def times(number):
-        return {name: number * value for name, value in weights.items()}
-
-    gain = (1 + momentum) if nesterov else 1.0
-    carried = momentum**2 if nesterov else momentum
-    rows = {
-        'fast': {**times(-gain * h), 'momentum': -carried},
-        'momentum': {**times(h), 'momentum': -damping},
-    }
-    update = Update(_matrix(names, rows), _vector(names, {'fast': gain, 'momentum': -1.0}))
-    last = update
-    if looks_ahead:
-        last = _chain(last, _matrix(names, _synchronisation(alpha, buffer_policy)))
-    if has_average:
-        share, forgotten = (1.0, 0.0) if tail else (averaging, averaging)
-        average = _matrix(names, {'average': {**times(share), 'average': -forgotten}})
-        update, last = _chain(update, average), _chain(last, average)
-    deployed = 'slow' if looks_ahead else 'fast'
     if averaging is not None:
         deployed = 'average'
+    update = _optimizer_step(names, h, momentum, damping, nesterov)
+    last = update
+    if looks_ahead:
+        synchronisation = _synchronisation(slow_step_size, buffer_policy)
+        last = last.then(_matrix(names, synchronisation))
+    if 'average' in names:
+        # The plain sum of a tail forgets nothing.
+        share, forgotten = averaging, averaging
+        if tail:
+            share, forgotten = 1.0, 0.0
+        average = _matrix(names, {'average': {**_weights(names, share), 'average': -forgotten}})
+        update, last = update.then(average), last.then(average)
+    if averaging is None:
+        averaging = 1.0
 
     def ones(*chosen):
-        return _vector(names, {name: 1.0 for name in chosen if name in names})
+        return _vector(names, dict.fromkeys(chosen, 1.0))
 
     buffers = ones('momentum', 'start')
+    dtype = buffers.dtype
     return Process(
         inner=update,
         last=last,
-        k=jnp.asarray(k if looks_ahead else 1),
+        k=jnp.asarray(k),
         fast=ones('fast'),
         evaluation=ones(deployed),
         initial_mask=ones('fast', 'slow'),
-        averaging=jnp.asarray(1.0 if averaging is None else averaging, buffers.dtype),
-        step=jnp.asarray(h, buffers.dtype),
-        units=jnp.where(buffers > 0, jnp.asarray(1 / learning_rate, buffers.dtype), 1.0),
-        offset=ones('fast') if looks_ahead else 0 * ones('fast'),
+        averaging=jnp.asarray(averaging, dtype),
+        step=jnp.asarray(h, dtype),
+        units=jnp.where(buffers > 0, jnp.asarray(1 / learning_rate, dtype), 1.0),
+        offset=ones(*offset),
         base=ones('slow'),
     )
+
+
+def _optimizer_step(names, h, momentum, damping, nesterov):
+    """The changes of (x, rate m) in the docstring of `process`, and the noise over h."""
+    gain, carried = 1.0, momentum
+    if nesterov:
+        gain, carried = 1 + momentum, momentum**2
+    rows = {
+        'fast': {**_weights(names, -gain * h), 'momentum': -carried},
+        'momentum': {**_weights(names, h), 'momentum': -damping},
+    }
+    noise_gain = {'fast': gain, 'momentum': -1.0}
+    return Update(_matrix(names, rows), _vector(names, noise_gain))
+
+
+def _weights(names, factor):
+    """factor x, in terms of w: x is (x - s) + s where there are slow weights s."""
+    return {name: factor for name in ('fast', 'slow') if name in names}
 
 
 def require_optimizer(
@@ -246,11 +273,6 @@ def _synchronisation(alpha, buffer_policy):
         },
     }[buffer_policy]
     return {'slow': {'fast': alpha}, 'fast': {'fast': -1.0}, **buffer_rows}
-
-
-def _chain(first, change):
-    """`first`, then w <- w + change w."""
-    return Update(compose(change, first.change), moved(change, first.noise_gain))
 
 
 def _matrix(names, rows):
