@@ -73,13 +73,14 @@ class Conv3x3(nn.Module):
 
 def _product_of_patches(x, kernel):
     n, h, w, c = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    border = ((0, 0), (1, 1), (1, 1), (0, 0))
+    padded = jnp.pad(x, border)
     shifted_copies = []
     # In the order of the kernel's two leading axes.
     for i, j in itertools.product(range(3), range(3)):
         shifted_copies.append(padded[:, i : i + h, j : j + w])
-    patches = jnp.concatenate(shifted_copies, axis=-1).reshape(n * h * w, 9 * c)
-    products = patches @ kernel.reshape(9 * c, -1)
+    patches = jnp.concatenate(shifted_copies, axis=-1)
+    products = patches.reshape(n * h * w, 9 * c) @ kernel.reshape(9 * c, -1)
     return products.reshape(n, h, w, -1)
 
 

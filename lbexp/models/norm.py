@@ -53,7 +53,8 @@ class BatchNorm(nn.Module):
             groups = x
             shift = mean.value.reshape(by_feature)
             spread = variance.value.reshape(by_feature)
-        normal = ((groups - shift) * jax.lax.rsqrt(spread + self.eps)).reshape(x.shape)
+        normal = (groups - shift) * jax.lax.rsqrt(spread + self.eps)
+        normal = normal.reshape(x.shape)
         return normal * scale.reshape(by_feature) + bias.reshape(by_feature)
 
 

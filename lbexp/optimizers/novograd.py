@@ -6,7 +6,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
+from lbexp.optimizers._layerwise.layers import (
+    StackedAxes,
+    TrustRatioStats,
+    divide_or_zero,
+    expand_like,
+    upcast,
+)
 from lbexp.optimizers._layerwise.leaves import (
     LayerNorms,
     add_decayed_weights,
@@ -98,7 +104,7 @@ def novograd(
             below = jnp.hypot(below, jnp.sqrt(eps).astype(below.dtype))
         else:
             below = below + eps
-        return jnp.where(below > 0, 1 / jnp.where(below > 0, below, 1), 0)
+        return divide_or_zero(1, below)
 
     def update(updates, state, params=None, **extra_args):
         del extra_args

@@ -75,8 +75,9 @@ def _solve(process, noise):
         total, spread = carry
         return total + spread, spread_after(process.inner, spread)
 
-    start = (jnp.zeros_like(rest.value), jnp.where(rest.settled, rest.value, 0.0))
-    total, _ = jax.lax.fori_loop(0, process.k, add, start)
+    nothing = jnp.zeros_like(rest.value)
+    settled = jnp.where(rest.settled, rest.value, 0.0)
+    total, _ = jax.lax.fori_loop(0, process.k, add, (nothing, settled))
 
     def outside(value):
         return jnp.where(rest.settled, external_covariance(process, value, noise), jnp.inf)

@@ -28,6 +28,24 @@ def require(name: str, value: Any, holds: Any, rule: str):
     raise ValueError(f'{name}: found {offending.flat[0]}; allowed: {rule}')
 
 
+def require_optimizer(
+    learning_rate: Any, curvature: Any, momentum: Any, k: Any, slow_step_size: Any
+) -> None:
+    """ValueError: a number of an optimizer, or of Lookahead around it, is out of its range."""
+    require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
+    require(
+        'curvature',
+        curvature,
+        curvature > 0,
+        'a number > 0: a flat or concave coordinate has no fixed point',
+    )
+    require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
+    if k is not None:
+        require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
+        is_step = (slow_step_size > 0) & (slow_step_size <= 1)
+        require('slow_step_size', slow_step_size, is_step, '(0, 1]')
+
+
 def learning_rate_limit(curvature: Any, momentum: Any = 0.0, nesterov: bool = False) -> Any:
     """The learning rate below which the optimizer alone is stable on curvature a.
 

@@ -140,18 +140,21 @@ def _rest(change, push, carried, residual, sizes):
     def double(carry):
         change, power, value, count, (seen, exponent) = carry
         further = carried(power, value)
-        is_positive = sizes(value) > 0
-        ratio = sizes(further) / jnp.where(sizes(value) > 0, sizes(value), 1)
-        ratio = jnp.max(jnp.where(is_positive, ratio, 0))
+        size = sizes(value)
+        is_positive = size > 0
+        growth = sizes(further) / jnp.where(is_positive, size, 1)
+        growth = jnp.max(jnp.where(is_positive, growth, 0))
         # The last power that has not died away yet tells the radius best.
-        slow = ratio > 1 / 16
+        slow = growth > 1 / 16
         last = jnp.where(slow, power, seen), jnp.where(slow, count, exponent)
         next_change, next_matrix = next_power(change, power)
         return next_change, next_matrix, value + further, count + 1, last
 
     zero = jnp.zeros((), jnp.int32)
-    start = (change, identity + change, push, zero, (identity + change, zero))
-    _, power, value, count, (seen, exponent) = jax.lax.while_loop(goes_on, double, start)
+    matrix = identity + change
+    start = (change, matrix, push, zero, (matrix, zero))
+    _, power, value, count, last = jax.lax.while_loop(goes_on, double, start)
+    seen, exponent = last
     contracts = jnp.max(jnp.abs(power)) <= rounding / 64
     value = jnp.where(contracts, value, 0.0)
 

@@ -73,7 +73,8 @@ def proposition_2(
     sgd, h = _sgd(learning_rate, curvature, noise)
     # alpha (1 + q): the form at the end of the docstring, where nothing cancels.
     rise = alpha * supplement(h, k)
-    return jnp.where(jnp.isinf(sgd), jnp.inf, rise / (rise + 2 * (1 - alpha)) * sgd)
+    share = rise / (rise + 2 * (1 - alpha))
+    return jnp.where(jnp.isinf(sgd), jnp.inf, share * sgd)
 
 
 def variance_within_cycle(
@@ -90,7 +91,8 @@ def variance_within_cycle(
         j: 0 <= j <= k; j = k is the instant before the weights are pulled back. The others as in
             proposition_2.
     """
-    require('j', j, (jnp.asarray(j) >= 0) & (jnp.asarray(j) <= k), '0 <= j <= k')
+    is_within = (jnp.asarray(j) >= 0) & (jnp.asarray(j) <= k)
+    require('j', j, is_within, '0 <= j <= k')
     sgd, h = _sgd(learning_rate, curvature, noise)
     slow = proposition_2(learning_rate, curvature, noise, k, slow_step_size)
     is_finite = jnp.isfinite(sgd)

@@ -91,10 +91,12 @@ def tail_average(
     early = noisy_quadratic(process, noise, state, skip)
     # The sum, the last entry, starts again.
     mask = jnp.ones_like(process.fast).at[-1].set(0.0)
-    early = State(early.mean * mask, early.covariance * mask[:, None] * mask[None, :])
-    late = noisy_quadratic(process, noise, early, steps)
+    mean = early.mean * mask
+    covariance = early.covariance * mask[:, None] * mask[None, :]
+    late = noisy_quadratic(process, noise, State(mean, covariance), steps)
     count = jnp.asarray(steps, late.mean.dtype)
-    return late.mean[-1] / steps, late.covariance[-1, -1] / count**2
+    variance_of_sum = late.covariance[-1, -1]
+    return late.mean[-1] / steps, variance_of_sum / count**2
 
 
 def fast_weights(process: Process, state: State) -> tuple[Any, Any]:
@@ -166,7 +168,11 @@ def _after(process, noise, state, steps):
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
     carry = (cycles, change, identity + change, spread, _internal_moments(process, state))
     *_, moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)
-    moments = jax.lax.fori_loop(0, rest, lambda _, m: _updated(process.inner, m), moments)
+
+    def update(_, moments):
+        return jax.tree.map(jnp.add, moments, _changes(process.inner, moments))
+
+    moments = jax.lax.fori_loop(0, rest, update, moments)
     after = _state(process, noise, moments)
     # inf - inf: a process that is not stable, gone beyond a float
     return jax.tree.map(lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), after)
@@ -187,6 +193,7 @@ def _all(process, noise, state, steps):
         update = jax.tree.map(choose, process.last, process.inner)
         change = jax.tree.map(jnp.add, _changes(update, moments), lost)
         after = jax.tree.map(jnp.add, moments, change)
+        # what rounding dropped of the change, for the next step
         lost = jax.tree.map(lambda delta, new, old: delta - (new - old), change, after, moments)
         return (after, lost), _state(process, noise, after)
 
@@ -222,10 +229,6 @@ def _changes(update, moments):
     change_of_old = covariance_change(update.change, old)
     change_of_new = covariance_change(update.change, new) + kick
     return push, change_of_old, change_of_new
-
-
-def _updated(update, moments):
-    return jax.tree.map(jnp.add, moments, _changes(update, moments))
 
 
 def _observed(vector, state):

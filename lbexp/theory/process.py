@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lbexp.theory.limits import require
+from lbexp.theory.limits import require, require_optimizer
 from lbexp.theory.linear_maps import compose, moved
 
 
@@ -129,14 +129,21 @@ def process(
 
 def internal(process: Process, vectors: Any) -> Any:
     """w of z, for vectors [n, m] as columns."""
-    anchor = jnp.sum(process.base[:, None] * vectors, axis=0, keepdims=True)
-    return (vectors - process.offset[:, None] * anchor) * (1 / process.units)[:, None]
+    anchor = _anchor(process, vectors)
+    from_anchor = vectors - process.offset[:, None] * anchor
+    return from_anchor * (1 / process.units)[:, None]
 
 
 def external(process: Process, vectors: Any, scale: Any = 1.0) -> Any:
     """scale z of w, for vectors [n, m] as columns."""
-    anchor = jnp.sum(process.base[:, None] * vectors, axis=0, keepdims=True)
-    return (scale * process.units)[:, None] * vectors + (scale * process.offset)[:, None] * anchor
+    anchor = _anchor(process, vectors)
+    units, offset = scale * process.units, scale * process.offset
+    return units[:, None] * vectors + offset[:, None] * anchor
+
+
+def _anchor(process, vectors):
+    """base @ w [1, m]: the slow weights, which the fast ones count from."""
+    return jnp.sum(process.base[:, None] * vectors, axis=0, keepdims=True)
 
 
 def internal_covariance(process: Process, covariance: Any) -> Any:
@@ -149,7 +156,9 @@ def external_covariance(process: Process, covariance: Any, noise: Any = None) ->
     formed."""
     if noise is None:
         return external(process, external(process, covariance).T).T
-    return noise * external(process, external(process, covariance, process.step).T, process.step).T
+    h = process.step
+    scaled_columns = external(process, covariance, h)
+    return noise * external(process, scaled_columns.T, h).T
 
 
 @partial(jax.jit, static_argnames=('nesterov', 'buffer_policy', 'tail'))
@@ -194,7 +203,8 @@ def _build(
         share, forgotten = averaging, averaging
         if tail:
             share, forgotten = 1.0, 0.0
-        average = _matrix(names, {'average': {**_weights(names, share), 'average': -forgotten}})
+        row = {**_weights(names, share), 'average': -forgotten}
+        average = _matrix(names, {'average': row})
         update, last = update.then(average), last.then(average)
     if averaging is None:
         averaging = 1.0
@@ -237,24 +247,6 @@ def _weights(names, factor):
     return {name: factor for name in ('fast', 'slow') if name in names}
 
 
-def require_optimizer(
-    learning_rate: Any, curvature: Any, momentum: Any, k: Any, slow_step_size: Any
-) -> None:
-    """ValueError: a number of an optimizer, or of Lookahead around it, is out of its range."""
-    require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
-    require(
-        'curvature',
-        curvature,
-        curvature > 0,
-        'a number > 0: a flat or concave coordinate has no fixed point',
-    )
-    require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
-    if k is not None:
-        require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
-        is_step = (slow_step_size > 0) & (slow_step_size <= 1)
-        require('slow_step_size', slow_step_size, is_step, '(0, 1]')
-
-
 def _require_policies(buffer_policy, ema_decay):
     if ema_decay is not None:
         require('ema_decay', ema_decay, (ema_decay >= 0) & (ema_decay < 1), '0 <= ema_decay < 1')
@@ -276,9 +268,15 @@ def _synchronisation(alpha, buffer_policy):
 
 
 def _matrix(names, rows):
-    return jnp.stack([_vector(names, rows.get(name, {})) for name in names])
+    vectors = []
+    for name in names:
+        vectors.append(_vector(names, rows.get(name, {})))
+    return jnp.stack(vectors)
 
 
 def _vector(names, entries):
     dtype = jnp.result_type(float, *entries.values())
-    return jnp.stack([jnp.asarray(entries.get(name, 0.0), dtype) for name in names])
+    numbers = []
+    for name in names:
+        numbers.append(jnp.asarray(entries.get(name, 0.0), dtype))
+    return jnp.stack(numbers)

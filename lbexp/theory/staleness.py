@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lbexp.theory.fixed_point import STABILITY_RULE, FixedPoint, radius_and_gap
-from lbexp.theory.limits import require
+from lbexp.theory.limits import require, require_optimizer
 from lbexp.theory.linear_maps import (
     around,
     compose,
@@ -18,7 +18,7 @@ from lbexp.theory.linear_maps import (
     outer,
     rest_of_vector,
 )
-from lbexp.theory.process import Process, Update, require_optimizer
+from lbexp.theory.process import Process, Update
 
 
 def staleness(
@@ -142,6 +142,7 @@ def _embedded(learning_rate, curvature, delay, friction, k, slow_step_size):
         return jnp.zeros(size, dtype).at[place].set(1.0)
 
     of_weights = unit(jnp.arange(delay + 1))
+    units = jnp.ones(size, dtype)
     return Process(
         inner=inner,
         last=_synchronised(inner, at_s, others, slow_step_size),
@@ -151,7 +152,7 @@ def _embedded(learning_rate, curvature, delay, friction, k, slow_step_size):
         initial_mask=1 - unit(at_m),
         averaging=jnp.ones((), dtype),
         step=jnp.asarray(h, dtype),
-        units=jnp.ones(size, dtype).at[at_m].set(1 / jnp.asarray(learning_rate, dtype)),
+        units=units.at[at_m].set(1 / jnp.asarray(learning_rate, dtype)),
         offset=of_weights,
         base=unit(at_s),
     )
@@ -163,13 +164,17 @@ def _push(size, at_m, at_s, at_read, step, friction):
     h = jnp.asarray(step, dtype)
     friction = jnp.asarray(friction, dtype)
     nothing = jnp.zeros(size, dtype)
-    of_m = nothing.at[at_read].add(h).at[at_s].add(h).at[at_m].add(-friction)
+    row_of_m = nothing.at[at_read].add(h)
+    row_of_m = row_of_m.at[at_s].add(h)
+    row_of_m = row_of_m.at[at_m].add(-friction)
     # The entry is -beta, from a friction with all its digits: 1 - (1 - beta) rounds as beta itself
     # does.
-    of_x = -of_m.at[at_m].add(1.0)
-    change = jnp.zeros((size, size), dtype).at[at_m].set(of_m).at[0].set(of_x)
-    noise_gain = nothing.at[at_m].set(-1.0).at[0].set(1.0)
-    return Update(change, noise_gain)
+    row_of_x = -row_of_m.at[at_m].add(1.0)
+    change = jnp.zeros((size, size), dtype)
+    change = change.at[at_m].set(row_of_m)
+    change = change.at[0].set(row_of_x)
+    noise_gain = nothing.at[at_m].set(-1.0)
+    return Update(change, noise_gain.at[0].set(1.0))
 
 
 def _synchronised(update, at_s, others, alpha):
@@ -177,7 +182,9 @@ def _synchronised(update, at_s, others, alpha):
     from s does not."""
     size = update.noise_gain.shape[0]
     alpha = jnp.asarray(alpha, update.change.dtype)
-    meet = jnp.zeros((size, size), alpha.dtype).at[at_s, 0].set(alpha).at[0, 0].set(-1.0)
+    meet = jnp.zeros((size, size), alpha.dtype)
+    meet = meet.at[at_s, 0].set(alpha)
+    meet = meet.at[0, 0].set(-1.0)
     for place in others:
         meet = meet.at[place, 0].set(-alpha)
     return update.then(meet)
@@ -196,7 +203,10 @@ def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size)
     # permutations of copies.
     push = _push(size, 1, 2, 3, h, friction)
     dtype = push.change.dtype
-    pull = jnp.zeros((size, size), dtype).at[3, 3].set(-1.0).at[3, 0].set(1.0)
+    # c_1 - s <- x - s
+    pull = jnp.zeros((size, size), dtype)
+    pull = pull.at[3, 3].set(-1.0)
+    pull = pull.at[3, 0].set(1.0)
     inner = push.then(pull)
     last = _synchronised(push, 2, range(3, size), slow_step_size).then(pull)
 
@@ -220,8 +230,12 @@ def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size)
 
     total, _ = jax.lax.fori_loop(0, k, add, (jnp.zeros_like(value), value))
     # From (x - s, rate m, s) in units of h to (x, m, s).
-    units = jnp.asarray([[h], [curvature], [h]], dtype)
-    back = jnp.asarray([[1, 0, 1], [0, 1, 0], [0, 0, 1]], dtype) * units
+    sums = [
+        [1, 0, 1],
+        [0, 1, 0],
+        [0, 0, 1],
+    ]
+    back = jnp.asarray(sums, dtype) * jnp.asarray([[h], [curvature], [h]], dtype)
 
     def covariance_of_server(moments):
         server = around(back, _whole(moments, workers)[:3, :3])

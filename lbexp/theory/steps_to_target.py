@@ -60,14 +60,17 @@ def steps_to_target(
         # evaluation weights = seen @ w
         seen = jnp.sum(external(p, identity) * p.evaluation[:, None], axis=0)
         kick = noise * p.step * (p.step * spread)
-        return (change, kick), internal_covariance(p, moments), outer(seen), (p.k, p.averaging)
+        cycle = (change, kick)
+        return cycle, internal_covariance(p, moments), outer(seen), (p.k, p.averaging)
 
     curvature = a ** (1 - jnp.asarray(power))
     noise = 1 / (a * batch_size)
     # Coordinates last: the small matrices' products then run over long rows.
     by_coordinate = jax.vmap(coordinate, out_axes=-1)
     maps, moments, seen, (k, averaging) = by_coordinate(curvature, start, noise)
-    k, averaging = k[0].astype(a.dtype), averaging[0].astype(a.dtype)
+    # the same for every coordinate
+    k = k[0].astype(a.dtype)
+    averaging = averaging[0].astype(a.dtype)
 
     def loss(moments, cycles):
         weight = -jnp.expm1(cycles * k * jnp.log1p(-averaging))  # the bias correction of an EMA

@@ -37,8 +37,11 @@ class TrustRatioStats(NamedTuple):
 def layers(params: Any, stacked_axes: StackedAxes = None) -> dict[str, tuple[int, ...]]:
     """{path: how many layers the leaf holds, by stacked axis}; () for a leaf that is one layer."""
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
-    leaves, names = jax.tree.leaves(params), jax.tree.leaves(paths(params))
-    return {name: leaf.shape[:rank] for name, leaf, rank in zip(names, leaves, ranks, strict=True)}
+    names = jax.tree.leaves(paths(params))
+    stacks = {}
+    for name, leaf, rank in zip(names, jax.tree.leaves(params), ranks, strict=True):
+        stacks[name] = leaf.shape[:rank]
+    return stacks
 
 
 def stacked(params: Any, stacked_axes: StackedAxes) -> Any:
@@ -68,6 +71,11 @@ def expand_like(values: jax.Array, leaf: jax.Array) -> jax.Array:
     return values.reshape(values.shape + (1,) * missing_axes)
 
 
+def divide_or_zero(numerator: Any, x: jax.Array) -> jax.Array:
+    """numerator / x where x > 0, else 0; no division by 0 on the way, whose derivative is NaN."""
+    return jnp.where(x > 0, numerator / jnp.where(x > 0, x, 1), 0)
+
+
 def upcast(x: jax.Array) -> jax.Array:
     """`x` in the precision that updates are computed in: float32 at least."""
     return x.astype(upcast_dtype(x))
@@ -85,8 +93,11 @@ def _counts(names, stacked_axes):
         return jax.tree.map(stacked_axes, names)
     if jax.tree_util.all_leaves([stacked_axes]):
         return jax.tree.map(lambda name: stacked_axes, names)
-    if isinstance(stacked_axes, Mapping) and jax.tree_util.all_leaves(list(stacked_axes.values())):
-        return _matched(names, stacked_axes)
+    if isinstance(stacked_axes, Mapping):
+        counts = list(stacked_axes.values())
+        # Where a value is a mapping itself it is a tree like the parameters.
+        if jax.tree_util.all_leaves(counts):
+            return _matched(names, stacked_axes)
     return broadcast(stacked_axes, names, 'stacked_axes')
 
 

@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers._layerwise.backend import broadcast_scalar, whole
-from lbexp.optimizers._layerwise.layers import TrustRatioStats, stacked, upcast, upcast_dtype
+from lbexp.optimizers._layerwise.layers import (
+    TrustRatioStats,
+    divide_or_zero,
+    stacked,
+    upcast,
+    upcast_dtype,
+)
 from lbexp.optimizers._layerwise.masks import masks
 
 
@@ -154,8 +160,7 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
 def _root_derivative(primals, tangents):
     (x,), (change,) = primals, tangents
     y = safe_sqrt(x)
-    slope = jnp.where(y > 0, 0.5 / jnp.where(y > 0, y, 1), 0)
-    return y, change * slope
+    return y, change * divide_or_zero(0.5, y)
 
 
 def dtypes_from(updates: Any, params: Any) -> Any:

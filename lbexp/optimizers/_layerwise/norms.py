@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from lbexp.optimizers._layerwise.backend import has_explicit_axes, on_cpu, whole
-from lbexp.optimizers._layerwise.layers import expand_like, upcast
+from lbexp.optimizers._layerwise.layers import divide_or_zero, expand_like, upcast
 from lbexp.optimizers._layerwise.lazy_cond import where_any
 
 AxisName = str | Sequence[str] | None  # mesh or vmap axes
@@ -64,7 +64,7 @@ def norms(
         """d|x| = Re(x* dx) / |x|, 0 where x is."""
         (arrays,), (changes,) = primals, tangents
         norm = all_norms(arrays)
-        inverse = jnp.where(norm > 0, 1 / jnp.where(norm > 0, norm, 1), 0)
+        inverse = divide_or_zero(1, norm)
         slopes = map(_along, arrays, _split(inverse, shapes), changes, ranks)
         return norm, add(list(slopes))
 
@@ -237,7 +237,8 @@ def _sums_of_two(arrays, ranks, unit, dtype):
             some = members[start : start + _SUMS_PER_KERNEL]
             terms = []
             for i in some:
-                terms.append(lax.complex(scaled(arrays[i], unit), scaled(arrays[i], 1 / unit)))
+                large, small = scaled(arrays[i], unit), scaled(arrays[i], 1 / unit)
+                terms.append(lax.complex(large, small))
             totals = _sums_side_by_side(terms, axes)
             for i, total in zip(some, totals, strict=True):
                 up[i], down[i] = total.real, total.imag
