@@ -64,8 +64,12 @@ def distinct(source: Source, seed: int, epochs: int = 1) -> float:
     first epochs."""
     if source.feed is not None:
         return 1.0
-    places = {'place': np.arange(source.size, dtype=np.int32)}
-    draw = jax.jit(lambda positions: source.draw(places, jnp.uint32(seed), positions)['place'])
+    indices = {'index': np.arange(source.size, dtype=np.int32)}
+
+    @jax.jit
+    def draw(positions):
+        return source.draw(indices, jnp.uint32(seed), positions)['index']
+
     shares = []
     for epoch in range(epochs):
         start = epoch * source.size

@@ -158,13 +158,33 @@ def _prepare(name, folder, files_from):
 
 def _reachable(name):
     """Tells within 5 s that there is no network: TFDS would try for minutes."""
+    site = _SITES[name]
+    problem = _problem_at(site + 't10k-labels-idx1-ubyte.gz')
+    if problem is None:
+        return
+    way = ''
+    proxy = urllib.request.getproxies().get(site.partition(':')[0])
+    if proxy:
+        way = f' through the proxy {proxy}'
+    debian = ''
+    if name == 'fashion_mnist':
+        debian = (
+            ' (Debian, Ubuntu: apt-get install dataset-fashion-mnist, DIR is '
+            '/usr/share/datasets/fashion-mnist)'
+        )
+    raise ValueError(
+        f'{site} cannot be reached{way} ({problem}). With the original files in a folder DIR, '
+        f'run: python -m lbexp.data.prepare {name} --from=DIR{debian}'
+    )
+
+
+def _problem_at(url):
+    """Why a file cannot be downloaded, as far as the site's first answer tells; None: it can."""
     outcome = []
 
     def ask():
         try:
-            request = urllib.request.Request(
-                _SITES[name] + 't10k-labels-idx1-ubyte.gz', method='HEAD'
-            )
+            request = urllib.request.Request(url, method='HEAD')
             urllib.request.urlopen(request, timeout=_PATIENCE).close()
             outcome.append(None)
         except urllib.error.HTTPError as error:
@@ -182,24 +202,9 @@ def _reachable(name):
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_PATIENCE)
-    problem = outcome[0] if outcome else 'no answer'
-    if problem is None:
-        return
-    site = _SITES[name]
-    way = ''
-    proxy = urllib.request.getproxies().get(site.partition(':')[0])
-    if proxy:
-        way = f' through the proxy {proxy}'
-    debian = ''
-    if name == 'fashion_mnist':
-        debian = (
-            ' (Debian, Ubuntu: apt-get install dataset-fashion-mnist, DIR is '
-            '/usr/share/datasets/fashion-mnist)'
-        )
-    raise ValueError(
-        f'{site} cannot be reached{way} ({problem}). With the original files in a folder DIR, '
-        f'run: python -m lbexp.data.prepare {name} --from=DIR{debian}'
-    )
+    if not outcome:
+        return 'no answer'
+    return outcome[0]
 
 
 def _originals(builder, folder, target):

@@ -159,11 +159,7 @@ def lookahead(
                 new = buffers(new_inner_state)
                 last = jax.tree.map(lambda m, old: _mix(a, m, old), new, last)
             mixed = jax.tree.map(lambda s, w: _mix(a, w, s), slow, fast)
-            # The update that leads there, rounded as the caller will round it, twice: then it is a
-            # fixed point.
-            for _ in range(2):
-                mixed = optax.apply_updates(params, _difference(mixed, params, updates))
-            return mixed, last
+            return _as_reached(mixed, params, updates), last
 
         # The inner update is computed again inside: it is cheaper than to keep its result for the
         # step that needs it.
@@ -182,6 +178,16 @@ def lookahead(
         return updates, LookaheadState(count, slow, inner_state, last, moment)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _as_reached(weights, params, updates):
+    """`weights` to the bit as the caller will have them, who adds an update in the dtypes of
+    `updates`."""
+    # The update that leads there, rounded as the caller will round it, twice: then it is a fixed
+    # point.
+    for _ in range(2):
+        weights = optax.apply_updates(params, _difference(weights, params, updates))
+    return weights
 
 
 def _optimal_step_size(slow, before, fast, grads, curvature, low):

@@ -112,10 +112,7 @@ def novograd(
         rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
         gradient_norms = _gradient_norms(flat.leaves, axis_name)
-        if gradient_norms:
-            norm = jnp.concatenate([n.reshape(-1) for n in gradient_norms.values()])
-        else:
-            norm = jnp.zeros(0)
+        norm = _all_layers(gradient_norms)
         # |g|^2 leaves float32 where |g| does not: v is kept as the square of a root that is
         # averaged exactly.
         nu = _averaged(state.nu, norm.astype(state.nu.dtype), b2)
@@ -169,6 +166,13 @@ def _averaged(average, norm, b2):
     safe = jnp.where(peak > 0, peak, 1)
     mean = peak * safe_sqrt(b2 * (average / safe) ** 2 + (1 - b2) * (norm / safe) ** 2)
     return jnp.where(average > 0, mean, norm)
+
+
+def _all_layers(norms_by_leaf):
+    """The vector over all layers that `_by_leaf` takes apart."""
+    if not norms_by_leaf:
+        return jnp.zeros(0)
+    return jnp.concatenate([norm.reshape(-1) for norm in norms_by_leaf.values()])
 
 
 def _by_leaf(vector, norms_by_leaf):

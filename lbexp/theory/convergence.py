@@ -160,6 +160,16 @@ def _log_radius(
     # C - I
     cxx, cxm = alpha * nxx, alpha * nxm
     cmx, cmm = gain * nmx, gain * nmm - loss
+    discriminant, real_gap = _real_roots(cxx, cxm, cmx, cmm)
+
+    def log(gap):
+        return jnp.log1p(-jnp.minimum(gap, 1.0))
+
+    return jnp.where(discriminant >= 0, log(real_gap), log(of_det) / 2)
+
+
+def _real_roots(cxx, cxm, cmx, cmm):
+    """(discriminant, 1 - radius where it is >= 0) of C, from the entries of C - I."""
     # u^2 - t u + d with t / 2 = middle: real roots are middle +- half.
     middle = -(cxx + cmm) / 2
     discriminant = ((cxx - cmm) / 2) ** 2 + cxm * cmx
@@ -169,12 +179,8 @@ def _log_radius(
     determinant = cxx * cmm - cxm * cmx
     small = determinant / jnp.where(large == 0, 1.0, large)
     # 1 - |1 - u|, of the root for which it is least
-    real_gap = jnp.minimum(jnp.minimum(small, large), 2 - jnp.maximum(small, large))
-
-    def log(gap):
-        return jnp.log1p(-jnp.minimum(gap, 1.0))
-
-    return jnp.where(discriminant >= 0, log(real_gap), log(of_det) / 2)
+    least, greatest = jnp.minimum(small, large), jnp.maximum(small, large)
+    return discriminant, jnp.minimum(least, 2 - greatest)
 
 
 def _power_change(change, k, dtype):

@@ -129,12 +129,36 @@ def _rest(change, push, carried, residual, sizes):
         sizes: value -> the entries by whose relative error the result is judged.
     """
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
-    rounding = jnp.finfo(change.dtype).eps
+    power, value, count, last = _doubled(change, push, carried, sizes)
+    contracts = jnp.max(jnp.abs(power)) <= _died_away(change)
+    value = jnp.where(contracts, value, 0.0)
+
+    def double(_, carry):
+        change, power, value = carry
+        next_change, next_matrix = next_power(change, power)
+        return next_change, next_matrix, value + carried(power, value)
+
+    safe = jnp.where(contracts, change, -identity)
+    count = jnp.where(contracts, count, 0)
+    start = (safe, identity + safe, residual(value))
+    _, _, correction = jax.lax.fori_loop(0, count, double, start)
+    tolerance = 1e-3 * sizes(value) + jnp.finfo(change.dtype).tiny
+    correct = jnp.all(jnp.abs(sizes(correction)) <= tolerance)
+    seen, exponent = last
+    # The radius of a power 2^exponent, whose logarithm is so many times that of I + A.
+    log_radius = jnp.log(spectral_radius(seen)) * jnp.exp2(-exponent.astype(change.dtype))
+    return Rest(value + correction, log_radius, contracts & correct)
+
+
+def _doubled(change, push, carried, sizes):
+    """(last power of I + A, sum of the powers around the push, doublings, (a power, its
+    exponent)): the latter before it had died away."""
+    matrix = jnp.eye(change.shape[0], dtype=change.dtype) + change
 
     def goes_on(carry):
         _, power, value, count, _ = carry
         size = jnp.max(jnp.abs(power))
-        is_left = (size > rounding / 64) & jnp.isfinite(size)
+        is_left = (size > _died_away(change)) & jnp.isfinite(size)
         return is_left & jnp.all(jnp.isfinite(value)) & (count < _SQUARINGS)
 
     def double(carry):
@@ -151,25 +175,11 @@ def _rest(change, push, carried, residual, sizes):
         return next_change, next_matrix, value + further, count + 1, last
 
     zero = jnp.zeros((), jnp.int32)
-    matrix = identity + change
     start = (change, matrix, push, zero, (matrix, zero))
     _, power, value, count, last = jax.lax.while_loop(goes_on, double, start)
-    seen, exponent = last
-    contracts = jnp.max(jnp.abs(power)) <= rounding / 64
-    value = jnp.where(contracts, value, 0.0)
+    return power, value, count, last
 
-    def double_again(_, carry):
-        change, power, value = carry
-        next_change, next_matrix = next_power(change, power)
-        return next_change, next_matrix, value + carried(power, value)
 
-    safe = jnp.where(contracts, change, -identity)
-    count = jnp.where(contracts, count, 0)
-    start = (safe, identity + safe, residual(value))
-    _, _, correction = jax.lax.fori_loop(0, count, double_again, start)
-    tolerance = 1e-3 * sizes(value) + jnp.finfo(change.dtype).tiny
-    correct = jnp.all(jnp.abs(sizes(correction)) <= tolerance)
-    # of the power 2^exponent
-    log_radius = jnp.log(spectral_radius(seen))
-    log_radius = log_radius * jnp.exp2(-exponent.astype(change.dtype))
-    return Rest(value + correction, log_radius, contracts & correct)
+def _died_away(change):
+    """The size below which a power of I + A adds nothing to what it is added to."""
+    return jnp.finfo(change.dtype).eps / 64

@@ -177,27 +177,20 @@ def _build(
     """The rows are changes: 'fast' is x - s where there are slow weights s, else x; 'momentum' is
     rate m."""
     h = learning_rate * curvature
-    looks_ahead = k is not None
     names = ['fast', 'momentum']
-    deployed = 'fast'
-    offset = ()
-    if looks_ahead:
+    if k is not None:
         names.append('slow')
-        deployed = 'slow'
-        offset = ('fast',)
-    else:
-        k = 1
-    if looks_ahead and buffer_policy == 'interpolate':
-        names.append('start')
+        if buffer_policy == 'interpolate':
+            names.append('start')
     if tail or averaging is not None:
         names.append('average')
-    if averaging is not None:
-        deployed = 'average'
     update = _optimizer_step(names, h, momentum, damping, nesterov)
     last = update
-    if looks_ahead:
+    deployed, offset = 'fast', ()
+    if k is not None:
         synchronisation = _synchronisation(slow_step_size, buffer_policy)
         last = last.then(_matrix(names, synchronisation))
+        deployed, offset = 'slow', ('fast',)
     if 'average' in names:
         # The plain sum of a tail forgets nothing.
         share, forgotten = averaging, averaging
@@ -208,12 +201,16 @@ def _build(
         update, last = update.then(average), last.then(average)
     if averaging is None:
         averaging = 1.0
+    else:
+        deployed = 'average'
 
     def ones(*chosen):
         return _vector(names, dict.fromkeys(chosen, 1.0))
 
     buffers = ones('momentum', 'start')
     dtype = buffers.dtype
+    if k is None:
+        k = 1
     return Process(
         inner=update,
         last=last,

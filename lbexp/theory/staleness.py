@@ -6,18 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from lbexp.theory.exchangeable import SQUARES, as_matrix, on_moments
 from lbexp.theory.fixed_point import STABILITY_RULE, FixedPoint, radius_and_gap
 from lbexp.theory.limits import require, require_optimizer
-from lbexp.theory.linear_maps import (
-    around,
-    compose,
-    covariance_change,
-    moved,
-    outer,
-    rest_of_vector,
-)
+from lbexp.theory.linear_maps import around, rest_of_vector
 from lbexp.theory.process import Process, Update
 
 
@@ -190,10 +183,6 @@ def _synchronised(update, at_s, others, alpha):
     return update.then(meet)
 
 
-_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # moments of (x - s, rate m, s)
-_SQUARES = np.isin(np.arange(11), (0, 3, 5, 9))
-
-
 @partial(jax.jit, static_argnames='workers')
 def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size):
     """Second moments of (x - s, rate m, s, c_w - s) over v h^2."""
@@ -210,23 +199,21 @@ def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size)
     inner = push.then(pull)
     last = _synchronised(push, 2, range(3, size), slow_step_size).then(pull)
 
-    inner_map, last_map = _on_moments(inner, workers), _on_moments(last, workers)
-    inner_push, last_push = _read(outer(inner.noise_gain)), _read(outer(last.noise_gain))
+    update = on_moments(inner, workers)
+    last_update = on_moments(last, workers)
 
-    def further(_, carry):
-        earlier, spread = carry
-        return compose(inner_map, earlier), moved(inner_map, spread) + inner_push
+    def further(_, cycle):
+        return update.after(*cycle)
 
-    nothing = (jnp.zeros_like(inner_map), jnp.zeros(11, dtype))
-    change, spread = jax.lax.fori_loop(0, k - 1, further, nothing)
-    change = compose(last_map, change)
-    spread = moved(last_map, spread) + last_push
-    rest = rest_of_vector(change, spread, _SQUARES)
+    nothing = (jnp.zeros_like(update.change), jnp.zeros_like(update.push))
+    start = jax.lax.fori_loop(0, k - 1, further, nothing)
+    change, spread = last_update.after(*start)
+    rest = rest_of_vector(change, spread, SQUARES)
     value = jnp.where(rest.settled, rest.value, 0.0)
 
     def add(_, carry):
         total, moments = carry
-        return total + moments, moved(inner_map, moments) + inner_push
+        return total + moments, update.applied(moments)
 
     total, _ = jax.lax.fori_loop(0, k, add, (jnp.zeros_like(value), value))
     # From (x - s, rate m, s) in units of h to (x, m, s).
@@ -238,7 +225,7 @@ def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size)
     back = jnp.asarray(sums, dtype) * jnp.asarray([[h], [curvature], [h]], dtype)
 
     def covariance_of_server(moments):
-        server = around(back, _whole(moments, workers)[:3, :3])
+        server = around(back, as_matrix(moments, workers)[:3, :3])
         return jnp.where(rest.settled, noise * server, jnp.inf)
 
     radius, gap = radius_and_gap(rest, change)
@@ -249,45 +236,3 @@ def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size)
         stable=rest.settled,
         gap=gap,
     )
-
-
-def _on_moments(update, workers):
-    """The change of the eleven numbers: what becomes of each unit vector."""
-
-    def column(unit):
-        change = covariance_change(update.change, _whole(unit, workers))
-        return _read(change)
-
-    units = jnp.eye(11, dtype=update.change.dtype)
-    change = jax.vmap(column)(units).T
-    if workers == 1:  # there is no second copy: its moment is 0, not what it was
-        change = change.at[10, 10].set(-1.0)
-    return change
-
-
-def _whole(moments, workers):
-    """The matrix [3 + W, 3 + W] of second moments that eleven numbers describe."""
-    size = 3 + workers
-    # 0 .. 5: _PAIRS; 6 .. 8: each of the three with a copy; 9: a copy with itself; 10: two copies.
-    whole = jnp.zeros((size, size), moments.dtype)
-    for place, (i, j) in enumerate(_PAIRS):
-        whole = whole.at[i, j].set(moments[place])
-        whole = whole.at[j, i].set(moments[place])
-    for i in range(3):
-        whole = whole.at[i, 3:].set(moments[6 + i])
-        whole = whole.at[3:, i].set(moments[6 + i])
-    among = jnp.full((workers, workers), moments[10])
-    diagonal = jnp.eye(workers, dtype=bool)
-    return whole.at[3:, 3:].set(jnp.where(diagonal, moments[9], among))
-
-
-def _read(whole):
-    """The eleven numbers: means over the permutations of the copies."""
-    workers = whole.shape[0] - 3
-    among, same = whole[3:, 3:], jnp.eye(workers, dtype=bool)
-    pair_count = max(workers * (workers - 1), 1)
-    squares = jnp.trace(among) / workers
-    products = jnp.sum(jnp.where(same, 0.0, among)) / pair_count
-    with_copy = [jnp.mean(whole[i, 3:]) for i in range(3)]
-    of_server = [whole[i, j] for i, j in _PAIRS]
-    return jnp.stack([*of_server, *with_copy, squares, products])

@@ -77,6 +77,16 @@ def steps_to_target(
         squares = jnp.sum(seen * moments, axis=(0, 1))
         return jnp.sum(squares * a) / (2 * weight**2)
 
+    cycles, is_reached = _cycles_above(target, loss, maps, moments, a.dtype)
+    starts_below = jnp.sum(a * start) / 2 <= target
+    steps = jnp.where(starts_below, 0.0, (cycles + 1) * k)
+    return jnp.where(is_reached, steps, jnp.inf)
+
+
+def _cycles_above(target, loss, maps, moments, dtype):
+    """(whole cycles with a loss above the target, whether they end): the binary digits of their
+    number, from the highest down."""
+
     def double(maps, _):
         change, kick = maps
         return (_squared(change), _moved(maps, kick)), maps
@@ -92,14 +102,11 @@ def steps_to_target(
         return (moments, cycles), None
 
     _, ladder = jax.lax.scan(double, maps, None, length=_DOUBLINGS)
-    counts = 2.0 ** jnp.arange(_DOUBLINGS, dtype=a.dtype)
-    begin = (moments, jnp.zeros((), a.dtype))
-    (_, cycles), _ = jax.lax.scan(descend, begin, (ladder, counts), reverse=True)
+    counts = 2.0 ** jnp.arange(_DOUBLINGS, dtype=dtype)
+    start = (moments, jnp.zeros((), dtype))
+    (_, cycles), _ = jax.lax.scan(descend, start, (ladder, counts), reverse=True)
     # In float32 the sum of all counts rounds to 2^26.
-    reached = cycles < counts[-1] * 2 - 1
-    starts_below = jnp.sum(a * start) / 2 <= target
-    steps = jnp.where(starts_below, 0.0, (cycles + 1) * k)
-    return jnp.where(reached, steps, jnp.inf)
+    return cycles, cycles < counts[-1] * 2 - 1
 
 
 def tuned_steps(

@@ -138,8 +138,8 @@ def _profile(name, first, spectrum, dimension, dtype):
             )
         # One by one: some of the numbers may be traced.
         return first * jnp.stack([jnp.asarray(value, dtype) for value in spectrum])
-    places = jnp.arange(1, dimension + 1, dtype=dtype)
-    return first / places ** jnp.asarray(spectrum, dtype)
+    ranks = jnp.arange(1, dimension + 1, dtype=dtype)
+    return first / ranks ** jnp.asarray(spectrum, dtype)
 
 
 def _check(noise, dimension, start_spread, replicas, examples_per_draw, epoch, dtype):

@@ -132,8 +132,8 @@ def _added(*sums, shares, axis_name):
     all-reduce."""
     vectors = []
     for parts in sums:
-        shared = map(operator.mul, parts, shares)
-        vectors.append(_flat(list(shared)))
+        weighted = map(operator.mul, parts, shares)
+        vectors.append(_flat(list(weighted)))
     local = vectors[0]
     if len(vectors) > 1:
         local = jnp.stack(vectors)
@@ -234,13 +234,13 @@ def _sums_of_two(arrays, ranks, unit, dtype):
     for (shape, rank, _), members in alike.items():
         axes = tuple(range(rank, len(shape)))
         for start in range(0, len(members), _SUMS_PER_KERNEL):
-            some = members[start : start + _SUMS_PER_KERNEL]
+            group = members[start : start + _SUMS_PER_KERNEL]
             terms = []
-            for i in some:
+            for i in group:
                 large, small = scaled(arrays[i], unit), scaled(arrays[i], 1 / unit)
                 terms.append(lax.complex(large, small))
             totals = _sums_side_by_side(terms, axes)
-            for i, total in zip(some, totals, strict=True):
+            for i, total in zip(group, totals, strict=True):
                 up[i], down[i] = total.real, total.imag
     return up, down
 
