@@ -33,8 +33,11 @@ def classifier(
         params = variables.pop('params')
         return params, variables
 
+    def scaled(examples):
+        return examples['image'].astype(jnp.float32) * scale
+
     def loss(params, model_state, examples, key):
-        images = examples['image'].astype(jnp.float32) * scale
+        images = scaled(examples)
         logits, new_state = module.apply(
             {'params': params, **model_state},
             images,
@@ -46,7 +49,7 @@ def classifier(
         return values, new_state
 
     def metrics(params, model_state, examples):
-        images = examples['image'].astype(jnp.float32) * scale
+        images = scaled(examples)
         logits = module.apply({'params': params, **model_state}, images, train=False)
         return _values(logits, examples['label'], 0.0)
 

@@ -127,14 +127,16 @@ def cycle(process: Process, noise: Any) -> tuple[Any, Any]:
 
 def cycle_change(process: Process) -> tuple[Any, Any]:
     """(A, Q) of a whole cycle: w <- w + A w + h e, Cov e = Q at a noise of 1."""
-    change, nothing = process.inner.change, jnp.zeros_like(process.inner.change)
+    nothing = jnp.zeros_like(process.inner.change)
 
-    def inner(_, carry):
-        earlier, spread = carry
-        return compose(change, earlier), spread_after(process.inner, spread)
+    def after(update, change, spread):
+        return compose(update.change, change), spread_after(update, spread)
 
-    change, spread = jax.lax.fori_loop(0, process.k - 1, inner, (nothing, nothing))
-    return compose(process.last.change, change), spread_after(process.last, spread)
+    def add_update(_, cycle):
+        return after(process.inner, *cycle)
+
+    start = jax.lax.fori_loop(0, process.k - 1, add_update, (nothing, nothing))
+    return after(process.last, *start)
 
 
 def spread_after(update: Update, spread: Any) -> Any:
@@ -143,39 +145,54 @@ def spread_after(update: Update, spread: Any) -> Any:
     return spread + covariance_change(update.change, spread) + kick
 
 
+class _Moments(NamedTuple):
+    """Of w. The covariance's parts are kept apart: that of the noise is in units of v h^2, which
+    may be tiny."""
+
+    mean: Any  # [n]
+    of_start: Any  # [n, n]
+    of_noise: Any  # [n, n]
+
+
 @jax.jit
 def _after(process, noise, state, steps):
-    """Covariances of the start and of the noise apart: the latter in units of v h^2, which may be
-    tiny."""
     cycles = steps // process.k
     rest = steps % process.k
-
-    def square(carry):
-        # Binary powers: the map of 2^j cycles is applied where bit j of the count is set.
-        count, change, power, spread, moments = carry
-        mean, old, new = moments
-        further = (of_vector(power, mean), around(power, old), around(power, new) + spread)
-
-        def if_odd(after, before):
-            return jnp.where(count % 2 == 1, after, before)
-
-        moments = jax.tree.map(if_odd, further, moments)
-        count = count // 2
-        next_change, next_matrix = next_power(change, power)
-        return count, next_change, next_matrix, spread + around(power, spread), moments
-
-    change, spread = cycle_change(process)
-    identity = jnp.eye(change.shape[0], dtype=change.dtype)
-    carry = (cycles, change, identity + change, spread, _internal_moments(process, state))
-    *_, moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)
+    moments = _after_cycles(process, cycles, _internal_moments(process, state))
 
     def update(_, moments):
-        return jax.tree.map(jnp.add, moments, _changes(process.inner, moments))
+        return _sum(moments, _changes(process.inner, moments))
 
     moments = jax.lax.fori_loop(0, rest, update, moments)
     after = _state(process, noise, moments)
     # inf - inf: a process that is not stable, gone beyond a float
     return jax.tree.map(lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), after)
+
+
+def _after_cycles(process, count, moments):
+    """Binary powers: the map of 2^j cycles is applied where bit j of the count is set."""
+
+    def square(carry):
+        count, change, power, spread, moments = carry
+        further = _Moments(
+            of_vector(power, moments.mean),
+            around(power, moments.of_start),
+            around(power, moments.of_noise) + spread,
+        )
+
+        def if_odd(after, before):
+            return jnp.where(count % 2 == 1, after, before)
+
+        moments = jax.tree.map(if_odd, further, moments)
+        half = count // 2
+        next_change, next_matrix = next_power(change, power)
+        return half, next_change, next_matrix, spread + around(power, spread), moments
+
+    change, spread = cycle_change(process)
+    matrix = jnp.eye(change.shape[0], dtype=change.dtype) + change
+    carry = (count, change, matrix, spread, moments)
+    *_, moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)
+    return moments
 
 
 @partial(jax.jit, static_argnums=3)
@@ -191,8 +208,8 @@ def _all(process, noise, state, steps):
             return jnp.where(is_last, last, inner)
 
         update = jax.tree.map(choose, process.last, process.inner)
-        change = jax.tree.map(jnp.add, _changes(update, moments), lost)
-        after = jax.tree.map(jnp.add, moments, change)
+        change = _sum(_changes(update, moments), lost)
+        after = _sum(moments, change)
         # what rounding dropped of the change, for the next step
         lost = jax.tree.map(lambda delta, new, old: delta - (new - old), change, after, moments)
         return (after, lost), _state(process, noise, after)
@@ -207,28 +224,29 @@ def _all(process, noise, state, steps):
 
 
 def _internal_moments(process, state):
-    """(mean, covariance, covariance by noise) of w."""
     mean = internal(process, state.mean[:, None])[:, 0]
     covariance = internal_covariance(process, state.covariance)
-    return mean, covariance, jnp.zeros_like(covariance)
+    return _Moments(mean, covariance, jnp.zeros_like(covariance))
 
 
 def _state(process, noise, moments):
-    mean, old, new = moments
-    mean = external(process, mean[:, None])[:, 0]
-    of_start = external_covariance(process, old)
-    of_noise = external_covariance(process, new, noise)
+    mean = external(process, moments.mean[:, None])[:, 0]
+    of_start = external_covariance(process, moments.of_start)
+    of_noise = external_covariance(process, moments.of_noise, noise)
     return State(mean, of_start + of_noise)
 
 
 def _changes(update, moments):
-    """What an update adds to each of the moments."""
-    mean, old, new = moments
+    """What an update adds to the moments."""
     kick = outer(update.noise_gain)
-    push = of_vector(update.change, mean)
-    change_of_old = covariance_change(update.change, old)
-    change_of_new = covariance_change(update.change, new) + kick
-    return push, change_of_old, change_of_new
+    push = of_vector(update.change, moments.mean)
+    of_start = covariance_change(update.change, moments.of_start)
+    of_noise = covariance_change(update.change, moments.of_noise) + kick
+    return _Moments(push, of_start, of_noise)
+
+
+def _sum(a, b):
+    return jax.tree.map(jnp.add, a, b)
 
 
 def _observed(vector, state):

@@ -46,8 +46,8 @@ def stationary_variance(
     h = jnp.asarray(learning_rate) * curvature
     friction = jnp.asarray(1 - momentum)  # of a Python number in float64
     # (2 - h) + 2 beta, exact at the limit, where 2 (1 + beta) - h is not.
-    numerator = 1 + beta
-    denominator = friction * ((2 - h) + 2 * beta)
+    to_limit = (2 - h) + 2 * beta
+    numerator, denominator = 1 + beta, friction * to_limit
     if nesterov:
         numerator = (1 + beta) + beta * (1 + 2 * beta) * h
         to_limit = (2 - h) + 2 * beta * (1 - h)  # 2 (1 + beta) - (1 + 2 beta) h, as exact

@@ -166,5 +166,5 @@ def _moved(maps, moments):
 
 
 def _product(a, b):
-    """Matrix product over the first two axes."""
+    """Matrix product over the first two axes; the third is that of the coordinates."""
     return sum(a[:, j, None] * b[None, j] for j in range(a.shape[1]))
