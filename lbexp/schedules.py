@@ -193,9 +193,10 @@ def trapezoid(
         )
 
     def shape(p, count):
-        # The bound keeps a traced cooldown of 0 from dividing by it.
+        remaining = steps - count
+        # A traced cooldown may be 0.
         duration = jnp.maximum(cooldown * steps, 1e-30)
-        left = jnp.clip((steps - count) / duration, 0, 1)
+        left = jnp.clip(remaining / duration, 0, 1)
         return end + (1 - end) * left
 
     return _schedule(shape, peak, steps, warmup, warmup_from)
