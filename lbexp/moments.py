@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lbexp.precision import upcast_dtype
+
 
 class Moments(NamedTuple):
     """Welford's state: mean, and sum of squared deviations from it. Leaves are at least float32."""
@@ -28,7 +30,7 @@ def zeros(like: Any) -> Moments:
     """The state before the first value; `like` is a value, or its shapes and dtypes."""
 
     def empty():
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, _dtype(x)), like)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, upcast_dtype(x)), like)
 
     return Moments(jnp.zeros((), jnp.int32), empty(), empty())
 
@@ -94,7 +96,7 @@ def batch_means(like: Any, batches: int = 32) -> BatchMeans:
         raise ValueError(
             f'batches: found {batches}; allowed: an even number >= 4, as pairs are merged'
         )
-    means = jax.tree.map(lambda x: jnp.zeros((batches, *x.shape), _dtype(x)), like)
+    means = jax.tree.map(lambda x: jnp.zeros((batches, *x.shape), upcast_dtype(x)), like)
     return BatchMeans(jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32), means)
 
 
@@ -177,10 +179,6 @@ def stationarity(
         return jnp.where(n >= 8, jnp.where(variance > 0, z, 0.0), jnp.nan)
 
     return jax.tree.map(score, series.means if of is None else of)
-
-
-def _dtype(x):
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _divide(value, count):

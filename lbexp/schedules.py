@@ -35,6 +35,7 @@ from typing import Literal
 import jax.numpy as jnp
 import optax
 
+from lbexp.precision import upcast_dtype
 from lbexp.ranges import (
     AscendingFractions,
     ClosedFraction,
@@ -197,7 +198,7 @@ def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):
 
     def schedule(count):
         # At least float32: a rate or a count must not be rounded to a 16-bit type.
-        dtype = jnp.promote_types(jnp.asarray(peak).dtype, jnp.float32)
+        dtype = upcast_dtype(jnp.asarray(peak))
         count = jnp.asarray(count).astype(dtype)
         ramp = warmup * steps
         x = jnp.clip(count / jnp.maximum(ramp, 1e-30), 0, 1)

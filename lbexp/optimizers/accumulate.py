@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import upcast_dtype
 from lbexp.optimizers._layerwise.lazy_cond import cond_once
+from lbexp.precision import upcast_dtype
 from lbexp.ranges import PositiveInteger, checked
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers._layerwise.backend import broadcast_scalar
-from lbexp.optimizers._layerwise.layers import StackedAxes, upcast
+from lbexp.optimizers._layerwise.layers import StackedAxes
 from lbexp.optimizers._layerwise.leaves import (
     add_decayed_weights,
     at_step,
@@ -18,6 +18,7 @@ from lbexp.optimizers._layerwise.leaves import (
     safe_sqrt,
 )
 from lbexp.optimizers._layerwise.masks import Mask, masks
+from lbexp.precision import upcast
 from lbexp.ranges import Dtype, Fraction, NonNegative, NonNegativeSchedule, checked
 
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import upcast_dtype
 from lbexp.optimizers._layerwise.leaves import squared_magnitude
+from lbexp.precision import upcast_dtype
 from lbexp.ranges import ClosedFraction, checked
 
 
@@ -84,7 +84,7 @@ def _initial(p):
 def weight_of_newest(decay: Any, count: jax.Array) -> jax.Array:
     """(1 - decay) / (1 - decay^count), 1 / count at decay = 1: the newest value's weight in a
     bias-corrected mean."""
-    dtype = jnp.promote_types(jnp.asarray(decay).dtype, jnp.float32)
+    dtype = upcast_dtype(jnp.asarray(decay))
     count, decay = count.astype(dtype), jnp.asarray(decay, dtype)
     # 1 - decay^count cancels for decay near 1; expm1 does not.
     total = -jnp.expm1(count * jnp.log(decay))

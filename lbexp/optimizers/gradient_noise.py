@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import upcast
 from lbexp.optimizers._layerwise.leaves import (
     dtypes_from,
     init_second_moment,
@@ -16,6 +15,7 @@ from lbexp.optimizers._layerwise.leaves import (
 from lbexp.optimizers._layerwise.norms import AxisName
 from lbexp.optimizers._layerwise.prefixes import paths
 from lbexp.optimizers.ema import mean_of_squares, weight_of_newest
+from lbexp.precision import upcast
 from lbexp.ranges import ClosedFraction, NonNegative, Seed, checked, concrete
 
 

@@ -8,7 +8,7 @@ import optax
 
 from lbexp.optimizers._layerwise.backend import broadcast_scalar
 from lbexp.optimizers._layerwise.blocks import blocks, sequence_after
-from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
+from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like
 from lbexp.optimizers._layerwise.leaves import (
     LayerNorms,
     add_decayed_weights,
@@ -24,6 +24,7 @@ from lbexp.optimizers._layerwise.leaves import (
 )
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, norms, pairs
+from lbexp.precision import upcast
 from lbexp.ranges import (
     Bounds,
     Dtype,

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import upcast
 from lbexp.optimizers._layerwise.lazy_cond import cond_or_select, round_to_dtype
 from lbexp.optimizers._layerwise.leaves import init_second_moment
 from lbexp.optimizers._layerwise.momentum_buffers import (
@@ -17,6 +16,7 @@ from lbexp.optimizers._layerwise.momentum_buffers import (
     select,
 )
 from lbexp.optimizers.ema import mean_of_squares, weight_of_newest
+from lbexp.precision import upcast
 from lbexp.ranges import Fraction, PositiveFraction, PositiveInteger, checked
 
 

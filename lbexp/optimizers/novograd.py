@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers._layerwise.backend import broadcast_scalar
-from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
+from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like
 from lbexp.optimizers._layerwise.leaves import (
     LayerNorms,
     add_decayed_weights,
@@ -20,6 +20,7 @@ from lbexp.optimizers._layerwise.leaves import (
 )
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, norms
+from lbexp.precision import upcast
 from lbexp.ranges import Dtype, Fraction, NonNegative, NonNegativeSchedule, checked
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers._layerwise.backend import broadcast_scalar
-from lbexp.optimizers._layerwise.layers import upcast
 from lbexp.optimizers._layerwise.leaves import at_step, dtypes_from
+from lbexp.precision import upcast
 from lbexp.ranges import NonNegativeSchedule, checked
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from annotated_types import Ge
 
 from lbexp import moments, optimizers
+from lbexp.precision import upcast
 from lbexp.probes import Probe
 from lbexp.ranges import NonNegativeCount, NonNegativeInteger, PositiveCount
 
@@ -173,7 +174,7 @@ def _features(old, old_loss, new, new_loss, params, loss, population, coordinate
 
     def flat(tree):
         return jnp.concatenate(
-            [x.reshape(-1) if each else x.mean()[None] for x in _wide_leaves(tree)]
+            [x.reshape(-1) if each else x.mean()[None] for x in map(upcast, jax.tree.leaves(tree))]
         )
 
     if population:  # the variance over replicas at this very update
@@ -186,10 +187,6 @@ def _features(old, old_loss, new, new_loss, params, loss, population, coordinate
         'loss': loss,
         'loss_square': moments.increments(old_loss, new_loss.mean, loss),
     }
-
-
-def _wide_leaves(tree):
-    return [x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in jax.tree.leaves(tree)]
 
 
 def _one_run(state, coordinates):

@@ -9,9 +9,10 @@ import optax
 
 from lbexp.optimizers._inspection.evaluation import slow_params
 from lbexp.optimizers._inspection.variables import arrays_in
-from lbexp.optimizers._layerwise.layers import TrustRatioStats, upcast
+from lbexp.optimizers._layerwise.layers import TrustRatioStats
 from lbexp.optimizers._layerwise.prefixes import paths
 from lbexp.optimizers.lookahead import LookaheadState
+from lbexp.precision import upcast
 
 
 def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from annotated_types import Ge
 
 from lbexp.optimizers._layerwise.prefixes import broadcast, is_function, paths
@@ -65,16 +64,6 @@ def stacked(params: Any, stacked_axes: StackedAxes) -> Any:
 def expand_like(values: jax.Array, leaf: jax.Array) -> jax.Array:
     """A number per layer, [stack...], with axes of length 1 so that it meets `leaf`."""
     return values.reshape(values.shape + (1,) * (leaf.ndim - values.ndim))
-
-
-def upcast(x: jax.Array) -> jax.Array:
-    """`x` in the precision that updates are computed in: float32 at least."""
-    return x.astype(upcast_dtype(x))
-
-
-def upcast_dtype(x: Any) -> jnp.dtype:
-    """The dtype of `upcast(x)`; `x` may be abstract."""
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _counts(names, stacked_axes):

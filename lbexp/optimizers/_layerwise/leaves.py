@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.optimizers._layerwise.backend import whole
-from lbexp.optimizers._layerwise.layers import TrustRatioStats, stacked, upcast, upcast_dtype
+from lbexp.optimizers._layerwise.layers import TrustRatioStats, stacked
 from lbexp.optimizers._layerwise.masks import masks
+from lbexp.precision import upcast, upcast_dtype
 
 
 class Leaf(NamedTuple):
@@ -161,7 +162,7 @@ def _adapted(params, adapt, stacked_axes):
 
 
 def at_step(hyperparameter: Any, count: jax.Array) -> Any:
-    """A number that may be a function of the updates done. Never in half precision: layers.upcast
+    """A number that may be a function of the updates done. Never in half precision: `upcast`
     meets it."""
     return hyperparameter(count) if callable(hyperparameter) else hyperparameter
 

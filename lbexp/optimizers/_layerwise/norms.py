@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from lbexp.optimizers._layerwise.backend import has_explicit_axes, on_cpu, whole
-from lbexp.optimizers._layerwise.layers import expand_like, upcast
+from lbexp.optimizers._layerwise.layers import expand_like
+from lbexp.precision import upcast
 
 AxisName = str | Sequence[str] | None  # mesh or vmap axes
 _SUMS_PER_KERNEL = 8

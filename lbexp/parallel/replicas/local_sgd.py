@@ -12,6 +12,7 @@ from lbexp.optimizers._layerwise.lazy_cond import cond_once, round_to_dtype
 from lbexp.optimizers._layerwise.momentum_buffers import momentum_mask, replace, select
 from lbexp.optimizers.gradient_noise import GradientNoiseState
 from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
+from lbexp.precision import upcast
 from lbexp.probes import UpdateInfo
 from lbexp.ranges import Fraction, Positive, PositiveCount, PositiveInteger
 from lbexp.theory.limits import require
@@ -191,15 +192,15 @@ def _meeting(tools, slow_step_size, outer_momentum, nesterov, buffer_policy):
     def meet(before, params, buffers, outer, last):
         met, averaged = workers.mean((params, buffers if buffer_policy == 'average' else ()))
         spread = jax.lax.cond(last, lambda: _spread(workers, params, met), lambda: outer.spread)
-        away = jax.tree.map(lambda s, x: _wide(s) - _wide(x), outer.slow, met)
-        velocity = jax.tree.map(lambda v, d: outer_momentum * _wide(v) + d, outer.velocity, away)
+        away = jax.tree.map(lambda s, x: upcast(s) - upcast(x), outer.slow, met)
+        velocity = jax.tree.map(lambda v, d: outer_momentum * upcast(v) + d, outer.velocity, away)
         moves = (
             jax.tree.map(lambda d, v: d + outer_momentum * v, away, velocity)
             if nesterov
             else velocity
         )
         slow = jax.tree.map(
-            lambda s, m: (_wide(s) - slow_step_size * m).astype(s.dtype), outer.slow, moves
+            lambda s, m: (upcast(s) - slow_step_size * m).astype(s.dtype), outer.slow, moves
         )
         if workers.count == 1:
             # An optimizer's updates pass through the parameters: Lookahead's slow weights are
@@ -223,14 +224,14 @@ def _reached(before, target):
     """Where updates from `before` to `target` lead, rounded as weights are, twice: then it is a
     fixed point."""
     for _ in range(2):
-        updates = jax.tree.map(lambda t, b: (_wide(t) - _wide(b)).astype(b.dtype), target, before)
+        updates = jax.tree.map(lambda t, b: (upcast(t) - upcast(b)).astype(b.dtype), target, before)
         target = optax.apply_updates(before, updates)
     return target
 
 
 def _spread(workers, params, centre):
     def square(x, c):
-        return jnp.sum((_wide(x) - _wide(c)[None]) ** 2, axis=range(1, x.ndim))
+        return jnp.sum((upcast(x) - upcast(c)[None]) ** 2, axis=range(1, x.ndim))
 
     return jnp.sqrt(
         workers.mean(sum(jax.tree.leaves(jax.tree.map(square, params, centre))))
@@ -269,7 +270,3 @@ def _check(workers, k, slow_step_size, outer_momentum, buffer_policy):
 
 def _first(tree):
     return jax.tree.leaves(tree)[0]
-
-
-def _wide(x):
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
