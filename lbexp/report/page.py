@@ -10,6 +10,7 @@ import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Analysis, Table
+from lbexp.dotted import flatten
 from lbexp.engine.metrics_file import replace
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
@@ -197,7 +198,7 @@ def _pairs(content):
     """Nested data as a table of paths and values with a filter above it."""
     rows = [
         [path, value if isinstance(value, str) else json.dumps(value)]
-        for path, value in _leaves(content)
+        for path, value in flatten(content).items()
     ]
     if not rows:
         return '<p class="caption">Not recorded.</p>'
@@ -209,14 +210,6 @@ def _pairs(content):
         '<input type="search" placeholder="filter" aria-label="filter rows">'
         f'<div class="wide"><table class="pairs"><tbody>{body}</tbody></table></div>'
     )
-
-
-def _leaves(content, prefix=''):
-    for name, value in content.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f'{prefix}{name}.')
-        else:
-            yield f'{prefix}{name}', value
 
 
 def _folded(title, body, name):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lbexp.documents import SPANNING
+from lbexp.dotted import flatten
 from lbexp.results import _documents
 
 _UNVARIED = (*SPANNING, 'workdir')  # no single trial has them
@@ -92,17 +93,11 @@ def _differences(flats):
     return {name for name, texts in values.items() if len(set(texts)) > 1 or len(texts) < count}
 
 
-def _flat(config, prefix=''):
-    """{'optimizer': {'b1': 0.9}} as {'optimizer.b1': 0.9}."""
-    flat = {}
-    for name, value in config.items():
-        if not prefix and name in _UNVARIED:
-            continue
-        if isinstance(value, dict):
-            flat |= _flat(value, f'{prefix}{name}.')
-        else:
-            flat[prefix + name] = value
-    return flat
+def _flat(config):
+    """What may vary between trials, by dotted name. A part that is not set has no column."""
+    varying = {name: value for name, value in config.items() if name not in _UNVARIED}
+    flat = flatten(varying)
+    return {name: value for name, value in flat.items() if value != {}}
 
 
 def _column(values):
