@@ -18,14 +18,15 @@ def changes_of(there: dict, now: dict, grows: bool) -> dict[str, list]:
     Args:
         grows: what only adds trials is no change.
     """
-    old, new = flatten(there['config'], there['trials']), flatten(now['config'], now['trials'])
+    old = flatten(there['config'], there['trials'])
+    new = flatten(now['config'], now['trials'])
     if grows:
         old = _without_growth(old, old)
         new = _without_growth(new, old)
     # A later round may have more parts; a version before this one told no fingerprint.
-    shared = fingerprint_of(there).keys() & fingerprint_of(now).keys()
-    for name in shared:
-        old[name], new[name] = fingerprint_of(there)[name], fingerprint_of(now)[name]
+    old_code, new_code = fingerprint_of(there), fingerprint_of(now)
+    for name in old_code.keys() & new_code.keys():
+        old[name], new[name] = old_code[name], new_code[name]
     changes = {}
     for path in {**old, **new}:
         if old.get(path) != new.get(path):
@@ -55,7 +56,9 @@ def computing(changes: dict[str, list]) -> list[str]:
 
 def shown(value: Any) -> str:
     """A value in a message; of a digest, its beginning."""
-    return value[:8] if isinstance(value, str) and len(value) == 64 else repr(value)
+    if isinstance(value, str) and len(value) == 64:
+        return value[:8]
+    return repr(value)
 
 
 def refuse(workdir: pathlib.Path, changes: dict[str, list], may_change: bool | None) -> None:
@@ -81,7 +84,9 @@ def refuse(workdir: pathlib.Path, changes: dict[str, list], may_change: bool | N
 
 def flatten(config: dict, trials: list[dict]) -> dict[str, Any]:
     """{path: value} of the configuration, and of each trial's overrides."""
-    overrides = {str(i): trial.get('overrides', trial) for i, trial in enumerate(trials)}
+    overrides = {}
+    for i, trial in enumerate(trials):  # an entry of config.json, or bare overrides
+        overrides[str(i)] = trial.get('overrides', trial)
     flat = dotted.flatten({**config, 'trials': overrides})
     # as it reads in config.json
     return json.loads(json.dumps(flat, default=list))

@@ -221,7 +221,8 @@ class Checkpoints:
         shapes = [self._shapes(step) for step in steps]
         # entries that only one of the two has, by checkpoint
         differ = [sorted(held.items() ^ wanted.items(), key=str) for held in shapes]
-        judged = [all(differ) and bool(shapes[0]), str(differ[0][:3])]
+        fits_none = all(differ) and bool(shapes[0])
+        judged = [fits_none, str(differ[0][:3])]
         fits_none, difference = collectives.run_on_primary(lambda: judged)
         if fits_none:
             raise Refusal(

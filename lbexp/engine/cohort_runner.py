@@ -99,9 +99,12 @@ class CohortRunner:
         """
         row_tick = self.row_starts.ticks[self.row + 1]
         until = np.minimum(row_tick, self.tick + self.chunk)
-        if stretch := self.program.stretch:
+        stretch = self.program.stretch
+        if stretch is not None:
+            # A dispatch ends with the examples of a stream that it was given.
             until = np.minimum(until, (self.tick // stretch + 1) * stretch)
-        row_start, row_step = self.row_starts.ticks[self.row], self.row_starts.steps[self.row + 1]
+        row_start = self.row_starts.ticks[self.row]
+        row_step = self.row_starts.steps[self.row + 1]
         with watchdog:
             began = time.monotonic()
             self.states, columns = self.program.segment(self.states, until, row_start, row_step)
@@ -121,8 +124,10 @@ class CohortRunner:
     def write_row(self, train_size: int) -> list[dict]:
         """The rows of all trials that moved; evaluation and checkpoint where they are due."""
         self.row += 1
-        before, now = self.row_starts.steps[self.row - 1], self.row_starts.steps[self.row]
-        moved = (now > before) & ~self.frozen
+        steps = self.row_starts.steps
+        # Where a trial has fewer updates than rows, some rows are not its own.
+        has_row = steps[self.row] > steps[self.row - 1]
+        moved = has_row & ~self.frozen
         columns = self.columns
         if self._is_due('num_evaluations') and self.program.evaluate is not None:
             metrics = mesh.fetch(self.program.evaluate(self.states))
@@ -130,8 +135,8 @@ class CohortRunner:
         seconds = round(time.monotonic() - self.began, 3)
         rows = [self._row(k, columns, seconds, train_size) for k in np.flatnonzero(moved)]
         self.outputs.rows.write(rows)
-        steps = self.step.tolist()
-        self.outputs.status.progress(dict(zip(self.cohort.trials, steps, strict=True)))
+        reached = dict(zip(self.cohort.trials, self.step.tolist(), strict=True))
+        self.outputs.status.progress(reached)
         self.frozen = self.frozen | self.diverged
         if self._is_due('num_checkpoints'):
             self.save()
@@ -174,7 +179,10 @@ class CohortRunner:
 
     def statuses(self) -> dict[int, dict]:
         """By trial, what status.json says of it."""
-        return {trial: self._status(k, trial) for k, trial in enumerate(self.cohort.trials)}
+        statuses = {}
+        for k, trial in enumerate(self.cohort.trials):
+            statuses[trial] = self._status(k, trial)
+        return statuses
 
     def progress(self) -> Progress:
         columns, medians = self.columns, {}
@@ -211,7 +219,8 @@ class CohortRunner:
     def _completed(self, tick: int):
         """Says so, durably, before the checkpoint counts: without one a trial that had one must not
         begin anew."""
-        self.outputs.status.update(self._by_trial(saved=self.saved[tick].tolist()))
+        steps = self.saved[tick].tolist()
+        self.outputs.status.update(self._by_trial(saved=steps))
 
     def _by_trial(self, **fields: list) -> dict[int, dict]:
         """Lists of a value for each trial as the fields of each trial."""
@@ -249,7 +258,8 @@ class CohortRunner:
         compiled."""
         if ticks.max() > 0:
             aim = ticks.max() * _DISPATCH_SECONDS / max(seconds, 1e-4)
-            self.chunk = int(np.clip(aim, max(self.chunk // 4, 1), self.chunk * 16))
+            fewest, most = max(self.chunk // 4, 1), self.chunk * 16
+            self.chunk = int(np.clip(aim, fewest, most))
 
 
 def _sound(params):
@@ -258,5 +268,6 @@ def _sound(params):
     finite = []
     for leaf in jax.tree.leaves(params):
         if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact):
-            finite.append(np.isfinite(leaf).reshape(len(leaf), -1).all(-1))
+            by_trial = np.isfinite(leaf).reshape(len(leaf), -1)
+            finite.append(by_trial.all(axis=-1))
     return np.all(finite, axis=0)

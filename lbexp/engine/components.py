@@ -65,8 +65,10 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
     if arrays is not None:
         workload = _with_arrays(workload, arrays)
     microbatch = config['microbatch'] or config['batch_size']
-    way, shares = config['data']['partition'], config['data']['hosts'] or hosts.count()
-    workload = workload._replace(train=partition(workload.train, way, shares, microbatch))
+    shared = config['data']
+    count = shared['hosts'] or hosts.count()
+    train = partition(workload.train, shared['partition'], count, microbatch)
+    workload = workload._replace(train=train)
     return TrialComponents(
         workload,
         _optimizer(config, rates, seed),
@@ -232,7 +234,8 @@ def _transformation(part, rates, seed):
 def _adam_scaled(part, batch_size, reference):
     """`part`, or the parts inside it, with the betas and eps (set, or defaults) that go with the
     batch size."""
-    known, names = lookup.parameters(lookup.find('optimizer', part['name'])), ('b1', 'b2', 'eps')
+    names = ('b1', 'b2', 'eps')
+    known = lookup.parameters(lookup.find('optimizer', part['name']))
     if set(names) <= known.keys():
         values = [part.get(name, known[name].default) for name in names]
         scaled = adam_scaling(batch_size, reference, *values)

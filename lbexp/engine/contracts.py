@@ -96,6 +96,7 @@ def transformation(name: str, part: Any) -> optax.GradientTransformationExtraArg
     def checked_update(updates, state, params=None, **extra):
         output = call(extended.update, updates, state, params, **extra)
         new_updates, new_state = pair(output, who, update, '(updates, state)')
+        # Of another dtype than the gradients they may be: apply_updates casts them.
         check_same(
             new_updates,
             updates,

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import operator
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ import jax
 import numpy as np
 
 from lbexp.config import fields, lookup
+from lbexp.engine.named import is_key
 from lbexp.engine.source_code import code, files_of_part, imported
 from lbexp.engine.sources import sources
 
@@ -73,7 +73,7 @@ def _parts(trials):
             for part in _within(trial[field]):
                 text = f'{allowed.kind} {json.dumps(part, sort_keys=True)}'
                 by_text[text] = allowed.kind, part
-    return [part for _, part in sorted(by_text.items(), key=operator.itemgetter(0))]
+    return [by_text[text] for text in sorted(by_text)]
 
 
 def _call(part):
@@ -140,7 +140,7 @@ def _array(leaf) -> str:
     if known is not leaf:  # an array that is gone may have had this id
         if len(_arrays) >= _REMEMBERED:
             _arrays.clear()
-        data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+        data = jax.random.key_data(leaf) if is_key(leaf) else leaf
         digest = _array_digest(np.ascontiguousarray(data))
         _arrays[id(leaf)] = leaf, digest
     return digest
@@ -150,10 +150,6 @@ def _array_digest(array):
     digest = hashlib.sha256(f'{array.dtype} {array.shape}'.encode())
     digest.update(array.reshape(-1).view(np.uint8))
     return digest.hexdigest()
-
-
-def _is_key(leaf):
-    return hasattr(leaf, 'dtype') and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _joined(texts: Iterable[str]) -> str:

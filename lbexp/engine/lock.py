@@ -26,12 +26,12 @@ def lock(workdir: pathlib.Path):
         raise Refusal(
             f'workdir {str(workdir)!r} is in use by {owner.name(workdir)}. '
             'Wait for it, or choose another --workdir; if it has ended (on a file system without '
-            'locks that is not '
-            f'seen), delete {workdir / ".lock"}'
+            f'locks that is not seen), delete {workdir / ".lock"}'
         ) from error
     try:
         file.write_text(json.dumps(owner.owner()))
         yield
     finally:
+        # While the lock is held: the next holder writes its own.
         file.unlink(missing_ok=True)
         held.release()

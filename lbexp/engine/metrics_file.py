@@ -28,7 +28,8 @@ class Written(NamedTuple):
     digest: bytes = _NOTHING  # SHA-256 of the digest before the last row, and the last row
 
     def and_row(self, line: bytes) -> 'Written':
-        return Written(self.count + 1, hashlib.sha256(self.digest + line.rstrip(b'\n')).digest())
+        digest = hashlib.sha256(self.digest + line.rstrip(b'\n')).digest()
+        return Written(self.count + 1, digest)
 
 
 class MetricsWriter:
@@ -52,6 +53,7 @@ class MetricsWriter:
         new = [(int(row['trial']), _line(row)) for row in rows]
         content = _content(new)
         end = append(self.path, content)
+        # Counted once they are there: what a full disk did not take is not missed later.
         for trial, line in new:
             self._written[trial] = self.written(trial).and_row(line)
         self._size += len(content)
@@ -122,7 +124,10 @@ def lines(path: pathlib.Path) -> list[tuple[int, bytes]]:
     """
     content = path.read_bytes() if path.exists() else b''
     whole = content[: content.rfind(b'\n') + 1].splitlines(keepends=True)
-    return [(_trial(path, number, line), line) for number, line in enumerate(whole, 1)]
+    rows = []
+    for number, line in enumerate(whole, 1):
+        rows.append((_trial(path, number, line), line))
+    return rows
 
 
 def count(lines: Iterable[tuple[int, bytes]]) -> dict[int, Written]:
@@ -136,6 +141,7 @@ def count(lines: Iterable[tuple[int, bytes]]) -> dict[int, Written]:
 def _trial(path, number, line):
     try:
         row = json.loads(line)
+        # `true` is an int to isinstance.
         if type(row['trial']) is int and type(row['step']) is int:
             return row['trial']
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -237,7 +243,8 @@ def _content(rows):
 
 
 def _line(row):
-    return json.dumps({name: _plain(value) for name, value in row.items()}).encode() + b'\n'
+    text = json.dumps({name: _plain(value) for name, value in row.items()})
+    return f'{text}\n'.encode()
 
 
 def _plain(value):

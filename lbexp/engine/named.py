@@ -16,7 +16,7 @@ def named(tree: Any) -> Iterator[tuple[str, Any]]:
         name = jax.tree_util.keystr(path)
         if isinstance(leaf, jax.ShapeDtypeStruct):
             yield name, _data_shape(leaf)
-        elif _is_key(leaf):
+        elif is_key(leaf):
             yield name, np.array(jax.random.key_data(leaf))
         else:
             yield name, np.array(leaf)
@@ -30,7 +30,10 @@ def non_empty(tree: Any) -> dict[str, Any]:
 
 def signatures(leaves: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """(shape, dtype) of named arrays."""
-    return {path: (tuple(leaf.shape), np.dtype(leaf.dtype)) for path, leaf in leaves.items()}
+    described = {}
+    for path, leaf in leaves.items():
+        described[path] = tuple(leaf.shape), np.dtype(leaf.dtype)
+    return described
 
 
 def digest(leaves: dict[str, Any]) -> np.ndarray:
@@ -46,16 +49,18 @@ def digest(leaves: dict[str, Any]) -> np.ndarray:
 
 def as_key(data: Any, like: Any) -> Any:
     """Numbers as random keys where `like` is one."""
-    if _is_key(like):
+    if is_key(like):
         return jax.random.wrap_key_data(data)
     return data
 
 
 def _data_shape(leaf):
-    if not _is_key(leaf):
+    if not is_key(leaf):
         return leaf
     return jax.eval_shape(jax.random.key_data, leaf)
 
 
-def _is_key(leaf):
-    return hasattr(leaf, 'dtype') and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def is_key(leaf: Any) -> bool:
+    """Whether an array holds random keys."""
+    dtype = getattr(leaf, 'dtype', None)
+    return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)

@@ -15,6 +15,7 @@ def open_rows(workdir: pathlib.Path) -> MetricsWriter | NullWriter:
     """The rows, where this process writes them; what is damaged in them, all processes hear of."""
     opened = []
     collectives.run_on_primary(lambda: opened.append(MetricsWriter(workdir / 'metrics.jsonl')))
+    # The action ran here only where this is the process that writes.
     return opened[0] if opened else NullWriter()
 
 

@@ -67,6 +67,7 @@ def record(
     if there and grows:
         overrides = [trial.overrides for trial in resolved]
         _refuse_foreign_names(path, there['trials'], [config, overrides])
+    # A workdir in which nothing was trained yet may be about anything.
     if there and not begun and computing(changes_of(there, now, grows)):
         there, now = None, _now(None, config, resolved, grows, code)
     if there is None:
@@ -79,6 +80,7 @@ def record(
             log(f'changed since the run was begun: {changed}: {shown(old)} there, {shown(new)} now')
         document = _resumed(workdir, there, now, changes, log)
         if computing(changes):
+            # Before config.json: a kill between the two leaves a change that is found again.
             write_status(workdir, 'running', _not_through(workdir))
     if document != there:
         _write(path, document)
@@ -243,6 +245,7 @@ def _resumed(workdir, there, now, changes, log):
     if changes:
         document['changes'] = [*there.get('changes', []), changes]
     if computing(changes) or fingerprint_of(there) != fingerprint_of(now):
+        # Checkpoints from before the change are restored as long as it is known what they say.
         document['stages'] = [*there.get('stages', []), stage(there)]
     trains = bool(computing(changes)) or bool(_left(workdir, now))
     if trains and not there.get('run'):

@@ -32,7 +32,7 @@ def resume(
 ) -> tuple[Any, Position] | None:
     """The states and the position of the last usable checkpoint; None: the trials begin.
 
-    MetricsWriter that came after it are dropped: they will come again.
+    Rows that came after it are dropped: they will come again.
 
     Args:
         trials: of the cohort.
@@ -47,12 +47,15 @@ def resume(
     """
     try:
         saved = checkpoints.restore(like)
+        # Rows are written before the checkpoint that counts them: a kill between the two leaves
+        # some that will come again.
         reached = _reached(trials, saved, rows, statuses)
         damage_on_primary(lambda: rows.rewind(reached))
         return saved
     except Damaged as error:
         if restart is None:
             raise
+        # Said in config.json before anything is thrown away.
         restart(str(error))
         checkpoints.discard()
         damage_on_primary(lambda: rows.rewind(dict.fromkeys(trials, Written())))

@@ -36,6 +36,7 @@ def build_once(trials: list[dict], trace: bool = False):
     Raises:
         ValueError: a part refuses its arguments; the message says which and why.
     """
+    # Of trials that differ in their seeds alone, one.
     apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
     for config in apart_from_seeds.values():
         components(in_examples(config), run_length(config))
@@ -132,6 +133,7 @@ def _train_cohorts(run, on_progress):
             trained = True
         before = _after(before, cohort)
     if trained:
+        # What is said to be done has all its rows.
         damage_on_primary(run.rows.check)
         with _naming_last_step(run.status.trials):
             run.status.update({}, 'done')
@@ -196,7 +198,8 @@ def _restart(run, cohort, cause):
 def _about(workdir):
     """What config.json says that checkpoints must say too."""
     document = record.read(workdir)
-    return [document.get('run', ''), record.stage(document)['code'], document.get('stages', [])]
+    name, code = document.get('run', ''), record.stage(document)['code']
+    return [name, code, document.get('stages', [])]
 
 
 def _identity(run, cohort):
@@ -256,7 +259,8 @@ def cohorts_of(
             continue
         # the planner counts the trials that it is given
         for cohort in _planned(json.dumps([trials[i] for i in members])):
-            cohorts.append(cohort._replace(trials=[members[i] for i in cohort.trials]))
+            numbers = [members[i] for i in cohort.trials]
+            cohorts.append(cohort._replace(trials=numbers))
     return cohorts
 
 
@@ -267,7 +271,6 @@ def through(status: dict[int, dict], members: list[int]) -> bool:
 
 def _after(before, cohort):
     """Progress once this cohort is through."""
+    steps = int(cohort.steps.sum())
     examples = int(cohort.ticks(cohort.steps).sum()) * cohort.microbatch
-    return before._replace(
-        step=before.step + int(cohort.steps.sum()), examples=before.examples + examples
-    )
+    return before._replace(step=before.step + steps, examples=before.examples + examples)

@@ -26,7 +26,9 @@ def broken(folder: pathlib.Path) -> str | None:
     """
     try:
         entries = json.loads((folder / _NAME).read_bytes())
-        sealed = {name: (int(size), str(digest)) for name, (size, digest) in entries.items()}
+        sealed = {}
+        for name, (size, digest) in entries.items():
+            sealed[name] = int(size), str(digest)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, AttributeError, RecursionError):

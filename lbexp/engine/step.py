@@ -1,5 +1,6 @@
 """One microbatch of training, and the loop over many."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -20,14 +21,23 @@ def initial_state(trial: TrialComponents) -> TrialState:
     params, model_state = trial.workload.init(stream_key(trial.seed, INIT))
     opt_state = trial.optimizer.init(params)
     zero = jnp.zeros((), jnp.int32)
-    examples = jax.eval_shape(lambda: _draw(trial, jnp.zeros((trial.microbatch,), jnp.uint32)))
+    # The shapes of a microbatch: it is drawn when it is trained on.
+    positions = jax.ShapeDtypeStruct((trial.microbatch,), jnp.uint32)
+    examples = jax.eval_shape(functools.partial(_draw, trial), positions)
     values, _ = jax.eval_shape(
         trial.workload.loss, params, model_state, examples, jax.random.key(0)
     )
     loss = jnp.zeros((), values['loss'].dtype)
     sums = {**_zero_sums(values), 'examples': jnp.zeros(())}
     info = UpdateInfo(
-        zero, loss, params, params, params, opt_state, jnp.zeros(()), jnp.zeros((), bool)
+        step=zero,
+        loss=loss,
+        grads=params,
+        updates=params,
+        params=params,
+        opt_state=opt_state,
+        learning_rate=jnp.zeros(()),
+        logging=jnp.zeros((), bool),
     )
     params, model_state, opt_state, extra = trial.replicas.start(params, model_state, opt_state)
     if 'opt_state' in trial.replicas.by_worker:
@@ -124,7 +134,8 @@ def _means(metrics, source, size, chunk, constrain):
         values = metrics(constrain(examples))
         return {name: totals[name] + _sum(weight * v, v) for name, v in values.items()}
 
-    example = jax.eval_shape(lambda: source.read(source.arrays, jnp.zeros((1,), jnp.int32)))
+    position = jax.ShapeDtypeStruct((1,), jnp.int32)
+    example = jax.eval_shape(functools.partial(source.read, source.arrays), position)
     zeros = _zero_sums(jax.eval_shape(metrics, example))
     totals = jax.lax.fori_loop(0, -(-size // chunk), add, zeros)
     return jax.tree.map(lambda total: total / size, totals)
@@ -132,7 +143,7 @@ def _means(metrics, source, size, chunk, constrain):
 
 def _zero_sums(values):
     """Sums over no examples of the values whose shapes these are."""
-    return jax.tree.map(lambda v: jnp.zeros((), upcast_dtype(v)), values)
+    return {name: jnp.zeros((), upcast_dtype(v)) for name, v in values.items()}
 
 
 def _sum(terms, values):
@@ -141,8 +152,8 @@ def _sum(terms, values):
 
 
 def _draw(trial, positions):
-    source = trial.workload.train
-    return source.draw(source.arrays, jnp.asarray(trial.seed, jnp.uint32), positions)
+    source, stream = trial.workload.train, jnp.asarray(trial.seed, jnp.uint32)
+    return source.draw(source.arrays, stream, positions)
 
 
 def _gradient(trial, constrain):
@@ -156,7 +167,8 @@ def _gradient(trial, constrain):
 
     def gradient(params, model_state, tick, piece):
         # The examples at positions tick m + piece m / pieces + 0, 1, ... of the trial's stream.
-        first = tick.astype(jnp.uint32) * trial.microbatch + jnp.asarray(piece, jnp.uint32) * size
+        tick_start = tick.astype(jnp.uint32) * trial.microbatch
+        first = tick_start + jnp.asarray(piece, jnp.uint32) * size
         positions = first + jnp.arange(size, dtype=jnp.uint32)
         examples = constrain(_draw(trial, positions))
         key = jax.random.fold_in(stream_key(trial.seed, MODEL), tick)
@@ -169,8 +181,9 @@ def _gradient(trial, constrain):
             return weigh(values['loss']).mean(), (values, new)
 
         (loss, (values, new)), grads = jax.value_and_grad(weighted, has_aux=True)(params)
-        sums = jax.tree.map(lambda v: _sum(v, v), values)
-        return loss, {**sums, 'examples': jnp.full((), size, jnp.float32)}, grads, new
+        sums = {name: _sum(v, v) for name, v in values.items()}
+        sums['examples'] = jnp.full((), size, jnp.float32)
+        return loss, sums, grads, new
 
     return gradient
 

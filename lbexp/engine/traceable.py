@@ -76,7 +76,8 @@ def _in_words(error):
     """Why a number cannot be traced; with the place, where that is in code of the user's."""
     if errors.user_frame(error) is not None:
         return errors.describe(error)
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0]
 
 
 def _trace(config, steps, paths):
@@ -95,5 +96,5 @@ def _trace(config, steps, paths):
         return (state, columns), evaluation(trial, _CHUNK)(state)
 
     numbers = entries(config, paths)
-    seed, steps, accumulation = np.uint32(config['seed']), np.int32(steps), np.int32(1)
-    jax.eval_shape(run, numbers, seed, steps, accumulation, data(config))
+    seed, one_microbatch = np.uint32(config['seed']), np.int32(1)
+    jax.eval_shape(run, numbers, seed, np.int32(steps), one_microbatch, data(config))
