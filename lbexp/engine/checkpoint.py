@@ -218,9 +218,9 @@ class Checkpoints:
         """A changed configuration is no damage; where one of the checkpoints fits, it was not
         changed."""
         wanted = signatures(non_empty(like))
-        shapes = [self._shapes(step) for step in steps]
-        # entries that only one of the two has, by checkpoint
-        differ = [sorted(held.items() ^ wanted.items(), key=str) for held in shapes]
+        shapes = list(map(self._shapes, steps))
+        # by checkpoint, the arrays that it or this configuration alone has
+        differ = [sorted(saved.items() ^ wanted.items(), key=str) for saved in shapes]
         fits_none = all(differ) and bool(shapes[0])
         judged = [fits_none, str(differ[0][:3])]
         fits_none, difference = collectives.run_on_primary(lambda: judged)

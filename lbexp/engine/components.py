@@ -206,8 +206,8 @@ def _with_arrays(workload, arrays):
 
     replaced = {}
     for name, source in sources(workload).items():
-        given = jax.tree.map(keep_traced, source.arrays, arrays[name])
-        replaced[name] = source._replace(arrays=given)
+        mixed = jax.tree.map(keep_traced, source.arrays, arrays[name])
+        replaced[name] = source._replace(arrays=mixed)
     return workload._replace(**replaced)
 
 

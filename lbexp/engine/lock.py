@@ -19,9 +19,9 @@ def lock(workdir: pathlib.Path):
     """
     workdir.mkdir(parents=True, exist_ok=True)
     file = workdir / owner.FILE
-    held = filelock.FileLock(workdir / '.lock')
+    file_lock = filelock.FileLock(workdir / '.lock')
     try:
-        held.acquire(timeout=0)
+        file_lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise Refusal(
             f'workdir {str(workdir)!r} is in use by {owner.name(workdir)}. '
@@ -34,4 +34,4 @@ def lock(workdir: pathlib.Path):
     finally:
         # While the lock is held: the next holder writes its own.
         file.unlink(missing_ok=True)
-        held.release()
+        file_lock.release()

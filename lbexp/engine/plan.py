@@ -70,7 +70,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
     groups, traceable_of = {}, {}
     for index, config in enumerate(trials):
         shape, _ = _split(config, numeric(config))
-        # Tracing takes a second: once for all trials that differ in numbers alone.
+        # Traced once for all trials that differ in numbers alone: it is slow.
         if shape not in traceable_of:
             traceable_of[shape] = traceable(in_examples(config), run_length(config))
         paths, untraced = traceable_of[shape]

@@ -180,10 +180,10 @@ def _train(cohort, place, arrays, numbers, state, *ticks):
     trial = _components(cohort, arrays, numbers)
     step = steps.train_step(trial, place.share_examples, place.worker_axis)
 
-    def kept(state, row_step):
+    def sharded_step(state, row_step):
         return place.keep_shares(step(state, row_step))
 
-    return steps.segment(trial, kept, place.worker_axis)(state, *ticks)
+    return steps.segment(trial, sharded_step, place.worker_axis)(state, *ticks)
 
 
 def _assess(cohort, place, arrays, numbers, state):
