@@ -153,6 +153,7 @@ class CohortRunner:
         if not (_sound(states.params) & ~self.diverged).any():
             return
         position = self._position()
+        # Checkpoints are named by a number that grows whichever trial trains.
         total = int(self.tick.sum())
         self.saved[total] = self.step
         self.outputs.checkpoints.save(total, (states, position), before=self.outputs.rows.sync)

@@ -220,6 +220,7 @@ def _transformation(part, rates, seed):
     parts likewise."""
     arguments = {}
     for name, value in part.items():
+        # A rate that is a function already is scheduled.
         if name == 'learning_rate' and value is not None and not callable(value):
             value = rates.of(part, value)
         elif _is_part(value):

@@ -36,6 +36,7 @@ class Identity(NamedTuple):
         expected = self.manifest(position)
         if not isinstance(manifest, dict) or manifest.keys() != expected.keys():
             return 'it does not say whose it is'
+        # The position is its folder's name: a folder that was renamed is another checkpoint's.
         for name in ('run', 'trials', 'position'):
             if manifest[name] != expected[name]:
                 return f'it is of {name} {manifest[name]}, not {expected[name]}'

@@ -37,6 +37,7 @@ def broken(folder: pathlib.Path) -> str | None:
     for name, (size, digest) in sealed.items():
         if name not in there:
             return f'{name} is missing'
+        # First the size, for which nothing is read.
         actual = there[name].stat().st_size
         if actual != size:
             return f'{name} has {actual} bytes of {size}'

@@ -125,6 +125,7 @@ def _source(module):
 
 def _is_of_the_user(path: pathlib.Path) -> bool:
     """Neither lbexp's, nor Python's, nor installed."""
+    # Of whatever environment: the user's may lie on top of another.
     if _INSTALLED & set(path.parts):
         return False
     standard = [sysconfig.get_path('stdlib'), sysconfig.get_path('platstdlib')]

@@ -33,6 +33,7 @@ class Status:
 
     def progress(self, steps: dict[int, int]):
         """Steps reached, once in a while."""
+        # Checkpoints, not status.json, say where a trial goes on: a step may be told late.
         if time.monotonic() - self._written > _SELDOM:
             self.update({trial: {'step': step} for trial, step in steps.items()})
 

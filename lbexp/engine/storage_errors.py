@@ -56,6 +56,7 @@ def system_refusal(error: BaseException | None) -> tuple[int, str] | None:
             return error.errno or errno.EIO, error.strerror or str(error)
         if any(word in str(error) for word in _OF_THE_SYSTEM):
             return errno.EIO, _first_line(error)
+        # Orbax wraps what the system said in errors of its own.
         error = error.__cause__ or error.__context__
     return None
 
