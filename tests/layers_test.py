@@ -17,6 +17,7 @@ LAYERS = {
     'config': 0,
     'dotted': 0,
     'precision': 0,
+    'inference': 0,
     'moments': 0,
     'analysis': 0,
     'results': 0,
