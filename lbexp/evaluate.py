@@ -78,7 +78,8 @@ def _examples(data: str) -> str | dict[str, Any]:
     if not path.is_file():
         raise Refusal(f'--data: found {data!r}; {allowed}')
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here: NumPy leaves a file open that is no archive
+        with path.open('rb') as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file}
     except OSError:
         raise

@@ -1,6 +1,5 @@
 """Weights as files that other programs read: plain data, never pickled."""
 
-import contextlib
 import io
 import json
 import os
@@ -102,8 +101,9 @@ def _orbax(arrays, described, target):
         ocp.save(str(draft), tree, custom_metadata=described)
         os.rename(draft, target)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(draft)
+        # Orbax writes a draft of the draft, with a longer name.
+        for left in draft.parent.glob(f'{draft.name}*'):
+            shutil.rmtree(left)
 
 
 FORMATS = {'safetensors': _safetensors, 'orbax': _orbax, 'msgpack': _msgpack, 'npz': _npz}

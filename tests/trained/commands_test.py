@@ -87,6 +87,7 @@ def test_nothing_that_a_workdir_names_runs(copied, mine, capsys):
     assert not (mine / 'executed').exists() and 'mine' not in sys.modules
 
 
+@pytest.mark.long
 def test_the_users_own_workload(mine, capsys):
     config = tiny(workload=dict(name='mine:net'), num_checkpoints=0)
     workdir = trained(config, mine / 'run')

@@ -134,6 +134,7 @@ WAYS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('way', WAYS)
 def test_every_way_to_train(tmp_path, way):
     config = tiny(num_checkpoints=0, **WAYS[way])
