@@ -26,6 +26,7 @@ def test_slices_of_one_order_are_that_order():
     assert distinct(whole, 3) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('hosts', [1, 2, 4])
 def test_each_host_goes_through_the_whole_set(hosts):
     """Host h gives places h*2 .. h*2+1 of a microbatch; in `hosts` epochs of draws it has read each

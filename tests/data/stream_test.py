@@ -109,6 +109,7 @@ def test_a_prepared_data_set_streams():
         same(streamed, held, 0, first, 200)
 
 
+@pytest.mark.long
 def test_an_error_of_the_disk_arrives():
     """Every time that the stretch is asked for; and once the disk is repaired, the right
     stretch."""

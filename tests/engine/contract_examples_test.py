@@ -61,6 +61,7 @@ def test_the_workload_of_the_example_learns(example, tmp_path):
     assert rows[-1]['loss'] < rows[0]['loss'] / 2
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize('example', ['lbexp.sweep.executors'], indirect=True)
 def test_the_executor_of_the_example_trains(example, tmp_path):
     executor = lookup.find('executor', 'contract_example:one_by_one')(Resources(None, None, 0))

@@ -294,6 +294,7 @@ def test_noise_of_trials_is_independent(tmp_path):
     assert of_trial(rows, 0)[0]['update_norm'] != of_trial(rows, 1)[0]['update_norm']
 
 
+@pytest.mark.long
 def test_each_seed_and_each_update_draws_its_own(tmp_path):
     """Examples and example weights: the problem has one start and one curvature, so nothing else
     can differ."""

@@ -11,6 +11,7 @@ from lbexp.analysis import Analysis, Claim, Table
 ANALYSIS = Analysis('t', 'v', [Table('t', ['a'], [[1]])], [], None, [Claim('c', 'm', 'reproduced')])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('leave', [0, 4096, 60_000, 300_000])
 def test_the_report(disk, leave, capsys):
     workdir = sweep(disk / 'w', rates=(0.1,), seeds=1, steps=3)

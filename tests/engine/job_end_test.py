@@ -42,8 +42,18 @@ def slow(report='sleeps') -> Study:
     'report, statuses, line',
     [
         ('sleeps', [0, 0], ''),
-        ('raises', [1, 1], 'process 0 of 2 on host {host} failed: RuntimeError: no report today'),
-        ('is killed', [-9, 76], 'lost another process of the job: process 0 (host {host}, pid '),
+        pytest.param(
+            'raises',
+            [1, 1],
+            'process 0 of 2 on host {host} failed: RuntimeError: no report today',
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            'is killed',
+            [-9, 76],
+            'lost another process of the job: process 0 (host {host}, pid ',
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_the_others_wait_for_the_report(tmp_path, monkeypatch, report, statuses, line):

@@ -187,6 +187,7 @@ def test_a_run_that_diverges_says_so(tmp_path):
     )
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_two_runs_in_one_workdir(tmp_path, capsys):
     """The second is refused, and told who has it; the lock of a killed process is nobody's."""
@@ -239,6 +240,7 @@ def test_nan_never_overwrites_a_good_checkpoint(tmp_path):
         assert saved and all(np.isfinite(array).all() for array in saved.values())
 
 
+@pytest.mark.long
 def test_a_changed_configuration(tmp_path, capsys):
     """What is watched may change; what is computed only on demand, and then the run goes on towards
     its new end."""

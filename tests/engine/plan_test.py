@@ -80,6 +80,7 @@ def test_regime_adaptation_makes_as_many_updates_as_the_reference():
     assert sorted((cohort.steps * cohort.accumulation * 10).tolist()) == [300, 600, 1500]
 
 
+@pytest.mark.long
 def test_what_cannot_be_traced_in_a_row_is_not_traced(tmp_path):
     """`coordinates` decides what a row holds: Python has to see it, where the row is made and
     nowhere before."""

@@ -51,6 +51,7 @@ def variance_at_rest(data, batch, weights, seeds=48, updates=2000, skip=500):
     return found.mean(), found.std() / np.sqrt(seeds)
 
 
+@pytest.mark.long
 def test_parameters_at_rest_vary_as_with_the_small_batch(data):
     def ones(indices):
         return lambda key, positions: jnp.ones(positions.shape)
@@ -70,6 +71,7 @@ def test_parameters_at_rest_vary_as_with_the_small_batch(data):
     assert independent / small > 3
 
 
+@pytest.mark.long
 def test_every_example_counts_once_in_a_cycle():
     weigh = jax.jit(balanced_weights(SMALL, LARGE, N, read(5)))
     for cycle in (0, 3):

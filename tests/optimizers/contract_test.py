@@ -67,6 +67,7 @@ def test_numbers_out_of_their_range_are_refused_by_name(name):
                 make(name, **{argument: found})
 
 
+@pytest.mark.long
 @every_optimizer
 def test_vmaps_over_each_number_and_equals_the_loop(name):
     """Row i of a cohort has its i-th number scaled; each equals its own run, and row 0 that with

@@ -39,7 +39,15 @@ CASES = {
     'lookahead noise': lambda rate: o.lookahead(NOISY(rate), 2),
 }
 # Parts of others here, or written as others are.
-LIKE_OTHERS = ('momentum', 'lars', 'ema', 'lookahead', 'lookahead reset', 'lookahead noise')
+LIKE_OTHERS = (
+    'lookahead optimal',
+    'momentum',
+    'lars',
+    'ema',
+    'lookahead',
+    'lookahead reset',
+    'lookahead noise',
+)
 # written otherwise for an accelerator
 OTHERWISE = ('lars', 'lamb', 'novograd', 'lookahead', 'lookahead noise')
 PARAMS = {

@@ -154,6 +154,7 @@ def test_equinox(name):
     assert_as_bare_loop(name, {'kernel': model.kernel, 'bias': model.bias})
 
 
+@pytest.mark.processes
 def test_importing_the_optimizers_loads_jax_and_optax_alone():
     """To whatever `import optax` loads, `from lbexp import optimizers` adds lbexp's own, and one of
     annotations."""

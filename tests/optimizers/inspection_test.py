@@ -166,6 +166,7 @@ def test_layers_of_zeros_and_optimizers_that_do_not_measure_weights():
     assert not {'weight_norm', 'relative_update'} & set(found)
 
 
+@pytest.mark.processes
 def test_modules_can_be_reloaded_in_any_order():
     """As a notebook's autoreload does."""
     program = (

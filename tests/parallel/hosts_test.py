@@ -15,7 +15,7 @@ from training import rows
 
 from lbexp import main
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.long]
 
 # Of everything that could differ between processes: statistics, random numbers, state, weights.
 EXPERIMENT = """

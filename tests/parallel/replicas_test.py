@@ -402,6 +402,7 @@ def reductions(text):
     return found
 
 
+@pytest.mark.long
 def test_no_bytes_move_between_synchronisations(monkeypatch):
     """In the training programs as compiled: synchronous replicas reduce in the loop over steps;
     local SGD reduces nothing there, but in what runs inside a step only where it is due, and at the

@@ -148,6 +148,7 @@ def test_claims_of_asynchronous_lookahead_follow_the_gains(tmp_path, wrong):
     assert [row[2] for row in found.tables[0].rows] == ['0', '3']
 
 
+@pytest.mark.long
 def test_gains_are_compared_seed_by_seed_where_one_diverged(tmp_path):
     """Each seed gains 0.03 less with 4 workers than alone; seed 2, alone, has no gain."""
     config = study('async_lookahead', servers=('sgd',), workers=(1, 4), repeats=8)

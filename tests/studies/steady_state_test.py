@@ -78,6 +78,7 @@ def test_theory_and_trainer_agree(workdir):
     assert {figure.name for figure in analysis.figures} == {'variance_ratio', 'path', 'saw_tooth'}
 
 
+@pytest.mark.long
 def test_the_way_to_rest_is_the_recursion(workdir):
     """The trainer's mean loss within five standard errors of theory at every row, before and at
     rest."""

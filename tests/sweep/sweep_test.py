@@ -16,7 +16,7 @@ from training import rows
 
 from lbexp.sweep import leases
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.long]
 
 
 @pytest.mark.long
