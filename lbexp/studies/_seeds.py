@@ -20,7 +20,8 @@ def first_seed(seed: int) -> int:
 def moved(trials: Iterable[Trial], seed: int) -> list[Trial]:
     """The trials with seeds that have moved with the configuration's."""
     offset = first_seed(seed)
-    return [
-        trial._replace(overrides={**trial.overrides, 'seed': trial.overrides['seed'] + offset})
-        for trial in trials
-    ]
+    elsewhere = []
+    for trial in trials:
+        overrides = {**trial.overrides, 'seed': trial.overrides['seed'] + offset}
+        elsewhere.append(trial._replace(overrides=overrides))
+    return elsewhere

@@ -1,6 +1,7 @@
 """Many asynchronous workers already form a kind of slow weights: what does Lookahead at the server
 add?"""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -72,27 +73,20 @@ def async_lookahead(
     Source: Zhang et al. 2019, arXiv:1907.08610; Mitliagkas et al. 2016, arXiv:1605.09774
         (asynchrony begets momentum).
     """
-    if not servers or set(servers) - {'sgd', 'momentum'}:
-        raise Refusal(f'servers: found {tuple(servers)}; allowed: sgd, momentum, one at least')
-    if delay not in ('constant', 'geometric') or len(workers) < 2 or min(workers) < 1:
-        raise Refusal(
-            f'workers, delay: found {tuple(workers)}, {delay!r}; allowed: two numbers >= 1 or '
-            'more; '
-            "'constant' or 'geometric'"
-        )
+    _validate(workers, delay, servers)
     alpha = float(slow_step_size)
     lookahead = dict(name='lookahead', k=k, slow_step_size=slow_step_size)
     compared_arms = []
     for server in servers:
         inner: dict[str, Any] = dict(name=server, learning_rate=0.1)
-        ends = [float(rate) for rate in rates]
+        low, high = map(float, rates)
         if server == 'momentum':
             inner['momentum'] = momentum
             # a velocity of momentum m is 1 / (1 - m) gradients long
-            ends = [(1 - momentum) * end for end in ends]
+            low, high = (1 - momentum) * low, (1 - momentum) * high
         for w in workers:
             way = dict(name='asynchronous', workers=w, delay=delay)
-            compared_arms += _pair(server, w, inner, lookahead, way, ('log', *ends))
+            compared_arms += _pair(server, w, inner, lookahead, way, ('log', low, high))
 
     def analyse(compared):
         rows = quadratic.measured(compared.workdir, k, alpha)
@@ -107,6 +101,17 @@ def async_lookahead(
     )
 
 
+def _validate(workers, delay, servers):
+    if not servers or set(servers) - {'sgd', 'momentum'}:
+        raise Refusal(f'servers: found {tuple(servers)}; allowed: sgd, momentum, one at least')
+    if delay not in ('constant', 'geometric') or len(workers) < 2 or min(workers) < 1:
+        raise Refusal(
+            f'workers, delay: found {tuple(workers)}, {delay!r}; allowed: two numbers >= 1 or '
+            'more; '
+            "'constant' or 'geometric'"
+        )
+
+
 def _pair(server, workers, inner, lookahead, way, rates):
     """The arm of a server optimizer as it is, and that of Lookahead around it."""
     for wrapped in (False, True):
@@ -116,8 +121,12 @@ def _pair(server, workers, inner, lookahead, way, rates):
         yield arms.Arm(_name(server, workers, wrapped), overrides, space)
 
 
+def _optimizer_name(server, wrapped):
+    return f'Lookahead of {server}' if wrapped else server
+
+
 def _name(server, workers, wrapped):
-    return f'{"Lookahead of " if wrapped else ""}{server}, W {workers}'
+    return f'{_optimizer_name(server, wrapped)}, W {workers}'
 
 
 def _analyse(
@@ -141,9 +150,8 @@ def _analyse(
         *_on_the_network(measured, workers, servers),
     ]
     gains = []
-    for server in servers:
-        for w in workers:
-            gains.append(f'{server}, W {w}: {format_interval(_gain(measured, server, w))}')
+    for server, w in itertools.product(servers, workers):
+        gains.append(f'{server}, W {w}: {format_interval(_gain(measured, server, w))}')
     sentence = f'Test error without Lookahead minus with it, each tuned: {"; ".join(gains)}.'
     reference = _name(servers[0], workers[0], False)
     tables = [
@@ -153,7 +161,9 @@ def _analyse(
         quadratic.rows_table(rows),
     ]
     # The question is open: that Lookahead adds nothing is an answer too, so only theory can fail.
-    passed = None if UNDECIDED in {claim.outcome for claim in claims} else agrees
+    passed = agrees
+    if any(claim.outcome == UNDECIDED for claim in claims):
+        passed = None
     title = 'What Lookahead adds to asynchronous workers'
     figures = [_figure(measured, workers, servers)]
     return Analysis(title, sentence, tables, figures, passed, claims)
@@ -200,18 +210,18 @@ def _on_the_quadratic(losses):
 def _answers(measured, tuned, workers, servers, workdir):
     finals = results.final(workdir)
     lines = []
-    for server in servers:
-        for w in workers:
-            names = [_name(server, w, wrapped) for wrapped in (False, True)]
-            trials = np.isin(finals['trial'], tuned[names[0]].trials)
-            staleness = ['', '']
-            if trials.any():
-                columns = finals['staleness_mean'], finals['staleness_max']
-                staleness = [f'{np.mean(column[trials]):.3g}' for column in columns]
-            errors = [format_interval(measured[name]['test_error']) for name in names]
-            rates = [_rate(tuned[name].best) for name in names]
-            gain = format_interval(_gain(measured, server, w))
-            lines.append([server, w, *staleness, *errors, gain, *rates])
+    for server, w in itertools.product(servers, workers):
+        plain, wrapped = _name(server, w, False), _name(server, w, True)
+        trials = np.isin(finals['trial'], tuned[plain].trials)
+        mean, largest = '', ''
+        if trials.any():
+            mean = f'{np.mean(finals["staleness_mean"][trials]):.3g}'
+            largest = f'{np.mean(finals["staleness_max"][trials]):.3g}'
+        errors = format_interval(measured[plain]['test_error'])
+        wrapped_errors = format_interval(measured[wrapped]['test_error'])
+        gain = format_interval(_gain(measured, server, w))
+        rates = _rate(tuned[plain].best), _rate(tuned[wrapped].best)
+        lines.append([server, w, mean, largest, errors, wrapped_errors, gain, *rates])
     columns = ['server', 'W', 'staleness, mean', 'max', 'test error', 'with Lookahead']
     columns += ['gain, paired', 'best rate', 'best rate with Lookahead']
     caption = (
@@ -222,7 +232,10 @@ def _answers(measured, tuned, workers, servers, workdir):
 
 
 def _rate(best):
-    return f'{next(iter(best.values())):.3g}' if best else 'all diverged'
+    if best is None:
+        return 'all diverged'
+    (rate,) = best.values()
+    return f'{rate:.3g}'
 
 
 def _quadratic_table(losses):
@@ -244,11 +257,9 @@ def _quadratic_table(losses):
 
 def _figure(measured, workers, servers):
     series = []
-    for server in servers:
-        for wrapped in (False, True):
-            errors = [measured[_name(server, w, wrapped)]['test_error'] for w in workers]
-            name = f'Lookahead of {server}' if wrapped else server
-            series += compare.points(name, list(workers), errors)
+    for server, wrapped in itertools.product(servers, (False, True)):
+        errors = [measured[_name(server, w, wrapped)]['test_error'] for w in workers]
+        series += compare.points(_optimizer_name(server, wrapped), list(workers), errors)
     caption = (
         'Medians with intervals over seeds, each arm at its best learning rate; equal '
         'examples and updates.'

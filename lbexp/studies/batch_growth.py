@@ -1,6 +1,7 @@
 """Does growing the batch do what decaying the learning rate does? At the same epochs, by the same
 factor."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -73,7 +74,7 @@ def batch_growth(
     """
     _validate(batch_size, boundaries, factor, largest, margin)
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
-    overrides = _overrides([float(place) for place in boundaries], factor, largest)
+    overrides = _overrides(list(map(float, boundaries)), factor, largest)
 
     def arms_of(config):
         """The arms, with their batch size as a number, in microbatches that the model can take."""
@@ -84,13 +85,12 @@ def batch_growth(
                 'where the batch grows'
             )
         sizes = {'batch_size': batch_size, 'microbatch': microbatch}
-        space = {_RATE: ('log', *learning_rates)}
         compared = []
         for name, changes in overrides.items():
+            arm = arms.Arm(name, {**changes, **sizes}, space={}, tuned_as='decay')
             if name == 'decay':
-                compared.append(arms.Arm(name, {**changes, **sizes}, space))
-            else:
-                compared.append(arms.Arm(name, {**changes, **sizes}, {}, tuned_as='decay'))
+                arm = arm._replace(space={_RATE: ('log', *learning_rates)}, tuned_as=None)
+            compared.append(arm)
         return compared
 
     def analyse(compared):
@@ -117,9 +117,8 @@ def _overrides(boundaries, factor, largest):
 def _validate(batch_size, boundaries, factor, largest, margin):
     if batch_size < 1:
         raise Refusal(f'batch_size: found {batch_size}; allowed: at least 1 example')
-    ascending = all(
-        low < high for low, high in zip([0, *boundaries], [*boundaries, 1], strict=True)
-    )
+    ends = [0, *boundaries, 1]
+    ascending = all(low < high for low, high in itertools.pairwise(ends))
     if not boundaries or not ascending:
         raise Refusal(
             f'boundaries: found {tuple(boundaries)}; allowed: ascending fractions of '
@@ -142,16 +141,20 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
     if not all(result.trials for result in tuned.values()):
         return Analysis(title, 'Nothing is reported yet: nothing to compare.', [], [])
     rows = results.read(workdir)
-    runs = {name: _run(rows, result.trials) for name, result in tuned.items()}
-    errors = {name: arms.final_error(workdir, result.trials) for name, result in tuned.items()}
-    differences = {
-        name: errors[name] - errors['decay'] for name in ('growth', 'hybrid', 'constant')
-    }
+    runs, errors = {}, {}
+    for name, result in tuned.items():
+        runs[name] = _run(rows, result.trials)
+        errors[name] = arms.final_error(workdir, result.trials)
+    # paired by seed
+    differences = {}
+    for name in ('growth', 'hybrid', 'constant'):
+        differences[name] = errors[name] - errors['decay']
     beginning = first_boundary * np.nanmax(runs['decay']['epoch'])
     curve = _curve_difference(runs['growth'], runs['decay'], beginning)
+    growth = _claim('growth', 'Growing the batch', differences, margin)
     control = _control_claim(differences['constant'])
     claims = [
-        _claim('growth', 'Growing the batch', differences, margin),
+        growth,
         _claim('hybrid', 'Growing the batch, then decaying the rate', differences, margin),
         _curve_claim(*curve, margin),
         _updates_claim(runs),
@@ -159,7 +162,7 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
     ]
     verdict = (
         f'Growth - decay: test error {format_interval(differences["growth"])}; '
-        f'{claims[0].outcome} within {margin:g}. '
+        f'{growth.outcome} within {margin:g}. '
         f'{updates_saved(runs)}. Learning rate {best[_RATE]:.3g}'
     )
     if tuned['decay'].edges:
@@ -168,24 +171,31 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
     if control.outcome != REPRODUCED:
         verdict += ' The control is no worse: here the schedule hardly matters.'
     tables = [arms_table(tuned['decay'], runs, errors, differences)]
-    passed = None if claims[0].outcome == UNDECIDED else claims[0].outcome == REPRODUCED
+    passed = growth.outcome == REPRODUCED
+    if growth.outcome == UNDECIDED:
+        passed = None
     return Analysis(title, verdict, tables, figures(runs), passed, claims)
 
 
 def _run(rows, trials):
     """Columns of an arm's trials at its evaluations: axes [rows], and the validation error [seeds,
     rows]; a trial that diverged ends in NaN."""
-    axes = ('step', 'epoch', 'examples', 'learning_rate')
-    lengths = [int((rows['trial'] == trial).sum()) for trial in trials]
-    columns = {}
-    for name in (*axes, 'validation_accuracy'):
-        columns[name] = np.full((len(trials), max(lengths)), np.nan)
-        for seed, (trial, length) in enumerate(zip(trials, lengths, strict=True)):
-            columns[name][seed, :length] = rows[name][rows['trial'] == trial]
-    evaluated = np.isfinite(columns['validation_accuracy']).any(axis=0)
-    # Where a trial stands is the same for all seeds of an arm.
-    run = {name: np.nanmax(columns[name][:, evaluated], axis=0) for name in axes}
-    return {**run, 'error': 1 - columns['validation_accuracy'][:, evaluated]}
+    of_trials = [np.flatnonzero(rows['trial'] == trial) for trial in trials]
+    longest = max(map(len, of_trials))
+
+    def by_seed(name):
+        values = np.full((len(trials), longest), np.nan)
+        for seed, places in enumerate(of_trials):
+            values[seed, : len(places)] = rows[name][places]
+        return values
+
+    accuracy = by_seed('validation_accuracy')
+    evaluated = np.isfinite(accuracy).any(axis=0)
+    run = {'error': 1 - accuracy[:, evaluated]}
+    for name in ('step', 'epoch', 'examples', 'learning_rate'):
+        # Where a trial stands is the same for all seeds of an arm.
+        run[name] = np.nanmax(by_seed(name)[:, evaluated], axis=0)
+    return run
 
 
 def _curve_difference(run, decay, first):
@@ -194,9 +204,10 @@ def _curve_difference(run, decay, first):
 
     The rows of decay lie evenly in epochs, so decay is interpolated.
     """
-    inside = (run['epoch'] >= max(first, decay['epoch'][0])) & (run['epoch'] <= decay['epoch'][-1])
+    first, last = max(first, decay['epoch'][0]), decay['epoch'][-1]
+    inside = (run['epoch'] >= first) & (run['epoch'] <= last)
     epochs = run['epoch'][inside]
-    between = [np.interp(epochs, decay['epoch'], error) for error in decay['error']]
+    between = [np.interp(epochs, decay['epoch'], of_seed) for of_seed in decay['error']]
     return epochs, run['error'][:, inside] - np.stack(between)
 
 
@@ -216,15 +227,18 @@ def _curve_claim(epochs, difference, margin):
     if len(epochs) < 2:
         return Claim('The validation curves coincide', 'too few evaluations', UNDECIDED)
     mean = np.trapezoid(difference, epochs, axis=1) / (epochs[-1] - epochs[0])
-    middle = np.array([interval(column)[0] for column in difference.T])
-    worst = int(np.nanargmax(np.abs(middle))) if np.isfinite(middle).any() else 0
+    medians = np.array([interval(of_epoch)[0] for of_epoch in difference.T])
+    worst = 0
+    # nanargmax refuses a row of NaN
+    if np.isfinite(medians).any():
+        worst = int(np.nanargmax(np.abs(medians)))
     claim = (
         f'After the first boundary the validation curves against epochs are within {margin:g} '
         f'({_PAPER}, Section 5.1)'
     )
     measured = (
         f'growth - decay, mean over epochs: {format_interval(mean)}{pairs_lost(mean)}; largest '
-        f'median difference {middle[worst]:.3g}, at epoch {epochs[worst]:.1f}'
+        f'median difference {medians[worst]:.3g}, at epoch {epochs[worst]:.1f}'
     )
     return Claim(claim, measured, within(claim_interval(mean), margin))
 

@@ -2,6 +2,7 @@
 number?"""
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Annotated
@@ -16,7 +17,8 @@ from lbexp.studies import Study, Trial
 from lbexp.studies._noisy_quadratic.cases import cases_of_trials, tags_of
 
 # condition numbers of the theory's curve
-_CURVE = tuple(10.0**e for e in np.arange(0.0, 8.01, 0.5))
+_CURVE = tuple((10.0 ** np.arange(0.0, 8.01, 0.5)).tolist())
+_OF_LOOKAHEAD = ('k', 'slow_step_size', 'buffer_policy')
 _SMALLEST = 1e-15  # norms below have squares that underflow
 # how far the trainer lets the error fall at least; from 1e17, so that squares stay within float32
 _FALL = 1e-30
@@ -49,18 +51,16 @@ def convergence(
         slow_step_size: alpha in (0, 1].
         tolerance: largest relative difference of rates that passes.
     """
-    cases = [
-        dict(label=label, condition=condition, beta=beta, **rest)
-        for label, rest in _optimizers(k, slow_step_size).items()
-        for beta in momenta
-        for condition in conditions
-    ]
+    cases = []
+    for label, rest in _optimizers(k, slow_step_size).items():
+        for beta, condition in itertools.product(momenta, conditions):
+            cases.append(dict(label=label, condition=condition, beta=beta, **rest))
 
     def trials(config):
-        rates = dict(_tuned(cases))
+        tuned = _tuned(cases)
         asked = []
         for case in cases:
-            _, learning_rate = rates[_setting(case), case['condition']]
+            _, learning_rate = tuned[_setting(case), case['condition']]
             asked.append(Trial(_overrides(case, learning_rate, config), tags_of(case)))
         return asked
 
@@ -79,34 +79,35 @@ def measured_rate(steps: Sequence[int], norms: Sequence[float]) -> float:
     """
     t, norm = np.asarray(steps, float), np.asarray(norms, float)
     sound = norm > _SMALLEST
-    t, y = t[sound], np.log(norm[sound])
-    last = slice(len(t) // 3, None)
-    t, y = t[last], y[last]
+    t, norm = t[sound], norm[sound]
+    first = len(t) // 3
+    t, y = t[first:], np.log(norm[first:])
     # y = slope t + power log t + constant
     columns = np.stack([t, np.log(t), np.ones_like(t)], axis=1)
-    slope = np.linalg.lstsq(columns, y, rcond=None)[0][0]
-    return float(-np.expm1(slope))
+    coefficients, *_ = np.linalg.lstsq(columns, y, rcond=None)
+    return float(-np.expm1(coefficients[0]))
 
 
 def _optimizers(k, alpha):
+    lookahead = dict(k=k, slow_step_size=alpha)
     return {
         'momentum': {},
-        'Lookahead, maintain': dict(k=k, slow_step_size=alpha, buffer_policy='maintain'),
-        'Lookahead, reset': dict(k=k, slow_step_size=alpha, buffer_policy='reset'),
+        'Lookahead, maintain': dict(lookahead, buffer_policy='maintain'),
+        'Lookahead, reset': dict(lookahead, buffer_policy='reset'),
     }
+
+
+def _of_lookahead(case):
+    return {name: case[name] for name in _OF_LOOKAHEAD if name in case}
 
 
 def _setting(case):
     """What the tuned learning rate depends on, beside the condition number."""
-    return tuple(
-        (name, case[name])
-        for name in ('beta', 'k', 'slow_step_size', 'buffer_policy')
-        if name in case
-    )
+    return case['beta'], *_of_lookahead(case).items()
 
 
 def _tuned(cases):
-    """((setting, condition), (rate, learning rate)) of every case; one compilation a setting."""
+    """{(setting, condition): (rate, learning rate)} of every case; one compilation a setting."""
     import jax
     import jax.numpy as jnp
 
@@ -115,26 +116,24 @@ def _tuned(cases):
     by_setting = {}
     for case in cases:
         by_setting.setdefault(_setting(case), []).append(case['condition'])
+    tuned = {}
     for setting, conditions in by_setting.items():
-        named = dict(setting)
-        momentum = named.pop('beta')
-        tune = functools.partial(tuned_rate, momentum=momentum, points=512, **named)
+        momentum, *lookahead = setting
+        tune = functools.partial(tuned_rate, momentum=momentum, points=512, **dict(lookahead))
         over_conditions = jax.jit(functools.partial(jax.lax.map, tune))
         rates, learning_rates = over_conditions(jnp.asarray(conditions))
-        for condition, *numbers in zip(conditions, rates, learning_rates, strict=True):
-            yield (setting, condition), tuple(float(number) for number in numbers)
+        pairs = zip(rates.tolist(), learning_rates.tolist(), strict=True)
+        for condition, pair in zip(conditions, pairs, strict=True):
+            tuned[setting, condition] = pair
+    return tuned
 
 
 def _overrides(case, learning_rate, config):
     spectrum = np.geomspace(1 / case['condition'], 1.0, config.workload.dimension)
     rate = _exact(case, learning_rate, spectrum)
-    inner = dict(name='momentum', learning_rate=learning_rate, momentum=case['beta'])
-    optimizer = inner
+    optimizer = dict(name='momentum', learning_rate=learning_rate, momentum=case['beta'])
     if 'k' in case:
-        rest = dict(
-            k=case['k'], slow_step_size=case['slow_step_size'], buffer_policy=case['buffer_policy']
-        )
-        optimizer = dict(name='lookahead', inner=inner, **rest)
+        optimizer = dict(name='lookahead', inner=optimizer, **_of_lookahead(case))
     # Rows fall on synchronisations, so that the saw-tooth within a cycle is not mistaken for a
     # trend.
     block = config.num_rows * case.get('k', 20)
@@ -146,8 +145,8 @@ def _exact(case, learning_rate, curvatures):
     """The rate of the slowest of these modes."""
     from lbexp.theory.convergence import convergence
 
-    rest = {name: case[name] for name in ('k', 'slow_step_size', 'buffer_policy') if name in case}
-    return float(convergence(learning_rate, curvatures, case['beta'], **rest).min())
+    rates = convergence(learning_rate, curvatures, case['beta'], **_of_lookahead(case))
+    return float(rates.min())
 
 
 def _analyse(workdir, cases, momenta, k, alpha, tolerance):
@@ -156,16 +155,19 @@ def _analyse(workdir, cases, momenta, k, alpha, tolerance):
     for label, beta, condition, _, measured, _, difference, _ in table.rows:
         points.setdefault((label, beta), []).append((condition, measured))
         differences.append(abs(difference))
-    differences = np.array(differences)
-    worst, usual = float(differences.max()), float(np.median(differences))
-    figure, gains = _figure(points, momenta, k, alpha)
+    worst, usual = float(np.max(differences)), float(np.median(differences))
+    curves = _curves(_optimizers(k, alpha), momenta)
+    gains = _gains(curves, momenta)
+    best, best_condition, best_beta = max(gains)
+    least, worst_condition, worst_beta = min(gains)
     words = (
         f'{len(table.rows)} rates: trainer and spectral radius differ by {100 * usual:.2f} % in '
         f'the median, {100 * worst:.1f} % at most. Best gain of Lookahead over momentum at equal '
-        f'beta: {gains[0]:.2g} times (kappa {gains[1]:.2g}, beta {gains[2]}); largest loss: '
-        f'{1 / gains[3]:.2g} times slower (kappa {gains[4]:.2g}, beta {gains[5]}).'
+        f'beta: {best:.2g} times (kappa {best_condition:.2g}, beta {best_beta}); largest loss: '
+        f'{1 / least:.2g} times slower (kappa {worst_condition:.2g}, beta {worst_beta}).'
     )
     passed = bool(worst <= tolerance and usual <= 0.01)
+    figure = _figure(curves, points, k, alpha)
     return Analysis('Convergence on quadratics', words, [table], [figure], passed)
 
 
@@ -185,8 +187,9 @@ def _table(workdir, cases):
         expected = _exact(case, rate, curvatures)
         oscillates = np.asarray(damping(rate, curvatures, case['beta'])) < 0
         setting = [case['label'], case['beta'], case['condition'], rate]
+        difference = measured / expected - 1
         share = round(float(oscillates.mean()), 2)
-        lines.append([*setting, measured, expected, measured / expected - 1, share])
+        lines.append([*setting, measured, expected, difference, share])
     columns = ['optimizer', 'beta', 'kappa', 'learning rate', 'measured rate', 'theory']
     columns += ['difference', 'under-damped']
     caption = (
@@ -196,10 +199,19 @@ def _table(workdir, cases):
     return Table('Rate of convergence', columns, lines, caption)
 
 
-def _figure(points, momenta, k, alpha):
-    """Rate against condition number, theory and trainer; and where Lookahead gains and loses
-    most."""
-    curves = _curves(_optimizers(k, alpha), momenta)
+def _gains(curves, momenta):
+    """(rate of Lookahead over that of momentum, condition, beta) along the theory's curves."""
+    gains = []
+    for beta in momenta:
+        plain, lookahead = curves['momentum', beta], curves['Lookahead, maintain', beta]
+        for condition, slow, fast in zip(_CURVE, plain, lookahead, strict=True):
+            if condition >= 10 and math.isfinite(fast):
+                gains.append((fast / slow, condition, beta))
+    return gains
+
+
+def _figure(curves, points, k, alpha):
+    """Rate against condition number, theory and trainer."""
     series = []
     for (label, beta), y in curves.items():
         group = f'{label}, beta {beta}'
@@ -207,12 +219,6 @@ def _figure(points, momenta, k, alpha):
         if (label, beta) in points:
             x, measured = zip(*points[label, beta], strict=True)
             series.append(Series(group, x, measured, style='points', group=group))
-    gains = []
-    for beta in momenta:
-        plain, lookahead = curves['momentum', beta], curves['Lookahead, maintain', beta]
-        for condition, slow, fast in zip(_CURVE, plain, lookahead, strict=True):
-            if condition >= 10 and math.isfinite(fast):
-                gains.append((fast / slow, condition, beta))
     caption = (
         f'Lookahead: k {k}, alpha {alpha}. Lines: spectral radius at the tuned learning rate. '
         'Points: the trainer. '
@@ -220,21 +226,16 @@ def _figure(points, momenta, k, alpha):
         'over-damped on the right.'
     )
     labels = 'condition number', 'rate per update'
-    figure = Figure('rate', 'Rate of convergence', *labels, series, 'log', 'log', caption)
-    return figure, (*max(gains), *min(gains))
+    return Figure('rate', 'Rate of convergence', *labels, series, 'log', 'log', caption)
 
 
 def _curves(optimizers, momenta):
     """{(label, beta): tuned rate at each condition number of _CURVE}."""
-    settings = {}
+    curves = {}
     for label, rest in optimizers.items():
         for beta in momenta:
-            settings[label, beta] = dict(beta=beta, **rest)
-    cases = [dict(condition=c, **setting) for setting in settings.values() for c in _CURVE]
-    tuned = dict(_tuned(cases))
-    curves = {}
-    for name, setting in settings.items():
-        rates = np.array([tuned[_setting(setting), condition][0] for condition in _CURVE])
-        # In float32 a rate below 1e-7 is lost: no point of the curve.
-        curves[name] = np.where(rates > 1e-7, rates, math.nan).tolist()
+            tuned = _tuned([dict(condition=condition, beta=beta, **rest) for condition in _CURVE])
+            rates = np.array([rate for rate, _ in tuned.values()])
+            # In float32 a rate below 1e-7 is lost: no point of the curve.
+            curves[label, beta] = np.where(rates > 1e-7, rates, math.nan).tolist()
     return curves

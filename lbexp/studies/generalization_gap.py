@@ -89,27 +89,28 @@ def generalization_gap(
 def _arms(config, sizes, learning_rates, equal_updates):
     space = {arms.learning_rate(config['optimizer']): ('log', *learning_rates)}
     shared = config.get('microbatch') or plan.shared_microbatch(config['workload'], sizes)
-    overrides = [{'batch_size': size, 'microbatch': shared} for size in sizes]
-    compared = [arms.Arm(f'{EPOCHS}, B {each["batch_size"]}', each, space) for each in overrides]
+    at_epochs, at_updates = [], []
+    for size in sizes:
+        overrides = {'batch_size': size, 'microbatch': shared}
+        at_epochs.append(arms.Arm(f'{EPOCHS}, B {size}', overrides, space))
+        longer = {**overrides, 'regime_adaptation': sizes[0]}
+        at_updates.append(arms.Arm(f'{UPDATES}, B {size}', longer, space))
+    if not equal_updates:
+        return at_epochs
     # The smallest batch has as many updates as itself: its regime of equal epochs is the other too.
-    if equal_updates:
-        for each in overrides[1:]:
-            longer = {**each, 'regime_adaptation': sizes[0]}
-            compared.append(arms.Arm(f'{UPDATES}, B {each["batch_size"]}', longer, space))
-    return compared
+    return at_epochs + at_updates[1:]
 
 
 def measure_speeds(config, workdir: Path, sizes: Sequence[int]):
     """Times one trial of each batch size alone and keeps what is measured in SPEED_FILE; what is
     there already is not measured again. All processes of a job call it together."""
-    known = read_speeds(workdir)
+    speed_of = read_speeds(workdir)
     for size in sizes:
-        if str(size) not in known:
-            known[str(size)] = speeds.speed(
-                configs.resolve(config, {'batch_size': size, 'seed': 1})
-            )
+        if str(size) not in speed_of:
+            trial = configs.resolve(config, {'batch_size': size, 'seed': 1})
+            speed_of[str(size)] = speeds.speed(trial)
     if hosts.is_primary():
-        replace(Path(workdir) / SPEED_FILE, json.dumps(known).encode())
+        replace(Path(workdir) / SPEED_FILE, json.dumps(speed_of).encode())
 
 
 def read_speeds(workdir: Path) -> dict[str, list[float]]:
@@ -119,15 +120,21 @@ def read_speeds(workdir: Path) -> dict[str, list[float]]:
         Refusal: the file is damaged; the message names it.
     """
     file = Path(workdir) / SPEED_FILE
-    return documents.document(file, dict[str, _Speeds]) if file.exists() else {}
+    if not file.exists():
+        return {}
+    return documents.document(file, dict[str, _Speeds])
 
 
 def _analyse(compared: Compared) -> Analysis:
     all_arms, tuned = compared.arms, compared.results
     measured = compare.measure(compared.workdir, tuned)
-    at_epochs = [arm for arm in all_arms if 'regime_adaptation' not in arm.overrides]
-    adapted = [arm for arm in all_arms if 'regime_adaptation' in arm.overrides]
-    regimes = {EPOCHS: at_epochs, UPDATES: [all_arms[0], *adapted]}
+    at_epochs, at_updates = [], [all_arms[0]]
+    for arm in all_arms:
+        if 'regime_adaptation' in arm.overrides:
+            at_updates.append(arm)
+        else:
+            at_epochs.append(arm)
+    regimes = {EPOCHS: at_epochs, UPDATES: at_updates}
     rows = results.read(compared.workdir)
     table = compare.table(all_arms, tuned, measured, compared.tuning, all_arms[0].name)
     sizes = [arm.overrides['batch_size'] for arm in at_epochs]
@@ -146,16 +153,18 @@ def _analyse(compared: Compared) -> Analysis:
 
 
 def _verdict(regimes, measured):
-    words = []
+    gaps = []
     for regime, members in regimes.items():
-        if len(members) > 1:
-            gap = compare.paired(measured, members[-1].name, members[0].name)
-            large, small = members[-1].overrides['batch_size'], members[0].overrides['batch_size']
-            words.append(
-                f'at {regime}, batch {large} has a test error {format_interval(gap)} above that '
-                f'of batch {small}'
+        small, large = members[0], members[-1]
+        if small is not large:
+            gap = compare.paired(measured, large.name, small.name)
+            gaps.append(
+                f'at {regime}, batch {large.overrides["batch_size"]} has a test error '
+                f'{format_interval(gap)} above that of batch {small.overrides["batch_size"]}'
             )
-    return '; '.join(words).capitalize() + '.' if words else ''
+    if not gaps:
+        return ''
+    return '; '.join(gaps).capitalize() + '.'
 
 
 def _claims(regimes, measured):
@@ -200,11 +209,14 @@ def _diffusion(rows: Mapping[str, np.ndarray], arm: arms.Arm, tuned):
         return []
     steps, distances = compare.path(rows, tuned[arm.name].trials, 'step', 'distance')
     # where the rate has not decayed yet
-    early = steps <= steps.max() / 2 if len(steps) else np.zeros(0, bool)
+    early = steps <= steps.max(initial=0) / 2
     if early.sum() < 4:
         return []
     t = steps[early]
-    ratio = [_misfit(np.log(t), y[early]) / _misfit(np.sqrt(t), y[early]) for y in distances]
+    ratio = []
+    for of_seed in distances:
+        y = of_seed[early]
+        ratio.append(_misfit(np.log(t), y) / _misfit(np.sqrt(t), y))
     measured = (
         f'batch {arm.overrides["batch_size"]}, first half: 1 - R^2 of log t over that of '
         f't^1/2: {format_interval(ratio)}'
@@ -218,4 +230,6 @@ def _diffusion(rows: Mapping[str, np.ndarray], arm: arms.Arm, tuned):
 
 def _misfit(x, y):
     """1 - R^2 of the straight line through the points."""
-    return np.polyfit(x, y, 1, full=True)[1].sum() / y.var() / len(y)
+    _, residuals, *_ = np.polyfit(x, y, 1, full=True)
+    # their sum of squares; empty where many lines fit
+    return residuals.sum() / y.var() / len(y)

@@ -3,8 +3,6 @@ examples?"""
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from lbexp import results
 from lbexp.analysis import (
     NOT_REPRODUCED,
@@ -26,6 +24,7 @@ from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, 
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._finals import row_of_trial
 from lbexp.studies._noisy_quadratic import local_sgd as quadratic
 from lbexp.studies._noisy_quadratic.cases import verdict
 
@@ -155,17 +154,19 @@ def _analyse(
         *_lowering_claims(measured, largest, max(ks), slow_step_sizes),
     ]
     outcomes = {claim.outcome for claim in claims}
-    passed = None if UNDECIDED in outcomes else outcomes == {REPRODUCED}
-    errors = [
-        f'{name} {format_interval(values["test_error"])}' for name, values in measured.items()
-    ]
+    passed = outcomes == {REPRODUCED}
+    if UNDECIDED in outcomes:
+        passed = None
+    errors = []
+    for name, metrics in measured.items():
+        errors.append(f'{name} {format_interval(metrics["test_error"])}')
+    title, sentence = 'Workers that meet every k steps', f'Test error: {", ".join(errors)}.'
     tables = [
         compare.table(compared.arms, tuned, measured, compared.tuning, _name(largest)),
         _cost(workdir, tuned),
         quadratic.rows_table(rows),
     ]
     figures = [_figure(compared.arms, measured), quadratic.ratios(rows)]
-    title, sentence = 'Workers that meet every k steps', f'Test error: {", ".join(errors)}.'
     return Analysis(title, sentence, tables, figures, passed, claims)
 
 
@@ -199,12 +200,15 @@ def _lowering_claims(measured, largest, longest, slow_step_sizes):
 
 def _cost(workdir, tuned):
     finals = results.final(workdir)
+    row_of = row_of_trial(finals)
     rows = []
     for name, result in tuned.items():
         if result.trials:
-            place = int(np.flatnonzero(finals['trial'] == result.trials[0])[0])
-            steps, sent = int(finals['step'][place]), float(finals['communicated_bytes'][place])
-            rows.append([name, int(finals['examples'][place]), steps, sent, sent * steps])
+            # the same for all seeds
+            row = row_of[result.trials[0]]
+            examples, steps = int(finals['examples'][row]), int(finals['step'][row])
+            sent = float(finals['communicated_bytes'][row])
+            rows.append([name, examples, steps, sent, sent * steps])
     columns = ['arm', 'examples', 'steps', 'bytes all-reduced per step', 'bytes in all']
     caption = (
         'Steps count updates of each worker; bytes are the size of what is all-reduced, on '
@@ -226,7 +230,8 @@ def _figure(compared_arms, measured):
             points.append(Series(arm.name, [k], [middle], [low], [high], 'points'))
     series: list[Series] = []
     for name, members in lines.items():
-        series += compare.points(name, [k for k, _ in members], [errors for _, errors in members])
+        ks, errors = zip(*members, strict=True)
+        series += compare.points(name, ks, errors)
     caption = (
         'Medians with intervals over seeds, each arm at its best learning rate; k 1: '
         'synchronous replicas.'

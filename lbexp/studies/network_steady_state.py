@@ -1,6 +1,7 @@
 """Does a real network's weight variance follow the noisy quadratic? SGD and Lookahead, late, at
 constant rate."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from lbexp.analysis import Analysis
 from lbexp.errors import Refusal
 from lbexp.ranges import NonNegative, Positive, PositiveFraction, PositiveInteger, Trials
 from lbexp.studies import Study, Trial
+from lbexp.studies._finals import row_of_trial
 from lbexp.studies._network.spectra import (
     SPECTRA_FILE,
     Setting,
@@ -65,12 +67,7 @@ def network_steady_state(
         spectrum_examples: training examples, the first ones, that Hessian and gradient variance are
             of; None: all.
     """
-    smallest, rates = min(batch_sizes), [float(gamma) for gamma in learning_rates]
-    settings = [Setting(None, gamma, smallest) for gamma in rates]
-    larger = [size for size in batch_sizes if size != smallest]
-    settings += [Setting(None, min(rates), size) for size in larger]
-    for alpha in slow_step_sizes:
-        settings += [Setting(float(alpha), gamma, smallest) for gamma in rates]
+    settings = _settings(learning_rates, batch_sizes, slow_step_sizes)
 
     def trials(config):
         asked = []
@@ -89,12 +86,33 @@ def network_steady_state(
     return Study(trials, analyse, measure=measure)
 
 
+def _settings(learning_rates, batch_sizes, slow_step_sizes):
+    """SGD at every rate with the smallest batch, and at the lowest rate with every other; Lookahead
+    at every rate with the smallest batch."""
+    smallest = min(batch_sizes)
+    rates = list(map(float, learning_rates))
+    settings = [Setting(None, gamma, smallest) for gamma in rates]
+    for size in batch_sizes:
+        if size != smallest:
+            settings.append(Setting(None, min(rates), size))
+    for alpha, gamma in itertools.product(map(float, slow_step_sizes), rates):
+        settings.append(Setting(alpha, gamma, smallest))
+    return settings
+
+
 def _overrides(setting, seed, k, weight_decay, burn_in, latest, updates):
     optimizer = dict(name='sgd', learning_rate=setting.gamma)
     if setting.alpha is not None:
         optimizer = dict(name='lookahead', inner=optimizer, k=k, slow_step_size=setting.alpha)
-    probe = dict(name='stationary_moments', weights='evaluation', burn_in=burn_in, latest=latest)
-    probe |= dict(coordinates=10**6, batches=16)
+    # the variance of each weight is summed, so each has to be reported
+    probe = dict(
+        name='stationary_moments',
+        weights='evaluation',
+        burn_in=burn_in,
+        latest=latest,
+        coordinates=10**6,
+        batches=16,
+    )
     return {
         'optimizer': optimizer,
         'transforms': [dict(name='optax:add_decayed_weights', weight_decay=weight_decay)],
@@ -107,23 +125,14 @@ def _overrides(setting, seed, k, weight_decay, burn_in, latest, updates):
 
 def _analyse(workdir, settings, k, weight_decay):
     finals = results.final(workdir)
-    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
+    row_of = row_of_trial(finals)
     spectra = read_spectra(workdir)
     by_setting = {}
     for trial, setting in settings_of_trials(workdir, settings):
-        if trial not in spectra:
-            continue
-        row = place[trial]
-        curvatures, noise, _ = spectra[trial]
-        curvatures = curvatures + weight_decay
-        measured = float(np.sum(finals['evaluation_coordinate_variance'][row]))
-        updates = finals['evaluation_count'][row]
-        alpha, gamma, size = setting
-        predicted = windowed_variance(curvatures, noise / size, gamma, updates, k, alpha)
-        loss, z = finals['evaluation_loss_mean'][row], finals['evaluation_loss_stationarity_z'][row]
-        burn_in = finals['evaluation_burn_in'][row]
-        columns = measured, predicted, loss, abs(z), gamma * curvatures.max(), burn_in
-        by_setting.setdefault(setting, []).append(columns)
+        if trial in spectra:
+            final = {name: column[row_of[trial]] for name, column in finals.items()}
+            numbers = _of_trial(final, spectra[trial], setting, k, weight_decay)
+            by_setting.setdefault(setting, []).append(numbers)
     if not by_setting:
         file = Path(workdir) / SPECTRA_FILE
         rule = "allowed: the spectra of this study's trials, which its command computes"
@@ -131,6 +140,21 @@ def _analyse(workdir, settings, k, weight_decay):
     columns = {setting: Columns(*np.array(rows).T) for setting, rows in by_setting.items()}
     title = 'Steady state of a network'
     return Analysis(title, verdict(columns), [table(columns, k)], figures(columns))
+
+
+def _of_trial(final, spectrum, setting, k, weight_decay):
+    """The numbers of one trial in the order of `Columns`."""
+    curvatures, noise, _ = spectrum
+    # the term lambda |w|^2 / 2, which is no part of the workload's loss
+    curvatures = curvatures + weight_decay
+    alpha, gamma, size = setting
+    updates = final['evaluation_count']
+    measured = float(np.sum(final['evaluation_coordinate_variance']))
+    predicted = windowed_variance(curvatures, noise / size, gamma, updates, k, alpha)
+    loss = final['evaluation_loss_mean']
+    drift = abs(final['evaluation_loss_stationarity_z'])
+    sharpness = gamma * curvatures.max()
+    return measured, predicted, loss, drift, sharpness, final['evaluation_burn_in']
 
 
 def windowed_variance(
@@ -160,10 +184,12 @@ def windowed_variance(
     variance = gamma**2 * np.asarray(noise, np.float64) / (1 - r**2)
     steps = float(updates)
     if alpha is not None:
+        # Proposition 2; from cycle to cycle the slow weights are AR(1), too
         q = r**k
         variance = variance * alpha * (1 + q) / (alpha * (1 + q) + 2 * (1 - alpha))
         r, steps = 1 - alpha * (1 - q), updates / k
-    of_mean = (
-        variance / steps * ((1 + r) / (1 - r) - 2 * r * (1 - r**steps) / (steps * (1 - r) ** 2))
-    )
+    # the variance of the mean of as many steps of an AR(1)
+    correlated = (1 + r) / (1 - r)
+    ends = 2 * r * (1 - r**steps) / (steps * (1 - r) ** 2)
+    of_mean = variance / steps * (correlated - ends)
     return float(np.sum(variance - of_mean))

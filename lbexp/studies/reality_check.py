@@ -1,5 +1,6 @@
 """Do layer-wise trust ratios win at large batch, once everybody is tuned with the same budget?"""
 
+import collections
 import itertools
 import math
 from collections.abc import Sequence
@@ -79,24 +80,29 @@ def reality_check(
 
     Source: Nado et al. 2021, arXiv:2102.06356; budgets as in Choi et al. 2019, arXiv:1910.05446.
     """
-    unknown = [name for name in optimizers if name not in _OPTIMIZERS]
-    if unknown or not set(_PLAIN) & set(optimizers) or not set(_LAYERWISE) & set(optimizers):
+    _validate(optimizers, batch_size, margin)
+    compared_arms = [
+        arms.Arm(name, {'optimizer': _OPTIMIZERS[name], 'batch_size': batch_size}, _SPACES[name])
+        for name in optimizers
+    ]
+    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=0)
+
+    def analyse(compared):
+        return _analyse(compared, batch_size, float(margin))
+
+    return comparison(lambda config: compared_arms, tuning, analyse)
+
+
+def _validate(optimizers, batch_size, margin):
+    names = set(optimizers)
+    unknown = names - set(_OPTIMIZERS)
+    if unknown or not names & set(_PLAIN) or not names & set(_LAYERWISE):
         allowed = f'one or more of {", ".join(_PLAIN)} and one or more of {", ".join(_LAYERWISE)}'
         raise Refusal(f'optimizers: found {tuple(optimizers)}; allowed: {allowed}')
     if batch_size < 1:
         raise Refusal(f'batch_size: found {batch_size}; allowed: at least 1 example')
     if not margin > 0:
         raise Refusal(f'margin: found {margin}; allowed: a difference of error > 0')
-    compared_arms = [
-        arms.Arm(name, {'optimizer': _OPTIMIZERS[name], 'batch_size': batch_size}, _SPACES[name])
-        for name in optimizers
-    ]
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=0)
-    return comparison(
-        lambda config: compared_arms,
-        tuning,
-        lambda compared: _analyse(compared, batch_size, float(margin)),
-    )
 
 
 def best_of(scores: Sequence[float], tests: Sequence[float], draws: int = _DRAWS) -> np.ndarray:
@@ -113,6 +119,7 @@ def best_of(scores: Sequence[float], tests: Sequence[float], draws: int = _DRAWS
     rank = np.empty(count, int)
     rank[order] = np.arange(count)
     drawn = np.random.default_rng(_SEED).integers(count, size=(draws, count))
+    # [draws, k]
     best = order[np.minimum.accumulate(rank[drawn], axis=1)]
     curves = []
     for errors in (scores, tests):
@@ -128,20 +135,21 @@ def _analyse(compared: Compared, batch_size: int, margin: float) -> Analysis:
         errors[name] = arms.final_error(workdir, result.trials)
         tests = arms.final_error(workdir, result.tried)
         curves[name] = best_of(result.scores.tolist(), tests.tolist())
+    budget = f'At an equal budget of {tuning.budget}'
     setting = f'at batch size {batch_size}, within {margin:g} ({_PAPER})'
-    plain_names = [name for name in tuned if name in _PLAIN]
-    layerwise_names = [name for name in tuned if name in _LAYERWISE]
     claims = []
-    for pair in itertools.product(plain_names, layerwise_names):
-        budget = f'At an equal budget of {tuning.budget}'
-        claims.append(_claim(*pair, errors, budget, setting, margin))
-    outcomes = [claim.outcome for claim in claims]
-    passed = None if UNDECIDED in outcomes else set(outcomes) == {REPRODUCED}
+    for plain, layerwise in itertools.product(tuned, tuned):
+        if plain in _PLAIN and layerwise in _LAYERWISE:
+            claims.append(_claim(plain, layerwise, errors, budget, setting, margin))
+    counts = collections.Counter(claim.outcome for claim in claims)
+    passed = counts[REPRODUCED] == len(claims)
+    if counts[UNDECIDED]:
+        passed = None
     best = ', '.join(f'{name} {format_interval(values)}' for name, values in errors.items())
-    counts = ', '.join(f'{outcomes.count(outcome)} {outcome}' for outcome in OUTCOMES)
+    claims_in_words = ', '.join(f'{counts[outcome]} {outcome}' for outcome in OUTCOMES)
     verdict = (
         f'Test error at batch size {batch_size} after {tuning.budget} points each: {best}. '
-        f'Claims: {counts}.'
+        f'Claims: {claims_in_words}.'
     )
     tables = [_arms_table(tuned, errors, tuning), _pairs_table(errors)]
     title = 'Reality check of layer-wise optimizers'
@@ -158,13 +166,15 @@ def _difference(errors, name, other):
 def _claim(plain, layerwise, errors, budget, setting, margin):
     difference = _difference(errors, plain, layerwise)
     measured = f'{plain} - {layerwise}: {format_interval(difference)}'
-    lost = int(np.sum(~np.isfinite(difference)))
+    lost = _diverged(difference)
     if lost:
         measured += f'; {lost} of {len(difference)} pairs diverged'
     low, high = claim_interval(difference)
     outcome = within((low, high), margin)
     if outcome == NOT_REPRODUCED:
-        measured += f'; {plain if high < 0 else layerwise} has the lower error'
+        # the interval lies beyond the margin on one side
+        better = plain if high < 0 else layerwise
+        measured += f'; {better} has the lower error'
     return Claim(f'{budget} {plain} matches {layerwise} {setting}', measured, outcome)
 
 
@@ -173,12 +183,10 @@ def _arms_table(tuned, errors, tuning):
     columns += ['validation error', 'edge', 'test error', 'seeds', 'of them diverged']
     rows = []
     for name, result in tuned.items():
-        lost, lost_seeds = (
-            int(np.sum(~np.isfinite(values))) for values in (result.scores, errors[name])
-        )
-        ends = [format_interval(errors[name]), len(errors[name]), lost_seeds]
-        cells = ['all diverged', '', '', ''] if result.best is None else _best_cells(result)
-        rows.append([name, len(result.points), lost, *cells, *ends])
+        tried = [len(result.points), _diverged(result.scores)]
+        reported = [len(errors[name]), _diverged(errors[name])]
+        error = format_interval(errors[name])
+        rows.append([name, *tried, *_best_cells(result), error, *reported])
     caption = (
         f'Test error: median over {tuning.seeds} seeds that were not tuned on, with interval. '
         'Edge: where the best point is the outermost tried; the space is not extended, so that '
@@ -187,8 +195,14 @@ def _arms_table(tuned, errors, tuning):
     return Table('Optimizers', columns, rows, caption)
 
 
+def _diverged(errors):
+    return int(np.sum(~np.isfinite(errors)))
+
+
 def _best_cells(result):
     """Learning rate, second number, validation error and edge of an optimizer's best point."""
+    if result.best is None:
+        return ['all diverged', '', '', '']
     (second,) = [path for path in result.best if path != _RATE]
     edges = [f'{path.rpartition(".")[2]}: {side}' for path, side in result.edges.items()]
     return [
@@ -217,21 +231,15 @@ def _figures(tuned, curves):
         'diverged point has error 1.'
     )
     scatter = 'Every point, one seed. Points that diverged are not drawn; the table counts them.'
-    best, selected = (_bands(curves, which) for which in (0, 1))
+    # those of `best_of`
+    best, selected = _bands(curves, 0), _bands(curves, 1)
     title = 'Test error of the point selected'
+    labels = 'learning rate', validation
+    points = _every_point(tuned)
     return [
         Figure('best_of_k', 'Best of k points', axes, validation, best, 'linear', 'log', band),
         Figure('selected', title, axes, test, selected, 'linear', 'log', band),
-        Figure(
-            'tried',
-            'What was tried',
-            'learning rate',
-            validation,
-            _every_point(tuned),
-            'log',
-            'log',
-            scatter,
-        ),
+        Figure('tried', 'What was tried', *labels, points, 'log', 'log', scatter),
     ]
 
 
@@ -246,7 +254,7 @@ def _bands(curves, which):
 def _every_point(tuned):
     series = []
     for name, result in tuned.items():
-        scores = np.where(np.isfinite(result.scores), result.scores, math.nan).tolist()
+        scores = np.where(np.isfinite(result.scores), result.scores, math.nan)
         rates = [point[_RATE] for point in result.points]
-        series.append(Series(name, rates, scores, style='points'))
+        series.append(Series(name, rates, scores.tolist(), style='points'))
     return series

@@ -111,18 +111,21 @@ def remedies(
 
 
 def _arms(optimizer, small, large, spaces):
-    rates, lars_rates, lamb_rates = (('log', *ends) for ends in spaces.values())
+    axes = {name: ('log', *ends) for name, ends in spaces.items()}
     path = arms.learning_rate(optimizer)
-    space = {path: rates}
+    space = {path: axes['learning_rates']}
     big = {'batch_size': large}
     scaled = {'batch_scaling.rule': 'square_root', 'batch_scaling.reference': small}
     ghost = {**big, 'workload.ghost': small}
     # epochs are reshuffled, so the noise has to balance over them
     noise = {'name': 'balanced_weights', 'matched_batch_size': small}
-    lars, lamb = ({'name': name, 'learning_rate': 1.0} for name in ('lars', 'lamb'))
+    lars = {'name': 'lars', 'learning_rate': 1.0}
+    lars_space = {'optimizer.learning_rate': axes['lars_rates']}
+    lamb = {'name': 'lamb', 'learning_rate': 1.0}
+    lamb_space = {'optimizer.learning_rate': axes['lamb_rates']}
     lookahead = {'name': 'lookahead', 'inner': optimizer, 'k': 5, 'slow_step_size': 0.5}
     # Lookahead tunes the rate of the optimizer inside it
-    inner_space = {path.replace('optimizer', 'optimizer.inner', 1): rates}
+    inner_space = {path.replace('optimizer', 'optimizer.inner', 1): axes['learning_rates']}
     return [
         arms.Arm(SMALL, {'batch_size': small}, space),
         arms.Arm(LARGE, big, {}, tuned_as=SMALL),
@@ -131,8 +134,8 @@ def _arms(optimizer, small, large, spaces):
         arms.Arm(GHOST, ghost, space),
         arms.Arm(ADAPTED, {**ghost, 'regime_adaptation': small}, space),
         arms.Arm(NOISE, {**ghost, 'example_weights': noise}, space),
-        arms.Arm(LARS, {**ghost, 'optimizer': lars}, {'optimizer.learning_rate': lars_rates}),
-        arms.Arm(LAMB, {**ghost, 'optimizer': lamb}, {'optimizer.learning_rate': lamb_rates}),
+        arms.Arm(LARS, {**ghost, 'optimizer': lars}, lars_space),
+        arms.Arm(LAMB, {**ghost, 'optimizer': lamb}, lamb_space),
         arms.Arm(LOOKAHEAD, {**ghost, 'optimizer': lookahead}, inner_space),
     ]
 
@@ -145,23 +148,19 @@ def _analyse(compared: Compared, small: int, large: int) -> Analysis:
     verdict = (
         f'Batch {large} with the learning rate of batch {small} has a test error {gap} above it'
     )
-    known = [name for name in names[2:] if not math.isnan(shares[name][0])]
-    best = max(known, key=lambda name: shares[name][0], default=None)
-    if best is not None:
+    # the two batches themselves are no remedies
+    closed = {name: shares[name][0] for name in names[2:] if not math.isnan(shares[name][0])}
+    if closed:
+        best = max(closed, key=closed.__getitem__)
         verdict += f'; "{best}" closes {_in_percent(shares[best])} of that'
+    title = f'Batch {large} against batch {small}: remedies'
+    tables = [_table(compared, measured, shares)]
     figures = [
         _ladder(names, measured),
         _shares(names[1:], shares),
         *_paths(compared.workdir, compared.results),
     ]
-    return Analysis(
-        f'Batch {large} against batch {small}: remedies',
-        f'{verdict}.',
-        [_table(compared, measured, shares)],
-        figures,
-        None,
-        _claims(measured),
-    )
+    return Analysis(title, f'{verdict}.', tables, figures, None, _claims(measured))
 
 
 def _table(compared, measured, shares):
@@ -177,7 +176,9 @@ def _table(compared, measured, shares):
 
 def _in_percent(share):
     middle, low, high = share
-    return '' if math.isnan(middle) else f'{middle:.0%} [{low:.0%}, {high:.0%}]'
+    if math.isnan(middle):
+        return ''
+    return f'{middle:.0%} [{low:.0%}, {high:.0%}]'
 
 
 def _claims(measured):
@@ -204,9 +205,8 @@ def _ladder(names, measured):
 
 def _shares(names, shares):
     middle, low, high = np.array([shares[name] for name in names]).T
-    low, high = np.where(np.isfinite(low), low, middle), np.where(np.isfinite(high), high, middle)
-    ends = middle.tolist(), low.tolist(), high.tolist()
-    series = [Series('closed', range(len(names)), *ends, 'points')]
+    ends = compare.error_bars(middle, low, high)
+    series = [Series('closed', range(len(names)), middle.tolist(), *ends, 'points')]
     caption = '1: as good as the small batch. Bootstrap intervals over seeds.'
     title, label = 'Share of the gap closed', 'share of the gap'
     return Figure('closed', title, '', label, series, 'linear', 'linear', caption, names)
@@ -220,6 +220,7 @@ def _paths(workdir, tuned):
         series = []
         for name in _LADDER:
             places, accuracy = compare.path(rows, tuned[name].trials, x, 'test_accuracy')
+            # none: every point of the arm diverged
             if len(places):
                 series.append(compare.band(name, places, 1 - accuracy))
         title = f'Test error against {label}'

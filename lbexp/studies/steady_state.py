@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from lbexp import results
-from lbexp.analysis import Analysis, Figure, Series, Table
+from lbexp.analysis import Analysis, Figure, Table
 from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger
 from lbexp.studies import Study, Trial
+from lbexp.studies._finals import row_of_trial
 from lbexp.studies._noisy_quadratic.cases import (
     Case,
     Row,
-    bars,
     cases_of_trials,
     tags_of,
+    theory_and_points,
     verdict,
 )
 from lbexp.studies._noisy_quadratic.steady_state import (
@@ -67,16 +68,7 @@ def steady_state(
     Raises:
         ValueError: a number out of range, or an optimizer outside its stability limit.
     """
-    grid = dict(
-        learning_rates=learning_rates,
-        momenta=momenta,
-        ks=ks,
-        slow_step_sizes=slow_step_sizes,
-        ema_decays=ema_decays,
-        batch_sizes=batch_sizes,
-    )
-
-    cases = list(grid_cases(**grid))
+    cases = list(grid_cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_sizes))
 
     def trials(config):
         curvatures = curvatures_of(config.workload.to_dict())
@@ -97,13 +89,8 @@ def analyse(workdir: Path, cases: Sequence[Case], theory: Theory | None = None) 
     rows = measured(workdir, cases, theory or predicted)
     known = [row for row in rows if math.isfinite(row.theory)]
     passed, words = verdict(known)
-    return Analysis(
-        'Steady-state variance',
-        words,
-        [_table(rows)],
-        [_ratios(known), _path(workdir, cases), *_saw_tooth(workdir, rows)],
-        passed,
-    )
+    figures = [_ratios(known), _path(workdir, cases), *_saw_tooth(workdir, rows)]
+    return Analysis('Steady-state variance', words, [_table(rows)], figures, passed)
 
 
 def measured(workdir: Path, cases: Sequence[Case], theory: Theory) -> list[Row]:
@@ -111,20 +98,24 @@ def measured(workdir: Path, cases: Sequence[Case], theory: Theory) -> list[Row]:
     finals = results.final(workdir)
     workload = results.part(workdir, 'workload')
     noise = workload.get('noise', 1.0) ** 2
-    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
+    curvatures = curvatures_of(workload)
+    row_of = row_of_trial(finals)
     rows = []
     for trial, case in cases_of_trials(workdir, cases):
+        # on its way to rest, which has a figure of its own
         if case.get('path'):
             continue
-        for kind, weights in (('deployed', 'evaluation'), ('fast', 'fast')):
-            if kind == 'fast' and not ({'k', 'ema'} & set(case)):
-                continue  # they are the same weights
-            variances = finals[f'{weights}_coordinate_variance'][place[trial]]
-            errors = finals[f'{weights}_coordinate_variance_error'][place[trial]]
-            for a, variance, error in zip(curvatures_of(workload), variances, errors, strict=True):
+        kinds = {'deployed': 'evaluation'}
+        # elsewhere they are the same weights
+        if 'k' in case or 'ema' in case:
+            kinds['fast'] = 'fast'
+        for kind, prefix in kinds.items():
+            variances = finals[f'{prefix}_coordinate_variance'][row_of[trial]]
+            errors = finals[f'{prefix}_coordinate_variance_error'][row_of[trial]]
+            for a, variance, error in zip(curvatures, variances, errors, strict=True):
                 facts = {**case, 'a': a, 'weights': kind}
-                numbers = float(variance), float(error), theory(facts, noise)
-                rows.append(Row(case['label'], facts, *numbers, trial))
+                exact = theory(facts, noise)
+                rows.append(Row(case['label'], facts, float(variance), float(error), exact, trial))
     return rows
 
 
@@ -148,9 +139,8 @@ def predicted(facts: dict[str, Any], noise: float) -> float:
         return float(readout @ fixed_point(process, v).average @ readout)
     if 'ema' in facts and deployed:
         return float(ema_variance(rate, a, v, facts['ema']))
-    return float(
-        stationary_variance(rate, a, v, facts.get('beta', 0.0), facts.get('nesterov', False))
-    )
+    beta, nesterov = facts.get('beta', 0.0), facts.get('nesterov', False)
+    return float(stationary_variance(rate, a, v, beta, nesterov))
 
 
 def _table(rows):
@@ -158,12 +148,13 @@ def _table(rows):
     columns += ['measured', 'error', 'theory', 'z']
     lines = []
     for row in rows:
-        f = row.facts
-        numbers = [f['gamma'], f['a'], f['gamma'] * f['a']]
-        numbers += [f.get(name, '') for name in ('k', 'alpha', 'beta', 'B', 'weights')]
-        known = math.isfinite(row.theory)
-        ends = [row.theory, round(row.z, 2)] if known else ['none', '']
-        lines.append([row.label, *numbers, row.measured, row.error, *ends])
+        facts = row.facts
+        setting = [facts['gamma'], facts['a'], facts['gamma'] * facts['a']]
+        setting += [facts.get(name, '') for name in ('k', 'alpha', 'beta', 'B', 'weights')]
+        comparison = ['none', '']
+        if math.isfinite(row.theory):
+            comparison = [row.theory, round(row.z, 2)]
+        lines.append([row.label, *setting, row.measured, row.error, *comparison])
     caption = (
         'Variance of a weight around the optimum at rest; errors are over independent replicas. '
         '"deployed" are the '
@@ -179,25 +170,19 @@ def _ratios(rows):
     from lbexp.theory.lookahead import proposition_2
     from lbexp.theory.stationary_variance import stationary_variance
 
-    chosen = [r for r in rows if r.label == 'Lookahead(SGD)' and r.facts['weights'] == 'deployed']
-    by_setting = {}
-    for row in chosen:
-        by_setting.setdefault((row.facts['k'], row.facts['alpha']), []).append(row)
+    points_of = {}
+    for row in rows:
+        if row.label == 'Lookahead(SGD)' and row.facts['weights'] == 'deployed':
+            gamma, a = row.facts['gamma'], row.facts['a']
+            sgd = float(stationary_variance(gamma, a, 1.0))
+            point = gamma * a, row.measured / sgd, row.error / sgd
+            points_of.setdefault((row.facts['k'], row.facts['alpha']), []).append(point)
     series = []
     h = np.linspace(0.01, 1.95, 200)
-    for (k, alpha), members in sorted(by_setting.items()):
-        group = f'k {k}, alpha {alpha}'
+    for (k, alpha), points in sorted(points_of.items()):
         line = np.asarray(proposition_2(h, 1.0, 1.0, k, alpha) / stationary_variance(h, 1.0, 1.0))
-        x, y, errors = [], [], []
-        for row in members:
-            sgd = float(stationary_variance(row.facts['gamma'], row.facts['a'], 1.0))
-            x.append(row.facts['gamma'] * row.facts['a'])
-            y.append(row.measured / sgd)
-            errors.append(row.error / sgd)
-        series += [
-            Series(group, h.tolist(), line.tolist(), group=group),
-            Series(group, x, y, *bars(y, errors), 'points', group),
-        ]
+        columns = np.array(points).T
+        series += theory_and_points(f'k {k}, alpha {alpha}', (h, line), columns)
     caption = 'Lines: Proposition 2. Points: the trainer, with two standard errors.'
     title = 'Lookahead lowers the variance of SGD'
     labels = 'learning rate x curvature', 'variance of Lookahead / SGD'
@@ -217,13 +202,11 @@ def _path(workdir, cases):
     series = []
     for label, members in trials.items():
         losses = [rows['test_loss'][rows['trial'] == trial] for trial in members]
-        steps = rows['step'][rows['trial'] == members[0]].tolist()
-        middle = np.mean(losses, axis=0).tolist()
-        error = (np.std(losses, axis=0, ddof=1) / math.sqrt(len(losses))).tolist()
-        series += [
-            Series(label, steps, _expected_losses(case_of[label], workload, steps), group=label),
-            Series(label, steps, middle, *bars(middle, error), 'points', label),
-        ]
+        steps = rows['step'][rows['trial'] == members[0]]
+        expected = _expected_losses(case_of[label], workload, steps.tolist())
+        mean = np.mean(losses, axis=0)
+        error = np.std(losses, axis=0, ddof=1) / math.sqrt(len(losses))
+        series += theory_and_points(label, (steps, expected), (steps, mean, error))
     caption = (
         f'Excess loss of the deployed weights. Lines: theory. Points: {PATHS} trials, two '
         'standard errors.'
@@ -246,7 +229,7 @@ def _expected_losses(case, workload, steps):
             moments = noisy_quadratic(process, noise, initial, t)
             mean, variance = evaluation_weights(process, moments, t)
             losses[i] += float(a * (mean**2 + variance) / 2)
-    return losses.tolist()
+    return losses
 
 
 def _saw_tooth(workdir, rows):
@@ -255,23 +238,23 @@ def _saw_tooth(workdir, rows):
 
     chosen = [r for r in rows if r.facts.get('saw_tooth') and r.facts['weights'] == 'fast']
     finals = results.final(workdir)
-    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
-    updates = list(range(SAW_TOOTH + 1))
+    row_of = row_of_trial(finals)
+    updates = np.arange(SAW_TOOTH + 1)
     series = []
-    for i, row in enumerate(chosen):
+    # one trial, so that rows count its coordinates
+    for coordinate, row in enumerate(chosen):
         process = process_of(row.facts, row.facts['a'])
-        exact = within_cycle(process, 1.0, fixed_point(process, 1.0).covariance, SAW_TOOTH)
-        line = [float(process.fast @ covariance @ process.fast) for covariance in exact]
-        values, errors = [], []
+        rest = fixed_point(process, 1.0).covariance
+        covariances = within_cycle(process, 1.0, rest, SAW_TOOTH)
+        exact = np.array([float(process.fast @ each @ process.fast) for each in covariances])
+        variances, errors = np.empty(SAW_TOOTH), np.empty(SAW_TOOTH)
         for j in range(SAW_TOOTH):
             name = f'inner_{j}_coordinate_variance'
-            values.append(float(finals[name][place[row.trial]][i]))
-            errors.append(float(finals[f'{name}_error'][place[row.trial]][i]))
+            variances[j] = finals[name][row_of[row.trial]][coordinate]
+            errors[j] = finals[f'{name}_error'][row_of[row.trial]][coordinate]
         group = f'gamma a {row.facts["gamma"] * row.facts["a"]:.3g}'
-        series += [
-            Series(group, updates, line, group=group),
-            Series(group, updates[:-1], values, *bars(values, errors), 'points', group),
-        ]
+        measured_points = updates[:-1], variances, errors
+        series += theory_and_points(group, (updates, exact), measured_points)
     caption = (
         f'Lookahead around SGD, k {SAW_TOOTH}, alpha 0.5. Lines: exact recursion. Points: '
         'the trainer.'

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -31,26 +31,31 @@ from lbexp.theory.critical_batch_size import critical_batch_size
 from lbexp.theory.steps_to_target import tuned_steps
 
 _RATE = 'optimizer.learning_rate'
-_SHALLUE, _MCCANDLISH, _ZHANG = (
-    f'{name}, arXiv:{number}'
-    for name, number in (
-        ('Shallue et al. 2019', '1811.03600'),
-        ('McCandlish et al. 2018', '1812.06162'),
-        ('Zhang et al. 2019', '1907.04164'),
-    )
-)
-# What a name means, which number is tuned, and over which range before it is extended.
+_SHALLUE = 'Shallue et al. 2019, arXiv:1811.03600'
+_MCCANDLISH = 'McCandlish et al. 2018, arXiv:1812.06162'
+_ZHANG = 'Zhang et al. 2019, arXiv:1907.04164'
+_MOMENTUM = dict(name='momentum', momentum=0.9)
+
+
+class _Optimizer(NamedTuple):
+    """What a name means."""
+
+    optimizer: dict[str, Any]
+    rates: tuple[float, float]  # before the range is extended
+    path: str = _RATE  # of what is tuned
+
+
 _KNOWN = {
-    'sgd': (dict(name='sgd'), _RATE, (0.03, 3.0)),
-    'momentum': (dict(name='momentum', momentum=0.9), _RATE, (0.003, 1.0)),
-    'lookahead': (
-        dict(name='lookahead', k=5, slow_step_size=0.5, inner=dict(name='momentum', momentum=0.9)),
-        'optimizer.inner.learning_rate',
+    'sgd': _Optimizer(dict(name='sgd'), (0.03, 3.0)),
+    'momentum': _Optimizer(_MOMENTUM, (0.003, 1.0)),
+    'lookahead': _Optimizer(
+        dict(name='lookahead', k=5, slow_step_size=0.5, inner=_MOMENTUM),
         (0.003, 1.0),
+        'optimizer.inner.learning_rate',
     ),
-    'lars': (dict(name='lars', trust_coefficient=1.0, weight_decay=0.0), _RATE, (0.001, 0.3)),
-    'lamb': (dict(name='lamb', weight_decay=0.0), _RATE, (0.002, 0.3)),
-    'novograd': (dict(name='novograd'), _RATE, (0.001, 0.3)),
+    'lars': _Optimizer(dict(name='lars', trust_coefficient=1.0, weight_decay=0.0), (0.001, 0.3)),
+    'lamb': _Optimizer(dict(name='lamb', weight_decay=0.0), (0.002, 0.3)),
+    'novograd': _Optimizer(dict(name='novograd'), (0.001, 0.3)),
 }
 
 
@@ -100,11 +105,10 @@ def steps_to_target(
 
     def arms_of(config):
         microbatch = shared_microbatch(config['workload'], batch_sizes)
-        return [
-            _arm(name, size, microbatch, lengths[size])
-            for name in optimizers
-            for size in batch_sizes
-        ]
+        compared = []
+        for name, size in itertools.product(optimizers, batch_sizes):
+            compared.append(_arm(name, size, microbatch, lengths[size]))
+        return compared
 
     def analyse(compared):
         reached = first_reached(compared.workdir, float(target))
@@ -137,14 +141,14 @@ def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolera
 
 
 def _arm(name, size, microbatch, steps):
-    optimizer, path, rates = _KNOWN[name]
+    known = _KNOWN[name]
     overrides = {
-        'optimizer': optimizer,
+        'optimizer': known.optimizer,
         'batch_size': size,
         'microbatch': microbatch,
         'steps': steps,
     }
-    return arms.Arm(_name(name, size), overrides, {path: ('log', *rates)})
+    return arms.Arm(_name(name, size), overrides, {known.path: ('log', *known.rates)})
 
 
 def _name(optimizer, size):
@@ -155,23 +159,28 @@ def first_reached(workdir: Path, target: float) -> dict[int, float]:
     """{trial: step of the first evaluation with a validation error of at most the target; inf:
     none, or diverged}."""
     rows, finals = results.load(workdir)
-    error = 1 - rows.get('validation_accuracy', np.full(len(rows['trial']), np.nan))
-    there = error <= target + 1e-9  # accuracies are means in float32
-    first = {int(trial): math.inf for trial in np.unique(rows['trial'])}
-    # backwards, so that the first stays
-    for trial, step in zip(rows['trial'][there][::-1], rows['step'][there][::-1], strict=True):
-        first[int(trial)] = float(step)
-    for trial in finals['trial'][finals['status'] == 'diverged']:
-        first[int(trial)] = math.inf
+    unmeasured = np.full(len(rows['trial']), np.nan)
+    error = 1 - rows.get('validation_accuracy', unmeasured)
+    reached = error <= target + 1e-9  # accuracies are means in float32
+    first = dict.fromkeys(rows['trial'].tolist(), math.inf)
+    trials, steps = rows['trial'][reached].tolist(), rows['step'][reached].tolist()
+    for trial, step in zip(trials, steps, strict=True):
+        first[trial] = min(first[trial], float(step))
+    diverged = finals['trial'][finals['status'] == 'diverged']
+    # what it reached before it diverged does not count
+    first.update(dict.fromkeys(diverged.tolist(), math.inf))
     return first
 
 
 def _scaling(compared: Compared, reached: Mapping[int, float], name, lengths):
-    path, at_sizes = _KNOWN[name][1], []
+    at_sizes = []
     for size, length in lengths.items():
         result = compared.results[_name(name, size)]
+        rate = math.nan
+        if result.best is not None:
+            rate = result.best[_KNOWN[name].path]
+        # a trial without a row has reached nothing yet
         steps = [reached.get(trial, math.inf) for trial in result.trials]
-        rate = math.nan if result.best is None else result.best[path]
         at_sizes.append(AtSize(size, length, rate, result, steps))
     steps = [of_size.steps for of_size in at_sizes]
     return Scaling(scaling_fit(list(lengths), steps, list(lengths.values())), at_sizes)
@@ -185,30 +194,45 @@ def _analyse(
         claims += _claims(name, scaling.fit, margin, tolerance)
         critical = format_span(span(scaling.fit.critical, scaling.fit.seeds))
         sentences.append(f'{name}: critical batch size {critical}')
-    ratio = None
-    if {'sgd', 'momentum'} <= set(scalings):
+    passed = None
+    if 'sgd' in scalings and 'momentum' in scalings:
         ratio = _ratio(scalings['momentum'].fit, scalings['sgd'].fit)
         claims.append(ratio)
         sentences.append(f'momentum over SGD {ratio.measured}')
-    settings = list(itertools.chain(*(scaling.at_sizes for scaling in scalings.values())))
-    steps = list(itertools.chain(*(setting.steps for setting in settings)))
-    sentences.append(f'{sum(map(math.isinf, steps))} of {len(steps)} reported runs censored')
-    untuned = sum(setting.result.best is None for setting in settings)
-    if untuned:
-        sentences.append(f'at {untuned} settings no learning rate reached the target')
+        if ratio.outcome != UNDECIDED:
+            passed = ratio.outcome == REPRODUCED
+    sentences += _lost(scalings)
     if seeds < 2:
         sentences.append('one seed: no interval')
+    title = f'Steps to {target:.0%} validation error against batch size'
+    tables = [fits_table(scalings), steps_table(scalings)]
+    figures = _figures(scalings)
+    return Analysis(title, '; '.join(sentences) + '.', tables, figures, passed, claims)
+
+
+def _lost(scalings):
+    """How many runs were too short, and at how many settings all of them."""
+    runs = censored = untuned = 0
+    for _, at_sizes in scalings.values():
+        for setting in at_sizes:
+            runs += len(setting.steps)
+            censored += sum(map(math.isinf, setting.steps))
+            untuned += setting.result.best is None
+    yield f'{censored} of {runs} reported runs censored'
+    if untuned:
+        yield f'at {untuned} settings no learning rate reached the target'
+
+
+def _figures(scalings):
     fits, rates = {}, {}
     for name, (fit, at_sizes) in scalings.items():
         fits[name] = fit
         rates[name] = [setting.rate for setting in at_sizes]
+    # all optimizers have the same
     of_first = next(iter(scalings.values())).at_sizes
-    sizes, limits = zip(*((setting.size, setting.limit) for setting in of_first), strict=True)
-    figures = scaling_figures(fits, rates, sizes, limits)
-    passed = None if ratio is None or ratio.outcome == UNDECIDED else ratio.outcome == REPRODUCED
-    title = f'Steps to {target:.0%} validation error against batch size'
-    tables = [fits_table(scalings), steps_table(scalings)]
-    return Analysis(title, '; '.join(sentences) + '.', tables, figures, passed, claims)
+    sizes = [setting.size for setting in of_first]
+    limits = [setting.limit for setting in of_first]
+    return scaling_figures(fits, rates, sizes, limits)
 
 
 def _claims(name, fit, margin, tolerance):
@@ -251,11 +275,15 @@ def _noisy_quadratic():
         sizes, spectrum = 4.0 ** jnp.arange(10), 1 / jnp.arange(1, 501.0)
 
         @jax.jit
-        def steps(beta):
-            return jax.lax.map(lambda size: tuned_steps(size, beta, spectrum=spectrum)[0], sizes)
+        def steps_of(beta):
+            def at_size(size):
+                steps, _ = tuned_steps(size, beta, spectrum=spectrum)
+                return steps
 
-        momentum, sgd = (
-            critical_batch_size(sizes.tolist(), steps(beta).tolist(), [True] * len(sizes)).critical
-            for beta in (0.9, 0.0)
-        )
-    return momentum / sgd
+            return jax.lax.map(at_size, sizes)
+
+        def critical(beta):
+            steps = steps_of(beta).tolist()
+            return critical_batch_size(sizes.tolist(), steps, [True] * len(steps)).critical
+
+        return critical(0.9) / critical(0.0)

@@ -24,17 +24,14 @@ def training() -> Study:
 
 def _analyse(workdir: pathlib.Path) -> Analysis:
     finals = results.final(workdir)
-    title = (
-        f'{results.part(workdir, "optimizer")["name"]} on '
-        f'{results.part(workdir, "workload")["name"]}'
-    )
+    optimizer, workload = results.part(workdir, 'optimizer'), results.part(workdir, 'workload')
+    title = f'{optimizer["name"]} on {workload["name"]}'
     target = _target(workdir)
     if target is None or f'test_{target[0]}' not in finals:
         return Analysis(title, '', [], [])
     metric, level = target
-    return Analysis(
-        title, _verdict(metric, level, finals[f'test_{metric}'], finals['status']), [], []
-    )
+    verdict = _verdict(metric, level, finals[f'test_{metric}'], finals['status'])
+    return Analysis(title, verdict, [], [])
 
 
 def _target(workdir):
@@ -47,13 +44,12 @@ def _target(workdir):
 def _verdict(metric, level, values, statuses):
     """A diverged trial reaches nothing, whatever its last number was: what it ends with is no
     model."""
+    # no number but an array or a text
     if values.dtype.hasobject:
         return ''
-    sound = np.isfinite(values) & (statuses != 'diverged')
-    reached = int((values[sound] >= level).sum())
-    said = f'{reached} of {len(values)} trials end with a test {metric} of at least {level}'
-    return (
-        f'{said}; the best has {values[sound].max():.4f}.'
-        if sound.any()
-        else f'{said}; none has a result.'
-    )
+    sound = values[np.isfinite(values) & (statuses != 'diverged')]
+    reached = int((sound >= level).sum())
+    share = f'{reached} of {len(values)} trials end with a test {metric} of at least {level}'
+    if not len(sound):
+        return f'{share}; none has a result.'
+    return f'{share}; the best has {sound.max():.4f}.'

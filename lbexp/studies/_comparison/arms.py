@@ -11,6 +11,7 @@ again: 'extension' counts how often the space had grown when the point was drawn
 points of that search.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,9 +22,11 @@ import numpy as np
 from lbexp import config as configs
 from lbexp import results
 from lbexp.config import lookup
-from lbexp.config.search import search
 from lbexp.errors import Refusal
 from lbexp.studies import Trial
+from lbexp.studies._comparison import searches
+from lbexp.studies._comparison.searches import Point
+from lbexp.studies._finals import final_metric, row_of_trial
 
 TUNING, REPORTING = 'tuning', 'reporting'  # phases
 # The trials that tune have the first of the study's seeds, those that are reported the next ones.
@@ -55,47 +58,46 @@ class Tuning(NamedTuple):
     first_seed: int = 0  # of the study's seeds; it chooses the points of the searches, too
 
 
-class Point(NamedTuple):
-    """One of the settings that an arm is tried at."""
-
-    values: dict[str, Any]  # {path: value}
-    extension: int = 0  # how often the space had grown when it was drawn
-    number: int = 0  # among the points of that search
-
-
 class TuningResult(NamedTuple):
     """What tuning found for an arm."""
 
     points: list[dict[str, Any]]  # tried, in the order of trying
     scores: np.ndarray  # of each; inf: diverged, or never reached
-    best: dict[str, Any] | None  # point; None: no point has a score
     edges: dict[str, str]  # path -> 'low' or 'high', where the best is the outermost tried
-    best_point: Point | None
+    best_point: Point | None  # None: no point has a score
     next: list[Point]  # points beyond an edge that are not tried yet
     # trial of each point, with the first of the tuning's seeds; None: not there yet
     tried: list[int | None]
     trials: list[int]  # those reported, in the order of seeds
 
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The values of the best point."""
+        return None if self.best_point is None else self.best_point.values
+
 
 def first_trials(arms: Sequence[Arm], tuning: Tuning) -> list[Trial]:
     """The first round: every arm at the points of its search."""
-    return [
-        trial for arm in arms for trial in _tuning_trials(arm, _first_points(arm, tuning), tuning)
-    ]
+    trials = []
+    for arm in arms:
+        trials += _tuning_trials(arm, _first_points(arm, tuning), tuning)
+    return trials
 
 
 def next_trials(workdir: Path, arms: Sequence[Arm], tuning: Tuning) -> list[Trial]:
     """What the results so far ask for: points beyond an edge, or the trials to be reported."""
-    result = tuning_results(workdir, arms, tuning)
-    beyond = [trial for arm in arms for trial in _tuning_trials(arm, result[arm.name].next, tuning)]
+    tuned = tuning_results(workdir, arms, tuning)
+    beyond = []
+    for arm in arms:
+        beyond += _tuning_trials(arm, tuned[arm.name].next, tuning)
     # nobody is reported while somebody still searches: the seeds of all arms form one cohort
     if beyond:
         return beyond
     reported = []
     for arm in arms:
-        best = result[arm.name].best_point
+        best = tuned[arm.name].best_point
         if best is not None:
-            reported += [_trial(arm, REPORTING, best, seed) for seed in _reported_seeds(tuning)]
+            reported += _reported_trials(arm, best, tuning)
     return reported
 
 
@@ -111,9 +113,8 @@ def tuning_results(workdir: Path, arms: Sequence[Arm], tuning: Tuning) -> dict[s
         else:
             tuned = result[arm.tuned_as]._replace(next=[])
         best = tuned.best_point or Point({})
-        keys = [_key(_trial(arm, REPORTING, best, seed)) for seed in _reported_seeds(tuning)]
-        trials = [trial_of[key] for key in keys if key in trial_of]
-        result[arm.name] = tuned._replace(trials=trials)
+        trials = map(trial_of.get, map(_key, _reported_trials(arm, best, tuning)))
+        result[arm.name] = tuned._replace(trials=[trial for trial in trials if trial is not None])
     return {arm.name: result[arm.name] for arm in arms}
 
 
@@ -149,21 +150,22 @@ def learning_rate(optimizer: Mapping[str, Any]) -> str:
 def validation_error(workdir: Path) -> dict[int, float]:
     """1 - accuracy on the validation examples at the end of each trial; inf where it diverged."""
     finals = results.final(workdir)
-    accuracy = finals.get('validation_accuracy', np.full(len(finals['trial']), np.nan))
-    sound = np.isfinite(accuracy) & (finals['status'] == 'done')
-    errors = np.where(sound, 1 - accuracy, math.inf)
-    return {int(trial): float(e) for trial, e in zip(finals['trial'], errors, strict=True)}
+    errors = 1 - final_metric(finals, 'validation_accuracy')
+    errors = np.where(np.isfinite(errors), errors, math.inf)
+    return dict(zip(finals['trial'].tolist(), errors.tolist(), strict=True))
 
 
 def final_error(workdir: Path, trials: Sequence[int | None], part: str = 'test') -> np.ndarray:
     """1 - accuracy on the `part` at the end of each of the trials; NaN where it diverged or is not
     done, or not there."""
     finals = results.final(workdir)
-    accuracy = finals.get(f'{part}_accuracy', np.full(len(finals['trial']), np.nan))
-    error = np.where(finals['status'] == 'done', 1 - accuracy, np.nan)
-    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
-    known = [error[place[trial]] if trial in place else np.nan for trial in trials]
-    return np.array(known, np.float64)
+    error_of_row = 1 - final_metric(finals, f'{part}_accuracy')
+    row_of = row_of_trial(finals)
+    errors = np.full(len(trials), np.nan)
+    for place, trial in enumerate(trials):
+        if trial in row_of:
+            errors[place] = error_of_row[row_of[trial]]
+    return errors
 
 
 def require_validation(config: Any):
@@ -182,47 +184,63 @@ def require_validation(config: Any):
 def _tuned(arm, tuning, trial_of, scores):
     """Follows the searches as they were asked for: each is drawn from the edges of the one before,
     so what was tried is known without being recorded."""
-    space, points, extension = arm.space, _first_points(arm, tuning), 0
-    seed = _tuning_seeds(tuning)[0]
-    while True:
+    space, points = arm.space, _first_points(arm, tuning)
+
+    def trial_at(point):
+        return trial_of.get(_key(_trial(arm, TUNING, point, tuning.first_seed)))
+
+    for extension in itertools.count(1):
         values = np.array([_score(arm, point, tuning, trial_of, scores) for point in points])
         best = points[int(values.argmin())] if np.isfinite(values).any() else None
-        edges = _edges(space, points, best)
-        fresh, beyond = [], {}
-        if edges and extension < tuning.extensions:
-            beyond = {path: _beyond(space[path], side) for path, side in edges.items()}
-            fresh = _drawn({**space, **beyond}, max(tuning.budget // 2, 1), extension + 1, tuning)
-        if not fresh or _key(_trial(arm, TUNING, fresh[0], seed)) not in trial_of:
+        edges = searches.edges(space, points, best)
+        fresh, ranges = [], {}
+        if edges and extension <= tuning.extensions:
+            ranges = searches.beyond(space, edges)
+            count = max(tuning.budget // 2, 1)
+            fresh = searches.points({**space, **ranges}, count, extension, tuning.first_seed)
+        # a round is recorded whole: where its first point is not there, it was not asked for yet
+        if not fresh or trial_at(fresh[0]) is None:
             break
         points = points + fresh
-        space = {path: _joined(axis, beyond.get(path, axis)) for path, axis in space.items()}
-        extension += 1
-    tried = [trial_of.get(_key(_trial(arm, TUNING, point, seed))) for point in points]
-    best_values = None if best is None else best.values
+        space = searches.joined(space, ranges)
     return TuningResult(
-        [point.values for point in points], values, best_values, edges, best, fresh, tried, []
+        points=[point.values for point in points],
+        scores=values,
+        edges=edges,
+        best_point=best,
+        next=fresh,
+        tried=list(map(trial_at, points)),
+        trials=[],
     )
 
 
 def _score(arm, point, tuning, trial_of, scores):
     """Median over the seeds of a point; inf where it is not there, or has none."""
-    keys = [_key(_trial(arm, TUNING, point, seed)) for seed in _tuning_seeds(tuning)]
+    of_seeds = []
+    for trial in _tuning_trials(arm, [point], tuning):
+        number = trial_of.get(_key(trial))
+        of_seeds.append(scores.get(number, math.inf))
     # the upper middle of an even number: a mean with inf would be inf
-    each = sorted(scores.get(trial_of.get(key), math.inf) for key in keys)
-    return each[len(each) // 2]
+    return sorted(of_seeds)[len(of_seeds) // 2]
 
 
-def _tuning_seeds(tuning):
-    others = range(tuning.seeds_per_point - 1)
-    return [tuning.first_seed, *(_MORE_SEEDS + tuning.first_seed + number for number in others)]
-
-
-def _reported_seeds(tuning):
-    return range(tuning.first_seed + 1, tuning.first_seed + tuning.seeds + 1)
+def _first_points(arm, tuning):
+    if arm.tuned_as is not None:
+        return []
+    if not arm.space:
+        return [Point({})]
+    return searches.points(arm.space, tuning.budget, 0, tuning.first_seed)
 
 
 def _tuning_trials(arm, points, tuning):
-    return [_trial(arm, TUNING, point, seed) for point in points for seed in _tuning_seeds(tuning)]
+    more = _MORE_SEEDS + tuning.first_seed
+    seeds = [tuning.first_seed, *range(more, more + tuning.seeds_per_point - 1)]
+    return [_trial(arm, TUNING, *each) for each in itertools.product(points, seeds)]
+
+
+def _reported_trials(arm, best, tuning):
+    first = tuning.first_seed + 1
+    return [_trial(arm, REPORTING, best, seed) for seed in range(first, first + tuning.seeds)]
 
 
 def _trial(arm, phase, point, seed):
@@ -242,47 +260,12 @@ def _tag_key(tags, seed):
 
 def _tagged_trials(workdir):
     """{arm, phase, extension, point, seed: trial}."""
-    seeds = {entry['trial']: entry['overrides'].get('seed') for entry in results.entries(workdir)}
-    return {
-        _tag_key(tags, seeds[trial]): trial
-        for trial, tags in results.roles(workdir)
-        if 'arm' in tags and 'phase' in tags
-    }
-
-
-def _first_points(arm, tuning):
-    if arm.tuned_as is not None:
-        return []
-    return _drawn(arm.space, tuning.budget, 0, tuning) if arm.space else [Point({})]
-
-
-def _drawn(space, count, extension, tuning):
-    """Points of a search of its own: another seed for each extension."""
-    drawn = search(space, count, seed=tuning.first_seed + extension)
-    return [Point(values, extension, number) for number, values in enumerate(drawn)]
-
-
-def _edges(space, points, best):
-    """{path: 'low' or 'high'} of the logarithmic dimensions in which the best point is the
-    outermost tried."""
-    edges = {}
-    if best is None:
-        return edges
-    for path, (scale, *_) in space.items():
-        tried = [point.values[path] for point in points]
-        lowest, highest, value = min(tried), max(tried), best.values[path]
-        if scale == 'log' and lowest < highest and value in (lowest, highest):
-            edges[path] = 'low' if value == lowest else 'high'
-    return edges
-
-
-def _beyond(axis, side):
-    """The range next to a range, half as wide."""
-    scale, low, high = axis
-    # half as wide in the logarithm, so that points lie as densely as half the budget allows
-    ratio = math.sqrt(high / low)
-    return (scale, high, high * ratio) if side == 'high' else (scale, low / ratio, low)
-
-
-def _joined(axis, other):
-    return axis[0], min(axis[1], other[1]), max(axis[2], other[2])
+    seeds = {}
+    for entry in results.entries(workdir):
+        seeds[entry['trial']] = entry['overrides'].get('seed')
+    trial_of = {}
+    for trial, tags in results.roles(workdir):
+        # trials of another hand have other tags
+        if 'arm' in tags and 'phase' in tags:
+            trial_of[_tag_key(tags, seeds[trial])] = trial
+    return trial_of

@@ -9,6 +9,7 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import RESAMPLES, SEED, Series, Table, format_interval, interval
 from lbexp.studies._comparison.arms import Arm, Tuning, TuningResult
+from lbexp.studies._finals import final_metric, row_of_trial
 
 Measured = Mapping[str, Mapping[str, np.ndarray]]  # by arm and metric, the values by seed
 
@@ -21,21 +22,16 @@ def measure(workdir: Path, tuned: Mapping[str, TuningResult]) -> dict[str, dict[
     accuracy; 'gap' is test error - training error, both in evaluation mode.
     """
     finals = results.final(workdir)
-    sound = finals['status'] == 'done'
-
-    def column(name):
-        return np.where(sound, finals.get(name, np.full(len(sound), np.nan)), np.nan)
-
-    values = {
-        f'{name}_error': 1 - column(f'{name}_accuracy') for name in ('test', 'train', 'validation')
-    }
-    values['gap'] = values['test_error'] - values['train_error']
-    values['test_loss'] = column('test_loss')
-    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
+    metrics = {}
+    for part in ('test', 'train', 'validation'):
+        metrics[f'{part}_error'] = 1 - final_metric(finals, f'{part}_accuracy')
+    metrics['gap'] = metrics['test_error'] - metrics['train_error']
+    metrics['test_loss'] = final_metric(finals, 'test_loss')
+    row_of = row_of_trial(finals)
     measured = {}
     for arm, result in tuned.items():
-        places = [place[trial] for trial in result.trials]
-        measured[arm] = {name: of_trial[places] for name, of_trial in values.items()}
+        rows = [row_of[trial] for trial in result.trials]
+        measured[arm] = {name: values[rows] for name, values in metrics.items()}
     return measured
 
 
@@ -63,12 +59,14 @@ def gap_closed(
     values = values[:, np.isfinite(values).all(axis=0)]
     if values.shape[1] == 0 or np.median(values[1] - values[2]) <= 0:
         return math.nan, math.nan, math.nan
+    seeds = values.shape[1]
     # one draw of seeds for all three arms: they are paired
-    draws = np.random.default_rng(SEED).integers(values.shape[1], size=(RESAMPLES, values.shape[1]))
+    draws = np.random.default_rng(SEED).integers(seeds, size=(RESAMPLES, seeds))
     with np.errstate(all='ignore'):
         shares = _share(*values[:, draws])
     low, high = math.nan, math.nan
-    if np.isfinite(shares).all() and values.shape[1] > 1:
+    # a resample without a gap has no share: then the gap may be 0, and there is no interval
+    if np.isfinite(shares).all() and seeds > 1:
         low, high = np.quantile(shares, (0.025, 0.975))
     return float(_share(*values)), float(low), float(high)
 
@@ -88,15 +86,14 @@ def table(
     `reference`."""
     rows = []
     for arm in arms:
-        result, values = tuned[arm.name], measured[arm.name]
-        best = 'none: every trial diverged' if result.best is None else _best_in_words(result)
-        total, count = len(values['test_error']), int(np.isfinite(values['test_error']).sum())
-        trials = str(count) if count == total else f'{count} of {total}'
+        result, metrics = tuned[arm.name], measured[arm.name]
+        seeds = _count_in_words(np.isfinite(metrics['test_error']))
         difference = ''
         if arm.name != reference:
             difference = format_interval(paired(measured, arm.name, reference))
-        cells = [format_interval(values[name]) for name in ('test_error', 'train_error', 'gap')]
-        rows.append([arm.name, best, len(result.points), trials, *cells, difference])
+        errors = [format_interval(metrics[name]) for name in ('test_error', 'train_error', 'gap')]
+        best = _best_in_words(result)
+        rows.append([arm.name, best, len(result.points), seeds, *errors, difference])
     columns = ['arm', 'best point', 'tried', 'seeds', 'test error', 'training error', 'gap']
     columns.append(f'difference to {reference}')
     caption = (
@@ -112,12 +109,23 @@ def points(
     name: str, x: Sequence[float], values: Sequence, group: str | None = None
 ) -> list[Series]:
     """Medians with intervals at each x, and the line through them."""
-    middle, low, high = zip(*(interval(v) for v in values), strict=True)
-    low, high = (np.where(np.isfinite(ends), ends, middle).tolist() for ends in (low, high))
+    middle, low, high = zip(*map(interval, values), strict=True)
+    group = group or name
     return [
-        Series(name, x, middle, low, high, 'points', group or name),
-        Series(name, x, middle, group=group or name),
+        Series(name, x, middle, *error_bars(middle, low, high), 'points', group),
+        Series(name, x, middle, group=group),
     ]
+
+
+def error_bars(
+    middle: Sequence[float] | np.ndarray,
+    low: Sequence[float] | np.ndarray,
+    high: Sequence[float] | np.ndarray,
+) -> tuple[list[float], list[float]]:
+    """The ends of intervals, to be drawn: a lone seed has none, and its bar no length."""
+    low = np.where(np.isfinite(low), low, middle)
+    high = np.where(np.isfinite(high), high, middle)
+    return low.tolist(), high.tolist()
 
 
 def path(
@@ -126,26 +134,39 @@ def path(
     """(x [n], y [seeds, n]) of a metric of trials that were recorded at the same places."""
     curves = []
     for trial in trials:
-        known = (rows['trial'] == trial) & np.isfinite(rows[y])
-        curves.append((rows[x][known], rows[y][known]))
-    length = max((len(places) for places, _ in curves), default=0)
+        measured = (rows['trial'] == trial) & np.isfinite(rows[y])
+        curves.append((rows[x][measured], rows[y][measured]))
+    if not curves:
+        return np.zeros(0), np.zeros(0)
+    length = max(len(places) for places, _ in curves)
     # a diverged trial has fewer
-    complete = [(places, values) for places, values in curves if len(places) == length]
-    places = complete[0][0] if complete else np.zeros(0)
-    return places, np.array([values for _, values in complete])
+    complete = [curve for curve in curves if len(curve[0]) == length]
+    places, values = zip(*complete, strict=True)
+    return places[0], np.array(values)
 
 
 def band(name: str, x: np.ndarray, curves: np.ndarray) -> Series:
     """Median over seeds in the band of all of them."""
-    ends = curves.min(axis=0).tolist(), curves.max(axis=0).tolist()
-    return Series(name, x.tolist(), np.median(curves, axis=0).tolist(), *ends)
+    median = np.median(curves, axis=0)
+    lowest, highest = curves.min(axis=0), curves.max(axis=0)
+    return Series(name, x.tolist(), median.tolist(), lowest.tolist(), highest.tolist())
+
+
+def _count_in_words(sound):
+    """'5', or '4 of 5'."""
+    count, total = int(np.sum(sound)), len(sound)
+    return str(count) if count == total else f'{count} of {total}'
 
 
 def _best_in_words(result):
     """'learning_rate 0.1, momentum 0.9 (high edge)'."""
-    words = []
+    if result.best is None:
+        return 'none: every trial diverged'
+    settings = []
     for path, value in result.best.items():
-        number = f'{value:.3g}' if isinstance(value, float) else str(value)
-        edge = f' ({result.edges[path]} edge)' if path in result.edges else ''
-        words.append(f'{path.rpartition(".")[2]} {number}{edge}')
-    return ', '.join(words) or 'nothing to tune'
+        setting = f'{path.rpartition(".")[2]} '
+        setting += f'{value:.3g}' if isinstance(value, float) else str(value)
+        if path in result.edges:
+            setting += f' ({result.edges[path]} edge)'
+        settings.append(setting)
+    return ', '.join(settings) or 'nothing to tune'

@@ -46,36 +46,44 @@ def scaling_fit(
 
     Source: McCandlish et al. 2018, arXiv:1812.06162, Section 2.3.
     """
-    generator, sizes = np.random.default_rng(SEED), np.asarray(batch_sizes, float)
-    drawn = []
+    generator = np.random.default_rng(SEED)
+    sizes = np.asarray(batch_sizes, float)
+    resamples, medians = [], []
     for of_size in steps:
         # without a rate one censored trial stands for the batch size
-        known = np.asarray(of_size if len(of_size) else [np.inf], float)
-        drawn.append(_resampled(known, generator))
-    # Of an even number the upper middle one: the mean of a number and of a censored one is no
-    # number.
-    medians = np.stack([np.sort(d, axis=1)[:, d.shape[1] // 2] for d in drawn], axis=1)
-    trials, counts = np.concatenate(drawn, axis=1), [d.shape[1] for d in drawn]
+        trials = np.asarray(of_size if len(of_size) else [np.inf], float)
+        drawn = _resampled(trials, generator)
+        # Of an even number the upper middle one: the mean of a number and of a censored one is no
+        # number.
+        middle = np.sort(drawn, axis=1)[:, len(trials) // 2]
+        resamples.append(drawn)
+        medians.append(middle)
+    medians = np.stack(medians, axis=1)
+    counts = [drawn.shape[1] for drawn in resamples]
     size_of, limit_of = np.repeat(sizes, counts), np.repeat(limits, counts)
-    fits = np.array([_fit(size_of, resample, limit_of) for resample in trials])
-    critical, fewest_steps, fewest_examples = fits.T
+    fits = [_fit(size_of, trials, limit_of) for trials in np.concatenate(resamples, axis=1)]
+    critical, fewest_steps, fewest_examples = np.array(fits).T
     line = fewest_steps[:, None] + fewest_examples[:, None] / sizes
-    deviation = np.sqrt(_mean(np.where(np.isfinite(medians), line / medians - 1, np.nan) ** 2))
-    first = np.log(sizes[:SMALLEST]) - np.log(sizes[:SMALLEST]).mean()
-    with np.errstate(invalid='ignore'):
-        slope = np.log(medians[:, :SMALLEST]) @ first / np.sum(first**2)
-    slope = np.where(np.isfinite(slope), slope, np.nan)
-    seeds = min((len(of_size) for of_size in steps if len(of_size)), default=0)
-    return Fit(medians, critical, fewest_steps, fewest_examples, deviation, slope, seeds)
+    return Fit(
+        medians,
+        critical,
+        fewest_steps,
+        fewest_examples,
+        deviation=_deviation(line, medians),
+        slope=_slope(sizes[:SMALLEST], medians[:, :SMALLEST]),
+        seeds=min(filter(None, map(len, steps)), default=0),
+    )
 
 
 def span(values: np.ndarray, seeds: int) -> tuple[float, float, float]:
     """(estimate, low, high): percentiles of the resamples, which may be inf; no interval from one
     seed."""
-    estimate, sound = float(values[0]), values[1:][~np.isnan(values[1:])]
-    if seeds < 2 or not len(sound) or math.isnan(estimate):
+    estimate, resamples = float(values[0]), values[1:]
+    resamples = resamples[~np.isnan(resamples)]
+    if seeds < 2 or not len(resamples) or math.isnan(estimate):
         return estimate, math.nan, math.nan
-    low, high = np.quantile(sound, (0.025, 0.975), method='inverted_cdf')
+    # one of the resamples itself: between a number and inf there is nothing to interpolate
+    low, high = np.quantile(resamples, (0.025, 0.975), method='inverted_cdf')
     return estimate, float(low), float(high)
 
 
@@ -93,7 +101,19 @@ def _fit(sizes, steps, limits):
     return fit.critical, fit.s_min, fit.e_min
 
 
-def _mean(squares):
-    """Mean over what is a number; NaN where nothing is."""
+def _deviation(line, medians):
+    """Root mean square over the batch sizes where there is a number; NaN where there is none."""
+    relative = np.where(np.isfinite(medians), line / medians - 1, np.nan)
+    squares = relative**2
     count = np.isfinite(squares).sum(axis=1)
-    return np.where(count > 0, np.nansum(squares, axis=1) / np.maximum(count, 1), np.nan)
+    mean = np.nansum(squares, axis=1) / np.maximum(count, 1)
+    return np.sqrt(np.where(count > 0, mean, np.nan))
+
+
+def _slope(sizes, medians):
+    """Of the straight line through log medians against log sizes; NaN where one is censored."""
+    x = np.log(sizes)
+    x = x - x.mean()
+    with np.errstate(invalid='ignore'):
+        slope = np.log(medians) @ x / np.sum(x**2)
+    return np.where(np.isfinite(slope), slope, np.nan)

@@ -14,6 +14,7 @@ from lbexp.config import lookup
 from lbexp.engine.metrics_file import replace
 from lbexp.errors import Refusal, describe
 from lbexp.parallel import hosts
+from lbexp.studies._finals import row_of_trial
 
 SPECTRA_FILE = 'spectra.npz'  # by trial: Hessian eigenvalues, gradient variance along each, weights
 
@@ -27,7 +28,9 @@ class Setting(NamedTuple):
 
     @property
     def optimizer(self):
-        return 'SGD' if self.alpha is None else f'Lookahead, alpha {self.alpha}'
+        if self.alpha is None:
+            return 'SGD'
+        return f'Lookahead, alpha {self.alpha}'
 
     def tags(self) -> dict[str, Any]:
         return {'case': self.optimizer, 'gamma': self.gamma, 'B': self.size}
@@ -50,18 +53,21 @@ def measure_spectra(workdir: Path, settings: Sequence[Setting], count: int | Non
         count: examples of the training set; None: all.
     """
     finals = results.final(workdir)
-    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
-    known = read_spectra(workdir)
+    row_of = row_of_trial(finals)
+    spectra = read_spectra(workdir)
     spectrum = None
     for trial, _ in settings_of_trials(workdir, settings):
-        weights = np.asarray(finals['evaluation_coordinate_mean'][place[trial]], np.float32)
-        if trial in known and np.array_equal(known[trial][-1], weights):
+        weights = np.asarray(finals['evaluation_coordinate_mean'][row_of[trial]], np.float32)
+        # a trial that was trained anew has other weights
+        if trial in spectra and np.array_equal(spectra[trial][-1], weights):
             continue
+        # compiled for the first trial that needs it; a workdir that has all compiles nothing
         spectrum = spectrum or _spectrum(results.part(workdir, 'workload'), count)
-        known[trial] = np.stack([*spectrum(weights), weights])
+        spectra[trial] = np.stack([*spectrum(weights), weights])
     if spectrum is not None and hosts.is_primary():
         content = io.BytesIO()
-        np.savez(content, allow_pickle=False, **{str(t): arrays for t, arrays in known.items()})
+        named = dict(zip(map(str, spectra), spectra.values(), strict=True))
+        np.savez(content, allow_pickle=False, **named)
         replace(Path(workdir) / SPECTRA_FILE, content.getvalue())
 
 
@@ -91,17 +97,22 @@ def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
     from jax.flatten_util import ravel_pytree
 
     workload = lookup.build('workload', part)
+    train = workload.train
     params, model_state = workload.init(jax.random.key(0))
     _, unravel = ravel_pytree(params)
-    count = min(count or workload.train.size, workload.train.size)
-    examples = workload.train.read(workload.train.arrays, jnp.arange(count))
+    count = min(count or train.size, train.size)
+    examples = train.read(train.arrays, jnp.arange(count))
 
     def losses(weights):
-        return workload.loss(unravel(weights), model_state, examples, jax.random.key(0))[0]['loss']
+        metrics, _ = workload.loss(unravel(weights), model_state, examples, jax.random.key(0))
+        return metrics['loss']
+
+    def mean_loss(weights):
+        return losses(weights).mean()
 
     @jax.jit
     def spectrum(weights):
-        gradient = jax.grad(lambda w: losses(w).mean())
+        gradient = jax.grad(mean_loss)
 
         def column(direction):
             return jax.jvp(gradient, (weights,), (direction,))[1]
@@ -110,7 +121,9 @@ def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
             return jax.jvp(losses, (weights,), (direction,))[1]
 
         # A column at a time: jax.hessian would hold the gradients of all columns at once.
-        hessian = jax.lax.map(column, jnp.eye(len(weights), dtype=weights.dtype), batch_size=16)
+        directions = jnp.eye(len(weights), dtype=weights.dtype)
+        hessian = jax.lax.map(column, directions, batch_size=16)
+        # Rounding leaves it not quite symmetric.
         values, vectors = jnp.linalg.eigh((hessian + hessian.T) / 2)
         # d loss_n / d w along each eigenvector: one forward pass a direction.
         along = jax.lax.map(derivatives, vectors.T)

@@ -12,6 +12,7 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import Table
 from lbexp.studies import Trial
+from lbexp.studies._finals import row_of_trial
 from lbexp.studies._noisy_quadratic.cases import Row, cases_of_trials, tags_of
 
 RATE, SPECTRUM = 0.1, (1.2, 0.6)
@@ -32,19 +33,21 @@ def cases(k: int, alpha: float) -> Iterator[dict[str, Any]]:
 def trials(k: int, alpha: float, updates: int, repeats: int) -> list[Trial]:
     """`repeats` trials of each case, tagged with it, each with a seed of its own. Replicas share
     the delays, so trials, not replicas, give errors."""
-    repeated = [case for case in cases(k, alpha) for _ in range(repeats)]
-    return [
-        Trial(_overrides(seed, case, updates), tags_of(case)) for seed, case in enumerate(repeated)
-    ]
+    asked = []
+    for case in cases(k, alpha):
+        for _ in range(repeats):
+            seed = len(asked)
+            asked.append(Trial(_overrides(seed, case, updates), tags_of(case)))
+    return asked
 
 
 def _overrides(seed, case, updates):
     k = case.get('k', 1)
-    start = -(-_START // k) * k
-    sgd = dict(name='sgd', learning_rate=RATE)
-    optimizer = (
-        dict(name='lookahead', inner=sgd, k=k, slow_step_size=case['alpha']) if 'k' in case else sgd
-    )
+    # measured after whole cycles only
+    start = math.ceil(_START / k) * k
+    optimizer: dict[str, Any] = dict(name='sgd', learning_rate=RATE)
+    if 'k' in case:
+        optimizer = dict(name='lookahead', inner=optimizer, k=k, slow_step_size=case['alpha'])
     probe = dict(
         name='stationary_moments', population=True, burn_in=start, weights='evaluation', every=k
     )
@@ -91,19 +94,21 @@ def measured(
 ) -> list[Row]:
     """A row for each case and curvature: mean over its trials, error from their spread."""
     finals = results.final(workdir)
-    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
-    by_case = {}
+    row_of = row_of_trial(finals)
+    trials_of = {}
     for trial, case in cases_of_trials(workdir, list(cases(k, alpha))):
-        by_case.setdefault(tuple(case.items()), []).append(trial)
+        trials_of.setdefault(tuple(case.items()), []).append(trial)
     rows = []
-    for items, trials in by_case.items():
-        case, places = dict(items), [place[trial] for trial in trials]
-        values = np.array(list(finals['evaluation_coordinate_variance'][places]), np.float64)
-        middle, error = values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))
-        for i, a in enumerate(SPECTRUM):
-            facts = {**case, 'a': a, 'weights': 'deployed', 'trials': len(values)}
-            numbers = float(middle[i]), float(error[i]), theory(case, a)
-            rows.append(Row(case['label'], facts, *numbers, trials[0]))
+    for items, trials in trials_of.items():
+        case = dict(items)
+        variances = finals['evaluation_coordinate_variance'][[row_of[trial] for trial in trials]]
+        # a column of objects, each the variances of a trial's coordinates: [trials, coordinates]
+        variances = np.array(list(variances), np.float64)
+        means = variances.mean(0).tolist()
+        errors = variances.std(0, ddof=1) / math.sqrt(len(trials))
+        for a, mean, error in zip(SPECTRUM, means, errors.tolist(), strict=True):
+            facts = {**case, 'a': a, 'weights': 'deployed', 'trials': len(trials)}
+            rows.append(Row(case['label'], facts, mean, error, theory(case, a), trials[0]))
     return rows
 
 
@@ -112,8 +117,8 @@ def rows_table(rows: Sequence[Row]) -> Table:
     columns = ['server', 'delay', 'W', 'gamma a', 'trials', 'measured', 'error', 'theory', 'z']
     lines = []
     for row in rows:
-        f = row.facts
-        setting = [f['delay'], f['workers'], RATE * f['a'], f['trials']]
+        facts = row.facts
+        setting = [facts['delay'], facts['workers'], RATE * facts['a'], facts['trials']]
         lines.append([row.label, *setting, row.measured, row.error, row.theory, round(row.z, 2)])
     caption = (
         'Noisy quadratic: variance of the deployed weights at rest. Errors are over '
@@ -151,13 +156,18 @@ def _best_loss(workers, k, alpha):
         process = staleness(rate, a, workers - 1, k=k, slow_step_size=alpha)
         moments = noisy_quadratic(process, noise, start(process, 1.0), _STEPS)
         mean, variance = evaluation_weights(process, moments)
-        return a * (mean**2 + variance) / 2, spectral_radius(cycle(process, noise)[0])
+        matrix, _ = cycle(process, noise)
+        return a * (mean**2 + variance) / 2, spectral_radius(matrix)
 
+    # [rates, curvatures]
     with jax.enable_x64(True):
-        over_grid = jax.jit(jax.vmap(jax.vmap(loss_and_radius, (None, 0)), (0, None)))
+        over_curvatures = jax.vmap(loss_and_radius, (None, 0))
+        over_grid = jax.jit(jax.vmap(over_curvatures, (0, None)))
         losses, radii = over_grid(jnp.asarray(rates), jnp.asarray(curvatures))
         losses, radii = np.asarray(losses), np.asarray(radii)
     # the expected loss is the sum over coordinates; one that overflows makes the rate useless
     total = np.where(np.isfinite(losses).all(1), losses.sum(1), np.inf)
+    best = total.argmin()
+    # the largest curvature comes first, and is the first to become unstable
     stable = rates[radii[:, 0] < 1]
-    return BestLoss(float(rates[total.argmin()]), float(total.min()), float(stable.max()))
+    return BestLoss(rate=float(rates[best]), loss=float(total[best]), stable=float(stable.max()))

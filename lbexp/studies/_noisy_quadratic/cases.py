@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lbexp import results
+from lbexp.analysis import Series
 from lbexp.errors import Refusal
 
 Case = Mapping[str, Any]  # 'label' of the optimizer, and its numbers
@@ -39,14 +40,13 @@ def cases_of_trials(workdir: Path, cases: Sequence[Case]) -> Iterator[tuple[int,
     Raises:
         Refusal: none is; the message names the file.
     """
-    known = [(tags_of(case), case) for case in cases]
-    some = False
+    tags_of_cases = list(map(tags_of, cases))
+    none_found = True
     for trial, tags in results.roles(workdir):
-        case = next((case for expected, case in known if expected == tags), None)
-        if case is not None:
-            some = True
-            yield trial, case
-    if not some:
+        if tags in tags_of_cases:
+            none_found = False
+            yield trial, cases[tags_of_cases.index(tags)]
+    if none_found:
         rule = "allowed: those that the study's command trains"
         raise Refusal(
             f"{Path(workdir) / results.CONFIG}: found no trial of the study's cases; {rule}"
@@ -67,16 +67,27 @@ def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
     sidak = -np.expm1(len(z) * np.log1p(-2 * stats.norm.sf(largest)))
     widest = max(row.error / row.theory for row in rows)
     passed = bool(largest <= 4 and 0.001 < chi < 0.999)
+    agree = 'agree' if passed else 'do NOT agree'
     words = (
         f'{len(rows)} variances with a closed form: largest |z| {largest:.2f} (p {sidak:.3g} for '
         f'the largest of {len(z)}), chi-square p {chi:.3g} over {len(deployed)}, largest standard '
-        f'error {100 * widest:.2f} % of the value: theory and trainer '
-        f'{"agree" if passed else "do NOT agree"}.'
+        f'error {100 * widest:.2f} % of the value: theory and trainer {agree}.'
     )
     return passed, words
 
 
-def bars(values: Sequence[float], errors: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Two standard errors below and above."""
-    pairs = list(zip(values, errors, strict=True))
-    return [v - 2 * e for v, e in pairs], [v + 2 * e for v, e in pairs]
+def theory_and_points(
+    group: str,
+    line: tuple[np.ndarray, np.ndarray],
+    points: Sequence[np.ndarray] | np.ndarray,
+) -> list[Series]:
+    """Theory as a line (x, y), the trainer as points (x, y, standard error) with bars of two
+    standard errors."""
+    exact_x, exact_y = line
+    x, y, errors = points
+    low, high = y - 2 * errors, y + 2 * errors
+    ends = low.tolist(), high.tolist()
+    return [
+        Series(group, exact_x.tolist(), exact_y.tolist(), group=group),
+        Series(group, x.tolist(), y.tolist(), *ends, 'points', group),
+    ]

@@ -1,6 +1,7 @@
 """The noisy quadratic in the study of local SGD: its trials, what theory says of each, and both
 side by side."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from lbexp import results
-from lbexp.analysis import Figure, Series, Table
+from lbexp.analysis import Figure, Table
 from lbexp.studies import Trial
-from lbexp.studies._noisy_quadratic.cases import Row, bars, cases_of_trials, tags_of
+from lbexp.studies._finals import row_of_trial
+from lbexp.studies._noisy_quadratic.cases import Row, cases_of_trials, tags_of, theory_and_points
 
 RATE, SPECTRUM = 0.5, (1.2, 0.6, 0.2)
 _WORKLOAD = dict(
     name='noisy_quadratic', replicas=500, dimension=3, spectrum=SPECTRUM, noise=1.0, start=0.0
 )
 _ROWS = 4
+_BURN_IN = 400  # [updates]
 
 
 def cases() -> Iterator[dict[str, Any]]:
@@ -42,32 +45,36 @@ def cases() -> Iterator[dict[str, Any]]:
 
 def trials(updates: int) -> list[Trial]:
     """A trial of each case, tagged with it, each with a seed of its own."""
-    return [
-        Trial(_overrides(seed, case, updates), tags_of(case)) for seed, case in enumerate(cases())
-    ]
+    asked = []
+    for seed, case in enumerate(cases()):
+        asked.append(Trial(_overrides(seed, case, updates), tags_of(case)))
+    return asked
 
 
 def _overrides(seed, case, updates):
     """One example of each worker in a step, rows at synchronisations."""
-    k, start = case['k'], 400
-    count = -(-(start + updates) // (_ROWS * k)) * _ROWS * k
-    momentum = dict(name='momentum', momentum=case['beta']) if 'beta' in case else dict(name='sgd')
+    # rows fall on synchronisations
+    block = _ROWS * case['k']
+    steps = math.ceil((_BURN_IN + updates) / block) * block
+    optimizer = dict(name='sgd')
+    if 'beta' in case:
+        optimizer = dict(name='momentum', momentum=case['beta'])
     return {
         'workload': _WORKLOAD,
-        'optimizer': dict(momentum, learning_rate=RATE),
+        'optimizer': dict(optimizer, learning_rate=RATE),
         'schedule': dict(name='constant'),
         'replicas': dict(
             name='local_sgd',
             workers=case['workers'],
-            k=k,
+            k=case['k'],
             slow_step_size=case['alpha'],
             outer_momentum=case.get('mu', 0.0),
             nesterov=case.get('nesterov', True),
             buffer_policy=case.get('buffer', 'maintain'),
         ),
-        'probes': [dict(name='stationary_moments', population=True, burn_in=start)],
+        'probes': [dict(name='stationary_moments', population=True, burn_in=_BURN_IN)],
         'batch_size': case['workers'],
-        'steps': count,
+        'steps': steps,
         'epochs': None,
         'num_rows': _ROWS,
         'num_evaluations': 1,
@@ -84,21 +91,23 @@ def predicted(case: Mapping[str, Any], a: float) -> float:
     from lbexp.theory.fixed_point import fixed_point
     from lbexp.theory.local_sgd import averaged_variance, local_sgd
 
+    workers, k, alpha = case['workers'], case['k'], case['alpha']
     with jax.enable_x64(True):
         if 'beta' not in case and 'mu' not in case:
-            return float(averaged_variance(RATE, a, 1.0, case['workers'], case['k'], case['alpha']))
+            return float(averaged_variance(RATE, a, 1.0, workers, k, alpha))
         process = local_sgd(
             RATE,
             a,
             case.get('beta', 0.0),
             False,
-            case['k'],
-            case['alpha'],
+            k,
+            alpha,
             case.get('mu', 0.0),
             case.get('nesterov', True),
             case.get('buffer', 'maintain'),
         )
-        rest = fixed_point(process, 1.0 / case['workers']).covariance
+        # the mean over workers has 1 / W of the noise
+        rest = fixed_point(process, 1.0 / workers).covariance
         return float(process.evaluation @ rest @ process.evaluation)
 
 
@@ -107,15 +116,15 @@ def measured(
 ) -> list[Row]:
     """A row for each trial and curvature. `theory` replaces the formulas, to try wrong ones."""
     finals = results.final(workdir)
-    place = {int(trial): row for row, trial in enumerate(finals['trial'])}
+    row_of = row_of_trial(finals)
     rows = []
     for trial, case in cases_of_trials(workdir, list(cases())):
-        values = finals['fast_coordinate_variance'][place[trial]]
-        errors = finals['fast_coordinate_variance_error'][place[trial]]
-        for a, value, error in zip(SPECTRUM, values, errors, strict=True):
+        variances = finals['fast_coordinate_variance'][row_of[trial]]
+        errors = finals['fast_coordinate_variance_error'][row_of[trial]]
+        for a, variance, error in zip(SPECTRUM, variances, errors, strict=True):
             facts = {**case, 'a': a, 'weights': 'deployed'}
-            numbers = float(value), float(error), theory(case, a)
-            rows.append(Row(case['label'], facts, *numbers, trial))
+            exact = theory(case, a)
+            rows.append(Row(case['label'], facts, float(variance), float(error), exact, trial))
     return rows
 
 
@@ -125,9 +134,10 @@ def rows_table(rows: Sequence[Row]) -> Table:
     columns += ['measured', 'error', 'theory', 'z']
     lines = []
     for row in rows:
-        f = row.facts
-        setting = [f['workers'], f['k'], f['alpha'], f.get('mu', 0.0), RATE * f['a']]
-        lines.append([row.label, *setting, row.measured, row.error, row.theory, round(row.z, 2)])
+        facts = row.facts
+        setting = [facts['workers'], facts['k'], facts['alpha'], facts.get('mu', 0.0)]
+        numbers = [RATE * facts['a'], row.measured, row.error, row.theory, round(row.z, 2)]
+        lines.append([row.label, *setting, *numbers])
     caption = (
         'Noisy quadratic: variance of the slow weights at rest, at synchronisations; errors are '
         'over independent replicas. Momentum: heavy ball, 0.8, buffers kept, averaged or reset.'
@@ -142,27 +152,21 @@ def ratios(rows: Sequence[Row]) -> Figure:
     from lbexp.theory.local_sgd import averaged_variance
 
     h = np.linspace(0.02, 0.8, 100)
-    by_setting = {}
+    points_of = {}
     for row in rows:
         if row.label == 'SGD':
-            by_setting.setdefault((row.facts['k'], row.facts['alpha']), []).append(row)
+            gamma_a = RATE * row.facts['a']
+            # W over the variance of one SGD worker, h / (2 - h)
+            scale = row.facts['workers'] * (2 - gamma_a) / gamma_a
+            point = gamma_a, row.measured * scale, row.error * scale
+            points_of.setdefault((row.facts['k'], row.facts['alpha']), []).append(point)
     series = []
     with jax.enable_x64(True):
-        for (k, alpha), members in sorted(by_setting.items()):
-            group = f'k {k}, slow step {alpha}'
-            line = np.asarray(averaged_variance(h, 1.0, 1.0, 1, k, alpha)) * (2 - h) / h
-            x, y, errors = [], [], []
-            for row in members:
-                gamma_a = RATE * row.facts['a']
-                # W over the variance of one SGD worker, h / (2 - h)
-                scale = row.facts['workers'] * (2 - gamma_a) / gamma_a
-                x.append(gamma_a)
-                y.append(row.measured * scale)
-                errors.append(row.error * scale)
-            series += [
-                Series(group, h.tolist(), line.tolist(), group=group),
-                Series(group, x, y, *bars(y, errors), 'points', group),
-            ]
+        for (k, alpha), points in sorted(points_of.items()):
+            slow = np.asarray(averaged_variance(h, 1.0, 1.0, 1, k, alpha))
+            line = slow * (2 - h) / h
+            columns = np.array(points).T
+            series += theory_and_points(f'k {k}, slow step {alpha}', (h, line), columns)
     caption = 'Lines: closed form. Points: the trainer, 1, 2 and 8 workers, two standard errors.'
     labels = 'learning rate x curvature', 'W x variance of the slow weights / SGD'
     title = 'W workers have 1 / W of the variance'

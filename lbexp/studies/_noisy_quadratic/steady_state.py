@@ -3,6 +3,7 @@ and in theory."""
 
 START, PATHS = 3.0, 4  # distance from the optimum, and trials, where the way to rest is followed
 SAW_TOOTH = 5  # k of the cycle whose inner updates are measured one by one
+_UNKNOWN_BURN_IN = 2000  # where no theory says how long a start is remembered
 
 
 def grid_cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_sizes):
@@ -35,36 +36,32 @@ def grid_cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_s
         yield dict(path, label='SGD')
         yield dict(path, label='momentum', beta=momenta[-1])
         yield dict(path, label='Lookahead(SGD)', k=ks[0], alpha=0.5)
-    for name in ('lars', 'lamb', 'novograd'):
-        yield dict(
-            label=name.upper() if name != 'novograd' else 'NovoGrad',
-            gamma=0.05,
-            B=1,
-            known=False,
-            name=name,
-        )
+    # without closed form; their layers are the replicas
+    for name, label in (('lars', 'LARS'), ('lamb', 'LAMB'), ('novograd', 'NovoGrad')):
+        yield dict(label=label, gamma=0.05, B=1, known=False, name=name)
 
 
 def overrides_of(index, case, curvatures, updates):
     """The overrides that make a trial of a case."""
     if case.get('path'):
-        events = {'num_rows': 50, 'num_evaluations': 50, 'num_checkpoints': 1}
-        facts = {
+        return {
             'optimizer': _optimizer(case),
             'workload.start': START,
             'batch_size': 1,
             'steps': 100,
             'seed': index,
+            'num_rows': 50,
+            'num_evaluations': 50,
+            'num_checkpoints': 1,
         }
-        return {**facts, **events}
-    start = _burn_in(case, curvatures) if case['known'] else 2000
-    probes = [
-        dict(name='stationary_moments', population=True, burn_in=start, weights=w)
-        for w in ('evaluation', 'fast')
-    ]
+    start = _UNKNOWN_BURN_IN
+    if case['known']:
+        start = _burn_in(case, curvatures)
+    probe = dict(name='stationary_moments', population=True, burn_in=start)
+    probes = [dict(probe, weights='evaluation'), dict(probe, weights='fast')]
     if case.get('saw_tooth'):
-        inner = dict(name='stationary_moments', population=True, burn_in=start, every=SAW_TOOTH)
-        probes += [dict(inner, offset=j, prefix=f'inner_{j}') for j in range(SAW_TOOTH)]
+        for j in range(SAW_TOOTH):
+            probes.append(dict(probe, every=SAW_TOOTH, offset=j, prefix=f'inner_{j}'))
     noisy = dict(name='gradient_noise', kind='isotropic', eta=case.get('eta'), gamma=0.0)
     return {
         'optimizer': _optimizer(case),
@@ -77,28 +74,34 @@ def overrides_of(index, case, curvatures, updates):
 
 
 def _optimizer(case):
+    rate = case['gamma']
     if not case['known']:
         return dict(
-            name=case['name'],
-            learning_rate=case['gamma'],
-            weight_decay=0.0,
-            adapt='all',
-            stacked_axes=1,
+            name=case['name'], learning_rate=rate, weight_decay=0.0, adapt='all', stacked_axes=1
         )
+    inner = dict(name='sgd', learning_rate=rate)
     if 'beta' in case:
-        rest = dict(momentum=case['beta'], nesterov=case.get('nesterov', False))
-        inner = dict(name='momentum', learning_rate=case['gamma'], **rest)
-    else:
-        inner = dict(name='sgd', learning_rate=case['gamma'])
-    if 'k' in case:
-        rest = dict(
-            k=case['k'], slow_step_size=case['alpha'], buffer_policy=case.get('buffer', 'maintain')
+        inner = dict(
+            name='momentum',
+            learning_rate=rate,
+            momentum=case['beta'],
+            nesterov=case.get('nesterov', False),
         )
-        return dict(name='lookahead', inner=inner, **rest)
-    return dict(name='ema', inner=inner, decay=case['ema']) if 'ema' in case else inner
+    if 'k' in case:
+        return dict(
+            name='lookahead',
+            inner=inner,
+            k=case['k'],
+            slow_step_size=case['alpha'],
+            buffer_policy=case.get('buffer', 'maintain'),
+        )
+    if 'ema' in case:
+        return dict(name='ema', inner=inner, decay=case['ema'])
+    return inner
 
 
 def process_of(case, a):
+    """The linear system of a case on a coordinate of curvature a."""
     from lbexp.theory.process import process
 
     return process(
@@ -119,10 +122,11 @@ def _burn_in(case, curvatures):
     from lbexp.theory.autocorrelation import burn_in
     from lbexp.theory.fixed_point import fixed_point
 
-    cycles = max(
-        float(burn_in(fixed_point(process_of(case, a), 1.0).radius, 1e-4)) for a in curvatures
-    )
-    return int(cycles) * case.get('k', 1)
+    cycles = []
+    for a in curvatures:
+        rest = fixed_point(process_of(case, a), 1.0)
+        cycles.append(float(burn_in(rest.radius, 1e-4)))
+    return int(max(cycles)) * case.get('k', 1)
 
 
 def curvatures_of(workload):
@@ -130,4 +134,6 @@ def curvatures_of(workload):
     first, spectrum = workload.get('curvature', 1.0), workload.get('spectrum')
     if isinstance(spectrum, (list, tuple)):
         return [first * value for value in spectrum]
-    return [first / i ** (spectrum or 0) for i in range(1, workload.get('dimension', 1) + 1)]
+    # a number: the power by which curvatures fall
+    dimension, power = workload.get('dimension', 1), spectrum or 0
+    return [first / i**power for i in range(1, dimension + 1)]

@@ -15,14 +15,16 @@ Run = Mapping[str, np.ndarray]  # of an arm: step, epoch, ... [rows]; error [see
 
 def updates_saved(runs: Mapping[str, Run]) -> str:
     """'1581 updates instead of 4043 (61% fewer)'."""
-    few, many = (int(runs[name]['step'][-1]) for name in ('growth', 'decay'))
+    few, many = int(runs['growth']['step'][-1]), int(runs['decay']['step'][-1])
     return f'{few} updates instead of {many} ({1 - few / many:.0%} fewer)'
 
 
 def pairs_lost(differences: np.ndarray) -> str:
     """How many pairs have no difference, in words; '' where all have one."""
     count = int(np.sum(~np.isfinite(differences)))
-    return f'; {count} of {len(differences)} pairs diverged' if count else ''
+    if not count:
+        return ''
+    return f'; {count} of {len(differences)} pairs diverged'
 
 
 def arms_table(
@@ -43,10 +45,13 @@ def arms_table(
     rows = []
     for name, run in runs.items():
         sizes, rates = _phases(_batch_sizes(run)), _phases(run['learning_rate'])
-        ends = [int(run['step'][-1]), round(float(run['epoch'][-1]), 2), len(errors[name])]
-        lost = int(np.sum(~np.isfinite(errors[name])))
-        difference = format_interval(differences[name]) if name in differences else ''
-        rows.append([name, sizes, rates, *ends, lost, format_interval(errors[name]), difference])
+        updates, epochs = int(run['step'][-1]), round(float(run['epoch'][-1]), 2)
+        seeds, lost = len(errors[name]), int(np.sum(~np.isfinite(errors[name])))
+        difference = ''
+        if name in differences:
+            difference = format_interval(differences[name])
+        error = format_interval(errors[name])
+        rows.append([name, sizes, rates, updates, epochs, seeds, lost, error, difference])
     caption = (
         'Medians over seeds with intervals; differences by seed. Batch sizes and rates as they '
         f'stood at evaluations. Learning rates tried for decay, with validation error: '
@@ -58,12 +63,11 @@ def arms_table(
 def _tried(decay):
     """'0.01: 0.1234, 0.1: diverged', by rate."""
     rates = [point[_RATE] for point in decay.points]
-    words = []
+    tried = []
     for rate, score in sorted(zip(rates, decay.scores.tolist(), strict=True)):
-        words.append(
-            f'{rate:.3g}: {score:.4f}' if math.isfinite(score) else f'{rate:.3g}: diverged'
-        )
-    return ', '.join(words)
+        outcome = f'{score:.4f}' if math.isfinite(score) else 'diverged'
+        tried.append(f'{rate:.3g}: {outcome}')
+    return ', '.join(tried)
 
 
 def _batch_sizes(run):
@@ -74,8 +78,12 @@ def _batch_sizes(run):
 def _phases(values):
     """The values that stay for more than one evaluation, in order; between two of them is a
     mixture."""
-    stays = [b for a, b in itertools.pairwise(values) if math.isclose(a, b, rel_tol=1e-6)]
-    return ', '.join(dict.fromkeys(f'{value:.3g}' for value in stays))
+    phases = []
+    for before, value in itertools.pairwise(values):
+        if math.isclose(before, value, rel_tol=1e-6):
+            phases.append(f'{value:.3g}')
+    # each once
+    return ', '.join(dict.fromkeys(phases))
 
 
 def figures(runs: Mapping[str, Run]) -> list[Figure]:
@@ -97,8 +105,9 @@ def figures(runs: Mapping[str, Run]) -> list[Figure]:
 def _error_figure(name, runs, axis, caption):
     series = []
     for arm, run in runs.items():
-        spans = np.array([interval(column) for column in run['error'].T]).T
-        series.append(Series(arm, run[axis].tolist(), *spans.tolist()))
+        # of each evaluation, over seeds
+        middle, low, high = zip(*map(interval, run['error'].T), strict=True)
+        series.append(Series(arm, run[axis].tolist(), middle, low, high))
     label, title = 'validation error [fraction]', f'Validation error against {name}'
     return Figure(name, title, name, label, series, 'linear', 'log', caption)
 

@@ -8,9 +8,8 @@ from lbexp.analysis import Figure, Series
 from lbexp.studies._comparison import compare
 from lbexp.studies._comparison.arms import Arm, TuningResult
 
-Regimes = Mapping[
-    str, Sequence[Arm]
-]  # by name, the arms in order of batch size; equal epochs first
+# by name, the arms in order of batch size; equal epochs first
+Regimes = Mapping[str, Sequence[Arm]]
 
 
 def error_figures(regimes: Regimes, measured: compare.Measured) -> list[Figure]:
@@ -20,10 +19,11 @@ def error_figures(regimes: Regimes, measured: compare.Measured) -> list[Figure]:
         if len(members) < 2:
             continue
         sizes = _sizes(members)
+        of_arms = [measured[arm.name] for arm in members]
         for name, metric in (('test', 'test_error'), ('training', 'train_error')):
-            values = [measured[arm.name][metric] for arm in members]
+            values = [metrics[metric] for metrics in of_arms]
             errors += compare.points(f'{name}, {regime}', sizes, values)
-        gaps += compare.points(regime, sizes, [measured[arm.name]['gap'] for arm in members])
+        gaps += compare.points(regime, sizes, [metrics['gap'] for metrics in of_arms])
     x_label = 'batch size [examples]'
     caption = 'Medians and bootstrap intervals over seeds; learning rate tuned for every point.'
     small_gap = (
@@ -31,17 +31,9 @@ def error_figures(regimes: Regimes, measured: compare.Measured) -> list[Figure]:
         'gap is no merit.'
     )
     title, y_label = 'Generalization gap against batch size', 'test error - training error'
+    absolute = 'Error against batch size'
     return [
-        Figure(
-            'errors',
-            'Error against batch size',
-            x_label,
-            'error',
-            errors,
-            'log',
-            'linear',
-            caption,
-        ),
+        Figure('errors', absolute, x_label, 'error', errors, 'log', 'linear', caption),
         Figure('gap', title, x_label, y_label, gaps, 'log', caption=small_gap),
     ]
 
@@ -55,17 +47,21 @@ def rate_figures(
     Args:
         path: of the learning rate.
     """
-    reference = next(iter(regimes))
+    reference, at_epochs = next(iter(regimes.items()))
     best = []
     for regime, members in regimes.items():
-        known = [arm for arm in members if tuned[arm.name].best is not None]
-        if len(members) > 1 and known:
-            rates = [_best(tuned, arm, path) for arm in known]
-            best.append(Series(regime, _sizes(known), rates, style='points'))
-    smallest = regimes[reference][0]
-    sizes = np.array(_sizes(regimes[reference]), float)
-    if tuned[smallest.name].best is not None:
-        first = _best(tuned, smallest, path)
+        # without those at which every rate diverged
+        rates = {}
+        for arm in members:
+            values = tuned[arm.name].best
+            if values is not None:
+                rates[arm.overrides['batch_size']] = values[path]
+        if len(members) > 1 and rates:
+            best.append(Series(regime, list(rates), list(rates.values()), style='points'))
+    sizes = np.array(_sizes(at_epochs), float)
+    of_smallest = tuned[at_epochs[0].name].best
+    if of_smallest is not None:
+        first = of_smallest[path]
         linear, root = first * sizes / sizes[0], first * np.sqrt(sizes / sizes[0])
         best.append(Series('linear rule', sizes.tolist(), linear.tolist()))
         best.append(Series('square-root rule', sizes.tolist(), root.tolist()))
@@ -73,7 +69,7 @@ def rate_figures(
     labels = 'batch size [examples]', 'learning rate'
     yield Figure('best_rate', 'Best learning rate', *labels, best, 'log', 'log', caption)
     tried = []
-    for arm in regimes[reference]:
+    for arm in at_epochs:
         tried += _tried(tuned[arm.name], path, f'B {arm.overrides["batch_size"]}')
     title = 'Validation error of every learning rate tried'
     caption = f'One trial a point, at {reference}; a gap is a trial that diverged.'
@@ -81,15 +77,10 @@ def rate_figures(
     yield Figure('tuning', title, *labels, tried, 'log', 'linear', caption)
 
 
-def _best(tuned, arm, path):
-    best = tuned[arm.name].best
-    assert best is not None
-    return best[path]
-
-
 def _tried(result, path, group):
     rates = np.array([point[path] for point in result.points])
     order = np.argsort(rates)
+    # inf cannot be drawn
     scores = np.where(np.isfinite(result.scores), result.scores, np.nan)
     x, y = rates[order].tolist(), scores[order].tolist()
     return [
@@ -108,6 +99,7 @@ def path_figures(
         epochs, accuracy = compare.path(rows, trials, 'epoch', 'test_accuracy')
         if len(epochs):
             errors.append(compare.band(name, epochs, 1 - accuracy))
+        # where the configuration has that probe
         if 'distance' in rows:
             steps, distance = compare.path(rows, trials, 'step', 'distance')
             if len(steps):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lbexp.analysis import Figure, Series, Table, interval
+from lbexp.studies._comparison.compare import error_bars
 from lbexp.studies._network.spectra import Setting
 
 
@@ -27,14 +28,24 @@ def table(columns: Mapping[Setting, Columns], k: int) -> Table:
     rows = []
     for setting, values in columns.items():
         median, low, high = interval(values.measured)
-        finite = np.isfinite(values.predicted)
-        ratio = (values.measured / values.predicted)[finite]
-        medians = [
-            interval(each)[0]
-            for each in (values.predicted, ratio, values.loss, values.sharpness, values.burn_in)
-        ]
-        head = [setting.optimizer, setting.gamma, setting.size, setting.gamma / setting.size]
-        rows.append([*head, median, f'[{low:.4g}, {high:.4g}]', *medians])
+        ratio = values.measured / values.predicted
+        # beyond the stability limit nothing is predicted
+        ratio = ratio[np.isfinite(values.predicted)]
+        rows.append(
+            [
+                setting.optimizer,
+                setting.gamma,
+                setting.size,
+                setting.gamma / setting.size,
+                median,
+                f'[{low:.4g}, {high:.4g}]',
+                _median(values.predicted),
+                _median(ratio),
+                _median(values.loss),
+                _median(values.sharpness),
+                _median(values.burn_in),
+            ]
+        )
     caption = (
         'Variance of the deployed weights within the window, summed over all weights; medians '
         f'over seeds. Lookahead: k {k}. "ratio" is measured over predicted, by trial.'
@@ -42,34 +53,45 @@ def table(columns: Mapping[Setting, Columns], k: int) -> Table:
     return Table('Weight variance', names, rows, caption)
 
 
+def _median(values):
+    """Of those that are finite."""
+    return interval(values)[0]
+
+
 def verdict(columns: Mapping[Setting, Columns]) -> str:
     """The three answers, each with its interval over seeds."""
     sgd = {setting[1:]: values for setting, values in columns.items() if setting.alpha is None}
-    words = []
+    answers = []
     slopes = _slopes(sgd)
     if slopes:
-        middle, low, high = interval(slopes)
-        span = f'{middle:.2f} [{low:.2f}, {high:.2f}]'
-        words.append(f'SGD: V ~ (gamma / B)^{span} (the quadratic says 1 for gamma a << 1)')
+        power = _span(slopes, 2)
+        answers.append(f'SGD: V ~ (gamma / B)^{power} (the quadratic says 1 for gamma a << 1)')
     for (alpha, gamma, size), values in columns.items():
         if alpha is not None and (gamma, size) in sgd:
             plain = sgd[gamma, size]
-            middle, low, high = interval(values.measured / plain.measured)
+            ratio = _span(values.measured / plain.measured, 3)
             known = np.isfinite(values.predicted) & np.isfinite(plain.predicted)
-            predicted = interval(values.predicted[known] / plain.predicted[known])[0]
-            span = f'{middle:.3f} [{low:.3f}, {high:.3f}]'
-            words.append(f'gamma {gamma}: Lookahead / SGD {span}, predicted {predicted:.3f}')
-    ratios = np.concatenate([values.measured / values.predicted for values in columns.values()])
+            predicted = _median(values.predicted[known] / plain.predicted[known])
+            answers.append(f'gamma {gamma}: Lookahead / SGD {ratio}, predicted {predicted:.3f}')
+    everything = map(np.concatenate, zip(*columns.values(), strict=True))
+    trials = Columns(*everything)
+    count = len(trials.measured)
+    ratios = trials.measured / trials.predicted
+    # the prediction beyond the stability limit is inf
     unstable = int((ratios == 0).sum())
     if unstable:
-        words.append(
-            f'{unstable} of {len(ratios)} trials are beyond the stability limit of their quadratic'
+        answers.append(
+            f'{unstable} of {count} trials are beyond the stability limit of their quadratic'
         )
-    middle, low, high = interval(ratios[ratios > 0])
-    words.append(f'measured over predicted {middle:.2f} [{low:.2f}, {high:.2f}]')
-    restless = sum(int((values.drift > 4).sum()) for values in columns.values())
-    words.append(f'{restless} of {len(ratios)} trials still drifted (|z| of the loss > 4)')
-    return '; '.join(words) + '.'
+    answers.append(f'measured over predicted {_span(ratios[ratios > 0], 2)}')
+    restless = int((trials.drift > 4).sum())
+    answers.append(f'{restless} of {count} trials still drifted (|z| of the loss > 4)')
+    return '; '.join(answers) + '.'
+
+
+def _span(values, digits):
+    middle, low, high = interval(values)
+    return f'{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]'
 
 
 def _slopes(sgd):
@@ -81,27 +103,28 @@ def _slopes(sgd):
     slopes = []
     for seed in range(len(first.measured)):
         y = np.log([values.measured[seed] for values in sgd.values()])
-        slopes.append(np.polyfit(x, y, 1)[0])
+        slope, _ = np.polyfit(x, y, 1)
+        slopes.append(slope)
     return slopes
 
 
 def figures(columns: Mapping[Setting, Columns]) -> list[Figure]:
     """Variance against learning rate over batch size, of each optimizer."""
-    by_optimizer = {}
+    points, lines = {}, {}
     for setting, values in columns.items():
-        point = setting.gamma / setting.size, *interval(values.measured)
-        line = setting.gamma / setting.size, float(np.median(values.predicted))
-        by_optimizer.setdefault(setting.optimizer, []).append((point, line))
+        x = setting.gamma / setting.size
+        points.setdefault(setting.optimizer, []).append((x, *interval(values.measured)))
+        # the median of numbers and inf, where `interval` leaves inf out
+        predicted = float(np.median(values.predicted))
+        lines.setdefault(setting.optimizer, []).append((x, predicted))
     series = []
-    for optimizer in sorted(by_optimizer, key=_sgd_first):
-        points, lines = zip(*by_optimizer[optimizer], strict=True)
-        x, y, low, high = np.array(sorted(points)).T
-        low, high = np.where(np.isfinite(low), low, y), np.where(np.isfinite(high), high, y)
-        ends = y.tolist(), low.tolist(), high.tolist()
-        ratios, predicted = np.array(sorted(lines)).T.tolist()
+    for optimizer in sorted(points, key=_sgd_first):
+        x, y, low, high = np.array(sorted(points[optimizer])).T
+        ends = error_bars(y, low, high)
+        ratios, predicted = np.array(sorted(lines[optimizer])).T
         series += [
-            Series(optimizer, x.tolist(), *ends, 'points', optimizer),
-            Series(optimizer, ratios, predicted, group=optimizer),
+            Series(optimizer, x.tolist(), y.tolist(), *ends, 'points', optimizer),
+            Series(optimizer, ratios.tolist(), predicted.tolist(), group=optimizer),
         ]
     caption = (
         'Points: the trainer, intervals over seeds. Lines: the noisy quadratic with '

@@ -42,15 +42,19 @@ def format_span(values: tuple[float, float, float], limit: int | None = None) ->
 def _number(value, limit):
     if math.isfinite(value):
         return f'{value:.3g}'
-    return f'> {limit}' if limit else 'beyond all tried'
+    if limit:
+        return f'> {limit}'
+    return 'beyond all tried'
 
 
 def fits_table(scalings: Mapping[str, Scaling]) -> Table:
     """Critical batch size, S_min, E_min and deviation of the fit of each optimizer."""
     rows = []
     for name, (fit, _) in scalings.items():
-        numbers = fit.critical, fit.fewest_steps, fit.fewest_examples, fit.deviation
-        rows.append([name, *(format_span(span(values, fit.seeds)) for values in numbers)])
+        row = [name]
+        for values in (fit.critical, fit.fewest_steps, fit.fewest_examples, fit.deviation):
+            row.append(format_span(span(values, fit.seeds)))
+        rows.append(row)
     columns = ['optimizer', 'critical batch size', 'S_min [updates]', 'E_min [examples]']
     columns.append('deviation')
     caption = (
@@ -68,19 +72,13 @@ def steps_table(scalings: Mapping[str, Scaling]) -> Table:
     rows = []
     for name, (fit, at_sizes) in scalings.items():
         sizes, critical = [setting.size for setting in at_sizes], float(fit.critical[0])
-        names = [''] * len(sizes) if math.isnan(critical) else regions(sizes, critical)
+        names = [''] * len(sizes)
+        if not math.isnan(critical):
+            names = regions(sizes, critical)
         slopes = _slopes(sizes, fit.medians[0])
         for i, setting in enumerate(at_sizes):
-            steps = span(fit.medians[:, i], len(setting.steps))
-            examples = steps[0] * setting.size
+            cells = _cells(setting, fit.medians[:, i])
             slope = f'{slopes[i]:.2f}' if math.isfinite(slopes[i]) else ''
-            cells = [
-                _rate(setting),
-                len(setting.result.points),
-                f'{sum(map(math.isfinite, setting.steps))} of {len(setting.steps)}',
-                format_span(steps, setting.limit) if setting.steps else f'> {setting.limit}',
-                f'{examples:.3g}' if math.isfinite(examples) else 'censored',
-            ]
             rows.append([name, setting.size, *cells, slope, names[i]])
     caption = (
         'Steps: median over seeds, a censored run counting as longer than any other. Slope: d '
@@ -90,11 +88,28 @@ def steps_table(scalings: Mapping[str, Scaling]) -> Table:
     return Table('Steps to the target', columns, rows, caption)
 
 
+def _cells(setting, medians):
+    """Learning rate, points tried, trials that reached the target, steps and examples."""
+    reached = sum(map(math.isfinite, setting.steps))
+    steps = span(medians, len(setting.steps))
+    examples = steps[0] * setting.size
+    return [
+        _rate(setting),
+        len(setting.result.points),
+        f'{reached} of {len(setting.steps)}',
+        # nothing is reported where no rate reached the target
+        format_span(steps, setting.limit) if setting.steps else f'> {setting.limit}',
+        f'{examples:.3g}' if math.isfinite(examples) else 'censored',
+    ]
+
+
 def _rate(setting):
     if setting.result.best is None:
         return 'none reached'
-    edges = [f' ({side} edge)' for side in setting.result.edges.values()]
-    return f'{setting.rate:.3g}{"".join(edges)}'
+    text = f'{setting.rate:.3g}'
+    for side in setting.result.edges.values():
+        text += f' ({side} edge)'
+    return text
 
 
 def _slopes(sizes: Sequence[int], medians: np.ndarray) -> np.ndarray:
