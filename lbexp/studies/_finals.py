@@ -8,7 +8,7 @@ import numpy as np
 def row_of_trial(finals: Mapping[str, np.ndarray]) -> dict[int, int]:
     """{trial: its row}."""
     trials = finals['trial'].tolist()
-    return dict(zip(trials, range(len(trials)), strict=True))
+    return {trial: row for row, trial in enumerate(trials)}
 
 
 def final_metric(finals: Mapping[str, np.ndarray], name: str) -> np.ndarray:

@@ -149,17 +149,8 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
     differences = {}
     for name in ('growth', 'hybrid', 'constant'):
         differences[name] = errors[name] - errors['decay']
-    beginning = first_boundary * np.nanmax(runs['decay']['epoch'])
-    curve = _curve_difference(runs['growth'], runs['decay'], beginning)
-    growth = _claim('growth', 'Growing the batch', differences, margin)
-    control = _control_claim(differences['constant'])
-    claims = [
-        growth,
-        _claim('hybrid', 'Growing the batch, then decaying the rate', differences, margin),
-        _curve_claim(*curve, margin),
-        _updates_claim(runs),
-        control,
-    ]
+    claims = _claims(runs, differences, first_boundary, margin)
+    growth, control = claims[0], claims[-1]
     verdict = (
         f'Growth - decay: test error {format_interval(differences["growth"])}; '
         f'{growth.outcome} within {margin:g}. '
@@ -175,6 +166,19 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
     if growth.outcome == UNDECIDED:
         passed = None
     return Analysis(title, verdict, tables, figures(runs), passed, claims)
+
+
+def _claims(runs, differences, first_boundary, margin):
+    """That of growth first, the control last."""
+    beginning = first_boundary * np.nanmax(runs['decay']['epoch'])
+    curve = _curve_difference(runs['growth'], runs['decay'], beginning)
+    return [
+        _claim('growth', 'Growing the batch', differences, margin),
+        _claim('hybrid', 'Growing the batch, then decaying the rate', differences, margin),
+        _curve_claim(*curve, margin),
+        _updates_claim(runs),
+        _control_claim(differences['constant']),
+    ]
 
 
 def _run(rows, trials):
@@ -226,7 +230,8 @@ def _curve_claim(epochs, difference, margin):
     by chance."""
     if len(epochs) < 2:
         return Claim('The validation curves coincide', 'too few evaluations', UNDECIDED)
-    mean = np.trapezoid(difference, epochs, axis=1) / (epochs[-1] - epochs[0])
+    stretch = epochs[-1] - epochs[0]
+    mean = np.trapezoid(difference, epochs, axis=1) / stretch
     medians = np.array([interval(of_epoch)[0] for of_epoch in difference.T])
     worst = 0
     # nanargmax refuses a row of NaN

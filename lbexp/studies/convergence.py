@@ -180,7 +180,8 @@ def _table(workdir, cases):
     lines = []
     for trial, case in cases_of_trials(workdir, cases):
         of_trial = rows['trial'] == trial
-        measured = measured_rate(rows['step'][of_trial], rows['parameter_norm'][of_trial])
+        steps, norms = rows['step'][of_trial], rows['parameter_norm'][of_trial]
+        measured = measured_rate(steps, norms)
         optimizer = overrides[trial]['optimizer']
         rate = optimizer.get('inner', optimizer)['learning_rate']
         curvatures = np.asarray(overrides[trial]['workload.spectrum'])
@@ -234,8 +235,8 @@ def _curves(optimizers, momenta):
     curves = {}
     for label, rest in optimizers.items():
         for beta in momenta:
-            tuned = _tuned([dict(condition=condition, beta=beta, **rest) for condition in _CURVE])
-            rates = np.array([rate for rate, _ in tuned.values()])
+            cases = [dict(condition=condition, beta=beta, **rest) for condition in _CURVE]
+            rates = np.array([rate for rate, _ in _tuned(cases).values()])
             # In float32 a rate below 1e-7 is lost: no point of the curve.
             curves[label, beta] = np.where(rates > 1e-7, rates, math.nan).tolist()
     return curves

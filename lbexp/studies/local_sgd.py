@@ -206,7 +206,8 @@ def _cost(workdir, tuned):
         if result.trials:
             # the same for all seeds
             row = row_of[result.trials[0]]
-            examples, steps = int(finals['examples'][row]), int(finals['step'][row])
+            examples = int(finals['examples'][row])
+            steps = int(finals['step'][row])
             sent = float(finals['communicated_bytes'][row])
             rows.append([name, examples, steps, sent, sent * steps])
     columns = ['arm', 'examples', 'steps', 'bytes all-reduced per step', 'bytes in all']

@@ -124,7 +124,8 @@ def best_of(scores: Sequence[float], tests: Sequence[float], draws: int = _DRAWS
     curves = []
     for errors in (scores, tests):
         values = np.where(np.isfinite(errors), errors, _CHANCE)[best]
-        curves.append([values.mean(axis=0), *np.quantile(values, (0.05, 0.95), axis=0)])
+        low, high = np.quantile(values, (0.05, 0.95), axis=0)
+        curves.append([values.mean(axis=0), low, high])
     return np.array(curves)
 
 
@@ -247,7 +248,8 @@ def _bands(curves, which):
     series = []
     for name, curve in curves.items():
         mean, low, high = curve[which].tolist()
-        series.append(Series(name, list(range(1, len(mean) + 1)), mean, low, high))
+        counts = list(range(1, len(mean) + 1))
+        series.append(Series(name, counts, mean, low, high))
     return series
 
 

@@ -149,7 +149,11 @@ def _analyse(compared: Compared, small: int, large: int) -> Analysis:
         f'Batch {large} with the learning rate of batch {small} has a test error {gap} above it'
     )
     # the two batches themselves are no remedies
-    closed = {name: shares[name][0] for name in names[2:] if not math.isnan(shares[name][0])}
+    closed = {}
+    for name in names[2:]:
+        share, _, _ = shares[name]
+        if not math.isnan(share):
+            closed[name] = share
     if closed:
         best = max(closed, key=closed.__getitem__)
         verdict += f'; "{best}" closes {_in_percent(shares[best])} of that'

@@ -129,7 +129,8 @@ def predicted(facts: dict[str, Any], noise: float) -> float:
         return math.nan
     rate, a = facts['gamma'], facts['a']
     # of the target that a batch has; gradient noise of variance eta moves it by 1 / a
-    v = noise / facts.get('B', 1) + facts.get('eta', 0.0) / a**2
+    v = noise / facts.get('B', 1)
+    v += facts.get('eta', 0.0) / a**2
     deployed = facts['weights'] == 'deployed'
     if 'k' in facts:
         if deployed and 'beta' not in facts:
@@ -151,10 +152,7 @@ def _table(rows):
         facts = row.facts
         setting = [facts['gamma'], facts['a'], facts['gamma'] * facts['a']]
         setting += [facts.get(name, '') for name in ('k', 'alpha', 'beta', 'B', 'weights')]
-        comparison = ['none', '']
-        if math.isfinite(row.theory):
-            comparison = [row.theory, round(row.z, 2)]
-        lines.append([row.label, *setting, row.measured, row.error, *comparison])
+        lines.append([row.label, *setting, *row.cells()])
     caption = (
         'Variance of a weight around the optimum at rest; errors are over independent replicas. '
         '"deployed" are the '
@@ -172,15 +170,17 @@ def _ratios(rows):
 
     points_of = {}
     for row in rows:
-        if row.label == 'Lookahead(SGD)' and row.facts['weights'] == 'deployed':
-            gamma, a = row.facts['gamma'], row.facts['a']
+        facts = row.facts
+        if row.label == 'Lookahead(SGD)' and facts['weights'] == 'deployed':
+            gamma, a = facts['gamma'], facts['a']
             sgd = float(stationary_variance(gamma, a, 1.0))
             point = gamma * a, row.measured / sgd, row.error / sgd
-            points_of.setdefault((row.facts['k'], row.facts['alpha']), []).append(point)
+            points_of.setdefault((facts['k'], facts['alpha']), []).append(point)
     series = []
     h = np.linspace(0.01, 1.95, 200)
     for (k, alpha), points in sorted(points_of.items()):
-        line = np.asarray(proposition_2(h, 1.0, 1.0, k, alpha) / stationary_variance(h, 1.0, 1.0))
+        lookahead = proposition_2(h, 1.0, 1.0, k, alpha)
+        line = np.asarray(lookahead / stationary_variance(h, 1.0, 1.0))
         columns = np.array(points).T
         series += theory_and_points(f'k {k}, alpha {alpha}', (h, line), columns)
     caption = 'Lines: Proposition 2. Points: the trainer, with two standard errors.'
@@ -202,6 +202,7 @@ def _path(workdir, cases):
     series = []
     for label, members in trials.items():
         losses = [rows['test_loss'][rows['trial'] == trial] for trial in members]
+        # the same for all of them
         steps = rows['step'][rows['trial'] == members[0]]
         expected = _expected_losses(case_of[label], workload, steps.tolist())
         mean = np.mean(losses, axis=0)
@@ -236,7 +237,8 @@ def _saw_tooth(workdir, rows):
     """Variance of the fast weights at each update within a cycle."""
     from lbexp.theory.fixed_point import fixed_point, within_cycle
 
-    chosen = [r for r in rows if r.facts.get('saw_tooth') and r.facts['weights'] == 'fast']
+    fast = [row for row in rows if row.facts['weights'] == 'fast']
+    chosen = [row for row in fast if row.facts.get('saw_tooth')]
     finals = results.final(workdir)
     row_of = row_of_trial(finals)
     updates = np.arange(SAW_TOOTH + 1)
@@ -248,13 +250,14 @@ def _saw_tooth(workdir, rows):
         covariances = within_cycle(process, 1.0, rest, SAW_TOOTH)
         exact = np.array([float(process.fast @ each @ process.fast) for each in covariances])
         variances, errors = np.empty(SAW_TOOTH), np.empty(SAW_TOOTH)
+        place = row_of[row.trial]
         for j in range(SAW_TOOTH):
             name = f'inner_{j}_coordinate_variance'
-            variances[j] = finals[name][row_of[row.trial]][coordinate]
-            errors[j] = finals[f'{name}_error'][row_of[row.trial]][coordinate]
-        group = f'gamma a {row.facts["gamma"] * row.facts["a"]:.3g}'
-        measured_points = updates[:-1], variances, errors
-        series += theory_and_points(group, (updates, exact), measured_points)
+            variances[j] = finals[name][place][coordinate]
+            errors[j] = finals[f'{name}_error'][place][coordinate]
+        gamma_a = row.facts['gamma'] * row.facts['a']
+        points = updates[:-1], variances, errors
+        series += theory_and_points(f'gamma a {gamma_a:.3g}', (updates, exact), points)
     caption = (
         f'Lookahead around SGD, k {SAW_TOOTH}, alpha 0.5. Lines: exact recursion. Points: '
         'the trainer.'

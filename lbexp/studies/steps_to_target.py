@@ -163,8 +163,8 @@ def first_reached(workdir: Path, target: float) -> dict[int, float]:
     error = 1 - rows.get('validation_accuracy', unmeasured)
     reached = error <= target + 1e-9  # accuracies are means in float32
     first = dict.fromkeys(rows['trial'].tolist(), math.inf)
-    trials, steps = rows['trial'][reached].tolist(), rows['step'][reached].tolist()
-    for trial, step in zip(trials, steps, strict=True):
+    trials, steps = rows['trial'][reached], rows['step'][reached]
+    for trial, step in zip(trials.tolist(), steps.tolist(), strict=True):
         first[trial] = min(first[trial], float(step))
     diverged = finals['trial'][finals['status'] == 'diverged']
     # what it reached before it diverged does not count

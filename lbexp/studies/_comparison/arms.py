@@ -113,8 +113,9 @@ def tuning_results(workdir: Path, arms: Sequence[Arm], tuning: Tuning) -> dict[s
         else:
             tuned = result[arm.tuned_as]._replace(next=[])
         best = tuned.best_point or Point({})
-        trials = map(trial_of.get, map(_key, _reported_trials(arm, best, tuning)))
-        result[arm.name] = tuned._replace(trials=[trial for trial in trials if trial is not None])
+        keys = map(_key, _reported_trials(arm, best, tuning))
+        trials = [trial_of[key] for key in keys if key in trial_of]
+        result[arm.name] = tuned._replace(trials=trials)
     return {arm.name: result[arm.name] for arm in arms}
 
 
@@ -191,7 +192,9 @@ def _tuned(arm, tuning, trial_of, scores):
 
     for extension in itertools.count(1):
         values = np.array([_score(arm, point, tuning, trial_of, scores) for point in points])
-        best = points[int(values.argmin())] if np.isfinite(values).any() else None
+        best = None
+        if np.isfinite(values).any():
+            best = points[int(values.argmin())]
         edges = searches.edges(space, points, best)
         fresh, ranges = [], {}
         if edges and extension <= tuning.extensions:

@@ -56,10 +56,10 @@ def gap_closed(
     be 0.
     """
     values = np.stack([measured[name][metric] for name in (arm, large, small)])
-    values = values[:, np.isfinite(values).all(axis=0)]
-    if values.shape[1] == 0 or np.median(values[1] - values[2]) <= 0:
+    sound = np.isfinite(values).all(axis=0)
+    values, seeds = values[:, sound], int(sound.sum())
+    if seeds == 0 or np.median(values[1] - values[2]) <= 0:
         return math.nan, math.nan, math.nan
-    seeds = values.shape[1]
     # one draw of seeds for all three arms: they are paired
     draws = np.random.default_rng(SEED).integers(seeds, size=(RESAMPLES, seeds))
     with np.errstate(all='ignore'):
@@ -72,7 +72,8 @@ def gap_closed(
 
 
 def _share(arm, large, small):
-    return np.median(large - arm, axis=-1) / np.median(large - small, axis=-1)
+    gap = np.median(large - small, axis=-1)
+    return np.median(large - arm, axis=-1) / gap
 
 
 def table(
@@ -110,9 +111,10 @@ def points(
 ) -> list[Series]:
     """Medians with intervals at each x, and the line through them."""
     middle, low, high = zip(*map(interval, values), strict=True)
+    low, high = error_bars(middle, low, high)
     group = group or name
     return [
-        Series(name, x, middle, *error_bars(middle, low, high), 'points', group),
+        Series(name, x, middle, low, high, 'points', group),
         Series(name, x, middle, group=group),
     ]
 
@@ -147,9 +149,9 @@ def path(
 
 def band(name: str, x: np.ndarray, curves: np.ndarray) -> Series:
     """Median over seeds in the band of all of them."""
-    median = np.median(curves, axis=0)
-    lowest, highest = curves.min(axis=0), curves.max(axis=0)
-    return Series(name, x.tolist(), median.tolist(), lowest.tolist(), highest.tolist())
+    median = np.median(curves, axis=0).tolist()
+    lowest, highest = curves.min(axis=0).tolist(), curves.max(axis=0).tolist()
+    return Series(name, x.tolist(), median, lowest, highest)
 
 
 def _count_in_words(sound):

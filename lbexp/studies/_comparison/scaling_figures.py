@@ -36,7 +36,7 @@ def _steps(fits, sizes, limits):
         if math.isfinite(fit.critical[0]):
             fine_sizes, line = _fitted(fit, sizes)
             series.append(Series(f'{name}, fit', fine_sizes.tolist(), line.tolist(), group=name))
-    fewest = min((fit.medians[0, 0] for fit in fits.values()), default=math.inf)
+    fewest = min(fit.medians[0, 0] for fit in fits.values())
     if math.isfinite(fewest):
         perfect = [fewest * sizes[0] / size for size in sizes]
         series.append(Series('perfect scaling', sizes, perfect))
@@ -81,7 +81,8 @@ def _trade(fits, sizes):
         reached = np.isfinite(fit.medians[0])
         steps = fit.medians[0][reached]
         examples = steps * np.asarray(sizes)[reached]
-        series.append(Series(name, steps.tolist(), examples.tolist(), style='points', group=name))
+        points = steps.tolist(), examples.tolist()
+        series.append(Series(name, *points, style='points', group=name))
         if math.isfinite(fit.critical[0]):
             fine_sizes, steps = _fitted(fit, sizes)
             examples = steps * fine_sizes

@@ -59,9 +59,11 @@ def scaling_fit(
         resamples.append(drawn)
         medians.append(middle)
     medians = np.stack(medians, axis=1)
+    # of each trial, whatever its batch size
     counts = [drawn.shape[1] for drawn in resamples]
     size_of, limit_of = np.repeat(sizes, counts), np.repeat(limits, counts)
-    fits = [_fit(size_of, trials, limit_of) for trials in np.concatenate(resamples, axis=1)]
+    all_trials = np.concatenate(resamples, axis=1)
+    fits = [_fit(size_of, trials, limit_of) for trials in all_trials]
     critical, fewest_steps, fewest_examples = np.array(fits).T
     line = fewest_steps[:, None] + fewest_examples[:, None] / sizes
     return Fit(

@@ -66,8 +66,8 @@ def measure_spectra(workdir: Path, settings: Sequence[Setting], count: int | Non
         spectra[trial] = np.stack([*spectrum(weights), weights])
     if spectrum is not None and hosts.is_primary():
         content = io.BytesIO()
-        named = dict(zip(map(str, spectra), spectra.values(), strict=True))
-        np.savez(content, allow_pickle=False, **named)
+        names = map(str, spectra)
+        np.savez(content, allow_pickle=False, **dict(zip(names, spectra.values(), strict=True)))
         replace(Path(workdir) / SPECTRA_FILE, content.getvalue())
 
 
@@ -89,9 +89,8 @@ def read_spectra(workdir: Path) -> dict[int, np.ndarray]:
         raise Refusal(f'{file}: found a damaged file ({describe(error)}); {rule}') from error
 
 
-def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
-    """Function of flat weights: (Hessian eigenvalues of the training loss, gradient variance along
-    each)."""
+def _losses(part: dict[str, Any], count: int | None) -> Callable:
+    """Function of flat weights: the loss of each of the first `count` training examples."""
     import jax
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree
@@ -104,8 +103,20 @@ def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
     examples = train.read(train.arrays, jnp.arange(count))
 
     def losses(weights):
-        metrics, _ = workload.loss(unravel(weights), model_state, examples, jax.random.key(0))
+        params, key = unravel(weights), jax.random.key(0)
+        metrics, _ = workload.loss(params, model_state, examples, key)
         return metrics['loss']
+
+    return losses
+
+
+def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
+    """Function of flat weights: (Hessian eigenvalues of the training loss, gradient variance along
+    each)."""
+    import jax
+    import jax.numpy as jnp
+
+    losses = _losses(part, count)
 
     def mean_loss(weights):
         return losses(weights).mean()

@@ -101,14 +101,16 @@ def measured(
     rows = []
     for items, trials in trials_of.items():
         case = dict(items)
-        variances = finals['evaluation_coordinate_variance'][[row_of[trial] for trial in trials]]
-        # a column of objects, each the variances of a trial's coordinates: [trials, coordinates]
-        variances = np.array(list(variances), np.float64)
-        means = variances.mean(0).tolist()
-        errors = variances.std(0, ddof=1) / math.sqrt(len(trials))
-        for a, mean, error in zip(SPECTRUM, means, errors.tolist(), strict=True):
-            facts = {**case, 'a': a, 'weights': 'deployed', 'trials': len(trials)}
-            rows.append(Row(case['label'], facts, mean, error, theory(case, a), trials[0]))
+        count, first = len(trials), trials[0]
+        variances = [finals['evaluation_coordinate_variance'][row_of[trial]] for trial in trials]
+        # [trials, coordinates]
+        variances = np.array(variances, np.float64)
+        means = variances.mean(0)
+        errors = variances.std(0, ddof=1) / math.sqrt(count)
+        for a, mean, error in zip(SPECTRUM, means, errors, strict=True):
+            facts = {**case, 'a': a, 'weights': 'deployed', 'trials': count}
+            exact = theory(case, a)
+            rows.append(Row(case['label'], facts, float(mean), float(error), exact, first))
     return rows
 
 
@@ -119,7 +121,7 @@ def rows_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         facts = row.facts
         setting = [facts['delay'], facts['workers'], RATE * facts['a'], facts['trials']]
-        lines.append([row.label, *setting, row.measured, row.error, row.theory, round(row.z, 2)])
+        lines.append([row.label, *setting, *row.cells()])
     caption = (
         'Noisy quadratic: variance of the deployed weights at rest. Errors are over '
         'trials, each with its delays.'
@@ -166,8 +168,13 @@ def _best_loss(workers, k, alpha):
         losses, radii = over_grid(jnp.asarray(rates), jnp.asarray(curvatures))
         losses, radii = np.asarray(losses), np.asarray(radii)
     # the expected loss is the sum over coordinates; one that overflows makes the rate useless
-    total = np.where(np.isfinite(losses).all(1), losses.sum(1), np.inf)
+    bounded = np.isfinite(losses).all(axis=1)
+    total = np.where(bounded, losses.sum(axis=1), np.inf)
     best = total.argmin()
     # the largest curvature comes first, and is the first to become unstable
     stable = rates[radii[:, 0] < 1]
-    return BestLoss(rate=float(rates[best]), loss=float(total[best]), stable=float(stable.max()))
+    return BestLoss(
+        rate=float(rates[best]),
+        loss=float(total[best]),
+        stable=float(stable.max()),
+    )

@@ -1,6 +1,7 @@
 """Cases on the noisy quadratic: the tags by which a trial says which it is, and a row of
 measurement beside theory for each."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,13 @@ class Row(NamedTuple):
     @property
     def z(self) -> float:
         return (self.measured - self.theory) / self.error
+
+    def cells(self) -> list[Any]:
+        """Measurement, error, theory and z in a table."""
+        theory, z = 'none', ''
+        if math.isfinite(self.theory):
+            theory, z = self.theory, round(self.z, 2)
+        return [self.measured, self.error, theory, z]
 
 
 def tags_of(case: Case) -> dict[str, Any]:
@@ -64,7 +72,8 @@ def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
     largest = float(np.abs(z).max())
     chi = stats.chi2.sf(float(deployed @ deployed), len(deployed))
     # Sidak's correction: the chance that the largest of as many is as large
-    sidak = -np.expm1(len(z) * np.log1p(-2 * stats.norm.sf(largest)))
+    two_sided = 2 * stats.norm.sf(largest)
+    sidak = -np.expm1(len(z) * np.log1p(-two_sided))
     widest = max(row.error / row.theory for row in rows)
     passed = bool(largest <= 4 and 0.001 < chi < 0.999)
     agree = 'agree' if passed else 'do NOT agree'

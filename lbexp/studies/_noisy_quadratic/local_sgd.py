@@ -136,8 +136,7 @@ def rows_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         facts = row.facts
         setting = [facts['workers'], facts['k'], facts['alpha'], facts.get('mu', 0.0)]
-        numbers = [RATE * facts['a'], row.measured, row.error, row.theory, round(row.z, 2)]
-        lines.append([row.label, *setting, *numbers])
+        lines.append([row.label, *setting, RATE * facts['a'], *row.cells()])
     caption = (
         'Noisy quadratic: variance of the slow weights at rest, at synchronisations; errors are '
         'over independent replicas. Momentum: heavy ball, 0.8, buffers kept, averaged or reset.'
@@ -154,12 +153,13 @@ def ratios(rows: Sequence[Row]) -> Figure:
     h = np.linspace(0.02, 0.8, 100)
     points_of = {}
     for row in rows:
+        facts = row.facts
         if row.label == 'SGD':
-            gamma_a = RATE * row.facts['a']
+            gamma_a = RATE * facts['a']
             # W over the variance of one SGD worker, h / (2 - h)
-            scale = row.facts['workers'] * (2 - gamma_a) / gamma_a
+            scale = facts['workers'] * (2 - gamma_a) / gamma_a
             point = gamma_a, row.measured * scale, row.error * scale
-            points_of.setdefault((row.facts['k'], row.facts['alpha']), []).append(point)
+            points_of.setdefault((facts['k'], facts['alpha']), []).append(point)
     series = []
     with jax.enable_x64(True):
         for (k, alpha), points in sorted(points_of.items()):

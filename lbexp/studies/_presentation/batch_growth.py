@@ -15,16 +15,24 @@ Run = Mapping[str, np.ndarray]  # of an arm: step, epoch, ... [rows]; error [see
 
 def updates_saved(runs: Mapping[str, Run]) -> str:
     """'1581 updates instead of 4043 (61% fewer)'."""
-    few, many = int(runs['growth']['step'][-1]), int(runs['decay']['step'][-1])
+    few, many = _updates(runs['growth']), _updates(runs['decay'])
     return f'{few} updates instead of {many} ({1 - few / many:.0%} fewer)'
+
+
+def _updates(run):
+    return int(run['step'][-1])
 
 
 def pairs_lost(differences: np.ndarray) -> str:
     """How many pairs have no difference, in words; '' where all have one."""
-    count = int(np.sum(~np.isfinite(differences)))
+    count = _diverged(differences)
     if not count:
         return ''
     return f'; {count} of {len(differences)} pairs diverged'
+
+
+def _diverged(values):
+    return int(np.sum(~np.isfinite(values)))
 
 
 def arms_table(
@@ -45,13 +53,24 @@ def arms_table(
     rows = []
     for name, run in runs.items():
         sizes, rates = _phases(_batch_sizes(run)), _phases(run['learning_rate'])
-        updates, epochs = int(run['step'][-1]), round(float(run['epoch'][-1]), 2)
-        seeds, lost = len(errors[name]), int(np.sum(~np.isfinite(errors[name])))
+        epochs = round(float(run['epoch'][-1]), 2)
+        of_seeds = errors[name]
         difference = ''
         if name in differences:
             difference = format_interval(differences[name])
-        error = format_interval(errors[name])
-        rows.append([name, sizes, rates, updates, epochs, seeds, lost, error, difference])
+        rows.append(
+            [
+                name,
+                sizes,
+                rates,
+                _updates(run),
+                epochs,
+                len(of_seeds),
+                _diverged(of_seeds),
+                format_interval(of_seeds),
+                difference,
+            ]
+        )
     caption = (
         'Medians over seeds with intervals; differences by seed. Batch sizes and rates as they '
         f'stood at evaluations. Learning rates tried for decay, with validation error: '
@@ -72,7 +91,9 @@ def _tried(decay):
 
 def _batch_sizes(run):
     """Examples per update between evaluations."""
-    return np.diff(run['examples'], prepend=0) / np.diff(run['step'], prepend=0)
+    examples = np.diff(run['examples'], prepend=0)
+    updates = np.diff(run['step'], prepend=0)
+    return examples / updates
 
 
 def _phases(values):

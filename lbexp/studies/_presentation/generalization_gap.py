@@ -62,7 +62,8 @@ def rate_figures(
     of_smallest = tuned[at_epochs[0].name].best
     if of_smallest is not None:
         first = of_smallest[path]
-        linear, root = first * sizes / sizes[0], first * np.sqrt(sizes / sizes[0])
+        linear = first * sizes / sizes[0]
+        root = first * np.sqrt(sizes / sizes[0])
         best.append(Series('linear rule', sizes.tolist(), linear.tolist()))
         best.append(Series('square-root rule', sizes.tolist(), root.tolist()))
     caption = f'Of the rates tried, by validation error; rules from the best one at B {sizes[0]:g}.'

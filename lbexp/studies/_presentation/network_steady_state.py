@@ -60,7 +60,10 @@ def _median(values):
 
 def verdict(columns: Mapping[Setting, Columns]) -> str:
     """The three answers, each with its interval over seeds."""
-    sgd = {setting[1:]: values for setting, values in columns.items() if setting.alpha is None}
+    sgd = {}
+    for (alpha, gamma, size), values in columns.items():
+        if alpha is None:
+            sgd[gamma, size] = values
     answers = []
     slopes = _slopes(sgd)
     if slopes:
