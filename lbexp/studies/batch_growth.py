@@ -194,6 +194,7 @@ def _run(rows, trials):
         return values
 
     accuracy = by_seed('validation_accuracy')
+    # a row between evaluations has the training loss alone
     evaluated = np.isfinite(accuracy).any(axis=0)
     run = {'error': 1 - accuracy[:, evaluated]}
     for name in ('step', 'epoch', 'examples', 'learning_rate'):
@@ -249,7 +250,8 @@ def _curve_claim(epochs, difference, margin):
 
 
 def _updates_claim(runs):
-    fewer = runs['growth']['step'][-1] < runs['decay']['step'][-1]
+    growth, decay = runs['growth'], runs['decay']
+    fewer = growth['step'][-1] < decay['step'][-1]
     return Claim(
         f'Growing the batch needs fewer updates ({_PAPER}, Section 5.1)',
         updates_saved(runs),

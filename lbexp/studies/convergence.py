@@ -155,7 +155,8 @@ def _analyse(workdir, cases, momenta, k, alpha, tolerance):
     for label, beta, condition, _, measured, _, difference, _ in table.rows:
         points.setdefault((label, beta), []).append((condition, measured))
         differences.append(abs(difference))
-    worst, usual = float(np.max(differences)), float(np.median(differences))
+    worst = float(np.max(differences))
+    usual = float(np.median(differences))
     curves = _curves(_optimizers(k, alpha), momenta)
     gains = _gains(curves, momenta)
     best, best_condition, best_beta = max(gains)
@@ -206,6 +207,7 @@ def _gains(curves, momenta):
     for beta in momenta:
         plain, lookahead = curves['momentum', beta], curves['Lookahead, maintain', beta]
         for condition, slow, fast in zip(_CURVE, plain, lookahead, strict=True):
+            # Near kappa = 1 single learning rates are nilpotent, which no grid finds.
             if condition >= 10 and math.isfinite(fast):
                 gains.append((fast / slow, condition, beta))
     return gains
@@ -236,7 +238,8 @@ def _curves(optimizers, momenta):
     for label, rest in optimizers.items():
         for beta in momenta:
             cases = [dict(condition=condition, beta=beta, **rest) for condition in _CURVE]
-            rates = np.array([rate for rate, _ in _tuned(cases).values()])
+            tuned = _tuned(cases).values()
+            rates = np.array([rate for rate, _ in tuned])
             # In float32 a rate below 1e-7 is lost: no point of the curve.
             curves[label, beta] = np.where(rates > 1e-7, rates, math.nan).tolist()
     return curves

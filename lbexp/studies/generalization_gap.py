@@ -136,12 +136,15 @@ def _analyse(compared: Compared) -> Analysis:
             at_epochs.append(arm)
     regimes = {EPOCHS: at_epochs, UPDATES: at_updates}
     rows = results.read(compared.workdir)
-    table = compare.table(all_arms, tuned, measured, compared.tuning, all_arms[0].name)
+    smallest = all_arms[0]
+    table = compare.table(all_arms, tuned, measured, compared.tuning, smallest.name)
     sizes = [arm.overrides['batch_size'] for arm in at_epochs]
+    # none where nothing was timed, or not yet
     known_speeds = read_speeds(compared.workdir)
+    (path,) = smallest.space
     figures = [
         *presentation.error_figures(regimes, measured),
-        *presentation.rate_figures(regimes, tuned, next(iter(all_arms[0].space))),
+        *presentation.rate_figures(regimes, tuned, path),
         *presentation.path_figures(rows, at_epochs, tuned),
     ]
     if all(str(size) in known_speeds for size in sizes):

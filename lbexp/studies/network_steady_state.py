@@ -137,7 +137,9 @@ def _analyse(workdir, settings, k, weight_decay):
         file = Path(workdir) / SPECTRA_FILE
         rule = "allowed: the spectra of this study's trials, which its command computes"
         raise Refusal(f'{file}: found none; {rule}')
-    columns = {setting: Columns(*np.array(rows).T) for setting, rows in by_setting.items()}
+    columns = {}
+    for setting, rows in by_setting.items():
+        columns[setting] = Columns(*np.array(rows).T)
     title = 'Steady state of a network'
     return Analysis(title, verdict(columns), [table(columns, k)], figures(columns))
 

@@ -232,7 +232,7 @@ def _figures(tuned, curves):
         'diverged point has error 1.'
     )
     scatter = 'Every point, one seed. Points that diverged are not drawn; the table counts them.'
-    # those of `best_of`
+    # places in what `best_of` returns
     best, selected = _bands(curves, 0), _bands(curves, 1)
     title = 'Test error of the point selected'
     labels = 'learning rate', validation

@@ -128,6 +128,7 @@ def _arms(optimizer, small, large, spaces):
     inner_space = {path.replace('optimizer', 'optimizer.inner', 1): axes['learning_rates']}
     return [
         arms.Arm(SMALL, {'batch_size': small}, space),
+        # the rate of the small batch, as it is and scaled
         arms.Arm(LARGE, big, {}, tuned_as=SMALL),
         arms.Arm(ROOT, {**big, **scaled}, {}, tuned_as=SMALL),
         arms.Arm(TUNED, big, space),
@@ -170,7 +171,10 @@ def _analyse(compared: Compared, small: int, large: int) -> Analysis:
 def _table(compared, measured, shares):
     """That of the arms, with the share of the gap that each closes."""
     base = compare.table(compared.arms, compared.results, measured, compared.tuning, SMALL)
-    rows = [[*row, _in_percent(shares[row[0]])] for row in base.rows]
+    rows = []
+    for row in base.rows:
+        name = row[0]
+        rows.append([*row, _in_percent(shares[name])])
     caption = (
         f'{base.caption} closed: share of the gap between "{LARGE}" (learning rate of the '
         f'small) and "{SMALL}".'

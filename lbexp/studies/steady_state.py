@@ -74,7 +74,8 @@ def steady_state(
         curvatures = curvatures_of(config.workload.to_dict())
         asked = []
         for index, case in enumerate(cases):
-            asked.append(Trial(overrides_of(index, case, curvatures, updates), tags_of(case)))
+            overrides = overrides_of(index, case, curvatures, updates)
+            asked.append(Trial(overrides, tags_of(case)))
         return moved(asked, config.seed)
 
     return Study(trials, lambda workdir: analyse(workdir, cases))

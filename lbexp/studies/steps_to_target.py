@@ -182,8 +182,9 @@ def _scaling(compared: Compared, reached: Mapping[int, float], name, lengths):
         # a trial without a row has reached nothing yet
         steps = [reached.get(trial, math.inf) for trial in result.trials]
         at_sizes.append(AtSize(size, length, rate, result, steps))
-    steps = [of_size.steps for of_size in at_sizes]
-    return Scaling(scaling_fit(list(lengths), steps, list(lengths.values())), at_sizes)
+    sizes, limits = list(lengths), list(lengths.values())
+    fit = scaling_fit(sizes, [of_size.steps for of_size in at_sizes], limits)
+    return Scaling(fit, at_sizes)
 
 
 def _analyse(
@@ -253,6 +254,7 @@ def _claims(name, fit, margin, tolerance):
 
 
 def _ratio(momentum, sgd):
+    # inf / inf where neither turns from perfect scaling
     with np.errstate(invalid='ignore'):
         values = momentum.critical / sgd.critical
     ratio, low, high = span(values, min(momentum.seeds, sgd.seeds))

@@ -153,7 +153,8 @@ def validation_error(workdir: Path) -> dict[int, float]:
     finals = results.final(workdir)
     errors = 1 - final_metric(finals, 'validation_accuracy')
     errors = np.where(np.isfinite(errors), errors, math.inf)
-    return dict(zip(finals['trial'].tolist(), errors.tolist(), strict=True))
+    trials = finals['trial'].tolist()
+    return dict(zip(trials, errors.tolist(), strict=True))
 
 
 def final_error(workdir: Path, trials: Sequence[int | None], part: str = 'test') -> np.ndarray:

@@ -150,7 +150,8 @@ def path(
 def band(name: str, x: np.ndarray, curves: np.ndarray) -> Series:
     """Median over seeds in the band of all of them."""
     median = np.median(curves, axis=0).tolist()
-    lowest, highest = curves.min(axis=0).tolist(), curves.max(axis=0).tolist()
+    lowest = curves.min(axis=0).tolist()
+    highest = curves.max(axis=0).tolist()
     return Series(name, x.tolist(), median, lowest, highest)
 
 

@@ -57,7 +57,8 @@ def comparison(
         return [*first_trials(arms, seeded), *moved(others, config.seed)]
 
     def more(config: ConfigDict, workdir: Path) -> list[Trial]:
-        return next_trials(workdir, arms_of(configs.plain(config)), _seeded(tuning, config.seed))
+        arms, seeded = arms_of(configs.plain(config)), _seeded(tuning, config.seed)
+        return next_trials(workdir, arms, seeded)
 
     def analyse_workdir(workdir: Path) -> Analysis:
         # said first: what follows would complain of fields that another study has not

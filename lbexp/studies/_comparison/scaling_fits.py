@@ -105,8 +105,8 @@ def _fit(sizes, steps, limits):
 
 def _deviation(line, medians):
     """Root mean square over the batch sizes where there is a number; NaN where there is none."""
-    relative = np.where(np.isfinite(medians), line / medians - 1, np.nan)
-    squares = relative**2
+    relative = line / medians - 1
+    squares = np.where(np.isfinite(medians), relative, np.nan) ** 2
     count = np.isfinite(squares).sum(axis=1)
     mean = np.nansum(squares, axis=1) / np.maximum(count, 1)
     return np.sqrt(np.where(count > 0, mean, np.nan))
@@ -116,6 +116,7 @@ def _slope(sizes, medians):
     """Of the straight line through log medians against log sizes; NaN where one is censored."""
     x = np.log(sizes)
     x = x - x.mean()
+    # of a censored median, inf: inf - inf
     with np.errstate(invalid='ignore'):
         slope = np.log(medians) @ x / np.sum(x**2)
     return np.where(np.isfinite(slope), slope, np.nan)

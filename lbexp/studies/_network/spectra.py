@@ -66,8 +66,8 @@ def measure_spectra(workdir: Path, settings: Sequence[Setting], count: int | Non
         spectra[trial] = np.stack([*spectrum(weights), weights])
     if spectrum is not None and hosts.is_primary():
         content = io.BytesIO()
-        names = map(str, spectra)
-        np.savez(content, allow_pickle=False, **dict(zip(names, spectra.values(), strict=True)))
+        arrays = {str(trial): numbers for trial, numbers in spectra.items()}
+        np.savez(content, allow_pickle=False, **arrays)
         replace(Path(workdir) / SPECTRA_FILE, content.getvalue())
 
 

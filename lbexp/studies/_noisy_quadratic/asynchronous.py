@@ -76,10 +76,12 @@ def predicted(case: Mapping[str, Any], a: float) -> float:
     from lbexp.theory.fixed_point import fixed_point
     from lbexp.theory.staleness import memoryless, staleness
 
-    k, alpha, workers = case.get('k'), case.get('alpha', 0.5), case['workers']
+    workers = case['workers']
+    k, alpha = case.get('k'), case.get('alpha', 0.5)
     with jax.enable_x64(True):
         if case['delay'] == 'geometric':
             rest = memoryless(RATE, a, 1.0, workers, k=k, slow_step_size=alpha)
+            # of (x, m, s): the slow weights, which are the weights where there is no Lookahead
             return float(rest.covariance[2, 2])
         process = staleness(RATE, a, workers - 1, k=k, slow_step_size=alpha)
         rest = fixed_point(process, 1.0).covariance

@@ -76,8 +76,8 @@ def verdict(columns: Mapping[Setting, Columns]) -> str:
             known = np.isfinite(values.predicted) & np.isfinite(plain.predicted)
             predicted = _median(values.predicted[known] / plain.predicted[known])
             answers.append(f'gamma {gamma}: Lookahead / SGD {ratio}, predicted {predicted:.3f}')
-    everything = map(np.concatenate, zip(*columns.values(), strict=True))
-    trials = Columns(*everything)
+    fields = zip(*columns.values(), strict=True)
+    trials = Columns(*map(np.concatenate, fields))
     count = len(trials.measured)
     ratios = trials.measured / trials.predicted
     # the prediction beyond the stability limit is inf
@@ -116,7 +116,8 @@ def figures(columns: Mapping[Setting, Columns]) -> list[Figure]:
     points, lines = {}, {}
     for setting, values in columns.items():
         x = setting.gamma / setting.size
-        points.setdefault(setting.optimizer, []).append((x, *interval(values.measured)))
+        point = x, *interval(values.measured)
+        points.setdefault(setting.optimizer, []).append(point)
         # the median of numbers and inf, where `interval` leaves inf out
         predicted = float(np.median(values.predicted))
         lines.setdefault(setting.optimizer, []).append((x, predicted))

@@ -115,5 +115,7 @@ def _rate(setting):
 def _slopes(sizes: Sequence[int], medians: np.ndarray) -> np.ndarray:
     """Between the neighbours of each point; NaN beside a censored one."""
     x = np.log(np.asarray(sizes, float))
-    y = np.log(np.where(np.isfinite(medians), medians, np.nan))
+    # inf would make a slope of inf, not of NaN
+    reached = np.where(np.isfinite(medians), medians, np.nan)
+    y = np.log(reached)
     return np.gradient(y, x)
