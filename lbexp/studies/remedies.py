@@ -228,7 +228,7 @@ def _paths(workdir, tuned):
         series = []
         for name in _LADDER:
             places, accuracy = compare.path(rows, tuned[name].trials, x, 'test_accuracy')
-            # none: every point of the arm diverged
+            # an arm that has nothing to report has no curve
             if len(places):
                 series.append(compare.band(name, places, 1 - accuracy))
         title = f'Test error against {label}'

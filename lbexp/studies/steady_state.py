@@ -107,7 +107,7 @@ def measured(workdir: Path, cases: Sequence[Case], theory: Theory) -> list[Row]:
         if case.get('path'):
             continue
         kinds = {'deployed': 'evaluation'}
-        # elsewhere they are the same weights
+        # without slow or averaged weights there is one kind
         if 'k' in case or 'ema' in case:
             kinds['fast'] = 'fast'
         for kind, prefix in kinds.items():

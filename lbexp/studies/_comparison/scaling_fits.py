@@ -116,7 +116,7 @@ def _slope(sizes, medians):
     """Of the straight line through log medians against log sizes; NaN where one is censored."""
     x = np.log(sizes)
     x = x - x.mean()
-    # of a censored median, inf: inf - inf
+    # a censored median is inf, and inf - inf is no number
     with np.errstate(invalid='ignore'):
         slope = np.log(medians) @ x / np.sum(x**2)
     return np.where(np.isfinite(slope), slope, np.nan)
