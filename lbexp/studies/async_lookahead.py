@@ -171,7 +171,7 @@ def _analyse(
 
 def _gain(measured, server, workers):
     plain, wrapped = _name(server, workers, False), _name(server, workers, True)
-    return compare.paired(measured, plain, wrapped)
+    return compare.differences(measured, plain, wrapped)
 
 
 def _on_the_network(measured, workers, servers):
@@ -185,6 +185,7 @@ def _on_the_network(measured, workers, servers):
                 above(claim_interval(gains[w])),
             )
         few, many = gains[workers[0]], gains[workers[-1]]
+        # by seed, too: a seed that diverged is NaN in its place
         count = min(len(few), len(many))
         change = few[:count] - many[:count]
         yield Claim(

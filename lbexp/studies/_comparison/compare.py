@@ -35,12 +35,16 @@ def measure(workdir: Path, tuned: Mapping[str, TuningResult]) -> dict[str, dict[
     return measured
 
 
-def paired(measured: Measured, arm: str, other: str, metric: str = 'test_error') -> np.ndarray:
-    """`metric` of `arm` minus that of `other`, seed by seed; where either diverged there is no
-    pair."""
+def differences(measured: Measured, arm: str, other: str, metric: str = 'test_error') -> np.ndarray:
+    """`metric` of `arm` minus that of `other`, in the order of seeds; NaN where either diverged."""
     a, b = measured[arm][metric], measured[other][metric]
     count = min(len(a), len(b))
-    difference = a[:count] - b[:count]
+    return a[:count] - b[:count]
+
+
+def paired(measured: Measured, arm: str, other: str, metric: str = 'test_error') -> np.ndarray:
+    """`differences` of the seeds that have one; what is left is no longer in the order of seeds."""
+    difference = differences(measured, arm, other, metric)
     return difference[np.isfinite(difference)]
 
 
