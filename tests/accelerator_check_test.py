@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.processes
+
 ROOT = pathlib.Path(__file__).parent.parent
 SCRIPT = ROOT / 'scripts' / 'accelerator_check.py'
 

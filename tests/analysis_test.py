@@ -112,6 +112,7 @@ def test_defaults_of_the_plain_data():
     assert Analysis('t', '', [Table('t', ['a'], [[1]])], [figure]).passed is None
 
 
+@pytest.mark.processes
 def test_importing_the_plain_data_brings_no_heavy_library():
     import subprocess
 

@@ -24,6 +24,7 @@ def test_every_benchmark_says_what_it_measures(name, capsys):
     assert end.value.code == 0 and 'usage' in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_engine_beside_the_usual_loop(capsys):
     small = '--workload digits_mlp --batch_sizes 32 --rounds 2 --seconds 0.05'
     benchmark('engine').main(small.split())

@@ -159,6 +159,7 @@ def test_a_bug_in_the_experiment_file(folder, monkeypatch, capsys):
     assert line == "lbexp: KeyError: 'typo' (experiment.py:11 in get_config); --traceback shows all"
 
 
+@pytest.mark.processes
 def test_a_bug_that_shows_when_the_program_runs(folder, monkeypatch):
     """JAX hands on as text what a callback raised."""
     arguments = ['--config=experiment.py:optimizer=bugs:at_run_time', '--workdir=run']

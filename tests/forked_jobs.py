@@ -2,8 +2,8 @@
 JOBS.json.
 
 JOBS.json: [{"processes": [arguments of lbexp.main], "environments": [{}], "signal": [index, number]
-or null}]. A signal is sent when every process of the job has heard another. It prints [[[status, what was printed]]], by job and process. What has not ended
-after a minute is killed.
+or null}]. A signal is sent when every process of the job has heard another. It prints [[[status,
+what was printed]]], by job and process. What has not ended after a minute is killed.
 """
 
 import contextlib

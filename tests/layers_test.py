@@ -123,6 +123,7 @@ def test_a_part_is_a_file(kind):
         assert part.__doc__, f'{name} has no docstring'
 
 
+@pytest.mark.processes
 def test_configurations_are_read_without_jax():
     heavy = '{"jax", "flax", "tensorflow_datasets"}'
     code = f'import sys, lbexp.config, lbexp.main; print(sorted({heavy} & set(sys.modules)))'

@@ -5,8 +5,11 @@ import os
 import subprocess
 import sys
 
+import pytest
 from jobs import ROOT, environment
 from reports import sweep
+
+pytestmark = pytest.mark.processes
 
 EXPERIMENT = """
 from lbexp import config

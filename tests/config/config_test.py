@@ -233,6 +233,7 @@ def test_an_absent_or_missing_or_broken_file(tmp_path, experiment, capsys):
     assert 'no get_config()' in line
 
 
+@pytest.mark.processes
 def test_the_command_itself_exits_2_without_a_traceback(experiment):
     command = [
         sys.executable,

@@ -355,6 +355,7 @@ def test_internals_are_not_offered():
     assert 'batch_scaling' not in lookup.names('schedule')
 
 
+@pytest.mark.processes
 def test_no_home_folder_and_an_experiment_file_that_starts_jax(written):
     path = written('import jax; c.batch_size = 32 * jax.device_count()')
     environment = {

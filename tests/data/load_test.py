@@ -12,6 +12,8 @@ from lbexp.data.load import load
 from lbexp.data.mnist1d import generate
 from lbexp.data.splits import splits
 
+pytestmark = pytest.mark.processes
+
 ROOT = pathlib.Path(__file__).parents[2]
 SUM = 'from lbexp.data.load import load; print(load("digits", "train")["image"].sum())\n'
 MODULES = (

@@ -39,6 +39,7 @@ def uniform(values, outcomes):
     return stats.chisquare(np.bincount(values.ravel(), minlength=outcomes)).pvalue
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 3000), st.integers(0, 2**32 - 1), st.integers(0, 1000))
 def test_each_example_comes_once_an_epoch(size, seed, number):

@@ -55,6 +55,7 @@ def test_the_share_of_the_set_in_an_epoch(hosts, expected):
     )
 
 
+@pytest.mark.long
 def test_the_run_says_what_it_read(tmp_path):
     said = []
     config = tiny(data=dict(partition='independent', hosts=4))

@@ -14,6 +14,8 @@ import pytest
 from lbexp.data import prepared
 from lbexp.data.prepare import prepare as prepare_here
 
+pytestmark = pytest.mark.processes
+
 ROOT = pathlib.Path(__file__).parents[2]
 DEBIAN = pathlib.Path('/usr/share/datasets/fashion-mnist')
 NOWHERE = {f'{scheme}_proxy': 'http://127.0.0.1:9' for scheme in ('http', 'https', 'HTTP', 'HTTPS')}
@@ -71,6 +73,7 @@ def fashion(tmp_path_factory, debian):
     return folder
 
 
+@pytest.mark.long
 def test_fashion_mnist_without_tensorflow(fashion):
     """What two processes prepared at once is whole: each original image with its label, in another
     order."""

@@ -139,6 +139,7 @@ def test_a_stream_has_no_stored_order_and_is_not_empty():
         stream(Disk(0))
 
 
+@pytest.mark.processes
 def test_without_tensorflow_and_torch():
     code = (
         'import sys; from lbexp.data.stream import stream; from lbexp.data.records import records\n'

@@ -193,6 +193,7 @@ def test_a_rate_that_is_taken_for_a_number_says_that_it_is_a_function(name):
 RATES = (('optimizer.learning_rate', (0.1, 0.05)),)
 
 
+@pytest.mark.long
 def test_an_optimizer_that_says_so_gets_a_number(tmp_path):
     """It trains as one that takes a function does under a constant schedule, each trial with its
     own rate."""

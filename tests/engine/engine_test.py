@@ -66,6 +66,7 @@ def test_a_trial_is_the_same_alone_and_in_company(tmp_path, workload):
         assert of_trial(train(alone, tmp_path / str(trial)), 0) == of_trial(together, trial)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('optimizer', ['lamb', pytest.param('adamw', marks=pytest.mark.slow)])
 def test_a_trial_with_the_whole_kit_is_the_same_alone_and_in_company(tmp_path, optimizer):
     """Two trials on one device, one on each other, and a lone trial: to the bit, with whatever
@@ -116,6 +117,7 @@ def test_segments_do_not_matter(tmp_path):
     }
 
 
+@pytest.mark.long
 def test_batch_size_as_a_number(tmp_path):
     """With a microbatch, batch sizes share a cohort, and each equals the ordinary run of its batch
     size.
@@ -138,6 +140,7 @@ def test_batch_size_as_a_number(tmp_path):
         assert of_trial(together, trial) == of_trial(same_order, 0)
 
 
+@pytest.mark.long
 def test_a_trial_that_waits_for_others_at_a_row_keeps_its_means(tmp_path, monkeypatch):
     """Rows of 4 and of 24 microbatches in one cohort, one microbatch a dispatch."""
     config = tiny(microbatch=4, sweep=(('batch_size', (4, 24)),))
@@ -147,6 +150,7 @@ def test_a_trial_that_waits_for_others_at_a_row_keeps_its_means(tmp_path, monkey
     assert all(np.isfinite(row['loss']) for row in whole)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('devices', [pytest.param(2, marks=pytest.mark.slow), 8])
 def test_the_same_curve_on_many_devices(tmp_path, devices):
     config = dict(workload=dict(SMALL, batch_norm=True, dropout=0.1), batch_size=32)
@@ -215,6 +219,7 @@ def test_the_plan_traces_numbers_and_splits_on_the_rest():
     )
 
 
+@pytest.mark.long
 def test_traced_numbers_are_the_trials_own(tmp_path):
     """Learning rate, momentum, schedule and noise of each trial act on it: trials that differ give
     different rows."""
@@ -274,6 +279,7 @@ def test_example_weights_enter_the_loss(tmp_path):
     assert noisy[-1]['test_loss'] != plain[-1]['test_loss']
 
 
+@pytest.mark.long
 def test_noise_of_trials_is_independent(tmp_path):
     """A transformation that takes a seed gets the trial's."""
     config = tiny(
@@ -304,6 +310,7 @@ def test_each_seed_and_each_update_draws_its_own(tmp_path):
         assert len(set(seen)) == 48, name
 
 
+@pytest.mark.long
 def test_each_update_drops_other_units(tmp_path):
     """Batches that do not differ and weights that do not move: the loss tells the dropout masks
     apart."""
@@ -318,6 +325,7 @@ def test_each_update_drops_other_units(tmp_path):
     assert len(set(plain)) == 1
 
 
+@pytest.mark.long
 def test_a_stream_trains_as_memory_does(tmp_path):
     """To the bit, across epochs and segments: the stream hands the engine one stretch of positions
     after another."""
@@ -337,6 +345,7 @@ def assert_close(left, right, tolerance):
             assert a[name] == pytest.approx(b[name], rel=tolerance, abs=tolerance), name
 
 
+@pytest.mark.long
 def test_ghost_batches_through_the_engine(tmp_path):
     """Two ghosts in a batch are not one, and a ghost as large as the batch is the batch."""
 
@@ -350,6 +359,7 @@ def test_ghost_batches_through_the_engine(tmp_path):
     assert abs(rows[8][0]['loss'] - rows[16][0]['loss']) > 1e-3
 
 
+@pytest.mark.long
 def test_adam_scales_its_betas_with_the_batch_size(tmp_path):
     """Malladi et al. 2022 by hand, and as a rule; traced with the batch size."""
     optimizer = dict(name='adamw', learning_rate=0.01, b1=0.9, b2=0.99, eps=1e-3, weight_decay=0.0)

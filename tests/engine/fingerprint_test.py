@@ -173,6 +173,7 @@ def test_a_workdir_of_an_older_version_is_refused_in_words(tmp_path):
         record.record(*arguments)
 
 
+@pytest.mark.processes
 def test_a_process_that_is_gone(tmp_path):
     """'running' in status.json is true while its owner lives."""
     assert not owner.is_at(tmp_path)

@@ -19,6 +19,7 @@ from lbexp.engine.status import statuses
 pytestmark = [
     pytest.mark.usefixtures('collected', 'shared_programs'),
     pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning'),
+    pytest.mark.processes,
 ]
 
 

@@ -12,6 +12,8 @@ from reports import sweep
 from lbexp import owner, results
 from lbexp.report import page
 
+pytestmark = pytest.mark.processes
+
 EXPERIMENT = """
 from lbexp import config
 def get_config():

@@ -8,6 +8,8 @@ import sys
 import pytest
 from jobs import ROOT, Job, environment
 
+pytestmark = pytest.mark.processes
+
 EXPERIMENT = """
 from lbexp import config
 def get_config():

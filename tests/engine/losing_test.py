@@ -164,6 +164,7 @@ def test_a_run_goes_on_from_the_older_checkpoint_to_the_same_end(tmp_path):
     assert rows(tmp_path / 'cut') == whole
 
 
+@pytest.mark.long
 def test_no_usable_checkpoint_is_exit_3(tmp_path, capsys):
     assert run(tmp_path) == 0
     status = json.loads((tmp_path / 'run' / 'status.json').read_text())
@@ -186,6 +187,7 @@ def test_a_run_that_diverges_says_so(tmp_path):
     )
 
 
+@pytest.mark.processes
 def test_two_runs_in_one_workdir(tmp_path, capsys):
     """The second is refused, and told who has it; the lock of a killed process is nobody's."""
     holder = (

@@ -9,6 +9,8 @@ import sys
 import pytest
 from jobs import ROOT, environment
 
+pytestmark = pytest.mark.processes
+
 MINE = """
 import pathlib
 import optax
@@ -66,6 +68,7 @@ def test_a_direct_run_says_what_it_does_not_train_and_what_it_trains_anew(folder
     assert anew.returncode == 0 and len(list((folder / 'runs').iterdir())) == 2
 
 
+@pytest.mark.long
 def test_a_sweep_refuses_other_code_and_other_data_before_a_worker_starts(folder):
     workdir = folder / 'run'
     arguments = ('lbexp.sweep', f'--workdir={workdir}', '--attempts=1', 'run')

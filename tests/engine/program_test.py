@@ -17,6 +17,7 @@ pytestmark = pytest.mark.quick
 LARGE = dict(name='digits_mlp', hidden=(256, 256))
 
 
+@pytest.mark.long
 def test_a_large_model_is_not_copied_at_each_step(monkeypatch):
     texts, compiled = [], programs._compiled
 

@@ -74,6 +74,8 @@ def test_finished_trials_are_skipped_and_a_torn_line_is_repaired(tmp_path):
     ] == first
 
 
+@pytest.mark.processes
+@pytest.mark.long
 @pytest.mark.parametrize('kills', [4, pytest.param(12, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_to_the_bit_where_it_would_have(tmp_path, kills):
     """kill -9, again and again, some of them while a checkpoint is written."""
@@ -100,6 +102,7 @@ def test_killed_at_random_moments_it_ends_to_the_bit_where_it_would_have(tmp_pat
     assert rows(tmp_path / 'cut') == rows(tmp_path / 'whole')
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     'number', [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )

@@ -12,6 +12,8 @@ import time
 import pytest
 from jobs import ROOT, environment
 
+pytestmark = pytest.mark.processes
+
 EXPERIMENT = """
 from lbexp import config
 def get_config():
@@ -60,6 +62,7 @@ def is_saved(folder):
     )
 
 
+@pytest.mark.long
 def test_a_terminal_that_goes_away(tmp_path):
     """SIGHUP, and nothing can be printed any more."""
     terminal, name = pty.openpty()

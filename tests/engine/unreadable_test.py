@@ -94,6 +94,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize('how', ['files', 'permission'])
 def test_a_process_that_may_not_open_files(how):
     """In a process of its own: it gives up its right to open them. What it cannot open stays where

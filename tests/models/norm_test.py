@@ -93,7 +93,7 @@ def losses(tmp_path, ghost, **fields):
     return np.array([[row['loss'], row.get('test_loss', 0), row['gradient_norm']] for row in rows])
 
 
-@pytest.mark.parametrize('ghost', [8, 16])
+@pytest.mark.parametrize('ghost', [8, pytest.param(16, marks=pytest.mark.long)])
 def test_ghosts_are_the_same_on_any_number_of_devices(tmp_path, ghost):
     """32 examples: on 2 devices a ghost is smaller than or equal to a device's share, on 8 it is
     larger."""
@@ -102,6 +102,7 @@ def test_ghosts_are_the_same_on_any_number_of_devices(tmp_path, ghost):
         np.testing.assert_allclose(losses(tmp_path, ghost, data_parallel=devices), one, rtol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'microbatch, devices', [pytest.param(16, 1, marks=pytest.mark.slow), (16, 2), (8, 8)]
 )
@@ -111,6 +112,7 @@ def test_ghosts_are_the_same_with_accumulation(tmp_path, microbatch, devices):
     np.testing.assert_allclose(found, losses(tmp_path, 8), rtol=1e-4)
 
 
+@pytest.mark.long
 def test_policies(tmp_path):
     """'replica' is a ghost of a device's share; 'sync' is the whole batch wherever it lies."""
     replicas = losses(tmp_path, 'replica', data_parallel=2)
@@ -121,6 +123,7 @@ def test_policies(tmp_path):
     assert abs(replicas - whole).max() > 1e-3
 
 
+@pytest.mark.long
 def test_replicas_share_the_microbatch(tmp_path):
     """With accumulation a replica has its share of the microbatch, not of the batch."""
     replicas = losses(tmp_path, 'replica', microbatch=16, data_parallel=2)
@@ -129,7 +132,7 @@ def test_replicas_share_the_microbatch(tmp_path):
     )
 
 
-@pytest.mark.parametrize('layout', ['map', 'vmap'])
+@pytest.mark.parametrize('layout', [pytest.param('map', marks=pytest.mark.long), 'vmap'])
 def test_replicas_are_counted_along_the_batch_and_not_over_trials(tmp_path, layout):
     """Three trials beside each other: with vmap six devices, two of which share a batch."""
     sweep = (('seed', (0, 1, 2)),)
@@ -138,6 +141,7 @@ def test_replicas_are_counted_along_the_batch_and_not_over_trials(tmp_path, layo
     np.testing.assert_allclose(replicas, alone, rtol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('devices', [1, 8])
 @pytest.mark.parametrize(
     'make', [lambda ghost: MLP((8,), 10, True, ghost), lambda ghost: CNN((2,), 8, 10, True, ghost)]

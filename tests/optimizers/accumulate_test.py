@@ -31,6 +31,7 @@ def run(tx, grads, params=None):
     return jax.jit(lambda: jax.lax.scan(step, (params, tx.init(params)), grads)[1])()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('steps', [1, 3, 4])
 def test_equals_the_optimizer_on_mean_gradients(steps):
     grads = gradients(12)

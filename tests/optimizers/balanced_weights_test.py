@@ -121,6 +121,7 @@ def test_weights_are_a_function_of_key_and_position():
     assert not np.array_equal(z, weigh(jax.random.key(4), positions))
 
 
+@pytest.mark.long
 def test_sizes():
     positions = jnp.arange(6, dtype=jnp.uint32)
     np.testing.assert_array_equal(balanced_weights(64, 32, 100)(jax.random.key(0), positions), 1.0)

@@ -307,6 +307,7 @@ def placed(values):
     return jax.tree.map(lambda x: jax.device_put(x, NamedSharding(mesh, P('data'))), values)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', LAYERWISE)
 def test_sharded_parameters_move_as_whole_ones(name):
     ours, _ = LAYERWISE[name]

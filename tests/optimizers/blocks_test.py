@@ -38,6 +38,7 @@ def test_after_keeps_the_number_and_its_type(norm):
     assert half.dtype == jnp.bfloat16
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'make',
     [optimizers.lamb, functools.partial(optimizers.lars, denominator='norm_of_sum')],

@@ -106,6 +106,7 @@ def test_several_optimizers_are_told_one_after_the_other():
     assert found['clip_fraction'] == pytest.approx(2 / 3)
 
 
+@pytest.mark.long
 def test_replicas_are_told_one_by_one():
     tx, replicas = (
         optimizers.lookahead(lars(), 3),

@@ -37,6 +37,7 @@ def test_lambs_limited_gradients_have_the_length_of_the_limit():
         assert float(jnp.abs(changes['w']).min()) > 0.01
 
 
+@pytest.mark.long
 def test_lambs_common_norm_has_derivatives_where_all_gradients_are_zero():
     tx = optimizers.lamb(0.1, normalize_gradients=True)
     slope = jax.grad(lambda scale: jnp.sum(first_update(tx, scale)['w']))(0.0)

@@ -74,6 +74,7 @@ def test_fisher_covariance_from_given_squares():
     assert_covariance(found, 0.5 * np.diag([0, 1, 2, 3, 4, 5, 9, 0, 1, 4.0]))
 
 
+@pytest.mark.long
 def test_fisher_covariance_from_its_running_mean():
     tx = gradient_noise('diagonal_fisher', eta=1.0, decay=0.5)
     gradients = jax.tree.map(lambda x: x + 2.0, zeros())
@@ -85,6 +86,7 @@ def test_fisher_covariance_from_its_running_mean():
     assert_covariance(*noises(tx, gradients), 4.0 * np.eye(10))
 
 
+@pytest.mark.long
 def test_gradient_difference_covariance_is_that_of_the_gradient():
     """Two independent gradients of covariance C, one draw each: the noise has covariance eta * C,
     every block of it."""

@@ -14,6 +14,8 @@ from jobs import ROOT
 
 from lbexp import exit_status
 
+pytestmark = pytest.mark.processes
+
 AGAIN = (75, 76, 77, 134, 137, 143)
 NEVER = (
     exit_status.FAILED,

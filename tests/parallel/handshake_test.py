@@ -13,6 +13,8 @@ from typing import NamedTuple
 import pytest
 from jobs import ROOT, environment
 
+pytestmark = pytest.mark.processes
+
 EXPERIMENT = """
 from lbexp import config
 def get_config():

@@ -15,6 +15,8 @@ from training import rows
 
 from lbexp import main
 
+pytestmark = pytest.mark.processes
+
 # Of everything that could differ between processes: statistics, random numbers, state, weights.
 EXPERIMENT = """
 from lbexp import config
@@ -64,6 +66,7 @@ SHARES = ('--config.sharding=fsdp', '--config.workload.hidden=(128,)')
 APART = ('--config.data.partition=independent',)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'shards, splits, more, tolerance',
     [
@@ -116,6 +119,7 @@ def test_trials_lie_on_all_processes(tmp_path):
     assert len({row['loss'] for row in found if row['step'] == 30}) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('told', [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_sigterm_to_one_process_stops_all_at_one_step(tmp_path, long, told):
     experiment, whole = long
@@ -133,6 +137,7 @@ def test_sigterm_to_one_process_stops_all_at_one_step(tmp_path, long, told):
     assert rows(tmp_path) == whole
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'disturbances',
     [
@@ -230,6 +235,7 @@ def test_a_workdir_that_is_not_shared_is_refused(tmp_path, long, apart):
         assert 'not the folder of process 0 on processes [1]' in refused(job)
 
 
+@pytest.mark.long
 def test_what_one_process_finds_damaged_none_goes_on_from(tmp_path, apart):
     """The second sees zeros in files of the newest checkpoint: both take the older one. In all of
     them: both end."""

@@ -17,6 +17,8 @@ from jobs import ROOT, environment, lines, needs
 from slurm import slurm
 from training import rows
 
+pytestmark = [pytest.mark.processes, pytest.mark.launchers]
+
 EXPERIMENT = """
 from lbexp import config
 def get_config():
@@ -163,6 +165,7 @@ def ended(cluster, job, seconds=240):
     return told
 
 
+@pytest.mark.long
 def test_srun_and_no_srun(cluster, whole, tmp_path):
     arguments, undisturbed = whole
     main = ['python', '-m', 'lbexp.main', *arguments, f'--workdir={tmp_path}/run']
@@ -182,6 +185,7 @@ def test_srun_and_no_srun(cluster, whole, tmp_path):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'disturbances',
     [
@@ -222,6 +226,7 @@ def test_slurm_train_goes_on_after_everything(cluster, whole, tmp_path, disturba
     assert not list(tmp_path.glob('.lbexp-*'))
 
 
+@pytest.mark.long
 def test_slurm_train_waits_for_nodes_again_only_where_it_helps(cluster, tmp_path):
     """By the status of the process that failed first, not by that of those which srun then
     killed."""
@@ -287,6 +292,7 @@ def mpirun():
     return [str(ROOT / 'scripts' / 'mpirun_train.sh'), *options, '--']
 
 
+@pytest.mark.long
 def test_mpirun_train_goes_on(mpirun, whole, tmp_path):
     """Told to stop, and killed."""
     arguments, undisturbed = whole

@@ -46,10 +46,13 @@ WAYS = [
     local(slow_step_size=0.5, outer_momentum=0.5, buffer_policy='average'),
     asynchronous(delay='geometric', push='delta', k=2),
 ]
+LONG_BUT_LOCAL = [
+    pytest.param(way, marks=[] if way['name'] == 'local_sgd' else pytest.mark.long) for way in WAYS
+]
 
 
 @pytest.mark.parametrize('devices', [pytest.param(2, marks=pytest.mark.slow), 4])
-@pytest.mark.parametrize('way', WAYS, ids=lambda way: way['name'])
+@pytest.mark.parametrize('way', LONG_BUT_LOCAL, ids=lambda way: way['name'])
 def test_the_same_numbers_on_any_number_of_devices(tmp_path, way, devices):
     """Rounding alone differs, in 24 updates with batch norm and dropout."""
     fields = dict(workload=dict(NORMED, dropout=0.1), batch_size=32, replicas=way)
@@ -57,7 +60,7 @@ def test_the_same_numbers_on_any_number_of_devices(tmp_path, way, devices):
     close(train(tiny(**fields, data_parallel=devices), tmp_path / 'many'), one, 1e-4)
 
 
-@pytest.mark.parametrize('layout', ['map', 'vmap'])
+@pytest.mark.parametrize('layout', ['map', pytest.param('vmap', marks=pytest.mark.long)])
 def test_trials_beside_each_other(tmp_path, layout):
     """Two seeds, two devices: each trial as it is alone."""
     fields = dict(workload=DIGITS, batch_size=16, replicas=local(), data_parallel=2)
@@ -67,6 +70,7 @@ def test_trials_beside_each_other(tmp_path, layout):
     )
 
 
+@pytest.mark.long
 def test_synchronous_replicas_are_data_parallel_training(tmp_path):
     """Batch norm of each replica: what the policy 'replica' does where devices share a batch;
     evaluation differs, as running statistics do, and is stated below."""
@@ -89,6 +93,7 @@ def states_of(config):
     return made, made.init()
 
 
+@pytest.mark.long
 def test_running_statistics_are_each_replicas_own(tmp_path):
     """After one step from 0 and 1: (1 - rate) start + rate times the statistics of the replica's
     own examples."""
@@ -119,6 +124,7 @@ def test_running_statistics_are_each_replicas_own(tmp_path):
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('way', WAYS, ids=lambda way: way['name'])
 def test_all_begin_equal(way):
     """Every array over workers holds one value W times; gradient noise alone is each worker's
@@ -148,7 +154,7 @@ ROWS = (*BITS, 'loss', 'gradient_norm')
     'momentum, k, alpha',
     [
         pytest.param('maintain', 1, 0.5, marks=pytest.mark.slow),
-        ('maintain', 3, 0.3),
+        pytest.param('maintain', 3, 0.3, marks=pytest.mark.long),
         ('reset', 4, 1.0),
     ],
 )
@@ -167,6 +173,7 @@ def test_one_worker_is_lookahead(tmp_path, momentum, k, alpha):
     close(only(worker, *ROWS), only(lookahead, *ROWS), 1e-5)
 
 
+@pytest.mark.long
 def test_averaging_every_step_is_synchronous_sgd(tmp_path):
     """mean(w - rate g) = w - rate mean(g): k 1, slow step size 1, SGD; with momentum and buffers
     averaged likewise."""
@@ -225,7 +232,7 @@ def test_diloco_is_its_equations(tmp_path, nesterov):
         assert row['communicated_bytes'] == 4 / k
 
 
-@pytest.mark.parametrize('push', ['gradient', 'delta'])
+@pytest.mark.parametrize('push', [pytest.param('gradient', marks=pytest.mark.long), 'delta'])
 def test_a_lone_asynchronous_worker_is_synchronous_training(tmp_path, push):
     """To the bit, with Lookahead at the server; a delta of one step with rate 1 is its gradient."""
     optimizer = dict(name='lookahead', inner=MOMENTUM, k=3)
@@ -289,6 +296,7 @@ def test_staleness_of_constant_times(tmp_path):
     assert staleness(tmp_path, workers=5).tolist() == [0, 1, 2, 3] + [4] * 60
 
 
+@pytest.mark.long
 def test_staleness_without_memory_is_geometric(tmp_path):
     """P(s) = (1 - 1/W)^s / W, chi-square over the bins s = 0 .. 9 and beyond; the p-value is that
     of this seed."""
@@ -343,6 +351,7 @@ def test_numbers_of_replicas_are_traced():
     assert len(plan([configs.resolve(config, o) for o in configs.trials(config)])) == 3
 
 
+@pytest.mark.long
 def test_traced_numbers_act(tmp_path):
     """Each trial of a cohort has its own k, slow step and outer momentum."""
     points = ((4, 0.5, 0.0), (8, 0.5, 0.0), (4, 1.0, 0.0), (4, 0.5, 0.5))
@@ -359,6 +368,7 @@ def test_traced_numbers_act(tmp_path):
     assert len({row['test_loss'] for row in rows}) == 4
 
 
+@pytest.mark.long
 def test_a_diverged_worker_stops_the_trial(tmp_path):
     """Agreed at a synchronisation or a row, whichever comes first; on two devices as on one."""
     optimizer = dict(name='sgd', learning_rate=1e30)

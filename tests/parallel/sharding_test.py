@@ -30,6 +30,7 @@ def problem(seed=0):
 pytestmark = pytest.mark.usefixtures('shared_programs')
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', OPTIMIZERS)
 def test_an_update_in_shares_gathers_no_parameter(name):
     """Collectives of the compiled update are sums of norms, numbers; and it equals the update of
@@ -67,6 +68,7 @@ def test_an_update_in_shares_gathers_no_parameter(name):
         assert own == (leaf.size // 8 if leaf.size >= 4096 else leaf.size)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('optimizer', [pytest.param('lamb', marks=pytest.mark.slow), 'lookahead'])
 def test_the_curve_is_the_same_in_shares(tmp_path, optimizer):
     """With batch norm, dropout, accumulation and noise; every large array lies in shares before and

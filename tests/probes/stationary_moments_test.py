@@ -115,6 +115,7 @@ def test_stationarity(many_runs):
     assert watch(stationary_moments(), {'w': growing})['fast_stationarity_z'] < -4
 
 
+@pytest.mark.long
 def test_many_coordinates_have_leaf_errors():
     x = {'a': ar1(0.5, 2000, (100,), seed=3), 'b': ar1(0.5, 2000, (50,), seed=4, scale=3.0)}
     found = watch(stationary_moments(coordinates=64), x)
@@ -178,6 +179,7 @@ def test_which_updates_count(burn_in, every, offset, steps):
     np.testing.assert_allclose(found['fast_mean'], np.mean(steps), rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('fading, expected', [(0, {50}), (200, {400, 800, 1600}), (10**9, {1600})])
 def test_a_burn_in_chosen_by_the_test(fading, expected):
     """A start 30 standard deviations away that fades within 200 updates; none; one that never

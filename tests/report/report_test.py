@@ -341,6 +341,7 @@ def browse(path, profile):
     return done.stdout, console
 
 
+@pytest.mark.browser
 def test_a_browser_draws_every_curve_without_a_word_on_the_console(tmp_path):
     folder = sweep(tmp_path / 'run', diverged=[2], config={'note': NASTY})
     dom, console = browse(bare_page(folder, Analysis('T', '', [], [EVERY])), tmp_path / 'profile')

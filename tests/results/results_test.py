@@ -13,6 +13,8 @@ import pytest
 
 from lbexp import results
 
+pytestmark = pytest.mark.processes
+
 
 def write(folder, rows=(), overrides=None, states=None, config=None, tail=b''):
     """A workdir as the engine leaves it; a row is a dict with trial and step."""

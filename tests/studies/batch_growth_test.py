@@ -54,6 +54,7 @@ def bare_loop(seed, sizes, rate_factors, rate=0.05, momentum=0.9):
         )
 
 
+@pytest.mark.long
 def test_a_growing_batch_is_the_bare_loop(tmp_path):
     """Sizes, positions in the data, rates (where growth ends the rate falls instead) and weights,
     update by update."""
@@ -87,6 +88,7 @@ def test_stopped_in_mid_ramp_it_ends_the_same(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_trials_that_grow_differently_share_a_cohort(tmp_path):
     config = growing(sweep=(('batch_growth.factor', (2.0, 3.0)),), num_rows=5)
     (cohort,) = plan([configs.resolve(config, overrides) for overrides in configs.trials(config)])

@@ -134,6 +134,7 @@ def of_async(gains, wrong=False):
     return rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('wrong', [False, True])
 def test_claims_of_asynchronous_lookahead_follow_the_gains(tmp_path, wrong):
     config = study('async_lookahead', servers=('sgd',), workers=(1, 4), repeats=8)

@@ -15,7 +15,7 @@ from lbexp import results
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEBIAN = pathlib.Path('/usr/share/datasets/fashion-mnist')
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 
 def run(tmp_path, experiment, data=None):

@@ -67,6 +67,7 @@ def analyse(workdir, theory=None):
     return steady.analyse(workdir, list(grid_cases(**GRID)), theory)
 
 
+@pytest.mark.long
 def test_theory_and_trainer_agree(workdir):
     analysis = analyse(workdir)
     assert analysis.passed, analysis.verdict
@@ -156,6 +157,7 @@ def test_bad_input_is_one_line(capsys, argument, told):
     assert told in line, line
 
 
+@pytest.mark.long
 def test_rates_of_convergence(tmp_path):
     config = configs.load(str(ROOT / 'experiments' / 'quadratic_convergence.py'))
     config.study = dict(name='convergence', conditions=(100.0,), momenta=(0.9,))

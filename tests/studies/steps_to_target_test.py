@@ -134,6 +134,7 @@ def test_momentum_that_gains_nothing_is_told(tmp_path):
     assert found.claims[-1].outcome == words.NOT_REPRODUCED and found.passed is False
 
 
+@pytest.mark.long
 def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
     """3 of 7 seeds: the median rises to that of the longest; 4 of 7: it is censored, and the fit
     knows it."""
@@ -216,6 +217,7 @@ def test_one_seed_has_no_interval(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_the_interval_covers_what_it_should():
     """Of 200 data sets with a known critical batch size nearly all intervals hold it: 7 seeds at 6
     batch sizes."""

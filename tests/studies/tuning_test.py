@@ -172,6 +172,7 @@ STUDY = [
 ]
 
 
+@pytest.mark.long
 def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
     """Tuned, reported, claimed; then more seeds in the same workdir, without running anything
     twice."""

@@ -10,6 +10,8 @@ from jobs import environment
 from slurm import slurm
 from sweeps import attempts, command, kill_one, same, start
 
+pytestmark = [pytest.mark.processes, pytest.mark.launchers]
+
 
 def sweep(workdir, file, executor):
     """The arguments of a sweep of two workers."""
@@ -25,6 +27,7 @@ def needs_package(name):
         )
 
 
+@pytest.mark.long
 def test_ray_with_a_killed_worker(tmp_path, direct):
     needs_package('ray')
     file, run = direct
@@ -45,6 +48,7 @@ def test_ray_with_a_killed_worker(tmp_path, direct):
     assert same(workdir, run)
 
 
+@pytest.mark.long
 def test_slurm_with_a_killed_task(tmp_path, direct):
     """It is replaced. Then the sweep is told to stop: what runs saves, and what waits is taken from
     the queue."""

@@ -13,6 +13,8 @@ from lbexp import owner
 from lbexp.sweep import cohorts, leases, schedule, status
 from lbexp.sweep.executors import Executor
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):

@@ -16,7 +16,10 @@ from training import rows
 
 from lbexp.sweep import leases
 
+pytestmark = pytest.mark.processes
 
+
+@pytest.mark.long
 def test_the_table_is_that_of_a_direct_run_and_twice_does_nothing(tmp_path, direct):
     file, run = direct
     sweep = ['lbexp.sweep', f'--config={file}', f'--workdir={tmp_path}']
@@ -69,6 +72,7 @@ def test_two_at_once_train_no_cohort_twice(tmp_path, direct):
     assert same(tmp_path, run)
 
 
+@pytest.mark.long
 def test_killed_then_stopped_it_goes_on_to_the_same_end(tmp_path, direct):
     file, run = direct
     arguments = [f'--config={file}', f'--workdir={tmp_path}', 'run']
@@ -97,6 +101,7 @@ def test_killed_then_stopped_it_goes_on_to_the_same_end(tmp_path, direct):
     )  # stopped before it began, or after
 
 
+@pytest.mark.long
 def test_what_fails_is_tried_again_and_told(tmp_path, direct):
     file, run = direct
     broken = file.with_name('broken')
@@ -146,6 +151,7 @@ def get_config():
 """
 
 
+@pytest.mark.long
 def test_a_search_is_extended(tmp_path):
     """From 8 points to 16, in the workdir: the first keep their rows, and only the others are
     trained."""
@@ -184,6 +190,7 @@ def test_a_search_is_extended(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_a_study_that_asks_for_more_gets_its_rounds(tmp_path):
     study = [
         '--config=experiments/generalization_gap.py:digits',

@@ -237,6 +237,7 @@ def test_staleness_without_memory(workers, beta, k, alpha):
         assert abs(constant / expected[0, 0] - 1) > 1e-3  # the mean staleness alone does not tell
 
 
+@pytest.mark.long
 def test_over_grids():
     """vmapped over learning rates: unstable ones are infinite, none is NaN."""
     rates = jnp.array([0.1, 0.5, 3.0])

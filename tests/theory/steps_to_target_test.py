@@ -73,6 +73,7 @@ def test_steps_are_those_of_the_loop(case):
         assert found(batch_size, rate) == by_loop(batch_size, rate, 0.1, **case)
 
 
+@pytest.mark.long
 def test_unreachable_unstable_and_already_there():
     def f(b, g, target):
         return steps_to_target(b, g, target=target, spectrum=A)
@@ -99,6 +100,7 @@ def test_tuning_finds_the_best_learning_rate():
         assert steps(rate[None], batch_size)[0] == fewest
 
 
+@pytest.mark.long
 def test_claims_on_a_model_of_500_coordinates():
     """Momentum is SGD at small batches and goes on at large ones; preconditioning further; averages
     help at small."""

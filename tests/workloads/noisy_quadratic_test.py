@@ -125,6 +125,7 @@ def test_bad_input_is_told_in_one_line(given, words):
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.long
 def test_float64():
     with jax.enable_x64(True):
         w = noisy_quadratic(dtype='float64', replicas=2, spectrum=1.0)
@@ -132,6 +133,8 @@ def test_float64():
         assert loss.dtype == grads['x'].dtype == jnp.float64
 
 
+@pytest.mark.processes
+@pytest.mark.long
 def test_float64_through_the_engine(tmp_path):
     """Without noise x <- (1 - rate a) x, to the last digits; the precision is chosen before JAX
     starts."""
