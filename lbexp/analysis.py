@@ -96,16 +96,21 @@ def claim_interval(values: Sequence[float | None] | np.ndarray) -> tuple[float, 
     The range of two values holds the median with probability 1/2, and two equal ones have none.
     """
     finite = [value for value in values if value is not None and math.isfinite(value)]
-    return interval(finite)[1:] if len(finite) > 2 else (math.nan, math.nan)
+    if len(finite) < 3:
+        return math.nan, math.nan
+    return interval(finite)[1:]
 
 
 def above(ends: tuple[float, float], margin: float = 0.0) -> str:
     """What an interval (low, high) says of the claim 'the effect is above `margin`'. No interval
     (one seed): undecided."""
+    # No interval is NaN, here and in the next two: no comparison with it holds.
     low, high = ends
     if low > margin:
         return REPRODUCED
-    return NOT_REPRODUCED if high < margin else UNDECIDED
+    if high < margin:
+        return NOT_REPRODUCED
+    return UNDECIDED
 
 
 def below(ends: tuple[float, float], margin: float = 0.0) -> str:
@@ -114,7 +119,9 @@ def below(ends: tuple[float, float], margin: float = 0.0) -> str:
     low, high = ends
     if high <= margin:
         return REPRODUCED
-    return NOT_REPRODUCED if low > margin else UNDECIDED
+    if low > margin:
+        return NOT_REPRODUCED
+    return UNDECIDED
 
 
 def within(ends: tuple[float, float], margin: float) -> str:
@@ -126,7 +133,9 @@ def within(ends: tuple[float, float], margin: float) -> str:
     low, high = ends
     if -margin <= low and high <= margin:
         return REPRODUCED
-    return NOT_REPRODUCED if low > margin or high < -margin else UNDECIDED
+    if low > margin or high < -margin:
+        return NOT_REPRODUCED
+    return UNDECIDED
 
 
 def format_interval(
@@ -134,9 +143,11 @@ def format_interval(
 ) -> str:
     """'median [low, high]' of `interval`, or the lone value with what it lacks."""
     median, low, high = interval(values, confidence)
-    if not math.isnan(low):
-        return f'{median:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]'
-    return f'{median:.{digits}g} (one seed: no interval)' if math.isfinite(median) else 'none'
+    if math.isnan(median):
+        return 'none'
+    if math.isnan(low):
+        return f'{median:.{digits}g} (one seed: no interval)'
+    return f'{median:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]'
 
 
 def interval(
@@ -170,7 +181,7 @@ def interval(
         raise Refusal(
             f'confidence is {confidence}, but is a probability in (0, 1): give 0.95, for example.'
         )
-    numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    numbers = np.array(list(values), dtype=np.float64)  # None becomes NaN
     # sorted: the resampling draws positions, and the answer must not depend on the order
     numbers = np.sort(numbers[np.isfinite(numbers)])
     if len(numbers) == 0:

@@ -49,7 +49,9 @@ def batch_scaling(
             f'where the rule is {rule!r}'
         )
     ratio = batch_size / reference
-    return ratio if rule == 'linear' else jnp.sqrt(ratio)
+    if rule == 'linear':
+        return ratio
+    return jnp.sqrt(ratio)
 
 
 @checked
@@ -153,51 +155,74 @@ def batch_growth(
     if any(number is not None and number % 1 for number in map(concrete, boundaries)):
         raise ValueError(f'boundaries: found {boundaries!r}; allowed: integers (examples)')
 
-    def index(x):
-        return jnp.asarray(x, jnp.uint32)
-
+    # Without the limit: what is beyond it goes into the rate.
     grown = [batch_size * factor ** float(i) for i in range(len(boundaries) + 1)]
-    sizes = []  # of each phase, in microbatches
-    for size in grown:
-        limited = size if largest is None else jnp.minimum(size, largest)
-        sizes.append(index(jnp.maximum(jnp.round(limited / microbatch), 1)))
-    starts, firsts = [jnp.uint32(0)], [jnp.uint32(0)]  # of each phase, in microbatches and updates
-    for boundary, size in zip(boundaries, sizes):
-        until = _ceil_divide(index(boundary), index(microbatch))
-        updates = _ceil_divide(jnp.maximum(until, starts[-1]) - starts[-1], size)
-        starts.append(starts[-1] + updates * size)
-        firsts.append(firsts[-1] + updates)
-
-    def of_phase(count, values):
-        value = values[0]
-        for first, later in zip(firsts[1:], values[1:]):
-            value = jnp.where(count >= first, later, value)
-        return value
-
-    def position(count):
-        count = index(count)
-        in_phase = count - of_phase(count, firsts)
-        return (of_phase(count, starts) + in_phase * of_phase(count, sizes)) * index(microbatch)
-
-    def updates(examples):
-        microbatches = _ceil_divide(index(examples), index(microbatch))
-        count = _ceil_divide(microbatches, sizes[0])
-        for start, first, size in zip(starts[1:], firsts[1:], sizes[1:]):
-            is_later = microbatches > start
-            later = first + _ceil_divide(jnp.maximum(microbatches, start) - start, size)
-            count = jnp.where(is_later, later, count)
-        return count
+    phases = _phases(grown, boundaries, microbatch, largest)
 
     def accumulation(count):
-        return of_phase(index(count), sizes).astype(jnp.int32)
+        return phases.select(_uint32(count), phases.sizes).astype(jnp.int32)
+
+    def position(count):
+        count = _uint32(count)
+        in_phase = count - phases.select(count, phases.firsts)
+        start = phases.select(count, phases.starts)
+        return (start + in_phase * phases.select(count, phases.sizes)) * _uint32(microbatch)
+
+    def updates(examples):
+        return phases.updates(_ceil_divide(_uint32(examples), _uint32(microbatch)))
 
     def rate_factor(count):
         if largest is None:
             return jnp.ones((), jnp.float32)
         factors = [jnp.minimum(largest / jnp.asarray(b, jnp.float32), 1.0) for b in grown]
-        return of_phase(index(count), factors)
+        return phases.select(_uint32(count), factors)
 
     return BatchGrowth(accumulation, position, updates, rate_factor)
+
+
+class _Phases(NamedTuple):
+    """The phases of a growing batch, uint32 of each."""
+
+    sizes: list  # B_i, in microbatches
+    starts: list  # start_i, in microbatches
+    firsts: list  # updates before it, the sum of n_0 .. n_{i-1}
+
+    def select(self, count, values):
+        """The value of the phase that update `count` belongs to."""
+        value = values[0]
+        for first, later in zip(self.firsts[1:], values[1:]):
+            value = jnp.where(count >= first, later, value)
+        return value
+
+    def updates(self, microbatches):
+        """The fewest updates that consume as many microbatches."""
+        count = _ceil_divide(microbatches, self.sizes[0])
+        for start, first, size in zip(self.starts[1:], self.firsts[1:], self.sizes[1:]):
+            is_later = microbatches > start
+            # The maximum: below the phase's start the difference would wrap around.
+            later = first + _ceil_divide(jnp.maximum(microbatches, start) - start, size)
+            count = jnp.where(is_later, later, count)
+        return count
+
+
+def _phases(grown, boundaries, microbatch, largest):
+    sizes = []
+    for size in grown:
+        if largest is not None:
+            size = jnp.minimum(size, largest)
+        sizes.append(_uint32(jnp.maximum(jnp.round(size / microbatch), 1)))
+    starts, firsts = [jnp.uint32(0)], [jnp.uint32(0)]
+    for boundary, size in zip(boundaries, sizes):
+        until = _ceil_divide(_uint32(boundary), _uint32(microbatch))
+        # Boundaries closer than an update: the phase between them has none.
+        updates = _ceil_divide(jnp.maximum(until, starts[-1]) - starts[-1], size)
+        starts.append(starts[-1] + updates * size)
+        firsts.append(firsts[-1] + updates)
+    return _Phases(sizes, starts, firsts)
+
+
+def _uint32(x):
+    return jnp.asarray(x, jnp.uint32)
 
 
 def _ceil_divide(a: jax.Array, b: jax.Array):

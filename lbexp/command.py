@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -26,19 +27,17 @@ _PRINTED = 60  # rows of a table in the terminal
 
 def own_flags() -> flags.FlagValues:
     """The flags that every command takes; a command defines its own beside them."""
+    # Values of their own, not absl's global ones: a command may be called more than once.
     flag_values = flags.FlagValues()
-    described = {
-        'config': (
-            'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides '
-            'a field of it'
-        ),
-        'workdir': (
-            'folder of the run; default: runs/NAME-HASH, the same for the same '
-            'configuration, code and data'
-        ),
-    }
-    for name, meaning in described.items():
-        flags.DEFINE_string(name, None, meaning, flag_values=flag_values)
+    config = (
+        'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides a field of it'
+    )
+    flags.DEFINE_string('config', None, config, flag_values=flag_values)
+    workdir = (
+        'folder of the run; default: runs/NAME-HASH, the same for the same configuration, code '
+        'and data'
+    )
+    flags.DEFINE_string('workdir', None, workdir, flag_values=flag_values)
     everything = 'show every frame of an exception, those of lbexp and JAX among them'
     flags.DEFINE_bool('traceback', False, everything, flag_values=flag_values)
     figures = "files of each figure beside the report, of 'png' and 'pdf'; none: --figures="
@@ -75,12 +74,13 @@ def parse(
     if flag_values.traceback:
         os.environ['JAX_TRACEBACK_FILTERING'] = 'off'  # before JAX is imported
     known = [*words, *(f'--{name}' for name in flag_values)]
-    wrong = [
-        f'{token}: not a flag.{lookup.nearest(token, known)}'
-        for token in left
-        if token not in words
-    ]
-    return overrides, [token for token in left if token in words], wrong
+    found, wrong = [], []
+    for token in left:
+        if token in words:
+            found.append(token)
+        else:
+            wrong.append(f'{token}: not a flag.{lookup.nearest(token, known)}')
+    return overrides, found, wrong
 
 
 def read(flag_values: flags.FlagValues, overrides: list) -> tuple:
@@ -90,10 +90,8 @@ def read(flag_values: flags.FlagValues, overrides: list) -> tuple:
     What goes wrong in the experiment file passes.
     """
     if not flag_values.is_parsed() or not flag_values.config:
-        here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
-        return None, [
-            (f'--config: not given; allowed: an experiment file. There are: {", ".join(here)}')
-        ]
+        here = ', '.join(sorted(map(str, pathlib.Path('experiments').glob('*.py'))))
+        return None, [f'--config: not given; allowed: an experiment file. There are: {here}']
     try:
         file, colon, argument = flag_values.config.partition(':')
         config = configs.load(f'{local_path(file, "--config")}{colon}{argument}')
@@ -106,10 +104,12 @@ def read(flag_values: flags.FlagValues, overrides: list) -> tuple:
             configs.override(config, path, text)
         except ValueError as error:
             problems.append(f'config.{error}')
-    if not problems:
-        problems = [f'config.{problem}' for problem in check.check_fields(config)]
-        config = None if problems else config
-    return config, problems
+    if problems:
+        return config, problems
+    problems = [f'config.{problem}' for problem in check.check_fields(config)]
+    if problems:
+        return None, problems
+    return config, []
 
 
 def fields_help() -> str:
@@ -128,8 +128,10 @@ def _split(argv):
         match = re.match(r'--?config\.([^=]+)(=(.*))?$', token, re.DOTALL)
         if not match:
             arguments.append(token)
+        elif match[2]:
+            overrides.append((match[1], match[3]))
         else:
-            overrides.append((match[1], match[3] if match[2] else next(tokens, '')))
+            overrides.append((match[1], next(tokens, '')))
     return arguments, overrides
 
 
@@ -143,8 +145,9 @@ def prepare(config):
         # a run that goes on with other processes goes on with these orders
         config.data.hosts = hosts.count()
     quiet()
-    many = bool(config.sweep) or bool(config.search) or config.study.name != 'training'
-    devices(-(-(config.data_parallel or 1) // hosts.count()), many)
+    many_trials = bool(config.sweep or config.search) or config.study.name != 'training'
+    shards = math.ceil((config.data_parallel or 1) / hosts.count())
+    devices(shards, many_trials)
 
 
 def checked(config) -> list[str]:
@@ -176,26 +179,31 @@ def workdir_of(
         refuse_links(workdir, workdir)
         return workdir
     file, _, argument = flag_values.config.partition(':')
-    content = json.dumps([configs.plain(config), overrides], sort_keys=True)
     name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
-    digests = [
-        hashlib.sha256(text.encode()).hexdigest()
-        for text in (content, json.dumps(code, sort_keys=True))
-    ]
-    workdir = pathlib.Path('runs') / f'{name}-{digests[0][:8]}-{digests[1][:6]}'
+    # Two digests: `with_other_code` finds the workdirs that differ in the second alone.
+    of_config = _digest([configs.plain(config), overrides])[:8]
+    of_code = _digest(code)[:6]
+    workdir = pathlib.Path('runs') / f'{name}-{of_config}-{of_code}'
     refuse_links(workdir, workdir)
     return workdir
+
+
+def _digest(value):
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def with_other_code(flag_values: flags.FlagValues, workdir: pathlib.Path) -> list[str]:
     """Default workdirs of the same configuration with other code or data."""
     if flag_values.workdir:
         return []
-    same = workdir.name.rpartition('-')[0]
-    others = [*workdir.parent.glob(f'{same}-*'), *workdir.parent.glob(same)]
-    return sorted(
-        str(other) for other in others if other != workdir and (other / 'config.json').exists()
-    )
+    same_config = workdir.name.rpartition('-')[0]
+    others = []
+    # An older version's workdirs have no digest of the code in their names.
+    for pattern in (f'{same_config}-*', same_config):
+        for other in workdir.parent.glob(pattern):
+            if other != workdir and (other / 'config.json').exists():
+                others.append(str(other))
+    return sorted(others)
 
 
 def refuse(problems: list[str]) -> int:
@@ -227,8 +235,9 @@ def in_words(error: Exception) -> str:
     """One line: what the disk said, or an exception with its place and how to see more."""
     if isinstance(error, OSError) and errors.user_frame(error) is None:
         return f'{error.strerror or error}: {error.filename or ""}'.rstrip(': ')
-    described = errors.describe(error)
-    return described if errors.refused(error) else f'{described}; --traceback shows all'
+    if errors.refused(error):
+        return errors.describe(error)
+    return f'{errors.describe(error)}; --traceback shows all'
 
 
 def report(
@@ -241,10 +250,8 @@ def report(
     path = page.page(workdir, analysis, figure_formats)
     claims.write(workdir, analysis)
     # A study that has tables of its own says in them what its trials are.
-    for content in [
-        *claims.claims(analysis),
-        *(analysis.tables or [table.table(results.final(workdir))]),
-    ]:
+    tables = analysis.tables or [table.table(results.final(workdir))]
+    for content in [*claims.claims(analysis), *tables]:
         if len(content.rows) <= _PRINTED:
             table.show(content)
         else:
@@ -258,4 +265,6 @@ def status(workdir: pathlib.Path) -> int:
     from lbexp import results
 
     diverged = results.final(workdir)['status'] == 'diverged'
-    return DIVERGED if len(diverged) and diverged.all() else DONE
+    if len(diverged) and diverged.all():
+        return DIVERGED
+    return DONE

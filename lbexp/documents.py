@@ -68,9 +68,8 @@ class Standing(State):
     """A trial of status.json."""
 
     step: int  # updates done
-    saved: int | None = (
-        None  # those in the last complete checkpoint; 0: there was none. None: an older version
-    )
+    # those in the last complete checkpoint; 0: there was none. None: an older version
+    saved: int | None = None
     rows: int | None = None  # rows written when it came to its end
     digest: str | None = None  # of these rows
 
@@ -103,6 +102,7 @@ def document(path: pathlib.Path, kind: Any) -> Any:
     raw = pathlib.Path(path).read_bytes()
     try:
         content = json.loads(raw.decode())  # msgspec's own reader takes no Infinity
+        # What reads nested data by recursion would end in a RecursionError, far from the file.
         if _is_deeper(content, _DEPTH):
             raise ValueError(f'nested more than {_DEPTH} deep')
         msgspec.convert(content, kind, str_keys=True)
@@ -110,7 +110,10 @@ def document(path: pathlib.Path, kind: Any) -> Any:
         wrong = ' '.join(str(error).split())[:_SHOWN]
         rule = 'allowed: what lbexp wrote. Put a copy of it back, or choose another --workdir'
         raise Refusal(f'{path}: found a damaged file ({encodable(wrong)}); {rule}') from error
-    return encodable(content) if b'\\u' in raw else content
+    # Only an escape can hold a lone surrogate, and few files have one.
+    if b'\\u' in raw:
+        return encodable(content)
+    return content
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -125,14 +128,19 @@ def fits(value: Any, kind: Any) -> bool:
 def encodable(value: Any) -> Any:
     """Nested data whose text UTF-8 can hold: lone surrogates, which JSON can, become escapes."""
     if isinstance(value, str):
-        return value if value.isascii() else value.encode('utf-8', 'backslashreplace').decode()
+        if value.isascii():  # nearly every one
+            return value
+        return value.encode('utf-8', 'backslashreplace').decode()
     if isinstance(value, dict):
         return {encodable(key): encodable(inner) for key, inner in value.items()}
-    return [encodable(inner) for inner in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return list(map(encodable, value))
+    return value
 
 
 def _is_deeper(value, depth):
-    if isinstance(value, (dict, list)):
-        inner = value.values() if isinstance(value, dict) else value
-        return depth == 0 or any(_is_deeper(held, depth - 1) for held in inner)
-    return False
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return depth == 0 or any(_is_deeper(inner, depth - 1) for inner in value)

@@ -38,9 +38,9 @@ class _Frame(NamedTuple):
 
     def __str__(self):
         file = pathlib.Path(self.file)
-        here = pathlib.Path.cwd()
-        shown = file.relative_to(here) if file.is_relative_to(here) else file
-        return f'{shown}:{self.line} in {self.function}'
+        if file.is_relative_to(pathlib.Path.cwd()):
+            file = file.relative_to(pathlib.Path.cwd())
+        return f'{file}:{self.line} in {self.function}'
 
 
 def describe(error: BaseException) -> str:
@@ -58,10 +58,10 @@ def describe(error: BaseException) -> str:
     place = user_frame(error)
     if place is not None:
         return f'{_summary(error)} ({place})'
-    notes = [note for exception in chain(error) for note in getattr(exception, '__notes__', [])]
-    parts = [note for note in notes if note.startswith(IN_PART)]
-    if parts:
-        return f'{_summary(error)} ({parts[0]})'
+    for exception in chain(error):
+        for note in getattr(exception, '__notes__', []):
+            if note.startswith(IN_PART):
+                return f'{_summary(error)} ({note})'
     place = _innermost(error, _is_ours)
     if place is None or _is_out_of_memory(error):
         return _summary(error)
@@ -81,11 +81,12 @@ def refused(error: BaseException) -> bool:
     if not isinstance(error, ValueError) or user_frame(error) is not None:
         return False
     traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
     if traceback is None:
         return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
     code = traceback.tb_frame.f_code
+    # What the interpreter itself raises, as int('x') does, stands at another instruction.
     by_statement = code.co_code[traceback.tb_lasti] == dis.opmap['RAISE_VARARGS']
     return by_statement and _is_ours(code.co_filename)
 
@@ -98,10 +99,8 @@ def user_frame(error: BaseException) -> _Frame | None:
 
 def place(function: Callable) -> str:
     """' (mine.py:8 in loss)', where a function of the user's is written; '' of any other."""
-    while True:
-        inner = getattr(function, '__wrapped__', getattr(function, 'func', None))
-        if inner is None:
-            break
+    # Through decorators and functools.partial, to what they hold.
+    while (inner := getattr(function, '__wrapped__', getattr(function, 'func', None))) is not None:
         function = inner
     code = getattr(function, '__code__', None) or getattr(type(function).__call__, '__code__', None)
     if code is None or not _is_user(code.co_filename):
@@ -124,7 +123,11 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        # As Python prints it: `raise ... from None` hides what came before.
+        if error.__suppress_context__:
+            error = error.__cause__
+        else:
+            error = error.__cause__ or error.__context__
 
 
 def _frames(error):
@@ -160,6 +163,7 @@ def _summary(error):
         return _shortened(f'out of memory: {_first(text)}'.rstrip(': '))
     if isinstance(error, SyntaxError):
         text = error.msg or text
+    # JAX says in the first line what is wrong, and explains it in a page below.
     if type(error).__module__.partition('.')[0] in ('jax', 'jaxlib'):
         text = _first(text)
     return _shortened(f'{kind}: {" ".join(text.split())}'.rstrip(': '))
@@ -174,4 +178,6 @@ def _first(text):
 
 
 def _shortened(text):
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'
+    if len(text) <= _LONGEST:
+        return text
+    return text[: _LONGEST - 1] + '…'

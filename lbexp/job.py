@@ -2,6 +2,7 @@
 it alike."""
 
 import contextlib
+import functools
 import pathlib
 import threading
 
@@ -43,8 +44,10 @@ def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -
     first_trials = study.trials(config)
     workdir = _workdir(flag_values, config, [trial.overrides for trial in first_trials])
     with contextlib.ExitStack() as stack:
+        # On process 0 alone, which writes; the others hold nothing.
         collectives.run_on_primary(lambda: stack.enter_context(lock(workdir)))
         if _train(study, config, workdir, first_trials, stop, flag_values):
+            # Nobody reads the rows before the process that writes them is through.
             collectives.allgather_object('all rows are written')
             if study.measure is not None:
                 study.measure(config, workdir)  # together: it may use all devices
@@ -63,6 +66,7 @@ def _workdir(flag_values, config, overrides) -> pathlib.Path:
             {**flatten(configs.plain(config), overrides), **environment.code()}
         )
     trials = _resolved(config, overrides)
+    # Whatever may be refused on one process alone is agreed on: the others would wait for it.
     collectives.run_on_all(lambda: build_once(trials))
     fingerprint = collectives.run_on_all(lambda: command.fingerprint_of(flag_values, trials))
     workdir = collectives.run_on_all(
@@ -95,32 +99,20 @@ def _refuse_a_sweep(workdir):
 def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bool:
     """Runs the first trials, and those that their results ask for, until there are none. False: it
     was stopped."""
-    past_run, announced = '', False
+    record_trials = functools.partial(_record, study, config, workdir, flag_values)
+    past_run, announcements = '', []
 
     def announce(line):
-        nonlocal announced
-        announced = True
+        announcements.append(line)
         _print(line)
-
-    def record_trials(trials):
-        resolved = _resolved(config, [trial.overrides for trial in trials])
-        return collectives.run_on_primary(
-            lambda: record.record(
-                workdir,
-                configs.plain(config),
-                trials,
-                rounds.grows(study, config),
-                flag_values.allow_config_change,
-                _print,
-                command.fingerprint_of(flag_values, resolved),
-            )
-        )
 
     def train(entries):
         nonlocal past_run
         past_run = collectives.run_on_primary(lambda: record.nothing_to_train(workdir))
-        count = len(entries)
-        _print(f'{count} trials; workdir {workdir}' if count > 1 else f'workdir {workdir}')
+        line = f'workdir {workdir}'
+        if len(entries) > 1:
+            line = f'{len(entries)} trials; {line}'
+        _print(line)
         with _progress() as on_progress:
             outcome = run(
                 _resolved(config, [entry['overrides'] for entry in entries]),
@@ -131,14 +123,33 @@ def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bo
                 rounds=[entry['round'] for entry in entries],
                 restart_lost=flag_values.restart_lost,
             )
-        return outcome if outcome == 'preempted' else None
+        if outcome == 'preempted':
+            return outcome
+        return None  # the next round may begin
 
     outcome = rounds.rounds(study, config, workdir, first_trials, record_trials, train)
     if outcome == 'preempted':
         return False
-    if past_run and not announced:
+    # Where an earlier run had trained everything, and this one had nothing of its own to say.
+    if past_run and not announcements:
         _print(past_run)
     return True
+
+
+def _record(study, config, workdir, flag_values, trials) -> list[dict]:
+    """Records the trials of a round; returns all trials of the workdir."""
+    resolved = _resolved(config, [trial.overrides for trial in trials])
+    return collectives.run_on_primary(
+        lambda: record.record(
+            workdir,
+            configs.plain(config),
+            trials,
+            grows=rounds.grows(study, config),
+            may_change=flag_values.allow_config_change,
+            log=_print,
+            code=command.fingerprint_of(flag_values, resolved),
+        )
+    )
 
 
 @contextlib.contextmanager

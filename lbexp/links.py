@@ -14,10 +14,12 @@ def refuse_links(folder: pathlib.Path, workdir: pathlib.Path):
     That is a link out of the workdir, and what is neither a file nor a folder: a pipe, a device.
     The workdir itself may be a link.
     """
+    # Not Path.resolve, which may raise where links lead in a circle.
     home = pathlib.Path(os.path.realpath(workdir))
     for path in itertools.chain([folder], _entries(folder)):
         real = pathlib.Path(os.path.realpath(path))
-        if path.is_symlink() and path != workdir and not real.is_relative_to(home):
+        is_link = path.is_symlink() and path != workdir
+        if is_link and not real.is_relative_to(home):
             rule = 'allowed: files in it. Remove it, or make the workdir itself the link'
             raise Refusal(f'{path}: found a link out of the workdir, to {real}; {rule}')
         if real.exists() and not (real.is_file() or real.is_dir()):

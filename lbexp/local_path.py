@@ -24,9 +24,10 @@ def local_path(text: str, name: str) -> pathlib.Path:
         )
     if '\0' in text:
         raise Refusal(f'{name}: found {text!r}; allowed: a path, which has no NUL')
+    if not text.startswith('~'):  # './~' is a folder of that name, which Path writes as '~'
+        return pathlib.Path(text)
     try:
-        path = pathlib.Path(text)
-        return path.expanduser() if text.startswith('~') else path  # './~' is a folder of that name
+        return pathlib.Path(text).expanduser()
     except RuntimeError as error:
         rule = 'allowed: a path, without ~ where there is no home folder'
         raise Refusal(f'{name}: found {text!r}, and {str(error).rstrip(".")}; {rule}') from error

@@ -49,10 +49,12 @@ def main(argv: list[str]) -> int:
     stop = command.Stop()
     flag_values = _flags()
     overrides, _, problems = command.parse(flag_values, argv)
-    job, config, wrong_status = _job(argv), None, BAD_CONFIG
+    job = _job(argv)
+    config, wrong_status = None, BAD_CONFIG
     if flag_values.is_parsed():
-        config, wrong, wrong_status = _read(flag_values, overrides)
-        problems += wrong
+        config, problems_of_config, wrong_status = _read(flag_values, overrides)
+        problems += problems_of_config
+    # A process of a job tells the others first: they wait for it.
     if problems and job['mode'] == 'off':
         command.refuse(problems)
         return wrong_status
@@ -97,7 +99,8 @@ def _read(flag_values, overrides):
     except Exception as error:
         if flag_values.traceback:
             traceback.print_exception(error)
-        return None, [command.in_words(error)], BAD_CONFIG if refused(error) else FAILED
+        status = BAD_CONFIG if refused(error) else FAILED
+        return None, [command.in_words(error)], status
 
 
 def _main(flag_values, config, problems, stop, wrong_status):
@@ -107,6 +110,7 @@ def _main(flag_values, config, problems, stop, wrong_status):
     if config is not None:
         command.prepare(config)
         problems += command.checked(config)
+    # Each told once, as most are the same on every process.
     by_process = collectives.allgather_object(problems)
     problems = list(dict.fromkeys(itertools.chain.from_iterable(by_process)))
     if problems:
@@ -124,15 +128,18 @@ def _told_of(error, everything):
     from lbexp.parallel import hosts
     from lbexp.parallel.collectives import CollectiveError, CollectiveOSError, PrimaryFailed
 
-    who = f'lbexp: {hosts.name()}' if hosts.count() > 1 else 'lbexp'
+    who = 'lbexp'
+    if hosts.count() > 1:
+        who = f'lbexp: {hosts.name()}'
+    # What all processes know of, one tells.
     if isinstance(error, (CollectiveError, CollectiveOSError, PrimaryFailed)):
-        status = BAD_CONFIG if isinstance(error, CollectiveError) else FAILED
         if hosts.is_primary():
             command.tell(error, everything)
-        return status, ''
+        return BAD_CONFIG if isinstance(error, CollectiveError) else FAILED, ''
     if hosts.count() > 1 and _lost(error):
         time.sleep(_WORD)
-        line = f'lost another process of the job: {(str(error).splitlines() or [""])[0][:300]}'
+        cause = (str(error).splitlines() or [''])[0]
+        line = f'lost another process of the job: {cause[:300]}'
         print(f'{who}: {line}', file=sys.stderr)
         return PEER_LOST, line
     return command.tell(error, everything, who), command.in_words(error)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lbexp.precision import upcast_dtype
+
 
 class Moments(NamedTuple):
     """Welford's state: mean, and sum of squared deviations from it. Leaves are at least float32."""
@@ -28,7 +30,7 @@ def zeros(like: Any) -> Moments:
     """The state before the first value; `like` is a value, or its shapes and dtypes."""
 
     def empty():
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, _dtype(x)), like)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, upcast_dtype(x)), like)
 
     return Moments(jnp.zeros((), jnp.int32), empty(), empty())
 
@@ -37,9 +39,14 @@ def update(moments: Moments, value: Any) -> Moments:
     """Adds one value: mean += d / n, m2 += d (x - mean), d = x - old mean (Welford 1962). Never
     E[x^2] - E[x]^2."""
     count = moments.count + 1
-    mean = jax.tree.map(lambda m, x: m + (x - m) / count.astype(m.dtype), moments.mean, value)
+
+    def moved(mean, x):
+        return mean + (x - mean) / count.astype(mean.dtype)
+
+    mean = jax.tree.map(moved, moments.mean, value)
     change = increments(moments, mean, value)
-    return Moments(count, mean, jax.tree.map(jnp.add, moments.m2, change))
+    m2 = jax.tree.map(jnp.add, moments.m2, change)
+    return Moments(count, mean, m2)
 
 
 def increments(moments: Moments, mean: Any, value: Any) -> Any:
@@ -62,16 +69,19 @@ def merge_all(moments: Moments) -> Moments:
     count = jnp.sum(moments.count)
 
     def share(x):
+        """n_i / n, beside the first axis of x."""
         fractions = (moments.count / jnp.maximum(count, 1)).astype(x.dtype)
         return fractions.reshape(-1, *[1] * (x.ndim - 1))
 
     mean = jax.tree.map(lambda m: jnp.sum(share(m) * m, axis=0), moments.mean)
 
-    def merged_m2(m2, parts, whole):
-        between = share(parts) * (parts - whole[None]) ** 2
+    # Of many states: m2 = sum_i m2_i + n sum_i (n_i / n) (mean_i - mean)^2.
+    def merged_m2(m2, means, mean):
+        between = share(means) * (means - mean[None]) ** 2
         return jnp.sum(m2, axis=0) + count.astype(m2.dtype) * jnp.sum(between, axis=0)
 
-    return Moments(count, mean, jax.tree.map(merged_m2, moments.m2, moments.mean, mean))
+    m2 = jax.tree.map(merged_m2, moments.m2, moments.mean, mean)
+    return Moments(count, mean, m2)
 
 
 def variance(moments: Moments, correction: int = 1) -> Any:
@@ -94,7 +104,7 @@ def batch_means(like: Any, batches: int = 32) -> BatchMeans:
         raise ValueError(
             f'batches: found {batches}; allowed: an even number >= 4, as pairs are merged'
         )
-    means = jax.tree.map(lambda x: jnp.zeros((batches, *x.shape), _dtype(x)), like)
+    means = jax.tree.map(lambda x: jnp.zeros((batches, *x.shape), upcast_dtype(x)), like)
     return BatchMeans(jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32), means)
 
 
@@ -103,19 +113,22 @@ def push(series: BatchMeans, value: Any) -> BatchMeans:
     are merged."""
     batch, place = series.count // series.length, series.count % series.length
 
-    def add(m, x):
-        return m.at[batch].add((x - m[batch]) / (place + 1).astype(m.dtype))
+    # A running mean: sums of a long batch would lose the digits of their last values.
+    def add(means, x):
+        return means.at[batch].add((x - means[batch]) / (place + 1).astype(means.dtype))
 
-    count, means = series.count + 1, jax.tree.map(add, series.means, value)
+    count = series.count + 1
+    means = jax.tree.map(add, series.means, value)
     batches = jax.tree.leaves(means)[0].shape[0]
 
     def halve(means):
         pairs = jax.tree.map(lambda m: (m[0::2] + m[1::2]) / 2, means)
         return jax.tree.map(lambda m: jnp.concatenate([m, jnp.zeros_like(m)]), pairs)
 
-    full = count == batches * series.length
-    means = jax.lax.cond(full, halve, lambda means: means, means)
-    return BatchMeans(count, jnp.where(full, 2 * series.length, series.length), means)
+    is_full = count == batches * series.length
+    means = jax.lax.cond(is_full, halve, lambda means: means, means)
+    length = jnp.where(is_full, 2 * series.length, series.length)
+    return BatchMeans(count, length, means)
 
 
 def standard_error(series: BatchMeans, of: Any = None) -> Any:
@@ -138,7 +151,8 @@ def standard_error(series: BatchMeans, of: Any = None) -> Any:
 
     def error(means):
         window = _window(means, 0, n)
-        square = jnp.sum(window * (means - _average(means, window)[None]) ** 2, axis=0)
+        deviation = means - _average(means, window)[None]
+        square = jnp.sum(window * deviation**2, axis=0)
         is_known, variance = n >= 4, _divide(square, n - 1)
         # b / T of the equation.
         factor = (series.length / jnp.maximum(series.count, 1)).astype(means.dtype)
@@ -163,24 +177,30 @@ def stationarity(
             the first tau or so of them are small, as the running mean still follows the values.
     """
     n = series.count // series.length
-    first, to = (jnp.floor(n * part).astype(jnp.int32) for part in early)
+
+    def boundary(fraction):
+        return jnp.floor(n * fraction).astype(jnp.int32)
+
+    first, to = map(boundary, early)
     half = n // 2
     to = jnp.maximum(to, first + 1)
 
     def score(means):
         head, tail = _window(means, first, to), _window(means, n - half, n)
-        a, b = _average(means, head), _average(means, tail)
-        square = jnp.sum(head * (means - a[None]) ** 2 + tail * (means - b[None]) ** 2, axis=0)
+        early_mean, late_mean = _average(means, head), _average(means, tail)
+        early_squares = head * (means - early_mean[None]) ** 2
+        late_squares = tail * (means - late_mean[None]) ** 2
+        square = jnp.sum(early_squares + late_squares, axis=0)
+        # Var(a - b) = V (1 / n_a + 1 / n_b), V pooled with n_a + n_b - 2 degrees of freedom.
         share = (1 / jnp.maximum(to - first, 1) + 1 / jnp.maximum(half, 1)).astype(means.dtype)
         variance = _divide(square, to - first + half - 2) * share
-        z = (a - b) / jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
-        return jnp.where(n >= 8, jnp.where(variance > 0, z, 0.0), jnp.nan)
+        z = (early_mean - late_mean) / jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
+        is_known = n >= 8
+        # A series that never moves is at rest.
+        z = jnp.where(variance > 0, z, 0.0)
+        return jnp.where(is_known, z, jnp.nan)
 
     return jax.tree.map(score, series.means if of is None else of)
-
-
-def _dtype(x):
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _divide(value, count):

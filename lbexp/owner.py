@@ -33,8 +33,8 @@ def owner() -> dict:
 def is_gone(owner: dict) -> bool:
     """Whether that process has ended, as far as can be seen from here: on another host it
     cannot."""
-    here = bool(owner.get('place')) and owner['place'] == place()
-    return here and started(owner.get('pid', 0)) != owner.get('started')
+    is_here = bool(owner.get('place')) and owner['place'] == place()
+    return is_here and started(owner.get('pid', 0)) != owner.get('started')
 
 
 def is_at(workdir: pathlib.Path) -> bool:
@@ -51,8 +51,8 @@ def is_at(workdir: pathlib.Path) -> bool:
 def name(workdir: pathlib.Path) -> str:
     """Who is at a workdir, in words."""
     try:
-        there = documents.document(workdir / FILE, _Owner)
-        return f'process {there["pid"]} on host {there["host"]}'
+        owner = documents.document(workdir / FILE, _Owner)
+        return f'process {owner["pid"]} on host {owner["host"]}'
     except (OSError, Refusal):  # it has just begun, or just ended
         return 'another process'
 
@@ -71,7 +71,11 @@ def started(pid: int) -> str:
     """When a process was started, in ticks since its system was, as pids come again; '' when it has
     ended."""
     try:
-        fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+        stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
     except OSError:
         return ''
-    return '' if fields[0] in 'ZX' else fields[19]
+    # From field 3 on (proc(5)); field 2 is the program's name, which may hold blanks and ')'.
+    state, *fields = stat.rpartition(')')[2].split()
+    if state in 'ZX':  # it has ended, and its parent has not asked yet
+        return ''
+    return fields[18]

@@ -39,6 +39,7 @@ def rounds(
     """
     trials, known, next_trials = first_trials, [], study.more
 
+    # Process 0 alone reads the results and decides; a Trial reaches the others as JSON.
     def ask():
         assert next_trials is not None
         return [trial._asdict() for trial in next_trials(config, workdir)]
@@ -53,6 +54,7 @@ def rounds(
             return outcome
         trials = [configs.Trial(**fields) for fields in collectives.run_on_primary(ask)]
         resolved = [configs.resolve(config, trial.overrides) for trial in trials]
+        # Before they are recorded: a trial that cannot be built would be in the workdir for good.
         collectives.run_on_all(functools.partial(build_once, resolved))
 
 

@@ -35,6 +35,7 @@ from typing import Literal
 import jax.numpy as jnp
 import optax
 
+from lbexp.precision import upcast_dtype
 from lbexp.ranges import (
     AscendingFractions,
     ClosedFraction,
@@ -76,9 +77,11 @@ def cosine(
 
     Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5, one period.
     """
-    return _schedule(
-        lambda p, count: end + (1 - end) * _half_cosine(p), peak, steps, warmup, warmup_from
-    )
+
+    def shape(p, count):
+        return end + (1 - end) * _half_cosine(p)
+
+    return _schedule(shape, peak, steps, warmup, warmup_from)
 
 
 @checked
@@ -99,9 +102,11 @@ def polynomial(
 
     You et al. 2017, arXiv:1708.03888, section 5.
     """
-    return _schedule(
-        lambda p, count: end + (1 - end) * (1 - p) ** power, peak, steps, warmup, warmup_from
-    )
+
+    def shape(p, count):
+        return end + (1 - end) * (1 - p) ** power
+
+    return _schedule(shape, peak, steps, warmup, warmup_from)
 
 
 @checked
@@ -124,8 +129,12 @@ def step(
     """
 
     def shape(p, count):
-        passed = [count >= jnp.round(jnp.asarray(b * steps, jnp.float32)) for b in boundaries]
-        return factor ** sum(passed, jnp.zeros_like(p))
+        passed = []
+        for boundary in boundaries:
+            update = jnp.round(jnp.asarray(boundary * steps, jnp.float32))
+            passed.append(count >= update)
+        drops = sum(passed, jnp.zeros_like(p))
+        return factor**drops
 
     return _schedule(shape, peak, steps, warmup, warmup_from)
 
@@ -185,7 +194,10 @@ def trapezoid(
         )
 
     def shape(p, count):
-        left = jnp.clip((steps - count) / jnp.maximum(cooldown * steps, 1e-30), 0, 1)
+        remaining = steps - count
+        # A traced cooldown may be 0.
+        duration = jnp.maximum(cooldown * steps, 1e-30)
+        left = jnp.clip(remaining / duration, 0, 1)
         return end + (1 - end) * left
 
     return _schedule(shape, peak, steps, warmup, warmup_from)
@@ -197,13 +209,16 @@ def _schedule(shape, peak, steps, warmup, warmup_from, rising=lambda x: x):
 
     def schedule(count):
         # At least float32: a rate or a count must not be rounded to a 16-bit type.
-        dtype = jnp.promote_types(jnp.asarray(peak).dtype, jnp.float32)
+        dtype = upcast_dtype(jnp.asarray(peak))
         count = jnp.asarray(count).astype(dtype)
         ramp = warmup * steps
+        # Without warm-up the ramp is 0: both branches of the `where` below are computed, and
+        # must be finite.
         x = jnp.clip(count / jnp.maximum(ramp, 1e-30), 0, 1)
         p = jnp.clip((count - ramp) / jnp.maximum(steps - ramp, 1e-30), 0, 1)
         warming = warmup_from + (1 - warmup_from) * rising(x)
-        return (peak * jnp.where(count < ramp, warming, shape(p, count))).astype(dtype)
+        fraction = jnp.where(count < ramp, warming, shape(p, count))
+        return (peak * fraction).astype(dtype)
 
     return schedule
 

@@ -14,8 +14,11 @@ class Stop:
     def __init__(self, *more: signal.Signals):
         self.name = None
         wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *more)
-        self._numbers = [n for n in wanted if signal.getsignal(n) is not signal.SIG_IGN]
-        self._terminals = [stream for stream in (0, 1, 2) if _is_terminal(stream)]
+        self._numbers = [
+            number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN
+        ]
+        # Asked now: of a terminal that is gone nobody can tell what it was.
+        self._terminals = list(filter(_is_terminal, (0, 1, 2)))
         self.listen()
 
     def listen(self):
@@ -25,6 +28,7 @@ class Stop:
 
     def _stop(self, number, frame):
         self.name = signal.Signals(number).name
+        # The second Ctrl-C ends the process.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if number == signal.SIGHUP:
             _leave(self._terminals)

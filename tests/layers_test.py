@@ -15,9 +15,12 @@ pytestmark = pytest.mark.quick
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = {
     'config': 0,
-    'tree': 0,
+    'dotted': 0,
+    'precision': 0,
+    'inference': 0,
     'moments': 0,
     'analysis': 0,
+    'annotations': 0,
     'results': 0,
     'errors': 0,
     'exit_status': 0,
@@ -93,7 +96,7 @@ def test_flax_stays_behind_its_wall(path):
 def test_optimizers_import_jax_and_optax_alone(path):
     allowed = {'jax', 'optax', 'annotated_types', 'lbexp', *sys.stdlib_module_names}
     assert {name.split('.')[0] for name in _imports(path)} <= allowed
-    own = ('lbexp.optimizers', 'lbexp.ranges')
+    own = ('lbexp.optimizers', 'lbexp.precision', 'lbexp.ranges')
     assert all(name.startswith(own) for name in _imports(path) if name.startswith('lbexp'))
 
 

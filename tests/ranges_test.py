@@ -11,6 +11,7 @@ import optax
 import pytest
 from annotated_types import Gt
 
+from lbexp.config.violation import in_words as configuration_words
 from lbexp.ranges import (
     Bounds,
     Dtype,
@@ -169,3 +170,8 @@ def test_ranges_in_words():
     assert in_words(PositiveInteger) == '>= 1'
     assert in_words(NonNegativeSchedule) == '>= 0'
     assert in_words(bool) == ''
+
+
+@pytest.mark.parametrize('annotation', [NonNegativeSchedule, Fraction, PositiveInteger, Bounds])
+def test_a_configuration_is_told_the_same_range(annotation):
+    assert in_words(annotation) in configuration_words(annotation)

@@ -13,12 +13,20 @@ from lbexp.errors import Refusal
 def axis_problems(config) -> list[str]:
     """Problems of sweep and search: paths that are no fields, paths and values that stand twice,
     malformed axes."""
-    swept = plain(config.sweep)
-    problems, paths = [], []
-    for i, axis in enumerate(swept):
-        problems += _problems_of_axis(config, f'sweep[{i}]', axis, paths)
-        paths += _paths(axis) if _is_axis(axis) else []
-    return [*problems, *_problems_of_search(config, paths, problems)]
+    problems, swept = [], []
+    for i, axis in enumerate(plain(config.sweep)):
+        where = f'sweep[{i}]'
+        if not _is_axis(axis):
+            allowed = '(path, values) or (paths, tuples of values)'
+            problems.append(f'{where}: found {axis!r}; allowed: {allowed}')
+            continue
+        paths, points = axis
+        if isinstance(paths, str):
+            paths, points = [paths], [[value] for value in points]
+        problems += _problems_of_paths(config, where, paths, swept)
+        problems += _problems_of_points(where, paths, points)
+        swept += paths
+    return [*problems, *_problems_of_search(config, swept, problems)]
 
 
 def identity(value: Any) -> str:
@@ -27,34 +35,32 @@ def identity(value: Any) -> str:
     return json.dumps(_with_integers(value), sort_keys=True)
 
 
-def _problems_of_axis(config, where, axis, earlier_paths) -> Iterator[str]:
-    if not _is_axis(axis):
-        yield f'{where}: found {axis!r}; allowed: (path, values) or (paths, tuples of values)'
-        return
-    paths, seen = _paths(axis), set()
-    for i, path in enumerate(paths):
-        yield from _problems_of_path(config, where, path)
-        if path in (*earlier_paths, *paths[:i]):
-            yield f'{where}: found {path!r} again; allowed: a path once'
-    for point in axis[1]:
-        values = [point] if isinstance(axis[0], str) else point
-        if not isinstance(values, list) or len(values) != len(paths):
-            yield f'{where}: found {point!r}; allowed: one value for each of {tuple(paths)}'
-        elif identity(values) in seen:
-            yield f'{where}: found {", ".join(map(repr, values))} twice; allowed: a value once'
-        seen.add(identity(values))
-
-
 def _is_axis(axis):
     if not isinstance(axis, list) or len(axis) != 2 or not isinstance(axis[1], list):
         return False
-    return isinstance(axis[0], str) or (
-        isinstance(axis[0], list) and all(isinstance(path, str) for path in axis[0])
-    )
+    paths = axis[0]
+    if isinstance(paths, list):
+        return all(isinstance(path, str) for path in paths)
+    return isinstance(paths, str)
 
 
-def _paths(axis):
-    return [axis[0]] if isinstance(axis[0], str) else axis[0]
+def _problems_of_paths(config, where, paths, swept) -> Iterator[str]:
+    earlier = set(swept)
+    for path in paths:
+        yield from _problems_of_path(config, where, path)
+        if path in earlier:
+            yield f'{where}: found {path!r} again; allowed: a path once'
+        earlier.add(path)
+
+
+def _problems_of_points(where, paths, points) -> Iterator[str]:
+    earlier = set()
+    for point in points:
+        if not isinstance(point, list) or len(point) != len(paths):
+            yield f'{where}: found {point!r}; allowed: one value for each of {tuple(paths)}'
+        elif identity(point) in earlier:
+            yield f'{where}: found {", ".join(map(repr, point))} twice; allowed: a value once'
+        earlier.add(identity(point))
 
 
 def _problems_of_search(config, swept, problems_of_sweep) -> Iterator[str]:
@@ -63,18 +69,24 @@ def _problems_of_search(config, swept, problems_of_sweep) -> Iterator[str]:
     if not search:
         return
     missing = [name for name in ('trials', 'space') if name not in search]
-    yield from (f'search.{name}: not set; allowed: a search has one' for name in missing)
+    for name in missing:
+        yield f'search.{name}: not set; allowed: a search has one'
     space = search.get('space', [])
-    if not all(isinstance(axis, list) and axis and isinstance(axis[0], str) for axis in space):
+    if not all(map(_begins_with_path, space)):
         yield f'search.space: found {space!r}; allowed: ((path, scale, low, high), ...)'
         return
     wrong = list(_problems_of_searched(config, [path for path, *_ in space], swept))
     yield from wrong
+    # Points can be drawn, and what else is wrong be told, only where all axes are right.
     if not (missing or wrong or problems_of_sweep):
         try:
             trials(config)
         except Refusal as error:
             yield f'search: {error}'
+
+
+def _begins_with_path(axis):
+    return isinstance(axis, list) and axis and isinstance(axis[0], str)
 
 
 def _problems_of_searched(config, searched, swept):
@@ -104,4 +116,6 @@ def _with_integers(value):
         return {name: _with_integers(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_with_integers(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

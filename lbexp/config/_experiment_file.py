@@ -21,7 +21,7 @@ def load(argument: str) -> ConfigDict:
     path, _, text = argument.partition(':')
     if not pathlib.Path(path).is_file():
         what = 'a folder' if pathlib.Path(path).is_dir() else 'no file'
-        beside = [str(p) for p in pathlib.Path(path).parent.glob('*.py')]
+        beside = map(str, pathlib.Path(path).parent.glob('*.py'))
         raise Refusal(
             f'{what} {path!r}; allowed: an experiment file.{lookup.nearest(path, beside)}'
         )
@@ -29,11 +29,13 @@ def load(argument: str) -> ConfigDict:
     if not callable(get_config):
         raise Refusal(f'{path} has no get_config()')
     arguments = [text] if text else []
+    # A TypeError of the call itself may come from inside the function, and is not ours to explain.
     try:
         inspect.signature(get_config).bind(*arguments)
     except TypeError as error:
         raise Refusal(f'{path}: get_config: {error}') from error
     config = get_config(*arguments)
+    # Overrides are set in place.
     if isinstance(config, FrozenConfigDict):
         config = ConfigDict(config, type_safe=False)  # pyrefly: ignore[bad-argument-type]: it is taken
     if not isinstance(config, ConfigDict):

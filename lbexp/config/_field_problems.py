@@ -14,9 +14,9 @@ def field_problems(values: dict[str, Any], required: Collection[str]) -> list[st
         values: a configuration, or that of one trial, as plain data.
         required: the names, without dots, that must be there.
     """
-    known = [name for name in fields.BY_NAME if '.' not in name]
     problems = [_missing(name) for name in required if name not in values]
-    problems += [_unknown(name, known) for name in sorted(set(values) - set(known))]
+    for name in sorted(values.keys() - set(fields.TOP_LEVEL)):
+        problems.append(_unknown(name, fields.TOP_LEVEL))
     for field in fields.FIELDS:
         problems += _problems_of_field(field, values)
     for group in fields.GROUPS:
@@ -27,8 +27,9 @@ def field_problems(values: dict[str, Any], required: Collection[str]) -> list[st
 def _problems_of_field(field, values) -> Iterator[str]:
     group, _, name = field.name.rpartition('.')
     holder = values.get(group, {}) if group else values
+    # Not told here: a dict that is no dict, and the fields of one that is not there at all.
     if not isinstance(holder, dict):
-        return  # told of the dict itself
+        return
     if name in holder:
         yield from _problems_of_value(field, holder[name])
     elif field.default is not fields.ABSENT and group in values:
@@ -36,24 +37,28 @@ def _problems_of_field(field, values) -> Iterator[str]:
 
 
 def _problems_of_value(field, value) -> Iterator[str]:
-    if not isinstance(field.annotation, fields.Part):
-        problem = violation(value, field.annotation)
+    place = field.annotation
+    if not isinstance(place, fields.Part):
+        problem = violation(value, place)
         if problem:
             yield f'{field.name}: {problem}'
-    elif field.annotation.several:
+    elif place.several:
         if not isinstance(value, list):
             yield f"{field.name}: found {value!r}; allowed: a tuple of dicts, each with a 'name'"
-    elif not isinstance(value, dict) or not (
-        field.annotation.optional or isinstance(value.get('name'), str)
-    ):
+    elif not _is_part(value, place.optional):
         yield f"{field.name}: found {value!r}; allowed: a dict with a 'name'"
+
+
+def _is_part(value, optional):
+    return isinstance(value, dict) and (optional or isinstance(value.get('name'), str))
 
 
 def _unknown_in_group(group, holder) -> list[str]:
     if not isinstance(holder, dict):
         return []
     known = fields.inner(group)
-    return [_unknown(f'{group}.{name}', known) for name in sorted(holder.keys() - set(known))]
+    unknown = sorted(holder.keys() - set(known))
+    return [_unknown(f'{group}.{name}', known) for name in unknown]
 
 
 def _missing(name):

@@ -8,8 +8,9 @@ from typing import Any
 from ml_collections import ConfigDict, FrozenConfigDict, config_dict
 
 from lbexp.config import fields, lookup
+from lbexp.config._parameter import of_parameter
 from lbexp.config._plain import plain
-from lbexp.config.violation import of_parameter, violation
+from lbexp.config.violation import violation
 from lbexp.errors import Refusal
 
 # What is no Python data and is written so all the same; 'none' is not among it, as a mask may be
@@ -36,19 +37,11 @@ def override(config: ConfigDict, path: str, text: str):
     annotation, default = _annotation(config, path)
     before = _stored(holder, name) if name in holder else default
     if isinstance(before, ConfigDict) and not text.lstrip().startswith('{'):
-        inner = sorted({*before, *_arguments(config, path.split('.'))}) or [
-            ('none that could be set here')
-        ]
-        names = ', '.join(f'{path}.{name}' for name in inner)
+        inner = sorted({*before, *_arguments(config, path.split('.'))})
+        names = ', '.join(f'{path}.{name}' for name in inner or ['none that could be set here'])
         raise Refusal(f'{path}: found {text!r}; allowed: a value for one of its fields: {names}')
-    readings = [
-        value
-        for value in (_literal(text), text)
-        if annotation is None or not violation(value, annotation)
-    ]
-    if not readings:
-        raise Refusal(f'{path}: {violation(_literal(text), annotation)}')
-    value = readings[0]
+    value = _parsed(path, text, annotation)
+    # Who writes 1 for 0.1 means 1.0: an integer would be another type in the program.
     if isinstance(before, float) and type(value) is int:
         value = float(value)
     # neither can pass a required value that is not set yet
@@ -79,6 +72,19 @@ def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
     return holder, name
 
 
+def _parsed(path, text, annotation):
+    """What `text` says: Python data where that fits, else the text. Refusal: neither fits."""
+    literal = _literal(text)
+    if annotation is None:
+        return literal
+    problem = violation(literal, annotation)
+    if not problem:
+        return literal
+    if violation(text, annotation):
+        raise Refusal(f'{path}: {problem}')
+    return text
+
+
 def _stored(holder, name):
     """The value of a field; None where a required one is not set."""
     try:
@@ -93,11 +99,13 @@ def _annotation(config, path):
     if path in fields.BY_NAME:
         _, default, annotation, *_ = fields.BY_NAME[path]
         if isinstance(annotation, fields.Part):
-            return list if annotation.several else dict, default
+            annotation = list if annotation.several else dict
         return annotation, default
     parent, _, name = path.rpartition('.')
     parameter = _arguments(config, parent.split('.')).get(name)
-    return (None, None) if parameter is None else (of_parameter(parameter), parameter.default)
+    if parameter is None:
+        return None, None
+    return of_parameter(parameter), parameter.default
 
 
 def _arguments(config, path):
@@ -108,6 +116,7 @@ def _arguments(config, path):
     if not path or path[0] not in fields.PARTS:
         return {}
     kind, holder = fields.PARTS[path[0]].kind, config[path[0]]
+    # Each part on the way may hold one of another kind, as its function's annotation says.
     for name in path[1:]:
         if not isinstance(holder, (ConfigDict, FrozenConfigDict)):
             return {}
@@ -145,6 +154,5 @@ def _unknown(holder, path, more=()):
     where = '.'.join(path)
     if where in fields.RENAMED:
         return f'{where}: no such field: it is called {fields.RENAMED[where]}, as it is a count'
-    return (
-        f'{where}: no such field.{lookup.nearest(path[-1], known)} Fields here: {", ".join(known)}'
-    )
+    hint = lookup.nearest(path[-1], known)
+    return f'{where}: no such field.{hint} Fields here: {", ".join(known)}'

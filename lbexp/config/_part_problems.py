@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from lbexp.config import lookup
-from lbexp.config.violation import of_parameter, takes_part, violation
+from lbexp.config._parameter import of_parameter
+from lbexp.config.violation import takes_part, violation
 from lbexp.errors import Refusal, user_frame
 
 _ANY_RUN = {'peak': 1.0, 'steps': 100}  # of which a schedule gives fractions
@@ -34,7 +35,9 @@ def construction_problems(kind: str, part: dict, path: str, batch_size: int) -> 
     if kind not in ('optimizer', 'example_weights', 'schedule'):
         return ()
     from_engine = {'example_weights': {'batch_size': batch_size}, 'schedule': _ANY_RUN}
-    return _of_construction(kind, json.dumps({**from_engine.get(kind, {}), **part}), path)
+    arguments = {**from_engine.get(kind, {}), **part}
+    # As text, which a cache can have for a key.
+    return _of_construction(kind, json.dumps(arguments), path)
 
 
 @functools.lru_cache(4096)  # many trials have one part in common
@@ -65,8 +68,12 @@ def _require_update(name, optimizer):
 
     update = optax.with_extra_args_support(optimizer).update
     params = {'kernel': jax.numpy.ones((2, 3)), 'bias': jax.numpy.ones(3)}
+
+    def step(params):
+        return update(params, optimizer.init(params), params, value=params['bias'][0])
+
     try:
-        jax.eval_shape(lambda x: update(x, optimizer.init(x), x, value=x['bias'][0]), params)
+        jax.eval_shape(step, params)
     except (TypeError, AttributeError, ValueError) as error:
         # Other ValueErrors may be of these parameters alone, such as a mask for those of the
         # workload.
@@ -79,6 +86,7 @@ def _require_update(name, optimizer):
 
 
 def _of_part(kind: str, part: Any, path: str) -> Iterator[str]:
+    # The table checks no more of a tuple of parts than that it is one.
     if not isinstance(part, dict) or not isinstance(part.get('name'), str):
         yield f"{path}: found {part!r}; allowed: a dict with a 'name'"
         return
@@ -87,28 +95,23 @@ def _of_part(kind: str, part: Any, path: str) -> Iterator[str]:
     except Refusal as error:
         yield f'{path}.name: {error}'
         return
-    arguments = {name: value for name, value in part.items() if name != 'name'}
+    arguments = dict(part)
+    function = arguments.pop('name')
     for name, value in arguments.items():
-        problem = _of_argument(kind, part['name'], parameters, name, value)
+        problem = _of_argument(kind, function, parameters, name, value)
         if problem:
             yield f'{path}.{name}: {problem}'
         elif _names_part(value):
-            yield from _of_part(
-                lookup.inner_kind(parameters.get(name), kind), value, f'{path}.{name}'
-            )
+            inner_kind = lookup.inner_kind(parameters.get(name), kind)
+            yield from _of_part(inner_kind, value, f'{path}.{name}')
     from_engine = (*lookup.KINDS[kind].given, *lookup.KINDS[kind].may_be_given)
-    for name in _needed(parameters):
-        if name not in arguments and name not in from_engine:
-            yield f'{path}.{name}: not set; {part["name"]} needs it'
+    for name, parameter in parameters.items():
+        if _is_needed(parameter) and name not in arguments and name not in from_engine:
+            yield f'{path}.{name}: not set; {function} needs it'
 
 
-def _needed(parameters):
-    required = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is inspect.Parameter.empty
-    ]
-    return [name for name in required if not _is_variadic(parameters[name])]
+def _is_needed(parameter):
+    return parameter.default is inspect.Parameter.empty and not _is_variadic(parameter)
 
 
 def _of_argument(kind, function, parameters, name, value) -> str | None:
@@ -117,7 +120,8 @@ def _of_argument(kind, function, parameters, name, value) -> str | None:
         return f'found {value!r}; allowed: nothing: it is for the engine to set'
     if name in parameters and not _is_variadic(parameters[name]):
         return _of_value(name, value, of_parameter(parameters[name]))
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+    kinds = {parameter.kind for parameter in parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD in kinds:
         return None
     settable = [parameter for parameter in parameters if parameter not in from_engine]
     hint = lookup.nearest(name, settable)
@@ -127,8 +131,9 @@ def _of_argument(kind, function, parameters, name, value) -> str | None:
 
 
 def _of_value(name, value, annotation) -> str | None:
-    integer = None if name == 'seed' else _beyond_32_bits(value)
-    if integer is not None:
+    integer = _beyond_32_bits(value)
+    # How large a seed may be its own annotation says.
+    if integer is not None and name != 'seed':
         return (
             f'found {integer}; allowed: integers below 2^31; a larger number is written '
             f'{float(integer):.3g}'
@@ -144,8 +149,9 @@ def _beyond_32_bits(value) -> int | None:
         value = list(value.values())
     if isinstance(value, list):
         return next(filter(None, map(_beyond_32_bits, value)), None)
-    is_large = isinstance(value, int) and abs(value) >= 2**31
-    return min(value, 10**300) if is_large else None
+    if isinstance(value, int) and abs(value) >= 2**31:
+        return min(value, 10**300)  # which a float holds, for the message
+    return None
 
 
 def _names_part(value):

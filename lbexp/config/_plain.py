@@ -23,6 +23,7 @@ def plain(config: Any, path: str = '') -> Any:
     if config is None or isinstance(config, str) or type(config) in (bool, int, float):
         return config
     if isinstance(config, ConfigDict | FrozenConfigDict):
+        # not items(), which stops at a required value that is not set, and does not say where
         return {str(name): plain(_value(config, name, path), _join(path, name)) for name in config}
     if isinstance(config, Mapping):
         return {str(name): plain(value, _join(path, name)) for name, value in config.items()}
@@ -62,8 +63,7 @@ def _of_scalar(value, path):
     what = ' '.join(repr(value).split())[:80]
     raise Refusal(
         f'{path or "config"}: found {what}; allowed: plain data: numbers, text, None, lists, '
-        'dicts; a function by its '
-        "name 'package.module:function' where a part is named"
+        "dicts; a function by its name 'package.module:function' where a part is named"
     )
 
 

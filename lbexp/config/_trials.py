@@ -30,7 +30,13 @@ class Trial(NamedTuple):
 
 def asked(trials: Iterable[Trial | Mapping[str, Any]]) -> list[Trial]:
     """Trials as a study gives them, which may be bare overrides, as `Trial`s."""
-    return [trial if isinstance(trial, Trial) else Trial(dict(trial)) for trial in trials]
+    return list(map(_asked, trials))
+
+
+def _asked(trial):
+    if isinstance(trial, Trial):
+        return trial
+    return Trial(dict(trial))
 
 
 def trials(config: ConfigDict) -> list[dict[str, Any]]:
@@ -39,12 +45,15 @@ def trials(config: ConfigDict) -> list[dict[str, Any]]:
 
     One empty dict without either. Values are plain data.
     """
-    axes = [_searched(**plain(config.search))] if config.search else []
-    for paths, values in plain(config.sweep):
-        points = [[value] for value in values] if isinstance(paths, str) else values
-        paths = [paths] if isinstance(paths, str) else paths
-        axes.append([dict(zip(paths, point, strict=True)) for point in points])
-    return [_merged(points) for points in itertools.product(*axes)]
+    axes = []
+    if config.search:
+        axes.append(_searched(**plain(config.search)))
+    for paths, points in plain(config.sweep):
+        if isinstance(paths, str):
+            axes.append([{paths: value} for value in points])
+        else:
+            axes.append([dict(zip(paths, point, strict=True)) for point in points])
+    return list(map(_merged, itertools.product(*axes)))
 
 
 def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
@@ -59,6 +68,7 @@ def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
     """
     if overrides and _has_references(config):
         config = _followed(config, overrides)
+    # As plain data a field may take a value of any type, such as None in place of a number.
     resolved = plain(config)
     for name in SPANNING:
         del resolved[name]
@@ -72,10 +82,10 @@ def _place(config, path):
     """The dict that holds the field `path`, and the field's name in it."""
     *parents, name = path.split('.')
     holder = config
-    for i, parent in enumerate(parents, 1):
+    for depth, parent in enumerate(parents, 1):
         value = holder.get(parent)
         if not isinstance(value, (dict, ConfigDict)):
-            where = '.'.join(parents[:i])
+            where = '.'.join(parents[:depth])
             raise Refusal(
                 f'{path}: found {value!r} as {where}; allowed: a dict, where a field '
                 'of it is set as well'
@@ -85,10 +95,10 @@ def _place(config, path):
 
 
 def _merged(points):
-    merged = {}
+    overrides = {}
     for point in points:
-        merged |= point
-    return merged
+        overrides |= point
+    return overrides
 
 
 def _searched(trials, space, **settings):
@@ -96,12 +106,13 @@ def _searched(trials, space, **settings):
 
 
 def _has_references(config):
-    fields = config._fields.values()
-    return any(
-        isinstance(value, FieldReference)
-        or (isinstance(value, ConfigDict) and _has_references(value))
-        for value in fields
-    )
+    # The private attribute: whatever else reads a field follows its reference.
+    for value in config._fields.values():
+        if isinstance(value, FieldReference):
+            return True
+        if isinstance(value, ConfigDict) and _has_references(value):
+            return True
+    return False
 
 
 def _followed(config, overrides):

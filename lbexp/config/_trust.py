@@ -44,7 +44,8 @@ def trusting(outside: Iterable[str] | None) -> Iterator[None]:
 def outside_names(value: Any) -> set[str]:
     """The texts, anywhere in nested data, that `find` would look up outside lbexp."""
     if isinstance(value, str):
-        return {value} if value.partition(':')[2] else set()
+        _, _, function = value.partition(':')
+        return {value} if function else set()
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (list, tuple)):
@@ -58,6 +59,6 @@ def refuse_untrusted(kind: str, name: str) -> None:
     if _reads_workdir.get() and trusted is not None and name not in trusted:
         raise Refusal(
             f'the workdir names a {kind} outside lbexp: found {name!r}; allowed: parts of lbexp. '
-            'To run it, give the '
-            '--config that names it, or --trust_workdir to lbexp.sweep; in Python: lookup.trusting'
+            'To run it, give the --config that names it, or --trust_workdir to lbexp.sweep; in '
+            'Python: lookup.trusting'
         )

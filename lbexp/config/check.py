@@ -8,7 +8,7 @@ from lbexp.config import lookup
 from lbexp.config._axis_problems import axis_problems, identity
 from lbexp.config._field_problems import field_problems
 from lbexp.config._part_problems import construction_problems, part_problems
-from lbexp.config.fields import BY_NAME, PARTS
+from lbexp.config.fields import PARTS, TOP_LEVEL
 from lbexp.documents import SPANNING
 from lbexp.errors import Refusal, refused
 
@@ -23,13 +23,12 @@ def check(config) -> list[str]:
         return problems
     study = configs.plain(config.study)
     problems = [*axis_problems(config), *part_problems('study', study, 'study')]
-    # other studies build parts to make their trials; what a trial sets may be missing
+    # Other studies build parts to make their trials.
     if study['name'] != 'training':
-        problems += [
-            problem for problem in _problems_of_base(config) if ': not set; ' not in problem
-        ]
+        problems += _problems_of_base(config)
     if problems:
         return problems
+    # From here on whatever builds parts can count on fields of the right types.
     try:
         asked_trials = lookup.build('study', study).trials(config)
     except ValueError as error:
@@ -48,21 +47,19 @@ def check(config) -> list[str]:
 def check_fields(config) -> list[str]:
     """Problems that leave nothing to look at: fields that are not there, made up, or of another
     type."""
-    required = [name for name in BY_NAME if '.' not in name]
     try:
-        return field_problems(configs.plain(config), required)
+        return field_problems(configs.plain(config), TOP_LEVEL)
     except Refusal as error:
         return [str(error)]
 
 
 def _problems_of_trials(trials) -> list[str]:
-    required = [name for name in BY_NAME if '.' not in name and name not in SPANNING]
+    required = [name for name in TOP_LEVEL if name not in SPANNING]
     problems = {}  # a dict keeps the order in which problems were met, once each
     for trial in trials:
-        problems_of_trial = field_problems(trial, required) or [
-            *_together(trial),
-            *_problems_of_parts(trial),
-        ]
+        problems_of_trial = field_problems(trial, required)
+        if not problems_of_trial:
+            problems_of_trial = [*_together(trial), *_problems_of_parts(trial)]
         problems |= dict.fromkeys(problems_of_trial)
     return list(problems)
 
@@ -73,24 +70,19 @@ def _problems_of_repeated(config, trials) -> list[str]:
     # a search over few integers meets them again
     if config.study.name != 'training' or config.search:
         return []
-    first = {}
+    first_with = {}
     for i, trial in enumerate(trials):
-        earlier = first.setdefault(identity(trial), i)
+        earlier = first_with.setdefault(identity(trial), i)
         if earlier != i:
-            return [
-                (
-                    f'sweep: found trials {earlier} and {i} with the same fields; allowed: a '
-                    'trial once'
-                )
-            ]
+            found = f'found trials {earlier} and {i} with the same fields'
+            return [f'sweep: {found}; allowed: a trial once']
     return []
 
 
 def _together(trial) -> Iterator[str]:
     """Fields that depend on each other."""
-    steps, epochs, batch_size, microbatch = (
-        trial[name] for name in ('steps', 'epochs', 'batch_size', 'microbatch')
-    )
+    steps, epochs = trial['steps'], trial['epochs']
+    batch_size, microbatch = trial['batch_size'], trial['microbatch']
     if (steps is None) == (epochs is None):
         yield f'steps, epochs: found {steps}, {epochs}; allowed: one set, the other None'
     if microbatch and batch_size % microbatch:
@@ -132,16 +124,24 @@ def _problems_of_growth(trial):
 def _problems_of_base(config) -> Iterator[str]:
     for name, place in PARTS.items():
         part = configs.plain(config[name])
-        if part and name != 'study' and not place.several:
-            yield from part_problems(place.kind, part, name)
+        if not part or name == 'study' or place.several:
+            continue
+        for problem in part_problems(place.kind, part, name):
+            if ': not set; ' not in problem:  # the trials may set it
+                yield problem
 
 
 def _problems_of_parts(trial) -> Iterator[str]:
+    for kind, path, part in _parts(trial):
+        problems = part_problems(kind, part, path)
+        yield from problems or construction_problems(kind, part, path, trial['batch_size'])
+
+
+def _parts(trial) -> Iterator[tuple[str, str, dict]]:
+    """Kind, path and data of each part of a trial."""
     for name, place in PARTS.items():
-        parts = trial[name] if place.several else [trial[name]] if trial[name] else []
-        for i, part in enumerate(parts):
-            path = f'{name}[{i}]' if place.several else name
-            problems = part_problems(place.kind, part, path)
-            yield from problems or construction_problems(
-                place.kind, part, path, trial['batch_size']
-            )
+        if place.several:
+            for i, part in enumerate(trial[name]):
+                yield place.kind, f'{name}[{i}]', part
+        elif trial[name]:
+            yield place.kind, name, trial[name]

@@ -18,6 +18,7 @@ from lbexp.config.violation import in_words
 ABSENT = object()  # no default: of a dict's field that need not be there
 
 FIELDS = (
+    # What is trained, and by what.
     Field(
         'workload',
         {'name': 'digits_mlp'},
@@ -46,6 +47,7 @@ FIELDS = (
         'multiplies every learning rate of the optimizer',
         traced='arguments',
     ),
+    # The batch, and what follows its size.
     Field('batch_scaling', {}, dict, 'how the learning rate follows the batch size'),
     Field(
         'batch_scaling.rule',
@@ -72,10 +74,8 @@ FIELDS = (
         'microbatch',
         None,
         Count | None,
-        (
-            'set: batch size is a number, and all batch sizes of a sweep share one program; None: '
-            'the global batch'
-        ),
+        'set: batch size is a number, and all batch sizes of a sweep share one program; None: '
+        'the global batch',
         'examples per forward and backward pass',
     ),
     Field(
@@ -90,7 +90,7 @@ FIELDS = (
         'batch_growth',
         {},
         dict,
-        ('the batch grows in training; empty: it does not; needs a microbatch'),
+        'the batch grows in training; empty: it does not; needs a microbatch',
     ),
     Field(
         'batch_growth.boundaries',
@@ -101,6 +101,7 @@ FIELDS = (
     ),
     Field('batch_growth.factor', ABSENT, Annotated[float, Gt(0)], 'by what'),
     Field('batch_growth.largest', ABSENT, Count | None, 'up to what', 'examples'),
+    # The length of the run, and what is recorded of it.
     Field(
         'steps', None, Count | None, 'length of the run; or set epochs', 'updates', traced='always'
     ),
@@ -144,6 +145,7 @@ FIELDS = (
         'checkpoints per cohort',
         watches=True,
     ),
+    # What is measured, and what is changed for that.
     Field(
         'probes',
         (),
@@ -158,36 +160,33 @@ FIELDS = (
         'multiplicative gradient noise; empty: every example weighs 1',
         traced='arguments',
     ),
+    # Which trials there are.
     Field(
         'sweep',
         (),
         list,
-        (
-            '((path, values), ...): trials are the product; a tuple of paths goes '
-            'with tuples of values'
-        ),
+        '((path, values), ...): trials are the product; a tuple of paths goes with tuples of '
+        'values',
     ),
     Field('search', {}, dict, 'quasi-random points, each with the whole sweep; empty: none'),
     Field(
         'search.trials',
         ABSENT,
         Points,
-        ('more of them later keep the first and run only what is new'),
+        'more of them later keep the first and run only what is new',
         'points',
     ),
     Field('search.space', ABSENT, list, "((path, 'log', 'linear' or 'whole', low, high), ...)"),
     Field('search.kind', ABSENT, Literal['halton', 'sobol'], 'the sequence; absent: halton'),
     Field('search.seed', ABSENT, Annotated[int, Ge(0)], 'of the scrambling; absent: 0'),
     Field('study', {'name': 'training'}, Part('study'), 'the question asked of the trials'),
+    # Where a trial runs.
     Field(
         'watchdog',
         600.0,
         Annotated[float, Gt(0)] | None,
-        (
-            'a dispatch that takes longer, and ten times longer than is usual, has hung: the '
-            'process '
-            'ends; None: never'
-        ),
+        'a dispatch that takes longer, and ten times longer than is usual, has hung: the process '
+        'ends; None: never',
         'seconds',
         watches=True,
     ),
@@ -203,20 +202,15 @@ FIELDS = (
         'sharding',
         'replicated',
         Literal['replicated', 'fsdp'],
-        (
-            'of parameters and optimizer state over the devices that share a batch: all on each, '
-            'or '
-            'a share'
-        ),
+        'of parameters and optimizer state over the devices that share a batch: all on each, or '
+        'a share',
     ),
     Field(
         'replicas',
         {},
         Part('replicas', optional=True),
-        (
-            "workers that differ between synchronisations: dict(name='local_sgd', workers=4, k=8); "
-            'empty: none'
-        ),
+        "workers that differ between synchronisations: dict(name='local_sgd', workers=4, k=8); "
+        'empty: none',
         traced='arguments',
     ),
     Field(
@@ -238,6 +232,7 @@ RENAMED = {'log': 'num_rows', 'evaluate': 'num_evaluations', 'checkpoint': 'num_
 BY_NAME = {field.name: field for field in FIELDS}
 PARTS = {field.name: field.annotation for field in FIELDS if isinstance(field.annotation, Part)}
 GROUPS = tuple(field.name for field in FIELDS if field.annotation is dict)
+TOP_LEVEL = tuple(name for name in BY_NAME if '.' not in name)
 
 
 def base() -> ConfigDict:
@@ -252,7 +247,8 @@ def base() -> ConfigDict:
     for field in FIELDS:
         if field.default is not ABSENT:
             group, _, name = field.name.rpartition('.')
-            (config[group] if group else config)[name] = field.default
+            holder = config[group] if group else config
+            holder[name] = field.default
     return config
 
 
@@ -260,29 +256,33 @@ def described() -> str:
     """The table in lines of text: each field with its default, type, unit and meaning."""
     lines = []
     for field in FIELDS:
-        if isinstance(field.annotation, Part):
-            allowed = (
-                "parts, each a dict with a 'name'"
-                if field.annotation.several
-                else "a part: a dict with a 'name'"
-            )
-        else:
-            allowed = in_words(field.annotation)
-        default = (
-            '' if field.default is ABSENT or field.annotation is dict else f'={field.default!r}'
-        )
-        unit = f' [{field.unit}]' if field.unit else ''
-        lines += [f'  --config.{field.name}{default}', f'      {allowed}{unit}; {field.help}']
+        flag = f'--config.{field.name}'
+        # The default of a dict are those of its fields.
+        if field.default is not ABSENT and field.annotation is not dict:
+            flag += f'={field.default!r}'
+        allowed = _allowed(field.annotation)
+        if field.unit:
+            allowed += f' [{field.unit}]'
+        lines += [f'  {flag}', f'      {allowed}; {field.help}']
     return '\n'.join(lines)
+
+
+def _allowed(annotation):
+    if not isinstance(annotation, Part):
+        return in_words(annotation)
+    if annotation.several:
+        return "parts, each a dict with a 'name'"
+    return "a part: a dict with a 'name'"
 
 
 def inner(group: str) -> list[str]:
     """The fields that the dict `group` may have."""
-    return [
-        field.name.removeprefix(f'{group}.')
-        for field in FIELDS
-        if field.name.startswith(f'{group}.')
-    ]
+    names = []
+    for field in FIELDS:
+        holder, _, name = field.name.rpartition('.')
+        if holder == group:
+            names.append(name)
+    return names
 
 
 def watching() -> tuple[str, ...]:

@@ -1,18 +1,16 @@
 """Names to functions: the file system is the registry, and a part is what its return annotation
 says it is."""
 
-import collections.abc
 import difflib
 import functools
 import importlib
 import importlib.util
 import inspect
 import pkgutil
-import types
-import typing
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple
 
+from lbexp.config._returns import return_annotation, returns
 from lbexp.config._trust import outside_names as outside_names
 from lbexp.config._trust import recorded as recorded
 from lbexp.config._trust import refuse_untrusted
@@ -74,14 +72,7 @@ def find(kind: str, name: str) -> Callable:
     if colon:
         refuse_untrusted(kind, name)
         return _outside(kind, module, function)
-    package = KINDS[kind].package
-    home = importlib.import_module(package)
-    if (
-        hasattr(home, '__path__')
-        and name.isidentifier()
-        and importlib.util.find_spec(f'{package}.{name}')
-    ):
-        home = importlib.import_module(f'{package}.{name}')
+    home = _home(kind, name)
     function = getattr(home, name, None)
     if function is None or not _is_part(kind, function, home.__name__):
         known = names(kind)
@@ -100,20 +91,27 @@ def names(kind: str) -> list[str]:
     kind = _kind(kind)
     home = importlib.import_module(KINDS[kind].package)
     if hasattr(home, '__path__'):
-        files = [
-            module.name
-            for module in pkgutil.iter_modules(home.__path__)
-            if not module.name.startswith('_')
-        ]
-        modules = {name: importlib.import_module(f'{home.__name__}.{name}') for name in files}
+        candidates = [module.name for module in pkgutil.iter_modules(home.__path__)]
     else:
-        modules = {name: home for name in vars(home) if not name.startswith('_')}
-    functions = {name: getattr(module, name, None) for name, module in modules.items()}
-    return sorted(
-        name
-        for name, function in functions.items()
-        if _is_part(kind, function, modules[name].__name__)
-    )
+        candidates = list(vars(home))
+    parts = []
+    for name in candidates:
+        if name.startswith('_'):
+            continue
+        module = _home(kind, name)
+        if _is_part(kind, getattr(module, name, None), module.__name__):
+            parts.append(name)
+    return sorted(parts)
+
+
+def _home(kind, name):
+    """The module that would hold a part of this name: a file of the package, else the package."""
+    package = KINDS[kind].package
+    home = importlib.import_module(package)
+    file = f'{package}.{name}'
+    if hasattr(home, '__path__') and name.isidentifier() and importlib.util.find_spec(file):
+        return importlib.import_module(file)
+    return home
 
 
 def build(kind: str, part: dict, **given: Any) -> Any:
@@ -128,8 +126,11 @@ def build(kind: str, part: dict, **given: Any) -> Any:
     """
     function = find(kind, part['name'])
     known = parameters(function)
-    inner = {name: inner_kind(known.get(name), kind) for name in part}
-    arguments = {name: _built(inner[name], value) for name, value in part.items() if name != 'name'}
+    arguments = {}
+    for name, value in part.items():
+        if name != 'name':
+            arguments[name] = _built(inner_kind(known.get(name), kind), value)
+    # Bound first: a TypeError of the call itself may come from inside the function.
     try:
         inspect.signature(function).bind(**given, **arguments)
     except TypeError as error:
@@ -140,10 +141,16 @@ def build(kind: str, part: dict, **given: Any) -> Any:
         if user_frame(error) is not None or not _refuses(function, error):
             raise
         raise Refusal(f'{part["name"]}: {error}') from error
-    expected = _returned_type(_kind(kind))
-    if not (isinstance(built, expected) if inspect.isclass(expected) else callable(built)):
+    if not _is_built(kind, built):
         raise Refusal(f'{part["name"]}: returns {_short(built)}; allowed: {_article(kind)}')
     return built
+
+
+def _is_built(kind, value):
+    expected = _returned_type(_kind(kind))
+    if inspect.isclass(expected):
+        return isinstance(value, expected)
+    return callable(value)
 
 
 def parameters(function: Callable) -> dict[str, inspect.Parameter]:
@@ -153,13 +160,18 @@ def parameters(function: Callable) -> dict[str, inspect.Parameter]:
         signature = inspect.signature(function, eval_str=True)
     except (NameError, SyntaxError, AttributeError, TypeError):
         signature = inspect.signature(function)
-    positional_only = inspect.Parameter.POSITIONAL_ONLY
-    return {name: p for name, p in signature.parameters.items() if p.kind is not positional_only}
+    by_name = dict(signature.parameters)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            del by_name[name]
+    return by_name
 
 
 def inner_kind(parameter: inspect.Parameter | None, outer: str) -> str:
     """The kind of a part that is the argument `parameter` of a part of the kind `outer`."""
-    wanted = None if parameter is None else part_class(parameter.annotation)
+    if parameter is None:
+        return outer
+    wanted = part_class(parameter.annotation)
     if wanted is None:
         return outer
     for kind in KINDS:
@@ -177,18 +189,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _kind(kind):
     """A kind by its name, or by its package."""
-    return (
-        kind
-        if kind in KINDS
-        else next(name for name, known in KINDS.items() if known.package == kind)
-    )
+    if kind in KINDS:
+        return kind
+    return next(name for name, known in KINDS.items() if known.package == kind)
 
 
 def _built(kind, value):
     if isinstance(value, dict) and 'name' in value:
         return build(kind, value)
     if type(value) in (list, tuple):  # not a gradient transformation, which is a NamedTuple
-        return tuple(_built(kind, v) for v in value)
+        return tuple(_built(kind, element) for element in value)
     return value
 
 
@@ -201,48 +211,7 @@ def _returned_type(kind):
 def _is_part(kind, function, module):
     if not inspect.isfunction(function) or function.__module__ != module:
         return False
-    return bool(_returns(kind, function))
-
-
-def _returns(kind, function) -> bool | None:
-    """Whether the annotation says that `function` returns a part of this kind; None: it does not
-    say."""
-    expected, annotation = _returned_type(kind), _return_annotation(function)
-    if annotation == expected:
-        return True
-    if annotation in (inspect.Signature.empty, Any) or isinstance(
-        annotation, (str, typing.TypeVar)
-    ):
-        return None
-    if get_origin(annotation) in (typing.Union, types.UnionType):
-        said = {_same(expected, member) for member in get_args(annotation)}
-        return None if said != {False} else False
-    return _same(expected, annotation)
-
-
-def _same(expected, annotation):
-    if not inspect.isclass(expected):  # a function of some arguments
-        is_function = get_origin(annotation) is collections.abc.Callable or annotation in (
-            Callable,
-            typing.Callable,
-        )
-        return None if is_function and annotation != expected else annotation == expected
-    # no issubclass of a protocol
-    if not inspect.isclass(annotation) or getattr(annotation, '_is_protocol', False):
-        return False
-    if issubclass(annotation, expected):
-        return True
-    return None if issubclass(expected, annotation) else False
-
-
-def _return_annotation(function):
-    if inspect.isclass(function):
-        return function
-    try:
-        return inspect.signature(function, eval_str=True).return_annotation
-    # builtins have no signature
-    except (NameError, SyntaxError, AttributeError, TypeError, ValueError):
-        return inspect.Signature.empty
+    return bool(returns(_returned_type(kind), function))
 
 
 def _outside(kind, module, name):
@@ -254,15 +223,15 @@ def _outside(kind, module, name):
     except ModuleNotFoundError as error:
         raise Refusal(f'{whole}: {error}') from error
     if not hasattr(home, name):
-        public = [n for n in dir(home) if not n.startswith('_')]
+        public = [known for known in dir(home) if not known.startswith('_')]
         raise Refusal(f'module {module!r} has no {name!r}.{nearest(name, public)}')
     function = getattr(home, name)
     if not callable(function):
         raise Refusal(
             f'{whole}: found {_short(function)}; allowed: a function that returns {_article(kind)}'
         )
-    if _returns(kind, function) is False:
-        annotation = inspect.formatannotation(_return_annotation(function))
+    if returns(_returned_type(kind), function) is False:
+        annotation = inspect.formatannotation(return_annotation(function))
         raise Refusal(
             f'{whole} returns {annotation}; allowed: a function that returns {_article(kind)}'
         )
@@ -276,13 +245,16 @@ def _outside(kind, module, name):
 
 
 def _article(kind):
-    what = KINDS[_kind(kind)].returns.replace(':', '.')
-    return f'{"an" if kind[0] in "aeiou" else "a"} {kind} ({what})'
+    returned = KINDS[_kind(kind)].returns.replace(':', '.')
+    article = 'an' if kind[0] in 'aeiou' else 'a'
+    return f'{article} {kind} ({returned})'
 
 
 def _short(value):
     text = ' '.join(repr(value).split())
-    return text if len(text) <= 60 else f'{text[:57]}...'
+    if len(text) > 60:
+        return f'{text[:57]}...'
+    return text
 
 
 def _refuses(function, error):

@@ -40,33 +40,35 @@ def search(
     from scipy.stats import qmc  # a second to import
 
     if kind == 'halton':
-        unit = qmc.Halton(len(space), scramble=True, rng=seed).random(count)
-    else:  # Sobol sequences are made, and balanced, in powers of two
-        unit = qmc.Sobol(len(space), scramble=True, rng=seed).random_base2(
-            math.ceil(math.log2(count))
-        )[:count]
-    ranges = list(space.items())
-    return [
-        {path: _at(x, *given) for x, (path, given) in zip(row, ranges, strict=True)}
-        for row in unit.tolist()
-    ]
+        unit_points = qmc.Halton(len(space), scramble=True, rng=seed).random(count)
+    else:
+        # Sobol sequences are made, and balanced, in powers of two.
+        sequence = qmc.Sobol(len(space), scramble=True, rng=seed)
+        unit_points = sequence.random_base2(math.ceil(math.log2(count)))[:count]
+    points = []
+    for coordinates in unit_points.tolist():
+        values = [_at(x, *axis) for x, axis in zip(coordinates, space.values(), strict=True)]
+        points.append(dict(zip(space, values)))
+    return points
 
 
-def _problems(given):
-    if (
-        not isinstance(given, (tuple, list))
-        or len(given) != 3
-        or given[0] not in ('linear', 'log', 'whole')
-    ):
-        yield f"found {given!r}; allowed: ('linear', 'log' or 'whole', low, high)"
-    elif not all(isinstance(end, (int, float)) for end in given[1:]):
-        yield f'found {given!r}; allowed: numbers low and high'
-    elif given[1] > given[2] or (given[0] == 'log' and given[1] <= 0):
-        yield f'found {given!r}; allowed: low <= high' + (', low > 0' if given[0] == 'log' else '')
+def _problems(axis):
+    scales = ('linear', 'log', 'whole')
+    if not isinstance(axis, (tuple, list)) or len(axis) != 3 or axis[0] not in scales:
+        yield f"found {axis!r}; allowed: ('linear', 'log' or 'whole', low, high)"
+        return
+    scale, low, high = axis
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+        yield f'found {axis!r}; allowed: numbers low and high'
+    elif scale == 'log' and (low > high or low <= 0):
+        yield f'found {axis!r}; allowed: low <= high, low > 0'
+    elif low > high:
+        yield f'found {axis!r}; allowed: low <= high'
 
 
 def _at(x, scale, low, high):
     if scale == 'whole':
+        # x < 1, but the product may be rounded up
         return min(low + int(x * (high - low + 1)), high)
     if scale == 'linear':
         return low + x * (high - low)

@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
+from lbexp.annotations import limits, members, range_in_words, variants
+
 _WORDS = {
     int: 'an integer',
     float: 'a number',
@@ -53,50 +55,25 @@ def violation(value: Any, annotation: Any) -> str | None:
     wanted). An annotation that says nothing of these (Any, a type variable) allows everything but
     NaN; one of functions alone allows nothing.
     """
-    if all(map(_is_function, _members(annotation))):
+    if all(map(_is_function, members(annotation))):
         return (
             f'found {value!r}; allowed: a function, which no configuration holds: another '
             'part, or one of your own'
         )
     alternatives = _alternatives(annotation)
-    if not _has_nan(value) and (
-        not alternatives or any(alternative.fits(value) for alternative in alternatives)
-    ):
+    fits = not alternatives or any(alternative.fits(value) for alternative in alternatives)
+    if fits and not _has_nan(value):
         return None
-    words = list(
-        dict.fromkeys(in_words(alternative.annotation) for alternative in alternatives)
-    ) or ['a number']
-    allowed = f'{", ".join(words[:-1])}{" or " if words[1:] else ""}{words[-1]}'
+    words = [in_words(alternative.annotation) for alternative in alternatives]
+    *others, last = dict.fromkeys(words or ['a number'])
+    allowed = ' or '.join(filter(None, [', '.join(others), last]))
     return f'found {value!r}; allowed: {allowed}{_hint(value, annotation)}'
-
-
-def of_parameter(parameter: inspect.Parameter) -> Any:
-    """The annotation of a parameter; where it says nothing, what its default is an example of."""
-    default, annotation = parameter.default, parameter.annotation
-    if annotation not in (inspect.Parameter.empty, Any):
-        return annotation
-    # the engine multiplies it by the schedule
-    if parameter.name == 'learning_rate' and default is not None:
-        return float
-    if isinstance(default, str):  # patterns of paths may be several
-        example = str | list[str]
-    elif isinstance(default, (bool, int, float, tuple, list)):
-        example = (
-            bool
-            if isinstance(default, bool)
-            else list
-            if isinstance(default, (tuple, list))
-            else float
-        )
-    else:
-        return Any
-    return example | None if annotation is inspect.Parameter.empty else example
 
 
 def part_class(annotation: Any) -> type | None:
     """The class of the part that `annotation` asks for, such as optax.GradientTransformation; None:
     for none."""
-    for member in _members(annotation):
+    for member in members(annotation):
         if inspect.isclass(member) and issubclass(member, tuple) and hasattr(member, '_fields'):
             return member
     return None
@@ -118,31 +95,21 @@ def _alternatives(annotation) -> tuple[_Alternative, ...]:
 
 @functools.cache
 def _cached_alternatives(annotation):
-    members = _members(annotation)
-    if any(_is_dtype(member) for member in members):  # DTypeLike and its kin also name str and type
-        none = (
-            [_Alternative(None, lambda value: value is None)] if types.NoneType in members else []
-        )
-        return (_Alternative(next(filter(_is_dtype, members)), _names_a_dtype), *none)
+    kinds = members(annotation)
+    dtypes = list(filter(_is_dtype, kinds))
+    if dtypes:  # DTypeLike and its kin also name str and type
+        alternatives = [_Alternative(dtypes[0], _names_a_dtype)]
+        if types.NoneType in kinds:
+            alternatives.append(_Alternative(None, functools.partial(operator.is_, None)))
+        return tuple(alternatives)
     alternatives = []
-    for member in members:
+    for member in kinds:
         readable = _readable(member)
         if readable is Any:
             return ()
         if readable is not None:
             alternatives.append(_Alternative(member, functools.partial(_converts, readable)))
     return tuple(alternatives)
-
-
-def _members(annotation, metadata=()):
-    """The types of a union, each with the bounds that stand around it."""
-    if get_origin(annotation) is Annotated:
-        inner, *bounds = get_args(annotation)
-        return _members(inner, (*bounds, *metadata))
-    if get_origin(annotation) in (typing.Union, types.UnionType):
-        return [member for inner in get_args(annotation) for member in _members(inner, metadata)]
-    annotation = types.NoneType if annotation is None else annotation
-    return [Annotated[annotation, *metadata] if metadata else annotation]
 
 
 def _readable(member) -> Any:
@@ -152,9 +119,9 @@ def _readable(member) -> Any:
     if origin is Annotated:
         inner = _readable(arguments[0])
         limits = _limits(member)
-        return (
-            Annotated[inner, msgspec.Meta(**limits)] if inner in (int, float) and limits else inner
-        )
+        if inner in (int, float) and limits:
+            return Annotated[inner, msgspec.Meta(**limits)]
+        return inner
     if origin is Literal or member in _WORDS:
         return member
     if member is Any or isinstance(member, (typing.TypeVar, str)):
@@ -172,11 +139,13 @@ def _sequence(origin, arguments):
     if origin is tuple and arguments and Ellipsis not in arguments:
         # Types made of values, which a checker of types cannot read.
         return tuple.__class_getitem__(tuple(map(_readable_union, arguments)))
-    return list.__class_getitem__(_readable_union(arguments[0])) if arguments else list
+    if not arguments:
+        return list
+    return list.__class_getitem__(_readable_union(arguments[0]))
 
 
 def _readable_union(annotation):
-    readable = [_readable(member) for member in _members(annotation)]
+    readable = [_readable(member) for member in members(annotation)]
     held = [kind for kind in readable if kind is not None]
     if Any in held or not held:
         return Any
@@ -190,51 +159,43 @@ class _PartOf(msgspec.Struct):
 
 
 def _converts(readable, value):
-    if isinstance(value, float) and math.isinf(value):  # only as a bound, inside a list
+    # Infinity is no setting, but may be a bound inside a list.
+    if isinstance(value, float) and math.isinf(value):
         return False
     try:
         msgspec.convert(value, readable)
     except msgspec.ValidationError:
         return False
-    except TypeError:  # a union that msgspec does not take
+    except TypeError:  # a union that msgspec does not take: everything goes
         return True
     return True
 
 
 def _limits(member):
-    limits = {}
-    for bound in get_args(member)[1:]:
-        names = (
-            name for name in ('gt', 'ge', 'lt', 'le') if getattr(bound, name, None) is not None
-        )
-        limits |= {name: getattr(bound, name) for name in names}
-    return limits
+    return limits(get_args(member)[1:])
 
 
-def _range_in_words(limits):
-    """'>= 0', 'in [0, 1)': as lbexp.ranges says it, which imports JAX."""
-    signs = {'gt': '>', 'ge': '>=', 'lt': '<', 'le': '<='}
-    ends = {name: _POWERS.get(limit, limit) for name, limit in limits.items()}
-    if len(ends) < 2:
-        return ' and '.join(f'{signs[name]} {limit}' for name, limit in ends.items())
-    opening = f'[{ends["ge"]}' if 'ge' in ends else f'({ends["gt"]}'
-    return f'in {opening}, ' + (f'{ends["le"]}]' if 'le' in ends else f'{ends["lt"]})')
+def _range_in_words(member):
+    """'>= 0', 'in [0, 1)', with powers of two by their names."""
+    ends = _limits(member)
+    for name, limit in ends.items():
+        ends[name] = _POWERS.get(limit, limit)
+    return range_in_words(ends)
 
 
 def in_words(annotation: Any) -> str:
     """What `annotation` allows: 'an integer >= 1 or None'."""
-    members = [
-        member
-        for member in _members(annotation)
-        if _is_dtype(member) or _readable(member) is not None
-    ]
-    return ' or '.join(dict.fromkeys(map(_member_in_words, members))) or 'anything'
+    words = []
+    for member in members(annotation):
+        if _is_dtype(member) or _readable(member) is not None:
+            words.append(_member_in_words(member))
+    return ' or '.join(dict.fromkeys(words)) or 'anything'
 
 
 def _member_in_words(member):
     origin, arguments = get_origin(member), get_args(member)
     if origin is Annotated and _limits(member):
-        return f'{_member_in_words(arguments[0])} {_range_in_words(_limits(member))}'
+        return f'{_member_in_words(arguments[0])} {_range_in_words(member)}'
     if origin is Annotated:
         return _member_in_words(arguments[0])
     if origin is Literal:
@@ -251,22 +212,21 @@ def _member_in_words(member):
 
 
 def _sequence_in_words(origin, arguments):
+    # tuple[float, float] has a type for each place; tuple[float, ...] is a list.
     if origin is tuple and arguments and Ellipsis not in arguments:
-        return f'({", ".join(in_words(argument) for argument in arguments)})'
-    return f'a list, each {in_words(arguments[0])}' if arguments else 'a list'
+        return f'({", ".join(map(in_words, arguments))})'
+    if not arguments:
+        return 'a list'
+    return f'a list, each {in_words(arguments[0])}'
 
 
 def _hint(value, annotation):
-    variants = [
-        v
-        for member in _members(annotation)
-        if get_origin(member) is Literal
-        for v in get_args(member)
-    ]
-    close = (
-        difflib.get_close_matches(value, map(str, variants), 1) if isinstance(value, str) else []
-    )
-    return f'. Did you mean {close[0]!r}?' if close else ''
+    if not isinstance(value, str):
+        return ''
+    close = difflib.get_close_matches(value, map(str, variants(annotation)), 1)
+    if not close:
+        return ''
+    return f'. Did you mean {close[0]!r}?'
 
 
 def _is_function(member):
@@ -277,6 +237,7 @@ def _is_function(member):
 def _is_dtype(member):
     # by its name: NumPy is not imported for a configuration alone
     kind = get_origin(member) or member
+    # a generic alias, numpy.dtype[...], and the class alike
     return getattr(kind, '__module__', '') == 'numpy' and getattr(kind, '__name__', '') == 'dtype'
 
 
@@ -293,7 +254,7 @@ def _names_a_dtype(value):
 
 def _has_nan(value):
     if isinstance(value, dict):
-        return any(_has_nan(inner) for inner in value.values())
+        return any(map(_has_nan, value.values()))
     if isinstance(value, (list, tuple)):
-        return any(_has_nan(inner) for inner in value)
+        return any(map(_has_nan, value))
     return isinstance(value, float) and math.isnan(value)

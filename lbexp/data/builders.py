@@ -42,7 +42,8 @@ class _WithoutTensorFlow:
         return splits
 
     def _generate_examples(self, num_examples, data_path, label_path):
-        images, labels = _idx(data_path, 3, num_examples), _idx(label_path, 1, num_examples)
+        images = _idx(data_path, 3, num_examples)
+        labels = _idx(label_path, 1, num_examples)
         for i in range(num_examples):
             yield i, {'image': Image.fromarray(images[i]), 'label': int(labels[i])}
 
@@ -98,7 +99,8 @@ with registered.skip_registration():
             with np.load(pathlib.Path(__file__).with_name('digits.npz')) as file:
                 images, labels = file['image'], file['label']
             for i, label in enumerate(labels):
-                is_test = np.count_nonzero(labels[:i] == label) % 5 == 2
+                earlier_of_class = np.count_nonzero(labels[:i] == label)
+                is_test = earlier_of_class % 5 == 2
                 if is_test == test:
                     yield i, {'image': images[i], 'label': int(label)}
 
@@ -128,14 +130,13 @@ with registered.skip_registration():
 
         def _split_generators(self, manager):
             images, labels = generate(5000, seed=42)
-            bounds = {'train': range(4000), 'test': range(4000, 5000)}
             return {
-                split: self._generate_examples(images, labels, places)
-                for split, places in bounds.items()
+                'train': self._generate_examples(images, labels, range(4000)),
+                'test': self._generate_examples(images, labels, range(4000, 5000)),
             }
 
-        def _generate_examples(self, images, labels, places):
-            for i in places:
+        def _generate_examples(self, images, labels, positions):
+            for i in positions:
                 yield i, {'image': images[i], 'label': int(labels[i])}
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from lbexp.data.prepared import prepared
 
+_KEYS = ('image', 'label')
+
 
 def load(name: str, split: str) -> dict[str, np.ndarray]:
     """{'image': uint8 [n, h, w, c] or float32 [n, points, 1], 'label': int32 [n]} of a split, as
@@ -30,7 +32,10 @@ def load(name: str, split: str) -> dict[str, np.ndarray]:
             remedy.
     """
     files = prepared(name, split)
-    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    facts = []
+    for file in files:
+        status = file.stat()
+        facts.append((file.name, status.st_size, status.st_mtime_ns))
     stamp = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
     return dict(_decoded(name, split, files[0].parent, stamp))
 
@@ -76,12 +81,14 @@ def _copied(copy):
     be made again."""
     try:
         with np.load(copy) as stored:
-            arrays = {key: stored[key] for key in ('image', 'label')}
+            arrays = {key: stored[key] for key in _KEYS}
         if _digest_file(copy).read_text() == _digest(copy.stem, arrays):
             return arrays, ''
         return None, 'its content is not what was written'
     except FileNotFoundError as error:
-        return None, '' if error.filename == str(copy) else 'no SHA-256 beside it'
+        if error.filename == str(copy):
+            return None, ''
+        return None, 'no SHA-256 beside it'
     except Exception as error:  # NumPy and zlib raise what they like on damaged bytes
         return None, str(error).partition('\n')[0] or type(error).__name__
 
@@ -118,4 +125,4 @@ def _read(name, split):
 
     examples = records(name, split)
     examples = examples.__getitems__(range(len(examples)))
-    return {key: np.stack([example[key] for example in examples]) for key in ('image', 'label')}
+    return {key: np.stack([example[key] for example in examples]) for key in _KEYS}

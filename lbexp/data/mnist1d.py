@@ -18,7 +18,7 @@ _STROKES = (
     (5, 4, 3.5, 3.5, 4, 5, 5, 5, 5, 4.7, 4.3, 5),
 )
 _PADDING = 36, 60  # zeros behind a stroke, from .. to [points]
-_LENGTH, _KEPT = 72, 40  # points of a signal while it is deformed, and in the end
+_LENGTH, _POINTS = 72, 40  # points of a signal while it is deformed, and in the end
 # width of the scale, of the slope; largest translation + 1 [points]
 _AMPLITUDE, _SHEAR, _SHIFT = 0.4, 0.75, 48
 # standard deviation of the noise in the padding before it is smoothed, and everywhere
@@ -43,28 +43,30 @@ def generate(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     strokes = np.array(_STROKES)
     strokes = (strokes - strokes.mean(1, keepdims=True)) / strokes.std(1, keepdims=True)
     strokes = (strokes - strokes[:, :1]) / 6
-    signals = np.stack(
-        [
-            _deformed(strokes[i % 10], np.random.default_rng((seed, i)), gaussian_filter1d)
-            for i in range(count)
-        ]
-    )
+    examples = []
+    for i in range(count):
+        generator = np.random.default_rng((seed, i))
+        examples.append(_deformed(strokes[i % 10], generator, gaussian_filter1d))
+    signals = np.stack(examples)
     order = np.random.default_rng(seed).permutation(count)
     signals = (signals - signals.mean()) / signals.std()
     return signals[order, :, None].astype(np.float32), order % 10
 
 
 def _deformed(stroke, generator, smoothed):
+    # The order of the draws is part of the data set: it may not change.
+    padding = generator.integers(_PADDING[0], _PADDING[1] + 1)
     # A stroke may touch 0; only the padding is to count as empty.
-    padded = np.concatenate(
-        [stroke + 1e-8, np.zeros(generator.integers(_PADDING[0], _PADDING[1] + 1))]
-    )
-    x = _resampled(padded, _LENGTH) * (1 + _AMPLITUDE * (generator.random() - 0.5))
+    padded = np.concatenate([stroke + 1e-8, np.zeros(padding)])
+    amplitude = 1 + _AMPLITUDE * (generator.random() - 0.5)
+    x = _resampled(padded, _LENGTH) * amplitude
     x = np.roll(x, generator.integers(_SHIFT))
     rough = smoothed(_ROUGH * generator.standard_normal(_LENGTH), _SMOOTH)
-    x = np.where(x == 0, rough, x) + _FINE * generator.standard_normal(_LENGTH)
-    x = x - _SHEAR * (generator.random() - 0.5) * np.linspace(-0.5, 0.5, _LENGTH)
-    return _resampled(x, _KEPT)
+    fine = _FINE * generator.standard_normal(_LENGTH)
+    x = np.where(x == 0, rough, x) + fine
+    shear = _SHEAR * (generator.random() - 0.5)
+    x = x - shear * np.linspace(-0.5, 0.5, _LENGTH)
+    return _resampled(x, _POINTS)
 
 
 def _resampled(x, length):

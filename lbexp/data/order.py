@@ -34,15 +34,19 @@ def order(seed: jax.Array, positions: jax.Array, size: int) -> jax.Array:
     if not 1 <= size <= 2**31:
         raise ValueError(f'size: found {size}; allowed: 1 .. 2^31 examples in an epoch')
     positions = jnp.asarray(positions, jnp.uint32)
-    epoch, offset = positions // np.uint32(size), positions % np.uint32(size)
+    epoch = positions // np.uint32(size)
+    offset = positions % np.uint32(size)
     left = max(int(np.ceil(np.sqrt(size))), 1)
     right = -(-size // left)
-    rounds = _ROUNDS if size >= 128 else _ROUNDS_BELOW_128
+    rounds = _ROUNDS
+    if size < 128:
+        rounds = _ROUNDS_BELOW_128
     streams = [_mix(epoch * np.uint32(rounds) + np.uint32(r)) for r in range(rounds)]
     keys = [_mix(jnp.asarray(seed, jnp.uint32) ^ stream) for stream in streams]
 
     def encrypt(value):
-        a, b = value // np.uint32(right), value % np.uint32(right)
+        a = value // np.uint32(right)
+        b = value % np.uint32(right)
         for r, key in enumerate(keys):
             # The halves take turns, so that each keeps its own range.
             if r % 2 == 0:

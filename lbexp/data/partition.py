@@ -39,18 +39,21 @@ def partition(source: Source, mode: str, hosts: int, microbatch: int) -> Source:
         )
 
     def draw(arrays, seed, positions):
+        # A microbatch is one turn of the hosts, each with a share of it.
         share_size = np.uint32(microbatch // hosts)
-        host, turn = positions // share_size % np.uint32(hosts), positions // np.uint32(microbatch)
-        seeds = jax.vmap(
-            lambda h: jax.random.bits(jax.random.fold_in(jax.random.key(seed), h), dtype=jnp.uint32)
-        )
+        host = positions // share_size % np.uint32(hosts)
+        turn = positions // np.uint32(microbatch)
 
-        def one(seed, position):
+        def seed_of(host):
+            key = jax.random.fold_in(jax.random.key(seed), host)
+            return jax.random.bits(key, dtype=jnp.uint32)
+
+        def example(seed, position):
             return source.draw(arrays, seed, position[None])
 
-        drawn = jax.vmap(one)(
-            seeds(jnp.arange(hosts))[host], turn * share_size + positions % share_size
-        )
+        seeds = jax.vmap(seed_of)(jnp.arange(hosts))[host]
+        own_positions = turn * share_size + positions % share_size
+        drawn = jax.vmap(example)(seeds, own_positions)
         return jax.tree.map(lambda values: values[:, 0], drawn)
 
     return source._replace(draw=draw)
@@ -61,10 +64,16 @@ def distinct(source: Source, seed: int, epochs: int = 1) -> float:
     first epochs."""
     if source.feed is not None:
         return 1.0
-    places = {'place': np.arange(source.size, dtype=np.int32)}
-    draw = jax.jit(lambda positions: source.draw(places, jnp.uint32(seed), positions)['place'])
+    indices = {'index': np.arange(source.size, dtype=np.int32)}
+
+    @jax.jit
+    def draw(positions):
+        return source.draw(indices, jnp.uint32(seed), positions)['index']
+
     shares = []
     for epoch in range(epochs):
-        positions = np.arange(epoch * source.size, (epoch + 1) * source.size, dtype=np.uint32)
-        shares.append(len(np.unique(draw(positions))) / source.size)
+        start = epoch * source.size
+        positions = np.arange(start, start + source.size, dtype=np.uint32)
+        drawn = np.unique(draw(positions))
+        shares.append(len(drawn) / source.size)
     return float(np.mean(shares))

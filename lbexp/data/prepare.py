@@ -158,19 +158,42 @@ def _prepare(name, folder, files_from):
 
 def _reachable(name):
     """Tells within 5 s that there is no network: TFDS would try for minutes."""
+    site = _SITES[name]
+    problem = _problem_at(site + 't10k-labels-idx1-ubyte.gz')
+    if problem is None:
+        return
+    way = ''
+    proxy = urllib.request.getproxies().get(site.partition(':')[0])
+    if proxy:
+        way = f' through the proxy {proxy}'
+    debian = ''
+    if name == 'fashion_mnist':
+        debian = (
+            ' (Debian, Ubuntu: apt-get install dataset-fashion-mnist, DIR is '
+            '/usr/share/datasets/fashion-mnist)'
+        )
+    raise ValueError(
+        f'{site} cannot be reached{way} ({problem}). With the original files in a folder DIR, '
+        f'run: python -m lbexp.data.prepare {name} --from=DIR{debian}'
+    )
+
+
+def _problem_at(url):
+    """Why a file cannot be downloaded, as far as the site's first answer tells; None: it can."""
     outcome = []
 
     def ask():
         try:
-            request = urllib.request.Request(
-                _SITES[name] + 't10k-labels-idx1-ubyte.gz', method='HEAD'
-            )
+            request = urllib.request.Request(url, method='HEAD')
             urllib.request.urlopen(request, timeout=_PATIENCE).close()
             outcome.append(None)
         except urllib.error.HTTPError as error:
             # The site is there; what else it has to say is for the download. From 500 on TFDS would
             # insist.
-            outcome.append(error if error.code >= 500 else None)
+            if error.code >= 500:
+                outcome.append(error)
+            else:
+                outcome.append(None)
         except OSError as error:
             outcome.append(getattr(error, 'reason', error))
 
@@ -179,20 +202,9 @@ def _reachable(name):
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_PATIENCE)
-    problem = outcome[0] if outcome else 'no answer'
-    if problem is None:
-        return
-    proxy = urllib.request.getproxies().get(_SITES[name].partition(':')[0])
-    debian = (
-        ' (Debian, Ubuntu: apt-get install dataset-fashion-mnist, DIR is '
-        '/usr/share/datasets/fashion-mnist)'
-    )
-    raise ValueError(
-        f'{_SITES[name]} cannot be reached{f" through the proxy {proxy}" if proxy else ""} '
-        f'({problem}). With the '
-        f'original files in a folder DIR, run: python -m lbexp.data.prepare {name} --from=DIR'
-        f'{debian if name == "fashion_mnist" else ""}'
-    )
+    if not outcome:
+        return 'no answer'
+    return outcome[0]
 
 
 def _originals(builder, folder, target):
@@ -207,22 +219,11 @@ def _originals(builder, folder, target):
                 f'{source}: no such file; allowed: a folder with {", ".join(sorted(registered))}'
             )
         raw = source.read_bytes()
-        if (
-            _sha256(raw) != wanted
-            and builder.name == 'fashion_mnist'
-            and raw[:4] == b'\x1f\x8b\x08\x00'
-        ):
-            time = struct.pack('<I', _ORIGINAL_TIMES[path.partition('-')[0]])
-            restored = (
-                raw[:3]
-                + b'\x08'
-                + time
-                + raw[8:10]
-                + path.removesuffix('.gz').encode()
-                + b'\0'
-                + raw[10:]
-            )
-            raw = restored if _sha256(restored) == wanted else raw
+        if _sha256(raw) != wanted and builder.name == 'fashion_mnist':
+            restored = _with_original_header(raw, path)
+            # What is wrong otherwise is told of the file as it is.
+            if _sha256(restored) == wanted:
+                raw = restored
         if _sha256(raw) != wanted:
             raise ValueError(
                 f'{source}: found SHA-256 {_sha256(raw)}; allowed: {wanted}, that '
@@ -230,6 +231,16 @@ def _originals(builder, folder, target):
             )
         (target / path).write_bytes(raw)
     return target
+
+
+def _with_original_header(raw, name):
+    """A gzip file with the name and the time in its header (RFC 1952) that the original has."""
+    if raw[:4] != b'\x1f\x8b\x08\x00':  # gzip, deflate, no optional fields
+        return raw
+    time = _ORIGINAL_TIMES[name.partition('-')[0]]
+    has_name = b'\x08'
+    file_name = name.removesuffix('.gz').encode() + b'\0'
+    return raw[:3] + has_name + struct.pack('<I', time) + raw[8:10] + file_name + raw[10:]
 
 
 def _checksum_error():

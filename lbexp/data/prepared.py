@@ -55,12 +55,11 @@ def prepared(name: str, split: str) -> list[pathlib.Path]:
 def complete(name: str) -> pathlib.Path | None:
     """The folder of `name` prepared in array_record; None: there is none."""
     folder = data_dir() / name / VERSIONS[name]
+    is_written = (folder / 'dataset_info.json').exists()
     # A preparation with TensorFlow may be there in tfrecord.
-    return (
-        folder
-        if (folder / 'dataset_info.json').exists() and any(folder.glob('*.array_record*'))
-        else None
-    )
+    if is_written and any(folder.glob('*.array_record*')):
+        return folder
+    return None
 
 
 def data_dir() -> pathlib.Path:
@@ -78,7 +77,8 @@ def known(name: str) -> None:
 def damaged(file: pathlib.Path, why: object) -> ValueError:
     """What to say about a prepared file that cannot be read."""
     folder = file.parent
+    lines = str(why).splitlines() or [repr(why)]
     return ValueError(
-        f'{file}: damaged ({(str(why).splitlines() or [repr(why)])[0]}). Delete {folder} and run: '
+        f'{file}: damaged ({lines[0]}). Delete {folder} and run: '
         f'python -m lbexp.data.prepare {folder.parent.name}'
     )

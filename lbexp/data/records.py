@@ -45,7 +45,7 @@ class Records(Sequence[dict]):
     def __getitems__(self, indices: Iterable[int]) -> list[dict]:
         """Many at once, which is several times faster than one by one."""
         try:
-            examples = self.source.__getitems__([int(i) for i in indices])
+            examples = self.source.__getitems__(list(map(int, indices)))
         except Exception as error:  # as above
             raise damaged(self.files[0], error) from error
         return [{**example, 'label': np.int32(example['label'])} for example in examples]

@@ -50,11 +50,10 @@ def memory(examples: dict[str, np.ndarray], replacement: bool = False) -> Source
         if not replacement:
             return read(arrays, order(seed, positions, size))
 
-        def one(position):
-            return jax.random.randint(
-                jax.random.fold_in(jax.random.key(seed), position), (), 0, size
-            )
+        def index(position):
+            key = jax.random.fold_in(jax.random.key(seed), position)
+            return jax.random.randint(key, (), 0, size)
 
-        return read(arrays, jax.vmap(one)(positions))
+        return read(arrays, jax.vmap(index)(positions))
 
     return Source(size, examples, draw, read)

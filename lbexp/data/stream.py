@@ -67,14 +67,14 @@ class _Reader:
         import grain  # slow to import
 
         def stretch(number):
-            positions = (np.arange(count, dtype=np.uint64) + first + number * count).astype(
-                np.uint32
-            )
+            # In 64 bits until the sum wraps as positions do.
+            wide = np.arange(count, dtype=np.uint64) + first + number * count
+            positions = wide.astype(np.uint32)
             # On the host: on an accelerator this thread would wait for the training that it reads
             # ahead of.
             arguments = jax.device_put((np.uint32(seed % 2**32), positions), _host())
-            chosen = self._many(jax.device_get(self.indices(*arguments)).tolist())
-            return {name: np.stack([example[name] for example in chosen]) for name in chosen[0]}
+            indices = jax.device_get(self.indices(*arguments))
+            return _stacked(self._many(indices.tolist()))
 
         stretches = grain.MapDataset.range(2**32 // count + 1).map(stretch)
         return stretches.to_iter_dataset(
@@ -85,6 +85,11 @@ class _Reader:
         if hasattr(self.examples, '__getitems__'):
             return self.examples.__getitems__(indices)
         return [self.examples[i] for i in indices]
+
+
+def _stacked(examples):
+    """{name: [n, ...]} of n examples."""
+    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
 
 def _host():

@@ -55,9 +55,9 @@ def accumulation_schedule(config: dict) -> AccumulationSchedule:
 def boundaries(config: dict, examples: Fraction) -> list[Any]:
     """Where the batch of a run of so many examples grows [examples]: what the configuration gives
     as fractions."""
-    return [
-        int(Fraction(str(fraction)) * examples) for fraction in config['batch_growth']['boundaries']
-    ]
+    fractions = config['batch_growth']['boundaries']
+    # A float such as 0.1 means the decimal that it prints as.
+    return [int(Fraction(str(fraction)) * examples) for fraction in fractions]
 
 
 def _constant(count):
@@ -72,14 +72,14 @@ def _constant(count):
 
 def _growing(config, size):
     grown = batch_growth(config['batch_size'], microbatch=size, **config['batch_growth'])
-    return _summing(
-        microbatches=grown.accumulation,
-        position=lambda updates: (grown.position(updates) // size).astype(jnp.int32),
-        updates=lambda microbatches: grown.updates(jnp.asarray(microbatches) * size).astype(
-            jnp.int32
-        ),
-        rate_factor=grown.rate_factor,
-    )
+
+    def position(updates):
+        return (grown.position(updates) // size).astype(jnp.int32)
+
+    def updates(microbatches):
+        return grown.updates(jnp.asarray(microbatches) * size).astype(jnp.int32)
+
+    return _summing(grown.accumulation, position, updates, grown.rate_factor)
 
 
 def _summing(microbatches, position, updates, rate_factor):

@@ -4,8 +4,12 @@ import json
 import pathlib
 from typing import Any
 
+from lbexp import dotted
 from lbexp.config import fields
 from lbexp.errors import Refusal
+
+# what is other than before where other trials are asked for, which no flag allows
+_OTHER_TRIALS = ('trials.', 'sweep', 'search', 'study.name')
 
 
 def changes_of(there: dict, now: dict, grows: bool) -> dict[str, list]:
@@ -14,21 +18,30 @@ def changes_of(there: dict, now: dict, grows: bool) -> dict[str, list]:
     Args:
         grows: what only adds trials is no change.
     """
-    old, new = flatten(there['config'], there['trials']), flatten(now['config'], now['trials'])
-    if grows:  # what is new is no change
-        new = {
-            path: value
-            for path, value in new.items()
-            if not path.startswith('trials.') or path in old
-        }
-        old, new = (
-            {path: value for path, value in f.items() if not _growing(path)} for f in (old, new)
-        )
+    old = flatten(there['config'], there['trials'])
+    new = flatten(now['config'], now['trials'])
+    if grows:
+        old = _without_growth(old, old)
+        new = _without_growth(new, old)
     # A later round may have more parts; a version before this one told no fingerprint.
-    shared = fingerprint_of(there).keys() & fingerprint_of(now).keys()
-    old |= {name: fingerprint_of(there)[name] for name in shared}
-    new |= {name: fingerprint_of(now)[name] for name in shared}
-    return {k: [old.get(k), new.get(k)] for k in {**old, **new} if old.get(k) != new.get(k)}
+    old_code, new_code = fingerprint_of(there), fingerprint_of(now)
+    for name in old_code.keys() & new_code.keys():
+        old[name], new[name] = old_code[name], new_code[name]
+    changes = {}
+    for path in {**old, **new}:
+        if old.get(path) != new.get(path):
+            changes[path] = [old.get(path), new.get(path)]
+    return changes
+
+
+def _without_growth(flat, before):
+    """What does not only add trials to those of `before`."""
+    remaining = {}
+    for path, value in flat.items():
+        is_new_trial = path.startswith('trials.') and path not in before
+        if not is_new_trial and not _growing(path):
+            remaining[path] = value
+    return remaining
 
 
 def _growing(path):
@@ -43,42 +56,40 @@ def computing(changes: dict[str, list]) -> list[str]:
 
 def shown(value: Any) -> str:
     """A value in a message; of a digest, its beginning."""
-    return value[:8] if isinstance(value, str) and len(value) == 64 else repr(value)
+    if isinstance(value, str) and len(value) == 64:
+        return value[:8]
+    return repr(value)
 
 
 def refuse(workdir: pathlib.Path, changes: dict[str, list], may_change: bool | None) -> None:
     """Raises Refusal where what is computed has changed and may not; None: it never may."""
-    listed = [
-        f'{path}: {shown(changes[path][0])} there, {shown(changes[path][1])} now'
-        for path in computing(changes)
-    ]
-    others = may_change is None or any(
-        path.startswith(('trials.', 'sweep', 'search', 'study.name')) for path in changes
+    paths = computing(changes)
+    never = may_change is None or any(path.startswith(_OTHER_TRIALS) for path in changes)
+    if not paths or (may_change and not never):
+        return
+    listed = []
+    for path in paths[:5]:
+        old, new = map(shown, changes[path])
+        listed.append(f'{path}: {old} there, {new} now')
+    if len(paths) > 5:
+        listed.append('...')
+    remedy = 'Choose another --workdir'
+    if not never:
+        remedy += ', or give --allow_config_change'
+    raise Refusal(
+        f'workdir {str(workdir)!r} holds a run with another configuration '
+        f'({"; ".join(listed)}). {remedy}'
     )
-    if listed and (others or not may_change):
-        remedy = (
-            'Choose another --workdir'
-            if others
-            else ('Choose another --workdir, or give --allow_config_change')
-        )
-        raise Refusal(
-            f'workdir {str(workdir)!r} holds a run with another configuration '
-            f'({"; ".join(listed[:5])}{"; ..." if len(listed) > 5 else ""}). {remedy}'
-        )
 
 
 def flatten(config: dict, trials: list[dict]) -> dict[str, Any]:
     """{path: value} of the configuration, and of each trial's overrides."""
-    overrides = {str(i): trial.get('overrides', trial) for i, trial in enumerate(trials)}
-    return json.loads(json.dumps(dict(_flat({**config, 'trials': overrides})), default=list))
-
-
-def _flat(value, path=''):
-    if isinstance(value, dict) and value:
-        for k, v in value.items():
-            yield from _flat(v, f'{path}.{k}'.lstrip('.'))
-    else:
-        yield path, value
+    overrides = {}
+    for i, trial in enumerate(trials):  # an entry of config.json, or bare overrides
+        overrides[str(i)] = trial.get('overrides', trial)
+    flat = dotted.flatten({**config, 'trials': overrides})
+    # as it reads in config.json
+    return json.loads(json.dumps(flat, default=list))
 
 
 def fingerprint_of(document: dict | None) -> dict[str, str]:

@@ -3,7 +3,6 @@ them alike."""
 
 import concurrent.futures
 import contextlib
-import errno
 import json
 import pathlib
 import shutil
@@ -14,21 +13,13 @@ import jax
 import numpy as np
 
 from lbexp.engine.identity import NOBODY, Identity
-from lbexp.engine.named import as_key, digest, named
-from lbexp.engine.seal import broken, seal
+from lbexp.engine.named import as_key, digest, named, non_empty, signatures
+from lbexp.engine.seal import seal
+from lbexp.engine.storage_errors import diagnosis, full_disk_as_oserror, refusal_as_oserror
 from lbexp.errors import Damaged, Refusal
 from lbexp.parallel import collectives, hosts
 
 _DIGEST, _MANIFEST = _OURS = '/sha256', '/manifest'
-_OF_THE_SYSTEM = (
-    'RESOURCE_EXHAUSTED',
-    'PERMISSION_DENIED',
-    'Too many open files',
-    'UNAVAILABLE',
-    'Input/output error',
-)
-
-
 REMEDY = (
     'To begin anew, give --restart_lost, which trains these trials from the start, or '
     'choose another --workdir'
@@ -63,27 +54,33 @@ class Checkpoints:
             warn: is told of each checkpoint that is set aside.
             identity: whose checkpoints they are.
         """
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory, self._keep = directory, keep
+        self._warn, self._identity = warn, identity
+        # called when a checkpoint is complete, in the background, before it counts
+        self.completed: Callable[[int], Any] = lambda step: None
+        with refusal_as_oserror(directory):
+            self._open()
+        # Even Orbax's asynchronous save keeps its caller for 60 ms. The processes of a job must
+        # meet in it: they wait.
+        self._writer = None
+        if hosts.count() == 1:
+            self._writer = concurrent.futures.ThreadPoolExecutor(1)
+        self._writing = None
+
+    def _open(self):
         # Orbax takes a second to import; a run that is refused before it trains should not wait for
         # it.
         from orbax.checkpoint import v1 as ocp
 
-        directory.mkdir(parents=True, exist_ok=True)
-        policy: Any = ocp.training.preservation_policies.LatestN(keep)
-        self._open = lambda: ocp.training.Checkpointer(
-            str(directory.absolute()),
+        policy: Any = ocp.training.preservation_policies.LatestN(self._keep)
+        self._manager = ocp.training.Checkpointer(
+            str(self._directory.absolute()),
             preservation_policy=policy,
             cleanup_tmp_directories=True,
         )
-        self._directory, self._warn, self._identity = directory, warn, identity
-        # called when a checkpoint is complete, in the background, before it counts
-        self.completed: Callable[[int], Any] = lambda step: None
-        with self._system_is_told():
-            self._manager = self._open()
-        # Even Orbax's asynchronous save keeps its caller for 60 ms. The processes of a job must
-        # meet in it: they wait.
-        self._writer = concurrent.futures.ThreadPoolExecutor(1) if hosts.count() == 1 else None
-        self._writing = None
-        self.saved = self._pending = self._manager.latest and self._manager.latest.step
+        latest = self._manager.latest
+        self.saved = self._pending = latest and latest.step
 
     def save(self, step: int, tree: Any, before: Callable[[], Any] = lambda: None):
         """Copies `tree` and writes it in the background; a second save waits for the first.
@@ -97,7 +94,7 @@ class Checkpoints:
         """
         if self._pending is None or self._pending < step:
             self.wait()
-            leaves = {path: leaf for path, leaf in named(tree) if leaf.size}
+            leaves = non_empty(tree)
             if self._writer:
                 self._writing = self._writer.submit(self._write, step, leaves, before)
             else:
@@ -107,7 +104,7 @@ class Checkpoints:
     def _write(self, step, leaves, before):
         before()
         manifest = json.dumps(self._identity.manifest(step)).encode()
-        with self._disk_full_is_told():
+        with full_disk_as_oserror(self._directory):
             # Without force, Orbax silently skips a save while another is in progress.
             leaves = {**leaves, _MANIFEST: np.frombuffer(manifest, np.uint8)}
             tree: Any = {**leaves, _DIGEST: digest(leaves)}
@@ -132,133 +129,114 @@ class Checkpoints:
             Refusal: all hold other arrays than `like`.
             OSError: a checkpoint cannot be read; nothing is moved.
         """
-        with self._system_is_told():
-            steps = collectives.run_on_primary(
-                lambda: sorted((item.step for item in self._manager.checkpoints), reverse=True)
-            )
+        with refusal_as_oserror(self._directory):
+            steps = collectives.run_on_primary(self._steps)
         for step in steps:
             loaded, problem = self._attempt(step, like)
-            problems = [item for item in collectives.allgather_object(problem) if item]
+            problems = list(filter(None, collectives.allgather_object(problem)))
             if not problems:
                 return loaded
-            unreadable = [item['system'] for item in problems if 'system' in item]
-            if unreadable:
-                raise OSError(*unreadable[0])
+            for item in problems:
+                if 'system' in item:
+                    raise OSError(*item['system'])
             if step == steps[0]:
                 self._refuse_another_state(steps, like)
             self._quarantine(step, problems[0]['wrong'])
         if steps:
             raise Damaged(
                 f'{self._directory}: no usable checkpoint is left of {len(steps)}; what was '
-                'there is in '
-                f'{self._damaged}. {REMEDY}'
+                f'there is in {self._damaged}. {REMEDY}'
             )
         return None
 
     def _attempt(self, step, like):
         """(tree, None), or (None, {'wrong': words}), or (None, {'system': what an OSError
         takes})."""
-        folder = self._directory / str(step)
         try:
             return self._load(step, like), None
         except _Wrong as error:
             return None, {'wrong': str(error)}
         except Exception as error:  # Orbax raises what it likes on damaged files
-            line = (str(error).splitlines() or [repr(error)])[0][:200]
-            try:
-                wrong = broken(folder)
-            except OSError as unreadable:
-                return None, {
-                    'system': [
-                        unreadable.errno,
-                        unreadable.strerror,
-                        str(unreadable.filename or folder),
-                    ]
-                }
-            if wrong or (wrong is None and not _system(error)):
-                return None, {'wrong': wrong or line}
-            number, words = _system(error) or (errno.EIO, line)
-            return None, {
-                'system': [
-                    number,
-                    f'{words}, though its files are as they were written',
-                    str(folder),
-                ]
-            }
+            return None, diagnosis(error, self._directory / str(step))
 
     def _load(self, step, like):
+        shapes = non_empty(like)
+        saved = self._read(step, shapes)
+        if bytes(saved.pop(_DIGEST)) != bytes(digest(saved)):
+            raise _Wrong('its contents are not what was saved (SHA-256)')
+        manifest = json.loads(saved.pop(_MANIFEST).tobytes())
+        difference = self._identity.difference(manifest, step)
+        if difference:
+            raise _Wrong(difference)
+        differ = [path for path, leaf in shapes.items() if np.shape(saved[path]) != leaf.shape]
+        if differ:
+            raise _Wrong(f'other shapes than are trained: {differ[:3]}')
+        leaves = []
+        for path, leaf in named(like):
+            if not leaf.size:
+                saved[path] = np.zeros(leaf.shape, leaf.dtype)
+            leaves.append(saved[path])
+        rebuilt = jax.tree.unflatten(jax.tree.structure(like), leaves)
+        return jax.tree.map(as_key, rebuilt, like)
+
+    def _read(self, step, shapes):
+        """{path: array} of a checkpoint: those of `shapes`, the digest and the manifest."""
         from orbax.checkpoint import v1 as ocp
 
-        # Orbax refuses empty arrays, so they were not saved; they hold nothing.
-        empty = {path: np.zeros(leaf.shape, leaf.dtype) for path, leaf in named(like)}
-        wanted = {path: leaf for path, leaf in empty.items() if leaf.size}
         # Each process by itself: where one finds damage, Orbax in the others would wait for it.
         alone = ocp.options.MultiprocessingOptions(
             primary_host=hosts.index(), active_processes={hosts.index()}
         )
+        wanted: Any = {_DIGEST: np.zeros(32, np.uint8)}
+        for path, leaf in shapes.items():
+            wanted[path] = np.zeros(leaf.shape, leaf.dtype)
         with ocp.Context(multiprocessing_options=alone):
             path = str(self._directory.absolute() / str(step))
             # Orbax counts its loads, and the processes must count alike: what cannot be described
             # is loaded too.
             try:
                 described: Any = ocp.metadata(path).metadata
-                manifest = {_MANIFEST: np.zeros(dict(described)[_MANIFEST].shape, np.uint8)}
+                wanted[_MANIFEST] = np.zeros(dict(described)[_MANIFEST].shape, np.uint8)
             except Exception:  # Orbax raises what it likes on damaged files
-                manifest = {}
-            tree: Any = {**wanted, **manifest, _DIGEST: np.zeros(32, np.uint8)}
-            restored: Any = ocp.load(path, tree)
-            loaded = dict(restored)
-            if not manifest:
-                raise _Wrong('it does not say whose it is')
-        if bytes(loaded.pop(_DIGEST)) != bytes(digest(loaded)):
-            raise _Wrong('its contents are not what was saved (SHA-256)')
-        if difference := self._identity.difference(
-            json.loads(loaded.pop(_MANIFEST).tobytes()), step
-        ):
-            raise _Wrong(difference)
-        if differ := [
-            path for path, leaf in wanted.items() if np.shape(loaded[path]) != leaf.shape
-        ]:
-            raise _Wrong(f'other shapes than are trained: {differ[:3]}')
-        leaves = [{**empty, **loaded}[path] for path in empty]
-        rebuilt = jax.tree.unflatten(jax.tree.structure(like), leaves)
-        return jax.tree.map(as_key, rebuilt, like)
+                pass
+            restored: Any = ocp.load(path, wanted)
+        if _MANIFEST not in wanted:
+            raise _Wrong('it does not say whose it is')
+        return dict(restored)
 
     def discard(self):
         """Moves what is left to the folder `damaged`."""
-        for step in collectives.run_on_primary(
-            lambda: sorted(checkpoint.step for checkpoint in self._manager.checkpoints)
-        ):
+        for step in collectives.run_on_primary(self._steps):
             self._quarantine(step, '')
+
+    def _steps(self):
+        """Of all checkpoints, the newest first."""
+        steps = [checkpoint.step for checkpoint in self._manager.checkpoints]
+        return sorted(steps, reverse=True)
 
     def _refuse_another_state(self, steps, like):
         """A changed configuration is no damage; where one of the checkpoints fits, it was not
         changed."""
-        wanted = {
-            path: (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in named(like) if leaf.size
-        }
-        differ = [sorted(self._shapes(step).items() ^ wanted.items(), key=str) for step in steps]
-        difference = collectives.run_on_primary(
-            lambda: str(differ[0][:3]) if all(differ) and self._shapes(steps[0]) else None
-        )
-        if difference:
+        wanted = signatures(non_empty(like))
+        shapes = list(map(self._shapes, steps))
+        # by checkpoint, the arrays that it or this configuration alone has
+        differ = [sorted(saved.items() ^ wanted.items(), key=str) for saved in shapes]
+        fits_none = all(differ) and bool(shapes[0])
+        judged = [fits_none, str(differ[0][:3])]
+        fits_none, difference = collectives.run_on_primary(lambda: judged)
+        if fits_none:
             raise Refusal(
                 f'{self._directory}: its checkpoints hold other arrays than this configuration '
-                f'trains ({difference}, ...); '
-                'allowed: a change that keeps the shapes of parameters and optimizer state. '
-                'Choose another --workdir'
+                f'trains ({difference}, ...); allowed: a change that keeps the shapes of '
+                'parameters and optimizer state. Choose another --workdir'
             )
 
     def _shapes(self, step):
         """{path: (shape, dtype)} that the checkpoint says it holds; empty where it does not say."""
         try:
             metadata: Any = self._manager.metadata(step).metadata
-            described = dict(metadata)
-            return {
-                path: (tuple(array.shape), np.dtype(array.dtype))
-                for path, array in described.items()
-                if path not in _OURS
-            }
+            arrays = dict(metadata)
+            return signatures({path: arrays[path] for path in arrays.keys() - {*_OURS}})
         except Exception:  # Orbax raises what it likes on damaged files
             return {}
 
@@ -280,8 +258,7 @@ class Checkpoints:
             self._warn(
                 f'checkpoint {self._directory / str(step)} is damaged ({why}); moved to {target}'
             )
-        self._manager = self._open()
-        self.saved = self._pending = self._manager.latest and self._manager.latest.step
+        self._open()
 
     def wait(self):
         """Returns when the last save is complete on the disk."""
@@ -290,34 +267,11 @@ class Checkpoints:
         writing, self._writing = self._writing, None
         if writing:
             writing.result()
-        with self._disk_full_is_told():
+        with full_disk_as_oserror(self._directory):
             self._manager.wait()
             if not self._writer and hosts.is_primary() and pending != self.saved:
                 self._complete(pending)
         self.saved = self._pending = pending
-
-    @contextlib.contextmanager
-    def _disk_full_is_told(self):
-        try:
-            yield
-        except Exception as error:  # TensorStore has its own words for it
-            if not any(
-                word in str(error) for word in ('No space left', 'RESOURCE_EXHAUSTED', 'ENOSPC')
-            ):
-                raise
-            raise OSError(errno.ENOSPC, 'No space left on device', str(self._directory)) from error
-
-    @contextlib.contextmanager
-    def _system_is_told(self):
-        try:
-            yield
-        except Exception as error:  # TensorStore and Orbax have words of their own
-            problem = _system(error)
-            if problem is None:
-                raise
-            raise OSError(
-                *problem, getattr(error, 'filename', None) or str(self._directory)
-            ) from error
 
     def close(self):
         """Whoever wants to hear of a save that failed has asked `wait`; what ends a run is not
@@ -326,19 +280,3 @@ class Checkpoints:
             self._writer.shutdown()
         with contextlib.suppress(Exception):
             self._manager.close()
-
-
-def _system(error: BaseException | None) -> tuple[int, str] | None:
-    """(number, words) where the system could not do what was asked; None: something else is
-    wrong."""
-    while error is not None:
-        if isinstance(error, MemoryError):
-            return errno.ENOMEM, 'Cannot allocate memory'
-        if isinstance(error, OSError) and not isinstance(
-            error, (FileNotFoundError, NotADirectoryError)
-        ):
-            return error.errno or errno.EIO, error.strerror or str(error)
-        if any(word in str(error) for word in _OF_THE_SYSTEM):
-            return errno.EIO, str(error).splitlines()[0][:200]
-        error = error.__cause__ or error.__context__
-    return None

@@ -19,6 +19,7 @@ from lbexp.engine.watchdog import Watchdog
 from lbexp.parallel import collectives, hosts, mesh
 
 _DISPATCH_SECONDS = 0.5  # a dispatch longer than this would make progress bar and Ctrl-C sluggish
+_INNER = ('step', 'tick', 'diverged')  # columns that no row shows as they are
 
 
 class Progress(NamedTuple):
@@ -98,9 +99,12 @@ class CohortRunner:
         """
         row_tick = self.row_starts.ticks[self.row + 1]
         until = np.minimum(row_tick, self.tick + self.chunk)
-        if stretch := self.program.stretch:
+        stretch = self.program.stretch
+        if stretch is not None:
+            # A dispatch ends with the examples of a stream that it was given.
             until = np.minimum(until, (self.tick // stretch + 1) * stretch)
-        row_start, row_step = self.row_starts.ticks[self.row], self.row_starts.steps[self.row + 1]
+        row_start = self.row_starts.ticks[self.row]
+        row_step = self.row_starts.steps[self.row + 1]
         with watchdog:
             began = time.monotonic()
             self.states, columns = self.program.segment(self.states, until, row_start, row_step)
@@ -109,25 +113,30 @@ class CohortRunner:
             # dispatch.
             answers = [time.monotonic() - began, should_stop()]
             seconds, stopped = collectives.allgather(answers).max(0)
-        self.columns = {name: value[: self.program.trials] for name, value in columns.items()}
+        self.columns = self._of_trials(columns)
         self.diverged = self.columns['diverged']
         self._choose_chunk(self.columns['tick'] - self.tick, float(seconds))
-        self.tick, self.step = (self.columns[name].astype(int) for name in ('tick', 'step'))
-        return bool(((self.tick >= row_tick) | self.diverged).all()), bool(stopped)
+        self.tick = self.columns['tick'].astype(int)
+        self.step = self.columns['step'].astype(int)
+        at_row = (self.tick >= row_tick) | self.diverged
+        return bool(at_row.all()), bool(stopped)
 
     def write_row(self, train_size: int) -> list[dict]:
         """The rows of all trials that moved; evaluation and checkpoint where they are due."""
         self.row += 1
         steps = self.row_starts.steps
-        moved = (steps[self.row] > steps[self.row - 1]) & ~self.frozen
-        columns = dict(self.columns)
+        # Where a trial has fewer updates than rows, some rows are not its own.
+        has_row = steps[self.row] > steps[self.row - 1]
+        moved = has_row & ~self.frozen
+        columns = self.columns
         if self._is_due('num_evaluations') and self.program.evaluate is not None:
             metrics = mesh.fetch(self.program.evaluate(self.states))
-            columns |= {name: value[: self.program.trials] for name, value in metrics.items()}
+            columns = columns | self._of_trials(metrics)
         seconds = round(time.monotonic() - self.began, 3)
         rows = [self._row(k, columns, seconds, train_size) for k in np.flatnonzero(moved)]
         self.outputs.rows.write(rows)
-        self.outputs.status.progress(dict(zip(self.cohort.trials, self.step.tolist(), strict=True)))
+        reached = dict(zip(self.cohort.trials, self.step.tolist(), strict=True))
+        self.outputs.status.progress(reached)
         self.frozen = self.frozen | self.diverged
         if self._is_due('num_checkpoints'):
             self.save()
@@ -140,17 +149,24 @@ class CohortRunner:
         """
         if self.diverged.all():
             return
-        states = jax.tree.map(lambda leaf: leaf[: self.program.trials], mesh.fetch(self.states))
+        states = self._of_trials(mesh.fetch(self.states))
         if not (_sound(states.params) & ~self.diverged).any():
             return
-        seconds = np.asarray([time.monotonic() - self.began])
-        written = [self.outputs.rows.written(trial) for trial in self.cohort.trials]
-        counts = np.asarray([rows.count for rows in written])
-        digests = np.stack([np.frombuffer(rows.digest, np.uint8) for rows in written])
-        position = Position(self.frozen, seconds, counts, digests)
+        position = self._position()
+        # Checkpoints are named by a number that grows whichever trial trains.
         total = int(self.tick.sum())
         self.saved[total] = self.step
         self.outputs.checkpoints.save(total, (states, position), before=self.outputs.rows.sync)
+
+    def _position(self):
+        """What a checkpoint says beside the states: how many rows are written, and which."""
+        counts, digests = [], []
+        for trial in self.cohort.trials:
+            written = self.outputs.rows.written(trial)
+            counts.append(written.count)
+            digests.append(np.frombuffer(written.digest, np.uint8))
+        seconds = np.asarray([time.monotonic() - self.began])
+        return Position(self.frozen, seconds, np.asarray(counts), np.stack(digests))
 
     def last_saved(self) -> str:
         """What is left to go on from, for a message."""
@@ -164,14 +180,20 @@ class CohortRunner:
 
     def statuses(self) -> dict[int, dict]:
         """By trial, what status.json says of it."""
-        return {trial: self._status(k, trial) for k, trial in enumerate(self.cohort.trials)}
+        statuses = {}
+        for k, trial in enumerate(self.cohort.trials):
+            statuses[trial] = self._status(k, trial)
+        return statuses
 
     def progress(self) -> Progress:
-        columns, sound = self.columns, ~self.diverged
-        # A trial of fewer updates than rows has rows without any: their means are of nothing.
-        shown = {name: columns[name] for name in ('loss', 'accuracy') if name in columns}
-        finite = {name: values[sound & np.isfinite(values)] for name, values in shown.items()}
-        medians = {name: float(np.median(v)) for name, v in finite.items() if len(v)}
+        columns, medians = self.columns, {}
+        for name in ('loss', 'accuracy'):
+            if name in columns:
+                # A trial of fewer updates than rows has rows without any: their means are of
+                # nothing.
+                finite = columns[name][~self.diverged & np.isfinite(columns[name])]
+                if len(finite):
+                    medians[name] = float(np.median(finite))
         # A diverged trial has nothing left to do.
         stopped = self.diverged & (self.tick < self.row_starts.ticks[-1])
         steps = np.where(stopped, self.cohort.steps, columns['step'])
@@ -198,12 +220,20 @@ class CohortRunner:
     def _completed(self, tick: int):
         """Says so, durably, before the checkpoint counts: without one a trial that had one must not
         begin anew."""
-        self.outputs.status.update(self._by_trial(saved=self.saved[tick].tolist()))
+        steps = self.saved[tick].tolist()
+        self.outputs.status.update(self._by_trial(saved=steps))
 
-    def _by_trial(self, **fields) -> dict[int, dict]:
+    def _by_trial(self, **fields: list) -> dict[int, dict]:
         """Lists of a value for each trial as the fields of each trial."""
-        rows = [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
-        return dict(zip(self.cohort.trials, rows, strict=True))
+        by_trial = {}
+        for k, trial in enumerate(self.cohort.trials):
+            by_trial[trial] = {name: values[k] for name, values in fields.items()}
+        return by_trial
+
+    def _of_trials(self, tree):
+        """Without the padding."""
+        count = self.program.trials
+        return jax.tree.map(lambda leaf: leaf[:count], tree)
 
     def _is_due(self, event) -> bool:
         """Whether the event falls on this row: its count is spread evenly over the rows."""
@@ -219,20 +249,26 @@ class CohortRunner:
             'epoch': round(examples / train_size, 6),
             'wall_time': seconds,
         }
-        inner = ('step', 'tick', 'diverged')
-        return row | {name: v[k] for name, v in columns.items() if name not in inner}
+        for name, values in columns.items():
+            if name not in _INNER:
+                row[name] = values[k]
+        return row
 
     def _choose_chunk(self, ticks, seconds):
         """Aims at dispatches of a known length. Growth is bounded: the first dispatch also
         compiled."""
         if ticks.max() > 0:
             aim = ticks.max() * _DISPATCH_SECONDS / max(seconds, 1e-4)
-            self.chunk = int(np.clip(aim, max(self.chunk // 4, 1), self.chunk * 16))
+            fewest, most = max(self.chunk // 4, 1), self.chunk * 16
+            self.chunk = int(np.clip(aim, fewest, most))
 
 
 def _sound(params):
     """By trial, whether its parameters are numbers. The loss of the last update does not tell: it
     is that before it."""
-    leaves = jax.tree.leaves(params)
-    floating = [leaf for leaf in leaves if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)]
-    return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(-1) for leaf in floating], axis=0)
+    finite = []
+    for leaf in jax.tree.leaves(params):
+        if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact):
+            by_trial = np.isfinite(leaf).reshape(len(leaf), -1)
+            finite.append(by_trial.all(axis=-1))
+    return np.all(finite, axis=0)

@@ -14,6 +14,7 @@ from lbexp.data.partition import partition
 from lbexp.engine import contracts
 from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedule
 from lbexp.engine.rates import ScheduledRate, constant_rate, takes_number
+from lbexp.engine.sources import sources
 from lbexp.engine.state import WEIGHTS, stream_key
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
@@ -55,43 +56,23 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
         Refusal: a part refuses its arguments, or batch_scaling needs betas that the optimizer does
             not have.
     """
-    seed = config['seed']
-    scaling = config['batch_scaling']
+    seed, scaling = config['seed'], config['batch_scaling']
     factor = batch_scaling(scaling['rule'], config['batch_size'], scaling['reference'])
     accumulation = accumulation_schedule(config)
-    rates = []
-
-    def schedule(peak):
-        rate = lookup.build('schedule', config['schedule'], peak=peak * factor, steps=steps)
-        rate = contracts.schedule(config['schedule']['name'], rate)
-        rates.append(accumulation.scale_rate(rate))
-        return rates[-1]
-
-    def rate_of(part, peak):
-        rate = schedule(peak)
-        if takes_number(lookup.find('optimizer', part['name'])):
-            return constant_rate(part['name'], peak * factor, config)
-        return ScheduledRate(rate)
-
+    rates = _Rates(config, steps, factor, accumulation)
     workload = lookup.build('workload', config['workload'])
     workload = contracts.workload(config['workload']['name'], workload)
     if arrays is not None:
         workload = _with_arrays(workload, arrays)
-    shared, microbatch = config['data'], config['microbatch'] or config['batch_size']
-    divided = partition(
-        workload.train, shared['partition'], shared['hosts'] or hosts.count(), microbatch
-    )
-    workload = workload._replace(train=divided)
-    parts = [config['optimizer'], *config['transforms']]
-    if scaling['rule'] == 'square_root_adam':
-        parts[0] = _adam_scaled(parts[0], config['batch_size'], scaling['reference'])
-    optimizer, *transforms = (_transformation(part, rate_of, seed) for part in parts)
+    microbatch = config['microbatch'] or config['batch_size']
+    shared = config['data']
+    count = shared['hosts'] or hosts.count()
+    train = partition(workload.train, shared['partition'], count, microbatch)
+    workload = workload._replace(train=train)
     return TrialComponents(
         workload,
-        optax.with_extra_args_support(
-            optax.chain(*transforms, optimizer) if transforms else optimizer
-        ),
-        rates[0] if rates else lambda count: jnp.full((), jnp.nan),
+        _optimizer(config, rates, seed),
+        rates.scheduled[0] if rates.scheduled else _no_rate,
         _weighting(config, workload.train, seed),
         microbatch,
         accumulation,
@@ -100,6 +81,45 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
         _eval_sets(workload, config['evaluate_train']),
         seed,
     )
+
+
+class _Rates:
+    """The learning rates of a trial: its schedule, from the peak of each of its optimizers."""
+
+    def __init__(self, config, steps, factor, accumulation):
+        self._config, self._steps = config, steps
+        self._factor, self._accumulation = factor, accumulation
+        # (updates done -> rate) of each peak, as they are met: the optimizer's own comes first
+        self.scheduled = []
+
+    def of(self, part, peak):
+        """The learning rate that the optimizer `part` is given in place of its peak."""
+        schedule, peak = self._config['schedule'], peak * self._factor
+        rate = lookup.build('schedule', schedule, peak=peak, steps=self._steps)
+        rate = contracts.schedule(schedule['name'], rate)
+        rate = self._accumulation.scale_rate(rate)
+        self.scheduled.append(rate)
+        if takes_number(lookup.find('optimizer', part['name'])):
+            return constant_rate(part['name'], peak, self._config)
+        return ScheduledRate(rate)
+
+
+def _no_rate(count):
+    """Of an optimizer that has no learning rate."""
+    return jnp.full((), jnp.nan)
+
+
+def _optimizer(config, rates, seed):
+    """The transforms, then the optimizer, as one transformation."""
+    part, scaling = config['optimizer'], config['batch_scaling']
+    if scaling['rule'] == 'square_root_adam':
+        part = _adam_scaled(part, config['batch_size'], scaling['reference'])
+    # Its rates come first: what a row shows is the optimizer's.
+    optimizer = _transformation(part, rates, seed)
+    transforms = [_transformation(transform, rates, seed) for transform in config['transforms']]
+    if transforms:
+        optimizer = optax.chain(*transforms, optimizer)
+    return optax.with_extra_args_support(optimizer)
 
 
 def _weighting(config, source, seed):
@@ -121,15 +141,15 @@ def _example_weights(config, source, seed):
         stream = jnp.asarray(seed, jnp.uint32)
         if source.feed is not None:  # whose arrays are the examples of a few positions
             return order(stream, positions, source.size)
-        return source.draw({'place': jnp.arange(source.size, dtype=jnp.int32)}, stream, positions)[
-            'place'
-        ]
+        places = {'place': jnp.arange(source.size, dtype=jnp.int32)}
+        return source.draw(places, stream, positions)['place']
 
+    arguments = {'batch_size': config['batch_size'], 'dataset_size': source.size}
+    arguments['indices'] = indices
+    # a part is given what it asks for by name
     known = lookup.parameters(lookup.find('example_weights', part['name']))
-    sizes = {'batch_size': config['batch_size'], 'dataset_size': source.size, 'indices': indices}
-    weights = lookup.build(
-        'example_weights', {**{k: v for k, v in sizes.items() if k in known}, **part}
-    )
+    offered = {name: value for name, value in arguments.items() if name in known}
+    weights = lookup.build('example_weights', {**offered, **part})
     return contracts.weights(part['name'], weights)
 
 
@@ -152,28 +172,30 @@ def replicas(config: dict) -> Replicas:
     part, package = config['replicas'], 'replicas'
     if not part:
         return lone_worker()
-    takes_seed = 'seed' in lookup.parameters(lookup.find(package, part['name']))
-    workers = lookup.build(package, part, **({'seed': config['seed']} if takes_seed else {}))
+    seeded = {}
+    if 'seed' in lookup.parameters(lookup.find(package, part['name'])):
+        seeded['seed'] = config['seed']
+    workers = lookup.build(package, part, **seeded)
     if config['batch_size'] % workers.pieces:
         raise Refusal(
             f'batch_size: found {config["batch_size"]} with {part["name"]}, which cuts it into '
-            f'{workers.pieces} equal '
-            'pieces; allowed: a multiple'
+            f'{workers.pieces} equal pieces; allowed: a multiple'
         )
     return contracts.replicas(part['name'], workers)
 
 
 def _arrays(workload):
-    sources = {name: getattr(workload, name) for name in ('train', 'validation', 'test')}
-    return {name: source.arrays for name, source in sources.items() if source is not None}
+    return {name: source.arrays for name, source in sources(workload).items()}
 
 
 def _eval_sets(workload, train):
-    held = {name: getattr(workload, name) for name in ('validation', 'test')}
-    sources = {name: (source, source.size) for name, source in held.items() if source is not None}
+    sets = {}
+    for name, source in sources(workload).items():
+        if name != 'train':
+            sets[name] = source, source.size
     if train and workload.train.feed is None:
-        sources['train'] = workload.train, min(train, workload.train.size)
-    return sources
+        sets['train'] = workload.train, min(train, workload.train.size)
+    return sets
 
 
 def _with_arrays(workload, arrays):
@@ -182,28 +204,27 @@ def _with_arrays(workload, arrays):
     def keep_traced(current, argument):
         return current if isinstance(current, jax.core.Tracer) else argument
 
-    sources = {
-        name: getattr(workload, name)._replace(
-            arrays=jax.tree.map(keep_traced, current, arrays[name])
-        )
-        for name, current in _arrays(workload).items()
-    }
-    return workload._replace(**sources)
+    replaced = {}
+    for name, source in sources(workload).items():
+        mixed = jax.tree.map(keep_traced, source.arrays, arrays[name])
+        replaced[name] = source._replace(arrays=mixed)
+    return workload._replace(**replaced)
 
 
 def _probe(part):
     return contracts.probe(part['name'], lookup.build('probe', part))
 
 
-def _transformation(part, rate_of, seed):
+def _transformation(part, rates, seed):
     """The gradient transformation of a part, its learning rates scheduled and its seed given; inner
     parts likewise."""
     arguments = {}
     for name, value in part.items():
+        # A rate that is a function already is scheduled.
         if name == 'learning_rate' and value is not None and not callable(value):
-            value = rate_of(part, value)
-        elif isinstance(value, dict) and 'name' in value:
-            value = _transformation(value, rate_of, seed)
+            value = rates.of(part, value)
+        elif _is_part(value):
+            value = _transformation(value, rates, seed)
         arguments[name] = value
     takes_seed = 'seed' in lookup.parameters(lookup.find('optimizer', part['name']))
     if takes_seed and part.get('seed') is None:
@@ -214,23 +235,23 @@ def _transformation(part, rate_of, seed):
 def _adam_scaled(part, batch_size, reference):
     """`part`, or the parts inside it, with the betas and eps (set, or defaults) that go with the
     batch size."""
-    known, names = lookup.parameters(lookup.find('optimizer', part['name'])), ('b1', 'b2', 'eps')
+    names = ('b1', 'b2', 'eps')
+    known = lookup.parameters(lookup.find('optimizer', part['name']))
     if set(names) <= known.keys():
         values = [part.get(name, known[name].default) for name in names]
-        return {
-            **part,
-            **dict(zip(names, adam_scaling(batch_size, reference, *values), strict=True)),
-        }
-    inner = {
-        name: value for name, value in part.items() if isinstance(value, dict) and 'name' in value
-    }
+        scaled = adam_scaling(batch_size, reference, *values)
+        return part | dict(zip(names, scaled, strict=True))
+    inner = {}
+    for name, value in part.items():
+        if _is_part(value):
+            inner[name] = _adam_scaled(value, batch_size, reference)
     if inner:
-        return {
-            **part,
-            **{name: _adam_scaled(value, batch_size, reference) for name, value in inner.items()},
-        }
+        return part | inner
     raise Refusal(
         f"batch_scaling.rule: found 'square_root_adam' with {part['name']}, which has no b1, b2, "
-        'eps; '
-        "allowed: 'linear', 'square_root'"
+        "eps; allowed: 'linear', 'square_root'"
     )
+
+
+def _is_part(value):
+    return isinstance(value, dict) and 'name' in value

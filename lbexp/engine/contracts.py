@@ -25,6 +25,7 @@ from lbexp.engine.shape_checks import (
     short,
     tuple_of,
 )
+from lbexp.engine.sources import sources
 from lbexp.errors import Refusal
 from lbexp.parallel.replicas import Replicas
 from lbexp.probes import Probe
@@ -59,12 +60,10 @@ def workload(name: str, part: Workload) -> Workload:
         check_values(values, _count(examples), who, part.metrics, needs_loss=False)
         return values
 
-    sources: dict[str, Any] = {
-        field: _source(f'{who}: {field}', getattr(part, field))
-        for field in ('train', 'validation', 'test')
-        if getattr(part, field) is not None
-    }
-    return part._replace(init=init, loss=loss, metrics=metrics, **sources)
+    checked: dict[str, Any] = {}
+    for field, source in sources(part).items():
+        checked[field] = _source(f'{who}: {field}', source)
+    return part._replace(init=init, loss=loss, metrics=metrics, **checked)
 
 
 def transformation(name: str, part: Any) -> optax.GradientTransformationExtraArgs:
@@ -97,6 +96,7 @@ def transformation(name: str, part: Any) -> optax.GradientTransformationExtraArg
     def checked_update(updates, state, params=None, **extra):
         output = call(extended.update, updates, state, params, **extra)
         new_updates, new_state = pair(output, who, update, '(updates, state)')
+        # Of another dtype than the gradients they may be: apply_updates casts them.
         check_same(
             new_updates,
             updates,
@@ -203,15 +203,19 @@ def _source(who: str, source: Source) -> Source:
     """`source`, whose examples are checked to have as many entries as there are positions."""
 
     def checked(function, verb):
+        def refuse(shown, count):
+            rule = f'the examples along the first axis, ({count}, ...)'
+            raise Breach(f'{who}.{verb} gives {shown}; allowed: {rule}{errors.place(function)}')
+
         def read(*arguments):
             examples = function(*arguments)
             count = arguments[-1].shape[0]
-            shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(examples)]
-            wrong = [shape for shape in shapes if shape[:1] != (count,)]
-            if wrong or not shapes:
-                shown = f'an array of shape {wrong[0]}' if wrong else 'no arrays'
-                rule = f'the examples along the first axis, ({count}, ...)'
-                raise Breach(f'{who}.{verb} gives {shown}; allowed: {rule}{errors.place(function)}')
+            shapes = list(map(jnp.shape, jax.tree.leaves(examples)))
+            if not shapes:
+                refuse('no arrays', count)
+            for shape in shapes:
+                if shape[:1] != (count,):
+                    refuse(f'an array of shape {shape}', count)
             return examples
 
         return read

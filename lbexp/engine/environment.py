@@ -35,18 +35,21 @@ def environment() -> dict:
         'platform': platform.platform(),
         'processor': _processor(),
         'cores': os.cpu_count(),
-        'devices': [f'{d.device_kind} {d.id}' for d in jax.devices()],
+        'devices': [f'{device.device_kind} {device.id}' for device in jax.devices()],
         'backend': jax.default_backend(),
         'git_commit': _git_commit(),
         'source': _source(),
-        **{name: version for name in _PACKAGES if (version := _version(name))},
+        **_installed_versions(),
     }
 
 
 def differences(before: dict, now: dict) -> list[str]:
     """What differs between two environments and may change numbers, in words."""
-    names = [name for name in now if name not in _OF_THE_START and before.get(name) != now[name]]
-    return [f'{name} {before.get(name)} there, {now[name]} now' for name in names]
+    words = []
+    for name in now:
+        if name not in _OF_THE_START and before.get(name) != now[name]:
+            words.append(f'{name} {before.get(name)} there, {now[name]} now')
+    return words
 
 
 def code() -> dict:
@@ -58,6 +61,15 @@ def code() -> dict:
         'source': _source(),
         'python': platform.python_version(),
     }
+
+
+def _installed_versions():
+    versions = {}
+    for package in _PACKAGES:
+        version = _version(package)
+        if version is not None:
+            versions[package] = version
+    return versions
 
 
 def _version(package):
@@ -82,21 +94,16 @@ def _git_commit():
     here = pathlib.Path(__file__).parent
     try:
         describe = ['git', '-C', str(here), 'describe', '--always', '--dirty', '--abbrev=40']
-        return (
-            subprocess.run(describe, capture_output=True, text=True, timeout=5).stdout.strip()
-            or None
-        )
+        answer = subprocess.run(describe, capture_output=True, text=True, timeout=5)
+        return answer.stdout.strip() or None
     except (OSError, subprocess.TimeoutExpired):
         return None
 
 
 def _processor():
-    cpuinfo = pathlib.Path('/proc/cpuinfo')
-    if not cpuinfo.exists():
-        return platform.processor()
-    names = [
-        line.partition(':')[2].strip()
-        for line in cpuinfo.read_text().splitlines()
-        if 'model name' in line
-    ]
-    return names[0] if names else platform.processor()
+    cpuinfo = pathlib.Path('/proc/cpuinfo')  # Linux; elsewhere the platform knows
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if 'model name' in line:
+                return line.partition(':')[2].strip()
+    return platform.processor()

@@ -41,48 +41,47 @@ class Events:
                 f'TensorBoard: nothing for {len(trials)} trials, which are more than '
                 f'{limit}; see lbexp.results'
             )
-        folders = {
-            trial: directory / f'trial-{trial:05d}' for trial in trials if len(trials) <= limit
-        }
-        self._paths = {trial: folder / _file_name(folder) for trial, folder in folders.items()}
+            trials = []
+        self._paths = {}
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        for trial, first in zip(trials, first_steps, strict=True):
-            if trial in self._paths:
-                self._paths[trial].parent.mkdir(parents=True, exist_ok=True)
-                # The start hides what an interrupted run wrote beyond the step that it goes on
-                # from: all, if that is 0.
-                begun = [
-                    dict(file_version='brain.Event:2'),
-                    dict(step=first + 1, session_log=start),
-                ]
-                self._append(trial, begun)
+        for trial, first in zip(trials, first_steps):
+            folder = directory / f'trial-{trial:05d}'
+            folder.mkdir(parents=True, exist_ok=True)
+            self._paths[trial] = folder / _file_name(folder)
+            version = self._event(file_version='brain.Event:2')
+            # The start hides what an interrupted run wrote beyond the step that it goes on from:
+            # all, if that is 0.
+            self._append(trial, [version, self._event(step=first + 1, session_log=start)])
 
     def write(self, rows: Iterable[dict]):
         for row in rows:
-            if row['trial'] in self._paths:
-                shown = {
-                    k: v for k, v in row.items() if k not in ('trial', 'step') and np.ndim(v) == 0
-                }
-                values = [(name, value) for name, value in shown.items() if np.isfinite(value)]
-                self._append(
-                    row['trial'],
-                    [dict(step=row['step'], summary=self._scalar(*pair)) for pair in values],
-                )
+            if row['trial'] not in self._paths:
+                continue
+            events = []
+            for name, value in row.items():
+                is_number = name not in ('trial', 'step') and np.ndim(value) == 0
+                if is_number and np.isfinite(value):
+                    summary = self._scalar(name, value)
+                    events.append(self._event(step=row['step'], summary=summary))
+            self._append(row['trial'], events)
 
     def _append(self, trial, events):
+        content = b''
         now = time.time()
-        records = [
-            _record(self._event(wall_time=now, **fields).SerializeToString()) for fields in events
-        ]
-        append(self._paths[trial], b''.join(records))
+        for event in events:
+            event.wall_time = now
+            content += _record(event.SerializeToString())
+        append(self._paths[trial], content)
 
 
 def _file_name(folder):
     """TensorBoard reads the files of a folder in the order of their names: this one comes last,
     whatever the clock."""
-    others = [path.name.split('.') for path in folder.glob('events.out.tfevents.*')]
-    times = [int(parts[3]) for parts in others if len(parts) > 3 and parts[3].isdecimal()]
-    moment = max([int(time.time()), *(1 + earlier for earlier in times)])
+    moment = int(time.time())
+    for path in folder.glob('events.out.tfevents.*'):
+        parts = path.name.split('.')
+        if len(parts) > 3 and parts[3].isdecimal():
+            moment = max(moment, int(parts[3]) + 1)
     return f'events.out.tfevents.{moment}.{platform.node()}.{os.getpid()}'
 
 
@@ -91,5 +90,7 @@ def _record(content):
     from tensorboardX.record_writer import masked_crc32c
 
     length = struct.pack('<Q', len(content))
-    checksums = [struct.pack('<I', masked_crc32c(part)) for part in (length, content)]
-    return b''.join([length, checksums[0], content, checksums[1]])
+    # The format wants a checksum behind each of the two.
+    length_sum = struct.pack('<I', masked_crc32c(length))
+    content_sum = struct.pack('<I', masked_crc32c(content))
+    return length + length_sum + content + content_sum

@@ -27,33 +27,36 @@ class Identity(NamedTuple):
         Args:
             position: the name of its folder: microbatches trained, of all trials together.
         """
-        said = {name: value for name, value in self._asdict().items() if name != 'stages'}
-        return {**said, 'position': position}
+        fields = self._asdict()
+        del fields['stages']  # what may be, not what is
+        return {**fields, 'position': position}
 
     def difference(self, manifest: Any, position: int) -> str:
         """Why the checkpoint of this manifest is not one to go on from; '': it is."""
         expected = self.manifest(position)
         if not isinstance(manifest, dict) or manifest.keys() != expected.keys():
             return 'it does not say whose it is'
+        # The position is its folder's name: a folder that was renamed is another checkpoint's.
         for name in ('run', 'trials', 'position'):
             if manifest[name] != expected[name]:
                 return f'it is of {name} {manifest[name]}, not {expected[name]}'
-        for place, (digest, current) in enumerate(
-            zip(manifest['configurations'], self.configurations, strict=True)
-        ):
-            earlier = [
-                stage['configurations'].get(str(self.trials[place])) for stage in self.stages
-            ]
-            if digest not in (current, *earlier):
-                what = f'seed {manifest["seeds"][place]}, not {self.seeds[place]}'
-                same = manifest['seeds'][place] == self.seeds[place]
-                return (
-                    f'it is of {"another configuration" if same else what}, trial '
-                    f'{self.trials[place]}'
-                )
-        if manifest['code'] not in (self.code, *(stage['code'] for stage in self.stages)):
+        for place, trial in enumerate(self.trials):
+            if manifest['configurations'][place] not in self._allowed(place):
+                seed, current = manifest['seeds'][place], self.seeds[place]
+                other = 'another configuration'
+                if seed != current:
+                    other = f'seed {seed}, not {current}'
+                return f'it is of {other}, trial {trial}'
+        codes = [self.code, *(stage['code'] for stage in self.stages)]
+        if manifest['code'] not in codes:
             return 'it is of other code or data'
         return ''
+
+    def _allowed(self, place):
+        """The digests that a checkpoint may say of a trial's configuration, earlier ones too."""
+        trial = str(self.trials[place])
+        earlier = [stage['configurations'].get(trial) for stage in self.stages]
+        return [self.configurations[place], *earlier]
 
 
 NOBODY = Identity('', [], [], [], '')

@@ -19,19 +19,19 @@ def lock(workdir: pathlib.Path):
     """
     workdir.mkdir(parents=True, exist_ok=True)
     file = workdir / owner.FILE
-    held = filelock.FileLock(workdir / '.lock')
+    file_lock = filelock.FileLock(workdir / '.lock')
     try:
-        held.acquire(timeout=0)
+        file_lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise Refusal(
             f'workdir {str(workdir)!r} is in use by {owner.name(workdir)}. '
             'Wait for it, or choose another --workdir; if it has ended (on a file system without '
-            'locks that is not '
-            f'seen), delete {workdir / ".lock"}'
+            f'locks that is not seen), delete {workdir / ".lock"}'
         ) from error
     try:
         file.write_text(json.dumps(owner.owner()))
         yield
     finally:
+        # While the lock is held: the next holder writes its own.
         file.unlink(missing_ok=True)
-        held.release()
+        file_lock.release()

@@ -49,13 +49,14 @@ def loop(
             on_progress(runner.progress())
             if at_row:
                 events.write(runner.write_row(train_size))
+        # Where it was stopped, too: what was trained since the last checkpoint is not lost.
         runner.save()
         outputs.checkpoints.wait()
         outputs.rows.sync()
     except OSError as error:
-        raise OSError(
-            error.errno, f'{error.strerror}; {runner.last_saved()}', error.filename
-        ) from error
+        # The disk is full, or gone.
+        message = f'{error.strerror}; {runner.last_saved()}'
+        raise OSError(error.errno, message, error.filename) from error
     finally:
         watchdog.close()
     return runner.is_at_end, runner.statuses()
@@ -70,8 +71,13 @@ def begin(
         Damaged: what is needed to go on is lost, and `restart` is None.
     """
     count = program.trials
-    no_rows = np.zeros((count, 32), np.uint8)
-    start = Position(np.zeros(count, bool), np.zeros(1), np.zeros(count, int), no_rows)
+    start = Position(
+        frozen=np.zeros(count, bool),
+        seconds=np.zeros(1),
+        rows=np.zeros(count, int),
+        digests=np.zeros((count, 32), np.uint8),
+    )
+    # A checkpoint holds no padding: it may be restored on another number of devices.
     like = jax.tree.map(_shape, (_unpadded(program.states, count), start))
     saved = resume(
         cohort.trials, like, outputs.checkpoints, outputs.rows, outputs.status.trials, restart
@@ -80,8 +86,10 @@ def begin(
         states, position = program.init(), start
         tick = step = np.zeros(count, int)
     else:
-        states, position = program.place(saved[0]), saved[1]
-        tick, step = np.asarray(saved[0].tick, int), np.asarray(saved[0].step, int)
+        unpadded, position = saved
+        states = program.place(unpadded)
+        tick = np.asarray(unpadded.tick, int)
+        step = np.asarray(unpadded.step, int)
     row_starts = row_starts_of(cohort)
     runner = CohortRunner(
         cohort,
@@ -101,9 +109,10 @@ def begin(
 
 
 def _unpadded(states, count):
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype), states
-    )
+    def unpadded(leaf):
+        return jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype)
+
+    return jax.tree.map(unpadded, states)
 
 
 def _shape(leaf):

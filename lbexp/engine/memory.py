@@ -28,24 +28,23 @@ def check_memory(states: TrialState, data: Any, at_once: int, trials: int):
         trials: in the cohort, for the message.
     """
     devices = list(states.tick.sharding.addressable_devices)
-    on_host = devices[0].platform == 'cpu'  # whose devices share one memory
-    share = len(devices) if on_host else 1
+    if devices[0].platform == 'cpu':  # whose devices share the memory of one host
+        share, available, holder = len(devices), _host_memory(), 'this host'
+    else:
+        share, available, holder = 1, _device_memory(devices[0]), 'a device'
     parameters = share * _on_a_device(states.params)
     gradients = share * _on_a_device(states.params, at_once)
     others = share * _on_a_device(states) - parameters
     examples = share * sum(_size(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(data))
     needed = parameters + gradients + others + examples
-    available = _host_memory() if on_host else _device_memory(devices[0])
     if available is None or needed <= available:
         return
-    whose = 'trial' if trials == 1 else f'{trials} trials of a cohort'
+    cohort = 'trial' if trials == 1 else f'{trials} trials of a cohort'
     raise Refusal(
-        f'memory: found {_in_words(needed)} ({needed} bytes) for the {whose}: parameters '
-        f'{_in_words(parameters)}, '
-        f'gradients {_in_words(gradients)}, optimizer and other state {_in_words(others)}, data '
-        f'{_in_words(examples)}; '
-        f'allowed: at most {_in_words(available)}, what {"this host" if on_host else "a device"} '
-        'has. '
+        f'memory: found {_in_words(needed)} ({needed} bytes) for the {cohort}: '
+        f'parameters {_in_words(parameters)}, gradients {_in_words(gradients)}, '
+        f'optimizer and other state {_in_words(others)}, data {_in_words(examples)}; '
+        f'allowed: at most {_in_words(available)}, what {holder} has. '
         "A smaller model, fewer trials in the sweep, or sharding='fsdp' over more devices takes "
         'less'
     )
@@ -56,9 +55,10 @@ def _on_a_device(tree, at_once=None):
     fewer."""
     total = 0
     for leaf in jax.tree.leaves(tree):
-        shape = leaf.sharding.shard_shape(leaf.shape)
-        count = shape[0] if at_once is None else min(at_once, shape[0])
-        total += _size((count, *shape[1:]), leaf.dtype)
+        count, *shape = leaf.sharding.shard_shape(leaf.shape)
+        if at_once is not None:
+            count = min(at_once, count)
+        total += _size((count, *shape), leaf.dtype)
     return total
 
 
@@ -72,9 +72,12 @@ def _host_memory():
         limits = [os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')]
     except (AttributeError, ValueError, OSError):
         return None
+    # A container is ended at its own limit, not at the machine's.
     for path in map(pathlib.Path, _CGROUP_LIMITS):
-        text = path.read_text().strip() if path.is_file() else ''
-        limits += [int(text)] if text.isdigit() else []
+        if path.is_file():
+            text = path.read_text().strip()
+            if text.isdigit():  # 'max': no limit
+                limits.append(int(text))
     return min(limits)
 
 

@@ -28,7 +28,8 @@ class Written(NamedTuple):
     digest: bytes = _NOTHING  # SHA-256 of the digest before the last row, and the last row
 
     def and_row(self, line: bytes) -> 'Written':
-        return Written(self.count + 1, hashlib.sha256(self.digest + line.rstrip(b'\n')).digest())
+        digest = hashlib.sha256(self.digest + line.rstrip(b'\n')).digest()
+        return Written(self.count + 1, digest)
 
 
 class MetricsWriter:
@@ -38,9 +39,10 @@ class MetricsWriter:
     def __init__(self, path: pathlib.Path):
         self.path = path
         there = lines(path)
-        self._size, self._written = sum(len(line) for _, line in there), count(there)
+        content = _content(there)
+        self._size, self._written = len(content), count(there)
         if path.exists() and path.stat().st_size > self._size:
-            replace(path, b''.join(line for _, line in there))
+            replace(path, content)
 
     def write(self, rows: Sequence[dict]):
         """Appends the rows in one write: a crash tears the last line at most.
@@ -48,11 +50,11 @@ class MetricsWriter:
         Raises:
             Damaged: the file no longer holds what was written before.
         """
-        new = [json.dumps({k: _plain(v) for k, v in row.items()}).encode() + b'\n' for row in rows]
-        content = b''.join(new)
+        new = [(int(row['trial']), _line(row)) for row in rows]
+        content = _content(new)
         end = append(self.path, content)
-        for row, line in zip(rows, new, strict=True):
-            trial = int(row['trial'])
+        # Counted once they are there: what a full disk did not take is not missed later.
+        for trial, line in new:
             self._written[trial] = self.written(trial).and_row(line)
         self._size += len(content)
         if end != self._size:
@@ -78,16 +80,17 @@ class MetricsWriter:
         counts = dict.fromkeys(reached, Written())
         remaining = []
         for trial, line in lines(self.path):
-            within = trial not in counts or counts[trial].count < reached[trial].count
-            if within:
-                remaining.append((trial, line))
-            if within and trial in counts:
+            if trial in reached:
+                if counts[trial].count == reached[trial].count:
+                    continue  # it came after the checkpoint
                 counts[trial] = counts[trial].and_row(line)
+            remaining.append((trial, line))
         missing = differences(self.path, counts, reached)
         if missing:
             raise Damaged(f'{missing}. {REMEDY}')
-        replace(self.path, b''.join(line for _, line in remaining))
-        self._size = sum(len(line) for _, line in remaining)
+        content = _content(remaining)
+        replace(self.path, content)
+        self._size = len(content)
         self._written |= reached
 
     def check(self):
@@ -121,7 +124,10 @@ def lines(path: pathlib.Path) -> list[tuple[int, bytes]]:
     """
     content = path.read_bytes() if path.exists() else b''
     whole = content[: content.rfind(b'\n') + 1].splitlines(keepends=True)
-    return [(_trial(path, number, line), line) for number, line in enumerate(whole, 1)]
+    rows = []
+    for number, line in enumerate(whole, 1):
+        rows.append((_trial(path, number, line), line))
+    return rows
 
 
 def count(lines: Iterable[tuple[int, bytes]]) -> dict[int, Written]:
@@ -135,30 +141,30 @@ def count(lines: Iterable[tuple[int, bytes]]) -> dict[int, Written]:
 def _trial(path, number, line):
     try:
         row = json.loads(line)
+        # `true` is an int to isinstance.
         if type(row['trial']) is int and type(row['step']) is int:
             return row['trial']
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise Refusal(
         f'{path}: line {number} is no row ({line[:40]!r}); allowed: a JSON object, with a trial '
-        'and a step. Put a copy '
-        'of the file back, or delete the line'
+        'and a step. Put a copy of the file back, or delete the line'
     )
 
 
 def differences(path: pathlib.Path, there: dict[int, Written], expected: dict[int, Written]) -> str:
     """What the file does not hold of what was written, in words; '': it holds all of it."""
-    written = {trial: there.get(trial, Written()) for trial in expected}
-    lost = [trial for trial in expected if written[trial] != expected[trial]]
+    lost = [trial for trial in expected if there.get(trial, Written()) != expected[trial]]
     if not lost:
         return ''
-    few = '; '.join(f'trial {t}: {written[t].count} rows of {expected[t].count}' for t in lost[:3])
-    same = (
-        ', others than were written'
-        if any(written[t].count == expected[t].count for t in lost[:3])
-        else ''
-    )
-    return f'{path}: rows are lost ({few}{same}{"; ..." if len(lost) > 3 else ""})'
+    shown, others = [], ''
+    for trial in lost[:3]:
+        present, wanted = there.get(trial, Written()).count, expected[trial].count
+        shown.append(f'trial {trial}: {present} rows of {wanted}')
+        if present == wanted:
+            others = ', others than were written'
+    more = '; ...' if len(lost) > 3 else ''
+    return f'{path}: rows are lost ({"; ".join(shown)}{others}{more})'
 
 
 class NullWriter:
@@ -231,13 +237,26 @@ def _discard_old_parts(path):
                 left.unlink()
 
 
+def _content(rows):
+    """The file's bytes of (trial, line) of each row."""
+    return b''.join(line for _, line in rows)
+
+
+def _line(row):
+    text = json.dumps({name: _plain(value) for name, value in row.items()})
+    return f'{text}\n'.encode()
+
+
 def _plain(value):
     """JSON has no NaN: null. A float32 is written with the digits that it needs, so it reads back
     to the bit."""
     value = np.asarray(value)
     if value.ndim:
-        return [_plain(v) for v in value]
-    if value.dtype.kind in 'f' or value.dtype.name == 'bfloat16':
-        short = float(str(value.astype(np.float64) if value.dtype.itemsize < 4 else value))
-        return short if math.isfinite(short) else None
-    return value.item()
+        return list(map(_plain, value))
+    is_bfloat16 = value.dtype.name == 'bfloat16'  # to NumPy of another kind than 'f'
+    if value.dtype.kind != 'f' and not is_bfloat16:
+        return value.item()
+    if value.dtype.itemsize < 4:
+        value = value.astype(np.float64)
+    shortest = float(str(value))
+    return shortest if math.isfinite(shortest) else None

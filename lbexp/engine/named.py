@@ -13,11 +13,27 @@ def named(tree: Any) -> Iterator[tuple[str, Any]]:
     donated."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     for path, leaf in leaves:
+        name = jax.tree_util.keystr(path)
         if isinstance(leaf, jax.ShapeDtypeStruct):
-            yield jax.tree_util.keystr(path), _data_shape(leaf)
+            yield name, _data_shape(leaf)
+        elif is_key(leaf):
+            yield name, np.array(jax.random.key_data(leaf))
         else:
-            data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
-            yield jax.tree_util.keystr(path), np.array(data)
+            yield name, np.array(leaf)
+
+
+def non_empty(tree: Any) -> dict[str, Any]:
+    """The named arrays without the empty ones. Orbax refuses those, so they are not saved: they
+    hold nothing."""
+    return {path: leaf for path, leaf in named(tree) if leaf.size}
+
+
+def signatures(leaves: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """(shape, dtype) of named arrays."""
+    described = {}
+    for path, leaf in leaves.items():
+        described[path] = tuple(leaf.shape), np.dtype(leaf.dtype)
+    return described
 
 
 def digest(leaves: dict[str, Any]) -> np.ndarray:
@@ -33,14 +49,18 @@ def digest(leaves: dict[str, Any]) -> np.ndarray:
 
 def as_key(data: Any, like: Any) -> Any:
     """Numbers as random keys where `like` is one."""
-    return jax.random.wrap_key_data(data) if _is_key(like) else data
+    if is_key(like):
+        return jax.random.wrap_key_data(data)
+    return data
 
 
 def _data_shape(leaf):
-    if not _is_key(leaf):
+    if not is_key(leaf):
         return leaf
     return jax.eval_shape(jax.random.key_data, leaf)
 
 
-def _is_key(leaf):
-    return hasattr(leaf, 'dtype') and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def is_key(leaf: Any) -> bool:
+    """Whether an array holds random keys."""
+    dtype = getattr(leaf, 'dtype', None)
+    return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)

@@ -1,9 +1,10 @@
 """The numbers of a configuration, by path: 'optimizer.learning_rate', 'transforms.0.eta'."""
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from typing import Any
 
 from lbexp.config import fields
+from lbexp.dotted import flatten
 
 # Parts whose numbers may be traced.
 TRACED_PARTS = fields.traced('arguments')
@@ -25,27 +26,25 @@ def numbered(config: dict, numbers: dict[str, Any]) -> dict:
     return rebuilt(config, '')
 
 
-def leaves(value: Any, path: str = '') -> Iterator[tuple[str, Any]]:
-    """(path, value) of everything in nested dicts and lists that is neither."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from leaves(inner, f'{path}.{name}'.lstrip('.'))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from leaves(inner, f'{path}.{index}')
-    else:
-        yield path, value
+def leaves(config: dict) -> dict[str, Any]:
+    """{path: value} of everything in a configuration, lists taken apart."""
+    return flatten(config, lists=True)
+
+
+def entries(config: dict, paths: Collection[str]) -> dict[str, Any]:
+    """{path: value} of a configuration at these paths, in its order."""
+    return {path: value for path, value in leaves(config).items() if path in paths}
 
 
 def numeric(
     config: dict, kinds: Any = (int, float), parts: tuple[str, ...] = TRACED_PARTS
 ) -> set[str]:
     """The paths in `parts` of numbers of these kinds that a program might trace."""
-    return {
-        path
-        for path, value in leaves(config)
-        if path.split('.')[0] in parts
-        and isinstance(value, kinds)
-        and not isinstance(value, bool)
-        and path not in _SHAPES
-    }
+    paths = set()
+    for path, value in leaves(config).items():
+        # A bool is an int to Python, and never a number here.
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        part, _, _ = path.partition('.')
+        if is_number and part in parts and path not in _SHAPES:
+            paths.add(path)
+    return paths

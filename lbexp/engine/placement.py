@@ -35,8 +35,9 @@ class Placement(NamedTuple):
 
     def pad(self, values: np.ndarray, fill: np.ndarray | None = None) -> np.ndarray:
         """Values of all trials, then the last one's, or `fill`, for the padding."""
-        last = values[-1:] if fill is None else fill
-        return np.concatenate([values, np.repeat(last, self.padding, 0)])
+        if fill is None:
+            fill = values[-1:]
+        return np.concatenate([values, np.repeat(fill, self.padding, 0)])
 
     def share_examples(self, examples: Any) -> Any:
         """Each device has its share of the examples; where workers lie on devices, each has drawn
@@ -93,20 +94,21 @@ def over_trials(place: Placement, f: Callable, placements: Any = None) -> Callab
         placements: of the states, where each device has its own workers: f(arrays, numbers, state,
             *ticks) then runs on each device, and returns (state, columns).
     """
+    many = partial(_one_after_another, f)
     if place.layout == 'vmap':
-        # shard_map has taken the axis apart already
-        many = partial(_batched, f, {} if placements else {'spmd_axis_name': 'trial'})
-    else:
-        many = partial(_one_after_another, f)
+        # shard_map, which `placements` ask for, has taken the axis apart already.
+        axis = None if placements else 'trial'
+        many = partial(_batched, f, axis)
     if placements is None and (place.layout == 'vmap' or place.mesh.shape['trial'] == 1):
         return many
     by_trial = PartitionSpec('trial')
 
     def on_each_device(arrays, *trials):
-        inputs, outputs = [PartitionSpec(), *(by_trial for _ in trials)], by_trial
+        # The arrays are everywhere, whatever belongs to a trial lies where the trial does.
+        inputs, outputs = [PartitionSpec()] + [by_trial] * len(trials), by_trial
         if placements is not None:
-            inputs[2] = jax.tree.map(lambda placement: placement.spec, placements)
-            outputs = (inputs[2], by_trial)
+            states = jax.tree.map(lambda placement: placement.spec, placements)
+            inputs[2], outputs = states, (states, by_trial)
         mapped = jax.shard_map(
             many, mesh=place.mesh, in_specs=tuple(inputs), out_specs=outputs, check_vma=False
         )
@@ -115,8 +117,8 @@ def over_trials(place: Placement, f: Callable, placements: Any = None) -> Callab
     return on_each_device
 
 
-def _batched(f, axis_name, arrays, *trials):
-    return jax.vmap(partial(f, arrays), **axis_name)(*trials)
+def _batched(f, axis, arrays, *trials):
+    return jax.vmap(partial(f, arrays), spmd_axis_name=axis)(*trials)
 
 
 def _one_after_another(f, arrays, *trials):
@@ -135,7 +137,9 @@ class _Shared(NamedTuple):
 def _shared(cohort):
     way = replicas(cohort.config)
     if not cohort.config['replicas']:
-        words = ', fsdp' if cohort.config['sharding'] == 'fsdp' else ''
+        words = ''
+        if cohort.config['sharding'] == 'fsdp':
+            words = ', fsdp'
         return _Shared(cohort.microbatch, 'examples per microbatch', (), words)
     if cohort.config['sharding'] != 'replicated':
         raise Refusal(
@@ -152,7 +156,8 @@ def _by_worker(states, mesh, by_worker):
     axis."""
 
     def placed(name, part):
-        placement = meshes.named_sharding(mesh, 'trial', *(['data'] if name in by_worker else []))
+        axes = ('trial', 'data') if name in by_worker else ('trial',)
+        placement = meshes.named_sharding(mesh, *axes)
         return jax.tree.map(lambda leaf: placement, part)
 
     return states._replace(**{name: placed(name, part) for name, part in states._asdict().items()})

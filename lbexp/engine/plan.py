@@ -1,11 +1,12 @@
 """Which trials share a program, and how they lie on the devices."""
 
 import functools
+import itertools
 import json
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from lbexp.batch_size import regime_adaptation
 from lbexp.config import fields, lookup
 from lbexp.engine.accumulation import accumulation_schedule, boundaries
 from lbexp.engine.components import stream
-from lbexp.engine.numbers import leaves, numbered, numeric
+from lbexp.engine.numbers import entries, leaves, numbered, numeric
 from lbexp.engine.traceable import traceable
 from lbexp.errors import Refusal
 
@@ -44,6 +45,10 @@ class Cohort(NamedTuple):
             columns.append(np.asarray(position(counts[..., k]), int))
         return np.stack(columns, axis=-1)
 
+    def batch_sizes(self) -> set[int]:
+        """Examples per global batch, before the batch grows."""
+        return set((self.accumulation * self.microbatch).tolist())
+
     def _accumulation_schedule(self, k):
         numbers = {path: values[k] for path, values in self.numbers.items()}
         numbers['batch_size'] = int(self.accumulation[k]) * self.microbatch
@@ -62,27 +67,31 @@ def plan(trials: list[dict]) -> list[Cohort]:
     Args:
         trials: plain data, as config.resolve returns it.
     """
-    groups, traceable_of, untraced = {}, {}, {}
+    groups, traceable_of = {}, {}
     for index, config in enumerate(trials):
-        shape = _split(config, numeric(config))[0]
+        shape, _ = _split(config, numeric(config))
+        # Traced once for all trials that differ in numbers alone: it is slow.
         if shape not in traceable_of:
             traceable_of[shape] = traceable(in_examples(config), run_length(config))
-        paths, reasons = traceable_of[shape]
+        paths, untraced = traceable_of[shape]
         key, numbers = _split(config, paths)
         if stream(config) is not None:
             key += f' alone: {index}'  # trials do not share what is read from the disk
-        groups.setdefault(key, []).append((index, config, numbers))
-        untraced[key] = reasons
-    return [_cohort(members, untraced[key]) for key, members in groups.items()]
+        members, _ = groups.setdefault(key, ([], untraced))
+        members.append(_Member(index, config, numbers))
+    return list(itertools.starmap(_cohort, groups.values()))
 
 
 def splits(cohorts: Sequence[Cohort]) -> list[str]:
     """What a user wants to know of the numbers that are not traced, one line each: those that his
     own part looks at, and those that differ between the cohorts."""
-    reasons = {path: reason for cohort in cohorts for path, reason in cohort.untraced.items()}
+    reasons = {}
+    for cohort in cohorts:
+        reasons |= cohort.untraced
+    flats = [leaves(cohort.config) for cohort in cohorts]
     lines = []
     for path, reason in reasons.items():
-        values = {json.dumps(dict(leaves(cohort.config)).get(path)) for cohort in cohorts}
+        values = {json.dumps(flat.get(path)) for flat in flats}
         if len(values) > 1 or '.py:' in reason:
             lines.append(f'{path} splits programs: {reason}')
     return lines
@@ -90,18 +99,17 @@ def splits(cohorts: Sequence[Cohort]) -> list[str]:
 
 def explain(cohort: Cohort, others: Sequence[Cohort]) -> str:
     """How the cohort takes its batch sizes, and why those of `others` are apart, in words."""
-    sizes = sorted({int(n) * cohort.microbatch for n in cohort.accumulation})
-    words = (
-        f'batch size {sizes[0]}' if len(sizes) == 1 else f'batch sizes {sizes[0]} to {sizes[-1]}'
-    )
+    smallest, largest = min(cohort.batch_sizes()), max(cohort.batch_sizes())
+    words = f'batch size {smallest}'
+    if smallest != largest:
+        words = f'batch sizes {smallest} to {largest}'
     if cohort.accumulate:
         return f'{words} in microbatches of {cohort.microbatch}'
     if all(other.microbatch == cohort.microbatch for other in others):
         return words
-    every = sorted({int(n) * other.microbatch for other in others for n in other.accumulation})
-    return f'{words}, apart: ' + (
-        _apart(cohort.config['workload'], every) or 'no microbatch is set'
-    )
+    every = set().union(*map(Cohort.batch_sizes, others))
+    why = _apart(cohort.config['workload'], sorted(every))
+    return f'{words}, apart: {why or "no microbatch is set"}'
 
 
 def shared_microbatch(workload: dict, batch_sizes: Sequence[int]) -> int | None:
@@ -123,7 +131,8 @@ def shared_microbatch(workload: dict, batch_sizes: Sequence[int]) -> int | None:
 
 def _apart(workload, batch_sizes):
     """Why runs of these batch sizes should not share a microbatch; None: they should."""
-    together, size = lookup.build('workload', workload).together, math.gcd(*batch_sizes)
+    together = lookup.build('workload', workload).together  # examples
+    size = math.gcd(*batch_sizes)
     if together is None:
         return 'batch norm takes the whole batch'
     if size % together:
@@ -133,29 +142,43 @@ def _apart(workload, batch_sizes):
     return None
 
 
+class _Member(NamedTuple):
+    """A trial of a cohort."""
+
+    index: int  # in the study
+    config: dict
+    numbers: dict[str, Any]  # path -> traced number
+
+
 def _cohort(members, untraced):
-    work = np.asarray([run_length(config) * config['batch_size'] for _, config, _ in members])
-    members = [members[i] for i in balanced_order(work)]
-    indices, configs, numbers = zip(*members, strict=True)
-    first = configs[0]
-    size = first['microbatch'] or first['batch_size']
+    lengths, batch_sizes, numbers = [], [], []
+    for _, config, traced in members:
+        lengths.append(run_length(config))
+        batch_sizes.append(config['batch_size'])
+        numbers.append({**traced, 'seed': config['seed'], **_growth(config)})
+    lengths, batch_sizes = np.asarray(lengths), np.asarray(batch_sizes)
+    order = balanced_order(lengths * batch_sizes)
+    members = [members[i] for i in order]
+    first = members[0].config
+    microbatch = first['microbatch'] or first['batch_size']
     return Cohort(
-        trials=list(indices),
+        trials=[member.index for member in members],
         config=first,
-        numbers={
-            **{path: np.asarray([n[path] for n in numbers]) for path in numbers[0]},
-            'seed': np.asarray([c['seed'] for c in configs]),
-            **_growth(configs),
-        },
+        numbers=_stacked([numbers[i] for i in order]),
         accumulate=first['microbatch'] is not None,
-        microbatch=size,
-        steps=np.asarray([run_length(c) for c in configs]),
-        accumulation=np.asarray([c['batch_size'] // size for c in configs]),
+        microbatch=microbatch,
+        steps=lengths[order],
+        accumulation=batch_sizes[order] // microbatch,
         untraced=untraced,
     )
 
 
-def balanced_order(work: np.ndarray) -> Sequence[int] | np.ndarray:
+def _stacked(numbers):
+    """{path: a value for each trial} of the numbers of each trial, whose paths are the same."""
+    return {path: np.asarray([trial[path] for trial in numbers]) for path in numbers[0]}
+
+
+def balanced_order(work: np.ndarray) -> np.ndarray:
     """Permutation of trials such that every contiguous block (a device's share) has about the same
     work.
 
@@ -166,7 +189,7 @@ def balanced_order(work: np.ndarray) -> Sequence[int] | np.ndarray:
         work: of each trial [any unit].
     """
     if len(set(work)) == 1:
-        return range(len(work))
+        return np.arange(len(work))
     bit_reversed = [int(f'{position:032b}'[::-1], 2) for position in range(len(work))]
     ranks = np.argsort(np.argsort(bit_reversed))  # when each position is filled
     longest_first = np.argsort(-work, kind='stable')
@@ -184,11 +207,8 @@ def run_length(config: dict) -> int:
     examples = _examples(config)
     _refuse_too_long(config, examples)
     if config['batch_growth']:
-        return int(
-            accumulation_schedule(in_examples(config)).updates(
-                math.ceil(examples / config['microbatch'])
-            )
-        )
+        schedule = accumulation_schedule(in_examples(config))
+        return int(schedule.updates(math.ceil(examples / config['microbatch'])))
     if config['steps'] is not None:
         return int(config['steps'])
     return math.ceil(examples / config['batch_size'])
@@ -196,14 +216,17 @@ def run_length(config: dict) -> int:
 
 def _refuse_too_long(config, examples):
     """Updates and microbatches are counted in int32, positions of examples in uint32."""
-    size = config['microbatch'] or config['batch_size']
-    length = 'epochs' if config['steps'] is None else 'steps'
-    for count, power, what, why in (
-        (examples / size, 31, 'forward and backward passes', 'a program counts them in 32 bits'),
+    length = 'steps'
+    if config['steps'] is None:
+        length = 'epochs'
+    passes = examples / (config['microbatch'] or config['batch_size'])
+    limits = (
+        (passes, 31, 'forward and backward passes', 'a program counts them in 32 bits'),
         (examples, 32, 'examples', 'their positions have 32 bits'),
-    ):
+    )
+    for count, power, unit, why in limits:
         if count > 2**power - 1:
-            problem = f'{length}: found {config[length]}, which is {float(count):.3g} {what}'
+            problem = f'{length}: found {config[length]}, which is {float(count):.3g} {unit}'
             raise Refusal(f'{problem}; allowed: at most 2^{power} - 1, as {why}')
 
 
@@ -211,10 +234,8 @@ def _examples(config):
     """Examples in a run. A float such as 0.1 means the decimal that it prints as."""
     if config['steps'] is not None:
         return Fraction(int(config['steps']) * config['batch_size'])
-    examples, reference = (
-        Fraction(str(config['epochs'])) * train_size(config),
-        config['regime_adaptation'],
-    )
+    examples = Fraction(str(config['epochs'])) * train_size(config)
+    reference = config['regime_adaptation']
     if reference is None:
         return examples
     return regime_adaptation(examples, config['batch_size'], Fraction(reference))
@@ -228,13 +249,13 @@ def in_examples(config: dict) -> dict:
     return numbered(config, {'batch_growth.boundaries': boundaries(config, _examples(config))})
 
 
-def _growth(configs):
-    """The numbers of batch_growth, boundaries in examples."""
-    if not configs[0]['batch_growth']:
-        return {}
-    grown = [{**c['batch_growth'], 'boundaries': boundaries(c, _examples(c))} for c in configs]
-    numbers = [name for name, value in grown[0].items() if value is not None]
-    return {f'batch_growth.{name}': np.asarray([g[name] for g in grown]) for name in numbers}
+def _growth(config):
+    """The numbers of batch_growth by path, boundaries in examples."""
+    numbers = {}
+    for name, value in in_examples(config)['batch_growth'].items():
+        if value is not None:
+            numbers[f'batch_growth.{name}'] = value
+    return numbers
 
 
 def train_size(config: dict) -> int:
@@ -249,12 +270,16 @@ def _train_size(workload):
 
 def _split(config, paths):
     """What splits cohorts, as text, and the numbers that do not."""
-    numbers = {path: value for path, value in leaves(config) if path in paths}
-    # The length of the run and, with a microbatch, the batch size are traced as whole; so is how
-    # the batch grows.
-    with_microbatch = fields.traced('with a microbatch') if config['microbatch'] else ()
-    free = dict.fromkeys((*fields.traced('always'), *with_microbatch))
-    growth = {name: np.size(value) for name, value in config['batch_growth'].items()}
-    return json.dumps(
-        numbered(config, {**dict.fromkeys(numbers), **free, 'batch_growth': growth}), sort_keys=True
-    ), numbers
+    numbers = entries(config, paths)
+    free = [*numbers, *fields.traced('always')]
+    # With a microbatch the batch size is traced as a whole.
+    if config['microbatch']:
+        free += fields.traced('with a microbatch')
+    # So is how the batch grows, though not how often.
+    growth = {}
+    for name, value in config['batch_growth'].items():
+        if value is not None:
+            growth[name] = np.size(value)
+    shared = numbered(config, {**dict.fromkeys(free), 'batch_growth': growth})
+    # A number that is traced is null in `shared`, as is what is not set: the paths tell them apart.
+    return json.dumps([shared, sorted(numbers)], sort_keys=True), numbers

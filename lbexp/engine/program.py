@@ -59,59 +59,79 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         Refusal: a layout that the devices do not allow, or more than their memory holds.
     """
     place, words = placement(cohort, layout, data_parallel)
-    mesh, total = place.mesh, place.count + place.padding
+    mesh = place.mesh
     by_trial, everywhere = meshes.named_sharding(mesh, 'trial'), meshes.named_sharding(mesh)
     arrays = meshes.put(_arrays(cohort), everywhere)
     numbers = meshes.put(_numbers(cohort, place), by_trial)
-    initialise = partial(_initialise, cohort)
-    train, assess = partial(_train, cohort, place), partial(_assess, cohort, place)
-
-    states = jax.eval_shape(over_trials(place, initialise), arrays, numbers)
+    states = jax.eval_shape(over_trials(place, partial(_initialise, cohort)), arrays, numbers)
     placements = place.of_states(states)
     states = jax.tree.map(_placed, states, placements)
-    at_once = total // mesh.shape['trial'] if place.layout == 'vmap' else 1
-    check_memory(states, arrays, at_once, place.count)
+    _refuse_too_large(place, states, arrays)
+    init, segment, evaluate = _compilations(cohort, place, placements, (arrays, numbers, states))
 
-    # What the host reads, every host reads whole.
-    read = by_trial if jax.process_count() == 1 else everywhere
-    initialising = jax.jit(over_trials(place, initialise), out_shardings=placements)
-    train_all = over_trials(place, train, placements if place.by_worker else None)
-    training = jax.jit(train_all, donate_argnums=2, out_shardings=(placements, read))
-    ticks = [jax.ShapeDtypeStruct((total,), np.int32, sharding=by_trial)] * 3
-    # XLA compiles the three side by side; what is not needed yet is waited for when it is.
-    compiler = concurrent.futures.ThreadPoolExecutor(3)
-    init = compiler.submit(_compiled, mesh, initialising, arrays, numbers)
-    options = _options(states.params)
-    segment = compiler.submit(
-        _compiled, mesh, training, arrays, numbers, states, *ticks, options=options
-    )
-    run_evaluation = None
-    if jax.eval_shape(over_trials(place, assess), arrays, numbers, states):
-        assessing = jax.jit(over_trials(place, assess), out_shardings=read)
-        evaluate = compiler.submit(_compiled, mesh, assessing, arrays, numbers, states)
-
-        def run_evaluation(states):
-            return evaluate.result()(arrays, numbers, states)
-
-    compiler.shutdown(wait=False)
-
-    def run_segment(states, until, *ticks):
-        nothing = np.zeros(1, np.int32)
-        padded = [place.pad(np.asarray(t, np.int32), nothing) for t in (until, *ticks)]
+    def run_segment(states, *ticks):
+        until, *_ = ticks
         stretch = _next_stretch(cohort, until)
-        held = {**arrays, **meshes.put(stretch, everywhere)}
-        return segment.result()(held, numbers, states, *meshes.put(padded, by_trial))
+        present = {**arrays, **meshes.put(stretch, everywhere)}
+        # What pads the trials trains until tick 0: for none.
+        nothing = np.zeros(1, np.int32)
+        padded = [place.pad(np.asarray(values, np.int32), nothing) for values in ticks]
+        return _call(segment, present, numbers, states, *meshes.put(padded, by_trial))
 
     return Program(
         states=states,
-        init=lambda: init.result()(arrays, numbers),
+        init=partial(_call, init, arrays, numbers),
         segment=run_segment,
-        evaluate=run_evaluation,
+        evaluate=partial(_call, evaluate, arrays, numbers) if evaluate else None,
         place=lambda states: meshes.put(jax.tree.map(place.pad, states), placements),
         trials=place.count,
         stretch=_STRETCH if stream(cohort.config) else None,
         layout=words,
     )
+
+
+def _call(compilation, *arguments):
+    """Calls a function that may still be compiling."""
+    return compilation.result()(*arguments)
+
+
+def _refuse_too_large(place, states, arrays):
+    at_once = 1
+    if place.layout == 'vmap':
+        at_once = (place.count + place.padding) // place.mesh.shape['trial']
+    check_memory(states, arrays, at_once, place.count)
+
+
+def _compilations(cohort, place, placements, arguments):
+    """Futures of the compiled functions: initialisation, a segment, evaluation (None: there is
+    nothing to evaluate).
+
+    XLA compiles the three side by side; what is not needed yet is waited for when it is.
+    """
+    arrays, numbers, states = arguments
+    initialise = partial(_initialise, cohort)
+    train, assess = partial(_train, cohort, place), partial(_assess, cohort, place)
+    by_trial = read = meshes.named_sharding(place.mesh, 'trial')
+    if jax.process_count() > 1:
+        read = meshes.named_sharding(place.mesh)  # what the host reads, every host reads whole
+    compiler = concurrent.futures.ThreadPoolExecutor(3)
+    compilation = partial(compiler.submit, _compiled, place.mesh)
+
+    initialising = jax.jit(over_trials(place, initialise), out_shardings=placements)
+    init = compilation(initialising, arrays, numbers)
+    train_all = over_trials(place, train, placements if place.by_worker else None)
+    # The states are donated: there is no room for two copies of them.
+    training = jax.jit(train_all, donate_argnums=2, out_shardings=(placements, read))
+    count = place.count + place.padding
+    ticks = [jax.ShapeDtypeStruct((count,), np.int32, sharding=by_trial)] * 3
+    options = _options(states.params)
+    segment = compilation(training, arrays, numbers, states, *ticks, options=options)
+    evaluate = None
+    if jax.eval_shape(over_trials(place, assess), arrays, numbers, states):
+        assessing = jax.jit(over_trials(place, assess), out_shardings=read)
+        evaluate = compilation(assessing, arrays, numbers, states)
+    compiler.shutdown(wait=False)
+    return init, segment, evaluate
 
 
 def _arrays(cohort):
@@ -121,7 +141,9 @@ def _arrays(cohort):
 
 def _next_stretch(cohort, until):
     """The stretch of a stream in which the microbatches before `until` lie."""
-    return _stretch(cohort, (int(until.max()) - 1) // _STRETCH * _STRETCH * cohort.microbatch)
+    last = int(until.max()) - 1
+    begin = last // _STRETCH * _STRETCH
+    return _stretch(cohort, begin * cohort.microbatch)
 
 
 def _stretch(cohort, first):
@@ -129,17 +151,16 @@ def _stretch(cohort, first):
     feed = stream(cohort.config)
     if feed is None:
         return {}
-    return {'train': feed(int(cohort.numbers['seed'][0]), first, _STRETCH * cohort.microbatch)}
+    seed = int(cohort.numbers['seed'][0])  # a stream's trial is alone in its cohort
+    return {'train': feed(seed, first, _STRETCH * cohort.microbatch)}
 
 
 def _numbers(cohort, place):
     """The numbers of all trials, in the types that the program computes in."""
-    numbers = _Numbers(
-        _narrow('accumulation', cohort.accumulation),
-        _narrow('steps', cohort.steps),
-        {path: _narrow(path, values) for path, values in cohort.numbers.items()},
-    )
-    return jax.tree.map(place.pad, numbers)
+    narrow = {path: _narrow(path, values) for path, values in cohort.numbers.items()}
+    accumulation = _narrow('accumulation', cohort.accumulation)
+    steps = _narrow('steps', cohort.steps)
+    return jax.tree.map(place.pad, _Numbers(accumulation, steps, narrow))
 
 
 def _components(cohort, arrays, numbers):
@@ -159,10 +180,10 @@ def _train(cohort, place, arrays, numbers, state, *ticks):
     trial = _components(cohort, arrays, numbers)
     step = steps.train_step(trial, place.share_examples, place.worker_axis)
 
-    def kept(state, row_step):
+    def sharded_step(state, row_step):
         return place.keep_shares(step(state, row_step))
 
-    return steps.segment(trial, kept, place.worker_axis)(state, *ticks)
+    return steps.segment(trial, sharded_step, place.worker_axis)(state, *ticks)
 
 
 def _assess(cohort, place, arrays, numbers, state):
@@ -188,8 +209,10 @@ def _compiled(mesh, function, *arguments, options=None):
 
 def _options(params):
     """The compiler's options for training `params`, the parameters of all trials."""
-    each = sum(leaf.size // len(leaf) for leaf in jax.tree.leaves(params))
-    return _IN_PLACE if jax.default_backend() == 'cpu' and each >= _LARGE else None
+    each = sum(leaf.size // len(leaf) for leaf in jax.tree.leaves(params))  # of one trial
+    if jax.default_backend() == 'cpu' and each >= _LARGE:
+        return _IN_PLACE
+    return None
 
 
 def _narrow(path: str, values: Any) -> np.ndarray:

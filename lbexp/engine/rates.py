@@ -1,6 +1,7 @@
 """How a learning rate reaches an optimizer: as a function of the updates done, or as a number where
 it must be one."""
 
+import types
 import typing
 from collections.abc import Callable
 from typing import Any, get_args, get_origin
@@ -48,8 +49,8 @@ def takes_number(function: Callable) -> bool:
         annotation = typing.get_type_hints(function).get('learning_rate', Any)
     except Exception:  # names that only a type checker can resolve
         return False
-    members = set(_members(annotation))
-    return float in members and not any(_is_callable(member) for member in members)
+    members = _members(annotation)
+    return float in members and not any(map(_is_callable, members))
 
 
 def constant_rate(name: str, peak: Any, config: dict) -> Any:
@@ -61,26 +62,30 @@ def constant_rate(name: str, peak: Any, config: dict) -> Any:
     """
     schedule = config['schedule']
     warmup = concrete(schedule.get('warmup'))  # where it is traced it was looked at before
-    scheduled = schedule['name'] != 'constant' or (warmup is not None and warmup > 0)
-    if scheduled or config['batch_growth']:
-        shown = f'schedule: found {schedule["name"]!r}' + (
-            f' with warmup {warmup}' if warmup else ''
-        )
-        shown = shown if scheduled else 'batch_growth: found one'
+    warms_up = warmup is not None and warmup > 0
+    problem = ''
+    if schedule['name'] != 'constant' or warms_up:
+        problem = f'schedule: found {schedule["name"]!r}'
+        if warmup:
+            problem += f' with warmup {warmup}'
+    elif config['batch_growth']:
+        problem = 'batch_growth: found one'
+    if problem:
         raise Refusal(
-            f'{shown} with {name}, whose learning_rate is a number; allowed: '
+            f'{problem} with {name}, whose learning_rate is a number; allowed: '
             "'constant' without warmup"
         )
     return peak
 
 
 def _members(annotation):
+    """The types that an annotation allows, without what is said beside them."""
     members = get_args(annotation)
-    if get_origin(annotation) in (typing.Union, type(int | str)):
-        return [inner for member in members for inner in _members(member)]
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        return set().union(*map(_members, members))
     if get_origin(annotation) is typing.Annotated:
         return _members(members[0])
-    return [annotation]
+    return {annotation}
 
 
 def _is_callable(annotation):

@@ -1,5 +1,6 @@
 """config.json: what a workdir is about, what was changed since, and where it ran."""
 
+import itertools
 import json
 import pathlib
 import uuid
@@ -57,14 +58,17 @@ def record(
     path = workdir / 'config.json'
     # as they will read when config.json is read: tuples are lists
     config, asked = json.loads(json.dumps([config, configs.asked(trials)], default=list))
-    resolved = [configs.Trial(*each) for each in asked]
+    resolved = list(itertools.starmap(configs.Trial, asked))
     there = documents.document(path, documents.Config) if path.exists() else None
-    if there and _is_begun(workdir):
+    begun = bool(there) and _is_begun(workdir)
+    if there and begun:
         _refuse_old_names(path, there)
     now = _now(there, config, resolved, grows, code)
     if there and grows:
-        _refuse_foreign_names(path, there['trials'], [config, [t.overrides for t in resolved]])
-    if there and computing(changes_of(there, now, grows)) and not _is_begun(workdir):
+        overrides = [trial.overrides for trial in resolved]
+        _refuse_foreign_names(path, there['trials'], [config, overrides])
+    # A workdir in which nothing was trained yet may be about anything.
+    if there and not begun and computing(changes_of(there, now, grows)):
         there, now = None, _now(None, config, resolved, grows, code)
     if there is None:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -76,9 +80,10 @@ def record(
             log(f'changed since the run was begun: {changed}: {shown(old)} there, {shown(new)} now')
         document = _resumed(workdir, there, now, changes, log)
         if computing(changes):
+            # Before config.json: a kill between the two leaves a change that is found again.
             write_status(workdir, 'running', _not_through(workdir))
     if document != there:
-        replace(path, json.dumps(document, indent=1).encode())
+        _write(path, document)
     return list(now['trials'])
 
 
@@ -102,41 +107,45 @@ def cohort(folder: pathlib.Path, document: dict, trials: list[dict]):
         trials: those of its entries.
     """
     there, here = read(folder), environment.environment()
-    begun = bool(there['environment'])
-    about = {**document, 'trials': trials, 'environment': there['environment'] if begun else here}
+    about = {**document, 'trials': trials, 'environment': here}
     about['changes'] = there.get('changes', [])
-    about['environments'] = [*there.get('environments', []), *([here] if begun else [])]
-    replace(folder / 'config.json', json.dumps(about, indent=1).encode())
+    about['environments'] = there.get('environments', [])
+    if there['environment']:  # the folder was begun before
+        about['environment'] = there['environment']
+        about['environments'] = [*about['environments'], here]
+    _write(folder / 'config.json', about)
 
 
 def stage(document: dict) -> dict:
     """What checkpoints say that are made while config.json says this; see Identity."""
     config = ConfigDict(document['config'])
-    resolved = {
-        entry['trial']: configs.resolve(config, entry['overrides']) for entry in document['trials']
-    }
-    return {
-        'configurations': {
-            str(trial): identity.digest(trial_config) for trial, trial_config in resolved.items()
-        },
-        'code': fingerprint.joined(fingerprint_of(document)),
-    }
+    digests = {}
+    for entry in document['trials']:
+        resolved = configs.resolve(config, entry['overrides'])
+        digests[str(entry['trial'])] = identity.digest(resolved)
+    return {'configurations': digests, 'code': fingerprint.joined(fingerprint_of(document))}
 
 
 def changed(workdir: pathlib.Path, changes: dict[str, list]):
     """Adds to 'changes' in config.json, if there is one: {what: [before, now]}."""
-    if (workdir / 'config.json').exists():
+    path = workdir / 'config.json'
+    if path.exists():
         document = read(workdir)
         document['changes'] = [*document.get('changes', []), changes]
-        replace(workdir / 'config.json', json.dumps(document, indent=1).encode())
+        _write(path, document)
 
 
 def note(workdir: pathlib.Path, name: str, value: Any):
     """Adds a fact about the run to the environment in config.json, if there is one."""
-    if (workdir / 'config.json').exists():
+    path = workdir / 'config.json'
+    if path.exists():
         document = read(workdir)
         document['environment'][name] = value
-        replace(workdir / 'config.json', json.dumps(document, indent=1).encode())
+        _write(path, document)
+
+
+def _write(path, document):
+    replace(path, json.dumps(document, indent=1).encode())
 
 
 def nothing_to_train(workdir: pathlib.Path) -> str:
@@ -145,9 +154,8 @@ def nothing_to_train(workdir: pathlib.Path) -> str:
     document = read(workdir)
     if not document['trials'] or _left(workdir, document):
         return ''
-    ended = documents.document(workdir / 'status.json', documents.Status).get(
-        'ended', 'a day that it does not tell'
-    )
+    standing = documents.document(workdir / 'status.json', documents.Status)
+    ended = standing.get('ended', 'a day that it does not tell')
     return f'nothing to train: done on {ended} with {_commit(document)}'
 
 
@@ -163,15 +171,18 @@ def _now(there, config, trials, grows, code) -> dict[str, Any]:
 def _with_asked(before, trials) -> list[dict[str, Any]]:
     """The entries that are there, and those of the trials that are not, as a round of their own."""
     entries: list[dict[str, Any]] = [dict(entry) for entry in before]
-    place = {_key(entry['overrides']): entry for entry in entries}
-    number = 1 + max((entry['round'] for entry in before), default=-1)
+    by_overrides: dict[str, dict[str, Any]] = {}
+    number = 0  # of the round
+    for entry in entries:
+        by_overrides[_key(entry['overrides'])] = entry
+        number = max(number, entry['round'] + 1)
     for trial in trials:
-        entry: dict[str, Any] | None = place.get(_key(trial.overrides))
+        entry: dict[str, Any] | None = by_overrides.get(_key(trial.overrides))
         # A search over few integers meets them again: without tags both are trials.
         if entry is None or (entry['round'] == number and not trial.tags):
             entry = {'trial': len(entries), 'round': number, 'overrides': trial.overrides}
             entries.append(entry)
-            place.setdefault(_key(trial.overrides), entry)
+            by_overrides.setdefault(_key(trial.overrides), entry)
         if trial.tags and trial.tags not in entry.get('tags', []):
             entry['tags'] = [*entry.get('tags', []), trial.tags]
     return entries
@@ -189,19 +200,22 @@ def _not_through(workdir):
     """Statuses of a run that was changed: each trial goes on from where it was."""
     remaining = {}
     for trial, status in statuses(workdir).items():
-        reached = {name: status[name] for name in ('step', 'saved') if name in status}
-        remaining[trial] = {'status': 'running', **reached}
+        remaining[trial] = {'status': 'running'}
+        for name in ('step', 'saved'):
+            if name in status:
+                remaining[trial][name] = status[name]
     return remaining
 
 
 def _is_begun(workdir):
     """Whether something was trained, or may have been."""
-    trained = any(
-        standing['step'] or standing['status'] in THROUGH for standing in statuses(workdir).values()
-    )
+    for standing in statuses(workdir).values():
+        if standing['step'] or standing['status'] in THROUGH:
+            return True
     rows = workdir / 'metrics.jsonl'
-    folders = any((workdir / 'checkpoints').glob('*/*')) or (workdir / 'cohorts.json').exists()
-    return trained or folders or (rows.exists() and rows.stat().st_size > 0)
+    has_rows = rows.exists() and rows.stat().st_size > 0
+    has_checkpoints = any((workdir / 'checkpoints').glob('*/*'))
+    return has_rows or has_checkpoints or (workdir / 'cohorts.json').exists()
 
 
 def _last(document):
@@ -218,11 +232,11 @@ def _commit(document):
 def _left(workdir, document):
     """The trials that are not through."""
     status = statuses(workdir)
-    return [
-        entry
-        for entry in document['trials']
-        if status.get(entry['trial'], {}).get('status') not in THROUGH
-    ]
+    remaining = []
+    for entry in document['trials']:
+        if status.get(entry['trial'], {}).get('status') not in THROUGH:
+            remaining.append(entry)
+    return remaining
 
 
 def _resumed(workdir, there, now, changes, log):
@@ -231,13 +245,13 @@ def _resumed(workdir, there, now, changes, log):
     if changes:
         document['changes'] = [*there.get('changes', []), changes]
     if computing(changes) or fingerprint_of(there) != fingerprint_of(now):
+        # Checkpoints from before the change are restored as long as it is known what they say.
         document['stages'] = [*there.get('stages', []), stage(there)]
     trains = bool(computing(changes)) or bool(_left(workdir, now))
     if trains and not there.get('run'):
         raise Refusal(
             f'workdir {str(workdir)!r} was begun by an older version of lbexp, whose checkpoints '
-            'do not say whose they '
-            f'are. Go on with {_commit(there)}, or choose another --workdir'
+            f'do not say whose they are. Go on with {_commit(there)}, or choose another --workdir'
         )
     if trains and _last(there).get('started') != here['started']:
         differences = environment.differences(_last(there), here)
@@ -259,9 +273,8 @@ def _refuse_old_names(path, there):
 def _refuse_foreign_names(path, before, known):
     """Trials that are there already would be trained: what they name outside lbexp must be the
     user's own."""
-    foreign = lookup.outside_names([entry['overrides'] for entry in before]) - lookup.outside_names(
-        known
-    )
+    named = lookup.outside_names([entry['overrides'] for entry in before])
+    foreign = named - lookup.outside_names(known)
     if foreign:
         rule = "allowed: lbexp's own parts, and what the configuration of this command names"
         raise Refusal(f'{path}: found {", ".join(sorted(foreign))} among the trials; {rule}')

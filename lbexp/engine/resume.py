@@ -8,6 +8,7 @@ import numpy as np
 
 from lbexp.engine.checkpoint import REMEDY, Checkpoints
 from lbexp.engine.metrics_file import MetricsWriter, Written
+from lbexp.engine.reached import damage_on_primary
 from lbexp.errors import Damaged
 from lbexp.parallel import collectives
 
@@ -31,7 +32,7 @@ def resume(
 ) -> tuple[Any, Position] | None:
     """The states and the position of the last usable checkpoint; None: the trials begin.
 
-    MetricsWriter that came after it are dropped: they will come again.
+    Rows that came after it are dropped: they will come again.
 
     Args:
         trials: of the cohort.
@@ -46,47 +47,35 @@ def resume(
     """
     try:
         saved = checkpoints.restore(like)
-        _rewind(rows, _reached(trials, saved, rows, statuses))
+        # Rows are written before the checkpoint that counts them: a kill between the two leaves
+        # some that will come again.
+        reached = _reached(trials, saved, rows, statuses)
+        damage_on_primary(lambda: rows.rewind(reached))
         return saved
     except Damaged as error:
         if restart is None:
             raise
+        # Said in config.json before anything is thrown away.
         restart(str(error))
         checkpoints.discard()
-        _rewind(rows, dict.fromkeys(trials, Written()))
+        damage_on_primary(lambda: rows.rewind(dict.fromkeys(trials, Written())))
         return None
 
 
 def _reached(trials, saved, rows, statuses):
     """By trial, the rows that must be there."""
     if saved is not None:
-        position = saved[1]
-        return {
-            trial: Written(int(position.rows[k]), bytes(position.digests[k].tobytes()))
-            for k, trial in enumerate(trials)
-        }
+        _, position = saved
+        counts, digests = position.rows.tolist(), map(bytes, position.digests)
+        return dict(zip(trials, map(Written, counts, digests), strict=True))
     there = collectives.run_on_primary(lambda: [rows.written(trial).count for trial in trials])
     for trial, written in zip(trials, there, strict=True):
         step = statuses.get(trial, {}).get('saved')
-        if step or (step is None and written):
-            said = (
-                f'a checkpoint of step {step} was complete'
-                if step
-                else f'{written} rows were written'
-            )
-            raise Damaged(f'trial {trial}: {said}, and there is no checkpoint. {REMEDY}')
+        evidence = ''
+        if step:
+            evidence = f'a checkpoint of step {step} was complete'
+        elif step is None and written:  # status.json is lost, or an older version's
+            evidence = f'{written} rows were written'
+        if evidence:
+            raise Damaged(f'trial {trial}: {evidence}, and there is no checkpoint. {REMEDY}')
     return dict.fromkeys(trials, Written())
-
-
-def _rewind(rows, reached):
-    """Process 0 has the rows; all learn of what is lost."""
-
-    def rewind():
-        try:
-            rows.rewind(reached)
-        except Damaged as error:
-            return str(error)
-
-    lost = collectives.run_on_primary(rewind)
-    if lost:
-        raise Damaged(lost)

@@ -15,11 +15,12 @@ from lbexp.engine.cohort_runner import Outputs, Progress
 from lbexp.engine.components import components
 from lbexp.engine.events import Events
 from lbexp.engine.loop import loop
-from lbexp.engine.metrics_file import REMEDY, MetricsWriter, NullWriter, differences
+from lbexp.engine.metrics_file import MetricsWriter, NullWriter
 from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
 from lbexp.engine.program import program
-from lbexp.engine.status import THROUGH, Status, expected_rows, statuses
-from lbexp.errors import Damaged, Refusal
+from lbexp.engine.reached import damage_on_primary, open_rows, reached
+from lbexp.engine.status import THROUGH, Status
+from lbexp.errors import Refusal
 from lbexp.links import refuse_links
 from lbexp.parallel import collectives, hosts
 
@@ -35,6 +36,7 @@ def build_once(trials: list[dict], trace: bool = False):
     Raises:
         ValueError: a part refuses its arguments; the message says which and why.
     """
+    # Of trials that differ in their seeds alone, one.
     apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
     for config in apart_from_seeds.values():
         components(in_examples(config), run_length(config))
@@ -94,24 +96,24 @@ def run(
         Refusal: a file of the workdir is damaged, or a link leads out of it.
     """
     collectives.run_on_primary(lambda: refuse_links(workdir, workdir))
-    numbers = list(range(len(trials))) if numbers is None else numbers
+    if numbers is None:
+        numbers = list(range(len(trials)))
+    if rounds is None:
+        rounds = [0] * len(trials)
     resolved = dict(zip(numbers, trials))
-    rows = _opened(workdir)
-    reached = dict(collectives.run_on_primary(lambda: list(statuses(workdir).items())))
-    status = {i: {'status': 'pending', 'step': 0} for i in numbers} | reached
-    _doubt(resolved, status, rows, restart_lost, log)
-    cohorts = cohorts_of(resolved, dict(zip(numbers, rounds or [0] * len(trials))), status)
-    about = collectives.run_on_primary(lambda: _about(workdir))
+    rows = open_rows(workdir)
+    status = reached(workdir, resolved, rows, restart_lost, log)
+    cohorts = cohorts_of(resolved, dict(zip(numbers, rounds)), status)
     shared = _Run(
         workdir,
         resolved,
         cohorts,
         rows,
         Status(workdir, status),
-        about,
-        should_stop,
-        log,
-        restart_lost,
+        about=collectives.run_on_primary(lambda: _about(workdir)),
+        should_stop=should_stop,
+        log=log,
+        restart_lost=restart_lost,
     )
     for line in splits(cohorts):
         log(line)
@@ -131,7 +133,8 @@ def _train_cohorts(run, on_progress):
             trained = True
         before = _after(before, cohort)
     if trained:
-        _required(lambda: run.rows.check())
+        # What is said to be done has all its rows.
+        damage_on_primary(run.rows.check)
         with _naming_last_step(run.status.trials):
             run.status.update({}, 'done')
     return True
@@ -150,12 +153,13 @@ def _train_cohort(run, name, cohort, on_progress):
     sizes = explain(cohort, run.cohorts)
     run.log(f'{name}: {len(cohort.trials)} trials, {sizes}, {compiled.layout}')
     if cohort.config['data']['partition'] == 'independent':
-        shares = functools.partial(_note_shares, cohort, run.workdir)
-        run.log(f'{name}: {collectives.run_on_primary(shares)}')
+        words = collectives.run_on_primary(lambda: _note_shares(cohort, run.workdir))
+        run.log(f'{name}: {words}')
     folder = run.workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
     checkpoints = Checkpoints(folder, warn=run.log, identity=_identity(run, cohort))
+    restart = functools.partial(_restart, run, cohort)
     try:
-        ended, reached = loop(
+        ended, statuses = loop(
             cohort,
             compiled,
             train_size(cohort.config),
@@ -163,7 +167,7 @@ def _train_cohort(run, name, cohort, on_progress):
             _events(run),
             on_progress,
             run.should_stop,
-            functools.partial(_restart, run, cohort) if run.restart_lost else None,
+            restart if run.restart_lost else None,
         )
     except BaseException:
         # in a job, Orbax would wait for the others, of whom one may be lost
@@ -171,8 +175,8 @@ def _train_cohort(run, name, cohort, on_progress):
             checkpoints.close()
         raise
     checkpoints.close()
-    with _naming_last_step(reached):
-        run.status.update(reached, 'running' if ended else 'preempted')
+    with _naming_last_step(statuses):
+        run.status.update(statuses, 'running' if ended else 'preempted')
     return ended
 
 
@@ -191,63 +195,18 @@ def _restart(run, cohort, cause):
     collectives.run_on_primary(lambda: record.changed(run.workdir, change))
 
 
-def _opened(workdir):
-    """The rows, where this process writes them; what is damaged in them, all processes hear of."""
-    opened = []
-    collectives.run_on_primary(lambda: opened.append(MetricsWriter(workdir / 'metrics.jsonl')))
-    return opened[0] if opened else NullWriter()
-
-
-def _required(check):
-    """Process 0 checks; all raise what it finds lost."""
-
-    def lost():
-        try:
-            check()
-        except Damaged as error:
-            return str(error)
-
-    problem = collectives.run_on_primary(lost)
-    if problem:
-        raise Damaged(problem)
-
-
-def _doubt(resolved, status, rows, restart_lost, log):
-    """Does not believe that a trial is through before its end, or without its rows."""
-    for trial, config in resolved.items():
-        said, steps = status[trial], run_length(config)
-        if said['status'] == 'done' and said['step'] != steps:
-            log(
-                f'trial {trial}: done at step {said["step"]} of {steps}, says status.json: '
-                'not believed'
-            )
-            status[trial] = {**said, 'status': 'running'}
-    expected = expected_rows(status)
-
-    def lost():
-        gone = [trial for trial in expected if rows.written(trial) != expected[trial]]
-        return gone, differences(
-            rows.path, {trial: rows.written(trial) for trial in expected}, expected
-        )
-
-    gone, words = collectives.run_on_primary(lost)
-    if gone and not restart_lost:
-        raise Damaged(f'{words}. {REMEDY}')
-    for trial in gone:
-        status[trial] = {**status[trial], 'status': 'running'}
-
-
 def _about(workdir):
     """What config.json says that checkpoints must say too."""
     document = record.read(workdir)
-    return [document.get('run', ''), record.stage(document)['code'], document.get('stages', [])]
+    name, code = document.get('run', ''), record.stage(document)['code']
+    return [name, code, document.get('stages', [])]
 
 
 def _identity(run, cohort):
     name, code, stages = run.about
-    members = [run.trials[trial] for trial in cohort.trials]
-    seeds = [config['seed'] for config in members]
-    digests = [identity.digest(config) for config in members]
+    configs = [run.trials[trial] for trial in cohort.trials]
+    seeds = [config['seed'] for config in configs]
+    digests = list(map(identity.digest, configs))
     return identity.Identity(name, cohort.trials, seeds, digests, code, tuple(stages))
 
 
@@ -263,7 +222,7 @@ def _naming_last_step(status):
     try:
         yield
     except OSError as error:
-        step = max(trial['step'] for trial in status.values())
+        step = max(standing['step'] for standing in status.values())
         message = f'{error.strerror}; the last good checkpoint is that of step {step}'
         raise OSError(error.errno, message, error.filename) from error
 
@@ -291,14 +250,17 @@ def cohorts_of(
         trials, rounds, status: by the number of a trial, its resolved configuration, its round, its
             status.
     """
+    by_round = {}
+    for trial, number in rounds.items():
+        by_round.setdefault(number, []).append(trial)
     cohorts = []
-    for number in sorted(set(rounds.values())):
-        members = [trial for trial, came_in in rounds.items() if came_in == number]
-        if not through(status, members):
-            planned = _planned(json.dumps([trials[i] for i in members]))
-            cohorts += [
-                cohort._replace(trials=[members[i] for i in cohort.trials]) for cohort in planned
-            ]
+    for _, members in sorted(by_round.items()):
+        if through(status, members):
+            continue
+        # the planner counts the trials that it is given
+        for cohort in _planned(json.dumps([trials[i] for i in members])):
+            numbers = [members[i] for i in cohort.trials]
+            cohorts.append(cohort._replace(trials=numbers))
     return cohorts
 
 
@@ -309,7 +271,6 @@ def through(status: dict[int, dict], members: list[int]) -> bool:
 
 def _after(before, cohort):
     """Progress once this cohort is through."""
+    steps = int(cohort.steps.sum())
     examples = int(cohort.ticks(cohort.steps).sum()) * cohort.microbatch
-    return before._replace(
-        step=before.step + int(cohort.steps.sum()), examples=before.examples + examples
-    )
+    return before._replace(step=before.step + steps, examples=before.examples + examples)

@@ -11,8 +11,10 @@ _NAME = 'sealed.json'
 
 def seal(folder: pathlib.Path):
     """Writes into the folder the size and SHA-256 of each of its files."""
-    said = {name: [path.stat().st_size, _digest(path)] for name, path in _files(folder).items()}
-    replace(folder / _NAME, json.dumps(said, indent=1).encode())
+    entries = {}
+    for name, path in _files(folder).items():
+        entries[name] = [path.stat().st_size, _digest(path)]
+    replace(folder / _NAME, json.dumps(entries, indent=1).encode())
 
 
 def broken(folder: pathlib.Path) -> str | None:
@@ -23,16 +25,19 @@ def broken(folder: pathlib.Path) -> str | None:
         OSError: a file cannot be read, which says nothing about what is in it.
     """
     try:
-        said = json.loads((folder / _NAME).read_bytes())
-        sizes = {name: (int(size), str(digest)) for name, (size, digest) in said.items()}
+        entries = json.loads((folder / _NAME).read_bytes())
+        sealed = {}
+        for name, (size, digest) in entries.items():
+            sealed[name] = int(size), str(digest)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, AttributeError, RecursionError):
         return f'{_NAME} is no list of its files'
     there = _files(folder)
-    for name, (size, digest) in sizes.items():
+    for name, (size, digest) in sealed.items():
         if name not in there:
             return f'{name} is missing'
+        # First the size, for which nothing is read.
         actual = there[name].stat().st_size
         if actual != size:
             return f'{name} has {actual} bytes of {size}'
@@ -42,8 +47,11 @@ def broken(folder: pathlib.Path) -> str | None:
 
 
 def _files(folder):
-    paths = [path for path in sorted(folder.rglob('*')) if path.is_file() and path.name != _NAME]
-    return {path.relative_to(folder).as_posix(): path for path in paths}
+    files = {}
+    for path in sorted(folder.rglob('*')):
+        if path.is_file() and path.name != _NAME:
+            files[path.relative_to(folder).as_posix()] = path
+    return files
 
 
 def _digest(path):

@@ -129,31 +129,29 @@ def check_same(
 def _difference(new, old, dtypes):
     """(path, what is found there, what should be) of the first leaf that differs; None: they are
     alike."""
-    new_leaves, old_leaves = (
-        dict(jax.tree_util.tree_leaves_with_path(tree)) for tree in (new, old)
-    )
+    new_leaves = dict(jax.tree_util.tree_leaves_with_path(new))
+    old_leaves = dict(jax.tree_util.tree_leaves_with_path(old))
     for path in dict.fromkeys([*old_leaves, *new_leaves]):
-        shown = _described(new_leaves[path], dtypes) if path in new_leaves else 'nothing'
-        wanted = _described(old_leaves[path], dtypes) if path in old_leaves else 'nothing'
+        shown, wanted = 'nothing', 'nothing'
+        if path in new_leaves:
+            shown = _described(new_leaves[path], dtypes)
+        if path in old_leaves:
+            wanted = _described(old_leaves[path], dtypes)
         if shown != wanted:
             name = jax.tree_util.keystr(path)
             return f' at {name}' if name else '', shown, wanted
-    structures = jax.tree.structure(new), jax.tree.structure(old)
-    return (
-        None if structures[0] == structures[1] else ('', short(structures[0]), short(structures[1]))
-    )
+    new_structure, old_structure = jax.tree.structure(new), jax.tree.structure(old)
+    if new_structure != old_structure:  # the same leaves in other holders
+        return '', short(new_structure), short(old_structure)
+    return None
 
 
 def _described(leaf, dtypes):
     shape, dtype = _shape_and_dtype(leaf)
     if shape is None:
         return short(leaf)
-    if not dtypes:  # but a gradient of integers is none
-        return (
-            f'shape {shape}'
-            if jnp.issubdtype(dtype, jnp.inexact)
-            else (f'{dtype} of shape {shape}')
-        )
+    if not dtypes and jnp.issubdtype(dtype, jnp.inexact):  # a gradient of integers is none
+        return f'shape {shape}'
     return f'{dtype} of shape {shape}'
 
 
@@ -167,11 +165,8 @@ def _shape_and_dtype(leaf: Any) -> tuple[tuple[int, ...] | None, Any]:
 
 
 def _is_real(dtype: Any) -> bool:
-    return (
-        jnp.issubdtype(dtype, jnp.bool_)
-        or jnp.issubdtype(dtype, jnp.integer)
-        or jnp.issubdtype(dtype, jnp.floating)
-    )
+    kinds = (jnp.bool_, jnp.integer, jnp.floating)
+    return any(jnp.issubdtype(dtype, kind) for kind in kinds)
 
 
 def short(value: Any) -> str:
@@ -182,4 +177,6 @@ def short(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return f'a {type(value).__name__} of {len(value)}'
     shape, dtype = _shape_and_dtype(value)
-    return f'an array {dtype}{list(shape)}' if shape is not None else f'a {type(value).__name__}'
+    if shape is None:
+        return f'a {type(value).__name__}'
+    return f'an array {dtype}{list(shape)}'

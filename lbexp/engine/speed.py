@@ -27,16 +27,17 @@ def speed(config: dict, seconds: float = 1.0, pieces: int = 5) -> list[float]:
 
     def train(ticks):
         nonlocal states, tick
-        began, until = time.perf_counter(), np.asarray([tick + ticks])
-        states, columns = ready.segment(states, until, np.asarray([tick]), np.asarray([-1]))
-        jax.block_until_ready(columns)
+        began = time.perf_counter()
+        row_start, row_step = np.asarray([tick]), np.asarray([-1])  # no update is a row's last
         tick += ticks
+        states, columns = ready.segment(states, np.asarray([tick]), row_start, row_step)
+        jax.block_until_ready(columns)
+        spent = time.perf_counter() - began
         # the slowest: all processes count alike
-        return float(collectives.allgather(time.perf_counter() - began).max())
+        return float(collectives.allgather(spent).max())
 
-    train(1)
-    count, spent = 1, train(1)
-    while spent < seconds / pieces / 4:
+    train(1)  # compiles
+    count = 1
+    while train(count) < seconds / pieces / 4:
         count *= 2
-        spent = train(count)
     return [count * cohort.microbatch / train(count) for _ in range(pieces)]

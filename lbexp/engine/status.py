@@ -5,6 +5,7 @@ import json
 import pathlib
 import threading
 import time
+from typing import Any
 
 from lbexp import documents
 from lbexp.engine.metrics_file import Written, replace
@@ -32,21 +33,18 @@ class Status:
 
     def progress(self, steps: dict[int, int]):
         """Steps reached, once in a while."""
+        # Checkpoints, not status.json, say where a trial goes on: a step may be told late.
         if time.monotonic() - self._written > _SELDOM:
             self.update({trial: {'step': step} for trial, step in steps.items()})
 
 
 def expected_rows(statuses: dict[int, dict]) -> dict[int, Written]:
     """The rows that trials have that are through; an older version did not say."""
-    through = {
-        t: fields
-        for t, fields in statuses.items()
-        if fields['status'] in THROUGH and fields.get('rows') is not None
-    }
-    return {
-        trial: Written(fields['rows'], bytes.fromhex(fields['digest']))
-        for trial, fields in through.items()
-    }
+    expected = {}
+    for trial, fields in statuses.items():
+        if fields['status'] in THROUGH and fields.get('rows') is not None:
+            expected[trial] = Written(fields['rows'], bytes.fromhex(fields['digest']))
+    return expected
 
 
 def statuses(workdir: pathlib.Path) -> dict[int, dict]:
@@ -58,16 +56,17 @@ def statuses(workdir: pathlib.Path) -> dict[int, dict]:
     path = workdir / 'status.json'
     if not path.exists():
         return {}
-    return {
-        int(trial): fields
-        for trial, fields in documents.document(path, documents.Status)['trials'].items()
-    }
+    trials = documents.document(path, documents.Status)['trials']
+    return {int(trial): fields for trial, fields in trials.items()}
 
 
 def write_status(workdir: pathlib.Path, status: str, trials: dict[int, dict]):
     """Writes status.json whole: 'running', 'done', 'preempted' or 'failed', and each trial's status
     and step."""
     if hosts.is_primary():
-        ended = {'ended': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}
-        said = {'status': status, **(ended if status == 'done' else {}), 'trials': trials}
-        replace(workdir / 'status.json', json.dumps(said, indent=1).encode())
+        document: dict[str, Any] = {'status': status}
+        if status == 'done':
+            now = datetime.datetime.now().astimezone()
+            document['ended'] = now.isoformat(timespec='seconds')
+        document['trials'] = trials
+        replace(workdir / 'status.json', json.dumps(document, indent=1).encode())

@@ -1,5 +1,6 @@
 """One microbatch of training, and the loop over many."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -11,6 +12,7 @@ from lbexp.engine.contracts import check_distinct
 from lbexp.engine.state import INIT, MODEL, TrialState, stream_key
 from lbexp.parallel.replicas import Tools, copies
 from lbexp.parallel.workers import workers
+from lbexp.precision import upcast_dtype
 from lbexp.probes import UpdateInfo
 
 
@@ -19,17 +21,23 @@ def initial_state(trial: TrialComponents) -> TrialState:
     params, model_state = trial.workload.init(stream_key(trial.seed, INIT))
     opt_state = trial.optimizer.init(params)
     zero = jnp.zeros((), jnp.int32)
-    examples = jax.eval_shape(lambda: _draw(trial, jnp.zeros((trial.microbatch,), jnp.uint32)))
+    # The shapes of a microbatch: it is drawn when it is trained on.
+    positions = jax.ShapeDtypeStruct((trial.microbatch,), jnp.uint32)
+    examples = jax.eval_shape(functools.partial(_draw, trial), positions)
     values, _ = jax.eval_shape(
         trial.workload.loss, params, model_state, examples, jax.random.key(0)
     )
     loss = jnp.zeros((), values['loss'].dtype)
-    sums = {
-        'examples': jnp.zeros(()),
-        **{name: jnp.zeros((), _total(v)) for name, v in values.items()},
-    }
+    sums = {**_zero_sums(values), 'examples': jnp.zeros(())}
     info = UpdateInfo(
-        zero, loss, params, params, params, opt_state, jnp.zeros(()), jnp.zeros((), bool)
+        step=zero,
+        loss=loss,
+        grads=params,
+        updates=params,
+        params=params,
+        opt_state=opt_state,
+        learning_rate=jnp.zeros(()),
+        logging=jnp.zeros((), bool),
     )
     params, model_state, opt_state, extra = trial.replicas.start(params, model_state, opt_state)
     if 'opt_state' in trial.replicas.by_worker:
@@ -78,9 +86,8 @@ def segment(trial: TrialComponents, step: Callable, axis: str | None = None):
         # At the start of a row, not at its end: a trial that is there before others waits with its
         # sums.
         fresh = state.tick == row_start
-        state = state._replace(
-            metric_sums=jax.tree.map(lambda total: jnp.where(fresh, 0, total), state.metric_sums)
-        )
+        sums = jax.tree.map(lambda total: jnp.where(fresh, 0, total), state.metric_sums)
+        state = state._replace(metric_sums=sums)
 
         def going(s):
             return (s.tick < until) & ~s.diverged
@@ -109,7 +116,8 @@ def evaluation(trial: TrialComponents, chunk: int, constrain: Callable = lambda 
         columns = {}
         for prefix, (source, size) in trial.eval_sets.items():
             means = _means(metrics, source, size, chunk, constrain)
-            columns |= {f'{prefix}_{name}': value for name, value in means.items()}
+            for name, mean in means.items():
+                columns[f'{prefix}_{name}'] = mean
         return columns
 
     return evaluate
@@ -121,28 +129,31 @@ def _means(metrics, source, size, chunk, constrain):
     def add(i, totals):
         positions = i * chunk + jnp.arange(chunk)
         weight = (positions < size).astype(jnp.float32)
-        values = metrics(constrain(source.read(source.arrays, jnp.minimum(positions, size - 1))))
-        return {
-            name: totals[name] + jnp.sum(weight * v, dtype=_total(v)) for name, v in values.items()
-        }
+        # The last chunk reads the last example for its padding.
+        examples = source.read(source.arrays, jnp.minimum(positions, size - 1))
+        values = metrics(constrain(examples))
+        return {name: totals[name] + _sum(weight * v, v) for name, v in values.items()}
 
-    example = jax.eval_shape(lambda: source.read(source.arrays, jnp.zeros((1,), jnp.int32)))
-    zeros = {
-        name: jnp.zeros((), _total(values))
-        for name, values in jax.eval_shape(metrics, example).items()
-    }
+    position = jax.ShapeDtypeStruct((1,), jnp.int32)
+    example = jax.eval_shape(functools.partial(source.read, source.arrays), position)
+    zeros = _zero_sums(jax.eval_shape(metrics, example))
     totals = jax.lax.fori_loop(0, -(-size // chunk), add, zeros)
-    return {name: total / size for name, total in totals.items()}
+    return jax.tree.map(lambda total: total / size, totals)
 
 
-def _total(values):
-    """The dtype in which per-example values are added up."""
-    return jnp.promote_types(values.dtype, jnp.float32)
+def _zero_sums(values):
+    """Sums over no examples of the values whose shapes these are."""
+    return {name: jnp.zeros((), upcast_dtype(v)) for name, v in values.items()}
+
+
+def _sum(terms, values):
+    """In the precision in which the values of each example are added up."""
+    return jnp.sum(terms, dtype=upcast_dtype(values))
 
 
 def _draw(trial, positions):
-    source = trial.workload.train
-    return source.draw(source.arrays, jnp.asarray(trial.seed, jnp.uint32), positions)
+    source, stream = trial.workload.train, jnp.asarray(trial.seed, jnp.uint32)
+    return source.draw(source.arrays, stream, positions)
 
 
 def _gradient(trial, constrain):
@@ -155,11 +166,14 @@ def _gradient(trial, constrain):
     size = trial.microbatch // pieces
 
     def gradient(params, model_state, tick, piece):
-        first = tick.astype(jnp.uint32) * trial.microbatch + jnp.asarray(piece, jnp.uint32) * size
+        # The examples at positions tick m + piece m / pieces + 0, 1, ... of the trial's stream.
+        tick_start = tick.astype(jnp.uint32) * trial.microbatch
+        first = tick_start + jnp.asarray(piece, jnp.uint32) * size
         positions = first + jnp.arange(size, dtype=jnp.uint32)
         examples = constrain(_draw(trial, positions))
         key = jax.random.fold_in(stream_key(trial.seed, MODEL), tick)
-        key = key if pieces == 1 else jax.random.fold_in(key, piece)
+        if pieces > 1:
+            key = jax.random.fold_in(key, piece)
         weigh = trial.weighting(positions)
 
         def weighted(params):
@@ -167,8 +181,9 @@ def _gradient(trial, constrain):
             return weigh(values['loss']).mean(), (values, new)
 
         (loss, (values, new)), grads = jax.value_and_grad(weighted, has_aux=True)(params)
-        sums = {name: jnp.sum(v, dtype=_total(v)) for name, v in values.items()}
-        return loss, {**sums, 'examples': jnp.full((), size, jnp.float32)}, grads, new
+        sums = {name: _sum(v, v) for name, v in values.items()}
+        sums['examples'] = jnp.full((), size, jnp.float32)
+        return loss, sums, grads, new
 
     return gradient
 
@@ -202,6 +217,7 @@ def _tools(trial, gradient, axis):
 
 def _update(trial, state, grads, loss, row_step):
     rate = trial.learning_rate(state.step)
+    # `value` is optax's name of the loss, for optimizers that ask for it, such as Polyak's.
     updates, opt_state = trial.optimizer.update(grads, state.opt_state, state.params, value=loss)
     params = optax.apply_updates(state.params, updates)
     count = state.step + 1
@@ -215,17 +231,14 @@ def _update(trial, state, grads, loss, row_step):
 
 
 def _observed(trial, states, info):
-    return tuple(
-        probe.update(state, info) for probe, state in zip(trial.probes, states, strict=True)
-    )
+    probes = zip(trial.probes, states, strict=True)
+    return tuple(probe.update(state, info) for probe, state in probes)
 
 
 def _columns(trial, state, axis):
-    means = {
-        name: total / state.metric_sums['examples']
-        for name, total in state.metric_sums.items()
-        if name != 'examples'
-    }
+    sums = dict(state.metric_sums)
+    count = sums.pop('examples')
+    means = jax.tree.map(lambda total: total / count, sums)
     # The rate of the last update done.
     rate = trial.learning_rate(jnp.maximum(state.step - 1, 0))
     columns = {'step': state.step, 'tick': state.tick, 'diverged': state.diverged}

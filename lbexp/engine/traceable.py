@@ -7,7 +7,7 @@ import numpy as np
 
 from lbexp import errors
 from lbexp.engine.components import components, data
-from lbexp.engine.numbers import TRACED_PARTS, leaves, numbered, numeric
+from lbexp.engine.numbers import TRACED_PARTS, entries, numbered, numeric
 from lbexp.engine.shape_checks import Breach
 from lbexp.engine.step import evaluation, initial_state, segment, train_step
 
@@ -29,19 +29,28 @@ def traceable(config: dict, steps: int) -> tuple[set[str], dict[str, str]]:
     Raises:
         Exception: what the trial raises with no number traced: that is the user's to hear.
     """
+    # A workload's integers are sizes.
     optimizing = tuple(part for part in TRACED_PARTS if part != 'workload')
     wanted = numeric(config, float) | numeric(config, int, optimizing)
     refused = {}
     while (error := _failure(config, steps, wanted)) is not None:
         culprits = dict.fromkeys(wanted & _named(error), error)
-        if not culprits:
-            _trace(config, steps, set())
-            alone = {path: _failure(config, steps, {path}) for path in sorted(wanted)}
-            culprits = {path: reason for path, reason in alone.items() if reason is not None}
+        culprits = culprits or _failing_alone(config, steps, wanted)
         # Where only some of them together fail, none is traced.
         refused |= culprits or dict.fromkeys(wanted, error)
         wanted = wanted - refused.keys()
     return wanted, {path: _in_words(reason) for path, reason in refused.items()}
+
+
+def _failing_alone(config, steps, paths):
+    """{path: what a trace with this number alone raises}, of those that raise something."""
+    _trace(config, steps, set())  # what has nothing to do with numbers is the user's to hear
+    failures = {}
+    for path in sorted(paths):
+        error = _failure(config, steps, {path})
+        if error is not None:
+            failures[path] = error
+    return failures
 
 
 def _failure(config, steps, paths):
@@ -56,17 +65,19 @@ def _failure(config, steps, paths):
 
 def _named(error):
     """The numbers whose values JAX says that Python asked for."""
-    concretizations = [
-        e for e in errors.chain(error) if isinstance(e, jax.errors.ConcretizationTypeError)
-    ]
-    return {path for e in concretizations for path in re.findall(r"numbers\['([^']+)'\]", str(e))}
+    paths = set()
+    for cause in errors.chain(error):
+        if isinstance(cause, jax.errors.ConcretizationTypeError):
+            paths |= set(re.findall(r"numbers\['([^']+)'\]", str(cause)))
+    return paths
 
 
 def _in_words(error):
     """Why a number cannot be traced; with the place, where that is in code of the user's."""
     if errors.user_frame(error) is not None:
         return errors.describe(error)
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0]
 
 
 def _trace(config, steps, paths):
@@ -75,13 +86,15 @@ def _trace(config, steps, paths):
     size = config['microbatch'] or config['batch_size']
     accumulate = config['microbatch'] is not None
 
+    # The names of these arguments are what `_named` finds in JAX's message.
     def run(numbers, seed, steps, accumulation, arrays):
-        lengths = {'seed': seed, 'batch_size': accumulation * size if accumulate else size}
-        trial = components(numbered(config, {**numbers, **lengths}), steps, arrays)
-        trained = segment(trial, train_step(trial))(initial_state(trial), steps, steps, steps)
-        return trained, evaluation(trial, _CHUNK)(trained[0])
+        batch_size = accumulation * size if accumulate else size
+        traced = {**numbers, 'seed': seed, 'batch_size': batch_size}
+        trial = components(numbered(config, traced), steps, arrays)
+        train = segment(trial, train_step(trial))
+        state, columns = train(initial_state(trial), steps, steps, steps)
+        return (state, columns), evaluation(trial, _CHUNK)(state)
 
-    numbers = {path: value for path, value in leaves(config) if path in paths}
-    jax.eval_shape(
-        run, numbers, np.uint32(config['seed']), np.int32(steps), np.int32(1), data(config)
-    )
+    numbers = entries(config, paths)
+    seed, one_microbatch = np.uint32(config['seed']), np.int32(1)
+    jax.eval_shape(run, numbers, seed, np.int32(steps), one_microbatch, data(config))

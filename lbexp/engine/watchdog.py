@@ -57,4 +57,5 @@ class Watchdog:
                 )
                 faulthandler.dump_traceback(all_threads=True)
                 sys.stderr.flush()
+                # Not sys.exit: it would wait for the thread that hangs.
                 os._exit(HUNG)

@@ -28,11 +28,16 @@ def classifier(
     _check(module, label_smoothing)
 
     def init(key):
-        variables = dict(module.init(key, jnp.zeros((1, *shape)), train=False))
-        return variables.pop('params'), variables
+        images = jnp.zeros((1, *shape))
+        variables = dict(module.init(key, images, train=False))
+        params = variables.pop('params')
+        return params, variables
+
+    def scaled(examples):
+        return examples['image'].astype(jnp.float32) * scale
 
     def loss(params, model_state, examples, key):
-        images = examples['image'].astype(jnp.float32) * scale
+        images = scaled(examples)
         logits, new_state = module.apply(
             {'params': params, **model_state},
             images,
@@ -40,10 +45,11 @@ def classifier(
             rngs={'dropout': key},
             mutable=list(model_state),
         )
-        return _values(logits, examples['label'], label_smoothing), new_state
+        values = _values(logits, examples['label'], label_smoothing)
+        return values, new_state
 
     def metrics(params, model_state, examples):
-        images = examples['image'].astype(jnp.float32) * scale
+        images = scaled(examples)
         logits = module.apply({'params': params, **model_state}, images, train=False)
         return _values(logits, examples['label'], 0.0)
 
@@ -53,16 +59,26 @@ def classifier(
 def _check(module, label_smoothing):
     for name in ('hidden', 'channels'):
         widths = getattr(module, name, ())
-        for width in widths if isinstance(widths, Sequence) else (widths,):
+        if not isinstance(widths, Sequence):
+            widths = (widths,)
+        for width in widths:
+            # True is an int to Python.
             if not isinstance(width, int) or isinstance(width, bool) or width < 1:
                 raise ValueError(f'{name}: found {width!r}; allowed: integers >= 1')
-    for name, value in (('dropout', module.dropout), ('label_smoothing', label_smoothing)):
-        if isinstance(value, (int, float)) and not 0 <= value < 1:  # traced, it cannot be looked at
-            raise ValueError(f'{name}: found {value}; allowed: a number in [0, 1)')
+    _check_fraction('dropout', module.dropout)
+    _check_fraction('label_smoothing', label_smoothing)
+
+
+def _check_fraction(name, value):
+    # A traced number cannot be looked at.
+    if isinstance(value, (int, float)) and not 0 <= value < 1:
+        raise ValueError(f'{name}: found {value}; allowed: a number in [0, 1)')
 
 
 def _values(logits, labels, smoothing):
     log_p = jax.nn.log_softmax(logits)
-    right = jnp.take_along_axis(log_p, labels[:, None], axis=1)[:, 0]
-    loss = -(1 - smoothing) * right - smoothing * log_p.mean(axis=1)
-    return {'loss': loss, 'accuracy': (logits.argmax(axis=1) == labels).astype(jnp.float32)}
+    log_p_of_label = jnp.take_along_axis(log_p, labels[:, None], axis=1)[:, 0]
+    # sum_c q_c log p_c, in which s / C sum_c log p_c is s times the mean
+    loss = -(1 - smoothing) * log_p_of_label - smoothing * log_p.mean(axis=1)
+    is_right = logits.argmax(axis=1) == labels
+    return {'loss': loss, 'accuracy': is_right.astype(jnp.float32)}

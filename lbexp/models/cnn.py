@@ -1,5 +1,6 @@
 """A small convolutional network with optional batch norm and dropout."""
 
+import itertools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -36,7 +37,8 @@ class CNN(nn.Module):
             if self.batch_norm:
                 x = BatchNorm(self.ghost)(x, train)
             x = _max_pool(nn.relu(x))
-        x = nn.relu(nn.Dense(self.hidden)(x.reshape(len(x), -1)))
+        x = x.reshape(len(x), -1)
+        x = nn.relu(nn.Dense(self.hidden)(x))
         if self.dropout is not None:
             x = Dropout(self.dropout)(x, train)
         return nn.Dense(self.outputs)(x)
@@ -57,23 +59,29 @@ class Conv3x3(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        kernel = self.param(
-            'kernel', nn.initializers.lecun_normal(), (3, 3, x.shape[-1], self.features)
-        )
-        convolve = _patches if jax.default_backend() == 'cpu' else _convolution
-        y = convolve(x, kernel)
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
+        if jax.default_backend() == 'cpu':
+            y = _product_of_patches(x, kernel)
+        else:
+            y = _convolution(x, kernel)
         if self.use_bias:
             bias = self.param('bias', nn.initializers.zeros, (self.features,))
             y = y + bias.reshape(1, 1, 1, -1)
         return y
 
 
-def _patches(x, kernel):
+def _product_of_patches(x, kernel):
     n, h, w, c = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    shifts = [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
-    patches = jnp.concatenate(shifts, axis=-1).reshape(n * h * w, 9 * c)
-    return (patches @ kernel.reshape(9 * c, -1)).reshape(n, h, w, -1)
+    border = ((0, 0), (1, 1), (1, 1), (0, 0))
+    padded = jnp.pad(x, border)
+    shifted_copies = []
+    # In the order of the kernel's two leading axes.
+    for i, j in itertools.product(range(3), range(3)):
+        shifted_copies.append(padded[:, i : i + h, j : j + w])
+    patches = jnp.concatenate(shifted_copies, axis=-1)
+    products = patches.reshape(n * h * w, 9 * c) @ kernel.reshape(9 * c, -1)
+    return products.reshape(n, h, w, -1)
 
 
 def _convolution(x, kernel):
@@ -85,4 +93,6 @@ def _convolution(x, kernel):
 def _max_pool(x):
     """2x2, stride 2, odd borders dropped. A reshape: its gradient needs no select-and-scatter."""
     n, h, w, c = x.shape
-    return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+    rows, columns = h // 2, w // 2
+    even = x[:, : 2 * rows, : 2 * columns]
+    return even.reshape(n, rows, 2, columns, 2, c).max((2, 4))

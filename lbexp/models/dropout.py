@@ -22,7 +22,9 @@ class Dropout(nn.Module):
     def __call__(self, x, train: bool):
         if not train:
             return x
-        is_kept = jax.random.bernoulli(self.make_rng('dropout'), 1.0 - self.rate, x.shape)
+        key = self.make_rng('dropout')
+        is_kept = jax.random.bernoulli(key, 1.0 - self.rate, x.shape)
         # Of a quotient XLA makes one program's product and another's division, which round
         # differently.
-        return jnp.where(is_kept, x * (1 / (1 - jnp.asarray(self.rate, x.dtype))), 0)
+        scale = 1 / (1 - jnp.asarray(self.rate, x.dtype))
+        return jnp.where(is_kept, x * scale, 0)

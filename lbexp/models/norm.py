@@ -32,6 +32,7 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         features = x.shape[-1]
+        by_feature = (1,) * (x.ndim - 1) + (-1,)
         scale = self.param('scale', nn.initializers.ones, (features,))
         bias = self.param('bias', nn.initializers.zeros, (features,))
         mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
@@ -41,17 +42,20 @@ class BatchNorm(nn.Module):
             axes = tuple(range(1, groups.ndim - 1))
             group_mean = groups.mean(axes)
             group_variance = groups.var(axes)
+            # flax runs the module once to make its variables; that batch is not data.
             if not self.is_initializing():
                 mean.value = _running(mean.value, group_mean, self.rate)
                 variance.value = _running(variance.value, group_variance, self.rate)
-            spread = (len(groups), *(1 for _ in axes), features)
-            shift, width = group_mean.reshape(spread), group_variance.reshape(spread)
+            by_group = (len(groups), *(1,) * len(axes), features)
+            shift = group_mean.reshape(by_group)
+            spread = group_variance.reshape(by_group)
         else:
             groups = x
-            shift, width = (s.value.reshape((1,) * (x.ndim - 1) + (-1,)) for s in (mean, variance))
-        normal = ((groups - shift) * jax.lax.rsqrt(width + self.eps)).reshape(x.shape)
-        wide = (1,) * (x.ndim - 1) + (-1,)
-        return normal * scale.reshape(wide) + bias.reshape(wide)
+            shift = mean.value.reshape(by_feature)
+            spread = variance.value.reshape(by_feature)
+        normal = (groups - shift) * jax.lax.rsqrt(spread + self.eps)
+        normal = normal.reshape(x.shape)
+        return normal * scale.reshape(by_feature) + bias.reshape(by_feature)
 
 
 def _groups(x, ghost):
@@ -61,7 +65,10 @@ def _groups(x, ghost):
         # The mesh that the program is compiled for; a model used outside has none, and is one
         # replica. Where workers lie along the axis, each has its own examples here already.
         mesh = jax.sharding.get_abstract_mesh()
-        ghost = len(x) // (1 if 'data' in mesh.manual_axes else mesh.shape.get('data', 1))
+        replicas = mesh.shape.get('data', 1)
+        if 'data' in mesh.manual_axes:
+            replicas = 1
+        ghost = len(x) // replicas
     if not isinstance(ghost, int) or isinstance(ghost, bool) or ghost < 1 or len(x) % ghost:
         allowed = "a divisor, 'sync', 'replica'"
         raise ValueError(
@@ -74,7 +81,9 @@ def _running(old, groups, rate):
     """The running statistic after taking the groups in order."""
     count = len(groups)
     keep = 1 - rate
-    weights = rate * keep ** jnp.arange(count - 1, -1, -1, dtype=groups.dtype)
+    # The last group is the newest: its weight is `rate`.
+    ages = jnp.arange(count - 1, -1, -1, dtype=groups.dtype)
+    weights = rate * keep**ages
     return keep**count * old + weights @ groups
 
 
@@ -82,4 +91,6 @@ def together(batch_norm: bool, ghost: int | str | None) -> int | None:
     """Examples that a model with this batch norm has to see at once; None: all of a batch."""
     if not batch_norm:
         return 1
-    return ghost if isinstance(ghost, int) else None
+    if isinstance(ghost, int):
+        return ghost
+    return None

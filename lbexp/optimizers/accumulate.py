@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import upcast_dtype
 from lbexp.optimizers._layerwise.lazy_cond import cond_once
+from lbexp.optimizers._layerwise.leaves import at_step
+from lbexp.precision import upcast_dtype
 from lbexp.ranges import PositiveInteger, checked
 
 
@@ -47,7 +48,10 @@ def accumulate(
         mean = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=upcast_dtype(p)), params)
         # An array for each field: a state may be donated.
         return AccumulateState(
-            jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), mean, tx.init(params)
+            count=jnp.zeros((), jnp.int32),
+            accumulated=jnp.zeros((), jnp.int32),
+            mean=mean,
+            inner_state=tx.init(params),
         )
 
     def update(updates, state, params=None, **extra_args):
@@ -56,7 +60,10 @@ def accumulate(
         mean = jax.tree.map(lambda m, g: m + (g - m) / accumulated, state.mean, grads)
 
         def update_from_mean(mean, inner_state, params):
-            gradients = optax.tree.cast_like(mean, grads if params is None else params)
+            like = params
+            if params is None:
+                like = grads
+            gradients = optax.tree.cast_like(mean, like)
             return tx.update(gradients, inner_state, params, **extra_args)
 
         shapes, _ = jax.eval_shape(update_from_mean, mean, state.inner_state, params)
@@ -66,12 +73,12 @@ def accumulate(
         def complete(carry, params):
             _, mean, inner_state = carry
             updates, inner_state = update_from_mean(mean, inner_state, params)
-            return updates, jax.tree.map(jnp.zeros_like, mean), inner_state
+            empty_mean = jax.tree.map(jnp.zeros_like, mean)
+            return updates, empty_mean, inner_state
 
-        done = accumulated >= (steps(state.count) if callable(steps) else steps)
-        (updates, mean, inner_state), _ = cond_once(
-            done, complete, (idle, mean, state.inner_state), params
-        )
+        done = accumulated >= at_step(steps, state.count)
+        carry = (idle, mean, state.inner_state)
+        (updates, mean, inner_state), _ = cond_once(done, complete, carry, params)
         count = jnp.where(done, optax.safe_increment(state.count), state.count)
         accumulated = jnp.where(done, 0, accumulated)
         return updates, AccumulateState(count, accumulated, mean, inner_state)

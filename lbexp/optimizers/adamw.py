@@ -6,18 +6,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import broadcast_scalar
-from lbexp.optimizers._layerwise.layers import StackedAxes, upcast
+from lbexp.optimizers._layerwise.layers import StackedAxes
 from lbexp.optimizers._layerwise.leaves import (
-    add_decayed_weights,
     at_step,
     bias_correction_term,
     flatten_leaves,
     init_buffer,
     init_second_moment,
+    rate_at_step,
     safe_sqrt,
 )
 from lbexp.optimizers._layerwise.masks import Mask, masks
+from lbexp.precision import upcast
 from lbexp.ranges import Dtype, Fraction, NonNegative, NonNegativeSchedule, checked
 
 
@@ -69,20 +69,19 @@ def adamw(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         flat = flatten_leaves(updates, params, decay, 'none', stacked_axes)
-        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
         t = state.count + 1
         mus, nus, changes = [], [], []
-        for leaf, m, v in zip(
-            flat.leaves, flat.flatten(state.mu), flat.flatten(state.nu), strict=True
-        ):
+        old_mus, old_nus = flat.flatten(state.mu), flat.flatten(state.nu)
+        for leaf, m, v in zip(flat.leaves, old_mus, old_nus, strict=True):
             g = upcast(leaf.gradient)
             mu = b1 * upcast(m) + (1 - b1) * g
             nu = b2 * v + (1 - b2) * (g * g.conj()).real
+            # Reciprocals multiplied, not quotients: see bias_correction_term.
             below = safe_sqrt(nu * (1 / bias_correction_term(b2, t, v.dtype))) + eps
             step = mu * (1 / bias_correction_term(b1, t, v.dtype)) / below
-            w = leaf.weights
-            changes.append(-rate * add_decayed_weights(step, leaf.is_decayed, beta, upcast(w)))
+            changes.append(-rate * leaf.add_decayed_weights(step, beta))
             mus.append(mu.astype(m.dtype))
             nus.append(nu.astype(v.dtype))
         return flat.cast(changes), AdamwState(t, flat.tree(mus), flat.tree(nus))

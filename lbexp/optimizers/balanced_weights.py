@@ -62,7 +62,8 @@ def balanced_weights(
     The noise that is matched: Hoffer, Hubara, Soudry 2017, arXiv:1705.08741, section 4; its
         correlations are ours.
     """
-    epochs = jnp.maximum(jnp.round(jnp.asarray(batch_size / matched_batch_size, jnp.float32)), 1)
+    ratio = jnp.asarray(batch_size / matched_batch_size, jnp.float32)
+    epochs = jnp.maximum(jnp.round(ratio), 1)  # L
 
     def weights(key, positions):
         if dataset_size is None:
@@ -74,7 +75,8 @@ def balanced_weights(
         else:
             example = indices(positions)
         length = epochs.astype(jnp.uint32)
-        chosen = jax.vmap(_epoch, (None, 0, 0, None))(key, epoch // length, example, epochs)
+        cycle = epoch // length
+        chosen = jax.vmap(_epoch, (None, 0, 0, None))(key, cycle, example, epochs)
         return jnp.where(epoch % length == chosen, epochs, 0.0)
 
     return weights
@@ -83,5 +85,7 @@ def balanced_weights(
 def _epoch(key, cycle, example, epochs):
     """c_n in 0 .. L - 1 of an example in a cycle of L epochs."""
     # Hashed from cycle and example alone: no state, whatever order and sharding are.
-    share = jax.random.uniform(jax.random.fold_in(jax.random.fold_in(key, cycle), example))
+    cycle_key = jax.random.fold_in(key, cycle)
+    share = jax.random.uniform(jax.random.fold_in(cycle_key, example))
+    # share * epochs may round up to epochs.
     return jnp.minimum(jnp.floor(share * epochs), epochs - 1).astype(jnp.uint32)

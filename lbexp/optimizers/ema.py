@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import upcast_dtype
 from lbexp.optimizers._layerwise.leaves import squared_magnitude
+from lbexp.precision import upcast_dtype
 from lbexp.ranges import ClosedFraction, checked
 
 
@@ -44,9 +44,8 @@ def ema(
     inner = optax.with_extra_args_support(inner)
 
     def init(params):
-        return EmaState(
-            jnp.zeros((), jnp.int32), jax.tree.map(_initial, params), inner.init(params)
-        )
+        average = jax.tree.map(_initial, params)
+        return EmaState(jnp.zeros((), jnp.int32), average, inner.init(params))
 
     def update(updates, state, params=None, **extra_args):
         if params is None:
@@ -55,7 +54,11 @@ def ema(
         count = jnp.asarray(optax.safe_increment(state.count))
         rate = weight_of_newest(decay, count)
         weights = optax.apply_updates(params, updates)
-        average = jax.tree.map(lambda mean, w: moved_mean(mean, w, rate), state.average, weights)
+
+        def moved(mean, w):
+            return moved_mean(mean, w, rate)
+
+        average = jax.tree.map(moved, state.average, weights)
         return updates, EmaState(count, average, inner_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -76,6 +79,7 @@ def mean_of_squares(means: Any, newest: Any, rate: Any) -> Any:
 
 
 def _initial(p):
+    # optax asks for states of abstract parameters, too.
     if isinstance(p, jax.ShapeDtypeStruct):
         return jax.ShapeDtypeStruct(p.shape, upcast_dtype(p))
     return jnp.array(p, upcast_dtype(p))
@@ -84,7 +88,7 @@ def _initial(p):
 def weight_of_newest(decay: Any, count: jax.Array) -> jax.Array:
     """(1 - decay) / (1 - decay^count), 1 / count at decay = 1: the newest value's weight in a
     bias-corrected mean."""
-    dtype = jnp.promote_types(jnp.asarray(decay).dtype, jnp.float32)
+    dtype = upcast_dtype(jnp.asarray(decay))
     count, decay = count.astype(dtype), jnp.asarray(decay, dtype)
     # 1 - decay^count cancels for decay near 1; expm1 does not.
     total = -jnp.expm1(count * jnp.log(decay))

@@ -1,6 +1,7 @@
 """Example weights that give a large batch the gradient covariance of a small one."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import jax
@@ -70,13 +71,20 @@ def example_weights(
     if centred and isinstance(batch_size, int) and batch_size % 2:
         raise ValueError(f'batch_size is {batch_size}; centred weights come in pairs: make it even')
     ratio = jnp.asarray(batch_size / matched_batch_size, jnp.float32)
-    finite = 1.0 if dataset_size is None or centred else dataset_size / (dataset_size - 1)
+    # N / (N - 1), the correction of a finite set
+    finite = 1.0
+    if dataset_size is not None and not centred:
+        finite = dataset_size / (dataset_size - 1)
     s = jnp.sqrt(jnp.maximum(ratio - 1, 0) * finite)
-    draw = jax.vmap(lambda key, i: jax.random.normal(jax.random.fold_in(key, i)), (None, 0))
+
+    @partial(jax.vmap, in_axes=(None, 0))
+    def draw(key, position):
+        return jax.random.normal(jax.random.fold_in(key, position))
 
     def weights(key, positions):
         if not centred:
             return 1 + s * draw(key, positions)
+        # +1 and -1 in turn: the two of a pair share a draw.
         sign = 1 - 2 * (positions % 2).astype(jnp.float32)
         return 1 + s * sign * draw(key, positions // 2)
 

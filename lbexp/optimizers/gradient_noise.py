@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import upcast
 from lbexp.optimizers._layerwise.leaves import (
     dtypes_from,
     init_second_moment,
@@ -16,6 +15,7 @@ from lbexp.optimizers._layerwise.leaves import (
 from lbexp.optimizers._layerwise.norms import AxisName
 from lbexp.optimizers._layerwise.prefixes import paths
 from lbexp.optimizers.ema import mean_of_squares, weight_of_newest
+from lbexp.precision import upcast
 from lbexp.ranges import ClosedFraction, NonNegative, Seed, checked, concrete
 
 
@@ -77,10 +77,14 @@ def gradient_noise(
     (anticorrelated; there on the weights: sigma = rate * sqrt(eta)).
     """
     if gamma is None:
-        gamma = 0.55 if kind == 'isotropic' else 0.0
+        gamma = 0.0
+        if kind == 'isotropic':
+            gamma = 0.55
 
     def init(params):
-        moment = init_second_moment(params) if kind == 'diagonal_fisher' else ()
+        moment = ()
+        if kind == 'diagonal_fisher':
+            moment = init_second_moment(params)
         return GradientNoiseState(jnp.zeros((), jnp.int32), _as_uint32(seed), moment)
 
     def update(updates, state, params=None, **extra_args):
@@ -110,10 +114,11 @@ def gradient_noise(
                 )
             zeta = jax.random.normal(jax.random.fold_in(_key(state.seed, axis_name), state.count))
             noise = jax.tree.map(lambda d: zeta * upcast(d), extra_args['gradient_difference'])
-        dtypes = _dtypes(grads, params)
-        noisy = jax.tree.map(
-            lambda g, xi, dtype: (upcast(g) + s * xi).astype(dtype), grads, noise, dtypes
-        )
+
+        def add(g, xi, dtype):
+            return (upcast(g) + s * xi).astype(dtype)
+
+        noisy = jax.tree.map(add, grads, noise, _dtypes(grads, params))
         return noisy, GradientNoiseState(count, state.seed, moment)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -122,20 +127,26 @@ def gradient_noise(
 def _as_uint32(seed):
     # A copy: a state may be donated. An integer beyond 2^31 is no int32, JAX's default.
     number = concrete(seed)
-    return jnp.array(seed).astype(jnp.uint32) if number is None else jnp.array(number, jnp.uint32)
+    if number is None:
+        return jnp.array(seed).astype(jnp.uint32)
+    return jnp.array(number, jnp.uint32)
 
 
 def _key(seed, axis_name):
     key = jax.random.key(seed)
-    return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+    if axis_name is None:
+        return key
+    return jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
 def _dtypes(grads, params):
     """The parameters' where these are wider: what is small beside a half-precision gradient is not
     rounded away."""
-    return jax.tree.map(
-        lambda g, p: jnp.promote_types(g.dtype, p.dtype), grads, dtypes_from(grads, params)
-    )
+
+    def wider(g, p):
+        return jnp.promote_types(g.dtype, p.dtype)
+
+    return jax.tree.map(wider, grads, dtypes_from(grads, params))
 
 
 def _normal(key, t, like):
@@ -143,6 +154,7 @@ def _normal(key, t, like):
     key = jax.random.fold_in(key, t)
 
     def draw(path, x):
+        # Not hash(): Python salts it, and a resumed run would go on with other noise.
         leaf_key = jax.random.fold_in(key, zlib.crc32(path.encode()))
         return jax.random.normal(leaf_key, x.shape, upcast(x).dtype)
 

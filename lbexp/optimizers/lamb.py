@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import broadcast_scalar
+from lbexp.optimizers._layerwise.adapted_norms import adapted_norms
 from lbexp.optimizers._layerwise.blocks import blocks, sequence_after
-from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
+from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like
 from lbexp.optimizers._layerwise.leaves import (
     LayerNorms,
-    add_decayed_weights,
     at_step,
     bias_correction_term,
     clip_with_flag,
@@ -19,11 +18,13 @@ from lbexp.optimizers._layerwise.leaves import (
     init_buffer,
     init_second_moment,
     initial_stats,
+    rate_at_step,
     safe_sqrt,
     updated_stats,
 )
 from lbexp.optimizers._layerwise.masks import Mask
-from lbexp.optimizers._layerwise.norms import AxisName, norms, pairs
+from lbexp.optimizers._layerwise.norms import AxisName, norms
+from lbexp.precision import upcast
 from lbexp.ranges import (
     Bounds,
     Dtype,
@@ -103,23 +104,28 @@ def lamb(
 
     def init(params):
         stats = initial_stats(params, decay, adapt, stacked_axes)
-        mu, nu = init_buffer(params, accumulator_dtype), init_second_moment(params)
+        mu = init_buffer(params, accumulator_dtype)
+        nu = init_second_moment(params)
         return LambState(jnp.zeros((), jnp.int32), mu, nu, stats)
 
     def moments(leaf, m, v, scale):
-        g = upcast(leaf.gradient) if scale is None else upcast(leaf.gradient) * scale
-        return b1 * upcast(m) + (1 - b1) * g, b2 * v + (1 - b2) * (g * g.conj()).real
+        """Adam's m and v of a leaf."""
+        g = upcast(leaf.gradient)
+        if scale is not None:
+            g = g * scale
+        mu = b1 * upcast(m) + (1 - b1) * g
+        nu = b2 * v + (1 - b2) * (g * g.conj()).real
+        return mu, nu
 
     def direction(leaf, mu, nu, t, floor, beta):
         """u of a leaf."""
         # Reciprocals multiplied, not quotients: see bias_correction_term.
         if bias_correction:
-            mu, nu = (
-                mu * (1 / bias_correction_term(b1, t, nu.dtype)),
-                nu * (1 / bias_correction_term(b2, t, nu.dtype)),
-            )
+            dtype = nu.dtype
+            mu = mu * (1 / bias_correction_term(b1, t, dtype))
+            nu = nu * (1 / bias_correction_term(b2, t, dtype))
         u = mu / (safe_sqrt(nu) + floor)
-        return add_decayed_weights(u, leaf.is_decayed, beta, upcast(leaf.weights))
+        return leaf.add_decayed_weights(u, beta)
 
     def trust_ratio(leaf, weight_norm, norm):
         """phi(|w|) / |u| of the layers of a leaf: shaped to meet it, and as a record."""
@@ -134,38 +140,38 @@ def lamb(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
-        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
         gradients = [leaf.gradient for leaf in flat.leaves]
         scale = _gradient_scale(gradients, normalize_gradients, max_gradient_norm, axis_name)
         weights = [leaf.weights for leaf in flat.leaves]
         old_mus, old_nus = flat.flatten(state.mu), flat.flatten(state.nu)
         t = state.count + 1
-        mus, nus, changes, layers, last_norms = [], [], [], [], []
+        mus, nus, changes, layers, last_norms = [], [], [], [], ()
         for block in blocks(weights, axis_name):
-            floor, directions, ratios = sequence_after(last_norms, eps), {}, {}
+            # The whole block waits for the norms of the one before, through its eps.
+            floor = sequence_after(last_norms, eps)
+            directions, ratios = {}, {}
             for i in block:
                 leaf, m, v = flat.leaves[i], old_mus[i], old_nus[i]
                 mu, nu = moments(leaf, m, v, scale)
                 mus.append(mu.astype(m.dtype))
                 nus.append(nu.astype(v.dtype))
                 directions[i] = direction(leaf, mu, nu, t, floor, beta)
-            adapted = [i for i in block if flat.leaves[i].is_adapted]
-            measured = pairs(
-                [weights[i] for i in adapted],
-                [directions[i] for i in adapted],
-                [flat.leaves[i].stacked_axes for i in adapted],
-                axis_name,
-                stored=False,
-            )
-            if measured:
-                last_norms = measured[0]
-            for i, (weight_norm, norm) in zip(adapted, measured, strict=True):
+            # Directions are computed, not stored: their squares are summed where they are made.
+            block_norms = adapted_norms(flat.leaves, block, directions, axis_name, stored=False)
+            last_norms = next(iter(block_norms.values()), last_norms)
+            for i, (weight_norm, norm) in block_norms.items():
                 ratios[i], record = trust_ratio(flat.leaves[i], weight_norm, norm)
                 layers.append(record)
             for i, u in directions.items():
-                changes.append(-rate * (ratios[i] * u if i in ratios else u))
-        stats = updated_stats(state.stats, layers, rate) if layers else state.stats
+                if i in ratios:
+                    changes.append(-rate * (ratios[i] * u))
+                else:
+                    changes.append(-rate * u)
+        stats = state.stats
+        if layers:
+            stats = updated_stats(stats, layers, rate)
         return flat.cast(changes), LambState(t, flat.tree(mus), flat.tree(nus), stats)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -178,7 +184,8 @@ def _gradient_scale(gradients, normalize, limit, axis_name):
     lengths = jnp.stack(norms(gradients, [0] * len(gradients), axis_name))
     norm = safe_sqrt(jnp.sum(lengths * lengths))
     # Beyond these limits the squares leave float32.
-    norm = jnp.where((norm > 1e-15) & (norm < 1e18), norm, norms([lengths], [0])[0])
+    is_safe = (norm > 1e-15) & (norm < 1e18)
+    norm = jnp.where(is_safe, norm, norms([lengths], [0])[0])
     if normalize:
         return 1 / jnp.where(norm > 0, norm, 1)
     return 1 / jnp.maximum(1, norm / limit)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import broadcast_scalar
-from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
+from lbexp.optimizers._layerwise.adapted_norms import adapted_norms
+from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like
 from lbexp.optimizers._layerwise.leaves import (
     LayerNorms,
     add_decayed_weights,
@@ -16,10 +16,12 @@ from lbexp.optimizers._layerwise.leaves import (
     flatten_leaves,
     init_buffer,
     initial_stats,
+    rate_at_step,
     updated_stats,
 )
 from lbexp.optimizers._layerwise.masks import Mask
-from lbexp.optimizers._layerwise.norms import AxisName, pairs
+from lbexp.optimizers._layerwise.norms import AxisName
+from lbexp.precision import upcast
 from lbexp.ranges import (
     Bounds,
     Dtype,
@@ -91,9 +93,8 @@ def larc(
         limited = None
         if mode == 'clip':
             # At rate 0 nothing moves, whatever the factor.
-            local, limited = clip_with_flag(
-                local / jnp.where(jnp.asarray(rate) > 0, rate, 1), (0.0, 1.0)
-            )
+            nonzero_rate = jnp.where(jnp.asarray(rate) > 0, rate, 1)
+            local, limited = clip_with_flag(local / nonzero_rate, (0.0, 1.0))
         # apex leaves such a layer to the optimizer: factor 1.
         is_usual = (weight_norm > 0) & (gradient_norm > 0)
         ratio, clipped = clip_with_flag(jnp.where(is_usual, local, 1.0), ratio_bounds)
@@ -105,30 +106,31 @@ def larc(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
-        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
-        adapted = [i for i, leaf in enumerate(flat.leaves) if leaf.is_adapted]
-        measured = pairs(
-            [flat.leaves[i].weights for i in adapted],
-            [flat.leaves[i].gradient for i in adapted],
-            [flat.leaves[i].stacked_axes for i in adapted],
-            axis_name,
-        )
+        everywhere = range(len(flat.leaves))
+        gradients = [leaf.gradient for leaf in flat.leaves]
+        norms = adapted_norms(flat.leaves, everywhere, gradients, axis_name)
         factors, layers = {}, []
-        for i, (weight_norm, gradient_norm) in zip(adapted, measured, strict=True):
+        for i, (weight_norm, gradient_norm) in norms.items():
             factors[i], record = factor(flat.leaves[i], weight_norm, gradient_norm, rate, beta)
             layers.append(record)
 
         velocities, changes = [], []
-        for i, (leaf, v) in enumerate(zip(flat.leaves, flat.flatten(state.velocity), strict=True)):
-            g, w = upcast(leaf.gradient), upcast(leaf.weights)
-            step = add_decayed_weights(g, leaf.is_decayed, beta, w)
+        old_velocities = flat.flatten(state.velocity)
+        for i, (leaf, v) in enumerate(zip(flat.leaves, old_velocities, strict=True)):
+            step = leaf.add_decayed_weights(upcast(leaf.gradient), beta)
             if i in factors:
                 step = factors[i] * step
             velocity = momentum * upcast(v) + step
             velocities.append(velocity.astype(v.dtype))
-            changes.append(-rate * (momentum * velocity + step if nesterov else velocity))
-        stats = updated_stats(state.stats, layers, rate) if layers else state.stats
+            if nesterov:
+                changes.append(-rate * (momentum * velocity + step))
+            else:
+                changes.append(-rate * velocity)
+        stats = state.stats
+        if layers:
+            stats = updated_stats(stats, layers, rate)
         return flat.cast(changes), LarcState(state.count + 1, flat.tree(velocities), stats)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import broadcast_scalar
+from lbexp.optimizers._layerwise.adapted_norms import adapted_norms
 from lbexp.optimizers._layerwise.blocks import blocks, sequence_after
-from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
+from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like
 from lbexp.optimizers._layerwise.leaves import (
     LayerNorms,
     add_decayed_weights,
@@ -17,10 +17,12 @@ from lbexp.optimizers._layerwise.leaves import (
     flatten_leaves,
     init_buffer,
     initial_stats,
+    rate_at_step,
     updated_stats,
 )
 from lbexp.optimizers._layerwise.masks import Mask
-from lbexp.optimizers._layerwise.norms import AxisName, pairs
+from lbexp.optimizers._layerwise.norms import AxisName
+from lbexp.precision import upcast
 from lbexp.ranges import (
     Bounds,
     Dtype,
@@ -108,10 +110,14 @@ def lars(
         raise ValueError(
             "nesterov: found True with momentum_form='average'; allowed: 'paper', 'outside'"
         )
-    coefficient = 1.0 if momentum_form == 'average' else trust_coefficient
-    at_zero = coefficient if zero_ratio is None else zero_ratio
-
-    is_summed = denominator == 'sum_of_norms' and momentum_form != 'average'
+    is_average = momentum_form == 'average'
+    is_summed = denominator == 'sum_of_norms' and not is_average
+    coefficient = trust_coefficient
+    if is_average:
+        coefficient = 1.0  # the LAMB paper's LARS has none
+    at_zero = zero_ratio
+    if at_zero is None:
+        at_zero = coefficient
 
     def init(params):
         return LarsState(
@@ -122,9 +128,8 @@ def lars(
 
     def direction(leaf, velocity, beta):
         """g + beta w; 'average': its running mean."""
-        g, w = upcast(leaf.gradient), upcast(leaf.weights)
-        step = add_decayed_weights(g, leaf.is_decayed, beta, w)
-        if momentum_form == 'average':
+        step = leaf.add_decayed_weights(upcast(leaf.gradient), beta)
+        if is_average:
             step = momentum * upcast(velocity) + (1 - momentum) * step
         return step
 
@@ -137,54 +142,64 @@ def lars(
         below = below + eps
         ratio = coefficient * weight_norm / jnp.where(below > 0, below, 1)
         # Elsewhere the formula is 0 / 0, or freezes a layer of zeros for ever.
-        is_usual = (weight_norm > 0) & ((below if zero_ratio is None else norm) > 0)
+        divisor = norm
+        if zero_ratio is None:
+            divisor = below
+        is_usual = (weight_norm > 0) & (divisor > 0)
         ratio, clipped = clip_with_flag(jnp.where(is_usual, ratio, at_zero), ratio_bounds)
         return expand_like(ratio, leaf.weights), LayerNorms(weight_norm, norm, ratio, clipped)
 
     def move(step, ratio, velocity, rate):
         """(change of the weights, new velocity); ratio None: 1."""
-        scaled = step if ratio is None else ratio * step
-        if momentum_form == 'average':
+        scaled = step
+        if ratio is not None:
+            scaled = ratio * step
+        if is_average:
             return -rate * scaled, step
         # Inside the buffer: an old gradient keeps the rate that it came with.
         if momentum_form == 'paper':
             scaled = rate * scaled
         moved = momentum * upcast(velocity) + scaled
-        change = momentum * moved + scaled if nesterov else moved
-        return -change if momentum_form == 'paper' else -rate * change, moved
+        change = moved
+        if nesterov:
+            change = momentum * moved + scaled
+        if momentum_form == 'paper':
+            return -change, moved
+        return -rate * change, moved
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
         flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
-        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        rate = rate_at_step(learning_rate, state.count)
         beta_now = at_step(weight_decay, state.count)
         old = flat.flatten(state.velocity)
-        # Summed norms need no array of their own: blocks would only add conditionals.
-        whole = [range(len(old))]
         weights = [leaf.weights for leaf in flat.leaves]
-        velocities, changes, layers, last_norms = [], [], [], []
-        for block in whole if is_summed else blocks(weights, axis_name):
+        gradients = [leaf.gradient for leaf in flat.leaves]
+        parts = [range(len(weights))]
+        # Summed norms need no array of their own: blocks would only add conditionals.
+        if not is_summed:
+            parts = blocks(weights, axis_name)
+        velocities, changes, layers, last_norms = [], [], [], ()
+        for block in parts:
             beta = sequence_after(last_norms, beta_now)
             steps = {i: direction(flat.leaves[i], old[i], beta) for i in block}
-            adapted = [i for i in block if flat.leaves[i].is_adapted]
-            measured = pairs(
-                [weights[i] for i in adapted],
-                [flat.leaves[i].gradient if is_summed else steps[i] for i in adapted],
-                [flat.leaves[i].stacked_axes for i in adapted],
-                axis_name,
-                is_summed,
-            )
-            if measured:
-                last_norms = measured[0]
+            if is_summed:
+                norms = adapted_norms(flat.leaves, block, gradients, axis_name)
+            else:
+                # Steps are computed, not stored: their squares are summed where they are made.
+                norms = adapted_norms(flat.leaves, block, steps, axis_name, stored=False)
+            last_norms = next(iter(norms.values()), last_norms)
             ratios = {}
-            for i, (weight_norm, norm) in zip(adapted, measured, strict=True):
+            for i, (weight_norm, norm) in norms.items():
                 ratios[i], record = trust_ratio(flat.leaves[i], weight_norm, norm, beta)
                 layers.append(record)
             for i, step in steps.items():
                 change, velocity = move(step, ratios.get(i), old[i], rate)
                 changes.append(change)
                 velocities.append(velocity.astype(old[i].dtype))
-        stats = updated_stats(state.stats, layers, rate) if layers else state.stats
+        stats = state.stats
+        if layers:
+            stats = updated_stats(stats, layers, rate)
         return flat.cast(changes), LarsState(state.count + 1, flat.tree(velocities), stats)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.layers import upcast
 from lbexp.optimizers._layerwise.lazy_cond import cond_or_select, round_to_dtype
 from lbexp.optimizers._layerwise.leaves import init_second_moment
 from lbexp.optimizers._layerwise.momentum_buffers import (
@@ -17,6 +16,7 @@ from lbexp.optimizers._layerwise.momentum_buffers import (
     select,
 )
 from lbexp.optimizers.ema import mean_of_squares, weight_of_newest
+from lbexp.precision import upcast
 from lbexp.ranges import Fraction, PositiveFraction, PositiveInteger, checked
 
 
@@ -109,9 +109,34 @@ def lookahead(
         last = jax.tree.map(jnp.zeros_like, buffers(inner_state))
         if buffer_policy != 'interpolate':
             last = ()
-        moment = init_second_moment(params) if keeps_curvature else ()
+        moment = ()
+        if keeps_curvature:
+            moment = init_second_moment(params)
         slow = jax.tree.map(_copy, params)
         return LookaheadState(jnp.zeros((), jnp.int32), slow, inner_state, last, moment)
+
+    def curvature_of(moment, extra_args):
+        """C of 'optimal': the extra argument, or the running second moment."""
+        if not keeps_curvature:
+            moment = None
+        curvature = extra_args.get('curvature', moment)
+        if is_optimal and curvature is None:
+            raise ValueError(
+                "slow_step_size='optimal' with curvature_decay=None needs "
+                'update(..., curvature=...)'
+            )
+        return curvature
+
+    def synchronised_buffers(inner_state, last, choose):
+        """The inner state with its momentum as buffer_policy has it, where `choose` says so."""
+        if buffer_policy == 'maintain':
+            return inner_state
+        old = buffers(inner_state)
+        new = last
+        if buffer_policy == 'reset':
+            new = jax.tree.map(jnp.zeros_like, old)
+        mask = momentum_mask(inner, inner_state, momentum_fields)
+        return replace(mask, inner_state, jax.tree.map(choose, new, old))
 
     def update(updates, state, params=None, **extra_args):
         if params is None:
@@ -121,12 +146,7 @@ def lookahead(
         moment = state.second_moment
         if keeps_curvature:
             moment = mean_of_squares(moment, grads, weight_of_newest(curvature_decay, count))
-        curvature = extra_args.get('curvature', moment if keeps_curvature else None)
-        if is_optimal and curvature is None:
-            raise ValueError(
-                "slow_step_size='optimal' with curvature_decay=None needs "
-                'update(..., curvature=...)'
-            )
+        curvature = curvature_of(moment, extra_args)
 
         def synchronise(carry, inner_state, grads, params):
             slow, last = carry
@@ -139,11 +159,7 @@ def lookahead(
                 new = buffers(new_inner_state)
                 last = jax.tree.map(lambda m, old: _mix(a, m, old), new, last)
             mixed = jax.tree.map(lambda s, w: _mix(a, w, s), slow, fast)
-            # The update that leads there, rounded as the caller will round it, twice: then it is a
-            # fixed point.
-            for _ in range(2):
-                mixed = optax.apply_updates(params, _difference(mixed, params, updates))
-            return mixed, last
+            return _as_reached(mixed, params, updates), last
 
         # The inner update is computed again inside: it is cheaper than to keep its result for the
         # step that needs it.
@@ -158,45 +174,66 @@ def lookahead(
             return jnp.where(sync, new, old)
 
         updates = jax.tree.map(choose, _difference(slow, params, updates), updates)
-        if buffer_policy != 'maintain':
-            old = buffers(inner_state)
-            new = last if buffer_policy == 'interpolate' else jax.tree.map(jnp.zeros_like, old)
-            mask = momentum_mask(inner, inner_state, momentum_fields)
-            inner_state = replace(mask, inner_state, jax.tree.map(choose, new, old))
+        inner_state = synchronised_buffers(inner_state, last, choose)
         return updates, LookaheadState(count, slow, inner_state, last, moment)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _as_reached(weights, params, updates):
+    """`weights` to the bit as the caller will have them, who adds an update in the dtypes of
+    `updates`."""
+    # The update that leads there, rounded as the caller will round it, twice: then it is a fixed
+    # point.
+    for _ in range(2):
+        weights = optax.apply_updates(params, _difference(weights, params, updates))
+    return weights
 
 
 def _optimal_step_size(slow, before, fast, grads, curvature, low):
     """The clipped step size; `before`: the weights where `grads` were taken, `fast` after the inner
     update."""
 
-    def terms(s, v, w, g, c):
-        s, v, w, g, c = (upcast(x) for x in (s, v, w, g, c))
-        d = s - w
-        return jnp.sum((((s - v) * c + g) * d.conj()).real), jnp.sum((c * d * d.conj()).real)
-
-    def step(*trees):
-        leaves = (jax.tree.leaves(tree) for tree in trees)
-        products = [terms(*parts) for parts in zip(*leaves, strict=True)]
-        numerator, denominator = (sum(part) for part in zip(*products, strict=True))
-        # Weights that did not move have no line to search.
-        a = jnp.where(denominator == 0, 1, numerator / jnp.where(denominator == 0, 1, denominator))
-        is_safe = (denominator > 1e-25) & (denominator < 1e30) & (jnp.abs(numerator) < 1e30)
-        return a, is_safe
-
-    a, is_safe = step(slow, before, fast, grads, curvature)
+    step, is_safe = _line_minimum(slow, before, fast, grads, curvature)
     # Products beyond float32: the same of weights and curvatures in units of the largest, which the
     # quotient forgets.
     length = _unit(jax.tree.map(jnp.subtract, slow, fast))
     curve = _unit(curvature)
-    weights = [
-        jax.tree.map(lambda x: upcast(x) * (1 / length), tree) for tree in (slow, before, fast)
-    ]
-    slopes = jax.tree.map(lambda g: upcast(g) * (1 / curve) * (1 / length), grads)
-    scaled, _ = step(*weights, slopes, jax.tree.map(lambda c: upcast(c) * (1 / curve), curvature))
-    return jnp.clip(jnp.where(is_safe, a, scaled), low, 1)
+
+    def scaled_weights(x):
+        return upcast(x) * (1 / length)
+
+    def scaled_gradient(g):
+        return upcast(g) * (1 / curve) * (1 / length)
+
+    def scaled_curvature(c):
+        return upcast(c) * (1 / curve)
+
+    scaled_step, _ = _line_minimum(
+        jax.tree.map(scaled_weights, slow),
+        jax.tree.map(scaled_weights, before),
+        jax.tree.map(scaled_weights, fast),
+        jax.tree.map(scaled_gradient, grads),
+        jax.tree.map(scaled_curvature, curvature),
+    )
+    return jnp.clip(jnp.where(is_safe, step, scaled_step), low, 1)
+
+
+def _line_minimum(slow, before, fast, grads, curvature):
+    """([(s - v)' C d + g' d] / d' C d, whether its products stayed within float32)."""
+    numerators, denominators = [], []
+    trees = (slow, before, fast, grads, curvature)
+    for leaves in zip(*map(jax.tree.leaves, trees), strict=True):
+        s, v, w, g, c = map(upcast, leaves)
+        d = s - w
+        numerators.append(jnp.sum((((s - v) * c + g) * d.conj()).real))
+        denominators.append(jnp.sum((c * d * d.conj()).real))
+    numerator, denominator = sum(numerators), sum(denominators)
+    # Weights that did not move have no line to search.
+    is_still = denominator == 0
+    step = jnp.where(is_still, 1, numerator / jnp.where(is_still, 1, denominator))
+    is_safe = (denominator > 1e-25) & (denominator < 1e30) & (jnp.abs(numerator) < 1e30)
+    return step, is_safe
 
 
 def _unit(tree):
@@ -208,7 +245,9 @@ def _unit(tree):
 
 def _copy(p):
     """A copy: parameters and state may both be donated. What is abstract stays so."""
-    return p if isinstance(p, jax.ShapeDtypeStruct) else jnp.copy(p)
+    if isinstance(p, jax.ShapeDtypeStruct):
+        return p
+    return jnp.copy(p)
 
 
 def _mix(a, new, old):
@@ -217,4 +256,8 @@ def _mix(a, new, old):
 
 def _difference(new, old, like):
     """new - old in the dtypes of `like`."""
-    return jax.tree.map(lambda n, o, u: (upcast(n) - upcast(o)).astype(u.dtype), new, old, like)
+
+    def subtract(n, o, u):
+        return (upcast(n) - upcast(o)).astype(u.dtype)
+
+    return jax.tree.map(subtract, new, old, like)

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import broadcast_scalar
-from lbexp.optimizers._layerwise.layers import upcast
-from lbexp.optimizers._layerwise.leaves import at_step, dtypes_from, init_buffer
+from lbexp.optimizers._layerwise.leaves import dtypes_from, init_buffer, rate_at_step
+from lbexp.precision import upcast
 from lbexp.ranges import Dtype, Fraction, NonNegativeSchedule, checked
 
 
@@ -53,19 +52,26 @@ def momentum(
     def update(updates, state, params=None, **extra_args):
         del extra_args
         like = dtypes_from(updates, params)
-        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        rate = rate_at_step(learning_rate, state.count)
 
         def newest(g):
-            return rate * upcast(g) if form == 'inside' else upcast(g)
+            if form == 'inside':
+                return rate * upcast(g)
+            return upcast(g)
+
+        def add_newest(v, g):
+            return momentum * v + newest(g)
 
         def change(step, w):
-            return (-step if form == 'inside' else -rate * step).astype(w.dtype)
+            if form == 'inside':
+                return (-step).astype(w.dtype)
+            return (-rate * step).astype(w.dtype)
 
         # The step is taken along the velocity as it is before it is rounded to the buffer's dtype.
-        moved = jax.tree.map(lambda v, g: momentum * upcast(v) + newest(g), state.velocity, updates)
+        moved = jax.tree.map(lambda v, g: add_newest(upcast(v), g), state.velocity, updates)
         steps = moved
         if nesterov:
-            steps = jax.tree.map(lambda v, g: momentum * v + newest(g), moved, updates)
+            steps = jax.tree.map(add_newest, moved, updates)
         changes = jax.tree.map(change, steps, like)
         velocity = jax.tree.map(lambda new, v: new.astype(v.dtype), moved, state.velocity)
         return changes, MomentumState(state.count + 1, velocity)

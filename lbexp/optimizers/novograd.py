@@ -6,8 +6,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import broadcast_scalar
-from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like, upcast
+from lbexp.optimizers._layerwise.layers import (
+    StackedAxes,
+    TrustRatioStats,
+    divide_or_zero,
+    expand_like,
+)
 from lbexp.optimizers._layerwise.leaves import (
     LayerNorms,
     add_decayed_weights,
@@ -15,11 +19,13 @@ from lbexp.optimizers._layerwise.leaves import (
     flatten_leaves,
     init_buffer,
     initial_stats,
+    rate_at_step,
     safe_sqrt,
     updated_stats,
 )
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.optimizers._layerwise.norms import AxisName, norms
+from lbexp.precision import upcast
 from lbexp.ranges import Dtype, Fraction, NonNegative, NonNegativeSchedule, checked
 
 
@@ -83,11 +89,12 @@ def novograd(
 
     def init(params):
         stats = initial_stats(params, decay, adapt, stacked_axes, has_weight_norms=False)
-        dtype = jnp.result_type(
-            jnp.float32, *(jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params))
-        )
+        real_dtypes = [jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params)]
+        dtype = jnp.result_type(jnp.float32, *real_dtypes)
         nu = jnp.zeros(stats.leaf.shape, dtype)
-        largest = jnp.zeros_like(nu) if amsgrad else ()
+        largest = ()
+        if amsgrad:
+            largest = jnp.zeros_like(nu)
         mu = init_buffer(params, accumulator_dtype)
         return NovogradState(jnp.zeros((), jnp.int32), mu, nu, largest, stats)
 
@@ -97,38 +104,35 @@ def novograd(
             below = jnp.hypot(below, jnp.sqrt(eps).astype(below.dtype))
         else:
             below = below + eps
-        return jnp.where(below > 0, 1 / jnp.where(below > 0, below, 1), 0)
+        return divide_or_zero(1, below)
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
         flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
-        rate = broadcast_scalar(at_step(learning_rate, state.count))
+        rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
-        adapted = [i for i, leaf in enumerate(flat.leaves) if leaf.is_adapted]
-        gradient_norms = norms(
-            [flat.leaves[i].gradient for i in adapted],
-            [flat.leaves[i].stacked_axes for i in adapted],
-            axis_name,
-        )
-        if gradient_norms:
-            norm = jnp.concatenate([n.reshape(-1) for n in gradient_norms])
-        else:
-            norm = jnp.zeros(0)
+        gradient_norms = _gradient_norms(flat.leaves, axis_name)
+        norm = _all_layers(gradient_norms)
         # |g|^2 leaves float32 where |g| does not: v is kept as the square of a root that is
         # averaged exactly.
         nu = _averaged(state.nu, norm.astype(state.nu.dtype), b2)
-        largest = jnp.maximum(state.largest, nu) if amsgrad else state.largest
-        scales = _by_leaf(inverse(largest if amsgrad else nu), gradient_norms, adapted)
+        largest, root = state.largest, nu
+        if amsgrad:
+            largest = root = jnp.maximum(largest, nu)
+        scales = _by_leaf(inverse(root), gradient_norms)
 
         # v starts as |g|^2, so the first bracket has the length of all later ones.
-        share = jnp.where(state.count == 0, 1, 1 - b1) if grad_averaging else 1
+        share = 1
+        if grad_averaging:
+            share = jnp.where(state.count == 0, 1, 1 - b1)
         mus, changes = [], []
-        for i, (leaf, m) in enumerate(zip(flat.leaves, flat.flatten(state.mu), strict=True)):
+        old_mus = flat.flatten(state.mu)
+        for i, (leaf, m) in enumerate(zip(flat.leaves, old_mus, strict=True)):
             step = upcast(leaf.gradient)
             if i in scales:
                 step = step * expand_like(scales[i], leaf.weights)
             if not decoupled_decay:
-                step = add_decayed_weights(step, leaf.is_decayed, beta, upcast(leaf.weights))
+                step = leaf.add_decayed_weights(step, beta)
             mu = b1 * upcast(m) + share * step
             mus.append(mu.astype(m.dtype))
             if decoupled_decay:
@@ -136,15 +140,23 @@ def novograd(
                 changes.append(-rate * add_decayed_weights(mu, leaf.is_decayed, beta, w))
             else:
                 changes.append(-rate * mu)
-        layers = [
-            LayerNorms(None, norm, scales[i], jnp.zeros(norm.shape))
-            for i, norm in zip(adapted, gradient_norms, strict=True)
-        ]
+        layers = []
+        for i, norm in gradient_norms.items():
+            never_clipped = jnp.zeros(norm.shape)
+            layers.append(LayerNorms(None, norm, scales[i], never_clipped))
         stats = updated_stats(state.stats, layers, rate)
         state = NovogradState(state.count + 1, flat.tree(mus), nu, largest, stats)
         return flat.cast(changes), state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _gradient_norms(leaves, axis_name):
+    """{position of an adapted leaf: |g| of its layers}."""
+    adapted = [i for i, leaf in enumerate(leaves) if leaf.is_adapted]
+    gradients = [leaves[i].gradient for i in adapted]
+    ranks = [leaves[i].stacked_axes for i in adapted]
+    return dict(zip(adapted, norms(gradients, ranks, axis_name), strict=True))
 
 
 def _averaged(average, norm, b2):
@@ -156,10 +168,18 @@ def _averaged(average, norm, b2):
     return jnp.where(average > 0, mean, norm)
 
 
-def _by_leaf(flat, like, positions):
-    """{position of a leaf: its part of the vector over all layers, shaped like its norms}."""
+def _all_layers(norms_by_leaf):
+    """The vector over all layers that `_by_leaf` takes apart."""
+    if not norms_by_leaf:
+        return jnp.zeros(0)
+    return jnp.concatenate([norm.reshape(-1) for norm in norms_by_leaf.values()])
+
+
+def _by_leaf(vector, norms_by_leaf):
+    """{position of a leaf: its part of a vector over all layers, shaped like its norms}."""
     parts, start = {}, 0
-    for i, norm in zip(positions, like, strict=True):
-        parts[i] = flat[start : start + norm.size].reshape(norm.shape)
-        start += norm.size
+    for i, norm in norms_by_leaf.items():
+        end = start + norm.size
+        parts[i] = vector[start:end].reshape(norm.shape)
+        start = end
     return parts

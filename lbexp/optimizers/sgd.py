@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import broadcast_scalar
-from lbexp.optimizers._layerwise.layers import upcast
-from lbexp.optimizers._layerwise.leaves import at_step, dtypes_from
+from lbexp.optimizers._layerwise.leaves import dtypes_from, rate_at_step
+from lbexp.precision import upcast
 from lbexp.ranges import NonNegativeSchedule, checked
 
 
@@ -33,9 +32,12 @@ def sgd(learning_rate: NonNegativeSchedule) -> optax.GradientTransformationExtra
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        rate = broadcast_scalar(at_step(learning_rate, state.count))
-        like = dtypes_from(updates, params)
-        changes = jax.tree.map(lambda g, w: (-rate * upcast(g)).astype(w.dtype), updates, like)
+        rate = rate_at_step(learning_rate, state.count)
+
+        def change(g, w):
+            return (-rate * upcast(g)).astype(w.dtype)
+
+        changes = jax.tree.map(change, updates, dtypes_from(updates, params))
         return changes, SgdState(state.count + 1)
 
     return optax.GradientTransformationExtraArgs(init, update)

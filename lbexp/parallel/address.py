@@ -19,7 +19,8 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self):
-        return f'[{self.host}]:{self.port}' if ':' in self.host else f'{self.host}:{self.port}'
+        host = f'[{self.host}]' if ':' in self.host else self.host
+        return f'{host}:{self.port}'
 
 
 class Unbindable(Exception):
@@ -36,8 +37,7 @@ def address(text: str) -> Address:
     if match is None or not 1 <= int(match[3]) <= 65535:
         raise Refusal(
             f'--coordinator_address: found {text!r}; allowed: HOST:PORT of process 0, with a '
-            'port of 1 to 65535 '
-            '([HOST]:PORT for an IPv6 address)'
+            'port of 1 to 65535 ([HOST]:PORT for an IPv6 address)'
         )
     return Address(match[1] or match[2], int(match[3]))
 
@@ -62,33 +62,40 @@ def listen(where: Address) -> socket.socket:
         OSError: the name does not resolve.
     """
     override = os.environ.get('JAX_COORDINATOR_BIND_ADDRESS')
-    bound = address(override) if override else where
-    targets = resolve(bound)
-    if not _is_literal(bound.host) and all(
-        ipaddress.ip_address(t[0]).is_loopback for _, t in targets
-    ):
-        targets = [_all_interfaces(bound.port)]
-    failure = None
+    if override:
+        where = address(override)
+    targets = resolve(where)
+    if not _is_literal(where.host) and _are_loopback(targets):
+        targets = [_all_interfaces(where.port)]
+    first_failure = None
     for family, target in targets:
-        server = socket.socket(family, socket.SOCK_STREAM)
         try:
-            if family == socket.AF_INET6:
-                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(target[0] != '::'))
-            # What a job just ended has left behind does not count; who listens does.
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            server.bind(target)
-            server.listen(1024)
-            return server
+            return _listen(family, target)
         except OSError as error:
-            server.close()
-            failure = failure or error
-    raise Unbindable(_explain(bound, failure)) from failure
+            first_failure = first_failure or error
+    raise Unbindable(_explain(where, first_failure)) from first_failure
 
 
 def numeric(target: tuple) -> Address:
     """A socket address as one that needs no name service; for all interfaces, the loopback one."""
     host = {'::': '::1', '0.0.0.0': '127.0.0.1'}.get(target[0], target[0])
     return Address(host, target[1])
+
+
+def _listen(family, target):
+    server = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family == socket.AF_INET6:
+            # '::' alone stands for all interfaces, those of IPv4 too.
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(target[0] != '::'))
+        # What a job just ended has left behind does not count; who listens does.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(target)
+        server.listen(1024)
+    except OSError:
+        server.close()
+        raise
+    return server
 
 
 def _is_literal(host):
@@ -101,20 +108,24 @@ def _is_literal(host):
     return True
 
 
+def _are_loopback(targets):
+    return all(ipaddress.ip_address(target[0]).is_loopback for _, target in targets)
+
+
 def _all_interfaces(port):
     if socket.has_dualstack_ipv6():
         return socket.AF_INET6, ('::', port, 0, 0)
     return socket.AF_INET, ('0.0.0.0', port)
 
 
-def _explain(bound, error):
+def _explain(where, error):
     if error.errno == errno.EADDRINUSE:
-        return f'port {bound.port} of {bound.host!r} is in use; allowed: a free port'
+        return f'port {where.port} of {where.host!r} is in use; allowed: a free port'
     if error.errno == errno.EADDRNOTAVAIL:
         return (
-            f'{bound.host!r} is not an address of host {platform.node()}, where process 0 runs; '
-            'allowed: one of its own '
-            '(or JAX_COORDINATOR_BIND_ADDRESS=HOST:PORT, where it is reached by another)'
+            f'{where.host!r} is not an address of host {platform.node()}, where process 0 runs; '
+            'allowed: one of its own (or JAX_COORDINATOR_BIND_ADDRESS=HOST:PORT, where it is '
+            'reached by another)'
         )
     return (
         f'cannot listen there: {error.strerror or error}; allowed: an address where process 0 '

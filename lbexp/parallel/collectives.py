@@ -20,7 +20,10 @@ from lbexp.parallel.hosts import count, index, is_primary
 
 # JAX offers no public way to exchange a few words before there are devices: the key-value store
 # behind distributed.
-_PATIENCE = 24 * 3600 * 1000  # ms; a process that dies is noticed by its heartbeat, not by this
+
+# ms, a day: a process that dies is noticed by its heartbeat, not by this.
+_PATIENCE = 24 * 3600 * 1000
+# Numbers the exchanges: all processes make them in one order, so a number means one exchange.
 _exchanges = itertools.count()
 
 
@@ -40,11 +43,15 @@ def allgather_object(value: Any) -> list[Any]:
     """What every process has to say, by index: values that JSON holds. It needs no devices."""
     if count() == 1:
         return [value]
-    store, round_ = distributed.global_state.client, next(_exchanges)
+    store = distributed.global_state.client
     assert store is not None  # there is one where there are several processes
-    store.key_value_set(f'lbexp/{round_}/{index()}', json.dumps(value))
-    said = [store.blocking_key_value_get(f'lbexp/{round_}/{i}', _PATIENCE) for i in range(count())]
-    return [json.loads(text) for text in said]
+    prefix = f'lbexp/{next(_exchanges)}'
+    store.key_value_set(f'{prefix}/{index()}', json.dumps(value))
+    values = []
+    for process in range(count()):
+        text = store.blocking_key_value_get(f'{prefix}/{process}', _PATIENCE)
+        values.append(json.loads(text))
+    return values
 
 
 def run_on_primary(action: Callable[[], Any]) -> Any:
@@ -60,10 +67,11 @@ def run_on_primary(action: Callable[[], Any]) -> Any:
     try:
         outcome = {'result': action()}
     except OSError as error:
-        named = error.filename and str(error.filename)
-        outcome = {'system': [error.errno, error.strerror or str(error), named]}
+        filename = error.filename and str(error.filename)
+        outcome = {'system': [error.errno, error.strerror or str(error), filename]}
     except Exception as error:
         if not refused(error):
+            # The others wait for this exchange: they hear of the defect before it passes.
             allgather_object({'failed': f'{type(error).__name__}: {error}'})
             raise
         outcome = {'refused': str(error)}
@@ -113,11 +121,10 @@ def assert_equal(values: dict[str, Any]) -> None:
         values: by name; values that JSON holds.
     """
     by_process = allgather_object(values)
-    names = dict.fromkeys(name for holder in by_process for name in holder)
     differences = []
-    for name in names:
-        column = [holder.get(name) for holder in by_process]
-        if any(value != column[0] for value in column):
+    for name in dict.fromkeys(itertools.chain.from_iterable(by_process)):
+        column = [process_values.get(name) for process_values in by_process]
+        if column.count(column[0]) < len(column):
             listed = ', '.join(f'{value!r} on process {i}' for i, value in enumerate(column))
             differences.append(f'{name}: {listed}')
     if differences:
@@ -138,22 +145,25 @@ def allgather(values: Any) -> np.ndarray:
 
 def check_shared(folder: pathlib.Path) -> None:
     """Raises CollectiveError unless all processes see one folder of this name."""
-    nonce, file = uuid.uuid4().hex, folder / '.shared'
     if count() == 1:
         return
+    file = folder / '.shared'
 
-    def written():
+    def write():
+        nonce = uuid.uuid4().hex
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(nonce)
         return nonce
 
-    nonce = run_on_primary(written)
+    nonce = run_on_primary(write)
     try:
-        seen = file.read_text()
+        is_same = file.read_text() == nonce
     except OSError:
-        seen = None
-    apart = [i for i, same in enumerate(allgather_object(seen == nonce)) if not same]
+        is_same = False
+    # Only when all have read it may it go.
+    sees_same = allgather_object(is_same)
     run_on_primary(lambda: file.unlink(missing_ok=True))
+    apart = [process for process, is_same in enumerate(sees_same) if not is_same]
     if apart:
         raise CollectiveError(
             f'workdir {str(folder)!r}: not the folder of process 0 on processes {apart}; '

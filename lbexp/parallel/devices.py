@@ -22,7 +22,10 @@ def devices(shards: int, many_trials: bool):
     if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
         # One CPU device per core for the trials of a cohort; a lone trial's operations use all
         # cores themselves.
-        _set_cpu_devices(max(shards, cores if many_trials else 1), shards)
+        count = shards
+        if many_trials:
+            count = max(shards, cores)
+        _set_cpu_devices(count, shards)
     if shards > cores:
         # XLA:CPU's pool has a thread per core; an all-reduce over more devices waits for threads
         # that never come.
@@ -30,6 +33,7 @@ def devices(shards: int, many_trials: bool):
     cache = _cache()
     is_set = jax.config.jax_compilation_cache_dir  # pyrefly: ignore[missing-attribute]: of JAX
     if cache is not None and not is_set:
+        # By default JAX keeps only what took a second to compile: small programs take less.
         jax.config.update('jax_compilation_cache_dir', str(cache))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
         jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
@@ -49,11 +53,8 @@ def _set_cpu_devices(count, needed):
 
 def _cache():
     """The folder of compiled programs; None where there is no home folder."""
+    caches = pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache'))
     try:
-        return (
-            pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser()
-            / 'lbexp'
-            / 'jax'
-        )
+        return caches.expanduser() / 'lbexp' / 'jax'
     except RuntimeError:
         return None

@@ -29,9 +29,13 @@ class Heartbeats:
     """
 
     def __init__(self, name: str, wires: dict[int, Wire], names: dict[int, str], seconds: float):
-        self._name, self._wires, self._names, self._seconds = name, dict(wires), names, seconds
-        self._heard = dict.fromkeys(wires, time.monotonic())
-        self._ended, self._speaking = set(), threading.Lock()
+        self._name, self._seconds = name, seconds
+        self._wires, self._names = dict(wires), names
+        self._last_heard = dict.fromkeys(wires, time.monotonic())
+        self._ended: set[int] = set()
+        # Whoever holds it has the last word of this process, and never lets go: the main thread
+        # and the watching one both may end it.
+        self._speaking = threading.Lock()
         self._is_primary = 0 not in wires
         _abort_slowly()
         threading.Thread(target=self._watch, daemon=True, name='heartbeats').start()
@@ -39,7 +43,7 @@ class Heartbeats:
     def leave(self, status: int):
         """Returns when this process may end: process 0 last, the others after it is through."""
         self._tell(end=status)
-        while any(self._waits_for(i) for i in list(self._wires)):
+        while any(map(self._waits_for, self._wires)):
             time.sleep(0.01)
         self._speaking.acquire()  # nobody is missed any more
 
@@ -60,16 +64,16 @@ class Heartbeats:
             if time.monotonic() > beat:
                 beat = time.monotonic() + interval
                 self._tell(beat=True)
-            alive = [wire for wire in self._wires.values() if not wire.closed]
-            wait(alive, interval / 2)
+            wait(self._open_wires(), interval / 2)
             for process, wire in self._wires.items():
                 self._hear(process, wire)
 
     def _hear(self, process, wire):
         was_closed = wire.closed
         for message in wire.receive():
-            self._heard[process] = time.monotonic()
+            self._last_heard[process] = time.monotonic()
             if 'failed' in message:
+                # Process 0 passes on what another has said, with the other's name.
                 who = message.get('who', self._names[process])
                 self._end(int(message['status']), f'{who} failed: {message["failed"]}', message)
             if 'lost' in message:
@@ -78,9 +82,10 @@ class Heartbeats:
                 self._ended.add(process)
         if process in self._ended or was_closed:
             return
+        silence = time.monotonic() - self._last_heard[process]
         if wire.closed:
             self._lose(f'{self._names[process]} has ended')
-        elif time.monotonic() - self._heard[process] > self._seconds:
+        elif silence > self._seconds:
             self._lose(f'{self._names[process]} gave no sign of life for {self._seconds:g} s')
 
     def _lose(self, line):
@@ -92,6 +97,7 @@ class Heartbeats:
         print(f'lbexp: {self._name}: {line}', file=sys.stderr, flush=True)
         if self._is_primary:
             self._farewell(**message)
+        # The main thread may hang in a collective that waits for the lost process.
         os._exit(status)
 
     def _tell(self, **message):
@@ -105,10 +111,13 @@ class Heartbeats:
         for wire in self._wires.values():
             wire.finish()
         deadline = time.monotonic() + _FAREWELL
-        while time.monotonic() < deadline and any(not w.closed for w in self._wires.values()):
+        while time.monotonic() < deadline and self._open_wires():
             for wire in self._wires.values():
                 wire.receive()
             time.sleep(0.01)
+
+    def _open_wires(self):
+        return [wire for wire in self._wires.values() if not wire.closed]
 
 
 def _abort_slowly():

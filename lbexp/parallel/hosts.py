@@ -67,7 +67,9 @@ def start(
     if mode == 'auto' and not named and (launcher is None or processes == 1):
         launchers.refuse_to_train_alone()
         return
-    problems += _incomplete(mode, named, address, processes, index) if not problems else []
+    if not problems:
+        problems = _incomplete(mode, named, address, processes, index)
+    # Where the address is known, a process with problems still comes, to tell the others.
     if address is None:
         raise NotStarted(BAD_CONFIG, problems)
     try:
@@ -95,11 +97,10 @@ def _named(address, processes, index):
 def _incomplete(mode, named, address, processes, index):
     """What keeps these from naming a process of a job; in a list."""
     if address is None or processes is None or index is None:
+        flags = ', '.join(filter(None, [f'--distributed={mode}', named]))
         return [
-            f'--distributed={mode}{", " + named if named else ""}: no launcher was found (srun, '
-            'mpirun of OpenMPI 4, '
-            'Kubernetes, Cloud TPU). Give --coordinator_address=HOST:PORT --num_processes=N '
-            '--process_id=0..N-1, '
+            f'{flags}: no launcher was found (srun, mpirun of OpenMPI 4, Kubernetes, Cloud TPU). '
+            'Give --coordinator_address=HOST:PORT --num_processes=N --process_id=0..N-1, '
             'or --distributed=off'
         ]
     if not 0 <= index < processes:
@@ -112,8 +113,9 @@ def _join(joined, processes, index, device, peer_timeout):
     """Lets JAX connect processes that have found each other; from now on they watch over each
     other."""
     global _heartbeats
-    description = f'process {index} of {processes} on host {platform.node()}'
-    _heartbeats = Heartbeats(description, joined.wires, joined.names, peer_timeout)
+    name = f'process {index} of {processes} on host {platform.node()}'
+    _heartbeats = Heartbeats(name, joined.wires, joined.names, peer_timeout)
+    bind_address = joined.bind and str(joined.bind)
     # SIGTERM stays with the handler of the main program, which stops a lone process in the same
     # way.
     jax.config.update('jax_enable_preemption_service', False)
@@ -127,7 +129,7 @@ def _join(joined, processes, index, device, peer_timeout):
             # Ours come first: JAX's end a process with an abort.
             heartbeat_timeout_seconds=3 * peer_timeout + 60,
             shutdown_timeout_seconds=_SHUTDOWN,
-            coordinator_bind_address=None if joined.bind is None else str(joined.bind),
+            coordinator_bind_address=bind_address,
         )
     except RuntimeError as error:
         cause = (str(error).splitlines() or [''])[0]
@@ -138,12 +140,17 @@ def _join(joined, processes, index, device, peer_timeout):
 
 def count() -> int:
     """Processes of the job."""
-    return distributed.global_state.num_processes if jax.distributed.is_initialized() else 1
+    # Not jax.process_count(), which starts JAX: its devices are not to be set up yet.
+    if not jax.distributed.is_initialized():
+        return 1
+    return distributed.global_state.num_processes
 
 
 def index() -> int:
     """Which of them this one is."""
-    return distributed.global_state.process_id if jax.distributed.is_initialized() else 0
+    if not jax.distributed.is_initialized():
+        return 0
+    return distributed.global_state.process_id
 
 
 def is_primary() -> bool:
@@ -177,4 +184,5 @@ def shutdown(status: int, cause: str = ''):
         _heartbeats.fail(status, cause)
     elif _heartbeats:
         _heartbeats.leave(status)
+    # sys.exit would have JAX take its leave as well, at a barrier that waits for all.
     os._exit(status)

@@ -37,41 +37,44 @@ def settings(
             address = launcher.get_coordinator_address(300, port)
             address = os.environ.get('JAX_COORDINATOR_ADDRESS') or address
         if processes is None or index is None:
-            counts = _counts(launcher)
-            processes = counts[0] if processes is None else processes
-            index = counts[1] if index is None else index
+            from_launcher = _counts(launcher)
+            if processes is None:
+                processes = from_launcher[0]
+            if index is None:
+                index = from_launcher[1]
         device = None
         if launcher is not None and not _is_alone_on_host():
             device = launcher.get_local_process_id()
     # each launcher raises what it likes where its variables are not complete
     except Exception as error:
         cause = (str(error).splitlines() or [''])[0]
+        # What JAX detects no launcher for can only be the variables of OpenMPI.
+        name = launcher.name if launcher else 'OpenMPI'
         raise Refusal(
-            f'--distributed: {launcher.name if launcher else "OpenMPI"} does not say where this '
-            'process stands '
+            f'--distributed: {name} does not say where this process stands '
             f'({type(error).__name__}: {cause}); give --coordinator_address --num_processes '
-            '--process_id, '
-            'or --distributed=off'
+            '--process_id, or --distributed=off'
         ) from error
     return address, processes, index, device
 
 
 def refuse_to_train_alone():
     """A batch script, or an MPI that JAX does not know: several processes were meant."""
-    tasks, ranks = (
-        int(os.environ.get(name) or 1) for name in ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
-    )
-    if 'SLURM_JOB_ID' in os.environ and 'SLURM_STEP_NODELIST' not in os.environ and tasks > 1:
+    tasks = int(os.environ.get('SLURM_NTASKS') or 1)
+    ranks = int(os.environ.get('OMPI_COMM_WORLD_SIZE') or 1)
+    # srun makes a step of a job; without it this is the batch script itself.
+    is_batch_script = 'SLURM_JOB_ID' in os.environ and 'SLURM_STEP_NODELIST' not in os.environ
+    if is_batch_script and tasks > 1:
         raise Refusal(
             f'--distributed=auto: found a Slurm job of {tasks} tasks, of which only this process '
-            'would train: it was '
-            'not started by srun. Start it with srun, or give --distributed=off'
+            'would train: it was not started by srun. Start it with srun, or give '
+            '--distributed=off'
         )
     if ranks > 1 and launcher() is None:
         raise Refusal(
             f'--distributed=auto: found {ranks} MPI processes that would each train alone '
-            '(OpenMPI 5 does not tell '
-            'JAX where process 0 is). Give --coordinator_address=HOST:PORT, or --distributed=off'
+            '(OpenMPI 5 does not tell JAX where process 0 is). Give '
+            '--coordinator_address=HOST:PORT, or --distributed=off'
         )
 
 
@@ -79,13 +82,16 @@ def _counts(launcher):
     """(processes, index) as the launcher says, or as OpenMPI 5 does, which JAX does not detect."""
     if launcher is not None:
         return launcher.get_process_count(), launcher.get_process_id()
-    values = [os.environ.get(f'OMPI_COMM_WORLD_{which}') for which in ('SIZE', 'RANK')]
-    return [None if value is None else int(value) for value in values]
+    return _of_openmpi('SIZE'), _of_openmpi('RANK')
+
+
+def _of_openmpi(name):
+    value = os.environ.get(f'OMPI_COMM_WORLD_{name}')
+    return None if value is None else int(value)
 
 
 def _is_alone_on_host():
     """Whether the launcher says that each host has one process: '1', or '1(x8)' for eight hosts."""
-    tasks = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') or os.environ.get(
-        'SLURM_STEP_TASKS_PER_NODE', ''
-    )
+    of_slurm = os.environ.get('SLURM_STEP_TASKS_PER_NODE', '')
+    tasks = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') or of_slurm
     return tasks.partition('(')[0] == '1'

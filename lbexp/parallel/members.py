@@ -1,12 +1,14 @@
 """What the processes of a job say of themselves before they start, and what may keep them from
 it."""
 
-from collections import Counter
+import collections
 from typing import NamedTuple
 
 from lbexp.exit_status import BAD_CONFIG, PEER_LOST, STOPPED
 from lbexp.parallel.address import Address
 from lbexp.parallel.wire import Wire
+
+_LISTED = 10  # processes that a message names
 
 
 class Member(NamedTuple):
@@ -22,8 +24,10 @@ class Member(NamedTuple):
     lost: bool = False
 
     def __str__(self):
-        number = 'a process' if self.process is None else f'process {self.process}'
-        return f'{number} (host {self.host}, pid {self.pid})'
+        process = 'a process'
+        if self.process is not None:
+            process = f'process {self.process}'
+        return f'{process} (host {self.host}, pid {self.pid})'
 
 
 class Joined(NamedTuple):
@@ -50,27 +54,41 @@ def obstacle(members: list[Member], own: Member) -> NotStarted | None:
         members: process 0 first, then those that have come so far.
         own: the one that is told.
     """
-    if lost := [member for member in members if member.lost]:
-        return NotStarted(PEER_LOST, [f'the job does not start: {lost[0]} ended before it began'])
-    if stopped := [member for member in members if member.stopped]:
-        where = '' if stopped[0] == own else f' to {stopped[0]}'
-        return NotStarted(STOPPED, [f'stopped by {stopped[0].stopped}{where} before the job began'])
-    if troubled := [member for member in members if member.problems]:
-        return NotStarted(BAD_CONFIG, _problems(members[0], troubled, own))
-    line = _contradiction(members)
-    return NotStarted(BAD_CONFIG, [f'the job does not start: {line}']) if line else None
+    # What was lost or stopped comes first: it decides the exit status whatever others report.
+    for member in members:
+        if member.lost:
+            line = f'the job does not start: {member} ended before it began'
+            return NotStarted(PEER_LOST, [line])
+    for member in members:
+        if member.stopped:
+            to_whom = '' if member == own else f' to {member}'
+            line = f'stopped by {member.stopped}{to_whom} before the job began'
+            return NotStarted(STOPPED, [line])
+    for member in members:
+        if member.problems:
+            return NotStarted(BAD_CONFIG, _problems(members[0], member, own))
+    contradiction = _contradiction(members)
+    if contradiction:
+        return NotStarted(BAD_CONFIG, [f'the job does not start: {contradiction}'])
+    return None
+
+
+def absent(members: list[Member]) -> list[int]:
+    """Which processes have not come, as far as process 0, the first, knows how many there are."""
+    expected = range(members[0].processes or 0)
+    present = {member.process for member in members}
+    return sorted(set(expected) - present)
 
 
 def missing(members: list[Member], seconds: float) -> NotStarted:
     """In words, which processes have not come in time."""
-    there = {member.process for member in members}
-    absent = [i for i in range(members[0].processes or 0) if i not in there]
-    which = ', '.join(map(str, absent[:10])) + (', ...' if len(absent) > 10 else '')
+    numbers = list(map(str, absent(members)))
+    if len(numbers) > _LISTED:
+        numbers[_LISTED:] = ['...']
     line = (
-        f'the job does not start: process {which} of {members[0].processes} did not come in '
-        f'{seconds:.0f} s; '
-        'start all of them with one --coordinator_address and --num_processes, or give a longer '
-        '--start_timeout'
+        f'the job does not start: process {", ".join(numbers)} of {members[0].processes} did not '
+        f'come in {seconds:.0f} s; start all of them with one --coordinator_address and '
+        '--num_processes, or give a longer --start_timeout'
     )
     return NotStarted(BAD_CONFIG, [line])
 
@@ -79,25 +97,31 @@ def _problems(first, troubled, own):
     """All of its own; what process 0 says in the same words, only that one; of another's, the
     first."""
     if own.problems:
-        return [] if own != first and own.problems == first.problems else own.problems
-    more = f' (and {len(troubled[0].problems) - 1} more)' if troubled[0].problems[1:] else ''
-    return [f'the job does not start: {troubled[0]}: {troubled[0].problems[0]}{more}']
+        if own != first and own.problems == first.problems:
+            return []
+        return own.problems
+    line = f'the job does not start: {troubled}: {troubled.problems[0]}'
+    others = len(troubled.problems) - 1
+    if others:
+        line += f' (and {others} more)'
+    return [line]
 
 
 def _contradiction(members):
     first = members[0]
     for field, name in [('processes', '--num_processes'), ('version', 'version of lbexp')]:
         for member in members:
-            values = [getattr(each, field) for each in (first, member)]
-            if values[0] != values[1]:
+            expected, value = getattr(first, field), getattr(member, field)
+            if value != expected:
                 return (
-                    f'{name}: found {values[0]} on {first} and {values[1]} on {member}; allowed: '
+                    f'{name}: found {expected} on {first} and {value} on {member}; allowed: '
                     'the same on all'
                 )
-    twice = [process for process, times in Counter(m.process for m in members).items() if times > 1]
-    if twice:
-        those = ' and '.join(
-            f'on host {m.host}, pid {m.pid}' for m in members if m.process == twice[0]
-        )
-        return f'--process_id: found {twice[0]} {those}; allowed: another for each process'
+    by_process = collections.defaultdict(list)
+    for member in members:
+        by_process[member.process].append(f'on host {member.host}, pid {member.pid}')
+    for process, places in by_process.items():
+        if len(places) > 1:
+            where = ' and '.join(places)
+            return f'--process_id: found {process} {where}; allowed: another for each process'
     return ''

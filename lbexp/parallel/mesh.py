@@ -3,6 +3,7 @@ processes."""
 
 import functools
 import math
+import operator
 from typing import Any
 
 import jax
@@ -22,11 +23,13 @@ def mesh(trials: int, data: int) -> Mesh:
     have a part in it. The axes are Auto: explicit axes, the default of jax.make_mesh, refuse the
     reshape of a sharded batch into ghost batches.
     """
-    each = trials * data // jax.process_count()
-    devices = [d for i in range(jax.process_count()) for d in jax.devices() if d.process_index == i]
-    local = np.asarray(devices).reshape(jax.process_count(), -1)
-    devices = local[:, :each].reshape(trials, data)
-    return Mesh(devices, ('trial', 'data'), axis_types=(AxisType.Auto, AxisType.Auto))
+    processes = jax.process_count()
+    each = trials * data // processes
+    # A backend may list the devices in the order of its network.
+    devices = sorted(jax.devices(), key=operator.attrgetter('process_index'))
+    by_process = np.asarray(devices).reshape(processes, -1)
+    chosen = by_process[:, :each].reshape(trials, data)
+    return Mesh(chosen, ('trial', 'data'), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
 def mesh_shape(
@@ -56,32 +59,40 @@ def mesh_shape(
             lone trial cannot be shared by the processes.
     """
     count, processes = jax.device_count(), jax.process_count()
-    accelerator = jax.default_backend() != 'cpu'
+    is_accelerator = jax.default_backend() != 'cpu'
     if layout == 'auto':
-        layout = 'vmap' if accelerator and trials > 1 else 'map'
-    shared = [d for d in range(1, count + 1) if count % d == parts % d == d % processes == 0]
+        layout = 'vmap' if is_accelerator and trials > 1 else 'map'
     if data_parallel is None:
-        data_parallel = (
-            max(shared, default=None) if trials == 1 and (accelerator or processes > 1) else 1
-        )
+        data_parallel = 1
+        if trials == 1 and (is_accelerator or processes > 1):
+            data_parallel = _most_that_share(count, parts, processes)
     if data_parallel is None or count % data_parallel or parts % data_parallel:
         raise Refusal(
             f'data_parallel: found {data_parallel} with {count} devices of {processes} processes '
-            f'and {parts} {of}; '
-            'allowed: a divisor of both, and for a lone trial a multiple of the processes'
+            f'and {parts} {of}; allowed: a divisor of both, and for a lone trial a multiple of '
+            'the processes'
         )
     # A mapped loop over trials is the same on every device that shares a batch: it cannot split the
     # trials too.
-    across = 1 if layout == 'map' and data_parallel > 1 else min(count // data_parallel, trials)
+    is_shared_loop = layout == 'map' and data_parallel > 1
+    across = 1 if is_shared_loop else min(count // data_parallel, trials)
     if across * data_parallel % processes:
+        # As many devices of each process: the next multiple of the processes.
         across = -(-across // processes) * processes
-    if across * data_parallel > count or (layout == 'map' and data_parallel > 1 < across):
+    if across * data_parallel > count or (is_shared_loop and across > 1):
         raise Refusal(
             f'data_parallel: found {data_parallel} with {count} devices of {processes} '
-            'processes; allowed: 1, or a '
-            'multiple of the processes'
+            'processes; allowed: 1, or a multiple of the processes'
         )
     return layout, across, data_parallel
+
+
+def _most_that_share(count, parts, processes) -> int | None:
+    """The most devices that can share a lone trial's batch, as many of every process."""
+    for devices in range(count, 0, -1):
+        if count % devices == parts % devices == devices % processes == 0:
+            return devices
+    return None
 
 
 def named_sharding(mesh: Mesh, *axes: str) -> NamedSharding:
@@ -105,10 +116,10 @@ def state_sharding(mesh: Mesh, tree: Any, sharding: str, *before: str) -> Any:
 
     def place(leaf):
         trial_shape = leaf.shape[len(before) :]
-        parted = [d for d in trial_shape if d % mesh.shape['data'] == 0]
-        if sharding == 'replicated' or math.prod(trial_shape) < _LARGE or not parted:
+        divisible = [length for length in trial_shape if length % mesh.shape['data'] == 0]
+        if sharding == 'replicated' or math.prod(trial_shape) < _LARGE or not divisible:
             return named_sharding(mesh, *before)
-        longest = trial_shape.index(max(parted))
+        longest = trial_shape.index(max(divisible))
         return named_sharding(mesh, *before, *[None] * longest, 'data')
 
     return jax.tree.map(place, tree)
@@ -126,9 +137,9 @@ def put(tree: Any, placement: Any) -> Any:
 
 def _put(leaf, placement):
     if hasattr(leaf, 'dtype') and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(
-            _put(jax.random.key_data(leaf), placement), impl=jax.random.key_impl(leaf)
-        )
+        numbers = _put(jax.random.key_data(leaf), placement)
+        return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
+    # Not device_put, which would compare the values over all processes first.
     whole = np.asarray(leaf)
     return jax.make_array_from_callback(whole.shape, placement, lambda index: whole[index])
 
@@ -140,9 +151,15 @@ def fetch(tree: Any) -> Any:
     """
     if jax.process_count() == 1:
         return jax.device_get(tree)
-    return jax.tree.map(lambda leaf: jax.device_get(_whole(leaf.sharding.mesh)(leaf)), tree)
+
+    def fetched(leaf):
+        whole = _gather(leaf.sharding.mesh)(leaf)
+        return jax.device_get(whole)
+
+    return jax.tree.map(fetched, tree)
 
 
 @functools.cache
-def _whole(mesh):
+def _gather(mesh):
+    """A program that puts an array whole on every device; one for each mesh, which JAX keeps."""
     return jax.jit(lambda leaf: leaf, out_shardings=NamedSharding(mesh, PartitionSpec()))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from lbexp.parallel.address import Address, numeric
-from lbexp.parallel.members import Joined, Member, missing, obstacle
+from lbexp.parallel.members import Joined, Member, absent, missing, obstacle
 from lbexp.parallel.wire import Wire
 
 GRACE = 5.0  # s that a job which will not start waits for the rest, to tell them too
@@ -41,7 +41,7 @@ class _Reception:
     def __init__(self, own, server):
         server.setblocking(False)
         self.own, self.server = own, server
-        self.unnamed: list[Wire] = []  # those that have not introduced themselves
+        self.unnamed: list[Wire] = []  # of those that have not introduced themselves
         self.wires: list[Wire] = []
         self.guests: list[Member] = []  # at the other ends of `wires`
 
@@ -51,24 +51,23 @@ class _Reception:
 
     def wait(self, seconds, stopping):
         """Whether all came in time, or something is against the start."""
-        deadline, sign = time.monotonic() + seconds, 0.0
+        deadline = time.monotonic() + seconds
+        next_sign = 0.0
         while time.monotonic() < deadline:
             self.own = self.own._replace(stopped=stopping() or '')
             self.accept()
             self.hear()
             if obstacle(self.members, self.own):
+                # The rest may come for a while yet, to hear why the job will not start.
                 deadline = min(deadline, time.monotonic() + GRACE)
-            if self.own.processes and not self.absent():
+            if self.own.processes and not absent(self.members):
                 return True
-            if time.monotonic() > sign:
-                sign = time.monotonic() + _SIGN
-                self.tell(waiting_for=self.absent())
+            if time.monotonic() > next_sign:
+                next_sign = time.monotonic() + _SIGN
+                for wire in self.wires:
+                    wire.send(waiting_for=absent(self.members))
             time.sleep(_TICK)
         return False
-
-    def absent(self):
-        there = {member.process for member in self.members}
-        return [i for i in range(self.own.processes or 0) if i not in there]
 
     def accept(self):
         try:
@@ -80,28 +79,32 @@ class _Reception:
 
     def hear(self):
         for wire in list(self.unnamed):
-            messages = wire.receive()
-            if messages and (guest := _guest(messages[0])):
-                self.wires.append(wire)
-                self.guests.append(guest)
-                wire.send(waiting_for=self.absent())
-            if messages or wire.closed:  # others than lbexp are sent away
-                self.unnamed.remove(wire)
-                if wire not in self.wires:
-                    wire.close()
+            self.introduce(wire)
         for i, wire in enumerate(self.wires):
+            guest = self.guests[i]
             for message in wire.receive():
-                self.guests[i] = self.guests[i]._replace(stopped=str(message.get('stopped', '')))
-            if wire.closed and not self.guests[i].stopped and not self.guests[i].problems:
-                self.guests[i] = self.guests[i]._replace(lost=True)
+                guest = guest._replace(stopped=str(message.get('stopped', '')))
+            # One that was stopped or has problems may leave; it has said why.
+            if wire.closed and not guest.stopped and not guest.problems:
+                guest = guest._replace(lost=True)
+            self.guests[i] = guest
 
-    def tell(self, **message):
-        for wire in self.wires:
-            wire.send(**message)
+    def introduce(self, wire):
+        messages = wire.receive()
+        guest = _guest(messages[0]) if messages else None
+        if guest is not None:
+            self.unnamed.remove(wire)
+            self.wires.append(wire)
+            self.guests.append(guest)
+            wire.send(waiting_for=absent(self.members))
+        elif messages or wire.closed:  # others than lbexp are sent away
+            self.unnamed.remove(wire)
+            wire.close()
 
     def conclude(self, target, seconds, in_time):
         """Tells everyone the verdict in the words for him; raises this process's own."""
         late = None if in_time else missing(self.members, seconds)
+        # What is against the start says more than who is late, which may follow from it.
         for wire, guest in zip(self.wires, self.guests, strict=True):
             refusal = obstacle(self.members, guest) or late
             if refusal is None:
@@ -109,7 +112,8 @@ class _Reception:
             else:
                 wire.send(status=refusal.status, lines=refusal.lines)
                 wire.finish()
-        if refusal := obstacle(self.members, self.own) or late:
+        refusal = obstacle(self.members, self.own) or late
+        if refusal is not None:
             raise refusal
         wires, names = {}, {}
         for guest, wire in zip(self.guests, self.wires, strict=True):

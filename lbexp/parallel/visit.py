@@ -33,7 +33,10 @@ def visit(
     Raises:
         NotStarted: process 0 says so, has ended, or was not found.
     """
-    patience = min(seconds, GRACE) if own.problems else seconds
+    patience = seconds
+    if own.problems:
+        # It will not start anyway: it comes to tell process 0, and stays no longer than that takes.
+        patience = min(seconds, GRACE)
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -73,11 +76,11 @@ def attempt(
 
 
 def _connect(where: Address) -> socket.socket:
-    failure = None
     try:
         targets = resolve(where)
     except OSError as error:
         raise NoAnswer(f'{where.host!r} does not resolve: {error.strerror}') from error
+    reason = ''
     for family, target in targets:
         connection = socket.socket(family, socket.SOCK_STREAM)
         connection.settimeout(_CONNECT)
@@ -86,28 +89,30 @@ def _connect(where: Address) -> socket.socket:
             return connection
         except OSError as error:
             connection.close()
-            failure = error
-    raise NoAnswer((failure and failure.strerror) or str(failure))
+            reason = error.strerror or str(error)
+    raise NoAnswer(reason)
 
 
 def _converse(own, wire, where, deadline, stopping):
     """Says who this is; returns the name of process 0 when it says that the job starts."""
     wire.send(**own._asdict())
-    last, answered = time.monotonic(), False
+    last_heard, answered = time.monotonic(), False
     while True:
         wait([wire], _TICK)
         for message in wire.receive():
-            last, answered = time.monotonic(), True
+            last_heard, answered = time.monotonic(), True
             if 'lines' in message:
-                raise NotStarted(int(message['status']), [str(line) for line in message['lines']])
+                lines = list(map(str, message['lines']))
+                raise NotStarted(int(message['status']), lines)
             if 'start' in message:
                 return str(message['start'])
         if signal := stopping():
             wire.send(stopped=signal)
             raise NotStarted(STOPPED, [f'stopped by {signal} before the job began'])
+        # A process 0 that has answered once may take as long as it gives signs of life.
         if not answered and (wire.closed or time.monotonic() > deadline):
             raise NoAnswer('what answers there is no job of lbexp that starts')
-        if wire.closed or time.monotonic() - last > _SILENCE:
+        if wire.closed or time.monotonic() - last_heard > _SILENCE:
             line = f'the job does not start: process 0 ({where}) ended before it began'
             raise NotStarted(PEER_LOST, own.problems or [line])
 

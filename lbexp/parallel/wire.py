@@ -13,7 +13,8 @@ _SEND_SECONDS = 2.0
 
 def wait(wires: Iterable['Wire'], seconds: float) -> bool:
     """Returns when one of them has something to receive, and whether one has, in that time."""
-    poll = select.poll()  # select takes no more than a thousand
+    # Not select.select, which takes no file descriptor above 1,023.
+    poll = select.poll()
     for wire in wires:
         poll.register(wire.fileno(), select.POLLIN)
     return bool(poll.poll(1000 * seconds))
@@ -28,7 +29,8 @@ class Wire:
     def __init__(self, connection: socket.socket):
         connection.settimeout(_SEND_SECONDS)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection, self._rest = connection, b''
+        self._connection = connection
+        self._rest = b''  # the beginning of a line whose end has not come yet
         self.closed = False
 
     def fileno(self) -> int:
@@ -49,9 +51,11 @@ class Wire:
                 received = b''
             if not received:
                 self.closed = True
+            # What follows the last end of a line is the beginning of the next.
             *lines, self._rest = (self._rest + received).split(b'\n')
             messages += self._parsed(lines)
-            self.closed |= len(self._rest) > _LONGEST
+            if len(self._rest) > _LONGEST:
+                self.closed = True
         return messages
 
     def _parsed(self, lines):

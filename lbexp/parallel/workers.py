@@ -32,31 +32,37 @@ def workers(count: int, axis: str | None = None) -> Workers:
             all.
     """
 
+    # Along no axis JAX's size is 1, its index 0 and its sum that of one device: no case of its own.
+    axes = axis or ()
+
     def here():
-        if axis is None:
-            return jnp.arange(count, dtype=jnp.uint32)
-        share = count // jax.lax.axis_size(axis)
-        return (jax.lax.axis_index(axis) * share).astype(jnp.uint32) + jnp.arange(
-            share, dtype=jnp.uint32
-        )
+        share = count // jax.lax.axis_size(axes)
+        first = (jax.lax.axis_index(axes) * share).astype(jnp.uint32)
+        return first + jnp.arange(share, dtype=jnp.uint32)
 
     def mean(tree: Any) -> Any:
         sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), tree)
-        sums = sums if axis is None else jax.lax.psum(sums, axis)
-        return jax.tree.map(lambda total, x: (total / count).astype(_floating(x)), sums, tree)
+        totals = jax.lax.psum(sums, axes)
+        return jax.tree.map(lambda total, x: (total / count).astype(_floating(x)), totals, tree)
 
     return Workers(count, here, _each, mean)
 
 
 def _each(f):
     def over(*arrays):
-        if jax.tree.leaves(arrays)[0].shape[0] > 1:
+        workers_here = jax.tree.leaves(arrays)[0].shape[0]
+        if workers_here > 1:
             return jax.vmap(f)(*arrays)
-        # A lone worker computes what a trial without workers does, to the bit.
-        return jax.tree.map(lambda x: x[None], f(*jax.tree.map(lambda x: x[0], arrays)))
+        # A lone worker computes what a trial without workers does, to the bit: under vmap XLA may
+        # choose another kernel for a batch of one.
+        of_worker = jax.tree.map(lambda x: x[0], arrays)
+        return jax.tree.map(lambda x: x[None], f(*of_worker))
 
     return over
 
 
 def _floating(x):
-    return x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.float32
+    """The dtype of a mean: that of `x`, or of a fraction where `x` counts."""
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        return x.dtype
+    return jnp.float32

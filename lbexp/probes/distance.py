@@ -15,13 +15,16 @@ def distance() -> Probe:
     """
 
     def init(info):
-        return jax.tree.map(jnp.copy, info.params), jnp.zeros((), jnp.float32)
+        # A copy: the compiled loop is given parameters and state for good, one buffer only once.
+        start = jax.tree.map(jnp.copy, info.params)
+        return start, jnp.zeros((), jnp.float32)
 
     def update(state, info):
         start, last = state
 
         def measure():
-            return optax.tree.norm(optax.tree.sub(info.params, start)).astype(jnp.float32)
+            change = optax.tree.sub(info.params, start)
+            return optax.tree.norm(change).astype(jnp.float32)
 
         return start, jax.lax.cond(info.logging, measure, lambda: last)
 

@@ -25,7 +25,10 @@ def norms() -> Probe:
                 'parameter_norm': info.params,
                 'update_norm': info.updates,
             }
-            return {name: optax.tree.norm(tree).astype(jnp.float32) for name, tree in trees.items()}
+            norms = {}
+            for name, tree in trees.items():
+                norms[name] = optax.tree.norm(tree).astype(jnp.float32)
+            return norms
 
         return jax.lax.cond(info.logging, measure, lambda: state)
 

@@ -1,5 +1,6 @@
 """Mean and variance of weights and loss once a run has come to rest, with honest error bars."""
 
+import functools
 import math
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from annotated_types import Ge
 
 from lbexp import moments, optimizers
+from lbexp.precision import upcast
 from lbexp.probes import Probe
 from lbexp.ranges import NonNegativeCount, NonNegativeInteger, PositiveCount
 
@@ -77,74 +79,80 @@ def stationary_moments(
         prefix: of the names in the summary; None: the value of `weights`.
 
     Summary: {prefix}_count, _mean, _mean_error, _variance, _variance_error (means over coordinates;
-        their errors take
-    the coordinates of one run as dependent), _stationarity_z, _loss_mean, _loss_mean_error,
-    _loss_variance, _loss_variance_error, _loss_stationarity_z; where coordinates are few also
-    _coordinate_mean, _coordinate_mean_error, _coordinate_variance, _coordinate_variance_error; with
-    `latest` also _burn_in. NaN where there is too little to tell.
+    their errors take the coordinates of one run as dependent), _stationarity_z, _loss_mean,
+    _loss_mean_error, _loss_variance, _loss_variance_error, _loss_stationarity_z; where coordinates
+    are few also _coordinate_mean, _coordinate_mean_error, _coordinate_variance,
+    _coordinate_variance_error; with `latest` also _burn_in. NaN where there is too little to tell.
 
     Raises:
         ValueError: an unknown `weights`, every < 1, burn_in < 0, latest <= burn_in or without a
             burn-in, batches odd or < 4.
     """
     read = _reader(weights)
-    for name, value, low in (('burn_in', burn_in, 0), ('every', every, 1), ('offset', offset, 0)):
-        if not isinstance(value, jax.Array) and value < low:
-            raise ValueError(f'{name}: found {value}; allowed: a number of updates >= {low}')
-    if latest is not None and not isinstance(latest, jax.Array) and not 1 <= burn_in < latest:
-        raise ValueError(
-            f'latest: found {latest} with burn_in {burn_in}; allowed: updates > burn_in >= 1'
-        )
+    _check(burn_in, latest, every, offset)
     name = weights if prefix is None else prefix
+    features_of = functools.partial(_features, population, coordinates)
     columns_of = _population if population else _one_run
 
+    def look(info):
+        return read(info), jnp.asarray(info.loss)
+
     def init(info):
-        params, loss = jax.eval_shape(lambda f: (read(f), jnp.asarray(f.loss)), info)
-        empty = moments.zeros(params), moments.zeros(loss)
-
-        def series(params, loss):
-            return _features(*empty, *empty, params, loss, population, coordinates)
-
-        begin, empty_series = (
-            jnp.asarray(burn_in, jnp.int32),
-            moments.batch_means(jax.eval_shape(series, params, loss), batches),
-        )
-        return StationaryState(*empty, empty_series, begin, 2 * begin)
+        values = jax.eval_shape(look, info)
+        weights, loss = empty = tuple(map(moments.zeros, values))
+        features = jax.eval_shape(lambda values: features_of(empty, empty, values), values)
+        begin = jnp.asarray(burn_in, jnp.int32)
+        means = moments.batch_means(features, batches)
+        return StationaryState(weights, loss, means, begin, 2 * begin)
 
     def measure(state, info):
-        params, loss = read(info), jnp.asarray(info.loss)
-        new = moments.update(state.weights, params), moments.update(state.loss, loss)
+        values = look(info)
         old = state.weights, state.loss
-        features = _features(*old, *new, params, loss, population, coordinates)
-        return StationaryState(
-            *new, moments.push(state.series, features), state.begin, state.tested
-        )
+        weights, loss = new = tuple(map(moments.update, old, values))
+        series = moments.push(state.series, features_of(old, new, values))
+        return StationaryState(weights, loss, series, state.begin, state.tested)
 
     def test(state, info):
-        scores = (
-            columns_of(state, coordinates)['stationarity_z'],
-            _loss(state)['loss_stationarity_z'],
-        )
-        drifts = jnp.any(jnp.abs(jnp.stack(scores)) > _DRIFT)  # NaN, too little to tell, is none
+        z = columns_of(state, coordinates)['stationarity_z']
+        loss_z = _loss(state)['loss_stationarity_z']
+        # NaN, too little to tell, is no drift.
+        drifts = jnp.any(jnp.abs(jnp.stack((z, loss_z))) > _DRIFT)
         anew = init(info)._replace(begin=info.step)
         state = jax.tree.map(lambda new, old: jnp.where(drifts, new, old), anew, state)
+        # The next stretch is as long as all before it: half of the updates at most are thrown away.
         return state._replace(tested=2 * info.step)
 
     def update(state, info):
         if latest is not None:
             due = (info.step == state.tested) & (info.step <= latest)
             state = jax.lax.cond(due, lambda: test(state, info), lambda: state)
+        # After the test: a stretch that begins anew has this update as its first.
         due = (info.step >= state.begin) & ((info.step - offset) % every == 0)
         return jax.lax.cond(due, lambda: measure(state, info), lambda: state)
 
     def summary(state):
-        columns = {
-            **({} if latest is None else {'burn_in': state.begin}),
-            **columns_of(state, coordinates),
-        }
-        return {f'{name}_{key}': value for key, value in {**columns, **_loss(state)}.items()}
+        columns = {}
+        if latest is not None:
+            columns['burn_in'] = state.begin
+        columns |= columns_of(state, coordinates)
+        columns |= _loss(state)
+        return {f'{name}_{key}': value for key, value in columns.items()}
 
     return Probe(init, update, summary)
+
+
+def _check(burn_in, latest, every, offset):
+    """ValueError: a number of updates that is out of range. Arrays, which may be traced, are not
+    looked at."""
+    for name, value, low in (('burn_in', burn_in, 0), ('every', every, 1), ('offset', offset, 0)):
+        if not isinstance(value, jax.Array) and value < low:
+            raise ValueError(f'{name}: found {value}; allowed: a number of updates >= {low}')
+    if latest is None or isinstance(latest, jax.Array):
+        return
+    if not 1 <= burn_in < latest:
+        raise ValueError(
+            f'latest: found {latest} with burn_in {burn_in}; allowed: updates > burn_in >= 1'
+        )
 
 
 def _reader(weights):
@@ -158,57 +166,66 @@ def _reader(weights):
     return readers[weights]
 
 
-def _few(params, population, coordinates):
-    """Whether coordinates (per replica) are reported one by one."""
-    return (
-        sum(math.prod(x.shape[1:] if population else x.shape) for x in jax.tree.leaves(params))
-        <= coordinates
-    )
+def _are_few(leaves, coordinates):
+    """Whether the coordinates of one run are reported one by one."""
+    return sum(x.size for x in leaves) <= coordinates
 
 
-def _features(old, old_loss, new, new_loss, params, loss, population, coordinates):
+def _features(population, coordinates, old, new, values):
     """The series whose batch means give the errors: vectors over coordinates, or over leaves where
-    they are many."""
-    each = not population and _few(params, population, coordinates)
+    they are many.
 
-    def flat(tree):
-        return jnp.concatenate(
-            [x.reshape(-1) if each else x.mean()[None] for x in _wide_leaves(tree)]
-        )
+    Args:
+        old, new: Moments of weights and of loss, before and after this update.
+        values: weights and loss at this update.
+    """
+    params, loss = values
+    (old_weights, old_loss), (new_weights, new_loss) = old, new
+    one_by_one = not population and _are_few(jax.tree.leaves(params), coordinates)
 
-    if population:  # the variance over replicas at this very update
+    def vector(tree):
+        wide = jax.tree.map(upcast, tree)
+        if one_by_one:
+            return _flat(wide)
+        return jnp.concatenate([x.mean()[None] for x in jax.tree.leaves(wide)])
+
+    if population:
+        # the variance over replicas at this very update
         square = jax.tree.map(lambda x: jnp.var(x, axis=0, ddof=1), params)
     else:
-        square = moments.increments(old, new.mean, params)
+        square = moments.increments(old_weights, new_weights.mean, params)
     return {
-        'mean': flat(params),
-        'square': flat(square),
+        'mean': vector(params),
+        'square': vector(square),
         'loss': loss,
         'loss_square': moments.increments(old_loss, new_loss.mean, loss),
     }
 
 
-def _wide_leaves(tree):
-    return [x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in jax.tree.leaves(tree)]
+def _flat(tree):
+    """All coordinates as one vector."""
+    return jnp.concatenate([x.reshape(-1) for x in jax.tree.leaves(tree)])
 
 
 def _one_run(state, coordinates):
     leaves = jax.tree.leaves(state.weights.m2)
-    few = _few(leaves, False, coordinates)
+    one_by_one = _are_few(leaves, coordinates)
     # Each entry of the series stands for so many coordinates.
-    sizes = [1] * sum(x.size for x in leaves) if few else [x.size for x in leaves]
+    sizes = [x.size for x in leaves]
+    if one_by_one:
+        sizes = [1] * sum(sizes)
     share = jnp.asarray(sizes, leaves[0].dtype) / sum(sizes)
+    batches = state.series.means
     pooled = {
-        key: jnp.sum(state.series.means[key] * share[None], axis=-1) for key in ('mean', 'square')
+        'mean': jnp.sum(batches['mean'] * share[None], axis=-1),
+        'square': jnp.sum(batches['square'] * share[None], axis=-1),
     }
-    errors, pooled_errors = (
-        moments.standard_error(state.series, of) for of in (state.series.means, pooled)
-    )
-    variances = jnp.concatenate(
-        [x.reshape(-1) for x in jax.tree.leaves(moments.variance(state.weights, 0))]
-    )
-    means = jnp.concatenate([x.reshape(-1) for x in jax.tree.leaves(state.weights.mean)])
-    missing = errors['mean'] ** 2 if few else jnp.zeros_like(errors['mean'])
+    errors = moments.standard_error(state.series, batches)
+    pooled_errors = moments.standard_error(state.series, pooled)
+    variances = _flat(moments.variance(state.weights, 0))
+    means = _flat(state.weights.mean)
+    # What autocorrelation takes from m2 / T: se(mean)^2.
+    missing = errors['mean'] ** 2 if one_by_one else jnp.zeros_like(errors['mean'])
     complete = state.series.count // state.series.length
     # `missing` is itself an estimate, with n - 1 degrees of freedom.
     doubt = missing * jnp.sqrt(2 / jnp.maximum(complete - 1, 1)).astype(missing.dtype)
@@ -221,7 +238,7 @@ def _one_run(state, coordinates):
         'variance_error': jnp.hypot(pooled_errors['square'], doubt.mean()),
         'stationarity_z': moments.stationarity(state.series, pooled['square'], early=(0.25, 0.5)),
     }
-    if few:
+    if one_by_one:
         columns |= {
             'coordinate_mean': jnp.where(seen, means, jnp.nan),
             'coordinate_mean_error': errors['mean'],
@@ -235,11 +252,14 @@ def _population(state, coordinates):
     def by_replica(tree):
         return jnp.concatenate([x.reshape(x.shape[0], -1) for x in jax.tree.leaves(tree)], axis=1)
 
-    within, means = by_replica(moments.variance(state.weights, 0)), by_replica(state.weights.mean)
+    # [replicas, coordinates]: w_r and x_r of the docstring
+    within = by_replica(moments.variance(state.weights, 0))
+    means = by_replica(state.weights.mean)
     replicas = means.shape[0]
     centre = means.mean(0)
     between = jnp.sum((means - centre[None]) ** 2, axis=0) / (replicas - 1)
-    each = within + (means - centre[None]) ** 2 * (replicas / (replicas - 1))
+    # Of each replica a value whose mean is the variance: their spread is its error.
+    per_replica = within + (means - centre[None]) ** 2 * (replicas / (replicas - 1))
 
     def error(values):
         return jnp.std(values, axis=0, ddof=1) / math.sqrt(replicas)
@@ -250,7 +270,7 @@ def _population(state, coordinates):
         'mean': jnp.where(state.weights.count > 0, centre.mean(), jnp.nan),
         'mean_error': error(means.mean(1)),
         'variance': jnp.mean(within.mean(0) + between),
-        'variance_error': error(each.mean(1)),
+        'variance_error': error(per_replica.mean(1)),
         'stationarity_z': moments.stationarity(state.series, square),
     }
     if means.shape[1] <= coordinates:
@@ -258,17 +278,15 @@ def _population(state, coordinates):
             'coordinate_mean': centre,
             'coordinate_mean_error': error(means),
             'coordinate_variance': within.mean(0) + between,
-            'coordinate_variance_error': error(each),
+            'coordinate_variance_error': error(per_replica),
         }
     return columns
 
 
 def _loss(state):
-    series = {key: state.series.means[key] for key in ('loss', 'loss_square')}
-    errors, z = (
-        moments.standard_error(state.series, series),
-        moments.stationarity(state.series, series),
-    )
+    series = {'loss': state.series.means['loss'], 'loss_square': state.series.means['loss_square']}
+    errors = moments.standard_error(state.series, series)
+    z = moments.stationarity(state.series, series)
     return {
         'loss_mean': jnp.where(state.loss.count > 0, state.loss.mean, jnp.nan),
         'loss_mean_error': errors['loss'],

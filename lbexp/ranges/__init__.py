@@ -51,13 +51,19 @@ class Ascending:
     words = '(low, high) with low <= high'
 
     def violation(self, value: Any) -> str | None:
+        if self._fits(value):
+            return None
+        return self.words
+
+    @staticmethod
+    def _fits(value):
         if not isinstance(value, (tuple, list)) or len(value) != 2:
-            return self.words
+            return False
         low, high = map(concrete, value)
         if low is None or high is None:
             # A limit that is traced may be any number.
-            return None if all(map(is_number, value)) else self.words
-        return None if low <= high else self.words
+            return all(map(is_number, value))
+        return low <= high
 
 
 class Patterns:
@@ -78,11 +84,14 @@ class Patterns:
     def _patterns(value):
         if isinstance(value, str):
             return [value]
-        maps_to_numbers = isinstance(value, Mapping) and all(
-            type(number) is int for number in value.values()
-        )
-        several = value if maps_to_numbers or isinstance(value, Sequence) else []
-        return [pattern for pattern in several if isinstance(pattern, str)]
+        if isinstance(value, Mapping):
+            # other mappings are trees of parameters, whose keys are names
+            is_read = set(map(type, value.values())) <= {int}
+        else:
+            is_read = isinstance(value, Sequence)
+        if not is_read:
+            return []
+        return [pattern for pattern in value if isinstance(pattern, str)]
 
 
 class Elements:
@@ -94,15 +103,18 @@ class Elements:
 
     def violation(self, value: Any) -> str | None:
         words = f'numbers {in_words(self.element)}, ascending'
-        is_vector = isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1
-        if isinstance(value, jax.core.Tracer) and is_vector:
-            return None
-        members = list(np.asarray(value)) if is_vector else value
-        if not (isinstance(members, (list, tuple)) and all(map(is_number, members))):
+        if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1:
+            if isinstance(value, jax.core.Tracer):
+                return None
+            value = list(np.asarray(value))
+        if not (isinstance(value, (list, tuple)) and all(map(is_number, value))):
             return f'a sequence of {words}'
-        known = [number for number in map(concrete, members) if number is not None]
-        fit = not any(violation(number, self.element) for number in known)
-        return None if fit and known == sorted(known) else words
+        # traced ones are not compared
+        known = [number for number in map(concrete, value) if number is not None]
+        has_misfit = any(violation(number, self.element) for number in known)
+        if has_misfit or known != sorted(known):
+            return words
+        return None
 
 
 AscendingFractions = Annotated[Sequence[OpenFraction], Elements(OpenFraction)]

@@ -5,7 +5,9 @@ import difflib
 import fractions
 import functools
 import inspect
+import math
 import numbers
+import operator
 import sys
 import types
 import typing
@@ -16,9 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lbexp.annotations import limits, members, range_in_words, variants
+
 # What reads annotations takes finite bounds alone: the largest float stands for "below infinity".
 FINITE = sys.float_info.max
-_COMPARISONS = {'gt': '>', 'ge': '>=', 'lt': '<', 'le': '<='}
+_COMPARE = {'gt': operator.gt, 'ge': operator.ge, 'lt': operator.lt, 'le': operator.le}
 _NUMBERS = (float, np.number)
 _INTEGERS = (int, np.integer)
 _WORDS = {
@@ -46,13 +50,17 @@ def checked(function: Callable) -> Callable:
     """
 
     signature = inspect.signature(function)
-    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    names = {name for name, parameter in signature.parameters.items() if parameter.kind not in many}
 
     @functools.cache
-    def annotations():
+    def hints():
+        # At the first call: a module may name what it defines further down.
         hints = typing.get_type_hints(function, include_extras=True)
-        return {name: hint for name, hint in hints.items() if name in names}
+        checked = {}
+        for name, parameter in signature.parameters.items():
+            is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if name in hints and not is_variadic:
+                checked[name] = hints[name]
+        return checked
 
     @functools.wraps(function)
     def call(*args, **kwargs):
@@ -60,8 +68,10 @@ def checked(function: Callable) -> Callable:
             arguments = signature.bind(*args, **kwargs).arguments
         except TypeError:
             arguments = {}  # the function itself says it better
-        for name, annotation in annotations().items():
-            problem = violation(arguments[name], annotation) if name in arguments else None
+        for name, annotation in hints().items():
+            if name not in arguments:
+                continue
+            problem = violation(arguments[name], annotation)
             if problem:
                 raise ValueError(f'{name}: {problem}')
         return function(*args, **kwargs)
@@ -71,37 +81,40 @@ def checked(function: Callable) -> Callable:
 
 def violation(value: Any, annotation: Any) -> str | None:
     """How `value` breaks `annotation`, in words; None: it does not."""
-    members = _members(annotation)
-    is_dtype = any((get_origin(member) or member) is np.dtype for member in members)
-    if is_dtype:
-        problems = _dtype_problems(value, members)
+    kinds = members(annotation)
+    if any((get_origin(kind) or kind) is np.dtype for kind in kinds):
+        problems = _dtype_problems(value, kinds)
     else:
-        problems = [_problem(value, member) for member in members]
-    reasons = [problem for problem in problems if problem]
-    if len(reasons) < len(problems):
+        problems = [_problem(value, kind) for kind in kinds]
+    if None in problems:
         return None
-    variants = [v for member in members for v in get_args(member) if get_origin(member) is Literal]
-    texts = [variant for variant in variants if isinstance(variant, str)]
-    close = difflib.get_close_matches(value, texts, 1) if isinstance(value, str) else []
-    hint = f'. Did you mean {close[0]!r}?' if close else ''
+    allowed = list(dict.fromkeys(filter(None, problems)))
     # That an array is allowed too helps nobody who gave something else; unless nothing else is.
-    allowed = [words for words in dict.fromkeys(reasons) if not words.startswith('an array')]
-    return f'found {_shown(value)}; allowed: {", ".join(allowed or reasons)}{hint}'
+    telling = [words for words in allowed if not words.startswith('an array')]
+    allowed = ', '.join(telling or allowed)
+    return f'found {_shown(value)}; allowed: {allowed}{_hint(value, annotation)}'
+
+
+def _hint(value, annotation):
+    """The variant that a text was perhaps meant to be."""
+    if not isinstance(value, str):
+        return ''
+    texts = [variant for variant in variants(annotation) if isinstance(variant, str)]
+    close = difflib.get_close_matches(value, texts, 1)
+    if not close:
+        return ''
+    return f'. Did you mean {close[0]!r}?'
 
 
 def in_words(annotation: Any) -> str:
     """The range that `annotation` names: '>= 0', 'in [0, 1)'; '' where it names none."""
-    limits = {}
-    for member in _members(annotation):
-        for bound in getattr(member, '__metadata__', ()):
-            limits |= _limits(bound)
-    low, high = limits.keys() & {'gt', 'ge'}, limits.keys() & {'lt', 'le'}
-    if not low or not high:
-        return ' and '.join(f'{_COMPARISONS[kind]} {limit}' for kind, limit in limits.items())
-    opening = f'[{limits["ge"]}' if 'ge' in limits else f'({limits["gt"]}'
-    closing = f'{limits["le"]}]' if 'le' in limits else f'{limits["lt"]})'
-    closing = 'inf)' if limits.get('le') == FINITE else closing
-    return f'in {opening}, {closing}'
+    ends = {}
+    for kind in members(annotation):
+        ends |= limits(getattr(kind, '__metadata__', ()))
+    if ends.get('le') == FINITE:
+        del ends['le']
+        ends['lt'] = math.inf
+    return range_in_words(ends)
 
 
 def concrete(value: Any) -> float | fractions.Fraction | None:
@@ -113,48 +126,61 @@ def concrete(value: Any) -> float | fractions.Fraction | None:
         return value
     if not isinstance(value, (np.number, np.ndarray, jax.Array)) or np.ndim(value) != 0:
         return None
+    # what was donated, or lies with other processes, has no value here
     if isinstance(value, jax.Array) and (value.is_deleted() or not value.is_fully_addressable):
         return None
     if jnp.issubdtype(value.dtype, jnp.integer):
         return int(value)
-    return float(value) if jnp.issubdtype(value.dtype, jnp.floating) else None
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        return float(value)
+    return None
 
 
-def _members(annotation, metadata=()):
-    """The types of a union, each with the metadata that stand around it."""
-    if get_origin(annotation) is Annotated:
-        inner, *more = get_args(annotation)
-        return _members(inner, (*more, *metadata))
-    if get_origin(annotation) in (typing.Union, types.UnionType):
-        return [member for inner in get_args(annotation) for member in _members(inner, metadata)]
-    annotation = types.NoneType if annotation is None else annotation
-    return [Annotated[annotation, *metadata] if metadata else annotation]
-
-
-def _dtype_problems(value, members):
+def _dtype_problems(value, kinds):
     """DTypeLike names texts and types too: what counts is whether the value names a floating
     dtype."""
+    if value is None and types.NoneType in kinds:
+        return [None]
     try:
+        # None would be NumPy's float64
         fits = value is not None and jnp.issubdtype(jnp.dtype(value), jnp.inexact)
     except TypeError:
         fits = False
     if fits:
         return [None]
-    others = [_problem(value, member) for member in members if member is types.NoneType]
-    return ["a floating dtype such as 'bfloat16', 'float32'", *others]
+    problems = ["a floating dtype such as 'bfloat16', 'float32'"]
+    if types.NoneType in kinds:
+        problems.append(_kind_in_words(types.NoneType))
+    return problems
 
 
 def _problem(value, member):
     """What `member`, one type of a union, allows, in words, if that is not `value`; None if it
     is."""
-    kind, *metadata = get_args(member) if get_origin(member) is Annotated else (member,)
-    rules = [rule.violation(value) for rule in metadata if hasattr(rule, 'violation')]
-    if any(rules):
-        return next(filter(None, rules))
-    number, bounds = concrete(value), [_limits(bound) for bound in metadata]
-    if _is_kind(value, kind) and (number is None or all(_fits(number, bound) for bound in bounds)):
+    kind, metadata = member, ()
+    if get_origin(member) is Annotated:
+        kind, *metadata = get_args(member)
+    for rule in metadata:
+        if hasattr(rule, 'violation') and (problem := rule.violation(value)):
+            return problem
+    if _is_kind(value, kind) and _is_within(value, metadata):
         return None
     return f'{_kind_in_words(kind)} {in_words(member)}'.rstrip()
+
+
+def _is_within(value, metadata):
+    """Whether a value is within its bounds, as far as it is a number that is known."""
+    number = concrete(value)
+    if number is None:
+        return True
+    # NaN is in no range, though not below a bound either.
+    if metadata and number != number:
+        return False
+    for bound in metadata:
+        for name, limit in limits([bound]).items():
+            if not _COMPARE[name](number, limit):
+                return False
+    return True
 
 
 def _is_kind(value, kind):
@@ -163,13 +189,14 @@ def _is_kind(value, kind):
     if kind is jax.Array:
         return isinstance(value, jax.Array)
     if kind in _INTEGERS:
-        is_whole = concrete(value) is None or isinstance(concrete(value), int)
-        return is_number(value) and is_whole
+        # what is traced may be whole
+        return is_number(value) and isinstance(concrete(value), int | None)
     if kind is bool:
         return isinstance(value, (bool, np.bool_))
     if kind in (str, types.NoneType):
         return isinstance(value, kind)
     if get_origin(kind) is Literal:
+        # By type as well: True == 1.
         return any(type(value) is type(variant) and value == variant for variant in get_args(kind))
     if collections.abc.Callable in (kind, get_origin(kind)):
         return callable(value)
@@ -178,7 +205,7 @@ def _is_kind(value, kind):
     return True
 
 
-def is_number(value):
+def is_number(value: Any) -> bool:
     """Whether one can calculate with it; what is traced is one for all that is known."""
     is_plain = isinstance(value, numbers.Number) and not isinstance(value, bool)
     return is_plain or (hasattr(value, 'dtype') and not isinstance(value, np.bool_))
@@ -194,21 +221,10 @@ def _kind_in_words(kind):
 
 
 def _shown(value):
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= 80 else f'{text[:77]}...'
-
-
-def _limits(bound):
-    names = [name for name in _COMPARISONS if getattr(bound, name, None) is not None]
-    return {name: getattr(bound, name) for name in names}
-
-
-def _fits(number, limits):
-    """NaN fits nowhere."""
-    compare = {
-        'gt': lambda limit: number > limit,
-        'ge': lambda limit: number >= limit,
-        'lt': lambda limit: number < limit,
-        'le': lambda limit: number <= limit,
-    }
-    return number == number and all(compare[name](limit) for name, limit in limits.items())
+    if isinstance(value, np.generic):
+        # 2.0, not np.float32(2.0)
+        value = value.item()
+    text = repr(value)
+    if len(text) > 80:
+        return f'{text[:77]}...'
+    return text

@@ -15,14 +15,9 @@ def claims(analysis: Analysis) -> list[Table]:
         'Reproduced: the interval lies on the side that the claim says; not reproduced: on the '
         'other; else undecided.'
     )
-    return [
-        Table(
-            'Claims',
-            ('claim', 'measured', 'verdict'),
-            [list(claim) for claim in analysis.claims],
-            caption,
-        )
-    ]
+    columns = ('claim', 'measured', 'verdict')
+    rows = list(map(list, analysis.claims))
+    return [Table('Claims', columns, rows, caption)]
 
 
 def write(workdir: Path, analysis: Analysis):
@@ -38,6 +33,11 @@ def write(workdir: Path, analysis: Analysis):
         '|---|---|---|',
     ]
     for claim in analysis.claims:
-        cells = [str(text).replace('|', '\\|').replace('\n', ' ') for text in claim]
-        lines.append(f'| {" | ".join(cells)} |')
-    replace(local_path(str(workdir), 'workdir') / 'claims.md', ('\n'.join(lines) + '\n').encode())
+        lines.append(f'| {" | ".join(map(_cell, claim))} |')
+    content = '\n'.join(lines) + '\n'
+    replace(local_path(str(workdir), 'workdir') / 'claims.md', content.encode())
+
+
+def _cell(text):
+    # a bar or a line's end would end the cell
+    return str(text).replace('|', '\\|').replace('\n', ' ')

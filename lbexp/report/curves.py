@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,14 @@ from lbexp.results.metrics import COUNTS, first_figures
 OTHERS = 8  # metrics drawn beyond those of every run; a probe may add dozens, which are in the rows
 LINES = 160  # trials drawn in one figure
 POINTS = 8000  # points drawn in one figure
+
+
+class _Curve(NamedTuple):
+    """Where the values of one metric of one trial are in the rows."""
+
+    trial: int  # its place among the trials, not its number
+    finite: np.ndarray  # rows whose value is finite, at least one
+    end: int  # past the trial's last row
 
 
 def curves(rows: results.Columns, x: str = 'step') -> list[Figure]:
@@ -29,14 +37,24 @@ def curves(rows: results.Columns, x: str = 'step') -> list[Figure]:
         x: 'step', 'examples', 'epoch' or 'wall_time' (s).
     """
     bounds = _bounds(rows)
-    names = configurations(rows, [first for first, _ in bounds])
-    metrics = [
-        name for name in results.measured(rows) if name not in COUNTS and rows[name].dtype != object
-    ]
-    first = [name for name in first_figures() if name in metrics]
-    others = [name for name in metrics if name not in first]
-    figures = [_figure(rows, bounds, names, x, metric) for metric in [*first, *others[:OTHERS]]]
-    return [drawing for drawing in figures if drawing.series]
+    groups = configurations(rows, [first for first, _ in bounds])
+    numeric = results.numeric(rows)
+    metrics = [name for name in first_figures() if name in numeric]
+    others = [name for name in numeric if name not in (*metrics, *COUNTS)]
+    figures = []
+    for metric in metrics + others[:OTHERS]:
+        drawing = _figure(rows, bounds, groups, x, metric)
+        if drawing.series:
+            figures.append(drawing)
+    return figures
+
+
+def compared(columns: results.Columns) -> list[str]:
+    """Names of what varies but the seed: trials that share it all are of one configuration."""
+    names = results.varied(columns)
+    if 'seed' in names:
+        names.remove('seed')
+    return names
 
 
 def configurations(columns: results.Columns, places: Sequence[int]) -> list[str]:
@@ -46,41 +64,58 @@ def configurations(columns: results.Columns, places: Sequence[int]) -> list[str]
     A name's last part serves where that is unambiguous in the trial; a part's name needs no more
     than itself. What a trial does not have, and lists, are left out.
     """
-    keys = [name for name in results.varied(columns) if name != 'seed']
+    keys = compared(columns)
     texts = [_in_words(columns, keys, place) for place in places]
-    return [text or 'none' for text in texts] if any(texts) else texts
+    if any(texts):
+        return [words or 'none' for words in texts]
+    return texts
 
 
 def _in_words(columns, keys, place):
-    short = shortened([key for key in keys if _telling(columns[key][place])])
+    telling = [key for key in keys if _is_telling(columns[key][place])]
     words = []
-    for key, name in short.items():
+    for key, name in shortened(telling).items():
         value = text(columns[key][place])
-        words.append(value if key.rpartition('.')[2] == 'name' else f'{name} {value}')
+        if _last_part(key) == 'name':
+            words.append(value)
+        else:
+            words.append(f'{name} {value}')
     return ', '.join(words)
 
 
-def _telling(value):
-    absent = value is None or (isinstance(value, (float, np.floating)) and np.isnan(value))
-    return (
-        not absent
-        and not isinstance(value, (list, tuple, np.ndarray))
-        and not str(value).startswith(('[', '{'))
-    )
+def _is_telling(value):
+    """Whether a setting is there, and a word or two say it."""
+    if value is None or _is_nan(value) or isinstance(value, (list, tuple, np.ndarray)):
+        return False
+    # in a column lists and parts are JSON text
+    return not str(value).startswith(('[', '{'))
 
 
 def shortened(names: Sequence[str]) -> dict[str, str]:
     """{'optimizer.learning_rate': 'learning_rate'} where no other name ends like that."""
-    tails = [name.rsplit('.', 1)[-1] for name in names]
-    pairs = zip(names, tails, strict=True)
-    return {name: tail if tails.count(tail) == 1 else name for name, tail in pairs}
+    tails = list(map(_last_part, names))
+    short = dict(zip(names, tails, strict=True))
+    for name, tail in short.items():
+        if tails.count(tail) > 1:
+            short[name] = name
+    return short
+
+
+def _last_part(name):
+    return name.rpartition('.')[2]
 
 
 def text(value: Any) -> str:
     """A value as a person writes it: five figures, no trailing zeros."""
-    if not isinstance(value, (float, np.floating)):
-        return str(value)
-    return '–' if np.isnan(value) else f'{value:.5g}'
+    if _is_nan(value):
+        return '–'
+    if isinstance(value, (float, np.floating)):
+        return f'{value:.5g}'
+    return str(value)
+
+
+def _is_nan(value):
+    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
 
 
 def _bounds(rows):
@@ -93,41 +128,46 @@ def _bounds(rows):
     return list(itertools.pairwise(edges))
 
 
-def _figure(rows, bounds, names, x, metric):
+def _figure(rows, bounds, groups, x, metric):
     """One metric of all trials; no series when it was never finite."""
-    finite = np.isfinite(rows[metric])
-    spans = []  # (number of the trial, its finite rows, past its last row)
-    for trial, (first, last) in enumerate(bounds):
-        places = first + np.flatnonzero(finite[first:last])
-        if len(places):
-            spans.append((trial, places, last))
-    chosen = _chosen([float(rows[metric][places[-1]]) for _, places, _ in spans])
-    budget = max(2, POINTS // max(1, len(chosen)))
-    series, ends, thinned = [], [], False
-    for trial, places, last in (spans[i] for i in chosen):
-        shown = _thinned(rows[metric], places, budget)
-        thinned |= len(shown) < len(places)
-        name, group = _name(rows, places[0]), names[trial] or None
-        series.append(Series(name, rows[x][shown], rows[metric][shown], group=group))
-        if _stopped(rows, places[-1], last):
-            ends.append(places[-1])
-    if any(names):
-        order = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        series.sort(key=lambda drawn: order[drawn.group])
+    values = rows[metric]
+    available = _available(values, bounds)
+    drawn = _chosen([float(values[curve.finite[-1]]) for curve in available])
+    budget = max(2, POINTS // max(1, len(drawn)))
+    is_thinned = False
+    series, ends = [], []
+    for place in drawn:
+        curve = available[place]
+        shown = _thinned(values, curve.finite, budget)
+        is_thinned |= len(shown) < len(curve.finite)
+        last = curve.finite[-1]
+        label = _label(rows, last)
+        group = groups[curve.trial] or None
+        series.append(Series(label, rows[x][shown], values[shown], group=group))
+        if _diverged(rows, last, curve.end):
+            ends.append(last)
+    if any(groups):
+        # the legend has the order of the trials, whichever of them are drawn
+        order = dict(zip(dict.fromkeys(groups), itertools.count()))
+        series.sort(key=lambda curve: order[curve.group])
     if ends:
-        series.append(Series('diverged', rows[x][ends], rows[metric][ends], style='points'))
+        series.append(Series('diverged', rows[x][ends], values[ends], style='points'))
     words = metric.replace('_', ' ').strip() or repr(metric)
-    caption = _caption(len(chosen), len(spans), thinned, budget)
-    title, scale = words[0].upper() + words[1:], _y_scale(metric, series)
+    title = words[0].upper() + words[1:]
+    scale = _y_scale(metric, series)
+    caption = _caption(len(drawn), len(available), is_thinned, budget)
     return Figure(metric, title, COUNTS[x], words, series, y_scale=scale, caption=caption)
 
 
-def _y_scale(metric, series):
-    if 'accuracy' in metric or not series:
-        return 'linear'
-    # a schedule ends near zero: what counts is how far apart the trials are
-    peaks = metric == 'learning_rate'
-    return _scale(np.concatenate([[np.max(s.y)] if peaks else s.y for s in series]))
+def _available(values, bounds):
+    """The trials that have a finite value."""
+    is_finite = np.isfinite(values)
+    available = []
+    for trial, (first, end) in enumerate(bounds):
+        finite = first + np.flatnonzero(is_finite[first:end])
+        if len(finite):
+            available.append(_Curve(trial, finite, end))
+    return available
 
 
 def _chosen(last):
@@ -136,49 +176,61 @@ def _chosen(last):
     if len(last) <= LINES:
         return range(len(last))
     ranks = np.linspace(0, len(last) - 1, LINES).round().astype(int)
-    return sorted(np.argsort(last, kind='stable')[ranks].tolist())
+    by_rank = np.argsort(last, kind='stable')
+    return sorted(by_rank[ranks].tolist())
 
 
 def _thinned(values, places, budget):
     """Rows to draw: all, or the first, the last and the extremes of evenly long stretches."""
     if len(places) <= budget:
         return places
-    shown = {int(places[0]), int(places[-1])}
+    shown = [places[0], places[-1]]
     for stretch in np.array_split(places, max(1, (budget - 2) // 2)):
-        shown |= {int(stretch[values[stretch].argmin()]), int(stretch[values[stretch].argmax()])}
-    return np.array(sorted(shown))
+        lowest = stretch[values[stretch].argmin()]
+        highest = stretch[values[stretch].argmax()]
+        shown += [lowest, highest]
+    return np.unique(shown)
 
 
-def _stopped(rows, last_finite, last):
-    """Whether the loss is not finite somewhere after this metric's last finite row: the trial
-    diverged."""
+def _diverged(rows, last_finite, end):
+    """Whether the loss is not finite somewhere from this metric's last finite row on."""
     loss = rows.get('loss')
     if loss is None or loss.dtype == object:
         return False
-    return bool(np.any(~np.isfinite(loss[last_finite:last])))
+    return not np.isfinite(loss[last_finite:end]).all()
 
 
-def _name(rows, place):
+def _label(rows, place):
     """A trial in the words of a label: its number and all that varies."""
-    short = shortened(results.varied(rows))
-    settings = [f'{name} {text(rows[key][place])}' for key, name in short.items()]
-    return ', '.join([f'trial {rows["trial"][place]}', *settings])
+    words = [f'trial {rows["trial"][place]}']
+    for key, name in shortened(results.varied(rows)).items():
+        words.append(f'{name} {text(rows[key][place])}')
+    return ', '.join(words)
 
 
-def _scale(values):
+def _y_scale(metric, series):
     """Logarithmic where values are positive and span more than a factor of 20."""
-    return 'log' if values.min() > 0 and values.max() > 20 * values.min() else 'linear'
+    if 'accuracy' in metric or not series:
+        return 'linear'
+    values = [curve.y for curve in series]
+    if metric == 'learning_rate':
+        # A schedule ends near zero: what counts is how far apart the trials are.
+        values = list(map(np.max, values))
+    values = np.hstack(values)
+    if values.min() > 0 and values.max() > 20 * values.min():
+        return 'log'
+    return 'linear'
 
 
-def _caption(drawn, trials, thinned, budget):
-    parts = []
+def _caption(drawn, trials, is_thinned, budget):
+    sentences = []
     if drawn < trials:
-        parts.append(
+        sentences.append(
             f'{drawn} of {trials} trials are drawn, at evenly spaced ranks of their last value.'
         )
-    if thinned:
-        parts.append(
+    if is_thinned:
+        sentences.append(
             f'At most {budget} rows of a trial are drawn: the lowest and the highest of '
             'each stretch.'
         )
-    return ' '.join(parts)
+    return ' '.join(sentences)

@@ -1,13 +1,25 @@
 """A Figure for the browser, as plotly draws it."""
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lbexp.analysis import Figure, Series
-from lbexp.report.style import check, floats, is_bold, key, label, placed, rgb, styles, ticks
+from lbexp.report.style import (
+    check,
+    floats,
+    is_bold,
+    key,
+    label,
+    placed,
+    rgb,
+    styles,
+    tick_labels,
+    ticks,
+)
 
 # with more series than this those of a group become one trace, with gaps: the browser stays quick
 ALONE = 64
@@ -21,78 +33,83 @@ def figure(drawing: Figure) -> dict[str, Any]:
         ValueError: a scale, style or length that cannot be drawn.
     """
     check(drawing)
-    groups, traces, named = styles(drawing), [], set()
-    drawn = _merged(drawing.series) if len(drawing.series) > ALONE else drawing.series
+    groups = styles(drawing)
+    drawn = drawing.series
+    if len(drawn) > ALONE:
+        drawn = _merged(drawn)
+    traces, in_legend = [], set()
     for series in drawn:
-        style = groups[key(series)]
-        first = style.named and key(series) not in named
-        named.add(key(series))
-        traces += _traces(series, style, first, is_bold(series, drawing), drawing.x_scale)
-    x, y = [series.x for series in drawing.series], [series.y for series in drawing.series]
+        group = key(series)
+        style = groups[group]
+        is_first = style.named and group not in in_legend
+        in_legend.add(group)
+        traces += _traces(series, style, is_first, is_bold(series, drawing), drawing.x_scale)
+    has_legend = any(map(operator.attrgetter('named'), groups.values()))
     layout = {
-        'xaxis': _axis(drawing.x_label, drawing.x_scale, x),
-        'yaxis': _axis(drawing.y_label, drawing.y_scale, y),
-        'showlegend': len(drawing.series) > 1 and any(style.named for style in groups.values()),
+        'xaxis': _x_axis(drawing),
+        'yaxis': _axis(drawing.y_label, drawing.y_scale, [series.y for series in drawing.series]),
+        'showlegend': len(drawing.series) > 1 and has_legend,
     }
-    if drawing.places:
-        names = [_escaped(name) for name in drawing.places]
-        where = {'tickvals': list(range(len(names))), 'ticktext': names, 'tickangle': -30}
-        layout['xaxis'] |= where
-    elif values := ticks(drawing):
-        layout['xaxis'] |= {'tickvals': values, 'ticktext': [f'{tick:g}' for tick in values]}
     return {'data': traces, 'layout': layout}
 
 
 def _merged(all_series: Sequence[Series]) -> list[Series]:
     """Plain lines (and points) of one group as one series with gaps between them."""
-    merged, with_ends = {}, []
+    points, with_ends = {}, []
     for series in all_series:
         if series.low is not None:
             with_ends.append(series)
             continue
-        x, y = merged.setdefault((key(series), series.style), ([], []))
+        # plotly draws no line to or from a NaN
+        x, y = points.setdefault((key(series), series.style), ([], []))
         x += [*series.x, math.nan]
         y += [*series.y, math.nan]
-    joined = [
-        Series(group, x, y, style=style, group=group) for (group, style), (x, y) in merged.items()
-    ]
-    return joined + with_ends
+    merged = []
+    for (group, style), (x, y) in points.items():
+        merged.append(Series(group, x, y, style=style, group=group))
+    return merged + with_ends
 
 
-def _traces(series, style, first, bold, scale):
+def _traces(series, style, is_first, bold, scale):
     """Plotly traces: a band below its line, points with error bars.
 
     Args:
-        first: this is the series of its group that the legend names.
+        is_first: this is the series of its group that the legend names.
     """
-    traces = []
     common = {
         'type': 'scatter',
         'x': _values(placed(series, style, scale)),
         'legendgroup': key(series),
         'name': _escaped(label(key(series))),
     }
-    if series.low is not None and series.style != 'points':
-        traces += _band(series, common, style.colour)
-        if series.style == 'band':
-            traces[-1]['showlegend'] = first
-            return traces
-    few = int(np.isfinite(floats(series.y)).sum()) <= 1
-    # the label tells the true x
+    line = common | _line(series, style, is_first, bold)
+    if series.low is None:
+        return [line]
+    if series.style == 'points':
+        return [line | {'error_y': _error_bars(series, style.colour)}]
+    low, high = _band(series, common, style.colour)
+    if series.style == 'band':
+        return [low, high | {'showlegend': is_first}]
+    return [low, high, line]
+
+
+def _line(series, style, is_first, bold):
+    """What a trace of a line or of points has of its own."""
+    is_lone = np.isfinite(floats(series.y)).sum() <= 1
+    mode = 'markers' if is_lone or series.style == 'points' else 'lines'
+    # A shifted symbol's label tells the true x.
     x = 'customdata' if style.x_offset else 'x'
-    trace: dict[str, Any] = common | {
+    line: dict[str, Any] = {
         'y': _values(series.y),
-        'showlegend': first,
-        'mode': 'markers' if few or series.style == 'points' else 'lines',
+        'showlegend': is_first,
+        'mode': mode,
         'line': {'color': style.colour, 'width': 2 if bold else 1, 'dash': style.dash[0]},
         'marker': {'color': style.colour, 'symbol': style.symbol[0], 'size': style.size},
         'hovertemplate': f'{_escaped(series.name)}<br>%{{{x}}}, %{{y:.5g}}<extra></extra>',
     }
     if style.x_offset:
-        trace['customdata'] = _values(series.x)
-    if series.low is not None and series.style == 'points':
-        trace['error_y'] = _error_bars(series, style.colour)
-    return [*traces, trace]
+        line['customdata'] = _values(series.x)
+    return line
 
 
 def _band(series, common, colour):
@@ -114,15 +131,28 @@ def _error_bars(series, colour):
     }
 
 
+def _x_axis(drawing):
+    axis = _axis(drawing.x_label, drawing.x_scale, [series.x for series in drawing.series])
+    if drawing.places:
+        names = list(map(_escaped, drawing.places))
+        return axis | {'tickvals': list(range(len(names))), 'ticktext': names, 'tickangle': -30}
+    values = ticks(drawing)
+    if values:
+        return axis | {'tickvals': values, 'ticktext': tick_labels(values)}
+    return axis
+
+
 def _axis(label, scale, parts):
     axis = {'title': {'text': _escaped(label)}, 'type': scale, 'automargin': True}
     if scale == 'linear':
         return axis
-    values = np.concatenate([floats(part) for part in parts] or [np.ones(1)])
+    values = np.concatenate([np.zeros(0), *map(floats, parts)])
     values = values[np.isfinite(values) & (values > 0)]
-    decades = np.log10(values.max() / values.min()) if len(values) else 1
-    # 2 and 5 as well, written out: by themselves plotly prints the digit without its power
+    decades = 0.0
+    if len(values):
+        decades = np.log10(values.max() / values.min())
     if decades < 1.3:
+        # 2 and 5 as well, written out: by themselves plotly prints the digit without its power
         return axis | {'dtick': 'D2', 'tickformat': '~g'}
     return axis | {'dtick': max(1, round(decades / 6)), 'exponentformat': 'power'}
 
@@ -135,12 +165,13 @@ def _escaped(text):
 def _values(values):
     """Numbers as JSON can hold them: five figures, whole where whole, None for what is not
     finite."""
-    return [_value(value) for value in floats(values).tolist()]
+    return list(map(_value, floats(values).tolist()))
 
 
 def _value(value):
     if not math.isfinite(value):
         return None
+    # an integer is shorter; from 1e15 on its digits would be longer than the five figures
     if value == int(value) and abs(value) < 1e15:
         return int(value)
     return float(f'{value:.5g}')

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from lbexp.results.distinct import distinct
+
 _LONGEST = 100  # characters; a file system takes 255 bytes
 
 
@@ -14,13 +16,9 @@ def file_names(names: Sequence[str]) -> list[str]:
     names the later are numbered: 'loss', 'Loss_2'. So a name cannot lead out of the folder, whoever
     gave it.
     """
-    taken, files = set(), []
-    for name in names:
-        base = re.sub(r'[^A-Za-z0-9_.-]', '_', name)[:_LONGEST].lstrip('.') or '_'
-        file, number = base, 1
-        while file.lower() in taken:
-            number += 1
-            file = f'{base}_{number}'
-        taken.add(file.lower())
-        files.append(file)
-    return files
+    return distinct(map(_file_name, names))
+
+
+def _file_name(name):
+    plain = re.sub(r'[^A-Za-z0-9_.-]', '_', name)
+    return plain[:_LONGEST].lstrip('.') or '_'

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -15,7 +16,17 @@ from lbexp.analysis import Figure
 from lbexp.engine.metrics_file import replace
 from lbexp.report import FIGURE_FORMATS
 from lbexp.report.file_names import file_names
-from lbexp.report.style import check, floats, is_bold, key, label, placed, styles, ticks
+from lbexp.report.style import (
+    check,
+    floats,
+    is_bold,
+    key,
+    label,
+    placed,
+    styles,
+    tick_labels,
+    ticks,
+)
 
 # by format
 _SAVING: dict[str, dict[str, Any]] = {
@@ -52,15 +63,14 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (stem,) = file_names([drawing.name])
-    numbers = io.StringIO(newline='')
-    _numbers(drawing, csv.writer(numbers))
-    contents = {'csv': numbers.getvalue().encode()}
+    contents = {'csv': _numbers(drawing).encode()}
     if formats:
         contents |= _pictures(drawing, formats)
     for kind in set(FIGURE_FORMATS) - set(formats):
         (folder / f'{stem}.{kind}').unlink(missing_ok=True)
-    paths = {kind: folder / f'{stem}.{kind}' for kind in contents}
+    paths = {}
     for kind, content in contents.items():
+        paths[kind] = folder / f'{stem}.{kind}'
         replace(paths[kind], content)
     return paths
 
@@ -80,18 +90,22 @@ def _pictures(drawing, formats):
         for kind in formats:
             content = io.BytesIO()
             page.savefig(content, format=kind, **_SAVING[kind])
-            page.set_layout_engine('none')  # laid out once: that takes a third of the time
+            # Laid out once: that takes a third of the time.
+            page.set_layout_engine('none')
             contents[kind] = content.getvalue()
     return contents
 
 
 def _draw(page, drawing):
     axes = page.add_subplot()
-    groups, named = styles(drawing), set()
+    groups, in_legend = styles(drawing), set()
     for series in drawing.series:
-        group, style = key(series), groups[key(series)]
-        name = _literal(label(group)) if style.named and group not in named else None
-        named.add(group)
+        group = key(series)
+        style = groups[group]
+        name = None
+        if style.named and group not in in_legend:
+            name = _literal(label(group))
+        in_legend.add(group)
         _draw_series(axes, series, style, name, is_bold(series, drawing), drawing.x_scale)
     axes.set(
         xlabel=_literal(drawing.x_label),
@@ -101,11 +115,12 @@ def _draw(page, drawing):
         yscale=drawing.y_scale,
     )
     _number(axes, drawing)
+    values = ticks(drawing)
     if drawing.places:
-        names = [_literal(place) for place in drawing.places]
+        names = list(map(_literal, drawing.places))
         axes.set_xticks(range(len(names)), names, rotation=30, ha='right')
-    elif values := ticks(drawing):
-        axes.set_xticks(values, [f'{tick:g}' for tick in values])
+    elif values:
+        axes.set_xticks(values, tick_labels(values))
         axes.set_xticks([], minor=True)
     if drawing.places or len(drawing.series) > 1:
         # the width of a legend, and the height of names, are not known before
@@ -118,13 +133,15 @@ def _draw(page, drawing):
 
 def _draw_series(axes, series, style, name, bold, scale):
     """Band or error bars, then the line or the symbols; `name` is that of the legend, or None."""
-    x, y, colour = placed(series, style, scale), floats(series.y), style.colour
+    x, y = placed(series, style, scale), floats(series.y)
+    colour = style.colour
     if series.low is not None:
         low, high = floats(series.low), floats(series.high)
         if series.style == 'points':
             lengths = np.abs([y - low, high - y])
             axes.errorbar(x, y, lengths, fmt='none', ecolor=colour, elinewidth=1, capsize=2)
         else:
+            # the line in a band has the name, a band alone has its own
             named = name if series.style == 'band' else None
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0, label=named)
     if series.style == 'points' or np.isfinite(y).sum() == 1:
@@ -137,10 +154,9 @@ def _draw_series(axes, series, style, name, bold, scale):
 
 def _literal(text):
     """Text that matplotlib writes as it is: between two dollars it would read a formula."""
-    shown = ''.join(
-        letter if letter.isprintable() else '\N{REPLACEMENT CHARACTER}' for letter in text
-    )
-    return shown.replace('$', r'\$')
+    for letter in itertools.filterfalse(str.isprintable, text):
+        text = text.replace(letter, '\N{REPLACEMENT CHARACTER}')
+    return text.replace('$', r'\$')
 
 
 def _number(axes, drawing):
@@ -162,10 +178,15 @@ def _number(axes, drawing):
             axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _numbers(drawing, writer):
+def _numbers(drawing):
+    """The numbers drawn, as CSV."""
+    content = io.StringIO(newline='')
+    writer = csv.writer(content)
     writer.writerow(['series', 'group', drawing.x_label, drawing.y_label, 'low', 'high'])
     for series in drawing.series:
-        blank = [''] * len(series.x)
-        ends = (blank, blank) if series.low is None else (series.low, series.high)
-        for row in zip(series.x, series.y, *ends, strict=True):
+        low = high = [''] * len(series.x)
+        if series.low is not None:
+            low, high = series.low, series.high
+        for row in zip(series.x, series.y, low, high, strict=True):
             writer.writerow([series.name, key(series), *row])
+    return content.getvalue()

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 WINDOW = 30.0  # seconds over which rates are measured
 LIVE = 0.2  # seconds between two drawings in a terminal
+# From which number on, in what unit: thousands are written out up to five digits.
+_UNITS = ((1e9, 1e9, 'G'), (1e6, 1e6, 'M'), (1e4, 1e3, 'k'))
 
 
 class _State(NamedTuple):
@@ -55,6 +57,7 @@ class _Progress:
         self._live = console.is_terminal
         self._every = LIVE if self._live else every
         self._next = -math.inf
+        # (time, steps, examples) of what was shown: the oldest is where rates are measured from
         self._marks = collections.deque()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -101,25 +104,31 @@ class _Progress:
         self._latest = None
         done, total, examples = state.done_steps, state.total_steps, state.examples
         self._marks.append((now, int(done), int(examples)))
+        # two at least, so that there are rates when updates are further apart than the window
         while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
             self._marks.popleft()
         start, first_steps, first_examples = self._marks[0]
-        passed = now - start
-        rate = (done - first_steps) / passed if passed > 0 else math.nan
-        seconds = (total - done) / rate if rate > 0 else math.nan
-        speed = (examples - first_examples) / passed if passed > 0 else math.nan
-        parts = ['done' if done >= total else f'ETA {_duration(seconds)}']
-        parts += [f'{_number(rate)} steps/s', f'{_number(speed)} examples/s']
+        rate = _quotient(done - first_steps, now - start)
+        examples_rate = _quotient(examples - first_examples, now - start)
+        remaining = _quotient(total - done, rate)
+        parts = [
+            f'ETA {_duration(remaining)}',
+            f'{_number(rate)} steps/s',
+            f'{_number(examples_rate)} examples/s',
+        ]
+        if done >= total:
+            parts[0] = 'done'
         if state.loss is not None:
             parts.append(f'loss {float(state.loss):.4g}')
         if state.accuracy is not None:
             parts.append(f'accuracy {float(state.accuracy):.4f}')
         if state.trials_total > 1:
             parts.append(f'trials {state.trials_done}/{state.trials_total}')
+        words = '  '.join(parts)
         if self._live:
-            self._draw(done, total, '  '.join(parts))
+            self._draw(done, total, words)
         else:
-            line = f'step {done}/{total} ({done / max(total, 1):.0%})  ' + '  '.join(parts)
+            line = f'step {done}/{total} ({done / max(total, 1):.0%})  {words}'
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _draw(self, done, total, words):
@@ -130,23 +139,34 @@ class _Progress:
                 rich.TaskProgressColumn(),
                 rich.TextColumn('{task.fields[words]}', markup=False),
             ]
-            room = self._console.width - 84  # that the numbers need
+            # the numbers need 84 columns, the bar has the rest
+            room = self._console.width - 84
             if room >= 12:
                 columns.insert(0, rich.BarColumn(bar_width=min(room, 24)))
+            # refreshed by `update` alone: a thread would compete with training
             self._bar = rich.Progress(*columns, console=self._console, auto_refresh=False)
             self._bar.start()
             self._task = self._bar.add_task('', total=total, words=words)
         self._bar.update(self._task, completed=done, total=total, words=words, refresh=True)
 
 
+def _quotient(amount, divisor):
+    """amount / divisor; NaN where nothing has passed yet."""
+    if divisor > 0:
+        return amount / divisor
+    return math.nan
+
+
 def _number(value):
     """'1.2k', '340', '–'."""
     if not math.isfinite(value):
         return '–'
-    for limit, unit in ((1e9, 'G'), (1e6, 'M'), (1e4, 'k')):
+    for limit, scale, unit in _UNITS:
         if value >= limit:
-            return f'{value / (limit if unit != "k" else 1e3):.3g}{unit}'
-    return f'{value:.3g}' if value < 100 else f'{value:.0f}'
+            return f'{value / scale:.3g}{unit}'
+    if value < 100:
+        return f'{value:.3g}'
+    return f'{value:.0f}'
 
 
 def _duration(seconds):
@@ -155,4 +175,6 @@ def _duration(seconds):
         return '–'
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f'{hours}:{minutes:02}:{seconds:02}' if hours else f'{minutes}:{seconds:02}'
+    if hours:
+        return f'{hours}:{minutes:02}:{seconds:02}'
+    return f'{minutes}:{seconds:02}'

@@ -29,6 +29,7 @@ DASHES = (
 )
 _LABEL = 40  # characters of a name in a legend, which takes its room from the axes
 _SIZES = (11, 7)  # of symbols of the first group and of the last, which lies on top
+_SIZE = 8  # of a lone value of a line
 _BESIDE = 0.1  # of the distance to the next x: how far error bars of two groups stand apart
 
 
@@ -50,41 +51,36 @@ def styles(drawing: Figure) -> dict[str, SeriesStyle]:
     are much the same. Symbols shrink from group to group, so that equal points are seen, and error
     bars at the same x stand side by side.
     """
-    keys = list(dict.fromkeys(key(series) for series in drawing.series))
-    colours, named = _colours(keys)
-    lines = [key(series) for series in drawing.series if series.style == 'line']
-    with_symbols = {key(series) for series in drawing.series if series.style == 'points'}
-    dashes = {}
-    if len(set(lines)) == len(lines) and len(keys) <= len(PALETTE):
-        dashed = [group for group in keys if group in lines and group not in with_symbols]
-        # lines through symbols are the solid ones
-        first = int(any(group in with_symbols for group in lines))
-        dashes = dict(zip(dashed, DASHES[first:], strict=False))
+    groups = list(dict.fromkeys(map(key, drawing.series)))
+    with_symbols = sorted(set(_groups(drawing, 'points')), key=groups.index)
+    colours, named = _colours(groups)
+    dashes = _dashes(groups, _groups(drawing, 'line'), with_symbols)
     sizes = np.linspace(*_SIZES, max(len(with_symbols), 2)).tolist()
-    symbol_groups = [group for group in keys if group in with_symbols]
-    size_of = dict(zip(symbol_groups, sizes, strict=False))
+    size_of = dict(zip(with_symbols, sizes, strict=False))
     offsets = _offsets(drawing)
-    return {
-        group: SeriesStyle(
+    drawn = {}
+    for place, group in enumerate(groups):
+        drawn[group] = SeriesStyle(
             colours[group],
             SYMBOLS[place % len(SYMBOLS)],
             dashes.get(group, DASHES[0]),
-            size_of.get(group, 8),
+            size_of.get(group, _SIZE),
             group in named,
             offsets.get(group, 0.0),
         )
-        for place, group in enumerate(keys)
-    }
+    return drawn
 
 
 def key(series: Series) -> str:
     """The group of a series."""
-    return series.name if series.group is None else series.group
+    if series.group is None:
+        return series.name
+    return series.group
 
 
-def floats(values: Sequence[float | None]) -> np.ndarray:
+def floats(values: Sequence[float | None] | np.ndarray) -> np.ndarray:
     """float64; NaN for None."""
-    return np.array([math.nan if value is None else value for value in values], np.float64)
+    return np.array(values, np.float64)
 
 
 def placed(series: Series, style: SeriesStyle, scale: str) -> np.ndarray:
@@ -92,12 +88,16 @@ def placed(series: Series, style: SeriesStyle, scale: str) -> np.ndarray:
     x = floats(series.x)
     if not style.x_offset:
         return x
-    return x * 10**style.x_offset if scale == 'log' else x + style.x_offset
+    if scale == 'log':
+        return x * 10**style.x_offset
+    return x + style.x_offset
 
 
 def label(group: str) -> str:
     """What a legend has room for."""
-    return group if len(group) <= _LABEL else f'{group[: _LABEL - 1].rstrip()}…'
+    if len(group) <= _LABEL:
+        return group
+    return f'{group[: _LABEL - 1].rstrip()}…'
 
 
 def is_bold(series: Series, drawing: Figure) -> bool:
@@ -109,7 +109,7 @@ def ticks(drawing: Figure) -> list[float] | None:
     """A few values on a logarithmic x axis (batch sizes) are its ticks; None: the usual ones."""
     points = [series.x for series in drawing.series if series.style == 'points']
     longest = max(points or [series.x for series in drawing.series], key=len, default=[])
-    values = sorted({float(x) for x in longest})
+    values = sorted(set(map(float, longest)))
     if drawing.x_scale != 'log' or not 1 < len(values) <= 12:
         return None
     for left, right in itertools.pairwise(values):
@@ -117,6 +117,11 @@ def ticks(drawing: Figure) -> list[float] | None:
         if not right > 1.4 * left > 0 or right != round(right):
             return None
     return values
+
+
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """What stands beside the values of `ticks`."""
+    return list(map('{:g}'.format, values))
 
 
 def check(drawing: Figure):
@@ -127,44 +132,64 @@ def check(drawing: Figure):
                 f"figure {drawing.name!r}: {name} is {scale!r}, but is 'linear' or 'log'."
             )
     for series in drawing.series:
-        where = f'figure {drawing.name!r}, series {series.name!r}'
-        parts = (series.x, series.y, series.low, series.high)
-        lengths = {len(part) for part in parts if part is not None}
-        if len(lengths) != 1:
-            raise ValueError(
-                f'{where}: x, y, low, high have lengths {sorted(lengths)}, but need one.'
-            )
-        if series.style not in ('line', 'points', 'band'):
-            raise ValueError(
-                f"{where}: style is {series.style!r}, but is 'line', 'points' or 'band'."
-            )
-        bare_band = series.style == 'band' and series.low is None
-        if bare_band or (series.low is None) != (series.high is None):
-            raise ValueError(f'{where}: give both low and high.')
+        _check_series(series, f'figure {drawing.name!r}, series {series.name!r}')
 
 
-def _colours(keys):
+def _check_series(series, where):
+    parts = (series.x, series.y, series.low, series.high)
+    lengths = {len(part) for part in parts if part is not None}
+    if len(lengths) != 1:
+        raise ValueError(f'{where}: x, y, low, high have lengths {sorted(lengths)}, but need one.')
+    if series.style not in ('line', 'points', 'band'):
+        raise ValueError(f"{where}: style is {series.style!r}, but is 'line', 'points' or 'band'.")
+    bare_band = series.style == 'band' and series.low is None
+    if bare_band or (series.low is None) != (series.high is None):
+        raise ValueError(f'{where}: give both low and high.')
+
+
+def _groups(drawing, style):
+    """The groups of the series of this style, of each as often as it has them."""
+    return [key(series) for series in drawing.series if series.style == style]
+
+
+def _dashes(groups, lines, with_symbols):
+    """{group: its dashes}, for lines that nothing else tells apart in grey."""
+    has_group_of_lines = len(set(lines)) < len(lines)
+    if has_group_of_lines or len(groups) > len(PALETTE):
+        return {}
+    bare = [group for group in groups if group in lines and group not in with_symbols]
+    # Lines through symbols are the solid ones.
+    dashes = DASHES if set(lines).isdisjoint(with_symbols) else DASHES[1:]
+    return dict(zip(bare, dashes, strict=False))
+
+
+def _colours(groups):
     """Colour of each group, and the groups that the legend names."""
-    if len(keys) <= len(PALETTE):
-        return dict(zip(keys, PALETTE, strict=False)), set(keys)
-    colours = {group: _ordered(place / (len(keys) - 1)) for place, group in enumerate(keys)}
-    if len(keys) <= LEGEND:
-        return colours, set(keys)
-    return colours, {keys[i] for i in np.linspace(0, len(keys) - 1, LEGEND).astype(int)}
+    if len(groups) <= len(PALETTE):
+        return dict(zip(groups, PALETTE, strict=False)), set(groups)
+    last = len(groups) - 1
+    colours = {group: _ordered(place / last) for place, group in enumerate(groups)}
+    if len(groups) <= LEGEND:
+        return colours, set(groups)
+    # evenly spaced, the first and the last among them
+    places = np.linspace(0, last, LEGEND).astype(int)
+    return colours, {groups[place] for place in places}
 
 
 def _ordered(place):
     """The colour at `place` in [0, 1] of the ordered palette."""
     position = place * (len(ORDERED) - 1)
     left = min(int(position), len(ORDERED) - 2)
-    lower, upper = (rgb(colour) for colour in ORDERED[left : left + 2])
-    mixed = [round(a + (b - a) * (position - left)) for a, b in zip(lower, upper, strict=True)]
+    share = position - left
+    mixed = []
+    for lower, upper in zip(rgb(ORDERED[left]), rgb(ORDERED[left + 1]), strict=True):
+        mixed.append(round(lower + (upper - lower) * share))
     return '#{:02x}{:02x}{:02x}'.format(*mixed)
 
 
 def rgb(colour: str) -> list[int]:
     """'#0072B2' as [0, 114, 178]."""
-    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return list(bytes.fromhex(colour.removeprefix('#')))
 
 
 def _offsets(drawing):
@@ -172,14 +197,15 @@ def _offsets(drawing):
     barred = {}
     for series in drawing.series:
         if series.style == 'points' and series.low is not None:
-            barred.setdefault(key(series), set()).update(float(x) for x in series.x)
-    every = list(itertools.chain(*barred.values()))
-    if not 1 < len(barred) <= len(PALETTE) or len(set(every)) == len(every):
+            barred.setdefault(key(series), set()).update(map(float, series.x))
+    places = sorted(set().union(*barred.values()))
+    none_shared = len(places) == sum(map(len, barred.values()))
+    if not 1 < len(barred) <= len(PALETTE) or none_shared:
         return {}
-    places = sorted(set(every))
     if drawing.x_scale == 'log':
         places = [math.log10(x) for x in places if x > 0]
     gaps = [right - left for left, right in itertools.pairwise(places)]
     step = _BESIDE * min(gaps, default=0.0)
+    # to both sides of the true x alike
     middle = (len(barred) - 1) / 2
     return {group: (place - middle) * step for place, group in enumerate(barred)}

@@ -1,8 +1,9 @@
 """The closing table: final metrics of every configuration, median and interval over its seeds."""
 
+import collections
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,24 +33,21 @@ def table(
         metrics: names; None: those of loss, accuracy, test_loss, test_accuracy that were recorded.
         confidence: of the interval, in (0, 1).
     """
-    keys = [name for name in results.varied(finals) if name != 'seed']
-    known = [name for name in results.measured(finals) if finals[name].dtype != object]
-    metrics = [name for name in headline() if name in known] if metrics is None else list(metrics)
+    keys = curves.compared(finals)
+    if metrics is None:
+        numeric = results.numeric(finals)
+        metrics = [name for name in headline() if name in numeric]
     groups, repeated = _groups(finals, keys)
-    short = curves.shortened(keys)
-    rows = [
-        [*map(setting, values), _count(finals['status'][places])]
-        for values, places in groups.items()
-    ]
+    rows = []
+    for texts, places in groups.items():
+        rows.append([*map(setting, texts), _count(finals['status'][places])])
     for metric in metrics:
-        intervals = []
-        for places in groups.values():
-            diverged = finals['status'][places] == 'diverged'
-            intervals.append(interval(finals[metric][places][~diverged], confidence))
-        for row, cell in zip(rows, _column(intervals), strict=True):
+        cells = _column(finals[metric], finals['status'], groups.values(), confidence)
+        for row, cell in zip(rows, cells, strict=True):
             row.append(cell)
-    columns = [short[key] for key in keys]
-    columns += ['trials', *(name.replace('_', ' ') for name in metrics)]
+    short = curves.shortened(keys)
+    columns = [*short.values(), 'trials']
+    columns += [name.replace('_', ' ') for name in metrics]
     caption = _caption(confidence, groups)
     if repeated:
         caption += (
@@ -66,14 +64,17 @@ def _groups(finals, keys):
     seeds = finals.get('seed')
     for place in range(len(finals['trial'])):
         texts = tuple(curves.text(finals[key][place]) for key in keys)
-        seed = '' if seeds is None else curves.text(seeds[place])
-        known = any(text not in ('None', '–') for text in (*texts, seed) if text)
-        if known and (texts, seed) in seen:
+        seed = ''
+        if seeds is not None:
+            seed = curves.text(seeds[place])
+        # Trials of which nothing is known are not one another's repetition.
+        is_known = {*texts, seed} - {'', 'None', '–'}
+        if is_known and (texts, seed) in seen:
             repeated += 1
             continue
         seen.add((texts, seed))
         groups.setdefault(texts, []).append(place)
-    return {texts: np.array(places) for texts, places in groups.items()}, repeated
+    return groups, repeated
 
 
 def setting(value: Any) -> str:
@@ -84,7 +85,9 @@ def setting(value: Any) -> str:
         return '–'
     if text.startswith(('{', '[{')):
         text = _names(text)
-    return text if len(text) <= LONGEST else f'{text[: LONGEST - 1]}…'
+    if len(text) > LONGEST:
+        return f'{text[: LONGEST - 1]}…'
+    return text
 
 
 def _names(text):
@@ -93,9 +96,12 @@ def _names(text):
         content = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    parts = content if isinstance(content, list) else [content]
     names = []
-    for part in content if isinstance(content, list) else [content]:
-        names.append(str(part.get('name', part) if isinstance(part, dict) else part))
+    for part in parts:
+        if isinstance(part, dict):
+            part = part.get('name', part)
+        names.append(str(part))
     return ', '.join(names)
 
 
@@ -109,11 +115,12 @@ def show(content: Table, console: 'Console | None' = None):
 
     console = console or Console()
     cells = [list(map(curves.text, row)) for row in content.rows]
-    columns = [str(name) for name in content.columns]
+    columns = list(map(str, content.columns))
     widths = [max(map(len, column)) + 2 for column in zip(columns, *cells, strict=True)]
     if sum(widths) > console.width:
         cells = [list(map(_broken, row)) for row in cells]
         columns = [name.replace('_', ' ') for name in columns]
+    # As Text: rich would read a name in brackets as markup.
     grid = Grid(
         title=Text(content.title), box=box.SIMPLE_HEAD, title_justify='left', caption_justify='left'
     )
@@ -132,21 +139,30 @@ def _broken(cell):
     return cell.replace(' [', '\n[').replace(' (', '\n(')
 
 
-def _column(intervals):
-    """Medians and intervals of a column as text, all with the decimals that the narrowest interval
+def _column(values, statuses, groups, confidence):
+    """Medians and intervals of a metric as text, all with the decimals that the narrowest interval
     needs."""
-    widths = [high - low for _, low, high in intervals if math.isfinite(high - low) and high > low]
-    sizes = np.abs([number for ends in intervals for number in ends if math.isfinite(number)])
-    form = '.4g'
-    if widths and 1e-3 <= sizes.max() < 1e5:
-        # two figures of the narrowest, four decimals at most
-        decimals = 1 - math.floor(math.log10(min(widths)))
-        form = f'.{min(4, max(0, decimals))}f'
-    return [_cell(ends, form) for ends in intervals]
+    intervals = []
+    for places in groups:
+        is_over = statuses[places] != 'diverged'
+        intervals.append(interval(values[places][is_over], confidence))
+    form = _form(np.array(intervals).reshape(-1, 3))
+    return [_cell(*ends, form) for ends in intervals]
 
 
-def _cell(ends, form):
-    median, low, high = ends
+def _form(intervals):
+    """The format of the numbers of a column: of all rows (median, low, high)."""
+    sizes = np.abs(intervals[np.isfinite(intervals)])
+    widths = intervals[:, 2] - intervals[:, 1]
+    widths = widths[widths > 0]  # NaN, no interval, is not
+    if not len(widths) or not 1e-3 <= sizes.max() < 1e5:
+        return '.4g'
+    # two figures of the narrowest, four decimals at most
+    decimals = 1 - math.floor(math.log10(widths.min()))
+    return f'.{min(4, max(0, decimals))}f'
+
+
+def _cell(median, low, high, form):
     if math.isnan(median):
         return '–'
     if math.isnan(low):
@@ -154,16 +170,19 @@ def _cell(ends, form):
     return f'{median:{form}} [{low:{form}}, {high:{form}}]'
 
 
+def tally(counts: Mapping[str, int]) -> str:
+    """'3 done, 1 diverged'."""
+    return ', '.join(f'{number} {name}' for name, number in counts.items())
+
+
 def _count(statuses):
     """'4', or '3 of 4 (1 diverged)'."""
-    other = {
-        name: int(np.sum(statuses == name))
-        for name in dict.fromkeys(statuses)
-        if name not in ('done', 'unknown')
-    }
-    left = len(statuses) - other.get('diverged', 0)
-    notes = ', '.join(f'{number} {name}' for name, number in other.items())
-    return f'{left} of {len(statuses)} ({notes})' if other else str(len(statuses))
+    total, counts = len(statuses), collections.Counter(statuses)
+    left = total - counts['diverged']
+    del counts['done'], counts['unknown']
+    if not counts:
+        return str(total)
+    return f'{left} of {total} ({tally(counts)})'
 
 
 def _caption(confidence, groups):

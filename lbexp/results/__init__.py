@@ -30,7 +30,7 @@ from lbexp.results._documents import (
     roles,
     say_once,
 )
-from lbexp.results._rows import rows as columns_of
+from lbexp.results._rows import rows as rows_of
 from lbexp.results._trials import trials as trials_of
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     'final',
     'load',
     'measured',
+    'numeric',
     'part',
     'read',
     'roles',
@@ -94,18 +95,29 @@ def load(path: Path | str) -> tuple[Columns, Columns]:
     """Both at once, for one reading of the files: (columns of `read`, columns of `final`)."""
     index, rows, trials, missing = _load(path)
     count = len(trials['trial'])
+    last = _last(index, count, rows, missing)
+    finals = {}
+    for name, column in _with_overrides(np.arange(count), last, trials).items():
+        finals[name] = column
+        if name == 'step':
+            finals['status'] = trials['status']
+    return _with_overrides(index, rows, trials), finals
+
+
+def _last(index, count, rows, missing):
+    """Of each trial the last value that was recorded of each metric, and the last step.
+
+    Rows are sorted by step: of several assignments to one place NumPy lets the last stand.
+    """
     step = np.zeros(count, np.int64)
-    step[index] = rows['step']  # rows are sorted: the last assignment is of the last step
+    step[index] = rows['step']
     last = {'step': step}
-    for name, column in rows.items():
-        if name != 'step':
-            last[name] = np.full(count, None if column.dtype == object else np.nan, column.dtype)
-            present = np.flatnonzero(~missing[name])
-            last[name][index[present]] = column[present]
-    final_columns = _with_overrides(np.arange(count), last, trials)
-    head = list(final_columns)[: list(final_columns).index('step') + 1]
-    states = {name: final_columns[name] for name in head} | {'status': trials['status']}
-    return _with_overrides(index, rows, trials), states | final_columns
+    for name, is_missing in missing.items():
+        column = rows[name]
+        last[name] = _blank(count, column.dtype)
+        present = np.flatnonzero(~is_missing)
+        last[name][index[present]] = column[present]
+    return last
 
 
 def varied(columns: Columns) -> list[str]:
@@ -126,15 +138,22 @@ def measured(columns: Columns) -> list[str]:
     return [name for name in names[names.index('step') + 1 :] if name != 'status']
 
 
+def numeric(columns: Columns) -> list[str]:
+    """Those of `measured` that hold numbers: no text, no arrays."""
+    return [name for name in measured(columns) if columns[name].dtype != object]
+
+
 def workdirs(path: Path | str) -> list[Path]:
     """Folders with a config.json or metrics.jsonl, `path` or below it, sorted; nothing inside a
     workdir counts."""
-    root, folders = local_path(str(path), 'the folder of results'), []
+    root = local_path(str(path), 'the folder of results')
     if not root.is_dir():
         raise Refusal(f'{root} is not a folder: give a workdir, or a folder above workdirs.')
+    folders = []
     for folder, below, files in os.walk(root, onerror=_say_unreadable):
         if METRICS in files or CONFIG in files:
             folders.append(Path(folder))
+            # os.walk goes no deeper
             below.clear()
     if not folders:
         raise Refusal(
@@ -153,16 +172,28 @@ def _load(path):
     its key."""
     folders, configurations, parsed = _readable(workdirs(path))
     home, rows, missing = _joined(parsed)
-    # stable: of two equal keys the later row comes last
-    order = np.lexsort((rows['step'], rows['trial'], home))
-    key = np.stack([home, rows['trial'], rows['step']])[:, order]
-    # the last of equal keys stays
-    order = order[np.append(np.any(key[:, 1:] != key[:, :-1], axis=0), True)[: len(order)]]
-    rows = {name: column[order] for name, column in rows.items()}
-    missing = {name: column[order] for name, column in missing.items()}
-    keys = list(zip(home[order].tolist(), rows.pop('trial').tolist()))
+    order = _order(home, rows['trial'], rows['step'])
+    rows = _at(order, rows)
+    missing = _at(order, missing)
+    keys = list(zip(home[order].tolist(), rows.pop('trial').tolist(), strict=True))
     trials, place = trials_of(folders, configurations, keys)
-    return np.array([place[key] for key in keys], np.int64), rows, trials, missing
+    index = np.array([place[key] for key in keys], np.int64)
+    return index, rows, trials, missing
+
+
+def _order(home, trial, step):
+    """Rows by folder, trial and step; of equal ones the one that was written last."""
+    # Stable: of two equal keys the later row comes last.
+    order = np.lexsort((step, trial, home))
+    key = np.stack([home, trial, step])[:, order]
+    is_last = np.append(np.any(key[:, 1:] != key[:, :-1], axis=0), True)
+    # Without rows none is the last.
+    return order[is_last[: len(order)]]
+
+
+def _at(places, columns):
+    """These rows of columns."""
+    return {name: column[places] for name, column in columns.items()}
 
 
 def _readable(folders):
@@ -175,67 +206,87 @@ def _readable(folders):
     root = Path(os.path.commonpath(folders))
     for folder in folders:
         try:
+            # All are asked for before one is read: what is no file may never end.
             there = {name: is_readable(folder / name, root) for name in _FILES}
-            files = [folder / METRICS] if there[METRICS] else []
-            readable.append((folder, configuration(folder), columns_of(files)))
+            file = folder / METRICS if there[METRICS] else None
+            readable.append((folder, configuration(folder), rows_of(file)))
         except (Refusal, OSError) as error:
             problems.append(error)
     if not readable:
         raise problems[0]
     for problem in problems:
         say_once(f'{problem}; left out')
-    return tuple(map(list, zip(*readable, strict=True)))
+    return zip(*readable, strict=True)
 
 
 def _joined(parsed):
     """The rows of several folders as one: the number of each row's folder, columns, absent."""
-    sizes = [len(rows['trial']) for _, rows, _ in parsed]
-    home = np.repeat(np.arange(len(parsed)), sizes)
-    names = dict.fromkeys(name for _, rows, _ in parsed for name in rows)
+    home = np.repeat(np.arange(len(parsed)), [rows.count for rows in parsed])
+    names = {}
+    for rows in parsed:
+        names |= dict.fromkeys(rows.columns)
     columns, missing = {}, {}
     for name in names:
-        parts = [rows.get(name) for _, rows, _ in parsed]
-        absent = [gone.get(name) for _, _, gone in parsed]
-        columns[name] = _stacked(parts, sizes)
-        if name not in ('trial', 'step'):
-            missing[name] = np.concatenate(
-                [np.ones(n, bool) if a is None else a for a, n in zip(absent, sizes)]
-            )
+        columns[name] = _stacked(name, parsed)
+        if name not in ('trial', 'step'):  # every row has these
+            missing[name] = np.concatenate([rows.lacking(name) for rows in parsed])
     return home, columns, missing
 
 
-def _stacked(parts, sizes):
+def _stacked(name, parsed):
     """One column of several; numbers where any are, and what is none counts as null."""
-    plain = [
-        part
-        for part in parts
-        if part is not None and part.dtype != object and np.isfinite(part).any()
-    ]
-    kind = plain[0].dtype if plain else next(part.dtype for part in parts if part is not None)
-    blank = None if kind.hasobject else np.nan
-    fits = [part is not None and part.dtype == kind for part in parts]
-    filled = [part if fit else np.full(n, blank, kind) for part, fit, n in zip(parts, fits, sizes)]
-    return np.concatenate(filled)
+    kind = _kind(name, parsed)
+    parts = []
+    for rows in parsed:
+        part = rows.columns.get(name)
+        if part is None or part.dtype != kind:
+            part = _blank(rows.count, kind)
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _kind(name, parsed):
+    kinds = []
+    for rows in parsed:
+        column = rows.columns.get(name)
+        if column is None:
+            continue
+        if column.dtype != object and np.isfinite(column).any():
+            return column.dtype
+        kinds.append(column.dtype)
+    return kinds[0]
+
+
+def _blank(count, dtype):
+    """A column in which nothing was recorded."""
+    return np.full(count, None if dtype.hasobject else np.nan, dtype)
 
 
 def _with_overrides(index, rows, trials):
     """Columns in their public order. What varies gets the prefix 'config.' where a metric has its
     name, a metric 'metric.' where it is named like a column of every table, a tag 'tag.' where
     anything else has its name."""
-    metrics = {
-        f'metric.{name}' if name in _COLUMNS else name: c
-        for name, c in rows.items()
-        if name != 'step'
+    metrics = dict(rows)
+    step = metrics.pop('step')
+    metrics = _prefixed(metrics, 'metric.', _COLUMNS)
+    settings = _prefixed(_at(index, trials['varied']), 'config.', {*_COLUMNS, *metrics})
+    tagged = _prefixed(_at(index, trials['tags']), 'tag.', {*_COLUMNS, *metrics, *settings})
+    return {
+        'workdir': trials['workdir'][index],
+        **tagged,
+        'trial': trials['trial'][index],
+        **settings,
+        'step': step,
+        **metrics,
     }
-    taken = {*_COLUMNS, *metrics}
-    overrides = {
-        f'config.{name}' if name in taken else encodable(name): column[index]
-        for name, column in trials['varied'].items()
-    }
-    taken |= overrides.keys()
-    tagged = {
-        f'tag.{name}' if name in taken else encodable(name): column[index]
-        for name, column in trials['tags'].items()
-    }
-    where, which = {'workdir': trials['workdir'][index]}, {'trial': trials['trial'][index]}
-    return where | tagged | which | overrides | {'step': rows['step']} | metrics
+
+
+def _prefixed(columns, prefix, taken):
+    """Columns, those whose name is taken with a prefix."""
+    named = {}
+    for name, column in columns.items():
+        if name in taken:
+            named[prefix + name] = column
+        else:
+            named[encodable(name)] = column
+    return named

@@ -1,14 +1,17 @@
 """The command: python -m lbexp.results."""
 
 import argparse
+import itertools
 import signal
 import sys
+import types
 
 import numpy as np
 
 import lbexp.results as results
 from lbexp.errors import Refusal, describe
 from lbexp.local_path import local_path
+from lbexp.results.distinct import distinct
 from lbexp.results.metrics import MINOR
 
 _STANDARD_OUTPUT = '/dev/stdout'
@@ -23,22 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument('path', help='a workdir, or a folder above workdirs')
     parser.add_argument('--sql', help='a DuckDB query over the tables rows and final')
-    parser.add_argument(
-        '--csv',
-        nargs='?',
-        const=_STANDARD_OUTPUT,
-        metavar='FILE',
-        help=('write CSV (no FILE: standard output)'),
-    )
+    help_csv = 'write CSV (no FILE: standard output)'
+    parser.add_argument('--csv', nargs='?', const=_STANDARD_OUTPUT, metavar='FILE', help=help_csv)
     parser.add_argument('--parquet', metavar='FILE', help='write Parquet')
     options = parser.parse_args(arguments)
     try:
         _answer(options)
     except OSError as error:
-        print(
-            f'error: {error.strerror or error}: {error.filename or ""}'.rstrip(': '),
-            file=sys.stderr,
-        )
+        message = f'{error.strerror or error}: {error.filename or ""}'
+        print(f'error: {message.rstrip(": ")}', file=sys.stderr)
         return 2
     except ValueError as error:
         print(f'error: {describe(error)}', file=sys.stderr)
@@ -82,11 +78,13 @@ def _connection(tables, files):
         connection.register('columns', _table(columns))
         connection.execute(f'create table {name} as select * from columns')
         connection.unregister('columns')
+    # Else a name in a query could be a variable of this process.
     connection.execute('set python_enable_replacements = false')
-    # that DuckDB renames when it is through
+    # DuckDB writes a draft, and renames it when it is through.
     drafts = [str(file.with_name(f'tmp_{file.name}')) for file in files]
     connection.execute('set allowed_paths = ?', [[*map(str, files), *drafts]])
     connection.execute('set enable_external_access = false')
+    # Else a query could set the above anew.
     connection.execute('set lock_configuration = true')
     return connection
 
@@ -94,30 +92,28 @@ def _connection(tables, files):
 def _table(columns):
     """Columns as DuckDB takes them: of one type each, and with names that differ in more than
     case."""
-    table, taken = {}, set()
-    for name, column in columns.items():
-        name = base = name.replace('\0', '') or 'unnamed'
-        number = 1
-        while name.casefold() in taken:
-            number += 1
-            name = f'{base}_{number}'
-        taken.add(name.casefold())
-        table[name] = column if column.dtype != object else _of_one_type(column)
+    names = distinct(name.replace('\0', '') or 'unnamed' for name in columns)
+    table = dict(zip(names, columns.values(), strict=True))
+    for name, column in table.items():
+        if column.dtype == object:
+            table[name] = _of_one_type(column)
     return table
 
 
 def _of_one_type(column):
     """Vectors stay vectors, where all are; truth values too; the rest becomes text."""
-    kinds = {type(cell) for cell in column if cell is not None}
-    vectors = kinds == {np.ndarray} and all(cell is None or cell.ndim == 1 for cell in column)
-    if vectors or kinds == {bool}:
+    kinds = set(map(type, column)) - {types.NoneType}
+    # None has no dimension.
+    are_vectors = kinds == {np.ndarray} and max(map(np.ndim, column)) == 1
+    if are_vectors or kinds == {bool}:
         return column
     texts = np.full(len(column), None, object)
     for place, cell in enumerate(column):
+        if isinstance(cell, np.ndarray):
+            cell = cell.tolist()
         if cell is not None:
-            texts[place] = str(cell.tolist() if isinstance(cell, np.ndarray) else cell).replace(
-                '\0', ''
-            )
+            # text ends at a zero in C
+            texts[place] = str(cell).replace('\0', '')
     return texts
 
 
@@ -125,12 +121,16 @@ def _print(relation):
     """As many columns as fit, the more telling ones first; what is left out is named below."""
     from rich import box, console, table, text
 
+    # one more than is printed tells whether there are more
     body = [list(map(_text, row)) for row in relation.limit(_PRINTED + 1).fetchall()]
-    names, terminal = [_text(name) for name in relation.columns], console.Console()
+    names = list(map(_text, relation.columns))
+    terminal = console.Console()
     widths = [max(map(len, column)) + 3 for column in zip(names, *body, strict=True)]
     places = _fitting(names, widths, terminal.width - 1)
-    heads = [names[place].replace('[', r'\[') for place in places]
-    shown = table.Table(*heads, box=box.SIMPLE_HEAD)
+    shown = table.Table(box=box.SIMPLE_HEAD)
+    for place in places:
+        # As Text: rich would read a name in brackets as markup.
+        shown.add_column(text.Text(names[place]))
     for row in body[:_PRINTED]:
         shown.add_row(*[text.Text(row[place]) for place in places])
     terminal.print(shown)
@@ -145,7 +145,8 @@ def _print(relation):
 def _fitting(names, widths, room):
     """Places of the columns that fit, at least one, those that tell more before the others."""
     places = []
-    for place in sorted(range(len(names)), key=lambda i: (MINOR.get(names[i], 0), i)):
+    # sorted keeps the order of columns that tell as much
+    for place in sorted(range(len(names)), key=lambda place: MINOR.get(names[place], 0)):
         if widths[place] <= room or not places:
             room -= widths[place]
             places.append(place)
@@ -154,10 +155,14 @@ def _fitting(names, widths, room):
 
 def _text(cell):
     """A cell for the terminal, without what would steer it."""
-    content = '' if cell is None else str(cell)
+    if cell is None:
+        return ''
     if isinstance(cell, float):
-        content = f'{cell:.5g}'
-    return ''.join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in content)
+        return f'{cell:.5g}'
+    content = str(cell)
+    for letter in set(itertools.filterfalse(str.isprintable, content)):
+        content = content.replace(letter, repr(letter)[1:-1])
+    return content
 
 
 if __name__ == '__main__':

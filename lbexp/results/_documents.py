@@ -20,8 +20,10 @@ def configuration(folder: pathlib.Path) -> dict:
         Refusal: the file is not what lbexp writes; the message names it, and what is wrong.
     """
     file = pathlib.Path(folder) / CONFIG
-    content = documents.document(file, documents.Trials) if file.exists() else {}
-    return {'config': {}, 'trials': [], **content}
+    content = {'config': {}, 'trials': []}
+    if file.exists():
+        content |= documents.document(file, documents.Trials)
+    return content
 
 
 def entries(folder: pathlib.Path) -> list[dict]:
@@ -46,7 +48,10 @@ def roles(folder: pathlib.Path) -> list[tuple[int, dict]]:
     Raises:
         Refusal: there is none; the message names the file.
     """
-    pairs = [(entry['trial'], tags) for entry in entries(folder) for tags in entry.get('tags', [])]
+    pairs = []
+    for entry in entries(folder):
+        for tags in entry.get('tags', []):
+            pairs.append((entry['trial'], tags))
     if not pairs:
         rule = 'allowed: tags, which the command that trained them adds when it is run again'
         raise Refusal(f'{pathlib.Path(folder) / CONFIG}: found no trial with tags; {rule}')
@@ -74,7 +79,7 @@ def states(folder: pathlib.Path) -> dict[int, str]:
     lbexp.sweep have processes of their own, of which the files of their attempts tell.
     """
     file = pathlib.Path(folder) / STATUS
-    # Asked first: a process that ends writes its last status, then leaves.
+    # Asked before the file is read: a process that ends writes its last status, then leaves.
     is_left = not _is_of_sweep(file.parent) and not owner.is_at(file.parent)
     try:
         trials = documents.document(file, dict).get('trials')
@@ -83,21 +88,29 @@ def states(folder: pathlib.Path) -> dict[int, str]:
     except (OSError, ValueError) as error:
         say_once(f'{error}. The status of its trials is unknown')
         return {}
-    entries = trials.items() if isinstance(trials, dict) else ()
-    known = {trial: entry['status'] for trial, entry in entries if _is_state(trial, entry)}
-    if not isinstance(trials, dict) or len(known) < len(trials):
+    statuses = _statuses(trials)
+    if not isinstance(trials, dict) or len(statuses) < len(trials):
         say_once(
             f'{file}: found trials without a status; allowed: what lbexp writes there. Theirs is '
             'unknown'
         )
     if is_left:
-        known = {t: 'interrupted' if state == 'running' else state for t, state in known.items()}
-    return {int(trial): state for trial, state in known.items()}
+        for trial, status in statuses.items():
+            if status == 'running':
+                statuses[trial] = 'interrupted'
+    return statuses
 
 
-def _is_state(trial, entry):
-    """Whether an entry of status.json tells the status of a trial."""
-    return documents.fits({trial: entry}, dict[documents.Trial, documents.State])
+def _statuses(trials):
+    """{trial: status} of what status.json tells in the way of lbexp."""
+    if not isinstance(trials, dict):
+        return {}
+    statuses = {}
+    for trial, entry in trials.items():
+        # one by one: a damaged entry takes none but its own trial's status away
+        if documents.fits({trial: entry}, dict[documents.Trial, documents.State]):
+            statuses[int(trial)] = entry['status']
+    return statuses
 
 
 def _is_of_sweep(folder):
@@ -108,6 +121,7 @@ def _is_of_sweep(folder):
 def is_readable(file: pathlib.Path, root: pathlib.Path) -> bool:
     """Whether a file is there to be read; Refusal: it is no plain file, or a link to one outside
     `root`."""
+    # Not opened to see: a pipe would wait for its other end.
     try:
         mode = file.stat().st_mode
     except FileNotFoundError:

@@ -37,11 +37,15 @@ COUNTS = {metric.name: metric.label or metric.name for metric in METRICS if metr
 
 def first_figures() -> list[str]:
     """Metrics that are drawn first, in order."""
-    places = {m.figure: m.name for m in METRICS if m.figure is not None}
-    return [places[place] for place in sorted(places)]
+    return _in_order('figure')
 
 
 def headline() -> list[str]:
     """Metrics of the closing table, in order."""
-    places = {m.headline: m.name for m in METRICS if m.headline is not None}
-    return [places[place] for place in sorted(places)]
+    return _in_order('headline')
+
+
+def _in_order(place):
+    names = {getattr(metric, place): metric.name for metric in METRICS}
+    del names[None]  # of those that are not there
+    return list(dict(sorted(names.items())).values())

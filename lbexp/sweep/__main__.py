@@ -50,16 +50,17 @@ def main(argv: list[str]) -> int:
         )
     if problems:
         return command.refuse(problems)
-    if words[0] == 'run':
+    (word,) = words
+    if word == 'run':
         stop = command.Stop()
     else:  # there is nothing to save
         stop = None
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        if words[0] == 'run' or not flag_values.workdir:
-            return _of_config(flag_values, overrides, words[0], stop)
+        if word == 'run' or not flag_values.workdir:
+            return _of_config(flag_values, overrides, word, stop)
         workdir = command.workdir_of(flag_values, None, [])
-        return _of_workdir(workdir, words[0], _trusted(flag_values, overrides), flag_values)
+        return _of_workdir(workdir, word, _trusted(flag_values, overrides), flag_values)
     except Exception as error:
         return command.tell(error, flag_values.traceback)
 
@@ -108,36 +109,44 @@ def _of_config(flag_values, overrides, word, stop):
     workdir = command.workdir_of(flag_values, config, first_overrides, fingerprint)
     if executor is None:
         return _of_workdir(workdir, word, _trusted(flag_values, overrides), flag_values)
-    from lbexp.engine import record
-    from lbexp.sweep import status
-    from lbexp.sweep.run import run
-    from lbexp.sweep.schedule import SchedulerOptions
-
-    log = functools.partial(print, flush=True)
-    finished = record.nothing_to_train(workdir)
-    fingerprint_of = functools.partial(command.fingerprint_of, flag_values)
-    options = SchedulerOptions(
-        executor,
-        flag_values.attempts,
-        flag_values.lost,
-        stop,
-        log,
-        fingerprint_of,
-        flag_values.restart_lost,
-    )
-    outcome = run(study, config, workdir, first_trials, options)
-    if finished and finished == record.nothing_to_train(workdir):
-        log(finished)
+    outcome = _train(flag_values, study, config, workdir, first_trials, executor, stop)
     if outcome.stopped:
-        log(f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.')
+        print(
+            f'stopped by {stop.name}; saved in {workdir}. To go on, run the same command again.',
+            flush=True,
+        )
         return STOPPED
     if outcome.failed:
+        from lbexp.sweep import status
+
         status.report(workdir, None, outcome.failed, flag_values.figures, flag_values.lost)
         return _tell_failed(outcome.failed, flag_values.attempts)
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
         if study.measure is not None:
             study.measure(config, workdir)
         return command.report(study.analyse(workdir), workdir, flag_values.figures)
+
+
+def _train(flag_values, study, config, workdir, first_trials, executor, stop):
+    """Returns the Outcome; where an earlier command had trained everything, it says so."""
+    from lbexp.engine import record
+    from lbexp.sweep.run import run
+    from lbexp.sweep.schedule import SchedulerOptions
+
+    options = SchedulerOptions(
+        executor,
+        max_attempts=flag_values.attempts,
+        heartbeat_timeout=flag_values.lost,
+        should_stop=stop,
+        log=functools.partial(print, flush=True),
+        fingerprint=functools.partial(command.fingerprint_of, flag_values),
+        restart_lost=flag_values.restart_lost,
+    )
+    finished = record.nothing_to_train(workdir)
+    outcome = run(study, config, workdir, first_trials, options)
+    if finished and finished == record.nothing_to_train(workdir):
+        options.log(finished)
+    return outcome
 
 
 def _executor(flag_values):
@@ -167,10 +176,12 @@ def _trusted(flag_values, overrides):
     workdir."""
     if flag_values.trust_workdir:
         return None
-    config, problems = command.read(flag_values, overrides) if flag_values.config else ({}, [])
+    if not flag_values.config:
+        return set()
+    config, problems = command.read(flag_values, overrides)
     if problems:
         raise Refusal(problems[0])
-    return lookup.outside_names(configs.plain(config) if config else {})
+    return lookup.outside_names(configs.plain(config))
 
 
 def _of_workdir(workdir, word, trusted, flag_values):
@@ -183,7 +194,8 @@ def _of_workdir(workdir, word, trusted, flag_values):
         )
     if word == 'status':
         # Where the user says nothing a worker counts as lost when it was told that it would.
-        return status.show(workdir, flag_values.lost if flag_values['lost'].present else None)
+        heartbeat_timeout = flag_values.lost if flag_values['lost'].present else None
+        return status.show(workdir, heartbeat_timeout)
     return status.report(
         workdir, trusted, figure_formats=flag_values.figures, heartbeat_timeout=flag_values.lost
     )

@@ -64,7 +64,9 @@ def counted_attempts(folder: pathlib.Path) -> int:
 def latest(folder: pathlib.Path) -> Attempt:
     """The last attempt; number 0, 'pending', before the first."""
     numbers = _numbers(folder)
-    return _read(folder, numbers[-1]) if numbers else Attempt(state='pending')
+    if not numbers:
+        return Attempt(state='pending')
+    return _read(folder, numbers[-1])
 
 
 def take(
@@ -76,10 +78,12 @@ def take(
         token: names this start.
         heartbeat_timeout: seconds without a heartbeat after which this attempt will count as lost.
     """
-    now = latest(folder)
-    if now.number != after.number or (now.state == 'running' and now.heartbeat != after.heartbeat):
+    last = latest(folder)
+    is_alive = last.state == 'running' and last.heartbeat != after.heartbeat
+    if last.number != after.number or is_alive:
         return None
     folder.mkdir(parents=True, exist_ok=True)
+    # Of two that come to this line at once, one creates the file: 'x' refuses the other.
     try:
         with open(_file(folder, after.number + 1), 'x'):
             pass
@@ -92,8 +96,10 @@ class Lease:
     """An attempt of this process. A thread writes its heartbeats until `end`."""
 
     def __init__(self, folder: pathlib.Path, number: int, token: str, heartbeat_timeout: float):
-        self._folder, self._ended, self._writing = folder, threading.Event(), threading.Lock()
-        self._asked = self._written = 0.0
+        self._folder = folder
+        self._ended = threading.Event()
+        self._writing = threading.Lock()  # the training thread and the beating one both write
+        self._asked = self._written = 0.0  # when last, by the monotonic clock
         self.attempt = Attempt(number, token, **owner.owner(), heartbeat_timeout=heartbeat_timeout)
         self._write(heartbeat=1)
         interval = heartbeat_timeout / _HEARTBEATS
@@ -104,6 +110,7 @@ class Lease:
     def should_stop(self) -> bool:
         """Whether somebody wants this attempt to stop; ends the process where another attempt has
         begun."""
+        # Training asks in every segment; the disk, which may be a network's, is asked less often.
         if time.monotonic() - self._asked > 0.5:
             self._asked = time.monotonic()
             self._exit_if_superseded()
@@ -140,15 +147,15 @@ class Lease:
 
     def _write(self, **changes):
         with self._writing:
-            if changes or not self._ended.is_set():
-                self._written = time.monotonic()
-                beat = self.attempt.heartbeat + 1
-                self.attempt = self.attempt._replace(heartbeat=beat, at=time.time())
-                self.attempt = self.attempt._replace(**changes)
-                replace(
-                    _file(self._folder, self.attempt.number),
-                    json.dumps(self.attempt._asdict()).encode(),
-                )
+            # A heartbeat that waited for the last word must not be written over it.
+            if self._ended.is_set() and not changes:
+                return
+            self._written = time.monotonic()
+            beat = self.attempt.heartbeat + 1
+            self.attempt = self.attempt._replace(heartbeat=beat, at=time.time())
+            self.attempt = self.attempt._replace(**changes)
+            path = _file(self._folder, self.attempt.number)
+            replace(path, json.dumps(self.attempt._asdict()).encode())
 
 
 class HeartbeatMonitor:
@@ -171,9 +178,11 @@ class HeartbeatMonitor:
     def is_silent(self, folder: pathlib.Path, attempt: Attempt) -> bool:
         """Whether the last heartbeat that was seen was first seen too long ago."""
         now, heartbeat = time.monotonic(), (attempt.number, attempt.token, attempt.heartbeat)
-        if folder not in self._seen or self._seen[folder][0] != heartbeat:
-            self._seen[folder] = heartbeat, now
-        return now - self._seen[folder][1] > self._timeout
+        last_heartbeat, since = self._seen.get(folder, (None, now))
+        if heartbeat != last_heartbeat:
+            since = now
+            self._seen[folder] = heartbeat, since
+        return now - since > self._timeout
 
 
 @contextlib.contextmanager
@@ -182,15 +191,16 @@ def mutex(folder: pathlib.Path, heartbeat_timeout: float) -> Iterator[None]:
     monitor = HeartbeatMonitor(heartbeat_timeout)
     while True:
         last = latest(folder)
-        free = last.state != 'running' or monitor.is_lost(folder, last)
-        lease = take(folder, last, uuid.uuid4().hex, heartbeat_timeout) if free else None
-        if lease:
-            break
+        if last.state != 'running' or monitor.is_lost(folder, last):
+            lease = take(folder, last, uuid.uuid4().hex, heartbeat_timeout)
+            if lease is not None:
+                break
         time.sleep(0.02)
     try:
         yield
     finally:
         lease.end('done')
+        # The last file stays: its number is what the next one counts from.
         for number in _numbers(folder):
             if number < lease.attempt.number:
                 _file(folder, number).unlink(missing_ok=True)
@@ -207,9 +217,13 @@ def dead(attempt: Attempt) -> bool:
 
 
 def _numbers(folder):
-    names = os.listdir(folder) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    # Beside them lie others: files that are just being written, and those that ask to stop.
     return sorted(
-        int(name[8:12]) for name in names if name.startswith('attempt-') and name.endswith('.json')
+        int(name[8:12])
+        for name in os.listdir(folder)
+        if name.startswith('attempt-') and name.endswith('.json')
     )
 
 
@@ -221,7 +235,7 @@ def _read(folder, number):
     try:
         content = documents.document(_file(folder, number), _Content)
         # An older version wrote other names; what it wrote of these is still true.
-        known = {name: value for name, value in content.items() if name in Attempt._fields}
-        return Attempt(**known)
+        known = content.keys() & set(Attempt._fields)
+        return Attempt(**{name: content[name] for name in known})
     except (OSError, Refusal):  # it is just being begun
         return Attempt(number)

@@ -2,6 +2,7 @@
 is, tries again."""
 
 import collections
+import itertools
 import pathlib
 import time
 import uuid
@@ -61,13 +62,16 @@ def schedule(workdir: pathlib.Path, tasks: list[CohortTask], options: SchedulerO
 
 class _Scheduler:
     def __init__(self, workdir, tasks, options):
-        self.workdir, self.options, self.executor = workdir, options, options.executor
-        self.open = {task.number: task for task in tasks}
+        self.workdir = workdir
+        self.options = options
+        self.executor = options.executor
         self.count = len(tasks)
-        self.failed: dict[int, str] = {}
-        self.mine: dict[int, _Start] = {}
         self.capacity = self.executor.capacity(len(tasks))
-        self.ready: dict[int, leases.Attempt] = {}  # by number, the attempt after which it starts
+        # By number of the cohort:
+        self.open = {task.number: task for task in tasks}
+        self.failed: dict[int, str] = {}
+        self.mine: dict[int, _Start] = {}  # what was started here and has not ended
+        self.ready: dict[int, leases.Attempt] = {}  # the attempt after which it starts
         self.vain = collections.Counter()  # starts that never became an attempt
         self.exit_reasons: dict[int, str] = {}  # of the last start from here
         self.logged: set[tuple[int, int]] = set()  # attempts whose failure was logged
@@ -78,8 +82,10 @@ class _Scheduler:
         """At what was started here; where there is capacity for more, at every cohort that is not
         through."""
         self.ready = {}
-        full = self.capacity is not None and len(self.mine) >= self.capacity
-        for number in list(self.mine if full else self.open):
+        numbers = list(self.open)
+        if self.capacity is not None and len(self.mine) >= self.capacity:
+            numbers = list(self.mine)
+        for number in numbers:
             self._look_at(self.open[number])
 
     def _look_at(self, task):
@@ -99,24 +105,27 @@ class _Scheduler:
 
     def start(self):
         """What is ready, as far as there is capacity."""
-        free = None if self.capacity is None else max(self.capacity - len(self.mine), 0)
-        batch = []
-        for number, attempt in list(self.ready.items())[:free]:
-            batch.append(
-                WorkerArguments(
-                    workdir=str(self.workdir.absolute()),
-                    number=number,
-                    token=uuid.uuid4().hex,
-                    after=attempt.number,
-                    heartbeat=attempt.heartbeat,
-                    heartbeat_timeout=self.options.heartbeat_timeout,
-                    restart_lost=self.options.restart_lost,
-                )
-            )
-        if batch:
-            for arguments, handle in zip(batch, self.executor.submit(batch), strict=True):
-                start = _Start(handle, arguments.token, arguments.after)
-                self.mine[arguments.number] = start
+        free = None
+        if self.capacity is not None:
+            free = max(self.capacity - len(self.mine), 0)
+        ready = itertools.islice(self.ready.items(), free)
+        batch = list(itertools.starmap(self._worker_arguments, ready))
+        if not batch:
+            return
+        handles = self.executor.submit(batch)
+        for arguments, handle in zip(batch, handles, strict=True):
+            self.mine[arguments.number] = _Start(handle, arguments.token, arguments.after)
+
+    def _worker_arguments(self, number, attempt):
+        return WorkerArguments(
+            workdir=str(self.workdir.absolute()),
+            number=number,
+            token=uuid.uuid4().hex,
+            after=attempt.number,
+            heartbeat=attempt.heartbeat,
+            heartbeat_timeout=self.options.heartbeat_timeout,
+            restart_lost=self.options.restart_lost,
+        )
 
     def stop(self) -> bool:
         """Whether something was left to do. Returns when all that was started here has saved and
@@ -126,6 +135,7 @@ class _Scheduler:
         for number, start in self.mine.items():
             folder = self.open[number].folder
             folder.mkdir(parents=True, exist_ok=True)
+            # The file reaches a process on another host, whatever becomes of the executor's signal.
             leases.stop_file(folder, start.token).touch()
             self.executor.cancel(start.handle)
         while any(self._exit_reason(number) == '' for number in self.mine):
@@ -138,13 +148,15 @@ class _Scheduler:
         if time.monotonic() - self.last_line <= _REPORTED:
             return
         self.last_line = time.monotonic()
-        shares = []
+        running = []
         for number, task in self.open.items():
             attempt = leases.latest(task.folder)
             if attempt.state == 'running' and not self.monitor.is_lost(task.folder, attempt):
-                shares.append(f'{number} ({progress(attempt) or "starting"})')
-        rest = f', and {len(shares) - _LISTED} more' if len(shares) > _LISTED else ''
-        listed = ', '.join(shares[:_LISTED]) + rest or 'none yet'
+                running.append(f'{number} ({progress(attempt) or "starting"})')
+        unlisted = len(running) - _LISTED
+        if unlisted > 0:
+            running[_LISTED:] = [f'and {unlisted} more']
+        listed = ', '.join(running) or 'none yet'
         through = self.count - len(self.open)
         self.options.log(f'{through}/{self.count} cohorts through; running: {listed}')
 
@@ -195,7 +207,9 @@ class _Scheduler:
 
 def progress(attempt: leases.Attempt) -> str:
     """How much of its updates an attempt has done; '' where it does not say yet."""
-    return f'{attempt.step / attempt.steps:.0%}' if attempt.steps else ''
+    if not attempt.steps:
+        return ''
+    return f'{attempt.step / attempt.steps:.0%}'
 
 
 def describe_failure(attempt: leases.Attempt, folder: pathlib.Path, exit_reason: str = '') -> str:
@@ -209,9 +223,16 @@ def describe_failure(attempt: leases.Attempt, folder: pathlib.Path, exit_reason:
         return f'failed {where}: {attempt.cause}; see {log(folder)}'
     if attempt.state != 'running':
         return ''
-    printed = log(folder).read_text(errors='replace').split('\n') if log(folder).exists() else []
-    last = next((line for line in reversed(printed) if line.strip()), '')
-    return (
-        f'lost {where} ({exit_reason or "killed, or its machine is gone"}); it printed last: '
-        f'{last[:300]}; see {log(folder)}'
-    )
+    reason = exit_reason or 'killed, or its machine is gone'
+    last_line = _last_line(log(folder))
+    return f'lost {where} ({reason}); it printed last: {last_line[:300]}; see {log(folder)}'
+
+
+def _last_line(path):
+    """The last line of a file that says something; '' where there is none."""
+    if not path.exists():
+        return ''
+    for line in reversed(path.read_text(errors='replace').split('\n')):
+        if line.strip():
+            return line
+    return ''

@@ -63,7 +63,7 @@ def report(
             rows together is lost.
     """
     _require_sound(workdir)
-    with leases.mutex(workdir / 'cohorts' / 'mutex', heartbeat_timeout):
+    with cohorts.mutex(workdir, heartbeat_timeout):
         cohorts.merge(workdir, given_up)
     status, tasks = record.statuses(workdir), cohorts.cohort_tasks(workdir)
     through = [task for task in tasks if cohorts.is_through(task, status)]
@@ -71,13 +71,10 @@ def report(
         with lookup.trusting(trusted), lookup.recorded():
             analysis = lookup.build('study', results.part(workdir, 'study')).analyse(workdir)
     else:
-        title = (
-            f'{results.part(workdir, "optimizer")["name"]} on '
-            f'{results.part(workdir, "workload")["name"]}'
-        )
-        analysis = Analysis(
-            title, (f'{len(through)} of {len(tasks)} cohorts are through: no verdict yet.'), [], []
-        )
+        optimizer, workload = results.part(workdir, 'optimizer'), results.part(workdir, 'workload')
+        title = f'{optimizer["name"]} on {workload["name"]}'
+        verdict = f'{len(through)} of {len(tasks)} cohorts are through: no verdict yet.'
+        analysis = Analysis(title, verdict, tables=[], figures=[])
     return command.report(analysis, workdir, figure_formats)
 
 
@@ -86,8 +83,10 @@ def _require_sound(workdir):
     names it."""
     known = {entry['trial'] for entry in results.configuration(workdir)['trials']}
     record.statuses(workdir)
-    members = [trial for task in cohorts.cohort_tasks(workdir) for trial in task.trials]
-    if not set(members) <= known or len(set(members)) < len(members):
+    in_cohorts = []
+    for task in cohorts.cohort_tasks(workdir):
+        in_cohorts += task.trials
+    if not known.issuperset(in_cohorts) or len(set(in_cohorts)) < len(in_cohorts):
         file = workdir / documents.COHORTS
         raise Refusal(
             f'{file}: found other cohorts than of the trials of {results.CONFIG}; '
@@ -97,17 +96,22 @@ def _require_sound(workdir):
 
 def _row(task, status, heartbeat_timeout):
     last = leases.latest(task.folder)
+    # By the clocks of two hosts: a look has no time to wait for another heartbeat.
     silence = time.time() - last.at
     if heartbeat_timeout is None:
         heartbeat_timeout = last.heartbeat_timeout
     state = last.state
     if state == 'running' and (leases.dead(last) or silence > heartbeat_timeout):
         state = 'lost'
+    # Without an attempt, but through: in a direct run that the sweep goes on with.
     if last.number == 0 and cohorts.is_through(task, status):
         state = 'done'
-    said = f'{silence:.0f} s ago' if state == 'running' else ''
+    last_sign = cause = ''
+    if state == 'running':
+        last_sign = f'{silence:.0f} s ago'
+    if state in ('lost', 'failed'):
+        cause = describe_failure(last, task.folder)
     who = [last.host, last.pid] if last.number else ['', '']
-    cause = describe_failure(last, task.folder) if state in ('lost', 'failed') else ''
     return [
         task.number,
         task.round,
@@ -116,6 +120,6 @@ def _row(task, status, heartbeat_timeout):
         leases.counted_attempts(task.folder),
         *who,
         progress(last),
-        said,
+        last_sign,
         cause,
     ]

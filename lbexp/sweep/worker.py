@@ -33,9 +33,9 @@ class WorkerArguments(NamedTuple):
 def worker(arguments: WorkerArguments) -> None:
     """Trains the cohort, unless another process is at it or it was done meanwhile. What it prints
     goes to its log."""
-    should_stop = command.Stop(
-        signal.SIGUSR2
-    )  # Slurm's word, by way of submitit, that time is nearly up
+    # SIGUSR2 is Slurm's word, by way of submitit, that time is nearly up.
+    should_stop = command.Stop(signal.SIGUSR2)
+    # Imported once signals are caught: it takes a second, in which one may come.
     from lbexp.sweep import cohorts
 
     task = cohorts.cohort_tasks(pathlib.Path(arguments.workdir))[arguments.number]
@@ -48,6 +48,7 @@ def worker(arguments: WorkerArguments) -> None:
         return
     attempt = lease.attempt
     print(f'lbexp: attempt {attempt.number} on {attempt.host}, process {attempt.pid}', flush=True)
+    # How it ended is in the attempt's file: what the executor says of that is not relied on.
     try:
         lease.end(_train(arguments, task, lease, should_stop))
     except BaseException as error:
@@ -68,12 +69,14 @@ def _train(arguments, task, lease, should_stop):
     document = record.read(pathlib.Path(arguments.workdir))
     config = ConfigDict(document['config'])
     command.prepare(config)
+    # After prepare, which counts the cores of the machine as a direct run does.
     if arguments.cores is not None:
         _keep_to(arguments.cores, config.data_parallel or 1)
     from lbexp.engine import run
     from lbexp.engine.status import statuses
 
-    entries = [entry for entry in document['trials'] if entry['trial'] in set(task.trials)]
+    members = set(task.trials)
+    entries = [entry for entry in document['trials'] if entry['trial'] in members]
     trials = [configs.resolve(config, entry['overrides']) for entry in entries]
     _refuse_other_code(arguments.workdir, document.get('fingerprint', {}), trials)
     record.cohort(task.folder, document, entries)
@@ -87,7 +90,9 @@ def _train(arguments, task, lease, should_stop):
         restart_lost=arguments.restart_lost,
     )
     states = {state['status'] for state in statuses(task.folder).values()}
-    return 'diverged' if outcome == 'done' and states == {'diverged'} else outcome
+    if outcome == 'done' and states == {'diverged'}:
+        return 'diverged'
+    return outcome
 
 
 def _refuse_other_code(workdir, planned, trials):
@@ -95,17 +100,15 @@ def _refuse_other_code(workdir, planned, trials):
     another backend."""
     from lbexp.engine.fingerprint import fingerprint
 
-    here = {
-        name: digest
-        for name, digest in fingerprint(trials).items()
-        if not name.startswith('data of')
-    }
-    differ = [name for name, digest in here.items() if planned.get(name, digest) != digest]
+    differ = []
+    for name, digest in fingerprint(trials).items():
+        is_of_data = name.startswith('data of')
+        if not is_of_data and planned.get(name, digest) != digest:
+            differ.append(name)
     if differ:
         raise Refusal(
             f'workdir {workdir!r} was planned with other code ({"; ".join(differ[:5])}). Choose '
-            'another --workdir, or '
-            'put the code back'
+            'another --workdir, or put the code back'
         )
 
 

@@ -26,11 +26,13 @@ def autocorrelation(process: Process, noise: Any, lags: int) -> Any:
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
     change, _ = cycle_change(process)
     rest = fixed_point(process, 1.0)  # correlations do not depend on the noise
-    column = internal(process, rest.covariance[:, :1]) * (1 / rest.covariance[0, 0])
+    variance = rest.covariance[0, 0]  # S_xx
+    column = internal(process, rest.covariance[:, :1]) * (1 / variance)
     rho = []
     # C^j S e_x from C^(j - 1) S e_x: a column, never the power itself.
     for _ in range(lags + 1):
-        rho.append(jnp.sum(process.fast * external(process, column)[:, 0]))
+        state = external(process, column)[:, 0]
+        rho.append(jnp.sum(process.fast * state))
         column = moved(change, column)
     return jnp.where(rest.stable, jnp.stack(rho), jnp.inf)
 
@@ -51,20 +53,18 @@ def autocorrelation_time(coefficient: Any, steps: Any = None, gap: Any = None) -
         gap: 1 - r in (0, 2), in place of the coefficient (None) where r is too close to 1 to be
             told from it.
     """
-    gap = 1 - coefficient if gap is None else gap  # of a Python number in float64
+    if gap is None:
+        gap = 1 - coefficient  # of a Python number in float64
     g = jnp.asarray(gap, jnp.result_type(float, gap))
     settles = (g > 0) & (g < 2)
-    require(
-        'coefficient',
-        1 - gap,
-        settles,
-        ('-1 < coefficient < 1: outside, the process does not come to rest'),
-    )
+    rule = '-1 < coefficient < 1: outside, the process does not come to rest'
+    require('coefficient', 1 - gap, settles, rule)
     safe = jnp.where(settles, g, 1.0)
     if steps is None:
         return jnp.where(settles, (2 - safe) / safe, jnp.inf)
     require('steps', steps, jnp.asarray(steps) >= 1, 'a number of values >= 1')
-    return jnp.where(settles, autocorrelation_sum(safe, jnp.asarray(steps, g.dtype)), jnp.inf)
+    time = autocorrelation_sum(safe, jnp.asarray(steps, g.dtype))
+    return jnp.where(settles, time, jnp.inf)
 
 
 def effective_sample_size(coefficient: Any, steps: Any, gap: Any = None) -> Any:
@@ -104,10 +104,14 @@ def burn_in(radius: Any, tolerance: Any = 1e-3, gap: Any = None) -> Any:
         gap: 1 - radius in (0, 1], in place of the radius (None): fixed_point(...).gap has more
             digits.
     """
-    gap = 1 - radius if gap is None else gap  # of a Python number in float64
-    g, tolerance = jnp.asarray(gap, jnp.result_type(float, gap)), jnp.asarray(tolerance)
-    fine = (g > 0) & (g <= 1)
-    require('radius', 1 - gap, fine, '0 <= radius < 1')
-    require('tolerance', tolerance, (tolerance > 0) & (tolerance < 1), '0 < tolerance < 1')
-    decay = -jnp.log1p(-jnp.where(fine, g, 0.5))
-    return jnp.where(fine, jnp.ceil(-jnp.log(tolerance) * (1 / decay)), jnp.inf)
+    if gap is None:
+        gap = 1 - radius  # of a Python number in float64
+    g = jnp.asarray(gap, jnp.result_type(float, gap))
+    tolerance = jnp.asarray(tolerance)
+    contracts = (g > 0) & (g <= 1)
+    require('radius', 1 - gap, contracts, '0 <= radius < 1')
+    is_fraction = (tolerance > 0) & (tolerance < 1)
+    require('tolerance', tolerance, is_fraction, '0 < tolerance < 1')
+    decay = -jnp.log1p(-jnp.where(contracts, g, 0.5))  # -log radius
+    updates = jnp.ceil(-jnp.log(tolerance) * (1 / decay))
+    return jnp.where(contracts, updates, jnp.inf)

@@ -55,10 +55,12 @@ def rate_on_spectrum(
         settings: momentum, nesterov, k, slow_step_size, buffer_policy of `convergence`.
     """
     require('condition', condition, jnp.asarray(condition) >= 1, 'a condition number >= 1')
-    low = -jnp.log(jnp.asarray(condition, jnp.result_type(float)))
+    low = -jnp.log(jnp.asarray(condition, jnp.result_type(float)))  # of the least curvature
     even = jnp.linspace(0.0, 1.0, points // 2)
     root = jnp.exp(low / 2)
-    spectrum = jnp.concatenate([jnp.exp(low * (1 - even)), (root + (1 - root) * even) ** 2])
+    even_in_log = jnp.exp(low * (1 - even))
+    even_in_root = (root + (1 - root) * even) ** 2
+    spectrum = jnp.concatenate([even_in_log, even_in_root])
     return convergence(learning_rate, spectrum, **settings).min()
 
 
@@ -78,22 +80,24 @@ def tuned_rate(
     """
     limit = learning_rate_limit(1.0, momentum, nesterov)
 
-    def rate(g):
-        return rate_on_spectrum(
-            condition, g, points, momentum=momentum, nesterov=nesterov, **settings
-        )
+    optimizer = {'momentum': momentum, 'nesterov': nesterov}
 
-    grid = limit * jnp.concatenate(
-        [jnp.geomspace(1e-3, 0.9, 336), 1 - jnp.geomspace(0.1, 1e-9, 64)]
-    )
+    def rate(learning_rate):
+        return rate_on_spectrum(condition, learning_rate, points, **optimizer, **settings)
+
+    below_limit = jnp.geomspace(1e-3, 0.9, 336)
+    towards_limit = 1 - jnp.geomspace(0.1, 1e-9, 64)
+    grid = limit * jnp.concatenate([below_limit, towards_limit])
     rates = jax.lax.map(rate, grid)
     for _ in range(4):
         best = jnp.argmax(rates)
         last = grid.shape[0] - 1
-        low, high = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, last)]
+        low = grid[jnp.maximum(best - 1, 0)]
+        high = grid[jnp.minimum(best + 1, last)]
         old, old_rate = grid[best], rates[best]
+        finer = low + (high - low) * jnp.linspace(0.0, 1.0, 17)
         # The best so far stays in the grid, so that a round never loses it.
-        grid = jnp.sort(jnp.append(low + (high - low) * jnp.linspace(0.0, 1.0, 17), old))
+        grid = jnp.sort(jnp.append(finer, old))
         rates = jnp.where(grid == old, old_rate, jax.lax.map(rate, grid))
     best = jnp.argmax(rates)
     return rates[best], grid[best]
@@ -108,9 +112,11 @@ def damping(learning_rate: Any, curvature: Any, momentum: Any) -> Any:
     zero, critical damping, at h = (1 - sqrt(beta))^2 and (1 + sqrt(beta))^2. An under-damped mode
     decays like sqrt(beta)^t whatever its curvature.
     """
-    h, root = learning_rate * jnp.asarray(curvature), jnp.sqrt(jnp.asarray(momentum))
+    h = learning_rate * jnp.asarray(curvature)
+    root = jnp.sqrt(jnp.asarray(momentum))
     distance = jnp.asarray(1 - momentum) / (1 + root)  # 1 - sqrt(beta)
-    return (distance**2 - h) * ((1 + root) ** 2 - h)
+    below, above = distance**2 - h, (1 + root) ** 2 - h
+    return below * above
 
 
 @partial(jax.jit, static_argnames=('nesterov', 'buffer_policy'))
@@ -125,50 +131,71 @@ def _log_radius(
     small one is 2 d / (t + root), without cancellation, and 1 - radius = min(u_1, 2 - u_2); where
     not, radius^2 = det C, and 1 - det C again is a sum over N and 1 - det M^k.
     """
-    beta, friction, alpha = (
-        jnp.asarray(momentum),
-        jnp.asarray(friction),
-        jnp.asarray(slow_step_size),
-    )
+    beta = jnp.asarray(momentum)
+    friction = jnp.asarray(friction)
+    alpha = jnp.asarray(slow_step_size)
     h = jnp.asarray(learning_rate) * curvature
-    xx, xm = (-(1 + beta) * h, -(beta**2)) if nesterov else (-h, -beta)
+    # The entries of A: what x and rate m (rows x, m) get of each other (columns x, m).
+    xx, xm = -h, -beta
+    gap = friction  # 1 - det M
+    if nesterov:
+        xx, xm = -(1 + beta) * h, -(beta**2)
+        gap = friction + beta * h
     mx, mm = h, -friction
-    gap = friction + beta * h if nesterov else friction  # 1 - det M
-
-    # N <- N + A + N A, entry by entry.
-    def add(_, power):
-        axx, axm, amx, amm = power
-        return (
-            axx + xx + axx * xx + axm * mx,
-            axm + xm + axx * xm + axm * mm,
-            amx + mx + amx * xx + amm * mx,
-            amm + mm + amx * xm + amm * mm,
-        )
-
-    nothing = jnp.zeros(
-        jnp.broadcast_shapes(*(jnp.shape(x) for x in (xx, xm, mm))), jnp.result_type(float, h, beta)
-    )
-    nxx, nxm, nmx, nmm = jax.lax.fori_loop(0, k, add, (nothing,) * 4)
+    nxx, nxm, nmx, nmm = _power_change((xx, xm, mx, mm), k, jnp.result_type(float, h, beta))
     shrunk = complement(gap, k)  # 1 - det M^k
-    # C - I, and 1 - det C; of the buffer P = gain and 1 - P - R = loss.
-    gain, loss = {'maintain': (1.0, 0.0), 'reset': (0.0, 1.0), 'interpolate': (alpha, 0.0)}[
-        buffer_policy
-    ]
-    cxx, cxm, cmx, cmm = alpha * nxx, alpha * nxm, gain * nmx, gain * nmm - loss
-    of_det = {
-        'maintain': alpha * shrunk - (1 - alpha) * nmm,
-        'reset': jnp.ones_like(nmm),
-        'interpolate': alpha**2 * shrunk - alpha * (1 - alpha) * (nxx + nmm),
-    }[buffer_policy]
-    # u^2 - t u + d with t / 2 = middle: real roots are middle +- half.
-    middle, discriminant = -(cxx + cmm) / 2, ((cxx - cmm) / 2) ** 2 + cxm * cmx
-    half = jnp.sqrt(jnp.maximum(discriminant, 0.0))
-    # The sum of two numbers of one sign; the other root, d / large, then does not cancel either.
-    large = jnp.where(middle >= 0, middle + half, middle - half)
-    small = (cxx * cmm - cxm * cmx) / jnp.where(large == 0, 1.0, large)
-    real = jnp.minimum(jnp.minimum(small, large), 2 - jnp.maximum(small, large))
+    # Of the buffer P = gain and 1 - P - R = loss; of_det is 1 - det C.
+    match buffer_policy:
+        case 'maintain':
+            gain, loss = 1.0, 0.0
+            of_det = alpha * shrunk - (1 - alpha) * nmm
+        case 'reset':
+            gain, loss = 0.0, 1.0
+            of_det = jnp.ones_like(nmm)
+        case 'interpolate':
+            gain, loss = alpha, 0.0
+            of_det = alpha**2 * shrunk - alpha * (1 - alpha) * (nxx + nmm)
+        case _:
+            raise KeyError(buffer_policy)
+    # C - I
+    cxx, cxm = alpha * nxx, alpha * nxm
+    cmx, cmm = gain * nmx, gain * nmm - loss
+    discriminant, real_gap = _real_roots(cxx, cxm, cmx, cmm)
 
     def log(gap):
         return jnp.log1p(-jnp.minimum(gap, 1.0))
 
-    return jnp.where(discriminant >= 0, log(real), log(of_det) / 2)
+    return jnp.where(discriminant >= 0, log(real_gap), log(of_det) / 2)
+
+
+def _real_roots(cxx, cxm, cmx, cmm):
+    """(discriminant, 1 - radius where it is >= 0) of C, from the entries of C - I."""
+    # u^2 - t u + d with t / 2 = middle: real roots are middle +- half.
+    middle = -(cxx + cmm) / 2
+    discriminant = ((cxx - cmm) / 2) ** 2 + cxm * cmx
+    half = jnp.sqrt(jnp.maximum(discriminant, 0.0))
+    # The sum of two numbers of one sign; the other root, d / large, then does not cancel either.
+    large = jnp.where(middle >= 0, middle + half, middle - half)
+    determinant = cxx * cmm - cxm * cmx
+    small = determinant / jnp.where(large == 0, 1.0, large)
+    # 1 - |1 - u|, of the root for which it is least
+    least, greatest = jnp.minimum(small, large), jnp.maximum(small, large)
+    return discriminant, jnp.minimum(least, 2 - greatest)
+
+
+def _power_change(change, k, dtype):
+    """The entries of N = (I + A)^k - I, from those of A: N <- N + A + N A, k times."""
+    xx, xm, mx, mm = change
+
+    def add(_, power):
+        nxx, nxm, nmx, nmm = power
+        return (
+            nxx + xx + nxx * xx + nxm * mx,
+            nxm + xm + nxx * xm + nxm * mm,
+            nmx + mx + nmx * xx + nmm * mx,
+            nmm + mm + nmx * xm + nmm * mm,
+        )
+
+    shape = jnp.broadcast_shapes(*map(jnp.shape, (xx, xm, mm)))
+    nothing = jnp.zeros(shape, dtype)
+    return jax.lax.fori_loop(0, k, add, (nothing, nothing, nothing, nothing))

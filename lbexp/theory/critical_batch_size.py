@@ -60,8 +60,11 @@ def critical_batch_size(
 
     McCandlish, Kaplan, Amodei 2018, arXiv:1812.06162, equation 2.11 and Appendix D.
     """
-    b, s = np.asarray(batch_sizes, float), np.asarray(steps, float)
-    hit = np.ones(len(s), bool) if reached is None else np.asarray(reached, bool)
+    b = np.asarray(batch_sizes, float)
+    s = np.asarray(steps, float)
+    hit = np.ones(len(s), bool)
+    if reached is not None:
+        hit = np.asarray(reached, bool)
     if not len(b) == len(s) == len(hit):
         raise ValueError(
             f'batch_sizes, steps, reached: found lengths {len(b)}, {len(s)}, '
@@ -85,7 +88,10 @@ def critical_batch_size(
         if np.array_equal(contradicted, active):
             break
         active = contradicted
-    return Fit(s_min, e_min, e_min / s_min if s_min > 0 else np.inf)
+    critical = np.inf
+    if s_min > 0:
+        critical = e_min / s_min
+    return Fit(s_min, e_min, critical)
 
 
 def regions(batch_sizes: Sequence[float], critical: float) -> list[str]:
@@ -103,9 +109,11 @@ def regions(batch_sizes: Sequence[float], critical: float) -> list[str]:
     def region(batch_size):
         if batch_size < critical / 4:
             return PERFECT
-        return STAGNATION if batch_size > 4 * critical else DIMINISHING
+        if batch_size > 4 * critical:
+            return STAGNATION
+        return DIMINISHING
 
-    return [region(batch_size) for batch_size in batch_sizes]
+    return list(map(region, batch_sizes))
 
 
 def _least_squares(b, s):
@@ -117,12 +125,15 @@ def _least_squares(b, s):
     xx, x1 = x @ x, x.sum()
     share = (x @ y) / xx
     across = y - share * x
+    # Twice is enough: what rounding left of x in it is gone.
     across = across - (x @ across) / xx * x
     if across @ across > 0:
-        slope = across @ (1 - x * (x1 / xx)) / (across @ across)
+        residual = 1 - x * (x1 / xx)
+        slope = across @ residual / (across @ across)
         s_min, e_min = x1 / xx - slope * share, slope * unit
         if s_min >= 0 and e_min >= 0:
             return float(s_min), float(e_min)
+    # The least is on an edge of the quadrant: no e_min, or no s_min.
     y = 1 / (b * s)
     edges = [(x1 / xx, 0.0), (0.0, y.sum() / (y @ y))]
 

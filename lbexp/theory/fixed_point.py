@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.theory.limits import require
-from lbexp.theory.linear_maps import rest_of_covariance, spectral_radius
+from lbexp.theory.linear_maps import Rest, rest_of_covariance, spectral_radius
 from lbexp.theory.noisy_quadratic import State, cycle_change, spread_after, trajectory
 from lbexp.theory.process import Process, external_covariance
 
@@ -62,7 +62,8 @@ def within_cycle(process: Process, noise: Any, covariance: Any, k: int) -> Any:
         k: updates per cycle, a plain int (it is a shape).
     """
     start = State(jnp.zeros_like(process.fast), covariance)
-    return trajectory(process._replace(k=jnp.asarray(k)), noise, start, k).covariance
+    cycle = process._replace(k=jnp.asarray(k))
+    return trajectory(cycle, noise, start, k).covariance
 
 
 @jax.jit
@@ -74,15 +75,27 @@ def _solve(process, noise):
         total, spread = carry
         return total + spread, spread_after(process.inner, spread)
 
-    start = (jnp.zeros_like(rest.value), jnp.where(rest.settled, rest.value, 0.0))
-    total, _ = jax.lax.fori_loop(0, process.k, add, start)
+    nothing = jnp.zeros_like(rest.value)
+    settled = jnp.where(rest.settled, rest.value, 0.0)
+    total, _ = jax.lax.fori_loop(0, process.k, add, (nothing, settled))
 
     def outside(value):
         return jnp.where(rest.settled, external_covariance(process, value, noise), jnp.inf)
 
+    radius, gap = radius_and_gap(rest, change)
+    return FixedPoint(
+        covariance=outside(rest.value),
+        average=outside(total * (1 / process.k)),
+        radius=radius,
+        stable=rest.settled,
+        gap=gap,
+    )
+
+
+def radius_and_gap(rest: Rest, change: Any) -> tuple[Any, Any]:
+    """The spectral radius of I + change, and 1 - radius: of what came to rest with the digits that
+    it has there."""
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
     radius = jnp.where(rest.settled, jnp.exp(rest.log_radius), spectral_radius(identity + change))
     gap = jnp.where(rest.settled, -jnp.expm1(rest.log_radius), 1 - radius)
-    return FixedPoint(
-        outside(rest.value), outside(total * (1 / process.k)), radius, rest.settled, gap
-    )
+    return radius, gap

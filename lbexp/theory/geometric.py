@@ -8,29 +8,23 @@ import jax.numpy as jnp
 def power(gap: Any, count: Any) -> Any:
     """r^n for g in (0, 2) and whole n >= 0."""
     negative, log_size, moderate = _parts(gap, count)
-    return jnp.where(
-        _is_moderate(gap), moderate, jnp.where(negative, -1.0, 1.0) * jnp.exp(log_size)
-    )
+    sign = jnp.where(negative, -1.0, 1.0)
+    return jnp.where(_is_moderate(gap), moderate, sign * jnp.exp(log_size))
 
 
 def complement(gap: Any, count: Any) -> Any:
     """1 - r^n, without the cancellation at r^n close to 1."""
     negative, log_size, moderate = _parts(gap, count)
-    return jnp.where(
-        _is_moderate(gap),
-        1 - moderate,
-        jnp.where(negative, 1 + jnp.exp(log_size), -jnp.expm1(log_size)),
-    )
+    # of a negative r^n a sum of two positive numbers
+    extreme = jnp.where(negative, 1 + jnp.exp(log_size), -jnp.expm1(log_size))
+    return jnp.where(_is_moderate(gap), 1 - moderate, extreme)
 
 
 def supplement(gap: Any, count: Any) -> Any:
     """1 + r^n, without the cancellation at r^n close to -1: an odd n, g close to 2."""
     negative, log_size, moderate = _parts(gap, count)
-    return jnp.where(
-        _is_moderate(gap),
-        1 + moderate,
-        jnp.where(negative, -jnp.expm1(log_size), 1 + jnp.exp(log_size)),
-    )
+    extreme = jnp.where(negative, -jnp.expm1(log_size), 1 + jnp.exp(log_size))
+    return jnp.where(_is_moderate(gap), 1 + moderate, extreme)
 
 
 def autocorrelation_sum(gap: Any, count: Any) -> Any:
@@ -47,14 +41,17 @@ def autocorrelation_sum(gap: Any, count: Any) -> Any:
     where it is small.
     """
     g, total = jnp.asarray(gap), jnp.asarray(count)
-    slow = g < 0.5
-    safe = jnp.where(slow, g, 0.25)
-    decay = -jnp.log1p(-safe)
+    is_slow = g < 0.5
+    # Each branch gets a number that suits it where the other is chosen, so that neither is NaN.
+    slow = jnp.where(is_slow, g, 0.25)
+    decay = -jnp.log1p(-slow)  # l
+    # the bracket over l^2, by the remainders of the two series
     terms = decay * _sinh_remainder(decay) + total * _exp_remainder(total * decay)
-    below = 2 * (1 - safe) * (decay / safe) ** 2 * terms
-    fast = jnp.where(slow, 1.0, g)
-    above = (2 - fast) / fast - 2 * (1 - fast) * complement(fast, total) / (total * fast**2)
-    return jnp.where(slow, below, above)
+    below = 2 * (1 - slow) * (decay / slow) ** 2 * terms
+    fast = jnp.where(is_slow, 1.0, g)
+    limit = (2 - fast) / fast
+    above = limit - 2 * (1 - fast) * complement(fast, total) / (total * fast**2)
+    return jnp.where(is_slow, below, above)
 
 
 def mean_complement(gap: Any, count: Any) -> Any:
@@ -63,7 +60,8 @@ def mean_complement(gap: Any, count: Any) -> Any:
     For n g < 1 the binomial series of n g - 1 + (1 - g)^n, over n g:
     (n - 1) g / 2 (1 - (n - 2) g / 3 (1 - (n - 3) g / 4 (...))), which ends by itself for small n.
     """
-    g, n = jnp.asarray(gap), jnp.asarray(count, jnp.result_type(float, gap))
+    g = jnp.asarray(gap)
+    n = jnp.asarray(count, jnp.result_type(float, gap))
     small = n * g < 1
     slow = jnp.where(small, g, 0.0)
     # Horner's scheme, from the innermost bracket outwards.
@@ -83,16 +81,20 @@ def _parts(gap, count):
     """(r^n < 0, log |r^n|, r^n where |r| <= 1/2)."""
     g, n = jnp.asarray(gap), jnp.asarray(count)
     moderate = _is_moderate(g)
-    below, above = ~moderate & (g < 1), ~moderate & (g > 1)
+    below = ~moderate & (g < 1)
+    above = ~moderate & (g > 1)
     # 1 - g with |r| = 1 - (2 - g) above 1, where 2 - g has all the digits of g.
-    distance = jnp.where(below, g, jnp.where(above, 2 - g, 0.5))
+    from_above = jnp.where(above, 2 - g, 0.5)
+    distance = jnp.where(below, g, from_above)
     log_size = n * jnp.log1p(-distance)
     negative = above & (n % 2 == 1)
-    return negative, log_size, jnp.where(moderate, 1 - g, 0.5) ** n
+    base = jnp.where(moderate, 1 - g, 0.5)
+    return negative, log_size, base**n
 
 
 def _sinh_remainder(x):
     """(sinh x - x) / x^3 for 0 <= x < 1."""
+    # Horner's scheme again, of x^(2j - 2) / (2j + 1)!
     series = jnp.ones_like(x)
     for j in range(8, 1, -1):
         series = 1 + x**2 / (2 * j * (2 * j + 1)) * series
@@ -103,7 +105,9 @@ def _exp_remainder(x):
     """(x - 1 + e^-x) / x^2 for x >= 0; where x is small 2 (sinh(x / 2) / x)^2 - (sinh x - x) /
     x^2."""
     small = x < 1
-    low = jnp.where(small, jnp.maximum(x, jnp.finfo(x.dtype).tiny), 0.5)
+    nonzero = jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+    low = jnp.where(small, nonzero, 0.5)
     high = jnp.where(small, 1.0, x)
     below = 2 * (jnp.sinh(low / 2) / low) ** 2 - low * _sinh_remainder(low)
-    return jnp.where(small, below, (high + jnp.expm1(-high)) / high / high)
+    above = (high + jnp.expm1(-high)) / high / high
+    return jnp.where(small, below, above)

@@ -19,10 +19,31 @@ def require(name: str, value: Any, holds: Any, rule: str):
         holds: bool, or array of bool that broadcasts against `value`.
         rule: what is allowed, and the remedy.
     """
-    if isinstance(holds, jax.core.Tracer) or isinstance(value, jax.core.Tracer) or np.all(holds):
+    if isinstance(holds, jax.core.Tracer) or isinstance(value, jax.core.Tracer):
         return
-    values, fine = np.broadcast_arrays(np.asarray(value), np.asarray(holds))
-    raise ValueError(f'{name}: found {values[~fine].flat[0]}; allowed: {rule}')
+    if np.all(holds):
+        return
+    values, is_fine = np.broadcast_arrays(np.asarray(value), np.asarray(holds))
+    offending = values[~is_fine]
+    raise ValueError(f'{name}: found {offending.flat[0]}; allowed: {rule}')
+
+
+def require_optimizer(
+    learning_rate: Any, curvature: Any, momentum: Any, k: Any, slow_step_size: Any
+) -> None:
+    """ValueError: a number of an optimizer, or of Lookahead around it, is out of its range."""
+    require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
+    require(
+        'curvature',
+        curvature,
+        curvature > 0,
+        'a number > 0: a flat or concave coordinate has no fixed point',
+    )
+    require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
+    if k is not None:
+        require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
+        is_step = (slow_step_size > 0) & (slow_step_size <= 1)
+        require('slow_step_size', slow_step_size, is_step, '(0, 1]')
 
 
 def learning_rate_limit(curvature: Any, momentum: Any = 0.0, nesterov: bool = False) -> Any:
@@ -40,5 +61,8 @@ def learning_rate_limit(curvature: Any, momentum: Any = 0.0, nesterov: bool = Fa
         momentum: beta in [0, 1).
         nesterov: which of the two.
     """
-    limit = 2 * (1 + jnp.asarray(momentum)) / curvature
-    return limit / (1 + 2 * jnp.asarray(momentum)) if nesterov else limit
+    beta = jnp.asarray(momentum)
+    limit = 2 * (1 + beta) / curvature
+    if nesterov:
+        return limit / (1 + 2 * beta)
+    return limit

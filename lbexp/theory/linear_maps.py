@@ -37,8 +37,23 @@ def compose(later: Any, earlier: Any) -> Any:
 def moved(change: Any, vectors: Any) -> Any:
     """(I + change) vectors, for one vector [n] or columns [n, m]."""
     if vectors.ndim == 1:
-        return vectors + jnp.sum(change * vectors[None, :], axis=-1)
+        return vectors + of_vector(change, vectors)
     return vectors + product(change, vectors)
+
+
+def of_vector(matrix: Any, vector: Any) -> Any:
+    """matrix vector, summed like `product`."""
+    return jnp.sum(matrix * vector[None, :], axis=-1)
+
+
+def around(matrix: Any, covariance: Any) -> Any:
+    """matrix covariance matrix^T."""
+    return product(product(matrix, covariance), matrix.T)
+
+
+def outer(vector: Any) -> Any:
+    """vector vector^T."""
+    return vector[:, None] * vector[None, :]
 
 
 def covariance_change(change: Any, covariance: Any) -> Any:
@@ -52,34 +67,35 @@ def next_power(change: Any, power: Any) -> tuple[Any, Any]:
     """(change, I + change) of (I + A)^2: far from I it is the power itself that must keep its
     digits."""
     identity = jnp.eye(change.shape[-1], dtype=change.dtype)
-    small = jnp.max(jnp.sum(jnp.abs(power), axis=1)) < 0.5
-    # accurate at eigenvalues of I + A close to 1, and close to -1
+    row_sums = jnp.sum(jnp.abs(power), axis=1)
+    small = jnp.max(row_sums) < 0.5
+    # (I + A)^2 - I = A (A + 2 I): accurate at eigenvalues of I + A close to 1, and close to -1
     further = product(change, change + 2 * identity)
     power = jnp.where(small, product(power, power), identity + further)
-    return jnp.where(small, power - identity, further), power
+    change = jnp.where(small, power - identity, further)
+    return change, power
 
 
 def rest_of_covariance(change: Any, spread: Any) -> Rest:
     """S = (I + A) S (I + A)^T + spread, by doubling: S_2T = S_T + (I + A)^T-th power around S_T."""
-    return _rest(
-        change,
-        spread,
-        lambda power, value: product(product(power, value), power.T),
-        lambda value: spread + covariance_change(change, value),
-        jnp.diagonal,
-    )
+
+    def residual(value):
+        return spread + covariance_change(change, value)
+
+    return _rest(change, spread, around, residual, jnp.diagonal)
 
 
 def rest_of_vector(change: Any, push: Any, judged: Any) -> Rest:
     """x = (I + A) x + push, by doubling likewise; `judged` [n] bool: the entries, > 0, whose
     accuracy counts."""
-    return _rest(
-        change,
-        push,
-        lambda power, value: jnp.sum(power * value[None, :], axis=-1),
-        lambda value: push + jnp.sum(change * value[None, :], axis=-1),
-        lambda value: jnp.where(judged, value, 0.0),
-    )
+
+    def residual(value):
+        return push + of_vector(change, value)
+
+    def sizes(value):
+        return jnp.where(judged, value, 0.0)
+
+    return _rest(change, push, of_vector, residual, sizes)
 
 
 @jax.jit
@@ -95,10 +111,12 @@ def spectral_radius(matrix: Any) -> Any:
         # Divided by its size, a power neither vanishes nor overflows; the sizes' logarithms add up.
         size = jnp.sqrt(jnp.sum(matrix**2))
         scaled = matrix / jnp.where(size > 0, size, 1.0)
-        return (product(scaled, scaled), log_radius + weight * jnp.log(size)), None
+        power = product(scaled, scaled)
+        return (power, log_radius + weight * jnp.log(size)), None
 
     weights = 0.5 ** jnp.arange(48, dtype=matrix.dtype)
-    log_radius = jax.lax.scan(square, (matrix, jnp.zeros((), matrix.dtype)), weights)[0][1]
+    start = (matrix, jnp.zeros((), matrix.dtype))
+    (_, log_radius), _ = jax.lax.scan(square, start, weights)
     return jnp.exp(log_radius)
 
 
@@ -111,46 +129,57 @@ def _rest(change, push, carried, residual, sizes):
         sizes: value -> the entries by whose relative error the result is judged.
     """
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
-    rounding = jnp.finfo(change.dtype).eps
+    power, value, count, last = _doubled(change, push, carried, sizes)
+    contracts = jnp.max(jnp.abs(power)) <= _died_away(change)
+    value = jnp.where(contracts, value, 0.0)
+
+    def double(_, carry):
+        change, power, value = carry
+        next_change, next_matrix = next_power(change, power)
+        return next_change, next_matrix, value + carried(power, value)
+
+    safe = jnp.where(contracts, change, -identity)
+    count = jnp.where(contracts, count, 0)
+    start = (safe, identity + safe, residual(value))
+    _, _, correction = jax.lax.fori_loop(0, count, double, start)
+    tolerance = 1e-3 * sizes(value) + jnp.finfo(change.dtype).tiny
+    correct = jnp.all(jnp.abs(sizes(correction)) <= tolerance)
+    seen, exponent = last
+    # The radius of a power 2^exponent, whose logarithm is so many times that of I + A.
+    log_radius = jnp.log(spectral_radius(seen)) * jnp.exp2(-exponent.astype(change.dtype))
+    return Rest(value + correction, log_radius, contracts & correct)
+
+
+def _doubled(change, push, carried, sizes):
+    """(last power of I + A, sum of the powers around the push, doublings, (a power, its
+    exponent)): the latter before it had died away."""
+    matrix = jnp.eye(change.shape[0], dtype=change.dtype) + change
 
     def goes_on(carry):
         _, power, value, count, _ = carry
         size = jnp.max(jnp.abs(power))
-        return (
-            (size > rounding / 64)
-            & jnp.isfinite(size)
-            & jnp.all(jnp.isfinite(value))
-            & (count < _SQUARINGS)
-        )
+        is_left = (size > _died_away(change)) & jnp.isfinite(size)
+        return is_left & jnp.all(jnp.isfinite(value)) & (count < _SQUARINGS)
 
     def double(carry):
         change, power, value, count, (seen, exponent) = carry
         further = carried(power, value)
-        is_positive = sizes(value) > 0
-        ratio = sizes(further) / jnp.where(sizes(value) > 0, sizes(value), 1)
-        ratio = jnp.max(jnp.where(is_positive, ratio, 0))
+        size = sizes(value)
+        is_positive = size > 0
+        growth = sizes(further) / jnp.where(is_positive, size, 1)
+        growth = jnp.max(jnp.where(is_positive, growth, 0))
         # The last power that has not died away yet tells the radius best.
-        slow = ratio > 1 / 16
+        slow = growth > 1 / 16
         last = jnp.where(slow, power, seen), jnp.where(slow, count, exponent)
-        return *next_power(change, power), value + further, count + 1, last
+        next_change, next_matrix = next_power(change, power)
+        return next_change, next_matrix, value + further, count + 1, last
 
     zero = jnp.zeros((), jnp.int32)
-    start = (change, identity + change, push, zero, (identity + change, zero))
-    _, power, value, count, (seen, exponent) = jax.lax.while_loop(goes_on, double, start)
-    contracts = jnp.max(jnp.abs(power)) <= rounding / 64
-    value = jnp.where(contracts, value, 0.0)
+    start = (change, matrix, push, zero, (matrix, zero))
+    _, power, value, count, last = jax.lax.while_loop(goes_on, double, start)
+    return power, value, count, last
 
-    def double_again(_, carry):
-        change, power, value = carry
-        return *next_power(change, power), value + carried(power, value)
 
-    safe = jnp.where(contracts, change, -identity)
-    count = jnp.where(contracts, count, 0)
-    correction = jax.lax.fori_loop(
-        0, count, double_again, (safe, identity + safe, residual(value))
-    )[2]
-    correct = jnp.all(
-        jnp.abs(sizes(correction)) <= 1e-3 * sizes(value) + jnp.finfo(change.dtype).tiny
-    )
-    log_radius = jnp.log(spectral_radius(seen)) * jnp.exp2(-exponent.astype(change.dtype))
-    return Rest(value + correction, log_radius, contracts & correct)
+def _died_away(change):
+    """The size below which a power of I + A adds nothing to what it is added to."""
+    return jnp.finfo(change.dtype).eps / 64

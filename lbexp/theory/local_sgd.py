@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 from lbexp.theory.fixed_point import fixed_point
 from lbexp.theory.limits import require
-from lbexp.theory.linear_maps import compose, moved
 from lbexp.theory.lookahead import proposition_2
 from lbexp.theory.noisy_quadratic import State, noisy_quadratic
 from lbexp.theory.process import Process, Update, process
@@ -60,12 +59,8 @@ def local_sgd(
     """
     require('k', k, k >= 1, 'an integer (updates) >= 1')
     require('slow_step_size', slow_step_size, slow_step_size > 0, 'a number > 0')
-    require(
-        'outer_momentum',
-        outer_momentum,
-        (outer_momentum >= 0) & (outer_momentum < 1),
-        '0 <= outer_momentum < 1',
-    )
+    is_fraction = (outer_momentum >= 0) & (outer_momentum < 1)
+    require('outer_momentum', outer_momentum, is_fraction, '0 <= outer_momentum < 1')
     require('buffer_policy', buffer_policy, buffer_policy in BUFFERS, ', '.join(BUFFERS))
     worker = process(learning_rate, curvature, momentum, nesterov)
     return _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer_policy)
@@ -118,14 +113,13 @@ def worker_spread(
     require('k', k, jnp.asarray(k) >= 1, 'an integer (updates) >= 1')
     require('buffer_policy', buffer_policy, buffer_policy in BUFFERS, ', '.join(BUFFERS))
     worker = process(learning_rate, curvature, momentum, nesterov)
-    mask = jnp.asarray(
-        [0.0, 1.0 if buffer_policy == 'maintain' else 0.0], worker.inner.change.dtype
-    )
+    # of (x_w - mean x, m_w - mean m), what a meeting leaves
+    mask = jnp.asarray([0.0, float(buffer_policy == 'maintain')], worker.inner.change.dtype)
     meet = jnp.diag(mask - 1)
-    last = Update(compose(meet, worker.inner.change), moved(meet, worker.inner.noise_gain))
-    met = worker._replace(last=last, k=jnp.asarray(k))
-    rest = fixed_point(met, noise)
-    before = _grown(met, noise, jnp.where(rest.stable, rest.covariance, 0.0), met.k)
+    meeting = worker._replace(last=worker.inner.then(meet), k=jnp.asarray(k))
+    rest = fixed_point(meeting, noise)
+    covariance = jnp.where(rest.stable, rest.covariance, 0.0)
+    before = _grown(meeting, noise, covariance, meeting.k)
     return jnp.where(rest.stable, (1 - 1 / workers) * before, jnp.inf)
 
 
@@ -133,9 +127,8 @@ def worker_spread(
 def _grown(process, noise, covariance, k):
     """Variance of the weights after k updates."""
     start = State(jnp.zeros_like(process.fast), covariance)
-    return noisy_quadratic(
-        process._replace(last=process.inner, k=jnp.ones_like(k)), noise, start, k
-    ).covariance[0, 0]
+    without_meetings = process._replace(last=process.inner, k=jnp.ones_like(k))
+    return noisy_quadratic(without_meetings, noise, start, k).covariance[0, 0]
 
 
 @partial(jax.jit, static_argnames=('outer_nesterov', 'buffer_policy'))
@@ -143,34 +136,34 @@ def _build(worker, k, slow_step_size, outer_momentum, outer_nesterov, buffer_pol
     """The process (mean x - s, rate mean m, s, u): the workers move the first two, a meeting all
     four."""
     dtype = worker.inner.change.dtype
-    alpha, mu = jnp.asarray(slow_step_size, dtype), jnp.asarray(outer_momentum, dtype)
+    alpha = jnp.asarray(slow_step_size, dtype)
+    mu = jnp.asarray(outer_momentum, dtype)
     is_reset = jnp.asarray(float(buffer_policy == 'reset'), dtype)
     zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
     # With d = s - mean x: d + mu u = (1 + mu) d + mu^2 u_old; heavy ball: u = d + mu u_old.
-    of_d, of_u = (1 + mu, mu**2) if outer_nesterov else (one, mu)
-    slow = [alpha * of_d, zero, zero, -alpha * of_u]
+    of_d, of_u = one, mu
+    if outer_nesterov:
+        of_d, of_u = 1 + mu, mu**2
     rows = (
         [-one, zero, zero, zero],
         [zero, -is_reset, zero, zero],
-        slow,
+        [alpha * of_d, zero, zero, -alpha * of_u],
         [-one, zero, zero, mu - 1],
     )
-    meet = jnp.stack([jnp.stack(row) for row in rows])
+    meet = jnp.stack(list(map(jnp.stack, rows)))
 
     def vector(*numbers):
         return jnp.asarray(numbers, dtype)
 
-    change = (
-        jnp.zeros((4, 4), dtype)
-        .at[:2, :2]
-        .set(worker.inner.change)
-        .at[:2, 2]
-        .set(worker.inner.change[:, 0])
-    )
+    # A worker's gradient sees x = (x - s) + s.
+    change = jnp.zeros((4, 4), dtype)
+    change = change.at[:2, :2].set(worker.inner.change)
+    change = change.at[:2, 2].set(worker.inner.change[:, 0])
     noise_gain = jnp.zeros(4, dtype).at[:2].set(worker.inner.noise_gain)
+    inner = Update(change, noise_gain)
     return Process(
-        inner=Update(change, noise_gain),
-        last=Update(compose(meet, change), moved(meet, noise_gain)),
+        inner=inner,
+        last=inner.then(meet),
         k=jnp.asarray(k),
         fast=vector(1, 0, 0, 0),
         evaluation=vector(0, 0, 1, 0),

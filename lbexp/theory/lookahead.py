@@ -73,7 +73,8 @@ def proposition_2(
     sgd, h = _sgd(learning_rate, curvature, noise)
     # alpha (1 + q): the form at the end of the docstring, where nothing cancels.
     rise = alpha * supplement(h, k)
-    return jnp.where(jnp.isinf(sgd), jnp.inf, rise / (rise + 2 * (1 - alpha)) * sgd)
+    share = rise / (rise + 2 * (1 - alpha))
+    return jnp.where(jnp.isinf(sgd), jnp.inf, share * sgd)
 
 
 def variance_within_cycle(
@@ -90,15 +91,15 @@ def variance_within_cycle(
         j: 0 <= j <= k; j = k is the instant before the weights are pulled back. The others as in
             proposition_2.
     """
-    require('j', j, (jnp.asarray(j) >= 0) & (jnp.asarray(j) <= k), '0 <= j <= k')
+    is_within = (jnp.asarray(j) >= 0) & (jnp.asarray(j) <= k)
+    require('j', j, is_within, '0 <= j <= k')
     sgd, h = _sgd(learning_rate, curvature, noise)
     slow = proposition_2(learning_rate, curvature, noise, k, slow_step_size)
-    finite = jnp.isfinite(sgd)
-    mean = (
-        power(h, 2 * jnp.asarray(j)) * jnp.where(finite, slow, 0)
-        + complement(h, 2 * jnp.asarray(j)) * sgd
-    )
-    return jnp.where(finite, mean, jnp.inf)
+    is_finite = jnp.isfinite(sgd)
+    squared = 2 * jnp.asarray(j)  # r^2j
+    of_slow = power(h, squared) * jnp.where(is_finite, slow, 0)
+    of_sgd = complement(h, squared) * sgd
+    return jnp.where(is_finite, of_slow + of_sgd, jnp.inf)
 
 
 def variance_over_cycle(
@@ -114,33 +115,41 @@ def variance_over_cycle(
     """
     sgd, h = _sgd(learning_rate, curvature, noise)
     slow = proposition_2(learning_rate, curvature, noise, k, slow_step_size)
-    finite = jnp.isfinite(sgd)
+    is_finite = jnp.isfinite(sgd)
     risen = mean_complement(h * (2 - h), k)  # mean of 1 - r^2j
-    return jnp.where(finite, jnp.where(finite, slow, 0) * (1 - risen) + sgd * risen, jnp.inf)
+    mean = jnp.where(is_finite, slow, 0) * (1 - risen) + sgd * risen
+    return jnp.where(is_finite, mean, jnp.inf)
 
 
 def _sgd(learning_rate, curvature, noise):
     """(V* of SGD, h = rate a; where that is not stable 1, so that no NaN is made)."""
     sgd = stationary_variance(learning_rate, curvature, noise)
-    return sgd, jnp.where(jnp.isinf(sgd), 1.0, jnp.asarray(learning_rate) * curvature)
+    h = jnp.asarray(learning_rate) * curvature
+    return sgd, jnp.where(jnp.isinf(sgd), 1.0, h)
 
 
 @partial(jax.jit, static_argnames=('nesterov', 'buffer_policy'))
 def _cycle(learning_rate, curvature, momentum, nesterov, k, slow_step_size, buffer_policy):
     step = process(learning_rate, curvature, momentum, nesterov)
     nothing = jnp.zeros_like(step.inner.change)
-    change = jax.lax.fori_loop(
-        0, k, lambda _, earlier: compose(step.inner.change, earlier), nothing
-    )
+
+    def add_step(_, earlier):
+        return compose(step.inner.change, earlier)
+
+    change = jax.lax.fori_loop(0, k, add_step, nothing)  # M^k - I
     alpha = jnp.asarray(slow_step_size, change.dtype)
-    # The buffer counts in units of 1 / rate there; P M^k + R = I + P (M^k - I) + (P + R - I).
+    # The buffer counts in units of 1 / rate there.
     change = change * step.units[:, None] * (1 / step.units)[None, :]
     one, zero = jnp.ones_like(alpha), jnp.zeros_like(alpha)
-    gain, loss = {'maintain': (one, zero), 'reset': (zero, one), 'interpolate': (alpha, zero)}[
-        buffer_policy
-    ]
-    return (
-        jnp.eye(2, dtype=change.dtype)
-        + jnp.stack([alpha, gain])[:, None] * change
-        - jnp.diag(jnp.stack([zero, loss]))
-    )
+    match buffer_policy:
+        case 'maintain':
+            gain, loss = one, zero
+        case 'reset':
+            gain, loss = zero, one
+        case _:
+            gain, loss = alpha, zero
+    # P M^k + R = I + P (M^k - I) - (I - P - R)
+    identity = jnp.eye(2, dtype=change.dtype)
+    kept = jnp.stack([alpha, gain])[:, None] * change
+    lost = jnp.diag(jnp.stack([zero, loss]))
+    return identity + kept - lost

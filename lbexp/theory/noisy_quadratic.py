@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.theory.limits import require
-from lbexp.theory.linear_maps import compose, covariance_change, next_power, product
+from lbexp.theory.linear_maps import (
+    around,
+    compose,
+    covariance_change,
+    next_power,
+    of_vector,
+    outer,
+    product,
+)
 from lbexp.theory.process import (
     Process,
     Update,
@@ -29,7 +37,7 @@ def start(process: Process, mean: Any, variance: Any = 0.0) -> State:
     """The weights at a random point (mean and variance, from the optimum), buffers and averages at
     0."""
     initial_mask = process.initial_mask
-    return State(initial_mask * mean, initial_mask[:, None] * initial_mask[None, :] * variance)
+    return State(initial_mask * mean, outer(initial_mask) * variance)
 
 
 def noisy_quadratic(process: Process, noise: Any, state: State, steps: Any) -> State:
@@ -78,17 +86,17 @@ def tail_average(
         skip: updates before the tail, a multiple of k.
         steps: length of the tail [updates], >= 1.
     """
-    require(
-        'skip',
-        skip,
-        jnp.asarray(skip) % process.k == 0,
-        ('a multiple of k: the tail starts with a cycle'),
-    )
-    mask = jnp.ones_like(process.fast).at[-1].set(0.0)
+    is_multiple = jnp.asarray(skip) % process.k == 0
+    require('skip', skip, is_multiple, 'a multiple of k: the tail starts with a cycle')
     early = noisy_quadratic(process, noise, state, skip)
-    early = State(early.mean * mask, early.covariance * mask[:, None] * mask[None, :])
-    late = noisy_quadratic(process, noise, early, steps)
-    return late.mean[-1] / steps, late.covariance[-1, -1] / jnp.asarray(steps, late.mean.dtype) ** 2
+    # The sum, the last entry, starts again.
+    mask = jnp.ones_like(process.fast).at[-1].set(0.0)
+    mean = early.mean * mask
+    covariance = early.covariance * mask[:, None] * mask[None, :]
+    late = noisy_quadratic(process, noise, State(mean, covariance), steps)
+    count = jnp.asarray(steps, late.mean.dtype)
+    variance_of_sum = late.covariance[-1, -1]
+    return late.mean[-1] / steps, variance_of_sum / count**2
 
 
 def fast_weights(process: Process, state: State) -> tuple[Any, Any]:
@@ -119,50 +127,72 @@ def cycle(process: Process, noise: Any) -> tuple[Any, Any]:
 
 def cycle_change(process: Process) -> tuple[Any, Any]:
     """(A, Q) of a whole cycle: w <- w + A w + h e, Cov e = Q at a noise of 1."""
-    change, nothing = process.inner.change, jnp.zeros_like(process.inner.change)
+    nothing = jnp.zeros_like(process.inner.change)
 
-    def inner(_, carry):
-        earlier, spread = carry
-        return compose(change, earlier), spread_after(process.inner, spread)
+    def after(update, change, spread):
+        return compose(update.change, change), spread_after(update, spread)
 
-    start = jax.lax.fori_loop(0, process.k - 1, inner, (nothing, nothing))
-    return compose(process.last.change, start[0]), spread_after(process.last, start[1])
+    def add_update(_, cycle):
+        return after(process.inner, *cycle)
+
+    start = jax.lax.fori_loop(0, process.k - 1, add_update, (nothing, nothing))
+    return after(process.last, *start)
 
 
 def spread_after(update: Update, spread: Any) -> Any:
     """Covariance of w / h after an update, at a noise of 1."""
-    kick = update.noise_gain[:, None] * update.noise_gain[None, :]
+    kick = outer(update.noise_gain)
     return spread + covariance_change(update.change, spread) + kick
+
+
+class _Moments(NamedTuple):
+    """Of w. The covariance's parts are kept apart: that of the noise is in units of v h^2, which
+    may be tiny."""
+
+    mean: Any  # [n]
+    of_start: Any  # [n, n]
+    of_noise: Any  # [n, n]
 
 
 @jax.jit
 def _after(process, noise, state, steps):
-    """Covariances of the start and of the noise apart: the latter in units of v h^2, which may be
-    tiny."""
-    cycles, rest = steps // process.k, steps % process.k
+    cycles = steps // process.k
+    rest = steps % process.k
+    moments = _after_cycles(process, cycles, _internal_moments(process, state))
+
+    def update(_, moments):
+        return _sum(moments, _changes(process.inner, moments))
+
+    moments = jax.lax.fori_loop(0, rest, update, moments)
+    after = _state(process, noise, moments)
+    # inf - inf: a process that is not stable, gone beyond a float
+    return jax.tree.map(lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), after)
+
+
+def _after_cycles(process, count, moments):
+    """Binary powers: the map of 2^j cycles is applied where bit j of the count is set."""
 
     def square(carry):
-        # Binary powers: the map of 2^j cycles is applied where bit j of the count is set.
         count, change, power, spread, moments = carry
-        mean, old, new = moments
-        further = (
-            jnp.sum(power * mean[None, :], axis=-1),
-            _around(power, old),
-            _around(power, new) + spread,
+        further = _Moments(
+            of_vector(power, moments.mean),
+            around(power, moments.of_start),
+            around(power, moments.of_noise) + spread,
         )
-        moments = jax.tree.map(
-            lambda after, before: jnp.where(count % 2 == 1, after, before), further, moments
-        )
-        return count // 2, *next_power(change, power), spread + _around(power, spread), moments
+
+        def if_odd(after, before):
+            return jnp.where(count % 2 == 1, after, before)
+
+        moments = jax.tree.map(if_odd, further, moments)
+        half = count // 2
+        next_change, next_matrix = next_power(change, power)
+        return half, next_change, next_matrix, spread + around(power, spread), moments
 
     change, spread = cycle_change(process)
-    identity = jnp.eye(change.shape[0], dtype=change.dtype)
-    carry = (cycles, change, identity + change, spread, _internal_moments(process, state))
-    moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)[-1]
-    moments = jax.lax.fori_loop(0, rest, lambda _, m: _updated(process.inner, m), moments)
-    return jax.tree.map(
-        lambda x: jnp.where(jnp.isnan(x), jnp.inf, x), _state(process, noise, moments)
-    )
+    matrix = jnp.eye(change.shape[0], dtype=change.dtype) + change
+    carry = (count, change, matrix, spread, moments)
+    *_, moments = jax.lax.while_loop(lambda carry: carry[0] > 0, square, carry)
+    return moments
 
 
 @partial(jax.jit, static_argnums=3)
@@ -172,49 +202,55 @@ def _all(process, noise, state, steps):
 
     def step(carry, t):
         moments, lost = carry
-        last = (t + 1) % process.k == 0
-        update = jax.tree.map(lambda a, b: jnp.where(last, a, b), process.last, process.inner)
-        change = jax.tree.map(jnp.add, _changes(update, moments), lost)
-        after = jax.tree.map(jnp.add, moments, change)
+        is_last = (t + 1) % process.k == 0
+
+        def choose(last, inner):
+            return jnp.where(is_last, last, inner)
+
+        update = jax.tree.map(choose, process.last, process.inner)
+        change = _sum(_changes(update, moments), lost)
+        after = _sum(moments, change)
+        # what rounding dropped of the change, for the next step
         lost = jax.tree.map(lambda delta, new, old: delta - (new - old), change, after, moments)
         return (after, lost), _state(process, noise, after)
 
+    def with_first(first, rest):
+        return jnp.concatenate([first[None], rest])
+
     moments = _internal_moments(process, state)
-    states = jax.lax.scan(
-        step, (moments, jax.tree.map(jnp.zeros_like, moments)), jnp.arange(steps)
-    )[1]
-    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state, states)
+    nothing_lost = jax.tree.map(jnp.zeros_like, moments)
+    _, states = jax.lax.scan(step, (moments, nothing_lost), jnp.arange(steps))
+    return jax.tree.map(with_first, state, states)
 
 
 def _internal_moments(process, state):
-    """(mean, covariance, covariance by noise) of w."""
     mean = internal(process, state.mean[:, None])[:, 0]
     covariance = internal_covariance(process, state.covariance)
-    return mean, covariance, jnp.zeros_like(covariance)
+    return _Moments(mean, covariance, jnp.zeros_like(covariance))
 
 
 def _state(process, noise, moments):
-    mean, old, new = moments
-    mean = external(process, mean[:, None])[:, 0]
-    return State(mean, external_covariance(process, old) + external_covariance(process, new, noise))
+    mean = external(process, moments.mean[:, None])[:, 0]
+    of_start = external_covariance(process, moments.of_start)
+    of_noise = external_covariance(process, moments.of_noise, noise)
+    return State(mean, of_start + of_noise)
 
 
 def _changes(update, moments):
-    mean, old, new = moments
-    kick = update.noise_gain[:, None] * update.noise_gain[None, :]
-    push = jnp.sum(update.change * mean[None, :], axis=-1)
-    return push, covariance_change(update.change, old), covariance_change(update.change, new) + kick
+    """What an update adds to the moments."""
+    kick = outer(update.noise_gain)
+    push = of_vector(update.change, moments.mean)
+    of_start = covariance_change(update.change, moments.of_start)
+    of_noise = covariance_change(update.change, moments.of_noise) + kick
+    return _Moments(push, of_start, of_noise)
 
 
-def _updated(update, moments):
-    return jax.tree.map(jnp.add, moments, _changes(update, moments))
-
-
-def _around(power, covariance):
-    return product(product(power, covariance), power.T)
+def _sum(a, b):
+    return jax.tree.map(jnp.add, a, b)
 
 
 def _observed(vector, state):
-    return jnp.sum(vector * state.mean), jnp.sum(
-        vector * jnp.sum(state.covariance * vector[None, :], axis=-1)
-    )
+    """Mean and variance of vector @ z."""
+    mean = jnp.sum(vector * state.mean)
+    variance = jnp.sum(vector * of_vector(state.covariance, vector))
+    return mean, variance

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lbexp.theory.limits import require
+from lbexp.theory.limits import require, require_optimizer
 from lbexp.theory.linear_maps import compose, moved
 
 
@@ -22,6 +22,10 @@ class Update(NamedTuple):
 
     change: Any  # [n, n]
     noise_gain: Any  # [n]
+
+    def then(self, change: Any) -> 'Update':
+        """This update, then w <- w + change w."""
+        return Update(compose(change, self.change), moved(change, self.noise_gain))
 
 
 class Process(NamedTuple):
@@ -106,7 +110,9 @@ def process(
     require_optimizer(learning_rate, curvature, momentum, k, slow_step_size)
     _require_policies(buffer_policy, ema_decay)
     # Outside of jit, where a Python number still has its float64 digits.
-    averaging = None if ema_decay is None else 1 - ema_decay
+    averaging = None
+    if ema_decay is not None:
+        averaging = 1 - ema_decay
     return _build(
         learning_rate,
         curvature,
@@ -123,14 +129,21 @@ def process(
 
 def internal(process: Process, vectors: Any) -> Any:
     """w of z, for vectors [n, m] as columns."""
-    anchor = jnp.sum(process.base[:, None] * vectors, axis=0, keepdims=True)
-    return (vectors - process.offset[:, None] * anchor) * (1 / process.units)[:, None]
+    anchor = _anchor(process, vectors)
+    from_anchor = vectors - process.offset[:, None] * anchor
+    return from_anchor * (1 / process.units)[:, None]
 
 
 def external(process: Process, vectors: Any, scale: Any = 1.0) -> Any:
     """scale z of w, for vectors [n, m] as columns."""
-    anchor = jnp.sum(process.base[:, None] * vectors, axis=0, keepdims=True)
-    return (scale * process.units)[:, None] * vectors + (scale * process.offset)[:, None] * anchor
+    anchor = _anchor(process, vectors)
+    units, offset = scale * process.units, scale * process.offset
+    return units[:, None] * vectors + offset[:, None] * anchor
+
+
+def _anchor(process, vectors):
+    """base @ w [1, m]: the slow weights, which the fast ones count from."""
+    return jnp.sum(process.base[:, None] * vectors, axis=0, keepdims=True)
 
 
 def internal_covariance(process: Process, covariance: Any) -> Any:
@@ -143,7 +156,9 @@ def external_covariance(process: Process, covariance: Any, noise: Any = None) ->
     formed."""
     if noise is None:
         return external(process, external(process, covariance).T).T
-    return noise * external(process, external(process, covariance, process.step).T, process.step).T
+    h = process.step
+    scaled_columns = external(process, covariance, h)
+    return noise * external(process, scaled_columns.T, h).T
 
 
 @partial(jax.jit, static_argnames=('nesterov', 'buffer_policy', 'tail'))
@@ -161,71 +176,72 @@ def _build(
 ):
     """The rows are changes: 'fast' is x - s where there are slow weights s, else x; 'momentum' is
     rate m."""
-    h, alpha = learning_rate * curvature, slow_step_size
-    looks_ahead, has_average = k is not None, tail or averaging is not None
+    h = learning_rate * curvature
     names = ['fast', 'momentum']
-    if looks_ahead:
-        names += ['slow', 'start'] if buffer_policy == 'interpolate' else ['slow']
-    if has_average:
+    if k is not None:
+        names.append('slow')
+        if buffer_policy == 'interpolate':
+            names.append('start')
+    if tail or averaging is not None:
         names.append('average')
-    weights = {'fast': 1.0, 'slow': 1.0} if looks_ahead else {'fast': 1.0}  # x, of w
-
-    def times(number):
-        return {name: number * value for name, value in weights.items()}
-
-    gain = (1 + momentum) if nesterov else 1.0
-    carried = momentum**2 if nesterov else momentum
-    rows = {
-        'fast': {**times(-gain * h), 'momentum': -carried},
-        'momentum': {**times(h), 'momentum': -damping},
-    }
-    update = Update(_matrix(names, rows), _vector(names, {'fast': gain, 'momentum': -1.0}))
+    update = _optimizer_step(names, h, momentum, damping, nesterov)
     last = update
-    if looks_ahead:
-        last = _chain(last, _matrix(names, _synchronisation(alpha, buffer_policy)))
-    if has_average:
-        share, forgotten = (1.0, 0.0) if tail else (averaging, averaging)
-        average = _matrix(names, {'average': {**times(share), 'average': -forgotten}})
-        update, last = _chain(update, average), _chain(last, average)
-    deployed = 'slow' if looks_ahead else 'fast'
-    if averaging is not None:
+    deployed, offset = 'fast', ()
+    if k is not None:
+        synchronisation = _synchronisation(slow_step_size, buffer_policy)
+        last = last.then(_matrix(names, synchronisation))
+        deployed, offset = 'slow', ('fast',)
+    if 'average' in names:
+        # The plain sum of a tail forgets nothing.
+        share, forgotten = averaging, averaging
+        if tail:
+            share, forgotten = 1.0, 0.0
+        row = {**_weights(names, share), 'average': -forgotten}
+        average = _matrix(names, {'average': row})
+        update, last = update.then(average), last.then(average)
+    if averaging is None:
+        averaging = 1.0
+    else:
         deployed = 'average'
 
     def ones(*chosen):
-        return _vector(names, {name: 1.0 for name in chosen if name in names})
+        return _vector(names, dict.fromkeys(chosen, 1.0))
 
     buffers = ones('momentum', 'start')
+    dtype = buffers.dtype
+    if k is None:
+        k = 1
     return Process(
         inner=update,
         last=last,
-        k=jnp.asarray(k if looks_ahead else 1),
+        k=jnp.asarray(k),
         fast=ones('fast'),
         evaluation=ones(deployed),
         initial_mask=ones('fast', 'slow'),
-        averaging=jnp.asarray(1.0 if averaging is None else averaging, buffers.dtype),
-        step=jnp.asarray(h, buffers.dtype),
-        units=jnp.where(buffers > 0, jnp.asarray(1 / learning_rate, buffers.dtype), 1.0),
-        offset=ones('fast') if looks_ahead else 0 * ones('fast'),
+        averaging=jnp.asarray(averaging, dtype),
+        step=jnp.asarray(h, dtype),
+        units=jnp.where(buffers > 0, jnp.asarray(1 / learning_rate, dtype), 1.0),
+        offset=ones(*offset),
         base=ones('slow'),
     )
 
 
-def require_optimizer(
-    learning_rate: Any, curvature: Any, momentum: Any, k: Any, slow_step_size: Any
-) -> None:
-    """ValueError: a number of an optimizer, or of Lookahead around it, is out of its range."""
-    require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
-    require(
-        'curvature',
-        curvature,
-        curvature > 0,
-        'a number > 0: a flat or concave coordinate has no fixed point',
-    )
-    require('momentum', momentum, (momentum >= 0) & (momentum < 1), '0 <= momentum < 1')
-    if k is not None:
-        require('k', k, k >= 1, 'an integer (updates per cycle) >= 1')
-        is_step = (slow_step_size > 0) & (slow_step_size <= 1)
-        require('slow_step_size', slow_step_size, is_step, '(0, 1]')
+def _optimizer_step(names, h, momentum, damping, nesterov):
+    """The changes of (x, rate m) in the docstring of `process`, and the noise over h."""
+    gain, carried = 1.0, momentum
+    if nesterov:
+        gain, carried = 1 + momentum, momentum**2
+    rows = {
+        'fast': {**_weights(names, -gain * h), 'momentum': -carried},
+        'momentum': {**_weights(names, h), 'momentum': -damping},
+    }
+    noise_gain = {'fast': gain, 'momentum': -1.0}
+    return Update(_matrix(names, rows), _vector(names, noise_gain))
+
+
+def _weights(names, factor):
+    """factor x, in terms of w: x is (x - s) + s where there are slow weights s."""
+    return {name: factor for name in ('fast', 'slow') if name in names}
 
 
 def _require_policies(buffer_policy, ema_decay):
@@ -248,15 +264,16 @@ def _synchronisation(alpha, buffer_policy):
     return {'slow': {'fast': alpha}, 'fast': {'fast': -1.0}, **buffer_rows}
 
 
-def _chain(first, change):
-    """`first`, then w <- w + change w."""
-    return Update(compose(change, first.change), moved(change, first.noise_gain))
-
-
 def _matrix(names, rows):
-    return jnp.stack([_vector(names, rows.get(name, {})) for name in names])
+    vectors = []
+    for name in names:
+        vectors.append(_vector(names, rows.get(name, {})))
+    return jnp.stack(vectors)
 
 
 def _vector(names, entries):
     dtype = jnp.result_type(float, *entries.values())
-    return jnp.stack([jnp.asarray(entries.get(name, 0.0), dtype) for name in names])
+    numbers = []
+    for name in names:
+        numbers.append(jnp.asarray(entries.get(name, 0.0), dtype))
+    return jnp.stack(numbers)

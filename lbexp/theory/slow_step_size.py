@@ -1,5 +1,6 @@
 """Proposition 1: how far the slow weights should move towards the fast ones."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,10 +27,11 @@ def slow_step_size(slow: Any, fast: Any, curvature: Any, optimum: Any) -> Any:
     Source: Zhang, Lucas, Ba, Hinton 2019, arXiv:1907.08610, Proposition 1.
     """
     # Path and curvature in units of their largest entries, which alpha* forgets but for one length.
-    direction, length = _scaled(jax.tree.map(jnp.subtract, slow, fast))
-    bent, _ = _scaled(_apply(curvature, direction))
-    top = _dot(jax.tree.map(jnp.subtract, slow, optimum), bent)
-    return _ratio(top, _dot(direction, bent), length)
+    direction, length = _scaled(_difference(slow, fast))
+    bent, _ = _scaled(_apply(curvature, direction))  # A d
+    to_optimum = _difference(slow, optimum)
+    numerator = _dot(to_optimum, bent)
+    return _ratio(numerator, _dot(direction, bent), length)
 
 
 def estimated_slow_step_size(
@@ -53,34 +55,52 @@ def estimated_slow_step_size(
 
     Source: arXiv:1907.08610, Section 3.1 and Algorithm 2.
     """
-    require('low', low, (jnp.asarray(low) >= 0) & (jnp.asarray(low) <= 1), '0 <= low <= 1')
-    direction, length = _scaled(jax.tree.map(jnp.subtract, slow, fast))
-    bent, size = _scaled(_apply(curvature, direction))
-    behind = jax.tree.map(jnp.subtract, slow, fast if at is None else at)
+    is_fraction = (jnp.asarray(low) >= 0) & (jnp.asarray(low) <= 1)
+    require('low', low, is_fraction, '0 <= low <= 1')
+    if at is None:
+        at = fast
+    direction, length = _scaled(_difference(slow, fast))
+    bent, size = _scaled(_apply(curvature, direction))  # A d
+    behind = _difference(slow, at)
+    # In units of the bent direction's size, as the other products are.
     slope = _dot(gradient, direction) / jnp.where(size > 0, size, 1.0)
-    return jnp.clip(_ratio(_dot(behind, bent) + slope, _dot(direction, bent), length), low, 1.0)
+    numerator = _dot(behind, bent) + slope
+    step_size = _ratio(numerator, _dot(direction, bent), length)
+    return jnp.clip(step_size, low, 1.0)
+
+
+def _difference(a, b):
+    return jax.tree.map(jnp.subtract, a, b)
 
 
 def _scaled(tree):
     """The tree over its largest absolute entry, and that entry: squares of small numbers are not 0
     then."""
-    size = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
+    peaks = [jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]
+    size = jnp.max(jnp.stack(peaks))
     divisor = jnp.where(size > 0, size, 1.0)
     return jax.tree.map(lambda leaf: leaf / divisor, tree), size
 
 
 def _apply(curvature, path):
+    """A of a path: A is a matrix, or a diagonal."""
     leaves = jax.tree.leaves(curvature)
-    if len(leaves) == 1 and leaves[0].ndim == 2 and jax.tree.leaves(path)[0].ndim == 1:
-        return jax.tree.map(lambda a, p: jnp.matmul(a, p, precision='highest'), curvature, path)
+    is_matrix = len(leaves) == 1 and leaves[0].ndim == 2
+    if is_matrix and jax.tree.leaves(path)[0].ndim == 1:
+        # By default an accelerator would round the factors.
+        matmul = partial(jnp.matmul, precision='highest')
+        return jax.tree.map(matmul, curvature, path)
     return jax.tree.map(jnp.multiply, curvature, path)
 
 
 def _dot(a, b):
-    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
+    products = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
+    return sum(jax.tree.leaves(products))
 
 
 def _ratio(top, bottom, length):
     """top / (length bottom); 1 on a line without length or curvature."""
     flat = (bottom <= 0) | (length <= 0)
-    return jnp.where(flat, 1.0, top / jnp.where(flat, 1.0, bottom) / jnp.where(flat, 1.0, length))
+    safe_bottom = jnp.where(flat, 1.0, bottom)
+    safe_length = jnp.where(flat, 1.0, length)
+    return jnp.where(flat, 1.0, top / safe_bottom / safe_length)

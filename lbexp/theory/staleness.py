@@ -6,19 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from lbexp.theory.fixed_point import STABILITY_RULE, FixedPoint
-from lbexp.theory.limits import require
-from lbexp.theory.linear_maps import (
-    compose,
-    covariance_change,
-    moved,
-    product,
-    rest_of_vector,
-    spectral_radius,
-)
-from lbexp.theory.process import Process, Update, require_optimizer
+from lbexp.theory.exchangeable import SQUARES, as_matrix, on_moments
+from lbexp.theory.fixed_point import STABILITY_RULE, FixedPoint, radius_and_gap
+from lbexp.theory.limits import require, require_optimizer
+from lbexp.theory.linear_maps import around, rest_of_vector
+from lbexp.theory.process import Process, Update
 
 
 def staleness(
@@ -53,7 +46,8 @@ def staleness(
     """
     require('delay', delay, delay >= 0, 'an integer (updates) >= 0')
     require_optimizer(learning_rate, curvature, momentum, k, slow_step_size)
-    return _embedded(learning_rate, curvature, delay, 1 - momentum, *_cycle(k, slow_step_size))
+    friction = 1 - momentum  # of a Python number in float64
+    return _embedded(learning_rate, curvature, delay, friction, *_cycle(k, slow_step_size))
 
 
 def delay_limit(curvature: Any, delay: Any) -> Any:
@@ -109,7 +103,9 @@ def memoryless(
     require('noise', noise, jnp.asarray(noise) >= 0, 'a variance >= 0')
     require('workers', workers, workers >= 1, 'an integer >= 1')
     require_optimizer(learning_rate, curvature, momentum, k, slow_step_size)
-    rest = _rest(learning_rate, curvature, noise, workers, 1 - momentum, *_cycle(k, slow_step_size))
+    friction = 1 - momentum  # of a Python number in float64
+    cycle = _cycle(k, slow_step_size)
+    rest = _rest(learning_rate, curvature, noise, workers, friction, *cycle)
     rule = f'{STABILITY_RULE}: lower the learning rate, the momentum, or the number of workers'
     require('spectral radius of second moments', rest.radius, rest.stable, rule)
     return rest
@@ -117,23 +113,29 @@ def memoryless(
 
 def _cycle(k, slow_step_size):
     """Without Lookahead the slow weights are the weights: a cycle of one update, all the way."""
-    return (1, 1.0) if k is None else (k, slow_step_size)
+    if k is None:
+        return 1, 1.0
+    return k, slow_step_size
 
 
 @partial(jax.jit, static_argnames='delay')
 def _embedded(learning_rate, curvature, delay, friction, k, slow_step_size):
     """The process (x_t - s, x_{t-1} - s, .., x_{t-delay} - s, rate m, s)."""
     size, at_m, at_s = delay + 3, delay + 1, delay + 2
-    push = _push(size, at_m, at_s, delay, learning_rate * curvature, friction)
+    h = learning_rate * curvature
+    push = _push(size, at_m, at_s, delay, h, friction)
     dtype = push.change.dtype
-    shift = jnp.eye(size, dtype=dtype)[:delay] - jnp.eye(size, dtype=dtype)[1 : delay + 1]
+    # x_{t-j} becomes x_{t-j+1}.
+    identity = jnp.eye(size, dtype=dtype)
+    shift = identity[:delay] - identity[1 : delay + 1]
     inner = Update(push.change.at[1 : delay + 1].set(shift), push.noise_gain)
-    others = [*range(1, delay + 1)]
+    others = range(1, delay + 1)
 
     def unit(place):
         return jnp.zeros(size, dtype).at[place].set(1.0)
 
     of_weights = unit(jnp.arange(delay + 1))
+    units = jnp.ones(size, dtype)
     return Process(
         inner=inner,
         last=_synchronised(inner, at_s, others, slow_step_size),
@@ -142,8 +144,8 @@ def _embedded(learning_rate, curvature, delay, friction, k, slow_step_size):
         evaluation=unit(at_s),
         initial_mask=1 - unit(at_m),
         averaging=jnp.ones((), dtype),
-        step=jnp.asarray(learning_rate * curvature, dtype),
-        units=jnp.ones(size, dtype).at[at_m].set(1 / jnp.asarray(learning_rate, dtype)),
+        step=jnp.asarray(h, dtype),
+        units=units.at[at_m].set(1 / jnp.asarray(learning_rate, dtype)),
         offset=of_weights,
         base=unit(at_s),
     )
@@ -152,13 +154,20 @@ def _embedded(learning_rate, curvature, delay, friction, k, slow_step_size):
 def _push(size, at_m, at_s, at_read, step, friction):
     """rate m <- beta rate m + h (s + w[at_read] - xi), then w[0], which is x - s, by -rate m."""
     dtype = jnp.result_type(float, step, friction)
-    h, friction = jnp.asarray(step, dtype), jnp.asarray(friction, dtype)
-    m = jnp.zeros(size, dtype).at[at_read].add(h).at[at_s].add(h).at[at_m].add(-friction)
-    x = -m.at[at_m].add(1.0)
+    h = jnp.asarray(step, dtype)
+    friction = jnp.asarray(friction, dtype)
+    nothing = jnp.zeros(size, dtype)
+    row_of_m = nothing.at[at_read].add(h)
+    row_of_m = row_of_m.at[at_s].add(h)
+    row_of_m = row_of_m.at[at_m].add(-friction)
     # The entry is -beta, from a friction with all its digits: 1 - (1 - beta) rounds as beta itself
     # does.
-    change = jnp.zeros((size, size), dtype).at[at_m].set(m).at[0].set(x)
-    return Update(change, jnp.zeros(size, dtype).at[at_m].set(-1.0).at[0].set(1.0))
+    row_of_x = -row_of_m.at[at_m].add(1.0)
+    change = jnp.zeros((size, size), dtype)
+    change = change.at[at_m].set(row_of_m)
+    change = change.at[0].set(row_of_x)
+    noise_gain = nothing.at[at_m].set(-1.0)
+    return Update(change, noise_gain.at[0].set(1.0))
 
 
 def _synchronised(update, at_s, others, alpha):
@@ -166,104 +175,64 @@ def _synchronised(update, at_s, others, alpha):
     from s does not."""
     size = update.noise_gain.shape[0]
     alpha = jnp.asarray(alpha, update.change.dtype)
-    meet = jnp.zeros((size, size), alpha.dtype).at[at_s, 0].set(alpha).at[0, 0].set(-1.0)
+    meet = jnp.zeros((size, size), alpha.dtype)
+    meet = meet.at[at_s, 0].set(alpha)
+    meet = meet.at[0, 0].set(-1.0)
     for place in others:
         meet = meet.at[place, 0].set(-alpha)
-    return Update(compose(meet, update.change), moved(meet, update.noise_gain))
-
-
-_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # moments of (x - s, rate m, s)
-_SQUARES = np.isin(np.arange(11), (0, 3, 5, 9))
+    return update.then(meet)
 
 
 @partial(jax.jit, static_argnames='workers')
 def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size):
     """Second moments of (x - s, rate m, s, c_w - s) over v h^2."""
+    size = 3 + workers
+    h = learning_rate * curvature
     # By exchangeability the first worker stands for all, once moments are averaged over the
     # permutations of copies.
-    size, h = 3 + workers, learning_rate * curvature
     push = _push(size, 1, 2, 3, h, friction)
     dtype = push.change.dtype
-    pull = jnp.zeros((size, size), dtype).at[3, 3].set(-1.0).at[3, 0].set(1.0)
+    # c_1 - s <- x - s
+    pull = jnp.zeros((size, size), dtype)
+    pull = pull.at[3, 3].set(-1.0)
+    pull = pull.at[3, 0].set(1.0)
+    inner = push.then(pull)
+    last = _synchronised(push, 2, range(3, size), slow_step_size).then(pull)
 
-    def pulled(update):
-        return Update(compose(pull, update.change), moved(pull, update.noise_gain))
+    update = on_moments(inner, workers)
+    last_update = on_moments(last, workers)
 
-    inner, last = pulled(push), pulled(_synchronised(push, 2, range(3, size), slow_step_size))
+    def further(_, cycle):
+        return update.after(*cycle)
 
-    def in_eleven(update):
-        """The change of the eleven numbers: what becomes of each unit vector."""
-
-        def column(unit):
-            return _read(covariance_change(update.change, _whole(unit, workers)))
-
-        return jax.vmap(column)(jnp.eye(11, dtype=dtype)).T
-
-    def kick(update):
-        return _read(update.noise_gain[:, None] * update.noise_gain[None, :])
-
-    inner_map, last_map = in_eleven(inner), in_eleven(last)
-    if workers == 1:  # there is no second copy: its moment is 0, not what it was
-        inner_map, last_map = inner_map.at[10, 10].set(-1.0), last_map.at[10, 10].set(-1.0)
-    inner_push, last_push = kick(inner), kick(last)
-
-    def further(_, carry):
-        earlier, spread = carry
-        return compose(inner_map, earlier), moved(inner_map, spread) + inner_push
-
-    change, spread = jax.lax.fori_loop(
-        0, k - 1, further, (jnp.zeros_like(inner_map), jnp.zeros(11, dtype))
-    )
-    change, spread = compose(last_map, change), moved(last_map, spread) + last_push
-    rest = rest_of_vector(change, spread, _SQUARES)
+    nothing = (jnp.zeros_like(update.change), jnp.zeros_like(update.push))
+    start = jax.lax.fori_loop(0, k - 1, further, nothing)
+    change, spread = last_update.after(*start)
+    rest = rest_of_vector(change, spread, SQUARES)
     value = jnp.where(rest.settled, rest.value, 0.0)
 
     def add(_, carry):
         total, moments = carry
-        return total + moments, moved(inner_map, moments) + inner_push
+        return total + moments, update.applied(moments)
 
     total, _ = jax.lax.fori_loop(0, k, add, (jnp.zeros_like(value), value))
-    # From there to (x, m, s).
-    back = jnp.asarray([[1, 0, 1], [0, 1, 0], [0, 0, 1]], dtype) * jnp.asarray(
-        [[h], [curvature], [h]], dtype
-    )
+    # From (x - s, rate m, s) in units of h to (x, m, s).
+    sums = [
+        [1, 0, 1],
+        [0, 1, 0],
+        [0, 0, 1],
+    ]
+    back = jnp.asarray(sums, dtype) * jnp.asarray([[h], [curvature], [h]], dtype)
 
     def covariance_of_server(moments):
-        whole = product(product(back, _whole(moments, workers)[:3, :3]), back.T)
-        return jnp.where(rest.settled, noise * whole, jnp.inf)
+        server = around(back, as_matrix(moments, workers)[:3, :3])
+        return jnp.where(rest.settled, noise * server, jnp.inf)
 
-    radius = jnp.where(
-        rest.settled, jnp.exp(rest.log_radius), spectral_radius(jnp.eye(11, dtype=dtype) + change)
-    )
-    gap = jnp.where(rest.settled, -jnp.expm1(rest.log_radius), 1 - radius)
+    radius, gap = radius_and_gap(rest, change)
     return FixedPoint(
-        covariance_of_server(value),
-        covariance_of_server(total * (1 / k)),
-        radius,
-        rest.settled,
-        gap,
+        covariance=covariance_of_server(value),
+        average=covariance_of_server(total * (1 / k)),
+        radius=radius,
+        stable=rest.settled,
+        gap=gap,
     )
-
-
-def _whole(moments, workers):
-    """The matrix [3 + W, 3 + W] of second moments that eleven numbers describe."""
-    size = 3 + workers
-    # 0 .. 5: _PAIRS; 6 .. 8: each of the three with a copy; 9: a copy with itself; 10: two copies.
-    whole = jnp.zeros((size, size), moments.dtype)
-    for place, (i, j) in enumerate(_PAIRS):
-        whole = whole.at[i, j].set(moments[place]).at[j, i].set(moments[place])
-    for i in range(3):
-        whole = whole.at[i, 3:].set(moments[6 + i]).at[3:, i].set(moments[6 + i])
-    among = jnp.full((workers, workers), moments[10])
-    diagonal = jnp.eye(workers, dtype=bool)
-    return whole.at[3:, 3:].set(jnp.where(diagonal, moments[9], among))
-
-
-def _read(whole):
-    """The eleven numbers: means over the permutations of the copies."""
-    workers = whole.shape[0] - 3
-    among, same = whole[3:, 3:], jnp.eye(workers, dtype=bool)
-    squares = jnp.trace(among) / workers
-    products = jnp.sum(jnp.where(same, 0.0, among)) / max(workers * (workers - 1), 1)
-    with_copy = [jnp.mean(whole[i, 3:]) for i in range(3)]
-    return jnp.stack([*(whole[i, j] for i, j in _PAIRS), *with_copy, squares, products])

@@ -42,14 +42,18 @@ def stationary_variance(
     traced.
     """
     stable = _stable(learning_rate, curvature, noise, momentum, nesterov)
-    beta, h = jnp.asarray(momentum), jnp.asarray(learning_rate) * curvature
+    beta = jnp.asarray(momentum)
+    h = jnp.asarray(learning_rate) * curvature
     friction = jnp.asarray(1 - momentum)  # of a Python number in float64
     # (2 - h) + 2 beta, exact at the limit, where 2 (1 + beta) - h is not.
-    top, bottom = 1 + beta, friction * ((2 - h) + 2 * beta)
+    to_limit = (2 - h) + 2 * beta
+    numerator, denominator = 1 + beta, friction * to_limit
     if nesterov:
-        top = (1 + beta) + beta * (1 + 2 * beta) * h
-        bottom = (friction + beta * h) * ((2 - h) + 2 * beta * (1 - h))
-    return jnp.where(stable, h * noise * top / jnp.where(stable, bottom, 1.0), jnp.inf)
+        numerator = (1 + beta) + beta * (1 + 2 * beta) * h
+        to_limit = (2 - h) + 2 * beta * (1 - h)  # 2 (1 + beta) - (1 + 2 beta) h, as exact
+        denominator = (friction + beta * h) * to_limit
+    variance = h * noise * numerator / jnp.where(stable, denominator, 1.0)
+    return jnp.where(stable, variance, jnp.inf)
 
 
 def heavy_ball_covariance(
@@ -64,8 +68,9 @@ def heavy_ball_covariance(
     Arguments and limits as in stationary_variance.
     """
     variance = stationary_variance(learning_rate, curvature, noise, momentum)
-    cross = curvature * variance / (1 + jnp.asarray(momentum))
-    return variance, -cross, 2 * cross / learning_rate
+    cross = curvature * variance / (1 + jnp.asarray(momentum))  # -E x m
+    buffer_variance = 2 * cross / learning_rate
+    return variance, -cross, buffer_variance
 
 
 def ema_variance(learning_rate: Any, curvature: Any, noise: Any, decay: Any) -> Any:
@@ -79,14 +84,16 @@ def ema_variance(learning_rate: Any, curvature: Any, noise: Any, decay: Any) -> 
     Args:
         decay: d in [0, 1). The others as in stationary_variance.
     """
-    d, gap = jnp.asarray(decay), jnp.asarray(1 - decay)  # of a Python number in float64
+    d = jnp.asarray(decay)
+    gap = jnp.asarray(1 - decay)  # of a Python number in float64
     require('decay', decay, (d >= 0) & (gap > 0), '0 <= decay < 1')
     variance = stationary_variance(learning_rate, curvature, noise)
     unstable = jnp.isinf(variance)
     h = jnp.where(unstable, 1.0, jnp.asarray(learning_rate) * curvature)
     # 1 + r d = (1 - d) + (2 - h) d and 1 - r d = (1 - d) + h d.
     ratio = gap / (1 + d) * (gap + (2 - h) * d) / (gap + h * d)
-    return jnp.where(unstable, jnp.inf, jnp.where(unstable, 1.0, variance) * ratio)
+    finite = jnp.where(unstable, 1.0, variance)
+    return jnp.where(unstable, jnp.inf, finite * ratio)
 
 
 def tail_variance(learning_rate: Any, curvature: Any, noise: Any, steps: Any) -> Any:
@@ -106,18 +113,21 @@ def tail_variance(learning_rate: Any, curvature: Any, noise: Any, steps: Any) ->
     unstable = jnp.isinf(variance)
     h = jnp.where(unstable, 1.0, jnp.asarray(learning_rate) * curvature)
     time = autocorrelation_sum(h, jnp.asarray(steps, h.dtype))
-    return jnp.where(unstable, jnp.inf, jnp.where(unstable, 1.0, variance) * (time / steps))
+    finite = jnp.where(unstable, 1.0, variance)
+    return jnp.where(unstable, jnp.inf, finite * (time / steps))
 
 
 def _stable(learning_rate, curvature, noise, momentum, nesterov):
-    rate, a, v, beta = (jnp.asarray(x) for x in (learning_rate, curvature, noise, momentum))
+    rate, a, v, beta = map(jnp.asarray, (learning_rate, curvature, noise, momentum))
     require('curvature', a, a > 0, 'a number > 0: a flat or concave coordinate has no fixed point')
     require('noise', v, v >= 0, 'a variance >= 0')
     below_1 = jnp.asarray(1 - momentum) > 0
     require('momentum', momentum, (beta >= 0) & below_1, '0 <= momentum < 1')
     limit = learning_rate_limit(a, beta, nesterov)
     stable = (rate > 0) & (rate < limit)
-    bound = '2 (1 + momentum) / (1 + 2 momentum)' if nesterov else '2 (1 + momentum)'
+    bound = '2 (1 + momentum)'
+    if nesterov:
+        bound += ' / (1 + 2 momentum)'
     rule = f'0 < learning_rate * curvature < {bound}: lower the learning rate'
     require('learning_rate * curvature', rate * a, stable, rule)
     return stable & (a > 0) & (v >= 0) & (beta >= 0) & below_1

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.theory.limits import learning_rate_limit, require
+from lbexp.theory.linear_maps import outer
 from lbexp.theory.noisy_quadratic import cycle_change
 from lbexp.theory.process import external, internal_covariance, process
 
@@ -54,31 +55,41 @@ def steps_to_target(
     def coordinate(curvature, second, noise):
         p = process(learning_rate, curvature, **settings)
         change, spread = cycle_change(p)
-        moments = p.initial_mask[:, None] * p.initial_mask[None, :] * second
-        seen = jnp.sum(
-            external(p, jnp.eye(change.shape[0], dtype=change.dtype)) * p.evaluation[:, None],
-            axis=0,
-        )
+        moments = outer(p.initial_mask) * second
+        identity = jnp.eye(change.shape[0], dtype=change.dtype)
+        # evaluation weights = seen @ w
+        seen = jnp.sum(external(p, identity) * p.evaluation[:, None], axis=0)
         kick = noise * p.step * (p.step * spread)
-        return (
-            (change, kick),
-            internal_covariance(p, moments),
-            seen[:, None] * seen[None, :],
-            (p.k, p.averaging),
-        )
+        cycle = (change, kick)
+        return cycle, internal_covariance(p, moments), outer(seen), (p.k, p.averaging)
 
+    curvature = a ** (1 - jnp.asarray(power))
+    noise = 1 / (a * batch_size)
     # Coordinates last: the small matrices' products then run over long rows.
-    curvature, noise = a ** (1 - jnp.asarray(power)), 1 / (a * batch_size)
-    maps, moments, seen, (k, averaging) = jax.vmap(coordinate, out_axes=-1)(curvature, start, noise)
-    k, averaging = k[0].astype(a.dtype), averaging[0].astype(a.dtype)
+    by_coordinate = jax.vmap(coordinate, out_axes=-1)
+    maps, moments, seen, (k, averaging) = by_coordinate(curvature, start, noise)
+    # the same for every coordinate
+    k = k[0].astype(a.dtype)
+    averaging = averaging[0].astype(a.dtype)
 
-    def loss(second, cycles):
+    def loss(moments, cycles):
         weight = -jnp.expm1(cycles * k * jnp.log1p(-averaging))  # the bias correction of an EMA
-        return jnp.sum(jnp.sum(seen * second, axis=(0, 1)) * a) / (2 * weight**2)
+        squares = jnp.sum(seen * moments, axis=(0, 1))
+        return jnp.sum(squares * a) / (2 * weight**2)
+
+    cycles, is_reached = _cycles_above(target, loss, maps, moments, a.dtype)
+    starts_below = jnp.sum(a * start) / 2 <= target
+    steps = jnp.where(starts_below, 0.0, (cycles + 1) * k)
+    return jnp.where(is_reached, steps, jnp.inf)
+
+
+def _cycles_above(target, loss, maps, moments, dtype):
+    """(whole cycles with a loss above the target, whether they end): the binary digits of their
+    number, from the highest down."""
 
     def double(maps, _):
-        change, _ = maps
-        return (_squared(change), _moved(maps, maps[1])), maps
+        change, kick = maps
+        return (_squared(change), _moved(maps, kick)), maps
 
     def descend(carry, rung):
         moments, cycles = carry
@@ -86,16 +97,16 @@ def steps_to_target(
         further = _moved(maps, moments)
         # Not "loss > target": what is NaN, beyond stability, has not arrived.
         above = ~(loss(further, cycles + count) <= target)
-        return (jnp.where(above, further, moments), cycles + jnp.where(above, count, 0.0)), None
+        moments = jnp.where(above, further, moments)
+        cycles = cycles + jnp.where(above, count, 0.0)
+        return (moments, cycles), None
 
     _, ladder = jax.lax.scan(double, maps, None, length=_DOUBLINGS)
-    counts = 2.0 ** jnp.arange(_DOUBLINGS, dtype=a.dtype)
-    begin = (moments, jnp.zeros((), a.dtype))
-    (_, cycles), _ = jax.lax.scan(descend, begin, (ladder, counts), reverse=True)
+    counts = 2.0 ** jnp.arange(_DOUBLINGS, dtype=dtype)
+    start = (moments, jnp.zeros((), dtype))
+    (_, cycles), _ = jax.lax.scan(descend, start, (ladder, counts), reverse=True)
     # In float32 the sum of all counts rounds to 2^26.
-    reached = cycles < counts[-1] * 2 - 1
-    steps = jnp.where(jnp.sum(a * start) / 2 <= target, 0.0, (cycles + 1) * k)
-    return jnp.where(reached, steps, jnp.inf)
+    return cycles, cycles < counts[-1] * 2 - 1
 
 
 def tuned_steps(
@@ -113,28 +124,24 @@ def tuned_steps(
     where steps are flat. Arguments as in steps_to_target, without the learning rate.
     """
     power = jnp.asarray(settings.get('power', 0.0))
-    limit = learning_rate_limit(jnp.max(_spectrum(spectrum) ** (1 - power)), momentum, nesterov)
+    steepest = jnp.max(_spectrum(spectrum) ** (1 - power))
+    limit = learning_rate_limit(steepest, momentum, nesterov)
+    optimizer = {'momentum': momentum, 'nesterov': nesterov}
 
     def steps(rate):
-        return steps_to_target(
-            batch_size, rate, momentum=momentum, nesterov=nesterov, spectrum=spectrum, **settings
-        )
+        return steps_to_target(batch_size, rate, spectrum=spectrum, **optimizer, **settings)
 
     rates = limit * jnp.geomspace(1e-6, 0.999, 20)
-    for count in (7, 7, 7, 1):
-        counts = jax.lax.map(steps, rates)
+    step_counts = jax.lax.map(steps, rates)
+    for _ in range(3):
         # Among equals the smallest rate is the safe one.
-        best = jnp.argmin(counts)
-        fewest, rate = counts[best], rates[best]
-        low, high = (
-            rates[jnp.maximum(best - 1, 0)],
-            rates[jnp.minimum(best + 1, rates.shape[0] - 1)],
-        )
-        if count > 1:
-            rates = jnp.exp(jnp.linspace(jnp.log(low), jnp.log(high), count))
-        else:
-            break
-    return fewest, rate
+        best = jnp.argmin(step_counts)
+        low = rates[jnp.maximum(best - 1, 0)]
+        high = rates[jnp.minimum(best + 1, rates.shape[0] - 1)]
+        rates = jnp.exp(jnp.linspace(jnp.log(low), jnp.log(high), 7))
+        step_counts = jax.lax.map(steps, rates)
+    best = jnp.argmin(step_counts)
+    return step_counts[best], rates[best]
 
 
 def _spectrum(spectrum):
@@ -153,10 +160,11 @@ def _squared(change):
 def _moved(maps, moments):
     """(I + A) S (I + A)^T + Q, as S plus changes."""
     change, spread = maps
-    left, back = _product(change, moments), jnp.swapaxes(change, 0, 1)
+    left = _product(change, moments)
+    back = jnp.swapaxes(change, 0, 1)
     return moments + (left + _product(moments + left, back) + spread)
 
 
 def _product(a, b):
-    """Matrix product over the first two axes."""
+    """Matrix product over the first two axes; the third is that of the coordinates."""
     return sum(a[:, j, None] * b[None, j] for j in range(a.shape[1]))

@@ -42,18 +42,17 @@ def linear_regression(
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((2 * size, len(weights)), dtype=np.float32)
     e = generator.standard_normal(2 * size, dtype=np.float32)
-    line = (x @ np.asarray(weights, np.float32) + np.float32(bias)).astype(np.float32)
+    slope = np.asarray(weights, np.float32)
+    line = (x @ slope + np.float32(bias)).astype(np.float32)
+    # Not y itself: the noise may be traced, and data may not.
     examples = {'x': x, 'line': line, 'e': e}
 
     def init(key):
         return model.init(key, jnp.zeros((1, len(weights))))['params'], {}
 
     def errors(params, examples):
-        error = (
-            jnp.asarray(model.apply({'params': params}, examples['x']))[:, 0]
-            - examples['line']
-            - noise * examples['e']
-        )
+        prediction = jnp.asarray(model.apply({'params': params}, examples['x']))[:, 0]
+        error = prediction - examples['line'] - noise * examples['e']
         return {'loss': jnp.square(error) / 2}
 
     def loss(params, model_state, examples, key):

@@ -74,33 +74,33 @@ def noisy_quadratic(
     _check(noise, dimension, start_spread, replicas, examples_per_draw, epoch, dtype)
     a = _profile('curvature', curvature, spectrum, dimension, dtype)
     require('curvature', a, a > 0, 'numbers > 0: a flat or concave coordinate has no fixed point')
-    sigma = _profile('noise', noise, noise_spectrum, dimension, dtype) / jnp.sqrt(
-        jnp.asarray(examples_per_draw, dtype)
-    )
+    sigma = _profile('noise', noise, noise_spectrum, dimension, dtype)
+    # The mean of b draws has 1 / sqrt(b) of the standard deviation.
+    sigma = sigma / jnp.sqrt(jnp.asarray(examples_per_draw, dtype))
     require('noise', sigma, sigma >= 0, 'standard deviations >= 0')
     shape = (replicas, dimension)
 
     def init(key):
-        away = jnp.asarray(start, dtype) + jnp.asarray(start_spread, dtype) * jax.random.normal(
-            key, shape, dtype
-        )
+        mean = jnp.asarray(start, dtype)
+        spread = jnp.asarray(start_spread, dtype)
+        away = mean + spread * jax.random.normal(key, shape, dtype)
         return {'x': jnp.asarray(optimum, dtype) + away}, {}
 
     def draw(arrays, seed, positions):
         stream = jax.random.fold_in(jax.random.key(seed), _STREAM)
 
-        def one(position):
+        def standard_normal(position):
             return jax.random.normal(jax.random.fold_in(stream, position), shape, dtype)
 
-        return {'xi': jax.vmap(one)(positions)}
+        return {'xi': jax.vmap(standard_normal)(positions)}
 
     def read(arrays, positions):
+        # Without noise: the loss of the test example is the excess.
         return {'xi': jnp.zeros((positions.shape[0], *shape), dtype)}
 
     def losses(params, examples):
-        distance = (
-            params['x'][None] - jnp.asarray(optimum, dtype) - sigma[None, None] * examples['xi']
-        )
+        from_optimum = params['x'][None] - jnp.asarray(optimum, dtype)
+        distance = from_optimum - sigma[None, None] * examples['xi']  # x - c
         return jnp.sum(a[None, None] * distance**2, axis=-1) / 2
 
     def loss(params, model_state, examples, key):
@@ -109,7 +109,9 @@ def noisy_quadratic(
     def metrics(params, model_state, examples):
         return {'loss': losses(params, examples).mean(1)}
 
-    return Workload(init, loss, metrics, Source(epoch, (), draw, read), Source(1, (), draw, read))
+    train = Source(epoch, (), draw, read)
+    test = Source(1, (), draw, read)
+    return Workload(init, loss, metrics, train, test)
 
 
 @jax.custom_jvp
@@ -130,12 +132,14 @@ def _profile(name, first, spectrum, dimension, dtype):
         return jnp.full((dimension,), first)
     if isinstance(spectrum, Sequence):
         if len(spectrum) != dimension:
-            shown = f'a spectrum of {len(spectrum)} entries'
             raise ValueError(
-                f'{name}: found {shown}; allowed: dimension entries, which is {dimension}'
+                f'{name}: found a spectrum of {len(spectrum)} entries; allowed: dimension entries, '
+                f'which is {dimension}'
             )
+        # One by one: some of the numbers may be traced.
         return first * jnp.stack([jnp.asarray(value, dtype) for value in spectrum])
-    return first / jnp.arange(1, dimension + 1, dtype=dtype) ** jnp.asarray(spectrum, dtype)
+    ranks = jnp.arange(1, dimension + 1, dtype=dtype)
+    return first / ranks ** jnp.asarray(spectrum, dtype)
 
 
 def _check(noise, dimension, start_spread, replicas, examples_per_draw, epoch, dtype):

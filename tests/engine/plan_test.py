@@ -93,3 +93,22 @@ def test_what_cannot_be_traced_in_a_row_is_not_traced(tmp_path):
         assert ('fast_coordinate_variance' in rows[-1]) is given
     (cohort,) = plan([configs.resolve(tiny(workload=workload, probes=(part,)), {})])
     assert 'probes.0.coordinates' not in cohort.numbers
+
+
+@pytest.mark.parametrize(
+    'path, fields',
+    [
+        ('optimizer.zero_ratio', dict(optimizer=dict(name='lars', learning_rate=0.1))),
+        (
+            'batch_growth.largest',
+            dict(microbatch=8, batch_growth=dict(boundaries=(0.5,), factor=2.0, largest=16)),
+        ),
+    ],
+)
+@pytest.mark.parametrize('values', [(16, None), (None, 16)])
+def test_a_number_and_none_share_no_program(path, fields, values):
+    """What is not set has no number to trace beside those of the others."""
+    config = tiny(sweep=((path, values),), **fields)
+    cohorts = plan([configs.resolve(config, overrides) for overrides in configs.trials(config)])
+    assert [cohort.trials for cohort in cohorts] == [[0], [1]]
+    assert [path in cohort.numbers for cohort in cohorts] == [value == 16 for value in values]

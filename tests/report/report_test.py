@@ -317,6 +317,22 @@ def test_trials_of_different_batch_sizes_meet_at_equal_epochs(tmp_path):
     assert header == 'series,group,epochs,loss,low,high'
 
 
+def test_a_tag_called_epoch_is_no_abscissa(tmp_path):
+    folder = sweep(tmp_path, seeds=1)
+    content = json.loads((folder / 'config.json').read_text())
+    for trial in content['trials']:
+        trial['overrides'] = {'batch_size': 32 * (1 + trial['trial'])}
+        trial['tags'] = [{'epoch': trial['trial']}]
+    (folder / 'config.json').write_text(json.dumps(content))
+    rows = list(map(json.loads, (folder / 'metrics.jsonl').read_text().splitlines()))
+    for row in rows:
+        del row['epoch']
+    (folder / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, rows)) + '\n')
+    bare_page(folder)
+    header = (folder / 'figures' / 'loss.csv').read_text().splitlines()[0]
+    assert header.startswith('series,group,step')
+
+
 def browse(path, profile):
     """The page's document after its scripts ran, and what they said on the console."""
     browser = next(

@@ -243,6 +243,11 @@ def test_the_command_prints_the_final_metrics(sweep):
         assert word in done.stdout
 
 
+def test_the_name_of_a_column_is_no_markup(sweep):
+    done = run(sweep, '--sql', 'select trial as "[red]:smile:" from final')
+    assert done.returncode == 0 and '[red]:smile:' in done.stdout
+
+
 def test_the_command_answers_sql_writes_csv_and_parquet(sweep, tmp_path):
     done = run(
         sweep, '--sql', 'select trial, loss * 2 as double from rows order by trial desc', '--csv'

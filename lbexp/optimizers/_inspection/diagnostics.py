@@ -1,6 +1,7 @@
 """What a layerwise optimizer did at its last update, layer by layer."""
 
 import collections
+import itertools
 from typing import Any
 
 import jax
@@ -9,9 +10,10 @@ import optax
 
 from lbexp.optimizers._inspection.evaluation import slow_params
 from lbexp.optimizers._inspection.variables import arrays_in
-from lbexp.optimizers._layerwise.layers import TrustRatioStats, upcast
+from lbexp.optimizers._layerwise.layers import TrustRatioStats
 from lbexp.optimizers._layerwise.prefixes import paths
 from lbexp.optimizers.lookahead import LookaheadState
+from lbexp.precision import upcast
 
 
 def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:
@@ -45,33 +47,43 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:
     """
     opt_state, params = arrays_in(opt_state), arrays_in(params)
     states = _layerwise(opt_state)
-    report: dict[str, Any] = _layers(states, params is not None) if states else {}
+    report: dict[str, Any] = {}
+    if states:
+        report = _layers(states, params is not None)
     if params is not None and _nodes(opt_state, lambda x: isinstance(x, LookaheadState)):
-        gaps = jax.tree.map(
-            lambda w, s: jnp.sum(jnp.square(jnp.abs(upcast(w) - upcast(s)))),
-            params,
-            slow_params(opt_state, params),
-        )
-        report['slow_fast_distance'] = jnp.sqrt(sum(jax.tree.leaves(gaps)))
+        report['slow_fast_distance'] = _distance(params, slow_params(opt_state, params))
     return report
 
 
+def _distance(fast, slow):
+    def squared(w, s):
+        return jnp.sum(jnp.square(jnp.abs(upcast(w) - upcast(s))))
+
+    squares = jax.tree.map(squared, fast, slow)
+    return jnp.sqrt(sum(jax.tree.leaves(squares)))
+
+
 def _layers(states, named):
-    stacks = [state.stats.leaf.shape[0] for state in states if state.stats.leaf.ndim > 1]
-    if stacks:
-        raise ValueError(
-            f'opt_state: found a stack of {stacks[0]} states; use jax.vmap(diagnostics)'
-        )
-    has_weight_norms = all(not isinstance(state.stats.weight_norm, tuple) for state in states)
-    parts = []
-    # A rate for each layer: several optimizers have several.
     for state in states:
-        stats = state.stats._replace(learning_rate=_each(state.stats))
-        parts.append(stats if has_weight_norms else stats._replace(weight_norm=()))
+        if state.stats.leaf.ndim > 1:
+            count = state.stats.leaf.shape[0]
+            raise ValueError(
+                f'opt_state: found a stack of {count} states; use jax.vmap(diagnostics)'
+            )
+    has_weight_norms = not any(isinstance(state.stats.weight_norm, tuple) for state in states)
+    parts = []
+    for state in states:
+        stats = state.stats
+        # A rate for each layer: several optimizers have several.
+        rates = jnp.broadcast_to(stats.learning_rate, stats.ratio.shape)
+        stats = stats._replace(learning_rate=rates)
+        if not has_weight_norms:
+            stats = stats._replace(weight_norm=())
+        parts.append(stats)
     stats = jax.tree.map(lambda *vectors: jnp.concatenate(vectors), *parts)
     report: dict[str, Any] = {}
     if named and not isinstance(stats.leaf, jax.core.Tracer):
-        report['layer'] = [name for state in states for name in _names(state)]
+        report['layer'] = list(itertools.chain.from_iterable(map(_names, states)))
     rate = stats.learning_rate * stats.ratio
     report |= {
         'trust_ratio': stats.ratio,
@@ -81,7 +93,10 @@ def _layers(states, named):
     }
     if has_weight_norms:
         report |= _of_weights(stats.weight_norm, report['update_norm'])
-    report['clip_fraction'] = stats.clipped.mean() if stats.clipped.size else jnp.zeros(())
+    if stats.clipped.size:
+        report['clip_fraction'] = stats.clipped.mean()
+    else:  # the mean of none is NaN
+        report['clip_fraction'] = jnp.zeros(())
     return report
 
 
@@ -94,21 +109,21 @@ def _of_weights(weight_norm, moved):
     }
 
 
-def _each(stats):
-    return jnp.broadcast_to(stats.learning_rate, stats.ratio.shape)
-
-
 def _names(state):
     """Paths of the adapted leaves that the optimizer saw, which its buffer is shaped like; a mask
     hides others.
 
     A leaf of several layers has its index behind its name.
     """
-    names, positions = jax.tree.leaves(paths(state[1])), state.stats.leaf.tolist()
+    names = jax.tree.leaves(paths(state[1]))
+    positions = state.stats.leaf.tolist()
+    layer_counts = collections.Counter(positions)
     labels, layers_before = [], collections.Counter()
     for i in positions:
-        is_stacked = positions.count(i) > 1
-        labels.append(f'{names[i]}[{layers_before[i]}]' if is_stacked else names[i])
+        label = names[i]
+        if layer_counts[i] > 1:
+            label += f'[{layers_before[i]}]'
+        labels.append(label)
         layers_before[i] += 1
     return labels
 

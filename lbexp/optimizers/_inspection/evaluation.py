@@ -70,9 +70,12 @@ def _schedule_free(state, params):
     training weights."""
 
     def x(z, y):
+        if _is_masked(z):
+            return z
         # One b1 for each state of a stack.
-        b1 = jnp.reshape(state.b1, jnp.shape(state.b1) + (1,) * (y.ndim - jnp.ndim(state.b1)))
-        return z if _is_masked(z) else (y - (1.0 - b1) * z) / b1
+        missing_axes = y.ndim - jnp.ndim(state.b1)
+        b1 = jnp.reshape(state.b1, jnp.shape(state.b1) + (1,) * missing_axes)
+        return (y - (1.0 - b1) * z) / b1
 
     return jax.tree.map(x, state.z, arrays_in(params), is_leaf=_is_masked)
 
@@ -81,9 +84,12 @@ def _filled(weights, params):
     """`weights` in the dtypes of `params`, which also gives what a mask left out."""
 
     def pick(w, p):
-        return p if _is_masked(w) else w.astype(p.dtype)
+        if _is_masked(w):
+            return p
+        return w.astype(p.dtype)
 
     picked = jax.tree.map(pick, weights, arrays_in(params), is_leaf=_is_masked)
+    # The containers are those of `params`, variables of NNX too.
     return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(picked))
 
 

@@ -8,9 +8,13 @@ import jax
 def arrays_in(tree: Any) -> Any:
     """`tree` with its variables (nnx.Param, and what nnx.Optimizer puts a state into) replaced by
     their arrays."""
-    return jax.tree.map(
-        lambda x: x.get_value() if _is_variable(x) else x, tree, is_leaf=_is_variable
-    )
+    return jax.tree.map(_array, tree, is_leaf=_is_variable)
+
+
+def _array(x):
+    if _is_variable(x):
+        return x.get_value()
+    return x
 
 
 def _is_variable(x):

@@ -20,7 +20,8 @@ def on_cpu() -> bool:
 
 def has_explicit_axes(x: Any) -> bool:
     """Whether shardings are part of types where `x` is (mesh axes of type Explicit)."""
-    return AxisType.Explicit in jax.typeof(x).sharding.mesh.axis_types
+    mesh = jax.typeof(x).sharding.mesh
+    return AxisType.Explicit in mesh.axis_types
 
 
 def whole(x: jax.Array) -> jax.Array:
@@ -28,7 +29,8 @@ def whole(x: jax.Array) -> jax.Array:
     be split alike."""
     if not has_explicit_axes(x):
         return x
-    return jax.sharding.reshard(x, NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec()))
+    mesh = jax.typeof(x).sharding.mesh
+    return jax.sharding.reshard(x, NamedSharding(mesh, PartitionSpec()))
 
 
 def broadcast_scalar(number: Any) -> Any:

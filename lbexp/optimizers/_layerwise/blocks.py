@@ -45,4 +45,5 @@ def sequence_after(norms: Sequence[jax.Array], number: Any) -> Any:
     """
     if not norms:
         return number
-    return jnp.where(norms[0].ravel()[:1].sum() < 0, jnp.nan, number)
+    is_negative = norms[0].ravel()[:1].sum() < 0
+    return jnp.where(is_negative, jnp.nan, number)

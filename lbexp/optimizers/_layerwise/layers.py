@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge
 
-from lbexp.optimizers._layerwise.prefixes import broadcast, is_function, paths
+from lbexp.optimizers._layerwise.prefixes import broadcast, is_found, is_function, paths
 from lbexp.ranges import Patterns, concrete
 
 # How many leading axes of which leaf count layers: see `stacked`.
@@ -37,8 +37,11 @@ class TrustRatioStats(NamedTuple):
 def layers(params: Any, stacked_axes: StackedAxes = None) -> dict[str, tuple[int, ...]]:
     """{path: how many layers the leaf holds, by stacked axis}; () for a leaf that is one layer."""
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
-    leaves, names = jax.tree.leaves(params), jax.tree.leaves(paths(params))
-    return {name: leaf.shape[:rank] for name, leaf, rank in zip(names, leaves, ranks, strict=True)}
+    names = jax.tree.leaves(paths(params))
+    stacks = {}
+    for name, leaf, rank in zip(names, jax.tree.leaves(params), ranks, strict=True):
+        stacks[name] = leaf.shape[:rank]
+    return stacks
 
 
 def stacked(params: Any, stacked_axes: StackedAxes) -> Any:
@@ -64,39 +67,43 @@ def stacked(params: Any, stacked_axes: StackedAxes) -> Any:
 
 def expand_like(values: jax.Array, leaf: jax.Array) -> jax.Array:
     """A number per layer, [stack...], with axes of length 1 so that it meets `leaf`."""
-    return values.reshape(values.shape + (1,) * (leaf.ndim - values.ndim))
+    missing_axes = leaf.ndim - values.ndim
+    return values.reshape(values.shape + (1,) * missing_axes)
 
 
-def upcast(x: jax.Array) -> jax.Array:
-    """`x` in the precision that updates are computed in: float32 at least."""
-    return x.astype(upcast_dtype(x))
-
-
-def upcast_dtype(x: Any) -> jnp.dtype:
-    """The dtype of `upcast(x)`; `x` may be abstract."""
-    return jnp.promote_types(x.dtype, jnp.float32)
+def divide_or_zero(numerator: Any, x: jax.Array) -> jax.Array:
+    """numerator / x where x > 0, else 0; no division by 0 on the way, whose derivative is NaN."""
+    return jnp.where(x > 0, numerator / jnp.where(x > 0, x, 1), 0)
 
 
 def _counts(names, stacked_axes):
+    if stacked_axes is None:
+        stacked_axes = 0
     if is_function(stacked_axes):
         return jax.tree.map(stacked_axes, names)
-    if stacked_axes is None or jax.tree_util.all_leaves([stacked_axes]):
-        return jax.tree.map(lambda name: 0 if stacked_axes is None else stacked_axes, names)
-    if isinstance(stacked_axes, Mapping) and jax.tree_util.all_leaves(list(stacked_axes.values())):
-        return _matched(names, stacked_axes)
+    if jax.tree_util.all_leaves([stacked_axes]):
+        return jax.tree.map(lambda name: stacked_axes, names)
+    if isinstance(stacked_axes, Mapping):
+        counts = list(stacked_axes.values())
+        # Where a value is a mapping itself it is a tree like the parameters.
+        if jax.tree_util.all_leaves(counts):
+            return _matched(names, stacked_axes)
     return broadcast(stacked_axes, names, 'stacked_axes')
 
 
 def _matched(names, stacked_axes):
     known = jax.tree.leaves(names)
     for pattern in stacked_axes:
-        if known and not any(re.search(pattern, name) for name in known):
+        if known and not is_found(pattern, known):
             raise ValueError(
                 f'stacked_axes: {pattern!r} matches no parameter. There are: {", ".join(known)}'
             )
 
     def count(name):
-        return next((n for pattern, n in stacked_axes.items() if re.search(pattern, name)), 0)
+        for pattern, axes in stacked_axes.items():
+            if re.search(pattern, name):
+                return axes
+        return 0
 
     return jax.tree.map(count, names)
 

@@ -41,9 +41,50 @@ def cond_once(predicate: jax.typing.ArrayLike, change: Callable, carry: Any, *in
 
     @loop.defjvp
     def loop_jvp(primals, tangents):
-        return loop(*primals), jax.jvp(selection, primals, tangents)[1]
+        value = loop(*primals)
+        _, derivative = jax.jvp(selection, primals, tangents)
+        return value, derivative
 
     return loop(predicate, carry, inputs, closed_over)
+
+
+def where_any(predicate: Any, change: Callable, value: jax.Array, arrays: Any) -> jax.Array:
+    """`change(arrays)` if `predicate`, else `value`; `change` closes over no arrays.
+
+    A plain conditional becomes a select under vmap, which computes both sides always; here it stays
+    a conditional on whether any replica's predicate holds. (A loop that runs at most once stays one
+    too, but XLA copies the arrays.)
+    """
+
+    @jax.custom_batching.custom_vmap
+    def choose(predicate, value, arrays):
+        return jax.lax.cond(predicate, lambda: change(arrays), lambda: value)
+
+    @choose.def_vmap
+    def batched(size, is_batched, predicate, value, arrays):
+        axes = jax.tree.map(_batch_axis, is_batched)
+
+        def change_some(operands):
+            def select(predicate, value, arrays):
+                return jnp.where(predicate, change(arrays), value)
+
+            return jax.vmap(select, axes, axis_size=size)(*operands)
+
+        is_value_batched = is_batched[1]
+        values = value
+        if not is_value_batched:
+            values = jnp.broadcast_to(value, (size, *value.shape))
+        operands = (predicate, value, arrays)
+        return where_any(jnp.any(predicate), change_some, values, operands), True
+
+    return choose(predicate, value, arrays)
+
+
+def _batch_axis(is_batched):
+    """What vmap calls it in in_axes."""
+    if is_batched:
+        return 0
+    return None
 
 
 def cond_or_select(
@@ -78,15 +119,21 @@ def _at_most_once(predicate, change, carry, inputs):
         going, old = state
         # Without this XLA would move work on `inputs` alone out of the loop, into every step.
         bound = jax.tree.map(lambda x: _where(going, x), inputs)
-        return jnp.zeros_like(going), jax.tree.map(_cast_like, change(old, *bound), old)
+        done = jnp.zeros_like(going)
+        new = jax.tree.map(_cast_like, change(old, *bound), old)
+        return done, new
 
-    going, carry = jax.lax.while_loop(lambda state: state[0], body, (jnp.asarray(predicate), carry))
-    return carry, *jax.tree.map(lambda x: _where(~going, x), inputs)
+    start = (jnp.asarray(predicate), carry)
+    going, carry = jax.lax.while_loop(lambda state: state[0], body, start)
+    # Whoever writes these waits for the loop: see cond_once.
+    inputs = jax.tree.map(lambda x: _where(~going, x), inputs)
+    return carry, *inputs
 
 
 def _selected(predicate, change, carry, inputs):
     new = jax.tree.map(_cast_like, change(carry, *inputs), carry)
-    return jax.tree.map(lambda n, old: jnp.where(predicate, n, old), new, carry), *inputs
+    selected = jax.tree.map(lambda n, old: jnp.where(predicate, n, old), new, carry)
+    return selected, *inputs
 
 
 def round_to_dtype(tree: Any) -> Any:
@@ -104,9 +151,12 @@ def round_to_dtype(tree: Any) -> Any:
 def _where(always, x):
     """x. XLA does not know that `always` is true: a dependence on it that costs nothing where it is
     fused."""
-    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-    return x if is_key else jnp.where(always, x, jnp.zeros((), x.dtype))
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x
+    return jnp.where(always, x, jnp.zeros((), x.dtype))
 
 
 def _cast_like(new, old):
-    return new if new.dtype == old.dtype else new.astype(old.dtype)
+    if new.dtype == old.dtype:
+        return new
+    return new.astype(old.dtype)

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.backend import whole
-from lbexp.optimizers._layerwise.layers import TrustRatioStats, stacked, upcast, upcast_dtype
+from lbexp.optimizers._layerwise.backend import broadcast_scalar, whole
+from lbexp.optimizers._layerwise.layers import TrustRatioStats, divide_or_zero, stacked
 from lbexp.optimizers._layerwise.masks import masks
+from lbexp.precision import upcast, upcast_dtype
 
 
 class Leaf(NamedTuple):
@@ -21,6 +22,10 @@ class Leaf(NamedTuple):
     is_decayed: Any  # bool, which may be traced
     is_adapted: bool
     stacked_axes: int  # leading axes that count layers
+
+    def add_decayed_weights(self, step: jax.Array, decay: Any) -> jax.Array:
+        """step + decay weights where the leaf is decayed."""
+        return add_decayed_weights(step, self.is_decayed, decay, upcast(self.weights))
 
 
 class Leaves(NamedTuple):
@@ -38,8 +43,10 @@ class Leaves(NamedTuple):
 
     def cast(self, updates: list) -> Any:
         """Updates in the parameters' dtypes, as a tree."""
-        pairs = zip(updates, self.leaves, strict=True)
-        return self.tree([update.astype(leaf.weights.dtype) for update, leaf in pairs])
+        rounded = []
+        for update, leaf in zip(updates, self.leaves, strict=True):
+            rounded.append(update.astype(leaf.weights.dtype))
+        return self.tree(rounded)
 
 
 class LayerNorms(NamedTuple):
@@ -63,8 +70,9 @@ def flatten_leaves(
     decayed = jax.tree.leaves(masks(decay, params, stacked_axes, 'decay'))
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
     adapted = _adapted(params, adapt, stacked_axes)
-    columns = (structure.flatten_up_to(gradients), weights, decayed, adapted, ranks)
-    return Leaves([Leaf(*row) for row in zip(*columns, strict=True)], structure)
+    gradients = structure.flatten_up_to(gradients)
+    leaves = map(Leaf, gradients, weights, decayed, adapted, ranks)
+    return Leaves(list(leaves), structure)
 
 
 def initial_stats(
@@ -79,22 +87,25 @@ def initial_stats(
     masks(decay, params, stacked_axes, 'decay')
     adapted = _adapted(params, adapt, stacked_axes)
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
+    leaves = zip(jax.tree.leaves(params), adapted, ranks, strict=True)
     positions = []  # of the leaf, once for each of its layers
-    for i, (weights, is_adapted, rank) in enumerate(
-        zip(jax.tree.leaves(params), adapted, ranks, strict=True)
-    ):
+    for i, (weights, is_adapted, rank) in enumerate(leaves):
         if is_adapted:
-            positions += [i] * math.prod(weights.shape[:rank])
+            layer_count = math.prod(weights.shape[:rank])
+            positions += [i] * layer_count
     shape = (len(positions),)
     # An array for each field, and none for two: a state may be donated.
-    return TrustRatioStats(
-        jnp.array(positions, jnp.int32),
-        jnp.zeros(shape, jnp.float32) if has_weight_norms else (),
-        jnp.zeros(shape, jnp.float32),
-        jnp.ones(shape, jnp.float32),
-        jnp.zeros(shape, bool),
-        jnp.zeros((), jnp.float32),
+    stats = TrustRatioStats(
+        leaf=jnp.array(positions, jnp.int32),
+        weight_norm=(),
+        direction_norm=jnp.zeros(shape, jnp.float32),
+        ratio=jnp.ones(shape, jnp.float32),
+        clipped=jnp.zeros(shape, bool),
+        learning_rate=jnp.zeros((), jnp.float32),
     )
+    if has_weight_norms:
+        stats = stats._replace(weight_norm=jnp.zeros(shape, jnp.float32))
+    return stats
 
 
 def updated_stats(
@@ -102,20 +113,26 @@ def updated_stats(
 ) -> TrustRatioStats:
     """The statistics of an update, from the records of the adapted leaves in order."""
 
-    def flat(parts, dtype):
-        vectors = [whole(jnp.asarray(part)).reshape(-1).astype(dtype) for part in parts]
-        return jnp.concatenate(vectors) if vectors else jnp.zeros(0, dtype)
+    def by_layer(field, dtype=jnp.float32):
+        """One measurement of all layers, leaf after leaf, in a vector."""
+        vectors = []
+        for leaf in adapted:
+            values = whole(jnp.asarray(getattr(leaf, field)))
+            vectors.append(values.reshape(-1).astype(dtype))
+        if not vectors:
+            return jnp.zeros(0, dtype)
+        return jnp.concatenate(vectors)
 
     weight_norms = before.weight_norm
     if not isinstance(weight_norms, tuple):
-        weight_norms = flat([layers.weight_norm for layers in adapted], jnp.float32)
+        weight_norms = by_layer('weight_norm')
     return TrustRatioStats(
-        before.leaf,
-        weight_norms,
-        flat([layers.direction_norm for layers in adapted], jnp.float32),
-        flat([layers.ratio for layers in adapted], jnp.float32),
-        flat([layers.clipped for layers in adapted], bool),
-        jnp.asarray(learning_rate, jnp.float32),
+        leaf=before.leaf,
+        weight_norm=weight_norms,
+        direction_norm=by_layer('direction_norm'),
+        ratio=by_layer('ratio'),
+        clipped=by_layer('clipped', bool),
+        learning_rate=jnp.asarray(learning_rate, jnp.float32),
     )
 
 
@@ -123,7 +140,9 @@ def add_decayed_weights(x: jax.Array, mask: Any, decay: Any, weights: jax.Array)
     """x + decay weights where the mask says so."""
     if isinstance(mask, jax.core.Tracer):
         return x + jnp.where(mask, decay, 0) * weights
-    return x + decay * weights if mask else x
+    if not mask:
+        return x
+    return x + decay * weights
 
 
 @jax.custom_jvp
@@ -136,19 +155,26 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
 def _root_derivative(primals, tangents):
     (x,), (change,) = primals, tangents
     y = safe_sqrt(x)
-    return y, change * jnp.where(y > 0, 0.5 / jnp.where(y > 0, y, 1), 0)
+    return y, change * divide_or_zero(0.5, y)
 
 
 def dtypes_from(updates: Any, params: Any) -> Any:
     """The tree whose dtypes updates have: `params`, or `updates` where these are not given or have
     other leaves."""
-    fits = params is not None and jax.tree.structure(params) == jax.tree.structure(updates)
-    return params if fits else updates
+    if params is None or jax.tree.structure(params) != jax.tree.structure(updates):
+        return updates
+    return params
 
 
 def init_second_moment(params: Any) -> Any:
     """Zeros like `params`, real and float32 at least."""
-    return jax.tree.map(lambda p: jnp.zeros_like(p, jnp.finfo(upcast_dtype(p)).dtype), params)
+
+    def zeros(p):
+        # finfo gives the real dtype of a complex one.
+        real = jnp.finfo(upcast_dtype(p)).dtype
+        return jnp.zeros_like(p, real)
+
+    return jax.tree.map(zeros, params)
 
 
 def _adapted(params, adapt, stacked_axes):
@@ -161,9 +187,16 @@ def _adapted(params, adapt, stacked_axes):
 
 
 def at_step(hyperparameter: Any, count: jax.Array) -> Any:
-    """A number that may be a function of the updates done. Never in half precision: layers.upcast
+    """A number that may be a function of the updates done. Never in half precision: `upcast`
     meets it."""
-    return hyperparameter(count) if callable(hyperparameter) else hyperparameter
+    if callable(hyperparameter):
+        return hyperparameter(count)
+    return hyperparameter
+
+
+def rate_at_step(learning_rate: Any, count: jax.Array) -> Any:
+    """The learning rate of an update, as all leaves read it (see backend.broadcast_scalar)."""
+    return broadcast_scalar(at_step(learning_rate, count))
 
 
 def bias_correction_term(decay: Any, t: jax.Array, dtype: Any) -> jax.Array:
@@ -172,7 +205,9 @@ def bias_correction_term(decay: Any, t: jax.Array, dtype: Any) -> jax.Array:
     Multiply arrays by 1 / this: of a quotient XLA makes one program's product and another's
     division, which round differently, and a trial would not be the same alone and in company.
     """
-    return -jnp.expm1(t.astype(dtype) * jnp.log1p(-jnp.asarray(1 - decay, dtype)))
+    t = t.astype(dtype)
+    log_decay = jnp.log1p(-jnp.asarray(1 - decay, dtype))
+    return -jnp.expm1(t * log_decay)
 
 
 def init_buffer(params: Any, dtype: Any = None) -> Any:
@@ -185,7 +220,8 @@ def clip_with_flag(ratio: jax.Array, bounds: Any) -> tuple[jax.Array, jax.Array]
     if bounds is None:
         return ratio, jnp.zeros(ratio.shape, bool)
     low, high = bounds
-    return jnp.clip(ratio, low, high), (ratio < low) | (ratio > high)
+    within = jnp.clip(ratio, low, high)
+    return within, (ratio < low) | (ratio > high)
 
 
 def squared_magnitude(x: jax.Array) -> jax.Array:
@@ -193,4 +229,5 @@ def squared_magnitude(x: jax.Array) -> jax.Array:
     square = (upcast(x) * upcast(x).conj()).real
     # Beyond 1.8e19 a square leaves float32. It stays within, far enough for the mean, whose weights
     # are rounded.
-    return jnp.minimum(square, jnp.finfo(square.dtype).max / 2)
+    largest = jnp.finfo(square.dtype).max / 2
+    return jnp.minimum(square, largest)

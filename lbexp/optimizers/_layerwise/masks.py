@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
 
 from lbexp.optimizers._layerwise.layers import StackedAxes, stacked
-from lbexp.optimizers._layerwise.prefixes import broadcast, is_function, paths
+from lbexp.optimizers._layerwise.prefixes import broadcast, is_found, is_function, paths
 from lbexp.ranges import Patterns
 
 # See `masks`.
@@ -38,25 +38,39 @@ def masks(
         ValueError: an expression that is none or matches no path, a tree of another structure (its
             first differing paths are named), entries that are no bools.
     """
-    if isinstance(which, str) and which == 'matrices':
-        ranks = stacked(params, stacked_axes)
-        return jax.tree.map(lambda leaf, rank: leaf.ndim - rank >= 2, params, ranks)
-    if isinstance(which, str) and which in ('all', 'none'):
-        return jax.tree.map(lambda leaf: which == 'all', params)
-    is_sequence = isinstance(which, Sequence) and len(which) > 0
-    if isinstance(which, str) or (
-        is_sequence and all(isinstance(pattern, str) for pattern in which)
-    ):
-        return _matching([which] if isinstance(which, str) else list(which), params, argument)
-    tree = broadcast(which(params) if is_function(which) else which, params, argument)
+    if isinstance(which, str):
+        if which == 'matrices':
+            ranks = stacked(params, stacked_axes)
+            return jax.tree.map(_is_matrix, params, ranks)
+        if which in ('all', 'none'):
+            return jax.tree.map(lambda leaf: which == 'all', params)
+        return _matching([which], params, argument)
+    if _are_patterns(which):
+        return _matching(list(which), params, argument)
+    if is_function(which):
+        which = which(params)
+    tree = broadcast(which, params, argument)
     return jax.tree.map(lambda name, entry: _as_bool(name, entry, argument), paths(params), tree)
+
+
+def _is_matrix(leaf, rank):
+    return leaf.ndim - rank >= 2
+
+
+def _are_patterns(which) -> TypeGuard[Sequence[str]]:
+    """An empty sequence is a tree without entries."""
+    if not isinstance(which, Sequence) or not which:
+        return False
+    return all(isinstance(pattern, str) for pattern in which)
 
 
 def _as_bool(name, entry, argument):
     is_scalar = isinstance(entry, bool) or getattr(entry, 'shape', None) == ()
     if not is_scalar or not jnp.issubdtype(jnp.result_type(entry), jnp.bool_):
         raise ValueError(f'{argument}: found {entry!r} for {name!r}; allowed: True, False')
-    return entry if isinstance(entry, jax.core.Tracer) else bool(entry)
+    if isinstance(entry, jax.core.Tracer):
+        return entry
+    return bool(entry)
 
 
 def _matching(patterns, params, argument):
@@ -67,16 +81,25 @@ def _matching(patterns, params, argument):
     for pattern in patterns:
         # Without parameters there is nothing to match: optax asks for such a state to see its
         # structure.
-        if names and not any(re.search(pattern.removeprefix('!'), name) for name in names):
+        if names and not is_found(pattern.removeprefix('!'), names):
             raise ValueError(
                 f'{argument}: found {pattern!r}, which matches no parameter. There are: '
                 f'{", ".join(names)}'
             )
-    excluded = [pattern[1:] for pattern in patterns if pattern.startswith('!')]
-    included = [pattern for pattern in patterns if not pattern.startswith('!')] or ['']
+    included, excluded = [], []
+    for pattern in patterns:
+        if pattern.startswith('!'):
+            excluded.append(pattern[1:])
+        else:
+            included.append(pattern)
+    # '!bias' alone means all but biases: the empty expression is found in every path.
+    included = included or ['']
 
     def is_marked(name):
-        is_included = any(re.search(pattern, name) for pattern in included)
-        return is_included and not any(re.search(pattern, name) for pattern in excluded)
+        return _matches_any(included, name) and not _matches_any(excluded, name)
 
     return jax.tree.map(is_marked, paths(params))
+
+
+def _matches_any(patterns, name):
+    return any(re.search(pattern, name) for pattern in patterns)

@@ -33,26 +33,44 @@ def momentum_mask(
         transform_non_params=lambda _: None,
         is_leaf=lambda _: True,
     )
-    paths, treedef = jax.tree.flatten_with_path(marks, is_leaf=lambda x: x is None)
-    names = [_name(path) if mark is parameter_like else None for path, mark in paths]
-    buffers = {name for name in names if name is not None}
+    leaves, structure = jax.tree.flatten_with_path(marks, is_leaf=lambda x: x is None)
+    mask, buffers = [], set()
+    for path, mark in leaves:
+        if mark is parameter_like:
+            name = _name(path)
+            buffers.add(name)
+            mask.append(name in fields)
+        else:
+            mask.append(False)
     if buffers and not buffers & set(fields):
         raise ValueError(
             f'no momentum in the inner state: its buffers are {sorted(buffers)}, momentum_fields '
             f'are {list(fields)}; '
             "name the momentum in momentum_fields, or use buffer_policy='maintain'"
         )
-    return treedef.unflatten([name in fields for name in names])
+    return structure.unflatten(mask)
 
 
 def select(mask: Any, state: Any) -> Any:
     """The parts of `state` where `mask` is True, optax.MaskedNode elsewhere."""
-    return jax.tree.map(lambda chosen, part: part if chosen else optax.MaskedNode(), mask, state)
+
+    def part_or_hole(is_selected, part):
+        if is_selected:
+            return part
+        return optax.MaskedNode()
+
+    return jax.tree.map(part_or_hole, mask, state)
 
 
 def replace(mask: Any, state: Any, selected: Any) -> Any:
     """`state`, from `selected` where `mask` is True."""
-    return jax.tree.map(lambda chosen, part, new: new if chosen else part, mask, state, selected)
+
+    def new_or_part(is_selected, part, new):
+        if is_selected:
+            return new
+        return part
+
+    return jax.tree.map(new_or_part, mask, state, selected)
 
 
 def _name(path):

@@ -1,7 +1,9 @@
 """The norms of all layers at once."""
 
+import collections
 import functools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +12,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from lbexp.optimizers._layerwise.backend import has_explicit_axes, on_cpu, whole
-from lbexp.optimizers._layerwise.layers import expand_like, upcast
+from lbexp.optimizers._layerwise.layers import divide_or_zero, expand_like
+from lbexp.optimizers._layerwise.lazy_cond import where_any
+from lbexp.precision import upcast
 
 AxisName = str | Sequence[str] | None  # mesh or vmap axes
 _SUMS_PER_KERNEL = 8
@@ -45,7 +49,7 @@ def norms(
     """
     if not arrays:
         return []
-    shapes = [x.shape[:rank] for x, rank in zip(arrays, ranks, strict=True)]
+    shapes = _stack_shapes(arrays, ranks)
     if stored is None:
         stored = [True] * len(arrays)
     add = functools.partial(_added, shares=_shares(arrays, axis_name), axis_name=axis_name)
@@ -61,9 +65,9 @@ def norms(
         """d|x| = Re(x* dx) / |x|, 0 where x is."""
         (arrays,), (changes,) = primals, tangents
         norm = all_norms(arrays)
-        inverse = _split(jnp.where(norm > 0, 1 / jnp.where(norm > 0, norm, 1), 0), shapes)
-        parts = zip(arrays, inverse, changes, ranks, strict=True)
-        return norm, add([_along(*part) for part in parts])
+        inverse = divide_or_zero(1, norm)
+        slopes = map(_along, arrays, _split(inverse, shapes), changes, ranks)
+        return norm, add(list(slopes))
 
     return _split(all_norms(list(arrays)), shapes)
 
@@ -79,117 +83,119 @@ def pairs(
     directions lie in memory."""
     # Side by side: a direction that is computed from its weights is then summed where they are
     # read.
-    arrays = [x for pair in zip(weights, directions, strict=True) for x in pair]
-    ranks_of_both = [rank for rank in ranks for _ in range(2)]
-    values = norms(arrays, ranks_of_both, axis_name, [True, stored] * len(weights))
-    return list(zip(values[::2], values[1::2], strict=True))
+    arrays, ranks_of_both = [], []
+    for weight, direction, rank in zip(weights, directions, ranks, strict=True):
+        arrays += [weight, direction]
+        ranks_of_both += [rank, rank]
+    both_norms = norms(arrays, ranks_of_both, axis_name, [True, stored] * len(weights))
+    weight_norms, direction_norms = both_norms[::2], both_norms[1::2]
+    return list(zip(weight_norms, direction_norms, strict=True))
 
 
 def _by_branch(arrays, ranks, stored, add, axis_name):
     """All norms [layers]: plain sums of squares, scaled ones in a branch that is seldom taken."""
 
     def sums_of_squares(parts, stored):
-        return add([_squares(*part) for part in zip(parts, ranks, stored, strict=True)])
+        return add(list(map(_squares, parts, ranks, stored)))
 
     squares = sums_of_squares(arrays, stored)
-    single = any(_real(x) == jnp.float32 for x in arrays)  # some of the sums, if not all
-    low, high = (1e-24, 1e30) if single else (1e-290, 1e290)
+    low, high = 1e-290, 1e290
+    if any(_real(x) == jnp.float32 for x in arrays):  # some of the sums, if not all
+        low, high = 1e-24, 1e30
 
     def scaled(arrays):
-        peak = _flat([_peak(x, rank) for x, rank in zip(arrays, ranks, strict=True)])
+        peak = _flat(list(map(_peak, arrays, ranks)))
         if axis_name is not None:
             peak = lax.pmax(peak, axis_name)
         peak = jnp.where((peak > 0) & jnp.isfinite(peak), peak, 1)
-        peaks = _split(peak, [x.shape[:rank] for x, rank in zip(arrays, ranks, strict=True)])
-        parts = [_divided(x, p) for x, p in zip(arrays, peaks, strict=True)]
-        return peak * jnp.sqrt(sums_of_squares(parts, [False] * len(arrays)))
+        peaks = _split(peak, _stack_shapes(arrays, ranks))
+        fractions = list(map(_divided, arrays, peaks))
+        are_stored = [False] * len(arrays)
+        return peak * jnp.sqrt(sums_of_squares(fractions, are_stored))
 
     # A sum of exactly 0 may be underflow or a layer of zeros: the scaled pass tells them apart.
     doubtful = ~((squares >= low) & (squares <= high))
-    return _where_any(doubtful.any(), scaled, jnp.sqrt(squares), list(arrays))
+    return where_any(doubtful.any(), scaled, jnp.sqrt(squares), list(arrays))
 
 
 def _in_one_pass(arrays, ranks, add):
     """All norms [layers]: of two sums of scaled squares, the one that is finite and the finer."""
-    dtype = jnp.result_type(*(_real(x) for x in arrays))
-    unit, high = (2.0**50, 1e37) if dtype == jnp.float32 else (2.0**460, 1e307)
-    up, down = add(*zip(*_sums_of_two(arrays, ranks, unit, dtype), strict=True))
+    dtype = jnp.result_type(*map(_real, arrays))
+    unit, high = 2.0**460, 1e307
+    if dtype == jnp.float32:
+        unit, high = 2.0**50, 1e37
+    up, down = add(*_sums_of_two(arrays, ranks, unit, dtype))
     return jnp.where(up > high, jnp.sqrt(down) * unit, jnp.sqrt(up) / unit)
 
 
 def _added(*sums, shares, axis_name):
     """Each list of sums by layer as one vector [layers], added up over devices in one
     all-reduce."""
-    vectors = [
-        _flat([part * share for part, share in zip(parts, shares, strict=True)]) for parts in sums
-    ]
-    local = vectors[0] if len(vectors) == 1 else jnp.stack(vectors)
-    return local if axis_name is None else lax.psum(local, axis_name)
+    vectors = []
+    for parts in sums:
+        weighted = map(operator.mul, parts, shares)
+        vectors.append(_flat(list(weighted)))
+    local = vectors[0]
+    if len(vectors) > 1:
+        local = jnp.stack(vectors)
+    if axis_name is None:
+        return local
+    return lax.psum(local, axis_name)
+
+
+def _stack_shapes(arrays, ranks):
+    """The shapes of the arrays' norms."""
+    return [x.shape[:rank] for x, rank in zip(arrays, ranks, strict=True)]
 
 
 def _flat(parts):
     dtype = jnp.result_type(*parts)
-    return jnp.concatenate([whole(part).reshape(-1).astype(dtype) for part in parts])
+    vectors = []
+    for part in parts:
+        vectors.append(whole(part).reshape(-1).astype(dtype))
+    return jnp.concatenate(vectors)
 
 
 def _along(x, inverse, change, rank):
     """Sum of Re(x* change) / |x| over all but the leading `rank` axes."""
     direction = upcast(x).conj() * expand_like(inverse.astype(_real(x)), x)
-    return jnp.sum((direction * change).real, axis=tuple(range(rank, x.ndim)))
+    rest = tuple(range(rank, x.ndim))
+    return jnp.sum((direction * change).real, axis=rest)
 
 
 def _real(x):
     """The dtype of norms of `x`."""
-    return jnp.float64 if x.dtype in (jnp.float64, jnp.complex128) else jnp.float32
-
-
-def _where_any(predicate, change, value, arrays):
-    """`change(arrays)` if `predicate`, else `value`; `change` closes over no arrays.
-
-    A plain conditional becomes a select under vmap, which computes both sides always; here it stays
-    a conditional on whether any replica's predicate holds. (A loop that runs at most once stays one
-    too, but XLA copies the arrays.)
-    """
-
-    @jax.custom_batching.custom_vmap
-    def choose(predicate, value, arrays):
-        return lax.cond(predicate, lambda: change(arrays), lambda: value)
-
-    @choose.def_vmap
-    def batched(size, is_batched, predicate, value, arrays):
-        axes = jax.tree.map(lambda b: 0 if b else None, is_batched)
-
-        def change_some(operands):
-            def select(predicate, value, arrays):
-                return jnp.where(predicate, change(arrays), value)
-
-            return jax.vmap(select, axes, axis_size=size)(*operands)
-
-        values = value if is_batched[1] else jnp.broadcast_to(value, (size, *value.shape))
-        operands = (predicate, value, arrays)
-        return _where_any(jnp.any(predicate), change_some, values, operands), True
-
-    return choose(predicate, value, arrays)
+    if x.dtype in (jnp.float64, jnp.complex128):
+        return jnp.float64
+    return jnp.float32
 
 
 def _shares(arrays, axis_name):
     """What each device's sum counts for: less than 1 where several devices hold the same array."""
     if axis_name is None:
         return [1] * len(arrays)
-    names = (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
-    varying = [_varying(x) for x in arrays]
+    names = axis_name
+    if isinstance(axis_name, str):
+        names = (axis_name,)
+    varying = list(map(_varying, arrays))
     if not any(varying):  # shard_map does not check, and does not know
         return [1.0] * len(arrays)
-    copies = []
+    shares = []
     for axes in varying:
-        copies.append(math.prod(lax.axis_size(name) for name in names if name not in axes))
-    return [1 / count for count in copies]
+        copies = 1
+        for name in names:
+            if name not in axes:
+                copies *= lax.axis_size(name)
+        shares.append(1 / copies)
+    return shares
 
 
 def _varying(x):
     """The mesh axes along which devices hold different values."""
     kind = jax.typeof(x)
-    return kind.vma if hasattr(kind, 'vma') else kind.manual_axis_type.varying
+    if hasattr(kind, 'vma'):
+        return kind.vma
+    return kind.manual_axis_type.varying
 
 
 def _squares(x, rank, stored):
@@ -210,43 +216,55 @@ def _squares(x, rank, stored):
 
 
 def _sums_of_two(arrays, ranks, unit, dtype):
-    """(sum of |unit x|^2, sum of |x / unit|^2) for every layer of every array.
+    """(sums of |unit x|^2, sums of |x / unit|^2): a sum for every layer of every array.
 
     Both as one complex sum: an operand that is used once XLA computes within the sum's kernel, one
     that is used twice it computes before and stores (LAMB moves 40 bytes a parameter so; 44 to 47
     with two or three real sums). Arrays of one shape are summed side by side, one kernel for some
     of them.
     """
-    alike, sums = {}, [None] * len(arrays)
+    alike = collections.defaultdict(list)
     for i, (x, rank) in enumerate(zip(arrays, ranks, strict=True)):
-        alike.setdefault((x.shape, rank, _varying(x)), []).append(i)
+        alike[x.shape, rank, _varying(x)].append(i)
+    up, down = [None] * len(arrays), [None] * len(arrays)
 
     def scaled(x, scale):
-        return _square(x.astype(jnp.promote_types(x.dtype, dtype)) * scale)
+        wide = x.astype(jnp.promote_types(x.dtype, dtype))
+        return _square(wide * scale)
 
-    def add_pairwise(a, b):
-        return tuple(x + y for x, y in zip(a, b, strict=True))
-
-    for (shape, rank, *_), members in alike.items():
+    for (shape, rank, _), members in alike.items():
         axes = tuple(range(rank, len(shape)))
         for start in range(0, len(members), _SUMS_PER_KERNEL):
-            some = members[start : start + _SUMS_PER_KERNEL]
-            terms = [
-                lax.complex(scaled(arrays[i], unit), scaled(arrays[i], 1 / unit)) for i in some
-            ]
-            zeros = [jnp.zeros((), term.dtype) for term in terms]
-            totals = lax.reduce(tuple(terms), tuple(zeros), add_pairwise, axes)
-            for i, total in zip(some, totals, strict=True):
-                sums[i] = (total.real, total.imag)
-    return sums
+            group = members[start : start + _SUMS_PER_KERNEL]
+            terms = []
+            for i in group:
+                large, small = scaled(arrays[i], unit), scaled(arrays[i], 1 / unit)
+                terms.append(lax.complex(large, small))
+            totals = _sums_side_by_side(terms, axes)
+            for i, total in zip(group, totals, strict=True):
+                up[i], down[i] = total.real, total.imag
+    return up, down
+
+
+def _sums_side_by_side(terms, axes):
+    """The sum of each of some arrays of one shape over `axes`, in one kernel."""
+
+    def add_pairwise(a, b):
+        return tuple(map(operator.add, a, b))
+
+    zeros = tuple(jnp.zeros((), term.dtype) for term in terms)
+    return lax.reduce(tuple(terms), zeros, add_pairwise, axes)
 
 
 def _square(x):
-    return (x * x.conj()).real if jnp.iscomplexobj(x) else jnp.square(x)
+    if jnp.iscomplexobj(x):
+        return (x * x.conj()).real
+    return jnp.square(x)
 
 
 def _peak(x, rank):
-    return jnp.max(jnp.abs(upcast(x)), axis=tuple(range(rank, x.ndim)), initial=0)
+    rest = tuple(range(rank, x.ndim))
+    return jnp.max(jnp.abs(upcast(x)), axis=rest, initial=0)
 
 
 def _divided(x, peak):

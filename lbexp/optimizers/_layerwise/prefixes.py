@@ -1,7 +1,8 @@
 """Trees that say something of every parameter: whole ones, prefixes, functions."""
 
-from collections.abc import Callable
-from typing import Any, TypeGuard
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 
@@ -21,44 +22,73 @@ def broadcast(tree: Any, params: Any, argument: str) -> Any:
         ValueError: a parameter without an entry, or an entry without a parameter; `argument` is
             named.
     """
-    entries = {_keys(path): (_name(path), leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
-    places, structure = jax.tree.flatten_with_path(params)
-    owners = [_owner(_keys(path), entries) for path, _ in places]
-    without = [
-        _name(path) for (path, _), owner in zip(places, owners, strict=True) if owner is None
-    ]
-    hollows = _hollows(params) if entries.keys() - set(owners) else []
-    extra = [
-        name
-        for keys, (name, _) in entries.items()
-        if keys not in owners and not _meets(keys, hollows)
-    ]
-    if without or extra:
+    entries = {}
+    for path, value in jax.tree.leaves_with_path(tree):
+        entries[_keys(path)] = _Entry(_name(path), value)
+    parameters, structure = jax.tree.flatten_with_path(params)
+    values, used, missing = [], set(), []
+    for path, _ in parameters:
+        owner = _owner(_keys(path), entries)
+        if owner is None:
+            missing.append(_name(path))
+        else:
+            used.add(owner)
+            values.append(entries[owner].value)
+    extra = _extra(entries, used, params)
+    if missing or extra:
         problems = []
-        if without:
-            problems.append(f'no entry for {_listed(without)}')
+        if missing:
+            problems.append(f'no entry for {_listed(missing)}')
         if extra:
             problems.append(f'an entry for {_listed(extra)}, which is no parameter')
-        known = ', '.join(_name(path) for path, _ in places)
+        known = ', '.join(_name(path) for path, _ in parameters)
         raise ValueError(
             f'{argument}: found {" and ".join(problems)}; allowed: a tree like the parameters, or '
             f'a prefix of it. There are: {known}'
         )
-    return jax.tree.unflatten(
-        structure, [entries[owner][1] for owner in owners if owner is not None]
-    )
+    return jax.tree.unflatten(structure, values)
 
 
 def is_function(tree: Any) -> TypeGuard[Callable[[Any], Any]]:
     """Whether `tree` is to be called: also of a tree that can be, such as an Equinox module, its
     leaves decide."""
     leaves = jax.tree.leaves(tree)
-    return all(callable(leaf) for leaf in leaves) if leaves else callable(tree)
+    if not leaves:
+        return callable(tree)
+    return all(map(callable, leaves))
 
 
-# The longest prefix of a parameter's path that has an entry: the deepest entry decides.
+def is_found(pattern: str, names: Iterable[str]) -> bool:
+    """Whether one of `names` has the regular expression in it."""
+    return any(re.search(pattern, name) for name in names)
+
+
+class _Entry(NamedTuple):
+    """A leaf of a tree that says something of parameters."""
+
+    name: str
+    value: Any
+
+
 def _owner(keys, entries):
-    return next((keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in entries), None)
+    """The longest prefix of a parameter's path that has an entry: the deepest entry decides."""
+    for length in range(len(keys), -1, -1):
+        if keys[:length] in entries:
+            return keys[:length]
+    return None
+
+
+def _extra(entries, used, params):
+    """Names of the entries that belong to no parameter, nor to a place without one."""
+    unused = entries.keys() - used
+    if not unused:
+        return []
+    hollows = _hollows(params)
+    extra = []
+    for keys, entry in entries.items():
+        if keys in unused and not _meets(keys, hollows):
+            extra.append(entry.name)
+    return extra
 
 
 def _hollows(params):
@@ -73,12 +103,18 @@ def _is_hollow(node):
 
 def _meets(keys, places):
     """Whether `keys` lead to one of `places`, or through one."""
-    shared = [min(len(keys), len(place)) for place in places]
-    return any(keys[:n] == place[:n] for n, place in zip(shared, places, strict=True))
+    for place in places:
+        shared = min(len(keys), len(place))
+        if keys[:shared] == place[:shared]:
+            return True
+    return False
 
 
 def _listed(names):
-    return ', '.join(map(repr, names[:3])) + (f' and {len(names) - 3} more' if names[3:] else '')
+    text = ', '.join(map(repr, names[:3]))
+    if len(names) > 3:
+        text += f' and {len(names) - 3} more'
+    return text
 
 
 def _keys(path):

@@ -67,12 +67,7 @@ def lone_worker() -> Replicas:
             loss, sums, grads, model_state = tools.gradient(
                 state.params, state.model_state, state.tick, 0
             )
-            state = state._replace(
-                tick=state.tick + 1,
-                model_state=model_state,
-                metric_sums=jax.tree.map(jnp.add, state.metric_sums, sums),
-                diverged=~jnp.isfinite(loss),
-            )
+            state = after_pass(state, loss, sums, model_state)
             return tools.update(state, grads, loss, row_step)
 
         return run
@@ -91,16 +86,34 @@ def lone_worker() -> Replicas:
     )
 
 
+def after_pass(state: Any, loss: Any, sums: Any, model_state: Any) -> Any:
+    """The state between the pass over a step's examples and the optimizer's update.
+
+    Args:
+        loss: of the step.
+        sums: of metrics over its examples.
+        model_state: after it.
+    """
+    return state._replace(
+        tick=state.tick + 1,
+        model_state=model_state,
+        metric_sums=jax.tree.map(jnp.add, state.metric_sums, sums),
+        diverged=~jnp.isfinite(loss),
+    )
+
+
 def copies(tree: Any, count: int) -> Any:
     """`tree` for each of `count` workers: what all of them begin with. Random keys are each
     worker's own."""
 
+    def of_workers(key):
+        return jax.vmap(lambda worker: jax.random.fold_in(key, worker))(jnp.arange(count))
+
     def spread(leaf):
+        # A lone worker keeps the key of a trial without workers.
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) and count > 1:
-            keys = jax.vmap(
-                lambda key: jax.vmap(lambda w: jax.random.fold_in(key, w))(jnp.arange(count))
-            )
-            return keys(leaf.reshape(-1)).T.reshape(count, *leaf.shape)
+            keys = jax.vmap(of_workers)(leaf.reshape(-1))
+            return keys.T.reshape(count, *leaf.shape)
         return jnp.broadcast_to(leaf[None], (count, *leaf.shape))
 
     return jax.tree.map(spread, tree)

@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from lbexp import optimizers
-from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
+from lbexp.parallel.replicas import (
+    Replicas,
+    after_pass,
+    at_least_one_worker,
+    copies,
+    mean,
+    size,
+)
 from lbexp.ranges import NonNegativeCount, Positive, PositiveInteger
 from lbexp.theory.limits import require
 
@@ -65,80 +72,31 @@ def asynchronous(
         seed: of the durations; the engine gives the trial's.
 
     Columns: staleness_mean and staleness_max over the updates since the last row;
-        communicated_bytes (pushed and
-    pulled per step).
+        communicated_bytes (pushed and pulled per step).
 
     Raises:
         ValueError: an argument out of range.
 
     Source: Dean et al. 2012 (Downpour SGD); Mitliagkas et al. 2016, arXiv:1605.09774 (memoryless
-        workers); Zhang et al.
-    2016, arXiv:1511.05950 (staleness); deltas: Reddi et al. 2021, arXiv:2003.00295.
+        workers); Zhang et al. 2016, arXiv:1511.05950 (staleness); deltas: Reddi et al. 2021,
+        arXiv:2003.00295.
     """
     _check(workers, delay, trace, push, k, inner_learning_rate)
     times = _times(delay, trace, seed)
 
     def start(params, model_state, opt_state):
         zero = jnp.zeros((), jnp.int32)
+        # Jobs 0 .. W - 1; the one that begins with update u is number u + W - 1.
         remaining = jax.vmap(times)(jnp.arange(workers, dtype=jnp.int32))
         pulled = jnp.zeros((workers,), jnp.int32)
         server = Server(copies(params, workers), pulled, remaining, jnp.zeros(()), zero, zero)
         return params, copies(model_state, workers), opt_state, server
 
     def step(tools):
-        compute = (
-            _delta(tools.gradient, k, inner_learning_rate) if push == 'delta' else tools.gradient
-        )
-
-        def run(state, row_step):
-            server = state.replicas
-            worker = jnp.argmin(server.remaining)
-
-            def own(tree):
-                return jax.tree.map(lambda x: x[worker], tree)
-
-            def put(tree, new):
-                return jax.tree.map(lambda x, n: x.at[worker].set(n), tree, new)
-
-            loss, sums, grads, model_state = compute(
-                own(server.copies), own(state.model_state), state.tick, 0
-            )
-            fresh = state.metric_sums['examples'] == 0  # the first update of a row
-            state = state._replace(
-                tick=state.tick + 1,
-                model_state=put(state.model_state, model_state),
-                metric_sums=jax.tree.map(jnp.add, state.metric_sums, sums),
-                diverged=~jnp.isfinite(loss),
-            )
-            state = tools.update(state, grads, loss, row_step)
-            stale = state.step - 1 - server.pulled[worker]
-
-            def since(old):
-                return jnp.where(fresh, 0, old)
-
-            left = server.remaining - server.remaining[worker]
-            server = Server(
-                copies=put(server.copies, state.params),
-                pulled=server.pulled.at[worker].set(state.step),
-                # Times count from now on: a clock that runs for ever would lose its digits.
-                remaining=left.at[worker].set(times(state.step + workers - 1)),
-                staleness=since(server.staleness) + stale,
-                stalest=jnp.maximum(since(server.stalest), stale),
-                updates=since(server.updates) + 1,
-            )
-            return state._replace(replicas=server)
-
-        return run
-
-    def columns(state, optimizer):
-        server = state.replicas
-        average = server.staleness / jnp.maximum(server.updates, 1)
-        moved = jnp.float32(2 * size(state.params))
-        return {
-            'staleness_mean': average,
-            'staleness_max': server.stalest,
-            'communicated_bytes': moved,
-        }
+        take_pass = tools.gradient
+        if push == 'delta':
+            take_pass = _delta(tools.gradient, k, inner_learning_rate)
+        return _step(workers, times, take_pass, tools)
 
     return Replicas(
         workers,
@@ -150,8 +108,58 @@ def asynchronous(
             optimizers.evaluation_params(state.opt_state, state.params),
             mean(state.model_state),
         ),
-        columns=columns,
+        columns=_columns,
     )
+
+
+def _step(workers, times, take_pass, tools):
+    """The step in which one worker pushes; `take_pass` computes what it pushes."""
+
+    def run(state, row_step):
+        server = state.replicas
+        worker = jnp.argmin(server.remaining)
+
+        def of_worker(tree):
+            return jax.tree.map(lambda leaf: leaf[worker], tree)
+
+        def put(tree, new):
+            return jax.tree.map(lambda leaf, n: leaf.at[worker].set(n), tree, new)
+
+        # The pull was earlier: the worker's copy, not the server's weights of now.
+        loss, sums, grads, model_state = take_pass(
+            of_worker(server.copies), of_worker(state.model_state), state.tick, 0
+        )
+        is_first_of_row = state.metric_sums['examples'] == 0
+        state = after_pass(state, loss, sums, put(state.model_state, model_state))
+        state = tools.update(state, grads, loss, row_step)
+        staleness = state.step - 1 - server.pulled[worker]
+
+        def since_row(old):
+            return jnp.where(is_first_of_row, 0, old)
+
+        left = server.remaining - server.remaining[worker]
+        server = Server(
+            copies=put(server.copies, state.params),
+            pulled=server.pulled.at[worker].set(state.step),
+            # Times count from now on: a clock that runs for ever would lose its digits.
+            remaining=left.at[worker].set(times(state.step + workers - 1)),
+            staleness=since_row(server.staleness) + staleness,
+            stalest=jnp.maximum(since_row(server.stalest), staleness),
+            updates=since_row(server.updates) + 1,
+        )
+        return state._replace(replicas=server)
+
+    return run
+
+
+def _columns(state, optimizer):
+    server = state.replicas
+    return {
+        'staleness_mean': server.staleness / jnp.maximum(server.updates, 1),
+        'staleness_max': server.stalest,
+        # pushed and pulled
+        'communicated_bytes': jnp.float32(2 * size(state.params)),
+    }
 
 
 def _times(delay, trace, seed):
@@ -173,15 +181,17 @@ def _delta(gradient, k, rate):
         def inner(carry, piece):
             params, model_state = carry
             loss, sums, grads, model_state = gradient(params, model_state, tick, piece)
-            return (
-                jax.tree.map(lambda w, g: w - (rate * g).astype(w.dtype), params, grads),
-                model_state,
-            ), (loss, sums)
+            params = jax.tree.map(lambda w, g: w - (rate * g).astype(w.dtype), params, grads)
+            return (params, model_state), (loss, sums)
 
         pieces = jnp.arange(k, dtype=jnp.uint32)
-        (moved, model_state), (losses, sums) = jax.lax.scan(inner, (params, model_state), pieces)
+        carry, (losses, sums) = jax.lax.scan(inner, (params, model_state), pieces)
+        moved, model_state = carry
         total = jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
-        return jnp.mean(losses), total, jax.tree.map(jnp.subtract, params, moved), model_state
+        loss = jnp.mean(losses)
+        # The server subtracts a gradient: what points from where they led to where they began.
+        delta = jax.tree.map(jnp.subtract, params, moved)
+        return loss, total, delta, model_state
 
     return compute
 

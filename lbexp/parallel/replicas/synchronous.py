@@ -1,10 +1,16 @@
 """Synchronous replicas: gradients are averaged every step, batch norm stays each replica's own."""
 
-import jax
 import jax.numpy as jnp
 
 from lbexp import optimizers
-from lbexp.parallel.replicas import Replicas, at_least_one_worker, copies, mean, size
+from lbexp.parallel.replicas import (
+    Replicas,
+    after_pass,
+    at_least_one_worker,
+    copies,
+    mean,
+    size,
+)
 from lbexp.ranges import PositiveInteger
 
 
@@ -31,18 +37,14 @@ def synchronous(workers: PositiveInteger) -> Replicas:
 
     def step(tools):
         def run(state, row_step):
-            def one(model_state, worker):
+            def gradient(model_state, worker):
                 return tools.gradient(state.params, model_state, state.tick, worker)
 
-            passes = tools.workers.each(one)(state.model_state, tools.workers.here())
+            passes = tools.workers.each(gradient)(state.model_state, tools.workers.here())
             losses, sums, grads, model_state = passes
+            # One all-reduce: of the gradients, with the losses beside them.
             grads, loss = tools.workers.mean((grads, losses))
-            state = state._replace(
-                tick=state.tick + 1,
-                model_state=model_state,
-                metric_sums=jax.tree.map(jnp.add, state.metric_sums, sums),
-                diverged=~jnp.isfinite(loss),
-            )
+            state = after_pass(state, loss, sums, model_state)
             return tools.update(state, grads, loss, row_step)
 
         return run

@@ -54,10 +54,11 @@ def _join(cluster):
             cluster.init(address=address or 'auto', **how)
             return
         except (ConnectionError, RuntimeError) as error:
+            # Only a cluster that the user has named must be there.
             if address:
                 raise Refusal(
                     f'--executor=ray: found RAY_ADDRESS={address}, where no cluster answers; '
-                    'allowed: the address of '
-                    'one, with its RAY_AUTH_MODE and token, or no RAY_ADDRESS to start one here'
+                    'allowed: the address of one, with its RAY_AUTH_MODE and token, or no '
+                    'RAY_ADDRESS to start one here'
                 ) from error
     cluster.init(address='local', include_dashboard=False, **how)

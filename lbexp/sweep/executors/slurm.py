@@ -34,7 +34,7 @@ def slurm(resources: Resources) -> Executor:
             '--executor=slurm: found no sbatch here; allowed: on a machine that submits to Slurm'
         )
     cores = resources.cores or 1
-    asked = dict(
+    parameters = dict(
         job_name='lbexp',
         array_parallelism=resources.workers or 1000,
         cpus_per_task=cores,
@@ -46,23 +46,27 @@ def slurm(resources: Resources) -> Executor:
 
     def submit(batch):
         executor = submitit.SlurmExecutor(folder=pathlib.Path(batch[0].workdir) / 'slurm')
-        executor.update_parameters(**asked)
+        executor.update_parameters(**parameters)
         jobs = executor.map_array(worker, batch)
         queue.forget()
         return [job.job_id for job in jobs]
 
     def exit_reason(job):
         listed = queue.jobs()
-        return None if listed is None or job in listed else f'job {job} left the queue'
+        # While Slurm does not answer, a job is taken for alive: its folder tells when it is not.
+        if listed is None or job in listed:
+            return None
+        return f'job {job} left the queue'
 
-    def cancel(job, kill=False):
-        subprocess.run(
-            ['scancel', *([] if kill else ['--state=PENDING']), job],
-            capture_output=True,
-            timeout=60,
-        )
+    return Executor(lambda cohorts: None, submit, exit_reason, _cancel, 1.0)
 
-    return Executor(lambda cohorts: None, submit, exit_reason, cancel, 1.0)
+
+def _cancel(job, kill=False):
+    options = []
+    if not kill:
+        # What runs was told by its folder, and is to save first.
+        options.append('--state=PENDING')
+    subprocess.run(['scancel', *options, job], capture_output=True, timeout=60)
 
 
 class _Queue:
@@ -77,15 +81,11 @@ class _Queue:
 
     def jobs(self):
         if self._at is None or time.monotonic() - self._at > _LISTED:
-            listing = [
-                'squeue',
-                '--noheader',
-                '--array',
-                '--format=%i',
-                '--user',
-                getpass.getuser(),
-            ]
-            done = subprocess.run(listing, capture_output=True, text=True, timeout=60)
-            self._jobs = None if done.returncode else set(done.stdout.split())
+            command = ['squeue', '--noheader', '--array', '--format=%i']
+            command += ['--user', getpass.getuser()]
+            listing = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            self._jobs = None
+            if listing.returncode == 0:
+                self._jobs = set(listing.stdout.split())
             self._at = time.monotonic()
         return self._jobs
