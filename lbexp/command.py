@@ -112,6 +112,19 @@ def read(flag_values: flags.FlagValues, overrides: list) -> tuple:
     return config, []
 
 
+def trusted(flag_values: flags.FlagValues, overrides: list) -> set[str] | None:
+    """The names outside lbexp that the user gives, by an experiment file; None: he trusts the
+    workdir."""
+    if flag_values.trust_workdir:
+        return None
+    if not flag_values.config:
+        return set()
+    config, problems = read(flag_values, overrides)
+    if problems:
+        raise errors.Refusal(problems[0])
+    return lookup.outside_names(configs.plain(config))
+
+
 def fields_help() -> str:
     """What --help says of the configuration."""
     return (

@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import jax
 import pytest
 
-pytest_plugins = ['marks', 'sweeps', 'workdirs']  # whose fixtures several files use
+pytest_plugins = ['marks', 'networks', 'sweeps', 'workdirs']  # whose fixtures several files use
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 # Many tests train the same program twice: the second time it is read, not compiled.

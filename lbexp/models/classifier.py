@@ -48,12 +48,22 @@ def classifier(
         values = _values(logits, examples['label'], label_smoothing)
         return values, new_state
 
+    predict = logits(module, scale)
+
     def metrics(params, model_state, examples):
-        images = scaled(examples)
-        logits = module.apply({'params': params, **model_state}, images, train=False)
-        return _values(logits, examples['label'], 0.0)
+        return _values(predict(params, model_state, examples), examples['label'], 0.0)
 
     return init, loss, metrics
+
+
+def logits(module: nn.Module, scale: float) -> Callable:
+    """(params, model_state, examples) -> logits [n, C] of examples['image'], in evaluation mode."""
+
+    def predict(params, model_state, examples):
+        images = examples['image'].astype(jnp.float32) * scale
+        return module.apply({'params': params, **model_state}, images, train=False)
+
+    return predict
 
 
 def _check(module, label_smoothing):

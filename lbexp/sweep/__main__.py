@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
         if word == 'run' or not flag_values.workdir:
             return _of_config(flag_values, overrides, word, stop)
         workdir = command.workdir_of(flag_values, None, [])
-        return _of_workdir(workdir, word, _trusted(flag_values, overrides), flag_values)
+        return _of_workdir(workdir, word, command.trusted(flag_values, overrides), flag_values)
     except Exception as error:
         return command.tell(error, flag_values.traceback)
 
@@ -108,7 +108,7 @@ def _of_config(flag_values, overrides, word, stop):
     fingerprint = command.fingerprint_of(flag_values, resolved)
     workdir = command.workdir_of(flag_values, config, first_overrides, fingerprint)
     if executor is None:
-        return _of_workdir(workdir, word, _trusted(flag_values, overrides), flag_values)
+        return _of_workdir(workdir, word, command.trusted(flag_values, overrides), flag_values)
     outcome = _train(flag_values, study, config, workdir, first_trials, executor, stop)
     if outcome.stopped:
         print(
@@ -169,19 +169,6 @@ def _plan_on_cpu():
     import jax
 
     jax.config.update('jax_platforms', 'cpu')
-
-
-def _trusted(flag_values, overrides):
-    """The names outside lbexp that the user gives, by an experiment file; None: he trusts the
-    workdir."""
-    if flag_values.trust_workdir:
-        return None
-    if not flag_values.config:
-        return set()
-    config, problems = command.read(flag_values, overrides)
-    if problems:
-        raise Refusal(problems[0])
-    return lookup.outside_names(configs.plain(config))
 
 
 def _of_workdir(workdir, word, trusted, flag_values):

@@ -4,7 +4,8 @@ workload.
 The function of a workload takes its settings and returns a `Workload`. `loss` and `metrics` give
 one value for each example, never their mean: the engine weights and adds them up. The model state
 keeps its structure, shapes and dtypes; parameters are arrays of floating point. What breaks this is
-refused where the program is traced.
+refused where the program is traced. `predict` says what a trained network answers to the arrays
+that `inputs` names (`lbexp.open(workdir).trial(0).predict`); training does without.
 
     import jax.numpy as jnp
     from lbexp.data.source import memory
@@ -21,6 +22,8 @@ refused where the program is traced.
             loss=lambda params, model_state, examples, key: (values(params, examples), model_state),
             metrics=lambda params, model_state, examples: values(params, examples),
             train=memory({'x': x}),
+            predict=lambda params, model_state, examples: params['w'] * examples['x'],
+            inputs=('x',),
         )
 """
 
@@ -50,3 +53,7 @@ class Workload(NamedTuple):
     # examples that must pass the model at once: 1; a ghost batch; None: all of a batch
     together: int | None = 1
     target: tuple[str, float] | None = None  # a test metric and the value that counts as reached
+    # (params, model_state, examples) -> outputs [n, ...], evaluation mode: logits, predictions;
+    # None: what was trained gives metrics alone
+    predict: Callable | None = None
+    inputs: tuple[str, ...] = ()  # names of the arrays that `predict` reads; (): any of them

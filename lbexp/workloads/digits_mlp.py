@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lbexp.data.splits import splits
-from lbexp.models.classifier import classifier
+from lbexp.models.classifier import classifier, logits
 from lbexp.models.mlp import MLP
 from lbexp.models.norm import together
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
@@ -44,4 +44,6 @@ def digits_mlp(
         **splits('digits', validation, replacement),
         together=together(batch_norm, ghost),
         target=('accuracy', 0.96),
+        predict=logits(module, 1 / 16),
+        inputs=('image',),
     )

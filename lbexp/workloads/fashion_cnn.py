@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lbexp.data.splits import splits
-from lbexp.models.classifier import classifier
+from lbexp.models.classifier import classifier, logits
 from lbexp.models.cnn import CNN
 from lbexp.models.norm import together
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
@@ -38,4 +38,6 @@ def fashion_cnn(
         **splits('fashion_mnist', validation, replacement),
         together=together(batch_norm, ghost),
         target=('accuracy', 0.90),
+        predict=logits(module, 1 / 255),
+        inputs=('image',),
     )

@@ -50,9 +50,11 @@ def linear_regression(
     def init(key):
         return model.init(key, jnp.zeros((1, len(weights))))['params'], {}
 
+    def predict(params, model_state, examples):
+        return jnp.asarray(model.apply({'params': params}, examples['x']))[:, 0]
+
     def errors(params, examples):
-        prediction = jnp.asarray(model.apply({'params': params}, examples['x']))[:, 0]
-        error = prediction - examples['line'] - noise * examples['e']
+        error = predict(params, {}, examples) - examples['line'] - noise * examples['e']
         return {'loss': jnp.square(error) / 2}
 
     def loss(params, model_state, examples, key):
@@ -63,4 +65,4 @@ def linear_regression(
 
     train = memory({name: values[:size] for name, values in examples.items()})
     test = memory({name: values[size:] for name, values in examples.items()})
-    return Workload(init, loss, metrics, train, test)
+    return Workload(init, loss, metrics, train, test, predict=predict, inputs=('x',))

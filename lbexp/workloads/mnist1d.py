@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lbexp.data.splits import splits
-from lbexp.models.classifier import classifier
+from lbexp.models.classifier import classifier, logits
 from lbexp.models.mlp import MLP
 from lbexp.models.norm import together
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
@@ -36,4 +36,6 @@ def mnist1d(
         **splits('mnist1d', validation, replacement),
         together=together(batch_norm, ghost),
         target=('accuracy', 0.65),
+        predict=logits(module, 1.0),
+        inputs=('image',),
     )

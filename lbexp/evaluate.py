@@ -1,0 +1,93 @@
+"""Evaluates the trained networks of a workdir on a set of examples.
+
+    python -m lbexp.evaluate --workdir=runs/lamb-... --trial=0
+    python -m lbexp.evaluate --workdir=runs/sweep-... --data=validation
+    python -m lbexp.evaluate --workdir=runs/lamb-... --data=mine.npz
+
+Prints a line for each trial: the mean of each of the workload's metrics over the whole set, with
+the weights that the optimizer would deploy. A file has the arrays that the training examples have,
+by name. Trials that diverged or were never saved are named on standard error. What a workdir names
+outside lbexp runs only where --config names it too, or with --trust_workdir. Exit status: 0 done, 1
+the disk or a part failed, 2 something given is wrong, 3 the checkpoints are damaged.
+"""
+
+import signal
+import sys
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from lbexp import command
+from lbexp.analysis import Table
+from lbexp.errors import Damaged, Refusal
+from lbexp.exit_status import DONE
+from lbexp.local_path import local_path
+from lbexp.output import outlive_readers
+from lbexp.report import table
+from lbexp.trained_flags import HELP, opened, own_flags
+
+_SETS = ('test', 'validation', 'train')
+
+
+def main(argv: list[str]) -> int:
+    """Parses, evaluates, prints. Returns the exit status."""
+    flag_values = own_flags()
+    data = "'test', 'validation', 'train', or a file .npz with arrays named as the training set's"
+    flags.DEFINE_string('data', 'test', data, flag_values=flag_values)
+    if HELP & set(argv):
+        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}')
+        return DONE
+    overrides, _, problems = command.parse(flag_values, argv)
+    if problems:
+        return command.refuse(problems)
+    try:
+        return _evaluate(flag_values, overrides)
+    except Exception as error:
+        return command.tell(error, flag_values.traceback)
+
+
+def _evaluate(flag_values, overrides):
+    examples = _examples(flag_values.data)
+    run = opened(flag_values, overrides)
+    numbers = run.trials if flag_values.trial is None else [flag_values.trial]
+    columns, rows, problems = [], [], []
+    for number in numbers:
+        try:
+            trial = run.trial(number)
+        except (Refusal, Damaged) as error:
+            problems.append(error)
+            continue
+        metrics = trial.evaluate(examples)
+        columns = ['trial', 'step', *metrics]
+        rows.append([trial.number, trial.step, *metrics.values()])
+    if not rows:
+        raise problems[0]
+    for problem in problems:
+        print(f'lbexp: {problem}; left out', file=sys.stderr)
+    table.show(Table(f'{flag_values.data} of {run.workdir}', columns, rows, ''))
+    return DONE
+
+
+def _examples(data: str) -> str | dict[str, Any]:
+    """The name of a set, or the arrays of a file."""
+    if data in _SETS:
+        return data
+    path = local_path(data, '--data')
+    allowed = f'allowed: {", ".join(_SETS)}, or a file .npz of arrays'
+    if not path.is_file():
+        raise Refusal(f'--data: found {data!r}; {allowed}')
+    try:
+        # opened here: NumPy leaves a file open that is no archive
+        with path.open('rb') as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file}
+    except OSError:
+        raise
+    except Exception as error:  # what NumPy and zipfile raise on files that are none
+        raise Refusal(f'--data: {data} cannot be read ({error}); {allowed}') from error
+
+
+if __name__ == '__main__':
+    outlive_readers()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to save
+    sys.exit(main(sys.argv))
