@@ -41,7 +41,7 @@ def async_lookahead(
     slow_step_size: PositiveFraction = 0.5,
     rates: tuple[Positive, Positive] = (0.003, 1.0),
     budget: Trials = 6,
-    seeds: Trials = 5,
+    seeds: Trials = 6,
     tunings: Trials = 1,
     updates: PositiveInteger = 1500,
     repeats: Trials = 16,

@@ -172,13 +172,24 @@ def _claims(runs, differences, first_boundary, margin):
     """That of growth first, the control last."""
     beginning = first_boundary * np.nanmax(runs['decay']['epoch'])
     curve = _curve_difference(runs['growth'], runs['decay'], beginning)
-    return [
+    control = _control_claim(differences['constant'])
+    equivalences = [
         _claim('growth', 'Growing the batch', differences, margin),
         _claim('hybrid', 'Growing the batch, then decaying the rate', differences, margin),
         _curve_claim(*curve, margin),
-        _updates_claim(runs),
-        _control_claim(differences['constant']),
     ]
+    if control.outcome != REPRODUCED:
+        # Where the schedule hardly matters, everything is equivalent to it.
+        equivalences = list(map(_without_control, equivalences))
+    return [*equivalences, _updates_claim(runs), control]
+
+
+def _without_control(claim):
+    """An equivalence that the control does not bear out."""
+    if claim.outcome != REPRODUCED:
+        return claim
+    measured = f'{claim.measured}; but the control shows no effect of the schedule'
+    return claim._replace(measured=measured, outcome=UNDECIDED)
 
 
 def _run(rows, trials):

@@ -39,7 +39,7 @@ def generalization_gap(
     batch_sizes: Sequence[PositiveInteger] = (32, 128, 512, 2048),
     learning_rates: tuple[Positive, Positive] = (0.01, 3.0),
     budget: Trials = 8,
-    seeds: Trials = 5,
+    seeds: Trials = 6,
     tunings: Trials = 1,
     equal_updates: bool = True,
     extensions: NonNegativeInteger = 2,

@@ -39,7 +39,7 @@ def local_sgd(
     worker_batch: PositiveInteger = 16,
     rates: tuple[Positive, Positive] = (0.01, 1.0),
     budget: Trials = 6,
-    seeds: Trials = 5,
+    seeds: Trials = 6,
     tunings: Trials = 1,
     margin: Positive = 0.01,
     updates: PositiveInteger = 1600,

@@ -64,7 +64,7 @@ def remedies(
     lars_rates: tuple[Positive, Positive] = (1.0, 100.0),
     lamb_rates: tuple[Positive, Positive] = (0.001, 0.3),
     budget: Trials = 8,
-    seeds: Trials = 5,
+    seeds: Trials = 6,
     tunings: Trials = 1,
     extensions: NonNegativeInteger = 2,
 ) -> Study:
