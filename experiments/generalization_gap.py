@@ -38,7 +38,7 @@ def get_config(data: str = 'mnist1d'):
         batch_sizes=(32, 64, 128, 256, 512, 1024),  # examples per update
         learning_rates=(0.01, 3.0),  # searched
         budget=8,  # learning rates tried for each batch size and regime
-        seeds=5,
+        seeds=6,
     )
     c.num_rows, c.num_evaluations, c.num_checkpoints = 50, 25, 2
     if data == 'mnist1d':

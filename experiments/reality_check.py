@@ -23,7 +23,8 @@ def get_config():
         optimizers=('momentum', 'adamw', 'lars', 'lamb'),
         batch_size=512,  # half of the training set
         budget=16,  # points tried for each optimizer
-        seeds=20,
+        seeds=4,  # reported of each tuning
+        tunings=6,
         margin=0.01,  # difference of test error that counts as none
     )
     c.epochs = 30.0

@@ -51,7 +51,7 @@ def get_config():
         lars_rates=(1.0, 100.0),
         lamb_rates=(0.001, 0.3),
         budget=8,  # learning rates tried for each remedy
-        seeds=5,
+        seeds=6,
     )
     c.num_rows, c.num_evaluations, c.num_checkpoints = 50, 25, 2
     return c

@@ -2,16 +2,12 @@
 with."""
 
 import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from lbexp.errors import Refusal
-
-RESAMPLES = 4000
-SEED = 20200
+from lbexp import inference
 
 
 class Series(NamedTuple):
@@ -68,6 +64,8 @@ class Claim(NamedTuple):
     claim: str  # one line, with its source
     measured: str  # the effect with its interval
     outcome: str
+    # two-sided, of the claim's boundary, by sign flips (lbexp.inference); NaN: nothing was drawn
+    p_value: float = math.nan
 
 
 OUTCOMES = REPRODUCED, NOT_REPRODUCED, UNDECIDED = (
@@ -89,16 +87,46 @@ class Analysis(NamedTuple):
     claims: Sequence[Claim] = ()
 
 
-def claim_interval(values: Sequence[float | None] | np.ndarray) -> tuple[float, float]:
-    """(low, high) that a claim is judged by: those of `interval`, and none (NaN) below three
-    values.
+def judged(
+    claim: str,
+    measured: str,
+    test: Callable[[tuple[float, float], float], str],
+    effects: Sequence[float | None] | np.ndarray,
+    margin: float = 0.0,
+) -> Claim:
+    """The claim with its outcome, by the interval of the effects' median.
 
-    The range of two values holds the median with probability 1/2, and two equal ones have none.
+    Args:
+        claim, measured: as in Claim; what the effects lack is added to `measured`.
+        test: `above`, `below` or `within`.
+        effects: one of each independent draw (a pair of seeds, a tuning); NaN or None where a trial
+            diverged. Such a draw counts as whatever is worst for a decision.
+        margin: of the test.
     """
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    if len(finite) < 3:
-        return math.nan, math.nan
-    return interval(finite)[1:]
+    numbers = np.array(list(effects), np.float64)  # None becomes NaN
+    lost = int(np.sum(~np.isfinite(numbers)))
+    if lost:
+        measured += f'; {lost} of {len(numbers)} diverged'
+    if len(numbers) < inference.LEAST_PAIRS:
+        measured += f'; {len(numbers)} pairs decide nothing, {inference.LEAST_PAIRS} may'
+    boundaries = (margin, -margin) if test is within else (margin,)
+    p_value = math.nan
+    if not lost and len(numbers):
+        p_value = max(inference.sign_flip(numbers - boundary) for boundary in boundaries)
+    return Claim(claim, measured, test(claim_interval(numbers), margin), p_value)
+
+
+def claim_interval(effects: Sequence[float | None] | np.ndarray) -> tuple[float, float]:
+    """(low, high) that a claim is judged by: the exact 95 % interval of the median
+    (`inference.median_interval`), and none (NaN) below six effects.
+
+    An effect that is NaN or None may be anything: the interval is that of all its values.
+    """
+    numbers = np.array(list(effects), np.float64)
+    lost = ~np.isfinite(numbers)
+    _, low, _ = inference.median_interval(np.where(lost, -np.finfo(float).max, numbers))
+    _, _, high = inference.median_interval(np.where(lost, np.finfo(float).max, numbers))
+    return low, high
 
 
 def above(ends: tuple[float, float], margin: float = 0.0) -> str:
@@ -153,67 +181,27 @@ def format_interval(
 def interval(
     values: Sequence[float | None] | np.ndarray, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Median and a bootstrap confidence interval of the median: (median, low, high), floats.
+    """Median with the ends of an error bar: (median, low, high), floats.
 
-    Bias-corrected and accelerated (BCa) where it is defined, else percentile; the resampling is
-    seeded and the values are sorted first, so the answer depends on the set of values alone. Values
-    that are None, NaN or infinite (diverged trials) are left out: say next to the number how many
-    there were. What is left decides:
+    The exact confidence interval of the median between two order statistics
+    (`inference.median_interval`) where there are values enough: 6 for 95 %. Values that are None,
+    NaN or infinite (diverged trials) are left out: say next to the number how many there were. What
+    is left decides:
 
         0 values        (nan, nan, nan)
         1 value         (value, nan, nan): one run says nothing about the spread
-        2 values        (mean, min, max): covers the median with probability 1/2 only
-        all equal       (value, value, value)
-        3 and more      bootstrap. It never leaves [min, max], which holds the median with
-        probability 1 -
-        2^(1 - n):
-                        0.75 for 3 values, 0.94 for 5; below 6 values read it as a range, not as
-                        `confidence`.
+        2 to 5 values   (median, min, max): the range, which holds the median with probability
+                        1 - 2^(1 - n): 0.5, 0.75, 0.875, 0.94
+        6 and more      the interval, which holds it with at least `confidence`
 
     Args:
         values: numbers, any order.
         confidence: probability in (0, 1).
     Raises:
         Refusal: `confidence` outside (0, 1).
-    Source: Efron 1987, "Better bootstrap confidence intervals", JASA 82, eq. 6.8.
     """
-    if not 0 < confidence < 1:
-        raise Refusal(
-            f'confidence is {confidence}, but is a probability in (0, 1): give 0.95, for example.'
-        )
-    numbers = np.array(list(values), dtype=np.float64)  # None becomes NaN
-    # sorted: the resampling draws positions, and the answer must not depend on the order
-    numbers = np.sort(numbers[np.isfinite(numbers)])
-    if len(numbers) == 0:
-        return math.nan, math.nan, math.nan
-    median = float(np.median(numbers))
-    if len(numbers) == 1:
-        return median, math.nan, math.nan
-    lowest, highest = float(numbers[0]), float(numbers[-1])
-    if len(numbers) == 2 or lowest == highest:
-        return median, lowest, highest
-    low, high = _bootstrap(numbers, confidence)
-    # Rounding in the interpolated quantiles can pass these bounds by an ulp.
-    return median, max(lowest, min(low, median)), min(highest, max(high, median))
-
-
-def _bootstrap(numbers, confidence):
-    """BCa needs leave-one-out medians that differ; with ties in the middle the percentiles
-    serve."""
-    from scipy import stats
-
-    for method in ('BCa', 'percentile'):
-        with warnings.catch_warnings(), np.errstate(all='ignore'):
-            warnings.simplefilter('ignore')
-            ends = stats.bootstrap(
-                (numbers,),
-                np.median,
-                confidence_level=confidence,
-                method=method,
-                n_resamples=RESAMPLES,
-                vectorized=True,
-                rng=np.random.default_rng(SEED),
-            ).confidence_interval
-        if np.isfinite(ends.low) and np.isfinite(ends.high):
-            break
-    return float(ends.low), float(ends.high)
+    median, low, high = inference.median_interval(values, confidence)
+    numbers = inference.finite(values)
+    if math.isnan(low) and len(numbers) > 1:
+        low, high = float(numbers[0]), float(numbers[-1])
+    return median, low, high

@@ -1,10 +1,14 @@
 """The claims of a study beside what was measured: as a table, and as claims.md in the workdir."""
 
+import math
 from pathlib import Path
 
+from lbexp import inference
 from lbexp.analysis import Analysis, Table
 from lbexp.engine.metrics_file import replace
 from lbexp.local_path import local_path
+
+_COLUMNS = ('claim', 'measured', 'verdict', 'p', 'p, all claims')
 
 
 def claims(analysis: Analysis) -> list[Table]:
@@ -13,11 +17,10 @@ def claims(analysis: Analysis) -> list[Table]:
         return []
     caption = (
         'Reproduced: the interval lies on the side that the claim says; not reproduced: on the '
-        'other; else undecided.'
+        'other; else undecided. p: two-sided, by flipping the signs of the differences from the '
+        "claim's boundary (Fisher 1935), alone and corrected for the number of claims (Holm 1979)."
     )
-    columns = ('claim', 'measured', 'verdict')
-    rows = list(map(list, analysis.claims))
-    return [Table('Claims', columns, rows, caption)]
+    return [Table('Claims', _COLUMNS, _rows(analysis.claims), caption)]
 
 
 def write(workdir: Path, analysis: Analysis):
@@ -29,13 +32,27 @@ def write(workdir: Path, analysis: Analysis):
         '',
         analysis.verdict,
         '',
-        '| claim | measured | verdict |',
-        '|---|---|---|',
+        f'| {" | ".join(_COLUMNS)} |',
+        '|---' * len(_COLUMNS) + '|',
     ]
-    for claim in analysis.claims:
-        lines.append(f'| {" | ".join(map(_cell, claim))} |')
+    for row in _rows(analysis.claims):
+        lines.append(f'| {" | ".join(map(_cell, row))} |')
     content = '\n'.join(lines) + '\n'
     replace(local_path(str(workdir), 'workdir') / 'claims.md', content.encode())
+
+
+def _rows(claims):
+    corrected = inference.holm([claim.p_value for claim in claims])
+    rows = []
+    for claim, of_all in zip(claims, corrected, strict=True):
+        rows.append(
+            [claim.claim, claim.measured, claim.outcome, _p(claim.p_value), _p(of_all)],
+        )
+    return rows
+
+
+def _p(value):
+    return '' if math.isnan(value) else f'{value:.2g}'
 
 
 def _cell(text):

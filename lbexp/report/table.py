@@ -189,7 +189,6 @@ def _caption(confidence, groups):
     if all(len(places) == 1 for places in groups.values()):
         return 'Values of the last row; one trial a configuration, so no interval.'
     return (
-        f'Median [{confidence:.0%} bootstrap interval of the median] over the trials of a '
-        'configuration; of two '
-        'values the range. Diverged trials are counted, not averaged in.'
+        f'Median [{confidence:.0%} interval of the median] over the trials of a configuration; of '
+        'too few for one the range. Diverged trials are counted, not averaged in.'
     )

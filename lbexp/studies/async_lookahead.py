@@ -17,8 +17,8 @@ from lbexp.analysis import (
     Figure,
     Table,
     above,
-    claim_interval,
     format_interval,
+    judged,
 )
 from lbexp.errors import Refusal
 from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, Trials
@@ -41,7 +41,8 @@ def async_lookahead(
     slow_step_size: PositiveFraction = 0.5,
     rates: tuple[Positive, Positive] = (0.003, 1.0),
     budget: Trials = 6,
-    seeds: Trials = 5,
+    seeds: Trials = 6,
+    tunings: Trials = 1,
     updates: PositiveInteger = 1500,
     repeats: Trials = 16,
 ) -> Study:
@@ -66,7 +67,9 @@ def async_lookahead(
         rates: from, to, of the learning rates of SGD tried first; those of momentum are 1 -
             momentum times these.
         budget: points tried for each arm.
-        seeds: trials reported for each arm.
+        seeds: trials reported for each arm, and each tuning.
+        tunings: times that each is tuned, with other points and seeds; with several, intervals are
+            over tunings.
         updates: measured on the quadratic, per trial.
         repeats: trials of each case on the quadratic.
 
@@ -95,7 +98,7 @@ def async_lookahead(
 
     return comparison(
         lambda config: compared_arms,
-        arms.Tuning(budget, seeds, arms.validation_error, extensions=1),
+        arms.Tuning(budget, seeds, arms.validation_error, extensions=1, tunings=tunings),
         analyse,
         others=quadratic.trials(k, alpha, updates, repeats),
     )
@@ -137,7 +140,7 @@ def _analyse(
     servers: Sequence[str],
 ) -> Analysis:
     tuned = compared.results
-    measured = compare.measure(compared.workdir, tuned)
+    measured = compare.measure(compared.workdir, *compared.tunings)
     agrees, words = verdict(rows)
     claims = [
         Claim(
@@ -156,7 +159,7 @@ def _analyse(
     reference = _name(servers[0], workers[0], False)
     tables = [
         _answers(measured, tuned, workers, servers, compared.workdir),
-        compare.table(compared.arms, tuned, measured, compared.tuning, reference),
+        compare.table(compared, measured, reference),
         _quadratic_table(losses),
         quadratic.rows_table(rows),
     ]
@@ -178,21 +181,23 @@ def _on_the_network(measured, workers, servers):
     for server in servers:
         gains = {w: _gain(measured, server, w) for w in workers}
         for w in workers:
-            yield Claim(
+            yield judged(
                 f'Lookahead around {server} lowers the test error with {w} asynchronous '
                 f'workers ({_PAPER})',
                 f'{format_interval(gains[w])} lower',
-                above(claim_interval(gains[w])),
+                above,
+                gains[w],
             )
         few, many = gains[workers[0]], gains[workers[-1]]
         # by seed, too: a seed that diverged is NaN in its place
         count = min(len(few), len(many))
         change = few[:count] - many[:count]
-        yield Claim(
+        yield judged(
             f'Lookahead around {server} gains less with {workers[-1]} workers than with '
             f'{workers[0]}: they already are slow weights',
             f'gain smaller by {format_interval(change)}',
-            above(claim_interval(change)),
+            above,
+            change,
         )
 
 

@@ -13,11 +13,10 @@ from lbexp import config as configs
 from lbexp import documents, results
 from lbexp.analysis import (
     Analysis,
-    Claim,
     above,
     below,
-    claim_interval,
     format_interval,
+    judged,
 )
 from lbexp.engine import plan
 from lbexp.engine import speed as speeds
@@ -40,7 +39,8 @@ def generalization_gap(
     batch_sizes: Sequence[PositiveInteger] = (32, 128, 512, 2048),
     learning_rates: tuple[Positive, Positive] = (0.01, 3.0),
     budget: Trials = 8,
-    seeds: Trials = 5,
+    seeds: Trials = 6,
+    tunings: Trials = 1,
     equal_updates: bool = True,
     extensions: NonNegativeInteger = 2,
     speed: bool = True,
@@ -57,7 +57,9 @@ def generalization_gap(
         batch_sizes: examples per update; the smallest is the reference.
         learning_rates: (low, high) of the search, logarithmic, > 0.
         budget: learning rates tried for each batch size and regime.
-        seeds: trials reported for each.
+        seeds: trials reported for each, and each tuning.
+        tunings: times that each is tuned, with other points and seeds; with several, intervals are
+            over tunings.
         equal_updates: also the regime of equal updates, where a larger batch sees more epochs
             (Hoffer et al. 2017, "regime adaptation").
         extensions: times that the search may grow beyond an edge.
@@ -75,7 +77,9 @@ def generalization_gap(
             f'batch_sizes, learning_rates: found {tuple(batch_sizes)}, {tuple(learning_rates)}; '
             'allowed: numbers >= 1, and (low, high)'
         )
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
+    tuning = arms.Tuning(
+        budget, seeds, arms.validation_error, extensions=extensions, tunings=tunings
+    )
 
     def arms_of(config):
         return _arms(config, sizes, learning_rates, equal_updates)
@@ -127,7 +131,7 @@ def read_speeds(workdir: Path) -> dict[str, list[float]]:
 
 def _analyse(compared: Compared) -> Analysis:
     all_arms, tuned = compared.arms, compared.results
-    measured = compare.measure(compared.workdir, tuned)
+    measured = compare.measure(compared.workdir, *compared.tunings)
     at_epochs, at_updates = [], [all_arms[0]]
     for arm in all_arms:
         if 'regime_adaptation' in arm.overrides:
@@ -137,7 +141,7 @@ def _analyse(compared: Compared) -> Analysis:
     regimes = {EPOCHS: at_epochs, UPDATES: at_updates}
     rows = results.read(compared.workdir)
     smallest = all_arms[0]
-    table = compare.table(all_arms, tuned, measured, compared.tuning, smallest.name)
+    table = compare.table(compared, measured, smallest.name)
     sizes = [arm.overrides['batch_size'] for arm in at_epochs]
     # none where nothing was timed, or not yet
     known_speeds = read_speeds(compared.workdir)
@@ -175,32 +179,35 @@ def _claims(regimes, measured):
         return []
     small, large = regimes[EPOCHS][0], regimes[EPOCHS][-1]
     size = large.overrides['batch_size']
-    gap = compare.paired(measured, large.name, small.name)
+    gap = compare.differences(measured, large.name, small.name)
     claims = [
-        Claim(
+        judged(
             'At equal epochs a large batch generalizes worse than a small one (Keskar et al. 2017)',
             f'batch {size} minus batch {small.overrides["batch_size"]}, test error: '
             f'{format_interval(gap)}',
-            above(claim_interval(gap)),
+            above,
+            gap,
         )
     ]
     if len(regimes[UPDATES]) < 2:
         return claims
     longer = regimes[UPDATES][-1]
-    closed = compare.paired(measured, large.name, longer.name)
-    left = compare.paired(measured, longer.name, small.name)
+    closed = compare.differences(measured, large.name, longer.name)
+    left = compare.differences(measured, longer.name, small.name)
     return [
         *claims,
-        Claim(
+        judged(
             'As many updates as the small batch has shrink the gap (Hoffer et al. 2017)',
             f'batch {size}, test error at equal epochs minus at equal updates: '
             f'{format_interval(closed)}',
-            above(claim_interval(closed)),
+            above,
+            closed,
         ),
-        Claim(
+        judged(
             '... and leave none',
             f'test error left at batch {size}: {format_interval(left)}',
-            below(claim_interval(left)),
+            below,
+            left,
         ),
     ]
 
@@ -228,7 +235,7 @@ def _diffusion(rows: Mapping[str, np.ndarray], arm: arms.Arm, tuned):
         'The distance from the initial weights grows like log t rather than t^1/2 (Hoffer et '
         'al. 2017)'
     )
-    return [Claim(claim, measured, below(claim_interval(ratio), 1.0))]
+    return [judged(claim, measured, below, ratio, 1.0)]
 
 
 def _misfit(x, y):

@@ -14,9 +14,9 @@ from lbexp.analysis import (
     Series,
     Table,
     above,
-    claim_interval,
     format_interval,
     interval,
+    judged,
     within,
 )
 from lbexp.errors import Refusal
@@ -39,7 +39,8 @@ def local_sgd(
     worker_batch: PositiveInteger = 16,
     rates: tuple[Positive, Positive] = (0.01, 1.0),
     budget: Trials = 6,
-    seeds: Trials = 5,
+    seeds: Trials = 6,
+    tunings: Trials = 1,
     margin: Positive = 0.01,
     updates: PositiveInteger = 1600,
 ) -> Study:
@@ -63,7 +64,9 @@ def local_sgd(
         worker_batch: examples of a worker in a step.
         rates: from, to, of the learning rates tried first.
         budget: points tried for each arm.
-        seeds: trials reported for each arm.
+        seeds: trials reported for each arm, and each tuning.
+        tunings: times that each is tuned, with other points and seeds; with several, intervals are
+            over tunings.
         margin: difference of test error that counts as none, > 0.
         updates: measured on the quadratic, per trial.
 
@@ -77,7 +80,7 @@ def local_sgd(
             f'workers, ks: found {tuple(workers)}, {tuple(ks)}; allowed: integers '
             '>= 1, some of each'
         )
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1)
+    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1, tunings=tunings)
     slow = [float(alpha) for alpha in slow_step_sizes if alpha != 1.0]
 
     def arms_of(config):
@@ -138,7 +141,7 @@ def _analyse(
     margin: float,
 ) -> Analysis:
     workdir, tuned = compared.workdir, compared.results
-    measured = compare.measure(workdir, tuned)
+    measured = compare.measure(workdir, *compared.tunings)
     rows = quadratic.measured(workdir)
     agrees, words = verdict(rows)
     claims = [
@@ -162,7 +165,7 @@ def _analyse(
         errors.append(f'{name} {format_interval(metrics["test_error"])}')
     title, sentence = 'Workers that meet every k steps', f'Test error: {", ".join(errors)}.'
     tables = [
-        compare.table(compared.arms, tuned, measured, compared.tuning, _name(largest)),
+        compare.table(compared, measured, _name(largest)),
         _cost(workdir, tuned),
         quadratic.rows_table(rows),
     ]
@@ -173,12 +176,14 @@ def _analyse(
 def _matching_claims(measured, largest, ks, margin):
     """Of the largest number of workers, each paired by seed with synchronous ones."""
     for k in ks:
-        difference = compare.paired(measured, _name(largest, k), _name(largest))
-        yield Claim(
+        difference = compare.differences(measured, _name(largest, k), _name(largest))
+        yield judged(
             f'With {largest} workers, averaging every {k} steps matches every step within '
             f'{margin:g} ({_STICH})',
             f'difference {format_interval(difference)}',
-            within(claim_interval(difference), margin),
+            within,
+            difference,
+            margin,
         )
 
 
@@ -190,11 +195,12 @@ def _lowering_claims(measured, largest, longest, slow_step_sizes):
     ]
     changes.append(('Outer Nesterov momentum', _outer_name(largest, longest), _DILOCO))
     for change, name, source in changes:
-        gain = compare.paired(measured, _name(largest, longest), name)
-        yield Claim(
+        gain = compare.differences(measured, _name(largest, longest), name)
+        yield judged(
             f'{change} lowers the test error of local SGD with k {longest} ({source})',
             f'{format_interval(gain)} lower',
-            above(claim_interval(gain)),
+            above,
+            gain,
         )
 
 

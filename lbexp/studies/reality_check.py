@@ -14,18 +14,17 @@ from lbexp.analysis import (
     REPRODUCED,
     UNDECIDED,
     Analysis,
-    Claim,
     Figure,
     Series,
     Table,
-    claim_interval,
     format_interval,
+    judged,
     within,
 )
 from lbexp.errors import Refusal
 from lbexp.ranges import Positive, PositiveInteger, Trials
 from lbexp.studies import Study
-from lbexp.studies._comparison import arms
+from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
 
 _RATE = 'optimizer.learning_rate'
@@ -61,6 +60,7 @@ def reality_check(
     batch_size: PositiveInteger = 512,
     budget: Trials = 16,
     seeds: Trials = 10,
+    tunings: Trials = 1,
     margin: Positive = 0.01,
 ) -> Study:
     """The same number of points for every optimizer, over the learning rate and one number more.
@@ -75,7 +75,9 @@ def reality_check(
             last two.
         batch_size: [examples per update].
         budget: points tried for each.
-        seeds: trials reported for each.
+        seeds: trials reported for each, and each tuning.
+        tunings: times that each is tuned, with other points and seeds; with several, intervals are
+            over tunings.
         margin: difference of test error that counts as none, > 0.
 
     Source: Nado et al. 2021, arXiv:2102.06356; budgets as in Choi et al. 2019, arXiv:1910.05446.
@@ -85,7 +87,7 @@ def reality_check(
         arms.Arm(name, {'optimizer': _OPTIMIZERS[name], 'batch_size': batch_size}, _SPACES[name])
         for name in optimizers
     ]
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=0)
+    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=0, tunings=tunings)
 
     def analyse(compared):
         return _analyse(compared, batch_size, float(margin))
@@ -133,7 +135,7 @@ def _analyse(compared: Compared, batch_size: int, margin: float) -> Analysis:
     workdir, tuned, tuning = compared.workdir, compared.results, compared.tuning
     errors, curves = {}, {}
     for name, result in tuned.items():
-        errors[name] = arms.final_error(workdir, result.trials)
+        errors[name] = arms.tuned_error(workdir, [each[name] for each in compared.tunings])
         tests = arms.final_error(workdir, result.tried)
         curves[name] = best_of(result.scores.tolist(), tests.tolist())
     budget = f'At an equal budget of {tuning.budget}'
@@ -152,7 +154,7 @@ def _analyse(compared: Compared, batch_size: int, margin: float) -> Analysis:
         f'Test error at batch size {batch_size} after {tuning.budget} points each: {best}. '
         f'Claims: {claims_in_words}.'
     )
-    tables = [_arms_table(tuned, errors, tuning), _pairs_table(errors)]
+    tables = [_arms_table(compared, errors), _pairs_table(errors)]
     title = 'Reality check of layer-wise optimizers'
     return Analysis(title, verdict, tables, _figures(tuned, curves), passed, claims)
 
@@ -167,29 +169,27 @@ def _difference(errors, name, other):
 def _claim(plain, layerwise, errors, budget, setting, margin):
     difference = _difference(errors, plain, layerwise)
     measured = f'{plain} - {layerwise}: {format_interval(difference)}'
-    lost = _diverged(difference)
-    if lost:
-        measured += f'; {lost} of {len(difference)} pairs diverged'
-    low, high = claim_interval(difference)
-    outcome = within((low, high), margin)
-    if outcome == NOT_REPRODUCED:
+    words = f'{budget} {plain} matches {layerwise} {setting}'
+    claim = judged(words, measured, within, difference, margin)
+    if claim.outcome == NOT_REPRODUCED:
         # the interval lies beyond the margin on one side
-        better = plain if high < 0 else layerwise
-        measured += f'; {better} has the lower error'
-    return Claim(f'{budget} {plain} matches {layerwise} {setting}', measured, outcome)
+        better = plain if np.nanmedian(difference) < 0 else layerwise
+        claim = claim._replace(measured=f'{claim.measured}; {better} has the lower error')
+    return claim
 
 
-def _arms_table(tuned, errors, tuning):
+def _arms_table(compared, errors):
     columns = ['optimizer', 'points', 'diverged', 'learning rate', 'second number']
-    columns += ['validation error', 'edge', 'test error', 'seeds', 'of them diverged']
+    unit = compare.unit_of(compared.tuning)
+    columns += ['validation error', 'edge', 'test error', unit, 'of them diverged']
     rows = []
-    for name, result in tuned.items():
+    for name, result in compared.results.items():
         tried = [len(result.points), _diverged(result.scores)]
         reported = [len(errors[name]), _diverged(errors[name])]
         error = format_interval(errors[name])
         rows.append([name, *tried, *_best_cells(result), error, *reported])
     caption = (
-        f'Test error: median over {tuning.seeds} seeds that were not tuned on, with interval. '
+        f'Test error: median over {unit}, of seeds that were not tuned on, with interval. '
         'Edge: where the best point is the outermost tried; the space is not extended, so that '
         'budgets are equal.'
     )

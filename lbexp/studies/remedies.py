@@ -8,14 +8,13 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import (
     Analysis,
-    Claim,
     Figure,
     Series,
     Table,
     above,
     below,
-    claim_interval,
     format_interval,
+    judged,
 )
 from lbexp.errors import Refusal
 from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
@@ -65,7 +64,8 @@ def remedies(
     lars_rates: tuple[Positive, Positive] = (1.0, 100.0),
     lamb_rates: tuple[Positive, Positive] = (0.001, 0.3),
     budget: Trials = 8,
-    seeds: Trials = 5,
+    seeds: Trials = 6,
+    tunings: Trials = 1,
     extensions: NonNegativeInteger = 2,
 ) -> Study:
     """A small batch, a large one, and remedies, each with its own learning rate tuned on validation
@@ -84,7 +84,9 @@ def remedies(
             around it.
         lars_rates, lamb_rates: likewise.
         budget: learning rates tried for each.
-        seeds: trials reported for each.
+        seeds: trials reported for each, and each tuning.
+        tunings: times that each is tuned, with other points and seeds; with several, intervals are
+            over tunings.
         extensions: times that a search may grow beyond an edge.
 
     Raises:
@@ -97,7 +99,9 @@ def remedies(
     for name, rates in spaces.items():
         if len(rates) != 2:
             raise Refusal(f'{name}: found {tuple(rates)}; allowed: (low, high)')
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
+    tuning = arms.Tuning(
+        budget, seeds, arms.validation_error, extensions=extensions, tunings=tunings
+    )
 
     def arms_of(config):
         if not config['workload'].get('batch_norm'):
@@ -143,7 +147,7 @@ def _arms(optimizer, small, large, spaces):
 
 def _analyse(compared: Compared, small: int, large: int) -> Analysis:
     names = [arm.name for arm in compared.arms]
-    measured = compare.measure(compared.workdir, compared.results)
+    measured = compare.measure(compared.workdir, *compared.tunings)
     shares = {name: compare.gap_closed(measured, name, LARGE, SMALL) for name in names}
     gap = format_interval(compare.paired(measured, LARGE, SMALL))
     verdict = (
@@ -161,7 +165,7 @@ def _analyse(compared: Compared, small: int, large: int) -> Analysis:
     title = f'Batch {large} against batch {small}: remedies'
     tables = [_table(compared, measured, shares)]
     figures = [
-        _ladder(names, measured),
+        _ladder(names, measured, compared.tuning),
         _shares(names[1:], shares),
         *_paths(compared.workdir, compared.results),
     ]
@@ -170,7 +174,7 @@ def _analyse(compared: Compared, small: int, large: int) -> Analysis:
 
 def _table(compared, measured, shares):
     """That of the arms, with the share of the gap that each closes."""
-    base = compare.table(compared.arms, compared.results, measured, compared.tuning, SMALL)
+    base = compare.table(compared, measured, SMALL)
     rows = []
     for row in base.rows:
         name = row[0]
@@ -192,22 +196,22 @@ def _in_percent(share):
 def _claims(measured):
     claims = []
     for claim, worse, better in _STEPS:
-        gained = compare.paired(measured, worse, better)
+        gained = compare.differences(measured, worse, better)
         words = f'test error, "{worse}" minus "{better}": {format_interval(gained)}'
-        claims.append(Claim(claim, words, above(claim_interval(gained))))
-    left = compare.paired(measured, ADAPTED, SMALL)
+        claims.append(judged(claim, words, above, gained))
+    left = compare.differences(measured, ADAPTED, SMALL)
     claim = 'The whole ladder leaves no gap (Hoffer et al. 2017)'
-    claims.append(Claim(claim, f'left: {format_interval(left)}', below(claim_interval(left))))
+    claims.append(judged(claim, f'left: {format_interval(left)}', below, left))
     return claims
 
 
-def _ladder(names, measured):
+def _ladder(names, measured, tuning):
     series = []
     for part, metric in (('test', 'test_error'), ('training', 'train_error')):
         values = [measured[name][metric] for name in names]
         dots, _ = compare.points(part, range(len(names)), values)
         series.append(dots)
-    caption = 'Medians and bootstrap intervals over seeds.'
+    caption = f'Medians and intervals over {compare.unit_of(tuning)}.'
     return Figure('ladder', 'Remedies', '', 'error', series, 'linear', 'linear', caption, names)
 
 
@@ -215,7 +219,7 @@ def _shares(names, shares):
     middle, low, high = np.array([shares[name] for name in names]).T
     ends = compare.error_bars(middle, low, high)
     series = [Series('closed', range(len(names)), middle.tolist(), *ends, 'points')]
-    caption = '1: as good as the small batch. Bootstrap intervals over seeds.'
+    caption = "1: as good as the small batch. Ratios of means, with Fieller's intervals."
     title, label = 'Share of the gap closed', 'share of the gap'
     return Figure('closed', title, '', label, series, 'linear', 'linear', caption, names)
 

@@ -384,8 +384,9 @@ def test_a_figure_of_the_study_named_like_a_metric_keeps_its_files(tmp_path):
 
 def test_claims_stand_in_page_and_workdir(tmp_path):
     told = [
-        Claim('A | claim', 'measured <0.1>', 'reproduced'),
-        Claim('Another', 'x', 'undecided at this budget'),
+        Claim('A | claim', 'measured <0.1>', 'reproduced', 0.02),
+        Claim('Another', 'x', 'undecided at this budget', 0.3),
+        Claim('Exact', 'no draws', 'reproduced'),
     ]
     analysis = Analysis('Study', 'It holds.', [], [], None, told)
     text = bare_page(sweep(tmp_path), analysis).read_text()
@@ -396,7 +397,11 @@ def test_claims_stand_in_page_and_workdir(tmp_path):
     )
     claims.write(tmp_path, analysis)
     lines = (tmp_path / 'claims.md').read_text().splitlines()
-    assert lines[0] == '# Study' and '| A \\| claim | measured <0.1> | reproduced |' in lines
+    assert (
+        lines[0] == '# Study'
+        and '| A \\| claim | measured <0.1> | reproduced | 0.02 | 0.04 |' in lines
+    )
+    assert '| Exact | no draws | reproduced |  |  |' in lines
     # without claims there is nothing to write
     claims.write(tmp_path / 'nowhere', analysis._replace(claims=()))
     assert claims.claims(analysis._replace(claims=())) == []

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def study(**arguments):
     config = configs.load(str(ROOT / 'experiments' / 'remedies.py'))
-    config.study.update(seeds=5, budget=4, **arguments)
+    config.study.update(seeds=6, budget=4, **arguments)
     return config
 
 

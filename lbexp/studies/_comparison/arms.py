@@ -9,6 +9,10 @@ was looked at once.
 Trials are tagged with arm, phase ('tuning' or 'reporting') and point, by which they are found
 again: 'extension' counts how often the space had grown when the point was drawn, 'point' counts the
 points of that search.
+
+The same may be done several times over, each time with other points and other seeds: what a tuning
+finds is a draw, too, and often a wider one than that of the seeds. Trials of the tunings after the
+first are tagged with 'tuning'.
 """
 
 import itertools
@@ -27,11 +31,14 @@ from lbexp.studies import Trial
 from lbexp.studies._comparison import searches
 from lbexp.studies._comparison.searches import Point
 from lbexp.studies._finals import final_metric, row_of_trial
+from lbexp.studies._seeds import STRIDE
 
 TUNING, REPORTING = 'tuning', 'reporting'  # phases
 # The trials that tune have the first of the study's seeds, those that are reported the next ones.
 # Where each point is tried with several seeds, those after the first begin here:
 _MORE_SEEDS = 2**31
+_SEEDS_OF_TUNING = 128  # of which no other tuning of the study has any
+_MOST_TUNINGS = STRIDE // _SEEDS_OF_TUNING
 
 
 class Arm(NamedTuple):
@@ -56,6 +63,9 @@ class Tuning(NamedTuple):
     seeds_per_point: int = 1
     extensions: int = 2  # times a space may grow beyond an edge, by half the budget each time
     first_seed: int = 0  # of the study's seeds; it chooses the points of the searches, too
+    # how often each arm is tuned and reported; with several, intervals are over tunings
+    tunings: int = 1
+    number: int = 0  # of this one, among the tunings
 
 
 class TuningResult(NamedTuple):
@@ -76,33 +86,39 @@ class TuningResult(NamedTuple):
         return None if self.best_point is None else self.best_point.values
 
 
+def each_tuning(tuning: Tuning) -> list[Tuning]:
+    """The tunings, which share no seed."""
+    tunings = []
+    for number in range(tuning.tunings):
+        seed = tuning.first_seed + number * _SEEDS_OF_TUNING
+        tunings.append(tuning._replace(first_seed=seed, number=number))
+    return tunings
+
+
 def first_trials(arms: Sequence[Arm], tuning: Tuning) -> list[Trial]:
     """The first round: every arm at the points of its search."""
     trials = []
-    for arm in arms:
-        trials += _tuning_trials(arm, _first_points(arm, tuning), tuning)
+    for each, arm in itertools.product(each_tuning(tuning), arms):
+        trials += _tuning_trials(arm, _first_points(arm, each), each)
     return trials
 
 
 def next_trials(workdir: Path, arms: Sequence[Arm], tuning: Tuning) -> list[Trial]:
     """What the results so far ask for: points beyond an edge, or the trials to be reported."""
-    tuned = tuning_results(workdir, arms, tuning)
-    beyond = []
-    for arm in arms:
-        beyond += _tuning_trials(arm, tuned[arm.name].next, tuning)
+    beyond, reported = [], []
+    for each in each_tuning(tuning):
+        tuned = tuning_results(workdir, arms, each)
+        for arm in arms:
+            result = tuned[arm.name]
+            beyond += _tuning_trials(arm, result.next, each)
+            if result.best_point is not None:
+                reported += _reported_trials(arm, result.best_point, each)
     # nobody is reported while somebody still searches: the seeds of all arms form one cohort
-    if beyond:
-        return beyond
-    reported = []
-    for arm in arms:
-        best = tuned[arm.name].best_point
-        if best is not None:
-            reported += _reported_trials(arm, best, tuning)
-    return reported
+    return beyond or reported
 
 
 def tuning_results(workdir: Path, arms: Sequence[Arm], tuning: Tuning) -> dict[str, TuningResult]:
-    """By arm, what was tried and found, as far as the workdir has it."""
+    """By arm, what one tuning tried and found, as far as the workdir has it."""
     trial_of = _tagged_trials(workdir)
     scores = tuning.score(workdir)
     result = {}
@@ -130,6 +146,13 @@ def validate(arms: Sequence[Arm], tuning: Tuning):
         raise Refusal(
             f'seeds_per_point: found {tuning.seeds_per_point}; '
             'allowed: at least 1 seed for each point'
+        )
+    if not 1 <= tuning.tunings <= _MOST_TUNINGS:
+        raise Refusal(f'tunings: found {tuning.tunings}; allowed: 1 to {_MOST_TUNINGS}')
+    if tuning.tunings > 1 and tuning.seeds >= _SEEDS_OF_TUNING:
+        raise Refusal(
+            f'seeds: found {tuning.seeds} with {tuning.tunings} tunings; '
+            f'allowed: less than {_SEEDS_OF_TUNING}'
         )
     tuned = {arm.name for arm in arms if arm.tuned_as is None}
     for arm in arms:
@@ -170,6 +193,23 @@ def final_error(workdir: Path, trials: Sequence[int | None], part: str = 'test')
     return errors
 
 
+def tuned_error(
+    workdir: Path, results_of_arm: Sequence[TuningResult], part: str = 'test'
+) -> np.ndarray:
+    """What intervals are drawn over: of one tuning, `final_error` of each reported seed; of
+    several, of each its mean over the seeds. NaN where a seed of it diverged."""
+    errors = [final_error(workdir, result.trials, part) for result in results_of_arm]
+    return draws(errors)
+
+
+def draws(by_tuning: Sequence[np.ndarray]) -> np.ndarray:
+    """The independent draws among values of reported seeds: the seeds of one tuning, or the means
+    of several tunings. A mean over none is NaN."""
+    if len(by_tuning) == 1:
+        return by_tuning[0]
+    return np.array([values.mean() if len(values) else np.nan for values in by_tuning])
+
+
 def require_validation(config: Any):
     """Refuses a workload that holds no examples out to tune on, or where nobody looks at them."""
     if lookup.build('workload', configs.plain(config.workload)).validation is None:
@@ -189,7 +229,7 @@ def _tuned(arm, tuning, trial_of, scores):
     space, points = arm.space, _first_points(arm, tuning)
 
     def trial_at(point):
-        return trial_of.get(_key(_trial(arm, TUNING, point, tuning.first_seed)))
+        return trial_of.get(_key(_trial(arm, TUNING, point, tuning.first_seed, tuning)))
 
     for extension in itertools.count(1):
         values = np.array([_score(arm, point, tuning, trial_of, scores) for point in points])
@@ -239,18 +279,22 @@ def _first_points(arm, tuning):
 def _tuning_trials(arm, points, tuning):
     more = _MORE_SEEDS + tuning.first_seed
     seeds = [tuning.first_seed, *range(more, more + tuning.seeds_per_point - 1)]
-    return [_trial(arm, TUNING, *each) for each in itertools.product(points, seeds)]
+    settings = itertools.product(points, seeds)
+    return [_trial(arm, TUNING, point, seed, tuning) for point, seed in settings]
 
 
 def _reported_trials(arm, best, tuning):
     first = tuning.first_seed + 1
-    return [_trial(arm, REPORTING, best, seed) for seed in range(first, first + tuning.seeds)]
+    seeds = range(first, first + tuning.seeds)
+    return [_trial(arm, REPORTING, best, seed, tuning) for seed in seeds]
 
 
-def _trial(arm, phase, point, seed):
+def _trial(arm, phase, point, seed, tuning):
     # A reported trial bears its point as well: where other results choose another one, it is no
     # longer asked for under the same tags.
     tags = dict(arm=arm.name, phase=phase, extension=point.extension, point=point.number)
+    if tuning.number:
+        tags['tuning'] = tuning.number
     return Trial({**arm.overrides, **point.values, 'seed': seed}, tags)
 
 

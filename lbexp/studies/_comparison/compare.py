@@ -6,17 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from lbexp import results
-from lbexp.analysis import RESAMPLES, SEED, Series, Table, format_interval, interval
-from lbexp.studies._comparison.arms import Arm, Tuning, TuningResult
+from lbexp import inference, results
+from lbexp.analysis import Series, Table, format_interval, interval
+from lbexp.studies._comparison.arms import Tuning, TuningResult, draws
+from lbexp.studies._comparison.comparison import Compared
 from lbexp.studies._finals import final_metric, row_of_trial
 
-Measured = Mapping[str, Mapping[str, np.ndarray]]  # by arm and metric, the values by seed
+# by arm and metric, the independent draws: values by seed or, of several tunings, means by tuning
+Measured = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def measure(workdir: Path, tuned: Mapping[str, TuningResult]) -> dict[str, dict[str, np.ndarray]]:
-    """By arm and metric, the final value of each reported trial, in the order of seeds; NaN:
-    diverged.
+def measure(
+    workdir: Path, *tunings: Mapping[str, TuningResult]
+) -> dict[str, dict[str, np.ndarray]]:
+    """By arm and metric, the final value of each reported trial, in the order of seeds; of several
+    tunings the mean of each over its seeds. NaN: diverged.
 
     Metrics are test_error, train_error, validation_error, gap and test_loss. Errors are 1 -
     accuracy; 'gap' is test error - training error, both in evaluation mode.
@@ -29,9 +33,11 @@ def measure(workdir: Path, tuned: Mapping[str, TuningResult]) -> dict[str, dict[
     metrics['test_loss'] = final_metric(finals, 'test_loss')
     row_of = row_of_trial(finals)
     measured = {}
-    for arm, result in tuned.items():
-        rows = [row_of[trial] for trial in result.trials]
-        measured[arm] = {name: values[rows] for name, values in metrics.items()}
+    for arm in tunings[0]:
+        rows = [[row_of[trial] for trial in tuned[arm].trials] for tuned in tunings]
+        measured[arm] = {}
+        for name, values in metrics.items():
+            measured[arm][name] = draws([values[places] for places in rows])
     return measured
 
 
@@ -51,63 +57,65 @@ def paired(measured: Measured, arm: str, other: str, metric: str = 'test_error')
 def gap_closed(
     measured: Measured, arm: str, large: str, small: str, metric: str = 'test_error'
 ) -> tuple[float, float, float]:
-    """The share of the gap between `large` and `small` that `arm` closes, with its bootstrap
-    interval over seeds.
+    """The share of the gap between `large` and `small` that `arm` closes, with its interval:
 
-        median(large - arm) / median(large - small), seeds resampled together
+        mean(large - arm) / mean(large - small),  Fieller's (`inference.ratio_interval`)
 
-    1: `arm` is as good as `small`; 0: no better than `large`; NaN ends: one seed, or a gap that may
-    be 0.
+    1: `arm` is as good as `small`; 0: no better than `large`. NaN where there is no gap, NaN ends
+    where it may be 0 or one seed was drawn.
     """
-    values = np.stack([measured[name][metric] for name in (arm, large, small)])
-    sound = np.isfinite(values).all(axis=0)
-    values, seeds = values[:, sound], int(sound.sum())
-    if seeds == 0 or np.median(values[1] - values[2]) <= 0:
+    closed = differences(measured, large, arm, metric)
+    gap = differences(measured, large, small, metric)
+    count = min(len(closed), len(gap))
+    share = inference.ratio_interval(closed[:count], gap[:count])
+    if not np.nanmean(gap[:count]) > 0:
         return math.nan, math.nan, math.nan
-    # one draw of seeds for all three arms: they are paired
-    draws = np.random.default_rng(SEED).integers(seeds, size=(RESAMPLES, seeds))
-    with np.errstate(all='ignore'):
-        shares = _share(*values[:, draws])
-    low, high = math.nan, math.nan
-    # a resample without a gap has no share: then the gap may be 0, and there is no interval
-    if np.isfinite(shares).all() and seeds > 1:
-        low, high = np.quantile(shares, (0.025, 0.975))
-    return float(_share(*values)), float(low), float(high)
+    return share
 
 
-def _share(arm, large, small):
-    gap = np.median(large - small, axis=-1)
-    return np.median(large - arm, axis=-1) / gap
-
-
-def table(
-    arms: Sequence[Arm],
-    tuned: Mapping[str, TuningResult],
-    measured: Measured,
-    tuning: Tuning,
-    reference: str,
-) -> Table:
+def table(compared: Compared, measured: Measured, reference: str) -> Table:
     """A row for each arm: best point, errors with intervals, the paired difference to the arm
     `reference`."""
+    tuning = compared.tuning
     rows = []
-    for arm in arms:
-        result, metrics = tuned[arm.name], measured[arm.name]
-        seeds = _count_in_words(np.isfinite(metrics['test_error']))
+    for arm in compared.arms:
+        results_of_arm = [tuned[arm.name] for tuned in compared.tunings]
+        metrics = measured[arm.name]
+        draws = _count_in_words(np.isfinite(metrics['test_error']))
         difference = ''
         if arm.name != reference:
             difference = format_interval(paired(measured, arm.name, reference))
         errors = [format_interval(metrics[name]) for name in ('test_error', 'train_error', 'gap')]
-        best = _best_in_words(result)
-        rows.append([arm.name, best, len(result.points), seeds, *errors, difference])
-    columns = ['arm', 'best point', 'tried', 'seeds', 'test error', 'training error', 'gap']
+        best = ' | '.join(map(_best_in_words, results_of_arm))
+        tried = sum(len(result.points) for result in results_of_arm)
+        rows.append([arm.name, best, tried, draws, *errors, difference])
+    unit = unit_of(tuning)
+    columns = ['arm', 'best point', 'tried', unit, 'test error', 'training error', 'gap']
     columns.append(f'difference to {reference}')
     caption = (
-        'Medians and bootstrap intervals over fresh seeds at the best of the points tried (by '
-        'validation error, one seed). gap: test error minus training error. Differences are '
-        'paired by seed. (edge): the best point is the outermost tried, after '
+        f'{_drawn_in_words(tuning)}, at the best of the points tried (by validation error, one '
+        f'seed). gap: test error minus training error. Differences are paired by {unit[:-1]}. '
+        '(edge): the best point is the outermost tried, after '
         f'{tuning.extensions} extensions of the space at most.'
     )
     return Table('Arms', columns, rows, caption)
+
+
+def unit_of(tuning: Tuning) -> str:
+    """What was drawn independently, and is counted."""
+    return 'seeds' if tuning.tunings == 1 else 'tunings'
+
+
+def _drawn_in_words(tuning):
+    """What the medians and intervals are over."""
+    if tuning.tunings == 1:
+        return (
+            'Medians and intervals over fresh seeds of one tuning, whose own noise they leave out'
+        )
+    return (
+        f'Medians and intervals over {tuning.tunings} tunings, each the mean of {tuning.seeds} '
+        'fresh seeds'
+    )
 
 
 def points(

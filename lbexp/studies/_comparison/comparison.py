@@ -14,6 +14,7 @@ from lbexp.studies._comparison.arms import (
     Arm,
     Tuning,
     TuningResult,
+    each_tuning,
     first_trials,
     next_trials,
     require_validation,
@@ -30,7 +31,12 @@ class Compared(NamedTuple):
     config: dict[str, Any]  # the study's configuration, as the workdir has it
     arms: Sequence[Arm]
     tuning: Tuning
-    results: Mapping[str, TuningResult]  # by the name of the arm
+    tunings: Sequence[Mapping[str, TuningResult]]  # of each, by the name of the arm
+
+    @property
+    def results(self) -> Mapping[str, TuningResult]:
+        """Those of the first tuning, by the name of the arm."""
+        return self.tunings[0]
 
 
 def comparison(
@@ -65,8 +71,8 @@ def comparison(
         results.roles(workdir)  # refuses a workdir that is no study's
         config = configuration(workdir)
         arms, seeded = arms_of(config), _seeded(tuning, config['seed'])
-        tuned = tuning_results(workdir, arms, seeded)
-        return analyse(Compared(Path(workdir), config, arms, seeded, tuned))
+        tunings = [tuning_results(workdir, arms, each) for each in each_tuning(seeded)]
+        return analyse(Compared(Path(workdir), config, arms, seeded, tunings))
 
     return Study(trials, analyse_workdir, more, measure)
 

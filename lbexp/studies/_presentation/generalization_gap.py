@@ -25,9 +25,9 @@ def error_figures(regimes: Regimes, measured: compare.Measured) -> list[Figure]:
             errors += compare.points(f'{name}, {regime}', sizes, values)
         gaps += compare.points(regime, sizes, [metrics['gap'] for metrics in of_arms])
     x_label = 'batch size [examples]'
-    caption = 'Medians and bootstrap intervals over seeds; learning rate tuned for every point.'
+    caption = 'Medians and intervals over seeds or tunings; learning rate tuned for every point.'
     small_gap = (
-        'Medians and bootstrap intervals over seeds. Where training error is high, a small '
+        'Medians and intervals over seeds or tunings. Where training error is high, a small '
         'gap is no merit.'
     )
     title, y_label = 'Generalization gap against batch size', 'test error - training error'
