@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 import annotated_types
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from lbexp.ranges import (
     Elements,
@@ -17,6 +18,7 @@ from lbexp.ranges import (
     checked,
     concrete,
 )
+from lbexp.shapes import Count, Scalar, UnsignedCount
 
 Examples = Annotated[Number, annotated_types.Interval(ge=0, lt=2**32)]  # counts are uint32
 
@@ -109,10 +111,14 @@ class BatchGrowth(NamedTuple):
     """What a growing batch means for accumulation, data order and rate: functions of the update
     count."""
 
-    accumulation: Callable  # count -> microbatches in the global batch of the next update (int32)
-    position: Callable  # count -> examples consumed by the first `count` updates (uint32)
-    updates: Callable  # examples -> the fewest updates that consume as many (uint32)
-    rate_factor: Callable  # count -> what the learning rate is multiplied by (1 until `largest`)
+    # count -> microbatches in the global batch of the next update
+    accumulation: Callable[[ArrayLike], Count]
+    # count -> examples consumed by the first `count` updates
+    position: Callable[[ArrayLike], UnsignedCount]
+    # examples -> the fewest updates that consume as many
+    updates: Callable[[ArrayLike], UnsignedCount]
+    # count -> what the learning rate is multiplied by (1 until `largest`)
+    rate_factor: Callable[[ArrayLike], Scalar]
 
 
 @checked

@@ -7,23 +7,24 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.precision import upcast_dtype
+from lbexp.shapes import Batches, Count, Counts, FloatTree
 
 
 class Moments(NamedTuple):
     """Welford's state: mean, and sum of squared deviations from it. Leaves are at least float32."""
 
-    count: Any  # int32, values seen
-    mean: Any  # pytree
-    m2: Any  # pytree
+    count: Counts  # values seen
+    mean: FloatTree
+    m2: FloatTree
 
 
 class BatchMeans(NamedTuple):
     """Means over consecutive batches of a series. `length` doubles whenever all batches are
     full."""
 
-    count: Any  # int32, values seen
-    length: Any  # int32, values per batch
-    means: Any  # pytree, leaves [batches, ...]; batch i < count // length is complete
+    count: Count  # values seen
+    length: Count  # values per batch
+    means: Batches  # batch i < count // length is complete
 
 
 def zeros(like: Any) -> Moments:
@@ -49,7 +50,7 @@ def update(moments: Moments, value: Any) -> Moments:
     return Moments(count, mean, m2)
 
 
-def increments(moments: Moments, mean: Any, value: Any) -> Any:
+def increments(moments: Moments, mean: FloatTree, value: Any) -> FloatTree:
     """What `value` adds to m2: (x - old mean)(x - new mean) >= 0."""
     return jax.tree.map(lambda old, new, x: (x - old) * (x - new), moments.mean, mean, value)
 
@@ -84,7 +85,7 @@ def merge_all(moments: Moments) -> Moments:
     return Moments(count, mean, m2)
 
 
-def variance(moments: Moments, correction: int = 1) -> Any:
+def variance(moments: Moments, correction: int = 1) -> FloatTree:
     """m2 / (n - correction). Unbiased for independent values; NaN before there are enough.
 
     Autocorrelated values: the expectation is V (1 - (tau - 1) / n) to first order, with tau the
@@ -131,7 +132,7 @@ def push(series: BatchMeans, value: Any) -> BatchMeans:
     return BatchMeans(count, length, means)
 
 
-def standard_error(series: BatchMeans, of: Any = None) -> Any:
+def standard_error(series: BatchMeans, of: Batches | None = None) -> FloatTree:
     """Standard error of the mean of an autocorrelated stationary series, by batch means.
 
         se^2 = b / T * 1 / (n - 1) sum_i (y_i - mean(y))^2
@@ -143,7 +144,7 @@ def standard_error(series: BatchMeans, of: Any = None) -> Any:
     batches.
 
     Args:
-        of: batch means [batches, ...] to use in place of series.means: any linear function of them.
+        of: batch means to use in place of series.means: any linear function of them.
 
     Source: Law and Carson 1979; doubling: Flyvbjerg and Petersen 1989.
     """
@@ -162,8 +163,8 @@ def standard_error(series: BatchMeans, of: Any = None) -> Any:
 
 
 def stationarity(
-    series: BatchMeans, of: Any = None, early: tuple[float, float] = (0.0, 0.25)
-) -> Any:
+    series: BatchMeans, of: Batches | None = None, early: tuple[float, float] = (0.0, 0.25)
+) -> FloatTree:
     """z: mean of an early stretch of the batches against that of the last half, in standard errors
     (Geweke 1992).
 

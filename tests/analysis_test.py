@@ -120,10 +120,8 @@ def test_defaults_of_the_plain_data():
 def test_importing_the_plain_data_brings_no_heavy_library():
     import subprocess
 
-    code = (
-        'import sys, lbexp.analysis; print(sorted({"jax", "scipy", "matplotlib", "plotly"} & '
-        'set(sys.modules)))'
-    )
+    heavy = '{"jax", "jaxtyping", "scipy", "matplotlib", "plotly"}'
+    code = f'import sys, lbexp.analysis; print(sorted({heavy} & set(sys.modules)))'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == '[]'
 

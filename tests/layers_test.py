@@ -24,6 +24,7 @@ LAYERS = {
     'results': 0,
     'errors': 0,
     'exit_status': 0,
+    'shapes': 0,
     'output': 0,
     'ranges': 0,
     'documents': 0,
@@ -114,7 +115,14 @@ def test_theory_imports_jax_and_numpy_alone(path):
         'lbexp',
         *sys.stdlib_module_names,
     }
-    assert all(name.startswith('lbexp.theory') for name in names if name.startswith('lbexp'))
+    own = ('lbexp.theory', 'lbexp.shapes')
+    assert all(name.startswith(own) for name in names if name.startswith('lbexp'))
+
+
+@pytest.mark.parametrize('path', FILES, ids=str)
+def test_shapes_have_their_names_in_one_file(path):
+    names = {name.split('.')[0] for name in _imports(path)}
+    assert 'jaxtyping' not in names or path == ROOT / 'lbexp' / 'shapes.py'
 
 
 @pytest.mark.parametrize(
@@ -133,7 +141,7 @@ def test_a_part_is_a_file(kind):
 
 @pytest.mark.processes
 def test_configurations_are_read_without_jax():
-    heavy = '{"jax", "flax", "tensorflow_datasets"}'
+    heavy = '{"jax", "flax", "jaxtyping", "tensorflow_datasets"}'
     code = f'import sys, lbexp.config, lbexp.main; print(sorted({heavy} & set(sys.modules)))'
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True

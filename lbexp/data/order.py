@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lbexp.shapes import Order, Positions, Seed
+
 # Rounds of the Feistel network. With fewer, chi-square tests over a million seeds tell some places
 # from others: the tiny halves of small epochs mix slowly (5 examples: 16 rounds suffice, 12 do not;
 # 64 examples: 8 do, 6 do not).
@@ -12,7 +14,7 @@ _ROUNDS = 8
 _ROUNDS_BELOW_128 = 24
 
 
-def order(seed: jax.Array, positions: jax.Array, size: int) -> jax.Array:
+def order(seed: Seed, positions: Positions, size: int) -> Order:
     """Which example stands at each position of the endless stream of epochs.
 
     Position p is offset p mod size of epoch p // size, and the epoch's order is a permutation of 0

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lbexp.data.order import order
+from lbexp.shapes import Examples, Places, Positions, Seed, StoredExamples
 
 
 class Source(NamedTuple):
@@ -19,14 +19,13 @@ class Source(NamedTuple):
 
     size: int  # examples in an epoch
     arrays: Any  # pytree that every compiled program takes as an argument, never a constant in it
-    # (arrays, seed, positions uint32 [n]) -> examples {name: [n, ...]}, in training order
-    draw: Callable
-    read: Callable  # (arrays, positions [n]) -> examples, in stored order
+    draw: Callable[[Any, Seed, Positions], Examples]  # of arrays, in training order
+    read: Callable[[Any, Places], Examples]  # of arrays, in stored order
     # streams: (seed, first, count) -> arrays for positions first .. first+count-1
-    feed: Callable | None = None
+    feed: Callable[[int, int, int], Any] | None = None
 
 
-def memory(examples: dict[str, np.ndarray], replacement: bool = False) -> Source:
+def memory(examples: StoredExamples, replacement: bool = False) -> Source:
     """A source whose examples all live on the device.
 
     Args:

@@ -1,16 +1,19 @@
 """A Linen module as the three functions of a classification workload."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from lbexp.shapes import Init, Loss, Metrics, Predict
+
 
 def classifier(
     module: nn.Module, shape: tuple[int, ...], scale: float, label_smoothing: ArrayLike = 0.0
-) -> tuple[Callable, Callable, Callable]:
+) -> tuple[Init, Loss, Metrics]:
     """(init, loss, metrics) of `module` trained with softmax cross-entropy.
 
     loss_n = -sum_c q_nc log p_nc [nats], q = (1 - s) onehot(label) + s / C (Szegedy et al. 2016,
@@ -56,10 +59,10 @@ def classifier(
     return init, loss, metrics
 
 
-def logits(module: nn.Module, scale: float) -> Callable:
+def logits(module: nn.Module, scale: float) -> Predict:
     """(params, model_state, examples) -> logits [n, C] of examples['image'], in evaluation mode."""
 
-    def predict(params, model_state, examples):
+    def predict(params, model_state, examples) -> Any:
         images = examples['image'].astype(jnp.float32) * scale
         return module.apply({'params': params, **model_state}, images, train=False)
 

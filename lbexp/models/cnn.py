@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from lbexp.models.dropout import Dropout
 from lbexp.models.norm import BatchNorm
+from lbexp.shapes import Features, Images, Outputs
 
 
 class CNN(nn.Module):
@@ -31,7 +32,7 @@ class CNN(nn.Module):
     dropout: ArrayLike | None = None
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(self, x: Images, train: bool) -> Outputs:
         for width in self.channels:
             x = Conv3x3(width, use_bias=not self.batch_norm)(x)
             if self.batch_norm:
@@ -58,7 +59,7 @@ class Conv3x3(nn.Module):
     use_bias: bool = True
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Images) -> Features:
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
         if jax.default_backend() == 'cpu':

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from lbexp.shapes import SameBatch
+
 
 class Dropout(nn.Module):
     """x_i -> x_i / (1 - rate) with probability 1 - rate, else 0 (Srivastava et al. 2014). Off in
@@ -19,7 +21,7 @@ class Dropout(nn.Module):
     rate: ArrayLike
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(self, x: SameBatch, train: bool) -> SameBatch:
         if not train:
             return x
         key = self.make_rng('dropout')

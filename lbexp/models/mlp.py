@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 
 from lbexp.models.dropout import Dropout
 from lbexp.models.norm import BatchNorm
+from lbexp.shapes import Batch, Outputs
 
 
 class MLP(nn.Module):
@@ -29,7 +30,7 @@ class MLP(nn.Module):
     dropout: ArrayLike | None = None
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(self, x: Batch, train: bool) -> Outputs:
         x = jnp.reshape(x, (len(x), -1))
         for width in self.hidden:
             x = nn.Dense(width, use_bias=not self.batch_norm)(x)

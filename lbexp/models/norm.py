@@ -5,6 +5,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from lbexp.shapes import SameBatch
+
 
 class BatchNorm(nn.Module):
     """Normalizes each ghost batch by its own mean and variance (Hoffer, Hubara, Soudry 2017,
@@ -30,7 +32,7 @@ class BatchNorm(nn.Module):
     eps: float = 1e-5
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(self, x: SameBatch, train: bool) -> SameBatch:
         features = x.shape[-1]
         by_feature = (1,) * (x.ndim - 1) + (-1,)
         scale = self.param('scale', nn.initializers.ones, (features,))

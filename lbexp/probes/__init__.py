@@ -18,23 +18,26 @@ that no other column of a row has.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from lbexp.shapes import Count, Flag, Params, Scalar
+
 
 class UpdateInfo(NamedTuple):
     """What a probe sees after each optimizer update."""
 
-    step: Any  # int32, updates done, this one included
-    loss: Any  # mean training loss of the global batch
-    grads: Any  # gradient of that loss, before the update
-    updates: Any  # what the optimizer added to the parameters
-    params: Any  # parameters after the update
+    step: Count  # updates done, this one included
+    loss: Scalar  # mean training loss of the global batch
+    grads: Params  # gradient of that loss, before the update
+    updates: Params  # what the optimizer added to the parameters
+    params: Params  # parameters after the update
     opt_state: Any  # optimizer state after the update
-    learning_rate: Any  # the scheduled rate that this update used
-    logging: Any  # bool: a row is written after this update
+    learning_rate: Scalar  # the scheduled rate that this update used
+    logging: Flag  # a row is written after this update
 
 
 class Probe(NamedTuple):
     """Lives inside the compiled loop: jitted, mapped over trials and checkpointed with them."""
 
-    init: Callable  # info (abstract or real) -> state
-    update: Callable  # (state, info) -> state
-    summary: Callable  # state -> {name: scalar or small array}, the columns of a row
+    init: Callable[[UpdateInfo], Any]  # info (abstract or real) -> state
+    update: Callable[[Any, UpdateInfo], Any]  # (state, info) -> state
+    # state -> {name: scalar or small array}, the columns of a row
+    summary: Callable[[Any], dict[str, Any]]

@@ -1,2 +1,2 @@
 """The noisy quadratic model in closed form and as exact recursions: one file, one question. Imports
-jax alone."""
+jax, NumPy and `lbexp.shapes` alone."""

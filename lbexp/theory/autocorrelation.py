@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from lbexp.shapes import Correlations
 from lbexp.theory.fixed_point import fixed_point
 from lbexp.theory.geometric import autocorrelation_sum
 from lbexp.theory.limits import require
@@ -13,7 +14,7 @@ from lbexp.theory.noisy_quadratic import cycle_change
 from lbexp.theory.process import Process, external, internal
 
 
-def autocorrelation(process: Process, noise: Any, lags: int) -> Any:
+def autocorrelation(process: Process, noise: Any, lags: int) -> Correlations:
     """rho_0 .. rho_lags of the fast weights at rest, at synchronisations (lag unit: a cycle of k
     updates).
 

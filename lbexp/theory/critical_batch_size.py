@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lbexp.shapes import OfTrials, WhichTrials
+
 PERFECT, DIMINISHING, STAGNATION = 'perfect scaling', 'diminishing returns', 'stagnation'
 _ROUNDS = 100  # of the active set; each changes at least one censored trial, or ends
 
@@ -20,9 +22,9 @@ class Fit(NamedTuple):
 
 
 def critical_batch_size(
-    batch_sizes: Sequence[float] | np.ndarray,
-    steps: Sequence[float] | np.ndarray,
-    reached: Sequence[bool] | np.ndarray | None = None,
+    batch_sizes: Sequence[float] | OfTrials,
+    steps: Sequence[float] | OfTrials,
+    reached: Sequence[bool] | WhichTrials | None = None,
 ) -> Fit:
     """Fits (S / s_min - 1) (E / e_min - 1) = 1, S steps and E = B S examples to a target, over
     trials.

@@ -1,12 +1,13 @@
 """Second moments of a server and exchangeable workers: eleven numbers, however many workers there
 are."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lbexp.shapes import Eleven, ElevenByEleven, Matrix, WithWorkers
 from lbexp.theory.linear_maps import compose, covariance_change, moved, outer
 from lbexp.theory.process import Update
 
@@ -17,13 +18,13 @@ SQUARES = np.isin(np.arange(11), (0, 3, 5, 9))
 class MomentsUpdate(NamedTuple):
     """y <- y + change y + push on the eleven numbers."""
 
-    change: Any  # [11, 11]
-    push: Any  # [11]
+    change: ElevenByEleven
+    push: Eleven
 
-    def applied(self, moments: Any) -> Any:
+    def applied(self, moments: Eleven) -> Eleven:
         return moved(self.change, moments) + self.push
 
-    def after(self, change: Any, push: Any) -> tuple[Any, Any]:
+    def after(self, change: ElevenByEleven, push: Eleven) -> tuple[ElevenByEleven, Eleven]:
         """The change and the push of an earlier map and then this one."""
         return compose(self.change, change), self.applied(push)
 
@@ -42,7 +43,7 @@ def on_moments(update: Update, workers: int) -> MomentsUpdate:
     return MomentsUpdate(change, from_matrix(outer(update.noise_gain)))
 
 
-def as_matrix(moments: Any, workers: int) -> Any:
+def as_matrix(moments: Eleven, workers: int) -> WithWorkers:
     """The matrix [3 + W, 3 + W] of second moments that eleven numbers describe."""
     size = 3 + workers
     # 0 .. 5: _PAIRS; 6 .. 8: each of the three with a copy; 9: a copy with itself; 10: two copies.
@@ -58,7 +59,7 @@ def as_matrix(moments: Any, workers: int) -> Any:
     return covariance.at[3:, 3:].set(jnp.where(diagonal, moments[9], among))
 
 
-def from_matrix(covariance: Any) -> Any:
+def from_matrix(covariance: Matrix) -> Eleven:
     """The eleven numbers of a matrix: means over the permutations of the copies."""
     workers = covariance.shape[0] - 3
     among, same = covariance[3:, 3:], jnp.eye(workers, dtype=bool)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lbexp.shapes import Covariances, Flag, Matrix, Scalar
 from lbexp.theory.limits import require
 from lbexp.theory.linear_maps import Rest, rest_of_covariance, spectral_radius
 from lbexp.theory.noisy_quadratic import State, cycle_change, spread_after, trajectory
@@ -17,13 +18,13 @@ STABILITY_RULE = 'below 1, by more than what rounding makes of it'
 class FixedPoint(NamedTuple):
     """Stationary covariance of the state; the stationary mean is 0, the optimum."""
 
-    # [n, n] at the end of a cycle, that is: right after a synchronisation. inf where not stable
-    covariance: Any
-    # [n, n] mean over the k updates of a cycle: what one sees who looks after every update
-    average: Any
-    radius: Any  # spectral radius of one cycle
-    stable: Any  # bool: radius < 1, by more than rounding
-    gap: Any  # 1 - radius, with all its digits where the radius itself rounds to 1
+    # at the end of a cycle, that is: right after a synchronisation. inf where not stable
+    covariance: Matrix
+    # mean over the k updates of a cycle: what one sees who looks after every update
+    average: Matrix
+    radius: Scalar  # spectral radius of one cycle
+    stable: Flag  # radius < 1, by more than rounding
+    gap: Scalar  # 1 - radius, with all its digits where the radius itself rounds to 1
 
 
 def fixed_point(process: Process, noise: Any) -> FixedPoint:
@@ -53,7 +54,7 @@ def fixed_point(process: Process, noise: Any) -> FixedPoint:
     return rest
 
 
-def within_cycle(process: Process, noise: Any, covariance: Any, k: int) -> Any:
+def within_cycle(process: Process, noise: Any, covariance: Matrix, k: int) -> Covariances:
     """Covariances [k + 1, n, n] at inner updates 0 .. k of a stationary cycle; 0 and k are
     synchronisations.
 
@@ -92,7 +93,7 @@ def _solve(process, noise):
     )
 
 
-def radius_and_gap(rest: Rest, change: Any) -> tuple[Any, Any]:
+def radius_and_gap(rest: Rest, change: Matrix) -> tuple[Scalar, Scalar]:
     """The spectral radius of I + change, and 1 - radius: of what came to rest with the digits that
     it has there."""
     identity = jnp.eye(change.shape[0], dtype=change.dtype)

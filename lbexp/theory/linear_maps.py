@@ -1,10 +1,26 @@
 """Linear maps I + A known by their change A: what is slow, and so close to I, keeps every digit of
 its gap."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from lbexp.shapes import (
+    Chosen,
+    Flag,
+    LeftFactor,
+    LinearMap,
+    MappedMatrix,
+    MappedVector,
+    Matrix,
+    Product,
+    RightFactor,
+    Scalar,
+    StackOfMatrices,
+    Vector,
+    VectorOrColumns,
+)
 
 _SQUARINGS = 1100  # more than there are powers of two in a float64
 
@@ -12,19 +28,19 @@ _SQUARINGS = 1100  # more than there are powers of two in a float64
 class Rest(NamedTuple):
     """x = (I + A) x + q, solved."""
 
-    value: Any  # x, of the shape of q
+    value: Vector | Matrix  # x, of the shape of q
     # logarithm of the spectral radius of I + A, with relative accuracy; where settled
-    log_radius: Any
-    settled: Any  # bool: I + A contracts, and x is known to better than 1e-3
+    log_radius: Scalar
+    settled: Flag  # I + A contracts, and x is known to better than 1e-3
 
 
-def product(a: Any, b: Any) -> Any:
+def product(a: LeftFactor, b: RightFactor) -> Product:
     """Matrix product of small matrices: sums of elementwise products, exact in float32 on every
     platform."""
     return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
 
 
-def compose(later: Any, earlier: Any) -> Any:
+def compose(later: StackOfMatrices, earlier: StackOfMatrices) -> StackOfMatrices:
     """The change of (I + later)(I + earlier): sums of small terms stay sums of small terms.
 
     What `later` sets to 0 is 0, not what rounding leaves of it.
@@ -34,36 +50,36 @@ def compose(later: Any, earlier: Any) -> Any:
     return jnp.where(cleared, minus_identity, earlier + later + product(later, earlier))
 
 
-def moved(change: Any, vectors: Any) -> Any:
+def moved(change: Matrix, vectors: VectorOrColumns) -> VectorOrColumns:
     """(I + change) vectors, for one vector [n] or columns [n, m]."""
     if vectors.ndim == 1:
         return vectors + of_vector(change, vectors)
     return vectors + product(change, vectors)
 
 
-def of_vector(matrix: Any, vector: Any) -> Any:
+def of_vector(matrix: LinearMap, vector: Vector) -> MappedVector:
     """matrix vector, summed like `product`."""
     return jnp.sum(matrix * vector[None, :], axis=-1)
 
 
-def around(matrix: Any, covariance: Any) -> Any:
+def around(matrix: LinearMap, covariance: Matrix) -> MappedMatrix:
     """matrix covariance matrix^T."""
     return product(product(matrix, covariance), matrix.T)
 
 
-def outer(vector: Any) -> Any:
+def outer(vector: Vector) -> Matrix:
     """vector vector^T."""
     return vector[:, None] * vector[None, :]
 
 
-def covariance_change(change: Any, covariance: Any) -> Any:
+def covariance_change(change: StackOfMatrices, covariance: StackOfMatrices) -> StackOfMatrices:
     """(I + A) S (I + A)^T - S = A S + (S + A S) A^T; (A S)^T for S A^T would double what rounding
     makes asymmetric."""
     left = product(change, covariance)
     return left + product(covariance + left, jnp.swapaxes(change, -1, -2))
 
 
-def next_power(change: Any, power: Any) -> tuple[Any, Any]:
+def next_power(change: Matrix, power: Matrix) -> tuple[Matrix, Matrix]:
     """(change, I + change) of (I + A)^2: far from I it is the power itself that must keep its
     digits."""
     identity = jnp.eye(change.shape[-1], dtype=change.dtype)
@@ -76,7 +92,7 @@ def next_power(change: Any, power: Any) -> tuple[Any, Any]:
     return change, power
 
 
-def rest_of_covariance(change: Any, spread: Any) -> Rest:
+def rest_of_covariance(change: Matrix, spread: Matrix) -> Rest:
     """S = (I + A) S (I + A)^T + spread, by doubling: S_2T = S_T + (I + A)^T-th power around S_T."""
 
     def residual(value):
@@ -85,7 +101,7 @@ def rest_of_covariance(change: Any, spread: Any) -> Rest:
     return _rest(change, spread, around, residual, jnp.diagonal)
 
 
-def rest_of_vector(change: Any, push: Any, judged: Any) -> Rest:
+def rest_of_vector(change: Matrix, push: Vector, judged: Chosen) -> Rest:
     """x = (I + A) x + push, by doubling likewise; `judged` [n] bool: the entries, > 0, whose
     accuracy counts."""
 
@@ -99,7 +115,7 @@ def rest_of_vector(change: Any, push: Any, judged: Any) -> Rest:
 
 
 @jax.jit
-def spectral_radius(matrix: Any) -> Any:
+def spectral_radius(matrix: Matrix) -> Scalar:
     """Largest absolute eigenvalue, by repeated squaring: lim |M^p|^(1/p), p = 2^48 (Gelfand).
 
     Needs no eigensolver, so it runs on every platform, and keeps its accuracy at defective matrices

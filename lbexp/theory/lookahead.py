@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lbexp.shapes import TwoByTwo
 from lbexp.theory.geometric import complement, mean_complement, power, supplement
 from lbexp.theory.limits import require
 from lbexp.theory.linear_maps import compose
@@ -22,7 +23,7 @@ def lookahead(
     k: Any = 5,
     slow_step_size: Any = 0.5,
     buffer_policy: str = 'maintain',
-) -> Any:
+) -> TwoByTwo:
     """The matrix [2, 2] of one cycle on (weights, buffer), from synchronisation to synchronisation.
 
         C = P M^k + R

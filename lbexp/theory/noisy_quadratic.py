@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lbexp.shapes import Matrix, Scalar, StackOfMatrices, StackOfVectors, Vector
 from lbexp.theory.limits import require
 from lbexp.theory.linear_maps import (
     around,
@@ -27,10 +28,11 @@ from lbexp.theory.process import (
 
 
 class State(NamedTuple):
-    """Mean and covariance of the process's state z, which counts from the optimum."""
+    """Mean and covariance of the process's state z, which counts from the optimum; of one state, or
+    of a stack of them."""
 
-    mean: Any  # [n]
-    covariance: Any  # [n, n]
+    mean: StackOfVectors
+    covariance: StackOfMatrices
 
 
 def start(process: Process, mean: Any, variance: Any = 0.0) -> State:
@@ -75,7 +77,7 @@ def trajectory(process: Process, noise: Any, state: State, steps: int) -> State:
 
 def tail_average(
     process: Process, noise: Any, state: State, skip: Any, steps: Any
-) -> tuple[Any, Any]:
+) -> tuple[Scalar, Scalar]:
     """Mean and variance of the average of the fast weights over updates skip + 1 .. skip + steps.
 
     The sum S <- S + x rides along in the state (`process(..., tail=True)`), is set to 0 after
@@ -99,12 +101,14 @@ def tail_average(
     return late.mean[-1] / steps, variance_of_sum / count**2
 
 
-def fast_weights(process: Process, state: State) -> tuple[Any, Any]:
+def fast_weights(process: Process, state: State) -> tuple[Scalar, Scalar]:
     """Mean and variance of the fast weights."""
     return _observed(process.fast, state)
 
 
-def evaluation_weights(process: Process, state: State, steps: Any = jnp.inf) -> tuple[Any, Any]:
+def evaluation_weights(
+    process: Process, state: State, steps: Any = jnp.inf
+) -> tuple[Scalar, Scalar]:
     """Mean and variance of the weights to deploy: slow, averaged, or the fast ones where there is
     nothing else.
 
@@ -117,7 +121,7 @@ def evaluation_weights(process: Process, state: State, steps: Any = jnp.inf) -> 
 
 
 @jax.jit
-def cycle(process: Process, noise: Any) -> tuple[Any, Any]:
+def cycle(process: Process, noise: Any) -> tuple[Matrix, Matrix]:
     """(matrix, spread) of a whole cycle: z <- matrix z + e, Cov e = spread."""
     change, spread = cycle_change(process)
     identity = jnp.eye(change.shape[0], dtype=change.dtype)
@@ -125,7 +129,7 @@ def cycle(process: Process, noise: Any) -> tuple[Any, Any]:
     return matrix, external_covariance(process, spread, noise)
 
 
-def cycle_change(process: Process) -> tuple[Any, Any]:
+def cycle_change(process: Process) -> tuple[Matrix, Matrix]:
     """(A, Q) of a whole cycle: w <- w + A w + h e, Cov e = Q at a noise of 1."""
     nothing = jnp.zeros_like(process.inner.change)
 
@@ -139,7 +143,7 @@ def cycle_change(process: Process) -> tuple[Any, Any]:
     return after(process.last, *start)
 
 
-def spread_after(update: Update, spread: Any) -> Any:
+def spread_after(update: Update, spread: Matrix) -> Matrix:
     """Covariance of w / h after an update, at a noise of 1."""
     kick = outer(update.noise_gain)
     return spread + covariance_change(update.change, spread) + kick
@@ -149,9 +153,9 @@ class _Moments(NamedTuple):
     """Of w. The covariance's parts are kept apart: that of the noise is in units of v h^2, which
     may be tiny."""
 
-    mean: Any  # [n]
-    of_start: Any  # [n, n]
-    of_noise: Any  # [n, n]
+    mean: Vector
+    of_start: Matrix
+    of_noise: Matrix
 
 
 @jax.jit

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lbexp.shapes import Columns, Matrix, Scalar, Vector
 from lbexp.theory.limits import require, require_optimizer
 from lbexp.theory.linear_maps import compose, moved
 
@@ -20,10 +21,10 @@ class Update(NamedTuple):
     noise_gain comes without its factor h.
     """
 
-    change: Any  # [n, n]
-    noise_gain: Any  # [n]
+    change: Matrix
+    noise_gain: Vector
 
-    def then(self, change: Any) -> 'Update':
+    def then(self, change: Matrix) -> 'Update':
         """This update, then w <- w + change w."""
         return Update(compose(change, self.change), moved(change, self.noise_gain))
 
@@ -33,7 +34,7 @@ class Process(NamedTuple):
 
     The state z holds deviations from the optimum: fast weights, momentum buffer and, where they
     exist, slow weights, the buffer at the start of the cycle, the average. `fast`, `evaluation` and
-    `initial_mask` are vectors [n] of zeros and ones: fast @ z are the fast weights,
+    `initial_mask` are vectors of zeros and ones: fast @ z are the fast weights,
     evaluation @ z / (1 - (1 - averaging)^t) after t updates the weights to deploy; initial_mask
     marks what holds the weights at the start.
 
@@ -45,14 +46,14 @@ class Process(NamedTuple):
     inner: Update
     last: Update
     k: Any
-    fast: Any
-    evaluation: Any
-    initial_mask: Any
-    averaging: Any  # 1 - decay of an average; 1 where nothing is averaged
-    step: Any  # h = rate * curvature
-    units: Any  # [n]
-    offset: Any  # [n]
-    base: Any  # [n]
+    fast: Vector
+    evaluation: Vector
+    initial_mask: Vector
+    averaging: Scalar  # 1 - decay of an average; 1 where nothing is averaged
+    step: Scalar  # h = rate * curvature
+    units: Vector
+    offset: Vector
+    base: Vector
 
 
 def process(
@@ -127,15 +128,15 @@ def process(
     )
 
 
-def internal(process: Process, vectors: Any) -> Any:
-    """w of z, for vectors [n, m] as columns."""
+def internal(process: Process, vectors: Columns) -> Columns:
+    """w of z, for vectors as columns."""
     anchor = _anchor(process, vectors)
     from_anchor = vectors - process.offset[:, None] * anchor
     return from_anchor * (1 / process.units)[:, None]
 
 
-def external(process: Process, vectors: Any, scale: Any = 1.0) -> Any:
-    """scale z of w, for vectors [n, m] as columns."""
+def external(process: Process, vectors: Columns, scale: Any = 1.0) -> Columns:
+    """scale z of w, for vectors as columns."""
     anchor = _anchor(process, vectors)
     units, offset = scale * process.units, scale * process.offset
     return units[:, None] * vectors + offset[:, None] * anchor
@@ -146,12 +147,12 @@ def _anchor(process, vectors):
     return jnp.sum(process.base[:, None] * vectors, axis=0, keepdims=True)
 
 
-def internal_covariance(process: Process, covariance: Any) -> Any:
+def internal_covariance(process: Process, covariance: Matrix) -> Matrix:
     """Covariance of w, of that of z."""
     return internal(process, internal(process, covariance).T).T
 
 
-def external_covariance(process: Process, covariance: Any, noise: Any = None) -> Any:
+def external_covariance(process: Process, covariance: Matrix, noise: Any = None) -> Matrix:
     """Covariance of z, of that of w; with a noise v, of that of w over v h^2, the product never
     formed."""
     if noise is None:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lbexp.shapes import Scalar, Spectrum
 from lbexp.theory.limits import learning_rate_limit, require
 from lbexp.theory.linear_maps import outer
 from lbexp.theory.noisy_quadratic import cycle_change
@@ -19,10 +20,10 @@ def steps_to_target(
     learning_rate: Any,
     power: Any = 0.0,
     target: Any = 0.01,
-    spectrum: Any = None,
-    start: Any = 1.0,
+    spectrum: Spectrum | None = None,
+    start: float | Scalar | Spectrum = 1.0,
     **settings: Any,
-) -> Any:
+) -> Scalar:
     """Updates until the expected loss of the evaluation weights is at most `target`; inf: never.
 
     Loss 1/2 sum_i a_i x_i^2 (the noise-free excess), a_i = 1 / i, gradient noise of covariance
@@ -113,9 +114,9 @@ def tuned_steps(
     batch_size: Any,
     momentum: Any = 0.0,
     nesterov: bool = False,
-    spectrum: Any = None,
+    spectrum: Spectrum | None = None,
     **settings: Any,
-) -> tuple[Any, Any]:
+) -> tuple[Scalar, Scalar]:
     """(steps, learning rate): steps_to_target with the learning rate that needs fewest, all else
     fixed.
 

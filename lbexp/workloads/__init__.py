@@ -27,10 +27,10 @@ that `inputs` names (`lbexp.open(workdir).trial(0).predict`); training does with
         )
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from lbexp.data.source import Source
+from lbexp.shapes import Init, Loss, Metrics, Predict
 
 
 class Workload(NamedTuple):
@@ -41,11 +41,9 @@ class Workload(NamedTuple):
     padding.
     """
 
-    init: Callable  # key -> (params, model_state)
-    # (params, model_state, examples, key) -> (values {'loss': [n], ...}, model_state)
-    loss: Callable
-    # (params, model_state, examples) -> values {'loss': [n], ...}, evaluation mode
-    metrics: Callable
+    init: Init  # key -> (params, model_state)
+    loss: Loss  # (params, model_state, examples, key) -> (values, model_state); 'loss' is a value
+    metrics: Metrics  # (params, model_state, examples) -> values, evaluation mode
     train: Source  # training examples, in the order of training
     test: Source | None = None  # held-out examples, in stored order
     # examples held out of the training set, for tuning; in stored order
@@ -53,7 +51,7 @@ class Workload(NamedTuple):
     # examples that must pass the model at once: 1; a ghost batch; None: all of a batch
     together: int | None = 1
     target: tuple[str, float] | None = None  # a test metric and the value that counts as reached
-    # (params, model_state, examples) -> outputs [n, ...], evaluation mode: logits, predictions;
+    # (params, model_state, examples) -> outputs, evaluation mode: logits, predictions;
     # None: what was trained gives metrics alone
-    predict: Callable | None = None
+    predict: Predict | None = None
     inputs: tuple[str, ...] = ()  # names of the arrays that `predict` reads; (): any of them
