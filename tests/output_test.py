@@ -47,7 +47,7 @@ def test_results_end_quietly_with_their_reader(tmp_path):
     for form in ('--csv', '--sql=select * from rows'):
         process = start('lbexp.results', workdir, '--sql=select * from rows', form, **pipes)
         process.stdout.close()
-        assert process.communicate(timeout=100)[1] == ''
+        assert process.communicate(timeout=300)[1] == ''
 
 
 def test_a_full_disk_behind_standard_output_ends_nothing():

@@ -27,7 +27,7 @@ def python(arguments, data_dir, **environment):
     environment = {**os.environ, **NOWHERE, 'TFDS_DATA_DIR': str(data_dir), **environment}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )
 
 

@@ -154,7 +154,7 @@ def test_the_command_says_so_in_one_line_and_ends(place, tmp_path, request):
         f'--workdir={folder}',
     ]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=150
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
     )
     lines = [line for line in done.stderr.splitlines() if not line.startswith('step ')]
     assert (done.returncode, len(lines)) == (1, 1), done.stderr

@@ -85,6 +85,6 @@ def test_the_coordinator_listens_where_it_was_told():
     )
     variables = environment(PYTHONPATH=str(ROOT))
     done = subprocess.run(
-        [sys.executable, '-c', code], env=variables, capture_output=True, text=True, timeout=60
+        [sys.executable, '-c', code], env=variables, capture_output=True, text=True, timeout=300
     )
     assert done.stdout == 'alone there\n', done.stderr

@@ -115,7 +115,7 @@ def test_told_to_stop_it_saves_and_says_how_to_go_on(tmp_path, number):
     )
     _wait_for_a_row_more(process, workdir)
     process.send_signal(number)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=300)
     assert process.returncode == 75
     assert f'stopped by {number.name}' in printed and 'run the same command again' in printed
     status = json.loads((workdir / 'status.json').read_text())

@@ -72,7 +72,7 @@ def test_a_terminal_that_goes_away(tmp_path):
         os.close(name)
         wait_until(trains(tmp_path), process)
         os.close(terminal)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 75 and is_saved(tmp_path)
     finally:
         process.kill()
@@ -84,7 +84,7 @@ def test_nohup(tmp_path):
     try:
         wait_until(trains(tmp_path), process)
         process.send_signal(signal.SIGHUP)
-        _, problem = process.communicate(timeout=100)
+        _, problem = process.communicate(timeout=300)
         assert process.returncode == 0, problem
     finally:
         process.kill()
@@ -107,7 +107,7 @@ def test_before_the_first_step(tmp_path, numbers, status):
         for number in numbers:
             process.send_signal(number)
             time.sleep(0.2)
-        _, problem = process.communicate(timeout=60)
+        _, problem = process.communicate(timeout=300)
         assert process.returncode == status and 'Traceback' not in problem, problem
         assert status != 75 or is_saved(tmp_path)
     finally:

@@ -114,7 +114,7 @@ def test_a_process_that_may_not_open_files(how):
         environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'}
         arguments = [sys.executable, '-c', READS, f'{folder}/trial', how]
         done = subprocess.run(
-            arguments, capture_output=True, text=True, env=environment, timeout=120
+            arguments, capture_output=True, text=True, env=environment, timeout=300
         )
         assert done.stdout.startswith(('told', 'restored')), done.stdout + done.stderr[-2000:]
         assert how == 'files' or done.stdout.startswith('told 13')

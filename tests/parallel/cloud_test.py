@@ -169,7 +169,7 @@ def test_a_cloud_tpu_that_was_preempted_is_created_again(tmp_path):
     given = ['tpu', 'zone', 'v5litepod-16', '--config=experiments/lamb.py', '--config.seed=a b']
     command = [str(ROOT / 'scripts' / 'cloud_tpu.sh'), *given]
     done = subprocess.run(
-        command, cwd=tmp_path, env=ready, capture_output=True, text=True, timeout=60
+        command, cwd=tmp_path, env=ready, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 78, done.stderr
     assert 'the TPU is PREEMPTED; another one is created' in done.stderr

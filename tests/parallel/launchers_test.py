@@ -308,7 +308,7 @@ def test_mpirun_train_goes_on(mpirun, whole, tmp_path):
         disturb(workdir, 'OMPI_COMM_WORLD_RANK', 1, signal.SIGTERM, alive)
         wait_until_saved(workdir, alive)
         disturb(workdir, 'OMPI_COMM_WORLD_RANK', 0, signal.SIGKILL, alive)
-        output, _ = job.communicate(timeout=120)
+        output, _ = job.communicate(timeout=300)
     assert job.returncode == 0, output
     assert re.findall(r'lbexp: status (\d+); restart (\d) of', output) == [
         ('75', '1'),

@@ -81,7 +81,7 @@ def test_killed_then_stopped_it_goes_on_to_the_same_end(tmp_path, direct):
     while len(attempts(tmp_path)[killed]) < 2:  # taken up again at once
         time.sleep(0.05)
     process.send_signal(signal.SIGHUP)
-    told, _ = process.communicate(timeout=120)
+    told, _ = process.communicate(timeout=300)
     assert process.returncode == 75, told
     assert f'cohort {killed}: attempt 1 lost' in told and 'ended by SIGKILL' in told
     assert 'stopped by SIGHUP' in told and 'run the same command again' in told
@@ -236,7 +236,7 @@ def test_a_lease_is_taken_once(tmp_path):
         process.stdin.write('go\n')
         process.stdin.flush()
     taken = [
-        [int(number) for number in process.communicate(timeout=60)[0].split()]
+        [int(number) for number in process.communicate(timeout=300)[0].split()]
         for process in processes
     ]
     assert sorted(number for numbers in taken for number in numbers) == list(range(1, 101))
