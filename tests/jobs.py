@@ -102,7 +102,7 @@ class Job:
             assert any(process.poll() is None for process in self.processes), self.end()
             time.sleep(0.01)
 
-    def end(self, seconds=120):
+    def end(self, seconds=300):
         """[(exit status, standard output, standard error)] of the processes, when all have
         ended."""
         told = [process.communicate(timeout=seconds) for process in self.processes]

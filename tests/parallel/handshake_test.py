@@ -231,7 +231,7 @@ def ends(tmp_path_factory):
     command = [sys.executable, str(ROOT / 'tests' / 'forked_jobs.py'), str(folder / 'jobs.json')]
     variables = environment(PYTHONPATH=str(ROOT))
     done = subprocess.run(
-        command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300
     )
     for server in strangers.values():
         server.shutdown(socket.SHUT_RDWR)  # what waits in accept() hears nothing of close()
