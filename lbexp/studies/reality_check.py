@@ -135,7 +135,7 @@ def _analyse(compared: Compared, batch_size: int, margin: float) -> Analysis:
     workdir, tuned, tuning = compared.workdir, compared.results, compared.tuning
     errors, curves = {}, {}
     for name, result in tuned.items():
-        errors[name] = arms.tuned_error(workdir, [each[name] for each in compared.tunings])
+        errors[name] = compare.tuned_error(workdir, [each[name] for each in compared.tunings])
         tests = arms.final_error(workdir, result.tried)
         curves[name] = best_of(result.scores.tolist(), tests.tolist())
     budget = f'At an equal budget of {tuning.budget}'

@@ -23,9 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lbexp import config as configs
 from lbexp import results
-from lbexp.config import lookup
 from lbexp.errors import Refusal
 from lbexp.studies import Trial
 from lbexp.studies._comparison import searches
@@ -191,36 +189,6 @@ def final_error(workdir: Path, trials: Sequence[int | None], part: str = 'test')
         if trial in row_of:
             errors[place] = error_of_row[row_of[trial]]
     return errors
-
-
-def tuned_error(
-    workdir: Path, results_of_arm: Sequence[TuningResult], part: str = 'test'
-) -> np.ndarray:
-    """What intervals are drawn over: of one tuning, `final_error` of each reported seed; of
-    several, of each its mean over the seeds. NaN where a seed of it diverged."""
-    errors = [final_error(workdir, result.trials, part) for result in results_of_arm]
-    return draws(errors)
-
-
-def draws(by_tuning: Sequence[np.ndarray]) -> np.ndarray:
-    """The independent draws among values of reported seeds: the seeds of one tuning, or the means
-    of several tunings. A mean over none is NaN."""
-    if len(by_tuning) == 1:
-        return by_tuning[0]
-    return np.array([values.mean() if len(values) else np.nan for values in by_tuning])
-
-
-def require_validation(config: Any):
-    """Refuses a workload that holds no examples out to tune on, or where nobody looks at them."""
-    if lookup.build('workload', configs.plain(config.workload)).validation is None:
-        raise Refusal(
-            'workload.validation: found none; allowed: at least 1 example held out, to tune on'
-        )
-    if config.num_evaluations < 1:
-        raise Refusal(
-            f'num_evaluations: found {config.num_evaluations}; allowed: at least 1, '
-            'what is tuned on is an evaluation'
-        )
 
 
 def _tuned(arm, tuning, trial_of, scores):

@@ -8,7 +8,8 @@ import numpy as np
 
 from lbexp import inference, results
 from lbexp.analysis import Series, Table, format_interval, interval
-from lbexp.studies._comparison.arms import Tuning, TuningResult, draws
+from lbexp.studies._comparison import arms
+from lbexp.studies._comparison.arms import Tuning, TuningResult
 from lbexp.studies._comparison.comparison import Compared
 from lbexp.studies._finals import final_metric, row_of_trial
 
@@ -39,6 +40,23 @@ def measure(
         for name, values in metrics.items():
             measured[arm][name] = draws([values[places] for places in rows])
     return measured
+
+
+def tuned_error(
+    workdir: Path, results_of_arm: Sequence[TuningResult], part: str = 'test'
+) -> np.ndarray:
+    """What intervals are drawn over: of one tuning, `final_error` of each reported seed; of
+    several, of each its mean over the seeds. NaN where a seed of it diverged."""
+    errors = [arms.final_error(workdir, result.trials, part) for result in results_of_arm]
+    return draws(errors)
+
+
+def draws(by_tuning: Sequence[np.ndarray]) -> np.ndarray:
+    """The independent draws among values of reported seeds: the seeds of one tuning, or the means
+    of several tunings. A mean over none is NaN."""
+    if len(by_tuning) == 1:
+        return by_tuning[0]
+    return np.array([values.mean() if len(values) else np.nan for values in by_tuning])
 
 
 def differences(measured: Measured, arm: str, other: str, metric: str = 'test_error') -> np.ndarray:
@@ -81,14 +99,14 @@ def table(compared: Compared, measured: Measured, reference: str) -> Table:
     for arm in compared.arms:
         results_of_arm = [tuned[arm.name] for tuned in compared.tunings]
         metrics = measured[arm.name]
-        draws = _count_in_words(np.isfinite(metrics['test_error']))
+        count = _count_in_words(np.isfinite(metrics['test_error']))
         difference = ''
         if arm.name != reference:
             difference = format_interval(paired(measured, arm.name, reference))
         errors = [format_interval(metrics[name]) for name in ('test_error', 'train_error', 'gap')]
         best = ' | '.join(map(_best_in_words, results_of_arm))
         tried = sum(len(result.points) for result in results_of_arm)
-        rows.append([arm.name, best, tried, draws, *errors, difference])
+        rows.append([arm.name, best, tried, count, *errors, difference])
     unit = unit_of(tuning)
     columns = ['arm', 'best point', 'tried', unit, 'test error', 'training error', 'gap']
     columns.append(f'difference to {reference}')

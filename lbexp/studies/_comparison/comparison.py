@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import Analysis
+from lbexp.config import lookup
+from lbexp.errors import Refusal
 from lbexp.studies import Study, Trial
 from lbexp.studies._comparison.arms import (
     Arm,
@@ -17,7 +19,6 @@ from lbexp.studies._comparison.arms import (
     each_tuning,
     first_trials,
     next_trials,
-    require_validation,
     tuning_results,
     validate,
 )
@@ -57,7 +58,7 @@ def comparison(
     """
 
     def trials(config: ConfigDict) -> list[Trial]:
-        require_validation(config)
+        _require_validation(config)
         arms, seeded = arms_of(configs.plain(config)), _seeded(tuning, config.seed)
         validate(arms, seeded)
         return [*first_trials(arms, seeded), *moved(others, config.seed)]
@@ -90,3 +91,16 @@ def configuration(workdir: Path) -> dict[str, Any]:
     for name in ('optimizer', 'workload'):
         results.part(workdir, name)
     return results.configuration(workdir)['config']
+
+
+def _require_validation(config):
+    """Refuses a workload that holds no examples out to tune on, or where nobody looks at them."""
+    if lookup.build('workload', configs.plain(config.workload)).validation is None:
+        raise Refusal(
+            'workload.validation: found none; allowed: at least 1 example held out, to tune on'
+        )
+    if config.num_evaluations < 1:
+        raise Refusal(
+            f'num_evaluations: found {config.num_evaluations}; allowed: at least 1, '
+            'what is tuned on is an evaluation'
+        )
