@@ -9,6 +9,8 @@ import numpy as np
 
 from lbexp import inference
 
+_HUGE = 1e300  # beyond every effect; two of them can be added up
+
 
 class Series(NamedTuple):
     """One curve, cloud of points or band of a figure.
@@ -124,8 +126,8 @@ def claim_interval(effects: Sequence[float | None] | np.ndarray) -> tuple[float,
     """
     numbers = np.array(list(effects), np.float64)
     lost = ~np.isfinite(numbers)
-    _, low, _ = inference.median_interval(np.where(lost, -np.finfo(float).max, numbers))
-    _, _, high = inference.median_interval(np.where(lost, np.finfo(float).max, numbers))
+    _, low, _ = inference.median_interval(np.where(lost, -_HUGE, numbers))
+    _, _, high = inference.median_interval(np.where(lost, _HUGE, numbers))
     return low, high
 
 
