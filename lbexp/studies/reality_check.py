@@ -191,7 +191,7 @@ def _arms_table(compared, errors):
     caption = (
         f'Test error: median over {unit}, of seeds that were not tuned on, with interval. '
         'Edge: where the best point is the outermost tried; the space is not extended, so that '
-        'budgets are equal.'
+        'budgets are equal. Points and what was best of them: those of the first tuning.'
     )
     return Table('Optimizers', columns, rows, caption)
 
@@ -220,7 +220,7 @@ def _pairs_table(errors):
         difference = _difference(errors, name, other)
         pairs = int(np.isfinite(difference).sum())
         rows.append([f'{name} - {other}', format_interval(difference), pairs])
-    caption = 'Test error of one less that of the other, by seed: median with interval.'
+    caption = 'Test error of one less that of the other, pair by pair: median with interval.'
     return Table('Paired differences', ['pair', 'difference', 'pairs'], rows, caption)
 
 
