@@ -25,14 +25,14 @@ from lbexp.exit_status import DONE
 from lbexp.local_path import local_path
 from lbexp.output import outlive_readers
 from lbexp.report import table
-from lbexp.trained_flags import HELP, opened, own_flags
+from lbexp.trained_flags import HELP, command_flags, opened
 
 _SETS = ('test', 'validation', 'train')
 
 
 def main(argv: list[str]) -> int:
     """Parses, evaluates, prints. Returns the exit status."""
-    flag_values = own_flags()
+    flag_values = command_flags()
     data = "'test', 'validation', 'train', or a file .npz with arrays named as the training set's"
     flags.DEFINE_string('data', 'test', data, flag_values=flag_values)
     if HELP & set(argv):

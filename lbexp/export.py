@@ -26,12 +26,12 @@ from lbexp import command
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
 from lbexp.output import outlive_readers
-from lbexp.trained_flags import HELP, opened, own_flags
+from lbexp.trained_flags import HELP, command_flags, opened
 
 
 def main(argv: list[str]) -> int:
     """Parses, writes, says so in a line. Returns the exit status."""
-    flag_values = own_flags()
+    flag_values = command_flags()
     formats = "'safetensors', 'orbax', 'msgpack', 'npz'"
     flags.DEFINE_string('format', 'safetensors', formats, flag_values=flag_values)
     target = 'file to write; of orbax a folder that is not there'

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 HELP = {'--help', '-h', '-help', '--helpfull'}
 
 
-def own_flags() -> flags.FlagValues:
+def command_flags() -> flags.FlagValues:
     """--workdir, --trial, and whose functions may run."""
     flag_values = flags.FlagValues()
     texts = {

@@ -59,6 +59,6 @@ def refuse_untrusted(kind: str, name: str) -> None:
     if _reads_workdir.get() and trusted is not None and name not in trusted:
         raise Refusal(
             f'the workdir names a {kind} outside lbexp: found {name!r}; allowed: parts of lbexp. '
-            'To run it, give the --config that names it, or --trust_workdir to lbexp.sweep; in '
+            'To run it, give the --config that names it, or --trust_workdir; in '
             'Python: lookup.trusting'
         )

@@ -74,8 +74,8 @@ def _problems_of_repeated(config, trials) -> list[str]:
     for i, trial in enumerate(trials):
         earlier = first_with.setdefault(identity(trial), i)
         if earlier != i:
-            found = f'found trials {earlier} and {i} with the same fields'
-            return [f'sweep: {found}; allowed: a trial once']
+            pair = f'trials {earlier} and {i} with the same fields'
+            return [f'sweep: found {pair}; allowed: a trial once']
     return []
 
 

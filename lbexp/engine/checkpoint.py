@@ -19,7 +19,7 @@ from lbexp.engine.storage_errors import diagnosis, full_disk_as_oserror, refusal
 from lbexp.errors import Damaged, Refusal
 from lbexp.parallel import collectives, hosts
 
-_DIGEST, _MANIFEST = _OURS = '/sha256', '/manifest'
+DIGEST, MANIFEST = _OURS = '/sha256', '/manifest'
 REMEDY = (
     'To begin anew, give --restart_lost, which trains these trials from the start, or '
     'choose another --workdir'
@@ -106,8 +106,8 @@ class Checkpoints:
         manifest = json.dumps(self._identity.manifest(step)).encode()
         with full_disk_as_oserror(self._directory):
             # Without force, Orbax silently skips a save while another is in progress.
-            leaves = {**leaves, _MANIFEST: np.frombuffer(manifest, np.uint8)}
-            tree: Any = {**leaves, _DIGEST: digest(leaves)}
+            leaves = {**leaves, MANIFEST: np.frombuffer(manifest, np.uint8)}
+            tree: Any = {**leaves, DIGEST: digest(leaves)}
             self._manager.save_async(step, tree, force=True)
             if self._writer:
                 self._manager.wait()
@@ -162,9 +162,9 @@ class Checkpoints:
     def _load(self, step, like):
         shapes = non_empty(like)
         saved = self._read(step, shapes)
-        if bytes(saved.pop(_DIGEST)) != bytes(digest(saved)):
+        if bytes(saved.pop(DIGEST)) != bytes(digest(saved)):
             raise _Wrong('its contents are not what was saved (SHA-256)')
-        manifest = json.loads(saved.pop(_MANIFEST).tobytes())
+        manifest = json.loads(saved.pop(MANIFEST).tobytes())
         difference = self._identity.difference(manifest, step)
         if difference:
             raise _Wrong(difference)
@@ -187,7 +187,7 @@ class Checkpoints:
         alone = ocp.options.MultiprocessingOptions(
             primary_host=hosts.index(), active_processes={hosts.index()}
         )
-        wanted: Any = {_DIGEST: np.zeros(32, np.uint8)}
+        wanted: Any = {DIGEST: np.zeros(32, np.uint8)}
         for path, leaf in shapes.items():
             wanted[path] = np.zeros(leaf.shape, leaf.dtype)
         with ocp.Context(multiprocessing_options=alone):
@@ -196,11 +196,11 @@ class Checkpoints:
             # is loaded too.
             try:
                 described: Any = ocp.metadata(path).metadata
-                wanted[_MANIFEST] = np.zeros(dict(described)[_MANIFEST].shape, np.uint8)
+                wanted[MANIFEST] = np.zeros(dict(described)[MANIFEST].shape, np.uint8)
             except Exception:  # Orbax raises what it likes on damaged files
                 pass
             restored: Any = ocp.load(path, wanted)
-        if _MANIFEST not in wanted:
+        if MANIFEST not in wanted:
             raise _Wrong('it does not say whose it is')
         return dict(restored)
 

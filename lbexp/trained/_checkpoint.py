@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lbexp import results
+from lbexp.engine.checkpoint import DIGEST, MANIFEST
 from lbexp.engine.identity import Identity
 from lbexp.engine.named import digest
 from lbexp.engine.seal import broken
 from lbexp.errors import Damaged, Refusal
 
-# what lbexp.engine.checkpoint saves beside the states
-_DIGEST, _MANIFEST = '/sha256', '/manifest'
 _LISTINGS = 3  # of a folder whose checkpoints are replaced while they are read
 
 
@@ -111,7 +110,7 @@ def _positions(folder):
 
 def _trials(path):
     """Whose a checkpoint says it is; it is not believed until its digest is compared."""
-    manifest = _manifest(_read(path, [_MANIFEST]))
+    manifest = _manifest(_read(path, [MANIFEST]))
     trials = manifest.get('trials') if isinstance(manifest, dict) else None
     if not isinstance(trials, list) or not all(type(trial) is int for trial in trials):
         raise _Wrong('it does not say whose it is')
@@ -120,7 +119,7 @@ def _trials(path):
 
 def _sound(path, position, identity):
     arrays = _read(path)
-    if bytes(arrays.pop(_DIGEST)) != bytes(digest(arrays)):
+    if bytes(arrays.pop(DIGEST)) != bytes(digest(arrays)):
         raise _Wrong('its contents are not what was saved (SHA-256)')
     difference = identity.difference(_manifest(arrays), position)
     if difference:
@@ -129,7 +128,7 @@ def _sound(path, position, identity):
 
 
 def _manifest(arrays):
-    return json.loads(arrays.pop(_MANIFEST).tobytes())
+    return json.loads(arrays.pop(MANIFEST).tobytes())
 
 
 def _read(path: pathlib.Path, names: list[str] | None = None) -> dict[str, np.ndarray]:
@@ -138,7 +137,7 @@ def _read(path: pathlib.Path, names: list[str] | None = None) -> dict[str, np.nd
 
     described: Any = ocp.metadata(str(path.absolute())).metadata
     described = dict(described)
-    if _DIGEST not in described or _MANIFEST not in described:
+    if DIGEST not in described or MANIFEST not in described:
         raise _Wrong('it does not say whose it is')
     wanted: Any = {}
     for name in names or described:
