@@ -61,6 +61,25 @@ def test_lookahead_has_less_variance_than_sgd(h, k, alpha):
     assert compiled_proposition_2(h, 1.0, 1.0, k, alpha) < h / (2 - h)
 
 
+@settings(deadline=None, max_examples=200)
+@given(st.floats(0.001, 0.999), cycles, alphas)
+def test_the_factor_below_sgd_that_the_readme_names(h, k, alpha):
+    """With rate times curvature below 1: from alpha / (2 - alpha) for long cycles to alpha."""
+    factor = float(compiled_proposition_2(h, 1.0, 1.0, k, alpha)) / (h / (2 - h))
+    assert alpha / (2 - alpha) * (1 - 1e-9) <= factor <= alpha * (1 + 1e-9)
+    if k > 1:
+        return
+    # one inner step: a learning rate of alpha h
+    np.testing.assert_allclose(factor, alpha * (2 - h) / (2 - alpha * h), rtol=1e-9)
+
+
+def test_around_heavy_ball_the_factor_is_another():
+    """Rate 0.1, momentum 0.9, k 5, alpha 0.5: below alpha / (2 - alpha) = 1/3."""
+    plain = fixed_point(process(0.1, 1.0, 0.9), 1.0).covariance[0, 0]
+    around = fixed_point(process(0.1, 1.0, 0.9, k=5, slow_step_size=0.5), 1.0).covariance[0, 0]
+    assert around / plain < 1 / 3
+
+
 def test_values_of_proposition_2():
     """Computed apart, with gamma = 0.1 and a = sigma = 1."""
     for k, alpha, value in (
