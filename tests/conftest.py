@@ -21,7 +21,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import jax
 import pytest
 
-pytest_plugins = ['marks', 'networks', 'sweeps', 'workdirs']  # whose fixtures several files use
+pytest_plugins = [  # whose fixtures several files use
+    'accuracy',
+    'experiment_files',
+    'launched',
+    'light_jobs',
+    'marks',
+    'networks',
+    'sweeps',
+    'workdirs',
+]
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 # Many tests train the same program twice: the second time it is read, not compiled.

@@ -1,10 +1,12 @@
 """What the tests of the report share: a workdir as a run would have left it, and a figure with
 everything in it."""
 
+import functools
 import json
 import math
 
 from lbexp.analysis import Figure, Series
+from lbexp.report.page import page
 
 EVERY = Figure(
     'every',
@@ -73,3 +75,7 @@ def sweep(folder, rates=(0.1, 0.2), seeds=3, steps=40, diverged=(), environment=
     }
     (folder / 'status.json').write_text(json.dumps({'status': 'done', 'trials': states}))
     return folder
+
+
+# Pictures take a second each: one test has them.
+bare_page = functools.partial(page, figure_formats=())

@@ -4,6 +4,8 @@ rows."""
 import json
 import pathlib
 
+import pytest
+
 from lbexp import config as configs
 from lbexp.engine import run
 
@@ -40,3 +42,14 @@ def rows(workdir: pathlib.Path) -> list[dict]:
 def of_trial(rows: list[dict], trial: int) -> list[dict]:
     """The rows of one trial, without its number."""
     return [{k: v for k, v in row.items() if k != 'trial'} for row in rows if row['trial'] == trial]
+
+
+SMALL = dict(name='digits_mlp', hidden=(16,))
+
+
+def assert_close(left, right, tolerance):
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        assert set(a) == set(b)
+        for name in a:
+            assert a[name] == pytest.approx(b[name], rel=tolerance, abs=tolerance), name

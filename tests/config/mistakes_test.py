@@ -1,55 +1,12 @@
 """Mistakes that once ended in a traceback: each is one line with exit status 2, or does what was
 meant."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
+from experiment_files import refusals
 
-from lbexp import command, main
 from lbexp import config as configs
-from lbexp.config import check, lookup
+from lbexp import main
 from lbexp.errors import Refusal
-
-ROOT = pathlib.Path(__file__).parents[2]
-TEXT = """
-import pathlib
-
-import numpy as np
-import jax.numpy as jnp
-from ml_collections import FrozenConfigDict, config_dict
-
-from lbexp import config
-
-
-def get_config():
-    c = config.base()
-    c.workload = dict(name='digits_mlp', hidden=(8,))
-    c.optimizer = dict(name='lars', learning_rate=1.0)
-    c.steps, c.batch_size, c.num_rows, c.num_evaluations, c.num_checkpoints = 4, 32, 2, 1, 1
-    CHANGE
-    return c
-"""
-
-
-@pytest.fixture
-def written(tmp_path):
-    def write(change):
-        path = tmp_path / 'experiment.py'
-        path.write_text(TEXT.replace('CHANGE', change))
-        return path
-
-    return write
-
-
-def refusals(path, *overrides):
-    """What the command line prints of this configuration, without training."""
-    flags = command.own_flags()
-    changes, _, problems = command.parse(flags, ['main', f'--config={path}', *overrides])
-    config, wrong = command.read(flags, changes)
-    return [*problems, *wrong] or command.checked(config)
 
 
 @pytest.mark.parametrize(
@@ -192,27 +149,6 @@ def test_a_mistake_is_one_line(written, change, told):
 
 
 @pytest.mark.parametrize(
-    'override, told',
-    [
-        ('workload.hidden=64', 'workload.hidden: found 64'),
-        ('workload.dropout=abc', "workload.dropout: found 'abc'"),
-        ('epochs=None', None),
-        ('steps=1e9', 'steps: found 1000000000.0'),
-        ('batch_growth.boundaries=0.5', 'batch_growth.boundaries: found 0.5'),
-        ('optimizer.momentum=', 'optimizer.momentum: found'),
-        ('optimizer.nesterov=maybe', "optimizer.nesterov: found 'maybe'; allowed: True or False"),
-        ('seed=[', "seed: found '['"),
-        ('study.k=0', 'study.k: no such field'),
-        ('=5', 'not a flag'),
-        ('a..b=5', "found 'a..b'; allowed: the path of a field"),
-    ],
-)
-def test_a_mistake_on_the_command_line_is_one_line(written, override, told):
-    lines = refusals(written('pass'), f'--config.{override}')
-    assert lines == [] if told is None else told in lines[0] and len(lines) == 1
-
-
-@pytest.mark.parametrize(
     'change',
     [
         (
@@ -252,128 +188,12 @@ def test_values_are_plain_data(written):
     assert configs.trials(config) == [{'seed': 0}, {'seed': 1}, {'seed': 2}]
 
 
-@pytest.mark.parametrize(
-    'change, override, path, value',
-    [
-        (
-            'c.optimizer = dict(name="lars", learning_rate=1)',
-            'optimizer.learning_rate=0.5',
-            'learning_rate',
-            0.5,
-        ),
-        ('c.optimizer.learning_rate = 2.0', 'optimizer.learning_rate=1', 'learning_rate', 1.0),
-        ("c.optimizer.decay = 'all'", 'optimizer.decay=none', 'decay', 'none'),
-        ('pass', 'optimizer.nesterov=true', 'nesterov', True),
-    ],
-)
-def test_overrides_are_read_as_the_field_says(written, change, override, path, value):
-    config = configs.load(str(written(change)))
-    configs.override(config, *override.split('=', 1))
-    assert config.optimizer[path] == value and type(config.optimizer[path]) is type(value)
-
-
-def test_a_number_where_the_file_has_text_is_a_number(written):
-    config = configs.load(str(written("c.workload.ghost = 'sync'")))
-    configs.override(config, 'workload.ghost', '16')
-    assert config.workload.ghost == 16
-
-
-def test_a_required_value_may_come_from_the_command_line(written):
-    path = written('c.seed = config_dict.required_placeholder(int)')
-    assert refusals(path, '--config.seed=3') == []
-
-
-def test_a_field_that_refers_to_another_follows_a_sweep(written):
-    """As it follows the command line: equal examples, whatever the batch."""
-    reference = "c.steps = 640 // c.get_ref('batch_size')"
-    config = configs.load(str(written(f"{reference}; c.sweep = (('batch_size', (32, 64, 128)),)")))
-    swept = [configs.resolve(config, overrides) for overrides in configs.trials(config)]
-    assert [(trial['batch_size'], trial['steps']) for trial in swept] == [
-        (32, 20),
-        (64, 10),
-        (128, 5),
-    ]
-    config = configs.load(str(written(reference)))
-    configs.override(config, 'batch_size', '64')
-    assert configs.resolve(config, {})['steps'] == 10
-    assert configs.resolve(config, {'optimizer.momentum': 0.5})['steps'] == 10
-
-
-@pytest.mark.parametrize(
-    'argument, told',
-    [
-        ('.', 'a folder'),
-        ('experiment.py:', None),
-        ('nowhere.py', 'no file'),
-        ('experiment.py:xl', 'get_config'),
-    ],
-)
-def test_what_is_no_experiment_file(written, monkeypatch, argument, told):
-    monkeypatch.chdir(written('pass').parent)
-    if told is None:
-        assert refusals(argument) == []
-    else:
-        (line,) = refusals(argument)
-        assert line.startswith('--config: ') and told in line
-
-
 def test_longer_runs_than_a_program_counts_are_refused(written):
     from lbexp.engine.plan import run_length
 
     config = configs.load(str(written('c.epochs, c.steps = 1e9, None')))
     with pytest.raises(Refusal, match=r'epochs: found 1000000000.0, which is .* at most 2\^31 - 1'):
         run_length(configs.resolve(config, {}))
-
-
-def test_a_part_is_what_its_annotation_says(tmp_path, monkeypatch):
-    """Outside lbexp too: known from the annotation, else from what the function returns."""
-    (tmp_path / 'parts_of_mine.py').write_text(
-        'import optax\n'
-        'def annotated(learning_rate) -> optax.GradientTransformation: return '
-        'optax.sgd(learning_rate)\n'
-        'def bare(learning_rate): return optax.sgd(learning_rate)\n'
-        'def schedule() -> optax.Schedule: return lambda count: 1.0\n'
-        'def nothing(learning_rate): pass\n'
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ('annotated', 'bare'):
-        assert lookup.build(
-            'optimizer', {'name': f'parts_of_mine:{name}', 'learning_rate': 0.1}
-        ).init
-    with pytest.raises(Refusal, match=r'returns .*; allowed: a function that returns an optimizer'):
-        lookup.find('optimizer', 'parts_of_mine:schedule')
-    with pytest.raises(Refusal, match=r'returns None; allowed: an optimizer'):
-        lookup.build('optimizer', {'name': 'parts_of_mine:nothing', 'learning_rate': 0.1})
-
-
-def test_internals_are_not_offered():
-    for kind in lookup.KINDS:
-        for name in lookup.names(kind):
-            assert lookup.find(kind, name).__name__ == name
-    for name in ('diagnostics', 'evaluation', 'example_weights', 'ranges'):
-        assert name not in lookup.names('optimizer')
-    assert 'batch_scaling' not in lookup.names('schedule')
-
-
-@pytest.mark.processes
-def test_no_home_folder_and_an_experiment_file_that_starts_jax(written):
-    path = written('import jax; c.batch_size = 32 * jax.device_count()')
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ('HOME', 'XDG_CACHE_HOME')
-    }
-    code = (
-        'import os, pwd\n'
-        'def nobody(number): raise KeyError(number)\n'
-        'pwd.getpwuid = nobody\n'
-        'from lbexp import command\n'
-        'from lbexp.config import load\n'
-        f'config = load({str(path)!r})\n'
-        'command.prepare(config)\n'
-        'print(command.checked(config))\n'
-    )
-    command_line = [sys.executable, '-c', code]
-    done = subprocess.run(command_line, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.stdout.strip() == '[]', done.stderr[-500:]
 
 
 def test_every_field_is_in_the_help(capsys):
@@ -384,11 +204,3 @@ def test_every_field_is_in_the_help(capsys):
     for field in FIELDS:
         assert f'--config.{field.name}' in printed and field.unit in printed
     assert 'an integer in [1, 2^31 - 1] [examples per update]' in printed
-
-
-def test_a_check_of_many_trials_is_of_each(written):
-    config = configs.load(
-        str(written("c.sweep = (('optimizer.momentum', (0.5, 1.5)), ('seed', tuple(range(20))))"))
-    )
-    (line,) = check.check(config)
-    assert 'momentum: found 1.5' in line

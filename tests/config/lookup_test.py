@@ -1,0 +1,43 @@
+"""Parts by name: which functions are found, and what they are."""
+
+import pytest
+
+from lbexp.config import lookup
+from lbexp.errors import Refusal
+
+
+def test_lookup_reaches_outside():
+    import optax
+
+    assert lookup.find('optimizer', 'optax:adamw') is optax.adamw
+    assert lookup.find('optimizer', 'os.path:join').__name__ == 'join'
+
+
+def test_a_part_is_what_its_annotation_says(tmp_path, monkeypatch):
+    """Outside lbexp too: known from the annotation, else from what the function returns."""
+    (tmp_path / 'parts_of_mine.py').write_text(
+        'import optax\n'
+        'def annotated(learning_rate) -> optax.GradientTransformation: return '
+        'optax.sgd(learning_rate)\n'
+        'def bare(learning_rate): return optax.sgd(learning_rate)\n'
+        'def schedule() -> optax.Schedule: return lambda count: 1.0\n'
+        'def nothing(learning_rate): pass\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ('annotated', 'bare'):
+        assert lookup.build(
+            'optimizer', {'name': f'parts_of_mine:{name}', 'learning_rate': 0.1}
+        ).init
+    with pytest.raises(Refusal, match=r'returns .*; allowed: a function that returns an optimizer'):
+        lookup.find('optimizer', 'parts_of_mine:schedule')
+    with pytest.raises(Refusal, match=r'returns None; allowed: an optimizer'):
+        lookup.build('optimizer', {'name': 'parts_of_mine:nothing', 'learning_rate': 0.1})
+
+
+def test_internals_are_not_offered():
+    for kind in lookup.KINDS:
+        for name in lookup.names(kind):
+            assert lookup.find(kind, name).__name__ == name
+    for name in ('diagnostics', 'evaluation', 'example_weights', 'ranges'):
+        assert name not in lookup.names('optimizer')
+    assert 'batch_scaling' not in lookup.names('schedule')
