@@ -8,6 +8,7 @@ from typing import Any
 
 from lbexp.config import lookup
 from lbexp.config._parameter import of_parameter
+from lbexp.config._trust import trust
 from lbexp.config.violation import takes_part, violation
 from lbexp.errors import Refusal, user_frame
 
@@ -23,7 +24,7 @@ def part_problems(kind: str, part: dict, path: str) -> tuple[str, ...]:
         part: plain data, with a 'name'.
         path: of the part in the configuration.
     """
-    return _of_signature(kind, json.dumps(part), path)
+    return _of_signature(kind, json.dumps(part), path, trust())
 
 
 def construction_problems(kind: str, part: dict, path: str, batch_size: int) -> tuple[str, ...]:
@@ -37,16 +38,17 @@ def construction_problems(kind: str, part: dict, path: str, batch_size: int) -> 
     from_engine = {'example_weights': {'batch_size': batch_size}, 'schedule': _ANY_RUN}
     arguments = {**from_engine.get(kind, {}), **part}
     # As text, which a cache can have for a key.
-    return _of_construction(kind, json.dumps(arguments), path)
+    return _of_construction(kind, json.dumps(arguments), path, trust())
 
 
-@functools.lru_cache(4096)  # many trials have one part in common
-def _of_signature(kind, part, path):
+# Many trials have one part in common. `trust` decides what lookup.find refuses: a key, no argument.
+@functools.lru_cache(4096)
+def _of_signature(kind, part, path, trust):
     return tuple(_of_part(kind, json.loads(part), path))
 
 
 @functools.lru_cache(4096)
-def _of_construction(kind, part, path):
+def _of_construction(kind, part, path, trust):
     part = json.loads(part)
     try:
         built = lookup.build(kind, part)

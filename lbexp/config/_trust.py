@@ -41,6 +41,12 @@ def trusting(outside: Iterable[str] | None) -> Iterator[None]:
         _trusted.reset(token)
 
 
+def trust() -> tuple[bool, frozenset[str] | None]:
+    """What is looked up here and now: whether names come from a workdir, and which outside lbexp
+    the user named himself (None: all). Part of the key where a cache keeps what `find` answers."""
+    return _reads_workdir.get(), _trusted.get()
+
+
 def outside_names(value: Any) -> set[str]:
     """The texts, anywhere in nested data, that `find` would look up outside lbexp."""
     if isinstance(value, str):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lbexp.config import lookup
+from lbexp import config as configs
+from lbexp.config import check, lookup
 from lbexp.errors import Refusal
 
 
@@ -32,6 +33,26 @@ def test_a_part_is_what_its_annotation_says(tmp_path, monkeypatch):
         lookup.find('optimizer', 'parts_of_mine:schedule')
     with pytest.raises(Refusal, match=r'returns None; allowed: an optimizer'):
         lookup.build('optimizer', {'name': 'parts_of_mine:nothing', 'learning_rate': 0.1})
+
+
+@pytest.mark.parametrize('trusted_first', [False, True])
+def test_a_check_answers_by_the_trust_of_its_own_time(trusted_first):
+    """What was refused is taken once the user trusts the name, and the other way round."""
+    config = configs.base()
+    # other arguments in each case: nothing of it has been checked before
+    rate = 0.125 + trusted_first / 8
+    config.steps, config.optimizer = 1, dict(name='optax:sgd', learning_rate=rate)
+
+    def problems(names):
+        with lookup.recorded(), lookup.trusting(names):
+            return check.check(config)
+
+    for trusts in (trusted_first, not trusted_first, trusted_first):
+        if trusts:
+            assert problems(['optax:sgd']) == []
+        else:
+            (line,) = problems([])
+            assert 'optimizer.name: the workdir names a optimizer outside lbexp' in line
 
 
 def test_internals_are_not_offered():
