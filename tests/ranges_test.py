@@ -13,6 +13,7 @@ from annotated_types import Gt
 
 from lbexp.config.violation import in_words as configuration_words
 from lbexp.ranges import (
+    AscendingFractions,
     Bounds,
     Dtype,
     Fraction,
@@ -154,6 +155,18 @@ def test_what_is_traced_or_elsewhere_is_not_looked_at():
     gone.delete()
     assert concrete(gone) is None and concrete(jax.random.key(0)) is None and concrete(1j) is None
     assert jax.jit(lambda: optimizer(0.5)[0])() == 0.5
+
+
+def test_a_refusal_of_donated_arrays_is_told():
+    """Whose values nobody can show: the words are those of the annotation."""
+    gone, limits = jnp.float32(0.5), jnp.array([0.5, 0.2])
+    gone.delete()
+    limits.delete()
+    for value in (gone, [gone], {'key': gone}):
+        assert violation(value, str) == 'found a deleted array; allowed: text'
+    with pytest.raises(ValueError, match='nesterov: found a deleted array; allowed: True, False'):
+        optimizer(0.1, nesterov=gone)
+    assert violation(limits, AscendingFractions) is None
 
 
 def test_the_function_stays_what_it_was():

@@ -18,7 +18,7 @@ import annotated_types
 import jax
 import numpy as np
 
-from lbexp.ranges.checking import FINITE, concrete, in_words, is_number, violation
+from lbexp.ranges.checking import FINITE, concrete, in_words, is_hidden, is_number, violation
 from lbexp.ranges.checking import checked as checked
 
 Number = float | np.number | jax.Array
@@ -104,7 +104,7 @@ class Elements:
     def violation(self, value: Any) -> str | None:
         words = f'numbers {in_words(self.element)}, ascending'
         if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 1:
-            if isinstance(value, jax.core.Tracer):
+            if is_hidden(value):
                 return None
             value = list(np.asarray(value))
         if not (isinstance(value, (list, tuple)) and all(map(is_number, value))):

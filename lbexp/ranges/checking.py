@@ -120,20 +120,25 @@ def in_words(annotation: Any) -> str:
 def concrete(value: Any) -> float | fractions.Fraction | None:
     """A number whose value is known here and now, as a Python number; None: anything else, traced
     arrays among it."""
-    if isinstance(value, (bool, jax.core.Tracer)):
+    if isinstance(value, bool) or is_hidden(value):
         return None
     if isinstance(value, (int, float, fractions.Fraction)):
         return value
     if not isinstance(value, (np.number, np.ndarray, jax.Array)) or np.ndim(value) != 0:
-        return None
-    # what was donated, or lies with other processes, has no value here
-    if isinstance(value, jax.Array) and (value.is_deleted() or not value.is_fully_addressable):
         return None
     if jnp.issubdtype(value.dtype, jnp.integer):
         return int(value)
     if jnp.issubdtype(value.dtype, jnp.floating):
         return float(value)
     return None
+
+
+def is_hidden(value: Any) -> bool:
+    """Whether it is an array whose values are not here: traced, donated, or with other
+    processes."""
+    if isinstance(value, jax.core.Tracer):
+        return True
+    return isinstance(value, jax.Array) and (value.is_deleted() or not value.is_fully_addressable)
 
 
 def _dtype_problems(value, kinds):
@@ -224,7 +229,10 @@ def _shown(value):
     if isinstance(value, np.generic):
         # 2.0, not np.float32(2.0)
         value = value.item()
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RuntimeError:  # JAX reads values that were donated, there or deeper in
+        text = 'a deleted array'
     if len(text) > 80:
         return f'{text[:77]}...'
     return text
