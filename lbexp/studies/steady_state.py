@@ -202,19 +202,34 @@ def _path(workdir, cases):
             case_of[case['label']] = case
     series = []
     for label, members in trials.items():
-        losses = [rows['test_loss'][rows['trial'] == trial] for trial in members]
-        # the same for all of them
-        steps = rows['step'][rows['trial'] == members[0]]
+        steps, losses = _whole_paths(rows, members)
+        # fewer than two have no error bar
+        if len(losses) < 2:
+            continue
         expected = _expected_losses(case_of[label], workload, steps.tolist())
         mean = np.mean(losses, axis=0)
         error = np.std(losses, axis=0, ddof=1) / math.sqrt(len(losses))
         series += theory_and_points(label, (steps, expected), (steps, mean, error))
     caption = (
         f'Excess loss of the deployed weights. Lines: theory. Points: {PATHS} trials, two '
-        'standard errors.'
+        'standard errors; those that diverged are left out.'
     )
     labels = 'updates', 'expected loss'
     return Figure('path', 'The way to rest', *labels, series, 'linear', 'log', caption)
+
+
+def _whole_paths(rows, members):
+    """(steps [rows], losses of these trials [rows] each), of those that went to the end: a trial
+    that diverged stands still before it, with no loss in its last row."""
+    paths = [rows['trial'] == trial for trial in members]
+    longest = max(paths, key=np.count_nonzero)
+    steps = rows['step'][longest]
+    losses = []
+    for path in paths:
+        loss = rows['test_loss'][path]
+        if len(loss) == len(steps) and np.isfinite(loss).all():
+            losses.append(loss)
+    return steps, losses
 
 
 def _expected_losses(case, workload, steps):
