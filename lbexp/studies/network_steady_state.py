@@ -127,18 +127,22 @@ def _analyse(workdir, settings, k, weight_decay):
     finals = results.final(workdir)
     row_of = row_of_trial(finals)
     spectra = read_spectra(workdir)
-    by_setting = {}
+    by_setting, seeds = {}, set()
     for trial, setting in settings_of_trials(workdir, settings):
         if trial in spectra:
             final = {name: column[row_of[trial]] for name, column in finals.items()}
+            seeds.add(final['seed'])
             numbers = _of_trial(final, spectra[trial], setting, k, weight_decay)
-            by_setting.setdefault(setting, []).append(numbers)
+            by_setting.setdefault(setting, {})[final['seed']] = numbers
     if not by_setting:
         file = Path(workdir) / SPECTRA_FILE
         rule = "allowed: the spectra of this study's trials, which its command computes"
         raise Refusal(f'{file}: found none; {rule}')
     columns = {}
-    for setting, rows in by_setting.items():
+    missing = [math.nan] * len(Columns._fields)
+    for setting, numbers_of in by_setting.items():
+        # seeds in one order, as settings are compared seed by seed
+        rows = [numbers_of.get(seed, missing) for seed in sorted(seeds)]
         columns[setting] = Columns(*np.array(rows).T)
     title = 'Steady state of a network'
     return Analysis(title, verdict(columns), [table(columns, k)], figures(columns))

@@ -11,7 +11,7 @@ from lbexp.studies._network.spectra import Setting
 
 
 class Columns(NamedTuple):
-    """Of a setting, by seed."""
+    """Of a setting, by seed; NaN where a trial has no spectrum."""
 
     measured: np.ndarray  # variance of the weights, summed over all
     predicted: np.ndarray  # by the noisy quadratic; inf beyond its stability limit
@@ -78,7 +78,7 @@ def verdict(columns: Mapping[Setting, Columns]) -> str:
             answers.append(f'gamma {gamma}: Lookahead / SGD {ratio}, predicted {predicted:.3f}')
     fields = zip(*columns.values(), strict=True)
     trials = Columns(*map(np.concatenate, fields))
-    count = len(trials.measured)
+    count = np.count_nonzero(np.isfinite(trials.measured))
     ratios = trials.measured / trials.predicted
     # the prediction beyond the stability limit is inf
     unstable = int((ratios == 0).sum())
@@ -98,7 +98,8 @@ def _span(values, digits):
 
 
 def _slopes(sgd):
-    """d log V / d log (gamma / B) of each seed; none where all have one gamma / B."""
+    """d log V / d log (gamma / B) of each seed that has all of them; none where all have one gamma /
+    B."""
     x = np.log([gamma / size for gamma, size in sgd])
     if len(set(x)) < 2:
         return []
@@ -106,8 +107,9 @@ def _slopes(sgd):
     slopes = []
     for seed in range(len(first.measured)):
         y = np.log([values.measured[seed] for values in sgd.values()])
-        slope, _ = np.polyfit(x, y, 1)
-        slopes.append(slope)
+        if np.isfinite(y).all():
+            slope, _ = np.polyfit(x, y, 1)
+            slopes.append(slope)
     return slopes
 
 
@@ -119,7 +121,7 @@ def figures(columns: Mapping[Setting, Columns]) -> list[Figure]:
         point = x, *interval(values.measured)
         points.setdefault(setting.optimizer, []).append(point)
         # the median of numbers and inf, where `interval` leaves inf out
-        predicted = float(np.median(values.predicted))
+        predicted = float(np.nanmedian(values.predicted))
         lines.setdefault(setting.optimizer, []).append((x, predicted))
     series = []
     for optimizer in sorted(points, key=_sgd_first):
