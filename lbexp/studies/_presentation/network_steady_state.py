@@ -98,8 +98,8 @@ def _span(values, digits):
 
 
 def _slopes(sgd):
-    """d log V / d log (gamma / B) of each seed that has all of them; none where all have one gamma /
-    B."""
+    """d log V / d log (gamma / B) of each seed that has every setting; none where all have one
+    gamma / B."""
     x = np.log([gamma / size for gamma, size in sgd])
     if len(set(x)) < 2:
         return []
