@@ -108,17 +108,9 @@ def gradient_noise(
                 fisher = moment = mean_of_squares(moment, grads, rate)
             noise = jax.tree.map(lambda xi, f: safe_sqrt(f) * xi, draw(state.count), fisher)
         else:
-            if 'gradient_difference' not in extra_args:
-                raise ValueError(
-                    "kind='gradient_difference' needs update(..., gradient_difference=D)"
-                )
-            zeta = jax.random.normal(jax.random.fold_in(_key(state.seed, axis_name), state.count))
-            noise = jax.tree.map(lambda d: zeta * upcast(d), extra_args['gradient_difference'])
-
-        def add(g, xi, dtype):
-            return (upcast(g) + s * xi).astype(dtype)
-
-        noisy = jax.tree.map(add, grads, noise, _dtypes(grads, params))
+            key = jax.random.fold_in(_key(state.seed, axis_name), state.count)
+            noise = _along_difference(key, extra_args)
+        noisy = _added(grads, s, noise, _dtypes(grads, params))
         return noisy, GradientNoiseState(count, state.seed, moment)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -137,6 +129,20 @@ def _key(seed, axis_name):
     if axis_name is None:
         return key
     return jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def _along_difference(key, extra_args):
+    if 'gradient_difference' not in extra_args:
+        raise ValueError("kind='gradient_difference' needs update(..., gradient_difference=D)")
+    zeta = jax.random.normal(key)
+    return jax.tree.map(lambda d: zeta * upcast(d), extra_args['gradient_difference'])
+
+
+def _added(grads, scale, noise, dtypes):
+    def add(g, xi, dtype):
+        return (upcast(g) + scale * xi).astype(dtype)
+
+    return jax.tree.map(add, grads, noise, dtypes)
 
 
 def _dtypes(grads, params):

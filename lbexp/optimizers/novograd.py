@@ -140,11 +140,7 @@ def novograd(
                 changes.append(-rate * add_decayed_weights(mu, leaf.is_decayed, beta, w))
             else:
                 changes.append(-rate * mu)
-        layers = []
-        for i, norm in gradient_norms.items():
-            never_clipped = jnp.zeros(norm.shape)
-            layers.append(LayerNorms(None, norm, scales[i], never_clipped))
-        stats = updated_stats(state.stats, layers, rate)
+        stats = updated_stats(state.stats, _records(gradient_norms, scales), rate)
         state = NovogradState(state.count + 1, flat.tree(mus), nu, largest, stats)
         return flat.cast(changes), state
 
@@ -157,6 +153,14 @@ def _gradient_norms(leaves, axis_name):
     gradients = [leaves[i].gradient for i in adapted]
     ranks = [leaves[i].stacked_axes for i in adapted]
     return dict(zip(adapted, norms(gradients, ranks, axis_name), strict=True))
+
+
+def _records(gradient_norms, scales):
+    layers = []
+    for i, norm in gradient_norms.items():
+        never_clipped = jnp.zeros(norm.shape)
+        layers.append(LayerNorms(None, norm, scales[i], never_clipped))
+    return layers
 
 
 def _averaged(average, norm, b2):

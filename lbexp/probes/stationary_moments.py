@@ -113,10 +113,7 @@ def stationary_moments(
         return StationaryState(weights, loss, series, state.begin, state.tested)
 
     def test(state, info):
-        z = columns_of(state, coordinates)['stationarity_z']
-        loss_z = _loss(state)['loss_stationarity_z']
-        # NaN, too little to tell, is no drift.
-        drifts = jnp.any(jnp.abs(jnp.stack((z, loss_z))) > _DRIFT)
+        drifts = _drifts(columns_of(state, coordinates), _loss(state))
         anew = init(info)._replace(begin=info.step)
         state = jax.tree.map(lambda new, old: jnp.where(drifts, new, old), anew, state)
         # The next stretch is as long as all before it: half of the updates at most are thrown away.
@@ -139,6 +136,12 @@ def stationary_moments(
         return {f'{name}_{key}': value for key, value in columns.items()}
 
     return Probe(init, update, summary)
+
+
+def _drifts(columns, loss_columns):
+    """Whether weights or loss moved on; NaN, too little to tell, is no drift."""
+    z, loss_z = columns['stationarity_z'], loss_columns['loss_stationarity_z']
+    return jnp.any(jnp.abs(jnp.stack((z, loss_z))) > _DRIFT)
 
 
 def _check(burn_in, latest, every, offset):

@@ -178,13 +178,7 @@ def _build(
     """The rows are changes: 'fast' is x - s where there are slow weights s, else x; 'momentum' is
     rate m."""
     h = learning_rate * curvature
-    names = ['fast', 'momentum']
-    if k is not None:
-        names.append('slow')
-        if buffer_policy == 'interpolate':
-            names.append('start')
-    if tail or averaging is not None:
-        names.append('average')
+    names = _names(k is not None, buffer_policy, tail or averaging is not None)
     update = _optimizer_step(names, h, momentum, damping, nesterov)
     last = update
     deployed, offset = 'fast', ()
@@ -193,12 +187,7 @@ def _build(
         last = last.then(_matrix(names, synchronisation))
         deployed, offset = 'slow', ('fast',)
     if 'average' in names:
-        # The plain sum of a tail forgets nothing.
-        share, forgotten = averaging, averaging
-        if tail:
-            share, forgotten = 1.0, 0.0
-        row = {**_weights(names, share), 'average': -forgotten}
-        average = _matrix(names, {'average': row})
+        average = _average(names, averaging, tail)
         update, last = update.then(average), last.then(average)
     if averaging is None:
         averaging = 1.0
@@ -225,6 +214,27 @@ def _build(
         offset=ones(*offset),
         base=ones('slow'),
     )
+
+
+def _names(has_slow_weights, buffer_policy, has_average):
+    """What the state holds, in its order."""
+    names = ['fast', 'momentum']
+    if has_slow_weights:
+        names.append('slow')
+        if buffer_policy == 'interpolate':
+            names.append('start')
+    if has_average:
+        names.append('average')
+    return names
+
+
+def _average(names, averaging, tail):
+    """Changes: y <- y + averaging (x - y), or y <- y + x: the sum of a tail forgets nothing."""
+    share, forgotten = averaging, averaging
+    if tail:
+        share, forgotten = 1.0, 0.0
+    row = {**_weights(names, share), 'average': -forgotten}
+    return _matrix(names, {'average': row})
 
 
 def _optimizer_step(names, h, momentum, damping, nesterov):

@@ -183,22 +183,28 @@ def _synchronised(update, at_s, others, alpha):
     return update.then(meet)
 
 
-@partial(jax.jit, static_argnames='workers')
-def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size):
-    """Second moments of (x - s, rate m, s, c_w - s) over v h^2."""
+def _push_and_pull(workers, step, friction, slow_step_size):
+    """(update, last update of a cycle) of (x - s, rate m, s, c_w - s).
+
+    By exchangeability the first worker stands for all, once moments are averaged over the
+    permutations of copies.
+    """
     size = 3 + workers
-    h = learning_rate * curvature
-    # By exchangeability the first worker stands for all, once moments are averaged over the
-    # permutations of copies.
-    push = _push(size, 1, 2, 3, h, friction)
-    dtype = push.change.dtype
+    push = _push(size, 1, 2, 3, step, friction)
     # c_1 - s <- x - s
-    pull = jnp.zeros((size, size), dtype)
+    pull = jnp.zeros((size, size), push.change.dtype)
     pull = pull.at[3, 3].set(-1.0)
     pull = pull.at[3, 0].set(1.0)
     inner = push.then(pull)
     last = _synchronised(push, 2, range(3, size), slow_step_size).then(pull)
+    return inner, last
 
+
+@partial(jax.jit, static_argnames='workers')
+def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size):
+    """Second moments of (x - s, rate m, s, c_w - s) over v h^2."""
+    h = learning_rate * curvature
+    inner, last = _push_and_pull(workers, h, friction, slow_step_size)
     update = on_moments(inner, workers)
     last_update = on_moments(last, workers)
 
@@ -216,6 +222,7 @@ def _rest(learning_rate, curvature, noise, workers, friction, k, slow_step_size)
         return total + moments, update.applied(moments)
 
     total, _ = jax.lax.fori_loop(0, k, add, (jnp.zeros_like(value), value))
+    dtype = inner.change.dtype
     # From (x - s, rate m, s) in units of h to (x, m, s).
     sums = [
         [1, 0, 1],

@@ -55,14 +55,7 @@ def steps_to_target(
 
     def coordinate(curvature, second, noise):
         p = process(learning_rate, curvature, **settings)
-        change, spread = cycle_change(p)
-        moments = outer(p.initial_mask) * second
-        identity = jnp.eye(change.shape[0], dtype=change.dtype)
-        # evaluation weights = seen @ w
-        seen = jnp.sum(external(p, identity) * p.evaluation[:, None], axis=0)
-        kick = noise * p.step * (p.step * spread)
-        cycle = (change, kick)
-        return cycle, internal_covariance(p, moments), outer(seen), (p.k, p.averaging)
+        return *_cycle_and_moments(p, second, noise), (p.k, p.averaging)
 
     curvature = a ** (1 - jnp.asarray(power))
     noise = 1 / (a * batch_size)
@@ -82,6 +75,18 @@ def steps_to_target(
     starts_below = jnp.sum(a * start) / 2 <= target
     steps = jnp.where(starts_below, 0.0, (cycles + 1) * k)
     return jnp.where(is_reached, steps, jnp.inf)
+
+
+def _cycle_and_moments(p, second, noise):
+    """Of one coordinate: (change, kick) of a cycle, second moments at the start, and the matrix by
+    which later ones give the evaluation weights'."""
+    change, spread = cycle_change(p)
+    moments = outer(p.initial_mask) * second
+    identity = jnp.eye(change.shape[0], dtype=change.dtype)
+    # evaluation weights = seen @ w
+    seen = jnp.sum(external(p, identity) * p.evaluation[:, None], axis=0)
+    kick = noise * p.step * (p.step * spread)
+    return (change, kick), internal_covariance(p, moments), outer(seen)
 
 
 def _cycles_above(target, loss, maps, moments, dtype):
