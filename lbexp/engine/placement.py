@@ -25,9 +25,9 @@ class Placement(NamedTuple):
     by_worker: tuple[str, ...]  # fields of the state that lie where the workers are; (): one place
 
     @property
-    def worker_axis(self) -> str | None:
-        """The mesh axis along which workers lie; None: every device has all of them."""
-        return 'data' if self.by_worker else None
+    def worker_axes(self) -> tuple[str, ...]:
+        """The mesh axes along which workers lie; (): every device has all of them."""
+        return ('data',) if self.by_worker else ()
 
     @property
     def shards(self) -> int:

@@ -178,12 +178,12 @@ def _initialise(cohort, arrays, numbers):
 
 def _train(cohort, place, arrays, numbers, state, *ticks):
     trial = _components(cohort, arrays, numbers)
-    step = steps.train_step(trial, place.share_examples, place.worker_axis)
+    step = steps.train_step(trial, place.share_examples, place.worker_axes)
 
     def sharded_step(state, row_step):
         return place.keep_shares(step(state, row_step))
 
-    return steps.segment(trial, sharded_step, place.worker_axis)(state, *ticks)
+    return steps.segment(trial, sharded_step, place.worker_axes)(state, *ticks)
 
 
 def _assess(cohort, place, arrays, numbers, state):

@@ -59,7 +59,9 @@ def initial_state(trial: TrialComponents) -> TrialState:
 
 
 def train_step(
-    trial: TrialComponents, constrain: Callable = lambda examples: examples, axis: str | None = None
+    trial: TrialComponents,
+    constrain: Callable = lambda examples: examples,
+    worker_axes: tuple[str, ...] = (),
 ) -> Callable:
     """(state, row_step) -> state: one microbatch, and an update when the global batch is complete.
 
@@ -68,13 +70,13 @@ def train_step(
 
     Args:
         constrain: places the drawn examples on devices.
-        axis: of the mesh, along which the workers of replicas lie; None: each device has all of
-            them.
+        worker_axes: of the mesh, along which the workers of replicas lie; (): each device has all
+            of them.
     """
-    return trial.replicas.step(_tools(trial, _gradient(trial, constrain), axis))
+    return trial.replicas.step(_tools(trial, _gradient(trial, constrain), worker_axes))
 
 
-def segment(trial: TrialComponents, step: Callable, axis: str | None = None):
+def segment(trial: TrialComponents, step: Callable, worker_axes: tuple[str, ...] = ()):
     """(state, until, row_start, row_step) -> (state, columns): train to tick `until`, or until the
     loss is not finite.
 
@@ -93,7 +95,7 @@ def segment(trial: TrialComponents, step: Callable, axis: str | None = None):
             return (s.tick < until) & ~s.diverged
 
         state = jax.lax.while_loop(going, lambda s: step(s, row_step), state)
-        return state, _columns(trial, state, axis)
+        return state, _columns(trial, state, worker_axes)
 
     return run
 
@@ -188,7 +190,7 @@ def _gradient(trial, constrain):
     return gradient
 
 
-def _tools(trial, gradient, axis):
+def _tools(trial, gradient, worker_axes):
     """What the engine gives to the workers' step."""
 
     def update(state, gradient, loss, row_step):
@@ -211,7 +213,7 @@ def _tools(trial, gradient, axis):
         watched=len(trial.probes) > 1,  # the norms come first
         optimizer=trial.optimizer,
         learning_rate=trial.learning_rate,
-        workers=workers(trial.replicas.workers, axis),
+        workers=workers(trial.replicas.workers, worker_axes),
     )
 
 
@@ -235,7 +237,7 @@ def _observed(trial, states, info):
     return tuple(probe.update(state, info) for probe, state in probes)
 
 
-def _columns(trial, state, axis):
+def _columns(trial, state, worker_axes):
     sums = dict(state.metric_sums)
     count = sums.pop('examples')
     means = jax.tree.map(lambda total: total / count, sums)
@@ -243,7 +245,7 @@ def _columns(trial, state, axis):
     rate = trial.learning_rate(jnp.maximum(state.step - 1, 0))
     columns = {'step': state.step, 'tick': state.tick, 'diverged': state.diverged}
     if 'metric_sums' in trial.replicas.by_worker:  # equal numbers of examples
-        means = workers(trial.replicas.workers, axis).mean(means)
+        means = workers(trial.replicas.workers, worker_axes).mean(means)
     columns = _joined(columns, trial.replicas.columns(state, trial.optimizer))
     columns = _joined(columns, {**means, 'learning_rate': rate})
     for probe, probe_state in zip(trial.probes, state.probes, strict=True):

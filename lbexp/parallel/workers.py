@@ -18,7 +18,7 @@ class Workers(NamedTuple):
     mean: Callable  # arrays over workers -> their mean over all W, the same on every device
 
 
-def workers(count: int, axis: str | None = None) -> Workers:
+def workers(count: int, axes: tuple[str, ...] = ()) -> Workers:
     """W workers on one device, or over the devices of a mesh axis, inside jax.shard_map.
 
     They are one batched program (vmap) everywhere. On a CPU a loop over them (lax.map), as over
@@ -28,12 +28,9 @@ def workers(count: int, axis: str | None = None) -> Workers:
 
     Args:
         count: W >= 1.
-        axis: the mesh axis that the workers lie along; its size divides W. None: one device has
-            all.
+        axes: of the mesh, that the workers lie along; their size divides W. (): one device has
+            all. JAX's size is then 1, its index 0 and its sum that of one device.
     """
-
-    # Along no axis JAX's size is 1, its index 0 and its sum that of one device: no case of its own.
-    axes = axis or ()
 
     def here():
         share = count // jax.lax.axis_size(axes)
