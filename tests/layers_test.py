@@ -18,6 +18,7 @@ LAYERS = {
     'dotted': 0,
     'precision': 0,
     'inference': 0,
+    'crossed': 0,
     'moments': 0,
     'analysis': 0,
     'annotations': 0,

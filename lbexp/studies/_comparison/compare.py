@@ -106,17 +106,29 @@ def table(compared: Compared, measured: Measured, reference: str) -> Table:
         errors = [format_interval(metrics[name]) for name in ('test_error', 'train_error', 'gap')]
         best = ' | '.join(map(_best_in_words, results_of_arm))
         tried = sum(len(result.points) for result in results_of_arm)
-        rows.append([arm.name, best, tried, count, *errors, difference])
+        missed = grid_error(results_of_arm)
+        grid = f'{missed:.2g}' if math.isfinite(missed) else 'unknown'
+        rows.append([arm.name, best, tried, grid, count, *errors, difference])
     unit = unit_of(tuning)
-    columns = ['arm', 'best point', 'tried', unit, 'test error', 'training error', 'gap']
+    columns = ['arm', 'optimum', 'tried', 'grid error', unit]
+    columns += ['test error', 'training error', 'gap']
     columns.append(f'difference to {reference}')
     caption = (
-        f'{_drawn_in_words(tuning)}, at the best of the points tried (by validation error, one '
-        f'seed). gap: test error minus training error. Differences are paired by {unit[:-1]}. '
-        '(edge): the best point is the outermost tried, after '
-        f'{tuning.extensions} extensions of the space at most.'
+        f'{_drawn_in_words(tuning)}, at the optimum by validation error: (fitted) the vertex of a '
+        'parabola through the points around the best, else the best of the points tried. Every '
+        f'arm that is tuned is tried at {tuning.budget} points in each tuning, half of them in '
+        f'the first round, the rest in {tuning.extensions} more: beyond an edge, or around the '
+        'best. Grid error: by how much the optimum may miss the true one, from the distance of '
+        'the points and the curvature of the parabola. gap: test error minus training error. '
+        f'Differences are paired by {unit[:-1]}. (edge): the best point is the outermost tried.'
     )
     return Table('Arms', columns, rows, caption)
+
+
+def grid_error(results_of_arm: Sequence[TuningResult]) -> float:
+    """By how much an arm's optimum may miss the true one [score]: median over its tunings; NaN:
+    not known."""
+    return float(np.median([result.grid_error for result in results_of_arm]))
 
 
 def unit_of(tuning: Tuning) -> str:
@@ -199,6 +211,8 @@ def _best_in_words(result):
     for path, value in result.best.items():
         setting = f'{path.rpartition(".")[2]} '
         setting += f'{value:.3g}' if isinstance(value, float) else str(value)
+        if result.best_point.fitted is not None:
+            setting += ' (fitted)'
         if path in result.edges:
             setting += f' ({result.edges[path]} edge)'
         settings.append(setting)
