@@ -23,7 +23,8 @@ def tagged_trial(
     A reported trial bears its point as well: where other results choose another one, it is no
     longer asked for under the same tags.
     """
-    tags = dict(arm=name, phase=phase, extension=point.extension, point=point.number)
+    tags: dict[str, Any] = dict(arm=name, phase=phase)
+    tags |= dict(extension=point.extension, point=point.number)
     if point.fitted is not None:
         tags['fitted'] = point.fitted
     if number:
