@@ -101,6 +101,3 @@ class EvaluationProbe(NamedTuple):
     # 'frozen': L takes the running averages of batch norm as constants. None: a workload that has
     # a model state is refused, as L is then another function than the one that is trained
     batch_norm: Literal['frozen'] | None = None
-
-
-AnyProbe = Probe | EvaluationProbe  # what `probes` of a configuration may name
