@@ -1,0 +1,52 @@
+"""The spaces over which the optimizers of a study are tuned: arguments of the study."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lbexp.dotted import flatten
+from lbexp.errors import Refusal
+
+Space = dict[str, tuple]  # {path in the configuration: (scale, low, high)}
+
+
+def optimizer_spaces(
+    replacements: Sequence[Mapping[str, Any]],
+    defaults: Mapping[str, Mapping[str, Any]],
+    optimizers: Sequence[str],
+) -> dict[str, Space]:
+    """By optimizer, what of it is tuned.
+
+    Args:
+        replacements: dict(name=OPTIMIZER, FIELD=(scale, low, high), ...), which replace a default
+            whole; a field of an optimizer inside it: inner=dict(FIELD=...).
+        defaults: by optimizer, {field: (scale, low, high)}.
+        optimizers: those that are compared.
+
+    Raises:
+        Refusal: a replacement without a name, or of an optimizer that is not compared; an optimizer
+            that has neither default nor replacement.
+    """
+    fields: dict[str, Any] = dict(defaults)
+    problems = []
+    for replacement in replacements:
+        space = dict(replacement)
+        name = space.pop('name', None)
+        if name not in optimizers or not space:
+            problems.append(
+                f'spaces: found {dict(replacement)}; allowed: dict(name=..., FIELD=(scale, low, '
+                f'high)), of {", ".join(optimizers)}'
+            )
+        else:
+            fields[name] = space
+    for name in optimizers:
+        if name not in fields:
+            problems.append(f'spaces: found none for {name}; allowed: dict(name={name!r}, ...)')
+    if problems:
+        raise Refusal('; '.join(problems))
+    spaces = {}
+    for name in optimizers:
+        spaces[name] = {
+            f'optimizer.{field}': tuple(axis) if isinstance(axis, list) else axis
+            for field, axis in flatten(dict(fields[name])).items()
+        }
+    return spaces
