@@ -71,7 +71,8 @@ def reality_check(
 
     Momentum is Nesterov's; AdamW and LAMB have b1 for their momentum; rates cover four decades.
     Schedule and length of the run are the configuration's, the same for all. No space is extended:
-    that would be a larger budget. What is reported ran with other seeds than what was tuned; differences are paired by seed.
+    that would be a larger budget. What is reported ran with other seeds than what was tuned;
+    differences are paired by seed, or by tuning.
 
     Args:
         optimizers: among momentum, adamw, lars, lamb; at least one of the first two and one of the
