@@ -17,7 +17,7 @@ def optimizer_spaces(
     """By optimizer, what of it is tuned.
 
     Args:
-        replacements: dict(name=OPTIMIZER, FIELD=(scale, low, high), ...), which replace a default
+        replacements: dict(optimizer=NAME, FIELD=(scale, low, high), ...), which replace a default
             whole; a field of an optimizer inside it: inner=dict(FIELD=...).
         defaults: by optimizer, {field: (scale, low, high)}.
         optimizers: those that are compared.
@@ -30,23 +30,25 @@ def optimizer_spaces(
     problems = []
     for replacement in replacements:
         space = dict(replacement)
-        name = space.pop('name', None)
+        name = space.pop('optimizer', None)
         if name not in optimizers or not space:
             problems.append(
-                f'spaces: found {dict(replacement)}; allowed: dict(name=..., FIELD=(scale, low, '
-                f'high)), of {", ".join(optimizers)}'
+                f'spaces: found {dict(replacement)}; allowed: dict(optimizer=..., FIELD=(scale, '
+                f'low, high)), of {", ".join(optimizers)}'
             )
         else:
             fields[name] = space
     for name in optimizers:
         if name not in fields:
-            problems.append(f'spaces: found none for {name}; allowed: dict(name={name!r}, ...)')
+            problems.append(
+                f'spaces: found none for {name}; allowed: dict(optimizer={name!r}, ...)'
+            )
     if problems:
         raise Refusal('; '.join(problems))
     spaces = {}
     for name in optimizers:
-        spaces[name] = {
-            f'optimizer.{field}': tuple(axis) if isinstance(axis, list) else axis
-            for field, axis in flatten(dict(fields[name])).items()
-        }
+        spaces[name] = {}
+        for field, axis in flatten(dict(fields[name])).items():
+            # of a configuration it is a list
+            spaces[name][f'optimizer.{field}'] = tuple(axis)
     return spaces

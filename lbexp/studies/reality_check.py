@@ -83,8 +83,8 @@ def reality_check(
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
             over tunings.
         margin: difference of test error that counts as none, > 0.
-        spaces: what replaces the space of an optimizer: dict(name=..., FIELD=(scale, low, high)),
-            fields of the optimizer, as in lbexp.config.search.
+        spaces: what replaces the space of an optimizer: dict(optimizer=..., FIELD=(scale, low,
+            high)), its fields, as in lbexp.config.search.
 
     Source: Nado et al. 2021, arXiv:2102.06356; budgets as in Choi et al. 2019, arXiv:1910.05446.
     """

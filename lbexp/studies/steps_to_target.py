@@ -96,8 +96,8 @@ def steps_to_target(
         tolerance: relative deviation up to which the hyperbola counts as a fit.
         tunings: times that each is tuned, with other points and seeds; with several, the median of
             each tuning is one draw, and intervals are over tunings.
-        spaces: what replaces the space of an optimizer: dict(name=..., FIELD=(scale, low, high)),
-            fields of the optimizer, as in lbexp.config.search.
+        spaces: what replaces the space of an optimizer: dict(optimizer=..., FIELD=(scale, low,
+            high)), its fields, as in lbexp.config.search.
 
     Source: Shallue et al. 2019, arXiv:1811.03600; McCandlish et al. 2018, arXiv:1812.06162, Section
         2.3.
