@@ -24,9 +24,10 @@ from lbexp.analysis import (
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
 from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger, Trials
-from lbexp.studies import Study
-from lbexp.studies._comparison import arms
+from lbexp.studies import Study, _papers
+from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._judgement import TEST, contrast, drawn
 from lbexp.studies._presentation.batch_growth import arms_table, figures, updates_saved
 
 _RATE = 'optimizer.learning_rate'
@@ -43,6 +44,7 @@ def batch_growth(
     seeds: Trials = 10,
     extensions: NonNegativeInteger = 2,
     margin: Positive = 0.005,
+    tunings: Trials = 1,
 ) -> Study:
     """Four arms of `config.optimizer`, which differ after the first boundary only:
 
@@ -64,16 +66,20 @@ def batch_growth(
         largest: of the hybrid [examples per update], a multiple of batch_size.
         learning_rates: lowest and highest tried.
         budget: learning rates tried.
-        seeds: trials reported for each arm.
+        seeds: trials reported for each arm, and each tuning.
         extensions: times the range may grow beyond an edge.
         margin: difference of test error that counts as none, > 0.
+        tunings: times that the rate is tuned, with other points and seeds; with several, intervals
+            are over tunings.
 
     Source: Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, Sections 3 and 5.1 (factor 5, epochs
         60, 120, 160 of
     200).
     """
     _validate(batch_size, boundaries, factor, largest, margin)
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
+    tuning = arms.Tuning(
+        budget, seeds, arms.validation_error, extensions=extensions, tunings=tunings
+    )
     overrides = _overrides(list(map(float, boundaries)), factor, largest)
 
     def arms_of(config):
@@ -140,16 +146,16 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
         return Analysis(title, 'Every learning rate diverged: nothing to compare.', [], [])
     if not all(result.trials for result in tuned.values()):
         return Analysis(title, 'Nothing is reported yet: nothing to compare.', [], [])
-    rows = results.read(workdir)
-    runs, errors = {}, {}
-    for name, result in tuned.items():
-        runs[name] = _run(rows, result.trials)
-        errors[name] = arms.final_error(workdir, result.trials)
-    # paired by seed
+    runs = _runs(results.read(workdir), compared.tunings)
+    # the independent draws: paired by seed, or by tuning
+    errors = {}
+    for name in tuned:
+        errors[name] = compare.tuned_error(workdir, [each[name] for each in compared.tunings])
+    measured = {name: {TEST: values} for name, values in errors.items()}
     differences = {}
     for name in ('growth', 'hybrid', 'constant'):
-        differences[name] = errors[name] - errors['decay']
-    claims = _claims(runs, differences, first_boundary, margin)
+        differences[name] = compare.differences(measured, name, 'decay')
+    claims = _claims(runs, measured, first_boundary, margin)
     growth, control = claims[0], claims[-1]
     verdict = (
         f'Growth - decay: test error {format_interval(differences["growth"])}; '
@@ -161,21 +167,26 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
     verdict += '.'
     if control.outcome != REPRODUCED:
         verdict += ' The control is no worse: here the schedule hardly matters.'
-    tables = [arms_table(tuned['decay'], runs, errors, differences)]
+    unit = compare.unit_of(compared.tuning)
+    tables = [arms_table(tuned['decay'], runs, errors, differences, unit)]
     passed = growth.outcome == REPRODUCED
     if growth.outcome == UNDECIDED:
         passed = None
-    return Analysis(title, verdict, tables, figures(runs), passed, claims)
+    drawings = figures(runs, drawn(compared.tuning))
+    return Analysis(title, verdict, tables, drawings, passed, claims)
 
 
-def _claims(runs, differences, first_boundary, margin):
+def _claims(runs, measured, first_boundary, margin):
     """That of growth first, the control last."""
     beginning = first_boundary * np.nanmax(runs['decay']['epoch'])
     curve = _curve_difference(runs['growth'], runs['decay'], beginning)
-    control = _control_claim(differences['constant'])
+    control = contrast(
+        'The noise has to fall: constant rate and batch end with a higher test error (control)',
+        *(measured, 'constant', 'decay', above),
+    )
     equivalences = [
-        _claim('growth', 'Growing the batch', differences, margin),
-        _claim('hybrid', 'Growing the batch, then decaying the rate', differences, margin),
+        _claim('growth', 'Growing the batch', measured, margin),
+        _claim('hybrid', 'Growing the batch, then decaying the rate', measured, margin),
         _curve_claim(*curve, margin),
     ]
     if control.outcome != REPRODUCED:
@@ -192,25 +203,55 @@ def _without_control(claim):
     return claim._replace(measured=measured, outcome=UNDECIDED)
 
 
-def _run(rows, trials):
-    """Columns of an arm's trials at its evaluations: axes [rows], and the validation error [seeds,
-    rows]; a trial that diverged ends in NaN."""
+def _runs(rows, tunings):
+    """By arm, `_run` of the trials of all tunings, their errors as the independent draws."""
+    runs = {}
+    for name in tunings[0]:
+        by_tuning = [tuned[name].trials for tuned in tunings]
+        trials = list(itertools.chain.from_iterable(by_tuning))
+        run = _run(rows, trials, len(by_tuning[0]))
+        ends = np.cumsum([len(of_tuning) for of_tuning in by_tuning])
+        runs[name] = {**run, 'error': _draws(np.split(run['error'], ends[:-1]))}
+    return runs
+
+
+def _draws(by_tuning):
+    """[draws, rows]: the seeds of one tuning, or the means of several; NaN where one has none."""
+    if len(by_tuning) == 1:
+        return by_tuning[0]
+    means = []
+    for errors in by_tuning:
+        none = np.full(errors.shape[1], np.nan)
+        means.append(errors.mean(axis=0) if len(errors) else none)
+    return np.stack(means)
+
+
+def _run(rows, trials, count):
+    """Columns of an arm's trials at its evaluations: axes [rows], and the validation error [trials,
+    rows]; a trial that diverged ends in NaN.
+
+    Args:
+        count: of the first trials, those of the tuning whose learning rate is shown.
+    """
     of_trials = [np.flatnonzero(rows['trial'] == trial) for trial in trials]
     longest = max(map(len, of_trials))
 
-    def by_seed(name):
+    def by_trial(name):
         values = np.full((len(trials), longest), np.nan)
-        for seed, places in enumerate(of_trials):
-            values[seed, : len(places)] = rows[name][places]
+        for place, places in enumerate(of_trials):
+            values[place, : len(places)] = rows[name][places]
         return values
 
-    accuracy = by_seed('validation_accuracy')
+    accuracy = by_trial('validation_accuracy')
     # a row between evaluations has the training loss alone
     evaluated = np.isfinite(accuracy).any(axis=0)
     run = {'error': 1 - accuracy[:, evaluated]}
-    for name in ('step', 'epoch', 'examples', 'learning_rate'):
-        # Where a trial stands is the same for all seeds of an arm.
-        run[name] = np.nanmax(by_seed(name)[:, evaluated], axis=0)
+    for name in ('step', 'epoch', 'examples'):
+        # Where a trial stands is the same for all of an arm.
+        run[name] = np.nanmax(by_trial(name)[:, evaluated], axis=0)
+    # that of the first trial which goes on longest
+    rates = by_trial('learning_rate')[:count, evaluated]
+    run['learning_rate'] = rates[np.isfinite(rates).sum(axis=1).argmax()]
     return run
 
 
@@ -227,16 +268,12 @@ def _curve_difference(run, decay, first):
     return epochs, run['error'][:, inside] - np.stack(between)
 
 
-def _claim(name, change, differences, margin):
-    difference = differences[name]
-    return judged(
+def _claim(name, change, measured, margin):
+    claim = (
         f'{change} ends within {margin:g} of the test error of decaying the rate, at the same '
-        f'epochs ({_PAPER})',
-        f'{name} - decay: {format_interval(difference)}',
-        within,
-        difference,
-        margin,
+        f'epochs ({_PAPER})'
     )
+    return contrast(claim, measured, name, 'decay', within, margin, paper=_papers.SMITH)
 
 
 def _curve_claim(epochs, difference, margin):
@@ -259,7 +296,8 @@ def _curve_claim(epochs, difference, margin):
         f'growth - decay, mean over epochs: {format_interval(mean)}; largest '
         f'median difference {medians[worst]:.3g}, at epoch {epochs[worst]:.1f}'
     )
-    return judged(claim, measured, within, mean, margin)
+    judgement = judged(claim, measured, within, mean, margin)
+    return judgement._replace(paper=_papers.SMITH, effects=tuple(map(float, mean)))
 
 
 def _updates_claim(runs):
@@ -269,10 +307,5 @@ def _updates_claim(runs):
         f'Growing the batch needs fewer updates ({_PAPER}, Section 5.1)',
         updates_saved(runs),
         REPRODUCED if fewer else NOT_REPRODUCED,
+        paper=_papers.SMITH,
     )
-
-
-def _control_claim(difference):
-    claim = 'The noise has to fall: constant rate and batch end with a higher test error (control)'
-    measured = f'constant - decay: {format_interval(difference)}'
-    return judged(claim, measured, above, difference)

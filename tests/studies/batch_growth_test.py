@@ -188,6 +188,25 @@ def test_the_verdict_follows_the_differences(tmp_path, differences, outcomes):
     assert found.passed is passed[outcomes[0]]
 
 
+def test_several_tunings_are_the_draws(tmp_path):
+    """Six tunings of two seeds: six effects, each the mean of its tuning."""
+    config = experiment(seeds=2, tunings=6, budget=2)
+    rounds(config, tmp_path, made_up(growth=0.02))
+    found = analysis(config, tmp_path)
+    growth, _, curve, _, control = found.claims
+    assert [len(claim.effects) for claim in (growth, curve, control)] == [6] * 3
+    assert growth.outcome == words.NOT_REPRODUCED and control.outcome == words.REPRODUCED
+    np.testing.assert_allclose(growth.effects, 0.02, atol=1e-6)
+    assert growth.contrast == ('test_error', 'growth', 'decay')
+    (table,) = found.tables
+    assert 'tunings' in table.columns and 'over 6 tunings' in found.figures[0].caption
+    # whoever has one tuning that diverged has no interval
+    lost = made_up(diverging={('growth', 129), ('growth', 130)})
+    rounds(config, tmp_path / 'lost', lost)
+    growth = analysis(config, tmp_path / 'lost').claims[0]
+    assert growth.outcome == words.UNDECIDED and '1 of 6 diverged' in growth.measured
+
+
 def test_one_seed_and_diverged_trials_are_told(tmp_path):
     config = experiment(seeds=1)
     rounds(config, tmp_path / 'one', made_up())

@@ -23,14 +23,6 @@ def _updates(run):
     return int(run['step'][-1])
 
 
-def pairs_lost(differences: np.ndarray) -> str:
-    """How many pairs have no difference, in words; '' where all have one."""
-    count = _diverged(differences)
-    if not count:
-        return ''
-    return f'; {count} of {len(differences)} pairs diverged'
-
-
 def _diverged(values):
     return int(np.sum(~np.isfinite(values)))
 
@@ -40,15 +32,17 @@ def arms_table(
     runs: Mapping[str, Run],
     errors: Mapping[str, np.ndarray],
     differences: Mapping[str, np.ndarray],
+    unit: str,
 ) -> Table:
     """A row for each arm.
 
     Args:
         decay: what tuning found for the arm that was tuned.
-        errors: by arm, the test error of each seed.
+        errors: by arm, the test error of each draw.
         differences: by arm, the same less that of decay.
+        unit: what was drawn: 'seeds' or 'tunings'.
     """
-    columns = ['arm', 'batch sizes', 'learning rates', 'updates', 'epochs', 'seeds', 'diverged']
+    columns = ['arm', 'batch sizes', 'learning rates', 'updates', 'epochs', unit, 'diverged']
     columns += ['test error', '- decay']
     rows = []
     for name, run in runs.items():
@@ -72,9 +66,9 @@ def arms_table(
             ]
         )
     caption = (
-        'Medians over seeds with intervals; differences by seed. Batch sizes and rates as they '
-        f'stood at evaluations. Learning rates tried for decay, with validation error: '
-        f'{_tried(decay)}.'
+        f'Medians over {unit} with exact 95 % intervals; differences in pairs. Batch sizes and '
+        'rates as they stood at evaluations. Of the first tuning: learning rates tried for decay, '
+        f'with validation error: {_tried(decay)}.'
     )
     return Table('Arms', columns, rows, caption)
 
@@ -107,14 +101,18 @@ def _phases(values):
     return ', '.join(dict.fromkeys(phases))
 
 
-def figures(runs: Mapping[str, Run]) -> list[Figure]:
-    """Validation error against epochs and against updates; rate over batch size."""
-    caption = 'Medians over seeds, bands: intervals. '
+def figures(runs: Mapping[str, Run], drawn: str) -> list[Figure]:
+    """Validation error against epochs and against updates; rate over batch size.
+
+    Args:
+        drawn: what the lines and bands are, and how many draws they are of.
+    """
+    caption = f'{drawn} '
     epochs = caption + 'The claim is that decay and growth coincide; constant is the control.'
     updates = caption + 'The same curves: what growth saves.'
     scale = (
         'Rate over batch size, to which the noise scale of SGD is proportional; between two '
-        'evaluations, as it was.'
+        'evaluations, as it was (of the first tuning).'
     )
     return [
         _error_figure('epochs', runs, 'epoch', epochs),
