@@ -58,6 +58,12 @@ class Config(Trials, kw_only=True):
     stages: list[dict[str, Any]] = []  # what checkpoints from before a change may say, oldest first
 
 
+class Changes(msgspec.Struct):
+    """config.json, as far as it tells of changes."""
+
+    changes: list[dict[str, list[Any]]] = []
+
+
 class State(msgspec.Struct):
     """A trial of status.json, as far as whoever reads results needs it."""
 

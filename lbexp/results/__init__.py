@@ -23,6 +23,7 @@ from lbexp.local_path import local_path
 from lbexp.results._documents import (
     CONFIG,
     STATUS,
+    changes,
     configuration,
     entries,
     is_readable,
@@ -38,6 +39,7 @@ __all__ = [
     'CONFIG',
     'METRICS',
     'STATUS',
+    'changes',
     'configuration',
     'entries',
     'final',

@@ -10,7 +10,7 @@ from lbexp import inference, results
 from lbexp.analysis import Series, Table, format_interval, interval
 from lbexp.studies._comparison import arms
 from lbexp.studies._comparison.arms import Tuning, TuningResult
-from lbexp.studies._comparison.comparison import Compared
+from lbexp.studies._comparison.compared import Compared
 from lbexp.studies._finals import final_metric, row_of_trial
 
 # by arm and metric, the independent draws: values by seed or, of several tunings, means by tuning
