@@ -40,12 +40,12 @@ def get_config():
         nesterov=True,
     )
     c.schedule = dict(name='cosine', warmup=0.05)  # warm-up: fraction of all updates
-    c.epochs = 30.0
+    c.epochs = 60.0  # the large batch fits its training set
     c.evaluate_train = 1000  # examples of the training set on which the training error is measured
     c.study = dict(
         name='remedies',
         small=32,  # examples per update
-        large=1024,
+        large=512,
         learning_rates=(0.01, 3.0),  # searched, for momentum and Lookahead around it
         lars_rates=(1.0, 100.0),
         lamb_rates=(0.001, 0.3),
