@@ -14,10 +14,10 @@ one all.
 
 Measured earlier, at batch 1024 and 30 epochs, where the large batch was under-trained (training
 error 0.34), so that the shares are of its excess test error, 0.179 [0.151, 0.189] (6 seeds of one
-tuning; 5 minutes on 2 quiet cores): as many updates close 104 [100, 108] % of it, square-root scaling 55 [50, 59] %. Undecided:
-whether ghost batch norm adds to a tuned rate (0.0095 [0, 0.023]) and, at equal epochs with ghost
-batch norm, LARS, LAMB (0.0125 [-0.018, 0.033]) and Lookahead. All but the updates leave a training
-error of 0.03 to 0.15.
+tuning; 5 minutes on 2 quiet cores): as many updates close 104 [100, 108] % of it, square-root
+scaling 55 [50, 59] %. Undecided: whether ghost batch norm adds to a tuned rate (0.0095 [0, 0.023])
+and, at equal epochs with ghost batch norm, LARS, LAMB (0.0125 [-0.018, 0.033]) and Lookahead. All
+but the updates leave a training error of 0.03 to 0.15.
 
 Multiplicative noise makes it worse by 0.194 [0.185, 0.216], with `balanced_weights`, whose noise
 adds up to nothing over an epoch as a small batch's does: it is not the form of the noise (an

@@ -106,7 +106,7 @@ def keep_trials(workdir: pathlib.Path, target: pathlib.Path):
 def _ending(finals, place):
     """Status, step and errors of a trial; place None: it has no row."""
     if place is None:
-        return ['no row', '', *('' for _ in _PARTS)]
+        return ['no row', '', *[''] * len(_PARTS)]
     status = finals['status'][place]
     ending = [status, int(finals['step'][place])]
     for part in _PARTS:

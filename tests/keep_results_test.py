@@ -106,7 +106,7 @@ def answer(trial):
     return rows, 'done'
 
 
-def kept(tmp_path, **study):
+def kept_folder(tmp_path, **study):
     config = configs.load(str(ROOT / 'experiments' / 'batch_growth.py'))
     config.study.update(**{**dict(seeds=7, budget=2, extensions=0), **study})
     rounds(config, tmp_path / 'run', answer)
@@ -121,7 +121,7 @@ def kept(tmp_path, **study):
 
 @pytest.mark.parametrize('study', [{}, dict(tunings=6, seeds=2)])
 def test_intervals_are_recomputed_from_the_files(tmp_path, study):
-    _, folder = kept(tmp_path, **study)
+    _, folder = kept_folder(tmp_path, **study)
     # growth, hybrid, constant against decay; and the curves
     assert check(folder) == (4, 3)
     # the check sees one number that is another
@@ -134,7 +134,7 @@ def test_intervals_are_recomputed_from_the_files(tmp_path, study):
 
 
 def test_files_tell_rates_edges_and_divergences(tmp_path):
-    analysis, folder = kept(tmp_path)
+    analysis, folder = kept_folder(tmp_path)
     with open(folder / 'trials.csv', newline='') as file:
         trials = list(csv.DictReader(file))
     assert {row['status'] for row in trials} == {'done', 'diverged'}
