@@ -162,9 +162,8 @@ def _analyse(compared: Compared, fit_margin: float, margin: float) -> Analysis:
         train_size = plan.train_size(compared.config)
         figures += presentation.speed_figures(known_speeds, sizes, train_size)
     fitting = Fitting(smallest.name, fit_margin)
-    epochs_names, updates_names = (
-        [arm.name for arm in of_regime] for of_regime in regimes.values()
-    )
+    epochs_names = [arm.name for arm in at_epochs]
+    updates_names = [arm.name for arm in at_updates]
     claims = _claims(epochs_names, updates_names, measured, fitting, margin)
     claims += _diffusion(rows, at_epochs[-1], compared.tunings)
     verdict = _verdict(epochs_names, measured, fitting)
