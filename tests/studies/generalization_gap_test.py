@@ -19,7 +19,7 @@ ENOUGH = {32: (0.0, 0.30), 128: (0.0, 0.30), 512: (0.0, 0.30)}
 
 def experiment(**study):
     config = configs.load(str(ROOT / 'experiments' / 'generalization_gap.py'))
-    arguments = dict(batch_sizes=SIZES, budget=4, seeds=6, extensions=0, speed=False)
+    arguments = dict(batch_sizes=SIZES, budget=6, seeds=6, extensions=0, speed=False)
     config.study.update(**{**arguments, **study})
     return config
 
@@ -33,7 +33,7 @@ def made_up(at_epochs=SOUND, at_updates=ENOUGH, distance=None, diverging=(), val
         regime = at_updates if trial['regime_adaptation'] else at_epochs
         training, test = regime[size]
         noise = np.random.default_rng((seed, size, regime is at_updates)).normal(0, 0.002, 2)
-        off = 0.05 * abs(np.log10(trial['optimizer']['learning_rate'] / 0.1))
+        off = 0.05 * np.log10(trial['optimizer']['learning_rate'] / 0.1) ** 2
         end = dict(
             train_accuracy=1 - training - abs(noise[0]),
             test_accuracy=1 - test - noise[1],

@@ -72,7 +72,8 @@ def test_the_verdict_follows_the_differences(tmp_path):
     assert found.passed is False
     pairs = {row[0]: row[1] for row in found.tables[1].rows}
     assert len(pairs) == 6 and pairs['momentum - lamb'].startswith('0.03 [')
-    assert {figure.name for figure in found.figures} == {'best_of_k', 'selected', 'tried'}
+    names = {figure.name for figure in found.figures}
+    assert names == {'best_of_k', 'selected', 'tried', 'sensitivity'}
 
 
 def test_what_is_claimed_is_of_the_test_set(tmp_path):
