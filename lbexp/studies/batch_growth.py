@@ -43,7 +43,7 @@ def batch_growth(
     budget: Trials = 8,
     seeds: Trials = 10,
     extensions: NonNegativeInteger = 2,
-    margin: Positive = 0.005,
+    margin: Positive = 0.006,
     tunings: Trials = 1,
 ) -> Study:
     """Four arms of `config.optimizer`, which differ after the first boundary only:
@@ -68,7 +68,7 @@ def batch_growth(
         budget: learning rates tried.
         seeds: trials reported for each arm, and each tuning.
         extensions: times the range may grow beyond an edge.
-        margin: difference of test error that counts as none, > 0.
+        margin: difference of test error that counts as none; at least that of 2 test examples.
         tunings: times that the rate is tuned, with other points and seeds; with several, intervals
             are over tunings.
 
@@ -102,7 +102,7 @@ def batch_growth(
     def analyse(compared):
         return _analyse(compared, float(boundaries[0]), float(margin))
 
-    return comparison(arms_of, tuning, analyse)
+    return comparison(arms_of, tuning, analyse, margin=float(margin))
 
 
 def _overrides(boundaries, factor, largest):

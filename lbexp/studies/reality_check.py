@@ -82,7 +82,7 @@ def reality_check(
         seeds: trials reported for each, and each tuning.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
             over tunings.
-        margin: difference of test error that counts as none, > 0.
+        margin: difference of test error that counts as none; at least that of 2 test examples.
         spaces: what replaces the space of an optimizer: dict(optimizer=..., FIELD=(scale, low,
             high)), its fields, as in lbexp.config.search.
 
@@ -99,7 +99,7 @@ def reality_check(
     def analyse(compared):
         return _analyse(compared, batch_size, float(margin))
 
-    return comparison(lambda config: compared_arms, tuning, analyse)
+    return comparison(lambda config: compared_arms, tuning, analyse, margin=float(margin))
 
 
 def _validate(optimizers, batch_size, margin):
