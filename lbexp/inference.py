@@ -86,16 +86,25 @@ def median_interval(values: Values, confidence: float = 0.95) -> Interval:
     count = len(numbers)
     if count == 0:
         return Interval(math.nan, math.nan, math.nan)
-    below, k = 0.0, 0  # P(Binomial < k)
-    while True:
-        below += math.comb(count, k) / 2**count
-        if below > (1 - confidence) / 2:
-            break
-        k += 1
+    k = order_statistic(count, confidence)
     median = float(np.median(numbers))
     if k == 0:
         return Interval(median, math.nan, math.nan)
     return Interval(median, float(numbers[k - 1]), float(numbers[count - k]))
+
+
+def order_statistic(count: int, confidence: float = 0.95) -> int:
+    """The k of `median_interval`, counted from 1: the largest order statistic of `count` values at
+    which the interval may begin; 0: none."""
+    below, ways, k = 0, 1, 0  # of 2^count sequences of signs those with fewer than k, and with k
+    limit = (1 - confidence) / 2
+    while k < count:
+        below += ways
+        if below / 2**count > limit:
+            break
+        ways = ways * (count - k) // (k + 1)
+        k += 1
+    return k
 
 
 def ratio_interval(numerators: Values, denominators: Values, confidence: float = 0.95) -> Interval:

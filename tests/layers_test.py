@@ -19,6 +19,7 @@ LAYERS = {
     'precision': 0,
     'inference': 0,
     'crossed': 0,
+    'power_analysis': 0,
     'moments': 0,
     'analysis': 0,
     'annotations': 0,
@@ -54,6 +55,7 @@ LAYERS = {
     'trained_flags': 6,
     'main': 7,
     'evaluate': 7,
+    'power': 7,
     'export': 7,
 }
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with

@@ -127,7 +127,7 @@ def test_the_wider_interval_decides(monkeypatch):
     pair = compared({'a': 0.0, 'b': 0.0}, {'a': [range(6)], 'b': [range(6, 12)]})
     before = claim(effects.mean(axis=1))
     assert before.outcome == REPRODUCED
-    after = verdicts.over_examples(pair, before, verdicts.read_mistakes(pair))
+    after = verdicts.over_examples(pair, before, verdicts.read_mistakes(pair.workdir))
     mean, low, high = crossed.two_way_interval(effects)
     assert low < 0 < high and after.outcome == UNDECIDED
     words = (
@@ -143,7 +143,7 @@ def test_examples_that_agree_leave_the_verdict(monkeypatch):
     pair = compared({'a': 0.0, 'b': 0.0}, {'a': [range(6)], 'b': [range(6, 12)]})
     for test, outcome in ((above, REPRODUCED), (below, NOT_REPRODUCED)):
         before = claim(effects.mean(axis=1), test)
-        after = verdicts.over_examples(pair, before, verdicts.read_mistakes(pair))
+        after = verdicts.over_examples(pair, before, verdicts.read_mistakes(pair.workdir))
         assert after.outcome == before.outcome == outcome
 
 
@@ -155,7 +155,7 @@ def test_a_narrow_interval_over_both_does_not_decide_what_seeds_do_not(monkeypat
     pair = compared({'a': 0.0, 'b': 0.0}, {'a': [range(6)], 'b': [range(6, 12)]})
     before = claim(effects.mean(axis=1))
     assert before.outcome == UNDECIDED
-    after = verdicts.over_examples(pair, before, verdicts.read_mistakes(pair))
+    after = verdicts.over_examples(pair, before, verdicts.read_mistakes(pair.workdir))
     assert after.outcome == UNDECIDED
 
 
@@ -164,7 +164,7 @@ def test_mistakes_of_several_tunings_are_means_over_their_seeds(monkeypatch):
     kept(monkeypatch, accuracies)
     trials = {'a': [[0, 1], [2, 3]], 'b': [[4, 5], [6, 99]]}  # 99 diverged
     pair = compared({'a': 0.0, 'b': 0.0}, trials, tunings=2)
-    mistakes = verdicts.read_mistakes(pair)
+    mistakes = verdicts.read_mistakes(pair.workdir)
     of_arm = verdicts.paired_mistakes(pair, 'a', mistakes)
     np.testing.assert_array_equal(of_arm[1], 1 - accuracies[2:4].mean(axis=0))
     other = verdicts.paired_mistakes(pair, 'b', mistakes)
@@ -177,7 +177,7 @@ def test_without_values_of_each_example_nothing_is_said(monkeypatch):
 
     monkeypatch.setattr(results, 'per_example', refuse)
     pair = compared({'a': 0.0, 'b': 0.0}, {'a': [range(6)], 'b': [range(6, 12)]})
-    assert verdicts.read_mistakes(pair) is None
+    assert verdicts.read_mistakes(pair.workdir) is None
     before = claim(0.03 + SPREAD)
     analysis = verdicts.stand(pair, Analysis('t', 'v', [], [], True, [before]))
     assert analysis == Analysis('t', 'v', [], [], True, [before])

@@ -7,6 +7,7 @@ been missed.
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ def stand(compared: Compared, analysis: Analysis) -> Analysis:
 
     Where one is taken back, the study has no more passed, and its verdict says how many were.
     """
-    mistakes = read_mistakes(compared)
+    mistakes = read_mistakes(compared.workdir)
     claims = []
     for claim in analysis.claims:
         if claim.contrast is not None and claim.rule:
@@ -141,10 +142,10 @@ def paired_mistakes(compared: Compared, name: str, mistakes: Mistakes) -> np.nda
     return np.stack(means)
 
 
-def read_mistakes(compared: Compared) -> Mistakes | None:
+def read_mistakes(workdir: Path) -> Mistakes | None:
     """What the workdir kept of each trial on each test example; None: nothing."""
     try:
-        trials, accuracies = results.per_example(compared.workdir, 'accuracy')
+        trials, accuracies = results.per_example(workdir, 'accuracy')
     except Refusal:
         return None
     if not len(trials) or accuracies.ndim != 2:
