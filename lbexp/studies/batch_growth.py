@@ -28,7 +28,7 @@ from lbexp.studies import Study, _papers
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
 from lbexp.studies._judgement import TEST, contrast, drawn
-from lbexp.studies._presentation.batch_growth import arms_table, figures, updates_saved
+from lbexp.studies._presentation.batch_growth import arms_table, figures, runs_of, updates_saved
 
 _RATE = 'optimizer.learning_rate'
 _PAPER = 'Smith et al. 2018, arXiv:1711.00489'
@@ -146,7 +146,7 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
         return Analysis(title, 'Every learning rate diverged: nothing to compare.', [], [])
     if not all(result.trials for result in tuned.values()):
         return Analysis(title, 'Nothing is reported yet: nothing to compare.', [], [])
-    runs = _runs(results.read(workdir), compared.tunings)
+    runs = runs_of(results.read(workdir), compared.tunings)
     # the independent draws: paired by seed, or by tuning
     errors = {}
     for name in tuned:
@@ -201,58 +201,6 @@ def _without_control(claim):
         return claim
     measured = f'{claim.measured}; but the control shows no effect of the schedule'
     return claim._replace(measured=measured, outcome=UNDECIDED)
-
-
-def _runs(rows, tunings):
-    """By arm, `_run` of the trials of all tunings, their errors as the independent draws."""
-    runs = {}
-    for name in tunings[0]:
-        by_tuning = [tuned[name].trials for tuned in tunings]
-        trials = list(itertools.chain.from_iterable(by_tuning))
-        run = _run(rows, trials, len(by_tuning[0]))
-        ends = np.cumsum([len(of_tuning) for of_tuning in by_tuning])
-        runs[name] = {**run, 'error': _draws(np.split(run['error'], ends[:-1]))}
-    return runs
-
-
-def _draws(by_tuning):
-    """[draws, rows]: the seeds of one tuning, or the means of several; NaN where one has none."""
-    if len(by_tuning) == 1:
-        return by_tuning[0]
-    means = []
-    for errors in by_tuning:
-        none = np.full(errors.shape[1], np.nan)
-        means.append(errors.mean(axis=0) if len(errors) else none)
-    return np.stack(means)
-
-
-def _run(rows, trials, count):
-    """Columns of an arm's trials at its evaluations: axes [rows], and the validation error [trials,
-    rows]; a trial that diverged ends in NaN.
-
-    Args:
-        count: of the first trials, those of the tuning whose learning rate is shown.
-    """
-    of_trials = [np.flatnonzero(rows['trial'] == trial) for trial in trials]
-    longest = max(map(len, of_trials))
-
-    def by_trial(name):
-        values = np.full((len(trials), longest), np.nan)
-        for place, places in enumerate(of_trials):
-            values[place, : len(places)] = rows[name][places]
-        return values
-
-    accuracy = by_trial('validation_accuracy')
-    # a row between evaluations has the training loss alone
-    evaluated = np.isfinite(accuracy).any(axis=0)
-    run = {'error': 1 - accuracy[:, evaluated]}
-    for name in ('step', 'epoch', 'examples'):
-        # Where a trial stands is the same for all of an arm.
-        run[name] = np.nanmax(by_trial(name)[:, evaluated], axis=0)
-    # that of the first trial which goes on longest
-    rates = by_trial('learning_rate')[:count, evaluated]
-    run['learning_rate'] = rates[np.isfinite(rates).sum(axis=1).argmax()]
-    return run
 
 
 def _curve_difference(run, decay, first):

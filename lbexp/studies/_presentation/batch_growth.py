@@ -1,8 +1,8 @@
-"""Table and figures of batch growth against learning-rate decay."""
+"""Curves, table and figures of batch growth against learning-rate decay."""
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,70 @@ from lbexp.studies._comparison.arms import TuningResult
 
 _RATE = 'optimizer.learning_rate'
 Run = Mapping[str, np.ndarray]  # of an arm: step, epoch, ... [rows]; error [seeds, rows]
+
+
+def runs_of(
+    rows: Mapping[str, np.ndarray], tunings: Sequence[Mapping[str, TuningResult]]
+) -> dict[str, Run]:
+    """By arm, its reported trials of all tunings at their evaluations.
+
+    Args:
+        rows: of the workdir.
+        tunings: what each found, by arm.
+
+    Returns:
+        Axes [rows], and 'error', the validation error [draws, rows], NaN where a trial diverged:
+        the draws are the seeds of one tuning, or the means of several. The learning rate is that of
+        the first tuning.
+    """
+    runs: dict[str, Run] = {}
+    for name in tunings[0]:
+        by_tuning = [tuned[name].trials for tuned in tunings]
+        trials = list(itertools.chain.from_iterable(by_tuning))
+        run = _run(rows, trials, len(by_tuning[0]))
+        ends = np.cumsum([len(of_tuning) for of_tuning in by_tuning])
+        runs[name] = {**run, 'error': _draws(np.split(run['error'], ends[:-1]))}
+    return runs
+
+
+def _draws(by_tuning):
+    """[draws, rows]: the seeds of one tuning, or the means of several; NaN where one has none."""
+    if len(by_tuning) == 1:
+        return by_tuning[0]
+    means = []
+    for errors in by_tuning:
+        none = np.full(errors.shape[1], np.nan)
+        means.append(errors.mean(axis=0) if len(errors) else none)
+    return np.stack(means)
+
+
+def _run(rows, trials, count):
+    """Columns of an arm's trials at its evaluations: axes [rows], and the validation error [trials,
+    rows]; a trial that diverged ends in NaN.
+
+    Args:
+        count: of the first trials, those of the tuning whose learning rate is shown.
+    """
+    of_trials = [np.flatnonzero(rows['trial'] == trial) for trial in trials]
+    longest = max(map(len, of_trials))
+
+    def by_trial(name):
+        values = np.full((len(trials), longest), np.nan)
+        for place, places in enumerate(of_trials):
+            values[place, : len(places)] = rows[name][places]
+        return values
+
+    accuracy = by_trial('validation_accuracy')
+    # a row between evaluations has the training loss alone
+    evaluated = np.isfinite(accuracy).any(axis=0)
+    run = {'error': 1 - accuracy[:, evaluated]}
+    for name in ('step', 'epoch', 'examples'):
+        # Where a trial stands is the same for all of an arm.
+        run[name] = np.nanmax(by_trial(name)[:, evaluated], axis=0)
+    # that of the first trial which goes on longest
+    rates = by_trial('learning_rate')[:count, evaluated]
+    run['learning_rate'] = rates[np.isfinite(rates).sum(axis=1).argmax()]
+    return run
 
 
 def updates_saved(runs: Mapping[str, Run]) -> str:
