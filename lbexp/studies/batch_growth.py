@@ -67,7 +67,7 @@ def batch_growth(
         learning_rates: lowest and highest tried.
         budget: learning rates tried.
         seeds: trials reported for each arm, and each tuning.
-        extensions: times the range may grow beyond an edge.
+        extensions: rounds of a search after the first, which share half of its budget.
         margin: difference of test error that counts as none; at least that of 2 test examples.
         tunings: times that the rate is tuned, with other points and seeds; with several, intervals
             are over tunings.

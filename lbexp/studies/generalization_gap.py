@@ -64,7 +64,7 @@ def generalization_gap(
             over tunings.
         equal_updates: also the regime of equal updates, where a larger batch sees more epochs
             (Hoffer et al. 2017, "regime adaptation").
-        extensions: times that the search may grow beyond an edge.
+        extensions: rounds of a search after the first, which share half of its budget.
         speed: also time one trial of each batch size, alone, a second each, once all are trained.
         fit_margin: difference of training error up to which two batch sizes fit alike, > 0.
         margin: difference of test error that counts as none, > 0.

@@ -101,7 +101,7 @@ def remedies(
         seeds: trials reported for each, and each tuning.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
             over tunings.
-        extensions: times that a search may grow beyond an edge.
+        extensions: rounds of a search after the first, which share half of its budget.
         fit_margin: difference of training error up to which two arms fit alike, > 0.
         margin: difference of test error that counts as none, > 0.
 

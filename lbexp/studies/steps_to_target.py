@@ -91,7 +91,7 @@ def steps_to_target(
         budget: learning rates tried for each optimizer and batch size.
         seeds_per_point: seeds with which each of them is tried; the median decides.
         seeds: trials reported for each, and each tuning.
-        extensions: times a range of learning rates may grow beyond an edge.
+        extensions: rounds of a search after the first, which share half of its budget.
         margin: by how much the slope at small batch sizes may differ from -1.
         tolerance: relative deviation up to which the hyperbola counts as a fit.
         tunings: times that each is tuned, with other points and seeds; with several, the median of
