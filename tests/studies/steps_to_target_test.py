@@ -96,7 +96,8 @@ def test_a_known_critical_batch_size_comes_back(tmp_path):
         'diminishing returns',
         'stagnation',
     }
-    assert {figure.name for figure in found.figures} == {'steps', 'trade', 'rates'}
+    drawn = {figure.name for figure in found.figures}
+    assert drawn == {'steps', 'trade', 'rates', 'sensitivity', 'sensitivity_2'}
 
 
 def test_slope_of_perfect_scaling(tmp_path):
