@@ -61,7 +61,8 @@ class Config(Trials, kw_only=True):
 class Changes(msgspec.Struct):
     """config.json, as far as it tells of changes."""
 
-    changes: list[dict[str, list[Any]]] = []
+    # {name: [before, after]}
+    changes: list[dict[str, Annotated[list, msgspec.Meta(min_length=2, max_length=2)]]] = []
 
 
 class State(msgspec.Struct):

@@ -109,11 +109,10 @@ def table(compared: Compared, measured: Measured, reference: str) -> Table:
         tried = sum(len(result.points) for result in results_of_arm)
         missed = grid_error(results_of_arm)
         grid = f'{missed:.2g}' if math.isfinite(missed) else 'unknown'
-        rows.append([arm.name, best, tried, grid, count, *errors, difference, detected])
+        rows.append([arm.name, best, tried, count, *errors, difference, detected, grid])
     unit = unit_of(tuning)
-    columns = ['arm', 'optimum', 'tried', 'grid error', unit]
-    columns += ['test error', 'training error', 'gap']
-    columns += [f'difference to {reference}', 'detects']
+    columns = ['arm', 'optimum', 'tried', unit, 'test error', 'training error', 'gap']
+    columns += [f'difference to {reference}', 'detects', 'grid error']
     caption = (
         f'{_drawn_in_words(tuning)}, at the optimum by validation error: (fitted) the vertex of a '
         'parabola through the points around the best, else the best of the points tried. Every '
