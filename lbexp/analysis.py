@@ -68,12 +68,23 @@ class Claim(NamedTuple):
     outcome: str
     # two-sided, of the claim's boundary, by sign flips (lbexp.inference); NaN: nothing was drawn
     p_value: float = math.nan
+    # what the paper measured, in which setting, and its number; '': it was not looked up
+    paper: str = ''
+    # what the interval is drawn over, NaN where a trial diverged: `contrast[0]`, a metric, of the
+    # arm contrast[1] less that of the arm contrast[2]; None: they are of another kind
+    effects: tuple[float, ...] = ()
+    contrast: tuple[str, str, str] | None = None
+    rule: str = ''  # by which the effects were judged: a name of RULES; '': by none
+    margin: float = 0.0  # of that
 
 
-OUTCOMES = REPRODUCED, NOT_REPRODUCED, UNDECIDED = (
+# Under-trained: a claim on generalization of a network that does not fit its training set as well
+# as the one that it is compared with.
+OUTCOMES = REPRODUCED, NOT_REPRODUCED, UNDECIDED, UNDER_TRAINED = (
     'reproduced',
     'not reproduced',
     'undecided at this budget',
+    'under-trained',
 )
 
 
@@ -95,6 +106,7 @@ def judged(
     test: Callable[[tuple[float, float], float], str],
     effects: Sequence[float | None] | np.ndarray,
     margin: float = 0.0,
+    contrast: tuple[str, str, str] | None = None,
 ) -> Claim:
     """The claim with its outcome, by the interval of the effects' median.
 
@@ -104,6 +116,8 @@ def judged(
         effects: one of each independent draw (a pair of seeds, a tuning); NaN or None where a trial
             diverged. Such a draw counts as whatever is worst for a decision.
         margin: of the test.
+        contrast: metric, arm and other arm, where the effects are differences of two arms. Such a
+            claim of a comparison has to stand the grid of its tuning and its test set, too.
     """
     numbers = np.array(list(effects), np.float64)  # None becomes NaN
     lost = int(np.sum(~np.isfinite(numbers)))
@@ -115,7 +129,16 @@ def judged(
     p_value = math.nan
     if not lost and len(numbers):
         p_value = max(inference.sign_flip(numbers - boundary) for boundary in boundaries)
-    return Claim(claim, measured, test(claim_interval(numbers), margin), p_value)
+    return Claim(
+        claim,
+        measured,
+        test(claim_interval(numbers), margin),
+        p_value,
+        effects=tuple(numbers.tolist()),
+        contrast=contrast,
+        rule=test.__name__,
+        margin=margin,
+    )
 
 
 def claim_interval(effects: Sequence[float | None] | np.ndarray) -> tuple[float, float]:
@@ -166,6 +189,9 @@ def within(ends: tuple[float, float], margin: float) -> str:
     if low > margin or high < -margin:
         return NOT_REPRODUCED
     return UNDECIDED
+
+
+RULES = {'above': above, 'below': below, 'within': within}
 
 
 def format_interval(

@@ -58,6 +58,13 @@ class Config(Trials, kw_only=True):
     stages: list[dict[str, Any]] = []  # what checkpoints from before a change may say, oldest first
 
 
+class Changes(msgspec.Struct):
+    """config.json, as far as it tells of changes."""
+
+    # {name: [before, after]}
+    changes: list[dict[str, Annotated[list, msgspec.Meta(min_length=2, max_length=2)]]] = []
+
+
 class State(msgspec.Struct):
     """A trial of status.json, as far as whoever reads results needs it."""
 

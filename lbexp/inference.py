@@ -55,7 +55,7 @@ def mean_interval(values: Values, confidence: float = 0.95) -> Interval:
         Refusal: `confidence` outside (0, 1).
     Source: Student 1908, "The probable error of a mean", Biometrika 6(1).
     """
-    _require_probability(confidence)
+    require_probability(confidence)
     numbers = finite(values)
     count = len(numbers)
     if count == 0:
@@ -63,7 +63,7 @@ def mean_interval(values: Values, confidence: float = 0.95) -> Interval:
     mean = float(numbers.mean())
     if count == 1:
         return Interval(mean, math.nan, math.nan)
-    margin = _student(count - 1, confidence) * float(numbers.std(ddof=1)) / math.sqrt(count)
+    margin = student(count - 1, confidence) * float(numbers.std(ddof=1)) / math.sqrt(count)
     return Interval(mean, mean - margin, mean + margin)
 
 
@@ -81,21 +81,30 @@ def median_interval(values: Values, confidence: float = 0.95) -> Interval:
         Refusal: `confidence` outside (0, 1).
     Source: Thompson 1936, "On confidence ranges for the median", Ann. Math. Statist. 7(3).
     """
-    _require_probability(confidence)
+    require_probability(confidence)
     numbers = finite(values)
     count = len(numbers)
     if count == 0:
         return Interval(math.nan, math.nan, math.nan)
-    below, k = 0.0, 0  # P(Binomial < k)
-    while True:
-        below += math.comb(count, k) / 2**count
-        if below > (1 - confidence) / 2:
-            break
-        k += 1
+    k = order_statistic(count, confidence)
     median = float(np.median(numbers))
     if k == 0:
         return Interval(median, math.nan, math.nan)
     return Interval(median, float(numbers[k - 1]), float(numbers[count - k]))
+
+
+def order_statistic(count: int, confidence: float = 0.95) -> int:
+    """The k of `median_interval`, counted from 1: the largest order statistic of `count` values at
+    which the interval may begin; 0: none."""
+    below, ways, k = 0, 1, 0  # of 2^count sequences of signs those with fewer than k, and with k
+    limit = (1 - confidence) / 2
+    while k < count:
+        below += ways
+        if below / 2**count > limit:
+            break
+        ways = ways * (count - k) // (k + 1)
+        k += 1
+    return k
 
 
 def ratio_interval(numerators: Values, denominators: Values, confidence: float = 0.95) -> Interval:
@@ -113,7 +122,7 @@ def ratio_interval(numerators: Values, denominators: Values, confidence: float =
         Refusal: `confidence` outside (0, 1).
     Source: Fieller 1954, "Some problems in interval estimation", J. R. Stat. Soc. B 16(2).
     """
-    _require_probability(confidence)
+    require_probability(confidence)
     pairs = np.array([numerators, denominators], np.float64)
     pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
     count = pairs.shape[1]
@@ -124,7 +133,7 @@ def ratio_interval(numerators: Values, denominators: Values, confidence: float =
     if count == 1:
         return Interval(ratio, math.nan, math.nan)
     (top_variance, covariance), (_, bottom_variance) = np.cov(pairs) / count
-    squared = _student(count - 1, confidence) ** 2
+    squared = student(count - 1, confidence) ** 2
     # (top - r bottom)^2 <= t^2 Var(top - r bottom), a quadratic in r: a r^2 - 2 b r + c <= 0
     a = bottom**2 - squared * bottom_variance
     b = top * bottom - squared * covariance
@@ -182,15 +191,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _require_probability(confidence):
+def require_probability(confidence: float) -> None:
+    """Raises Refusal where the confidence of an interval is no probability in (0, 1)."""
     if not 0 < confidence < 1:
         raise Refusal(
             f'confidence is {confidence}, but is a probability in (0, 1): give 0.95, for example.'
         )
 
 
-def _student(freedom, confidence):
-    """Quantile of Student's t, two-sided."""
+def student(freedom: float, confidence: float) -> float:
+    """Two-sided quantile of Student's t: |t| stays below it with probability `confidence`."""
     # scipy.stats takes half a second to import; its special functions do not
     from scipy import special
 

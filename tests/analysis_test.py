@@ -25,7 +25,7 @@ from lbexp.analysis import (
 
 pytestmark = pytest.mark.quick
 
-YES, NO, OPEN = OUTCOMES
+YES, NO, OPEN, _ = OUTCOMES
 FLOATS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 
@@ -147,7 +147,8 @@ def test_an_effect_that_diverged_may_be_anything():
 
 def test_a_claim_bears_its_p_value_and_says_what_it_lacks():
     claim = judged('c', 'm', above, [0.1, 0.2, 0.3, 0.1, 0.2, 0.3])
-    assert claim == Claim('c', 'm', YES, 2 / 2**6)
+    effects = (0.1, 0.2, 0.3, 0.1, 0.2, 0.3)
+    assert claim == Claim('c', 'm', YES, 2 / 2**6, effects=effects, rule='above')
     few = judged('c', 'm', above, [0.1, 0.2, 0.3])
     assert few.outcome == OPEN and few.measured == 'm; 3 pairs decide nothing, 6 may'
     # equivalence has two boundaries: the nearer one decides

@@ -18,6 +18,8 @@ LAYERS = {
     'dotted': 0,
     'precision': 0,
     'inference': 0,
+    'crossed': 0,
+    'power_analysis': 0,
     'moments': 0,
     'analysis': 0,
     'annotations': 0,
@@ -36,6 +38,7 @@ LAYERS = {
     'theory': 1,
     'models': 1,
     'data': 1,
+    'metrics': 1,
     'schedules': 1,
     'batch_size': 1,
     'workloads': 2,
@@ -52,6 +55,7 @@ LAYERS = {
     'trained_flags': 6,
     'main': 7,
     'evaluate': 7,
+    'power': 7,
     'export': 7,
 }
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with

@@ -34,6 +34,18 @@ def changes_of(there: dict, now: dict, grows: bool) -> dict[str, list]:
     return changes
 
 
+def argument_changes(there: dict, now: dict) -> dict[str, list]:
+    """{path: [there, now]} of the arguments of the study that differ: what only adds trials, and
+    what claims are judged by. None of it changes a trial, but whoever reads a verdict has to know
+    that a margin, or a number of seeds, was chosen after there were results."""
+    old, new = flatten(there['config'], []), flatten(now['config'], [])
+    changes = {}
+    for path in {**old, **new}:
+        if _is_argument(path) and old.get(path) != new.get(path):
+            changes[path] = [old.get(path), new.get(path)]
+    return changes
+
+
 def _without_growth(flat, before):
     """What does not only add trials to those of `before`."""
     remaining = {}
@@ -46,7 +58,11 @@ def _without_growth(flat, before):
 
 def _growing(path):
     """Whether the field says only how many trials are wanted."""
-    return path == 'search.trials' or (path.startswith('study.') and path != 'study.name')
+    return path == 'search.trials' or _is_argument(path)
+
+
+def _is_argument(path):
+    return path.startswith('study.') and path != 'study.name'
 
 
 def computing(changes: dict[str, list]) -> list[str]:

@@ -13,7 +13,14 @@ from lbexp import config as configs
 from lbexp import documents
 from lbexp.config import fields, lookup
 from lbexp.engine import environment, fingerprint, identity
-from lbexp.engine.changes import changes_of, computing, fingerprint_of, refuse, shown
+from lbexp.engine.changes import (
+    argument_changes,
+    changes_of,
+    computing,
+    fingerprint_of,
+    refuse,
+    shown,
+)
 from lbexp.engine.metrics_file import replace
 from lbexp.engine.status import THROUGH, statuses, write_status
 from lbexp.errors import Refusal
@@ -33,7 +40,8 @@ def record(
 
     A workdir belongs to one configuration, one code and one data: what was begun can only be gone
     on with. Where it `grows`, trials that are not there yet are added as a round of their own, and
-    the arguments of the study and the length of a search may change. A change of how the run is
+    the arguments of the study, which are recorded under 'changes', and the length of a search may
+    change. A change of how the run is
     watched over is announced and recorded under 'changes'; of what it computes, only where it
     `may_change` (None: it never may): every trial then goes on from its checkpoint, towards the new
     end. A workdir in which nothing was trained yet may be about anything.
@@ -76,9 +84,12 @@ def record(
     else:
         changes = changes_of(there, now, grows)
         refuse(workdir, changes, may_change)
-        for changed, (old, new) in changes.items():
+        arguments = argument_changes(there, now) if grows and begun else {}
+        for changed, (old, new) in {**changes, **arguments}.items():
             log(f'changed since the run was begun: {changed}: {shown(old)} there, {shown(new)} now')
         document = _resumed(workdir, there, now, changes, log)
+        if arguments:
+            document['changes'] = [*document.get('changes', []), arguments]
         if computing(changes):
             # Before config.json: a kill between the two leaves a change that is found again.
             write_status(workdir, 'running', _not_through(workdir))

@@ -23,6 +23,7 @@ from lbexp.local_path import local_path
 from lbexp.results._documents import (
     CONFIG,
     STATUS,
+    changes,
     configuration,
     entries,
     is_readable,
@@ -32,11 +33,13 @@ from lbexp.results._documents import (
 )
 from lbexp.results._rows import rows as rows_of
 from lbexp.results._trials import trials as trials_of
+from lbexp.results.examples import per_example as per_example
 
 __all__ = [
     'CONFIG',
     'METRICS',
     'STATUS',
+    'changes',
     'configuration',
     'entries',
     'final',
@@ -44,6 +47,7 @@ __all__ = [
     'measured',
     'numeric',
     'part',
+    'per_example',
     'read',
     'roles',
     'say_once',

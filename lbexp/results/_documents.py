@@ -26,6 +26,18 @@ def configuration(folder: pathlib.Path) -> dict:
     return content
 
 
+def changes(folder: pathlib.Path) -> list[dict[str, list]]:
+    """What was changed since a workdir was begun, {path: [before, after]}, oldest first.
+
+    Raises:
+        Refusal: config.json is not what lbexp writes.
+    """
+    file = pathlib.Path(folder) / CONFIG
+    if not file.exists():
+        return []
+    return documents.document(file, documents.Changes).get('changes', [])
+
+
 def entries(folder: pathlib.Path) -> list[dict]:
     """The trials of a workdir, of which there are some, as `configuration` has them.
 

@@ -67,7 +67,7 @@ def local_sgd(
         seeds: trials reported for each arm, and each tuning.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
             over tunings.
-        margin: difference of test error that counts as none, > 0.
+        margin: difference of test error that counts as none; at least that of 2 test examples.
         updates: measured on the quadratic, per trial.
 
     Source: Stich 2019, arXiv:1805.09767; Lin et al. 2020, arXiv:1808.07217; Douillard et al. 2023,
@@ -94,7 +94,8 @@ def local_sgd(
     def analyse(compared):
         return _analyse(compared, max(workers), ks, slow, float(margin))
 
-    return comparison(arms_of, tuning, analyse, others=quadratic.trials(updates))
+    others = quadratic.trials(updates)
+    return comparison(arms_of, tuning, analyse, others, margin=float(margin))
 
 
 def _ways(workers, ks, slow_step_sizes, outer_momentum):

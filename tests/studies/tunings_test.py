@@ -10,7 +10,7 @@ import pytest
 from lbexp.analysis import claim_interval
 from lbexp.engine import record
 from lbexp.errors import Refusal
-from lbexp.studies._comparison import arms, compare
+from lbexp.studies._comparison import arms, compare, optima, searches
 
 RATE = 'optimizer.learning_rate'
 PLAIN = arms.Arm('plain', {'batch_size': 8}, {RATE: ('log', 0.01, 1.0)})
@@ -119,23 +119,62 @@ def test_what_cannot_be_is_refused(tunings, seeds, words):
     arms.validate(ARMS, tuning(1, 128))
 
 
+def surface(x, optimum, lowest):
+    """lowest + 0.3 (x - optimum)^2, and 0.4 more for each unit beyond optimum + 0.5."""
+    return lowest + 0.3 * (x - optimum) ** 2 + 0.4 * np.maximum(x - optimum - 0.5, 0)
+
+
+def stratified(random, low, high, count):
+    """[..., count] places between the ends [...], as a quasi-random search has them."""
+    places = (np.arange(count) + random.uniform(size=(*low.shape, count))) / count
+    return low[..., None] + (high - low)[..., None] * places
+
+
+def at(values, places):
+    return np.take_along_axis(values, places[..., None], axis=-1)[..., 0]
+
+
+def onward(x, scores, low, high):
+    """As `searches.onward` of one number: from the outermost point outward, or around the best."""
+    order = x.argsort(axis=-1)
+    ordered = np.take_along_axis(x, order, axis=-1)
+    best = np.take_along_axis(scores, order, axis=-1).argmin(axis=-1)
+    last, half = x.shape[-1] - 1, (high - low) / 2
+    middle = at(ordered, best)
+    below = at(ordered, np.maximum(best - 1, 0))
+    above = at(ordered, np.minimum(best + 1, last))
+    below = np.where(best == 0, middle - half, np.where(best == last, middle, below))
+    above = np.where(best == last, middle + half, np.where(best == 0, middle, above))
+    return below, above
+
+
+def tuned_rates(random, shape, budget, optimum, lowest, fitted=True):
+    """Optima [shape] of tunings of `budget` points in three rounds: x, the logarithm of the rate,
+    is searched from -1 to 1, and scores have noise of 0.01."""
+
+    def scored(x):
+        return surface(x, optimum, lowest) + random.normal(0, 0.01, size=x.shape)
+
+    low, high = np.full(shape, -1.0), np.full(shape, 1.0)
+    first, *counts = searches.shares(budget, 2)
+    x = stratified(random, low, high, first)
+    scores = scored(x)
+    for count in counts:
+        below, above = onward(x, scores, low, high)
+        fresh = stratified(random, below, above, count)
+        x = np.concatenate([x, fresh], axis=-1)
+        scores = np.concatenate([scores, scored(fresh)], axis=-1)
+        low, high = np.minimum(low, below), np.maximum(high, above)
+    best = at(x, scores.argmin(axis=-1))
+    vertex = optima.parabola(x, scores).vertex
+    return np.where(np.isfinite(vertex) & fitted, vertex, best)
+
+
 def tuned_errors(random, shape, budget, seeds, optimum, lowest):
-    """Test errors [shape, seeds] of arms tuned on a noisy response surface with a cliff.
-
-    The surface in x, the logarithm of the rate from -1 to 1: lowest + 0.3 (x - optimum)^2, and
-    0.4 more for each unit beyond optimum + 0.5. A trial's error, on validation and on test
-    examples, is that with noise of 0.01.
-    """
-
-    def surface(x):
-        return lowest + 0.3 * (x - optimum) ** 2 + 0.4 * np.maximum(x - optimum - 0.5, 0)
-
-    # stratified, as the quasi-random search is
-    places = (np.arange(budget) + random.uniform(size=(*shape, 1))) / budget
-    x = 2 * places - 1
-    validation = surface(x) + random.normal(0, 0.01, size=x.shape)
-    best = np.take_along_axis(x, validation.argmin(axis=-1)[..., None], axis=-1)
-    return surface(best) + random.normal(0, 0.01, size=(*shape, seeds))
+    """Test errors [shape, seeds] of arms tuned on a noisy response surface, with noise of 0.01."""
+    rates = tuned_rates(random, shape, budget, optimum, lowest)
+    errors = surface(rates, optimum, lowest)[..., None]
+    return errors + random.normal(0, 0.01, size=(*shape, seeds))
 
 
 def differences(random, shape, budget, seeds):
@@ -167,3 +206,15 @@ def test_intervals_over_the_seeds_of_one_tuning_do_not():
     random = np.random.default_rng(1)
     truth = np.median(differences(random, (50_000,), 4, 20))
     assert coverage(differences(random, (1000,), 4, 20), truth) < 0.75
+
+
+@pytest.mark.parametrize('optimum', [0.2, 0.9, 1.3])
+@pytest.mark.parametrize('budget', [8, 16])
+def test_the_vertex_is_nearer_to_the_optimum_than_the_best_point(budget, optimum):
+    """Why trials are reported at the vertex: the regret is less than half of that of the best
+    point, wherever the optimum lies; 1.3 is beyond the space."""
+    regret = {}
+    for fitted in (True, False):
+        rates = tuned_rates(np.random.default_rng(3), (2000,), budget, optimum, 0.0, fitted)
+        regret[fitted] = surface(rates, optimum, 0.0).mean()
+    assert regret[True] < 0.5 * regret[False] < 0.01

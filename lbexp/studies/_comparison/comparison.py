@@ -1,8 +1,8 @@
 """The study that compares arms: each tuned alike, reported with fresh seeds, then asked about."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -10,34 +10,22 @@ from lbexp import config as configs
 from lbexp import results
 from lbexp.analysis import Analysis
 from lbexp.config import lookup
+from lbexp.crossed import require_resolution
 from lbexp.errors import Refusal
 from lbexp.studies import Study, Trial
 from lbexp.studies._comparison.arms import (
     Arm,
     Tuning,
-    TuningResult,
     each_tuning,
     first_trials,
     next_trials,
     tuning_results,
     validate,
 )
+from lbexp.studies._comparison.compared import Compared as Compared
+from lbexp.studies._comparison.sensitivity import sensitivity_figures
+from lbexp.studies._comparison.verdicts import stand, told_changes
 from lbexp.studies._seeds import first_seed, moved
-
-
-class Compared(NamedTuple):
-    """What the analysis of a comparison is about."""
-
-    workdir: Path
-    config: dict[str, Any]  # the study's configuration, as the workdir has it
-    arms: Sequence[Arm]
-    tuning: Tuning
-    tunings: Sequence[Mapping[str, TuningResult]]  # of each, by the name of the arm
-
-    @property
-    def results(self) -> Mapping[str, TuningResult]:
-        """Those of the first tuning, by the name of the arm."""
-        return self.tunings[0]
 
 
 def comparison(
@@ -46,8 +34,13 @@ def comparison(
     analyse: Callable[[Compared], Analysis],
     others: Sequence[Trial] = (),
     measure: Callable[[ConfigDict, Path], None] | None = None,
+    margin: float | None = None,
 ) -> Study:
     """A study of arms, each tuned with the same budget on validation examples, then run with seeds.
+
+    What `analyse` gives gains the sensitivity of each arm to what was tuned; its claims on
+    differences of arms are held against the grid of points and the test set (`verdicts.stand`), and
+    tell of margins that were changed after there were results.
 
     Args:
         arms_of: (configuration as plain data) -> the arms.
@@ -55,10 +48,15 @@ def comparison(
         analyse: (Compared) -> Analysis; it reads and never trains.
         others: trials of the first round beside the arms.
         measure: as in `Study`.
+        margin: difference of test error that counts as none; refused where the test set does not
+            resolve it (`crossed.require_resolution`). None: there is none.
     """
 
     def trials(config: ConfigDict) -> list[Trial]:
-        _require_validation(config)
+        workload = lookup.build('workload', configs.plain(config.workload))
+        _require_validation(config, workload)
+        if margin is not None and workload.test is not None:
+            require_resolution(margin, workload.test.size)
         arms, seeded = arms_of(configs.plain(config)), _seeded(tuning, config.seed)
         validate(arms, seeded)
         return [*first_trials(arms, seeded), *moved(others, config.seed)]
@@ -73,7 +71,11 @@ def comparison(
         config = configuration(workdir)
         arms, seeded = arms_of(config), _seeded(tuning, config['seed'])
         tunings = [tuning_results(workdir, arms, each) for each in each_tuning(seeded)]
-        return analyse(Compared(Path(workdir), config, arms, seeded, tunings))
+        compared = Compared(Path(workdir), config, arms, seeded, tunings)
+        analysis = stand(compared, analyse(compared))
+        figures = [*analysis.figures, *sensitivity_figures(arms, compared.results)]
+        analysis = analysis._replace(figures=figures)
+        return told_changes(analysis, results.changes(workdir))
 
     return Study(trials, analyse_workdir, more, measure)
 
@@ -93,9 +95,9 @@ def configuration(workdir: Path) -> dict[str, Any]:
     return results.configuration(workdir)['config']
 
 
-def _require_validation(config):
+def _require_validation(config, workload):
     """Refuses a workload that holds no examples out to tune on, or where nobody looks at them."""
-    if lookup.build('workload', configs.plain(config.workload)).validation is None:
+    if workload.validation is None:
         raise Refusal(
             'workload.validation: found none; allowed: at least 1 example held out, to tune on'
         )

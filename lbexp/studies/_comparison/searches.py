@@ -1,4 +1,5 @@
-"""The points of a quasi-random search, and the space beyond the edges on which its best one lies.
+"""The points of a quasi-random search, and where it goes on: beyond the edge on which its best
+point lies, or around that point.
 
 A space is {path: (scale, low, high)}, as in lbexp.config.search.
 """
@@ -16,8 +17,21 @@ class Point(NamedTuple):
     """One of the settings that an arm is tried at."""
 
     values: dict[str, Any]  # {path: value}
-    extension: int = 0  # how often the space had grown when it was drawn
-    number: int = 0  # among the points of that search
+    extension: int = 0  # the round of the search that drew it: 0 the first
+    number: int = 0  # among the points of that round
+    fitted: float | None = None  # it is no tried one, but the vertex of a parabola through them
+
+
+def shares(budget: int, extensions: int) -> list[int]:
+    """Points of each round of a search, `budget` in all: half of them in the first round, the rest
+    spread over `extensions` more; all at once where there are none. Rounds may be empty."""
+    if not extensions:
+        return [budget]
+    rest = budget // 2
+    counts = [budget - rest]
+    for number in range(extensions):
+        counts.append(rest // extensions + (number < rest % extensions))
+    return counts
 
 
 def points(space: Space, count: int, extension: int, first_seed: int) -> list[Point]:
@@ -45,22 +59,51 @@ def edges(space: Space, tried: Sequence[Point], best: Point | None) -> dict[str,
     return sides
 
 
-def beyond(space: Space, sides: Mapping[str, str]) -> dict[str, tuple]:
-    """By path, the range next to that of the space, on its `side`."""
-    ranges = {}
+def onward(space: Space, tried: Sequence[Point], best: Point | None) -> dict[str, tuple]:
+    """The space that the next round of a search is drawn from.
+
+    Where the best point is the outermost tried, from there outward, over half the width of the
+    space (in the logarithm); else around the best point. Where no point has a score the space
+    itself, once more.
+    """
+    if best is None:
+        return dict(space)
+    sides = edges(space, tried, best)
+    if not sides:
+        return {path: _around(axis, path, space, tried, best) for path, axis in space.items()}
+    ranges = dict(space)
     for path, side in sides.items():
         scale, low, high = space[path]
-        # half as wide in the logarithm, so that points lie as densely as half the budget allows
-        ratio = math.sqrt(high / low)
+        outermost, ratio = best.values[path], math.sqrt(high / low)
         if side == 'high':
-            ranges[path] = (scale, high, high * ratio)
+            ranges[path] = (scale, outermost, outermost * ratio)
         else:
-            ranges[path] = (scale, low / ratio, low)
+            ranges[path] = (scale, outermost / ratio, outermost)
     return ranges
 
 
+def _around(axis, path, space, tried, best):
+    """Of one number between the neighbours of the best point; of several, as far to either side as
+    points lie apart on average."""
+    scale, low, high = axis
+    middle = best.values[path]
+    if len(space) == 1:
+        values = [point.values[path] for point in tried]
+        below = [value for value in values if value < middle]
+        above = [value for value in values if value > middle]
+        return scale, max(below, default=low), min(above, default=high)
+    share = len(tried) ** (-1 / len(space))
+    if scale == 'log':
+        ratio = (high / low) ** share
+        return scale, max(low, middle / ratio), min(high, middle * ratio)
+    reach = (high - low) * share
+    if scale == 'whole':
+        reach = round(reach)
+    return scale, max(low, middle - reach), min(high, middle + reach)
+
+
 def joined(space: Space, ranges: Space) -> dict[str, tuple]:
-    """The space with the ranges next to it taken in."""
+    """The smallest space that holds both."""
     whole = dict(space)
     for path, (scale, low, high) in ranges.items():
         _, lowest, highest = space[path]
