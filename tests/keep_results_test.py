@@ -97,7 +97,9 @@ def answer(trial):
     """Made-up errors of batch growth, with seeds' noise of their own and one that diverged."""
     grown, seed = bool(trial['batch_growth']), trial['seed']
     if grown and seed == 3:
-        return [dict(step=1, epoch=0.1, loss=None)], 'diverged'
+        # what it had reached before is no result
+        row = dict(step=1, epoch=10.0, examples=100, learning_rate=0.1, loss=None)
+        return [{**row, 'validation_accuracy': 0.5, 'test_accuracy': 0.5}], 'diverged'
     error = 0.02 + 0.01 * grown + np.random.default_rng([seed, grown]).normal(0, 0.001)
     rows = []
     for step in (1, 2, 3):
