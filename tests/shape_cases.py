@@ -314,9 +314,6 @@ def of_network(place):
     yield functions[place], arguments
 
 
-EXAMPLES = {'x': np.ones((6, 3), np.float32)}
-
-
 def of_subject(function):
     yield getattr(subject(), function), (subject().params, subject().examples)
 
