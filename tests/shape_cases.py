@@ -341,7 +341,7 @@ HELD = {
     'probes:Subject.per_example': lambda: of_subject('per_example'),
     'probes:Subject.predict': lambda: of_subject('predict'),
     'workloads:SetMetrics.outputs': lambda: [
-        (set_metrics().outputs, ({'w': ones(3)}, {}, EXAMPLES))
+        (set_metrics().outputs, ({'w': ones(3)}, {}, {'x': ones(6, 3)}))
     ],
     'workloads:SetMetrics.summary': lambda: [(set_metrics().summary, ({'score': ones(6)},))],
     'workloads:Workload.init': initialised,

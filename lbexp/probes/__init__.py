@@ -73,7 +73,8 @@ class Subject(NamedTuple):
     opt_state: Any  # of workers that differ, of each of them
     learning_rate: Scalar  # the scheduled rate of the last update
     loss: Callable[[Params], Scalar]  # L; large subsets pass in chunks, recomputed for gradients
-    per_example: Callable[[Params, Examples], Numbers]  # loss_i of these examples, at once
+    # loss_i of these examples, at once; of a Ratio its numerators
+    per_example: Callable[[Params, Examples], Numbers]
     predict: (
         Callable[[Params, Examples], PerExample] | None
     )  # the workload's outputs, if it has any

@@ -207,6 +207,10 @@ WITH_NORM = dict(name='digits_mlp', hidden=(16,), batch_norm=True)
             ["found 'train', which is a stream", "allowed: 'test'"],
         ),
         (dict(probes=(CURVATURE | dict(examples=101),)), ['found 101', 'a train set of 100']),
+        (
+            dict(probes=(CURVATURE,), num_evaluations=0),
+            ['num_evaluations: found 0 with directional_curvature', "measure_at='log'"],
+        ),
         (dict(probes=(CURVATURE, CURVATURE)), ["'directional_curvature' twice"]),
         (
             dict(
