@@ -211,7 +211,10 @@ WITH_NORM = dict(name='digits_mlp', hidden=(16,), batch_norm=True)
             dict(probes=(CURVATURE,), num_evaluations=0),
             ['num_evaluations: found 0 with directional_curvature', "measure_at='log'"],
         ),
-        (dict(probes=(CURVATURE, CURVATURE)), ["'directional_curvature' twice"]),
+        (
+            dict(probes=(CURVATURE, CURVATURE)),
+            ["'directional_curvature', 'directional_curvature_residual' twice"],
+        ),
         (
             dict(
                 probes=(CURVATURE | dict(weights='fast'),),
