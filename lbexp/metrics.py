@@ -15,8 +15,8 @@ from lbexp.shapes import IntegerLabels, Scalar, Vector
 def log_loss(logits: Vector, labels: IntegerLabels) -> Vector:
     """-y log p - (1 - y) log(1 - p) [nats] of each example, p = 1 / (1 + exp(-logit)).
 
-    Computed as softplus(z) for y = 0 and softplus(-z) for y = 1: it does not overflow, and keeps its
-    digits where the loss is small.
+    Computed as softplus(z) for y = 0 and softplus(-z) for y = 1, which does not overflow and keeps
+    its digits where the loss is small.
 
     Args:
         logits: z, log p / (1 - p).

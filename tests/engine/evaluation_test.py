@@ -7,8 +7,9 @@ import shutil
 import evaluated
 import numpy as np
 import pytest
+from networks import trained
 from sweeps import command
-from training import of_trial, tiny, train
+from training import of_trial, rows, tiny, train
 
 import lbexp
 from lbexp import config as configs
@@ -57,11 +58,11 @@ def test_metrics_are_those_of_the_whole_set(tmp_path):
 
 def test_values_of_each_example_are_kept(tmp_path):
     config = clicks(keep_examples=KEPT, sweep=(('optimizer.learning_rate', (0.3, 1e38, 0.1)),))
-    rows = train(config, tmp_path)
+    history = train(config, tmp_path)
     test = evaluated.arrays(1500, 1)
     trials, losses = results.per_example(tmp_path, 'loss')
     assert trials.tolist() == [0, 2]  # trial 1 diverged
-    ends = [of_trial(rows, trial)[-1] for trial in trials]
+    ends = [of_trial(history, trial)[-1] for trial in trials]
     assert losses.dtype == np.float32
     np.testing.assert_allclose(losses.mean(1), [end['test_loss'] for end in ends], rtol=1e-6)
     _, labels = results.per_example(tmp_path, 'label')
@@ -97,7 +98,7 @@ def test_a_ratio_does_not_depend_on_how_a_batch_is_cut(tmp_path, microbatch, rep
 
 
 def test_a_trained_network_gives_them_too(tmp_path):
-    row = last(tmp_path, clicks(data_parallel=1))
+    row = rows(trained(clicks(data_parallel=1), tmp_path))[-1]
     trial = opened(tmp_path).trial(0)
     there = trial.evaluate('test')
     assert there == {name: row[f'test_{name}'] for name in ('loss', 'token_loss', 'auc')}
@@ -113,12 +114,12 @@ def test_alone_is_as_in_company(tmp_path):
     )
     alone = clicks(keep_examples=KEPT)
     alone.optimizer.learning_rate = 0.1
-    rows = train(alone, tmp_path / 'alone')
-    assert of_trial(rows, 0) == of_trial(together, 1)
+    single = train(alone, tmp_path / 'alone')
+    assert of_trial(single, 0) == of_trial(together, 1)
     for metric in KEPT:
         _, whole = results.per_example(tmp_path / 'all', metric)
-        _, single = results.per_example(tmp_path / 'alone', metric)
-        np.testing.assert_array_equal(whole[1], single[0])
+        _, lone = results.per_example(tmp_path / 'alone', metric)
+        np.testing.assert_array_equal(whole[1], lone[0])
 
 
 @pytest.mark.long
@@ -173,10 +174,10 @@ DIGITS = dict(name='digits_mlp', hidden=(16,))
 
 
 def test_by_default_accuracies_are_kept_in_bits(tmp_path):
-    rows = train(tiny(workload=DIGITS, steps=6, sweep=(('seed', tuple(range(8))),)), tmp_path)
+    history = train(tiny(workload=DIGITS, steps=6, sweep=(('seed', tuple(range(8))),)), tmp_path)
     trials, right = results.per_example(tmp_path, 'accuracy')
     assert trials.tolist() == list(range(8)) and right.shape == (8, 359)
-    ends = [of_trial(rows, trial)[-1]['test_accuracy'] for trial in trials]
+    ends = [of_trial(history, trial)[-1]['test_accuracy'] for trial in trials]
     np.testing.assert_allclose(right.mean(1), ends, rtol=1e-6)
     (file,) = (tmp_path / 'examples').iterdir()
     assert file.stat().st_size < 8 * 359 / 8 + 1500  # and the names of arrays

@@ -6,7 +6,8 @@ import json
 import jax
 import numpy as np
 import pytest
-from training import of_trial, tiny, train
+from networks import trained
+from training import of_trial, rows, tiny, train
 
 import lbexp
 from lbexp import config as configs
@@ -46,9 +47,9 @@ def test_what_a_probe_sees(tmp_path):
     """The whole test set as its subset: the loss is the test loss, the rate that of the row."""
     workload = dict(name='evaluated:without_set_metrics', size=40)
     config = clicks(workload=workload, probes=(seen(examples=40, part='test'),))
-    rows = train(config, tmp_path)
-    assert [('seen_loss' in row) for row in rows] == [('test_loss' in row) for row in rows]
-    for row in (rows[1], rows[-1]):
+    measured = train(config, tmp_path)
+    assert [('seen_loss' in row) for row in measured] == [('test_loss' in row) for row in measured]
+    for row in (measured[1], measured[-1]):
         assert row['seen_loss'] == pytest.approx(row['test_loss'], rel=1e-6)
         assert row['seen_mean'] == pytest.approx(row['test_loss'], rel=1e-6)
         assert row['seen_step'] == row['step']
@@ -56,22 +57,22 @@ def test_what_a_probe_sees(tmp_path):
         assert row['seen_parameters'] == pytest.approx(row['parameter_norm'], rel=1e-6)
         assert len(row['seen_losses']) == 40 and 0 <= row['seen_key'] < 1
     # drawn without replacement: every loss of the set, in another order
-    losses = np.asarray(rows[-1]['seen_losses'], np.float32)
+    losses = np.asarray(measured[-1]['seen_losses'], np.float32)
     assert len(set(losses.tolist())) == 40
 
 
 def test_its_loss_passes_large_subsets_in_chunks(tmp_path):
     """1,100 examples are one chunk of 1,024 and a padded one."""
-    rows = train(clicks(probes=(seen(examples=1100, part='test'),)), tmp_path)
-    for row in (rows[1], rows[-1]):
+    measured = train(clicks(probes=(seen(examples=1100, part='test'),)), tmp_path)
+    for row in (measured[1], measured[-1]):
         assert row['seen_loss'] == pytest.approx(row['seen_mean'], rel=1e-6)
 
 
 def test_training_does_not_see_it(tmp_path):
     """Rows and states with and without are the same to the bit."""
     probes = (seen(), dict(name='directional_curvature', examples=50))
-    measured = train(clicks(probes=probes), tmp_path / 'with')
-    plain = train(clicks(), tmp_path / 'without')
+    measured = rows(trained(clicks(probes=probes), tmp_path / 'with'))
+    plain = rows(trained(clicks(), tmp_path / 'without'))
     assert without(without(measured), 'directional_') == plain and measured != plain
     states = [state_of(tmp_path / name) for name in ('with', 'without')]
     for field in ('params', 'opt_state', 'metric_sums', 'probes'):
@@ -101,21 +102,21 @@ def test_what_is_stopped_measures_the_same(tmp_path):
         train(config, tmp_path / 'cut', should_stop=functools.partial(next, left, True))
         if json.loads((tmp_path / 'cut' / 'status.json').read_text())['status'] == 'done':
             break
-    rows = results.read(tmp_path / 'cut')
+    columns = results.read(tmp_path / 'cut')
     expected = results.read(tmp_path / 'whole')
     assert len(whole) == 6
     for name in results.measured(expected):
         if name != 'wall_time':
-            for cell, other in zip(rows[name], expected[name], strict=True):
+            for cell, other in zip(columns[name], expected[name], strict=True):
                 np.testing.assert_array_equal(cell, other)
 
 
 def test_measured_at_rows_that_double(tmp_path):
     config = clicks(probes=(seen(measure_at='log'),), steps=22, num_rows=11, num_evaluations=1)
-    rows = train(config, tmp_path)
-    steps = [row['step'] for row in rows if 'seen_loss' in row]
+    measured = train(config, tmp_path)
+    steps = [row['step'] for row in measured if 'seen_loss' in row]
     assert steps == [2, 4, 8, 16, 22]
-    assert [row['step'] for row in rows if 'test_loss' in row] == [22]
+    assert [row['step'] for row in measured if 'test_loss' in row] == [22]
 
 
 def test_fast_and_evaluated_weights(tmp_path):
@@ -137,11 +138,12 @@ def test_vectors_are_read_and_left_out_of_curves(tmp_path):
     from lbexp.report import curves
 
     train(clicks(probes=(seen(),)), tmp_path)
-    rows = results.read(tmp_path)
-    assert rows['seen_losses'].dtype == object and rows['seen_losses'][-1].shape == (20,)
-    assert rows['seen_losses'][0] is None
-    assert 'seen_losses' not in results.numeric(rows) and 'seen_loss' in results.numeric(rows)
-    assert curves.curves(rows)
+    columns = results.read(tmp_path)
+    assert columns['seen_losses'].dtype == object and columns['seen_losses'][-1].shape == (20,)
+    assert columns['seen_losses'][0] is None
+    numeric = results.numeric(columns)
+    assert 'seen_losses' not in numeric and 'seen_loss' in numeric
+    assert curves.curves(columns)
 
 
 @pytest.mark.long
@@ -165,11 +167,11 @@ def test_devices_do_not_change_it(tmp_path, sharding):
 def test_many_trials_at_once_measure_as_each_does(tmp_path):
     """Vectorised over trials, as on an accelerator, and over two devices of trials."""
     sweep = (('seed', (0, 1, 2, 3)),)
-    rows = {}
+    measured = {}
     for layout in ('map', 'vmap'):
         config = clicks(probes=(seen(),), sweep=sweep, layout=layout)
-        rows[layout] = train(config, tmp_path / layout)
-    for row, other in zip(rows['map'], rows['vmap'], strict=True):
+        measured[layout] = train(config, tmp_path / layout)
+    for row, other in zip(measured['map'], measured['vmap'], strict=True):
         assert row.keys() == other.keys()
         if 'seen_loss' in row:
             assert row['seen_loss'] == pytest.approx(other['seen_loss'], rel=1e-5)
@@ -178,9 +180,7 @@ def test_many_trials_at_once_measure_as_each_does(tmp_path):
 
 
 def test_what_is_measured_is_said_in_the_configuration(tmp_path):
-    document = {'config': {}, 'trials': [], 'environment': {}}
-    (tmp_path / 'config.json').write_text(json.dumps(document))
-    train(clicks(probes=(seen(examples=30, part='test'),), steps=2, num_rows=1), tmp_path)
+    trained(clicks(probes=(seen(examples=30, part='test'),), steps=2, num_rows=1), tmp_path)
     environment = json.loads((tmp_path / 'config.json').read_text())['environment']
     words = environment['probe evaluated:seen']
     assert '30 examples of the test set' in words and 'evaluation mode' in words
