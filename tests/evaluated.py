@@ -88,6 +88,7 @@ def seen(examples: int = 20, **fields: str) -> EvaluationProbe:
             'seen_predicted': subject.predict(subject.params, subject.examples).sum(),
             'seen_losses': losses,
             'seen_key': jax.random.uniform(subject.key),
+            'seen_examples': jax.tree.leaves(subject.examples)[0].astype(jnp.float32).sum(),
             'seen_gradient': optax.tree.norm(jax.grad(subject.loss)(subject.params)),
             'seen_parameters': optax.tree.norm(subject.params),
         }

@@ -3,6 +3,7 @@
 import functools
 import json
 
+import evaluated
 import jax
 import numpy as np
 import pytest
@@ -56,6 +57,7 @@ def test_what_a_probe_sees(tmp_path):
         assert row['seen_rate'] == row['learning_rate']
         assert row['seen_parameters'] == pytest.approx(row['parameter_norm'], rel=1e-6)
         assert len(row['seen_losses']) == 40 and 0 <= row['seen_key'] < 1
+    assert measured[1]['seen_key'] != measured[-1]['seen_key']
     # drawn without replacement: every loss of the set, in another order
     losses = np.asarray(measured[-1]['seen_losses'], np.float32)
     assert len(set(losses.tolist())) == 40
@@ -90,8 +92,20 @@ def test_alone_is_as_in_company(tmp_path):
     alone = clicks(probes=probes, seed=1)
     alone.optimizer.learning_rate = 0.02
     assert of_trial(train(alone, tmp_path / 'alone'), 0) == of_trial(together, 3)
-    keys = {of_trial(together, trial)[-1]['seen_key'] for trial in range(4)}
-    assert len(keys) == 2
+    ends = [of_trial(together, trial)[-1] for trial in range(4)]
+    assert len({end['seen_key'] for end in ends}) == 2
+
+
+def test_the_subset_is_drawn_with_a_seed_of_its_own(tmp_path):
+    """The same of all trials and rows, another for another `subset`, and not the first examples."""
+    drawn = {}
+    for subset in (0, 1):
+        config = clicks(probes=(seen(subset=subset),), sweep=(('seed', (0, 1)),), steps=6)
+        measured = [row for row in train(config, tmp_path / str(subset)) if 'seen_loss' in row]
+        drawn[subset] = {row['seen_examples'] for row in measured}
+    assert len(drawn[0]) == len(drawn[1]) == 1 and drawn[0] != drawn[1]
+    first = evaluated.arrays(100, 0)['tokens'][:20].sum()
+    assert float(first) not in drawn[0] | drawn[1]
 
 
 def test_what_is_stopped_measures_the_same(tmp_path):
