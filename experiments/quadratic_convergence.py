@@ -1,7 +1,8 @@
-"""Lookahead speeds up under-damped momentum on quadratics, and costs little where momentum is
-over-damped.
+"""How fast do momentum and Lookahead around it converge on quadratics, against the condition number?
 
-Zhang et al. 2019 (arXiv:1907.08610), Section 3.2 and Figure 3: rate against condition number.
+After Zhang et al. 2019 (arXiv:1907.08610), Section 3.2 and Figure 3, with the learning rate tuned
+for each: where momentum is under-damped, and where it is over-damped. Without noise nothing depends
+on the seed.
 
     python -m lbexp.main --config=experiments/quadratic_convergence.py
 
