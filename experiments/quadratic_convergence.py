@@ -1,4 +1,4 @@
-"""How fast do momentum and Lookahead around it converge on quadratics, against the condition number?
+"""How fast do momentum and Lookahead around it converge on quadratics of many condition numbers?
 
 After Zhang et al. 2019 (arXiv:1907.08610), Section 3.2 and Figure 3, with the learning rate tuned
 for each: where momentum is under-damped, and where it is over-damped. Without noise nothing depends
