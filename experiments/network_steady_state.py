@@ -1,5 +1,5 @@
-"""Does a network's weight variance grow with learning rate over batch size, and does Lookahead lower
-it, as on a quadratic?
+"""Does a network's weight variance grow with learning rate over batch size, and does Lookahead
+lower it, as on a quadratic?
 
 Zhang et al. 2019 (arXiv:1907.08610), Proposition 2, says so of quadratics; here the quadratic has
 the whole Hessian and gradient covariance of a real network.

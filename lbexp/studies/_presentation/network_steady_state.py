@@ -1,4 +1,4 @@
-"""Table, sentence, claims and figure of a network's weight variance beside the noisy quadratic's."""
+"""Table, claims and figure of a network's weight variance beside the noisy quadratic's."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -104,8 +104,8 @@ def verdict(columns: Mapping[Setting, Columns]) -> str:
 
 
 _QUADRATIC = (
-    'ours; Zhang et al. 2019, arXiv:1907.08610, Proposition 2, speak of quadratics with independent '
-    'noise'
+    'ours; Proposition 2 of Zhang et al. 2019, arXiv:1907.08610, is about quadratics whose noise '
+    'is independent'
 )
 
 
