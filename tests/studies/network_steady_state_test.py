@@ -17,7 +17,7 @@ from lbexp.studies._network.spectra import SPECTRA_FILE
 ROOT = pathlib.Path(__file__).parents[2]
 UPDATES, DECAY, K, ALPHA = 4000, 0.05, 5, 0.5
 # the last is flat, whatever decays: it wanders for longer than the window, with little noise
-HESSIAN, NOISE = np.array([1.0, 0.2, 0.02, -0.1]), np.array([1.0, 0.5, 2.0, 1e-5])
+HESSIAN, NOISE = np.array([1.0, 0.2, 0.02, -0.1]), np.array([4.0, 0.5, 0.2, 1e-5])
 
 
 def experiment(**study):
@@ -123,11 +123,20 @@ def test_claims_follow_the_variances(tmp_path, factor_of, expected):
     assert float(words[3]) == pytest.approx(factor_of(0.05, 8, None), rel=0.02)
 
 
-@pytest.mark.parametrize('wrong', [dict(decay=0.0), dict(decay=2 * DECAY), dict(k=3)])
+@pytest.mark.parametrize('wrong', [dict(decay=0.0), dict(decay=2 * DECAY), dict(k=40)])
 def test_another_curvature_or_cycle_is_noticed(tmp_path, wrong):
     """What is measured belongs to curvatures without the decay, or to other cycles."""
     found = run(experiment(tolerance=0.1), tmp_path, exact, **wrong)
     assert NOT_REPRODUCED in outcomes(found)
+
+
+def test_what_is_predicted_is_the_sum_over_lags(tmp_path):
+    settings = []
+    for row in run(experiment(), tmp_path, exact).tables[0].rows:
+        alpha = None if row[0] == 'SGD' else ALPHA
+        settings.append((row[1], row[2], alpha))
+        assert row[6] == pytest.approx(at_rest(row[1], row[2], alpha), rel=1e-6)
+    assert len(set(settings)) == 5
 
 
 def test_the_interval_is_that_of_the_median_of_six(tmp_path):
