@@ -34,7 +34,8 @@ def get_config():
         largest=64,  # of the hybrid [examples per update]
         learning_rates=(0.003, 0.3),
         budget=8,  # learning rates tried
-        seeds=15,
+        seeds=4,  # reported of each tuning
+        tunings=6,
         margin=0.005,  # difference of test error that counts as none
     )
     c.epochs = 30.0

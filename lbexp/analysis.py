@@ -68,12 +68,21 @@ class Claim(NamedTuple):
     outcome: str
     # two-sided, of the claim's boundary, by sign flips (lbexp.inference); NaN: nothing was drawn
     p_value: float = math.nan
+    # what the paper measured, in which setting, and its number; '': it was not looked up
+    paper: str = ''
+    # what the interval is drawn over, NaN where a trial diverged: `contrast[0]`, a metric, of the
+    # arm contrast[1] less that of the arm contrast[2]; None: they are of another kind
+    effects: tuple[float, ...] = ()
+    contrast: tuple[str, str, str] | None = None
 
 
-OUTCOMES = REPRODUCED, NOT_REPRODUCED, UNDECIDED = (
+# Under-trained: a claim on generalization of a network that does not fit its training set as well
+# as the one that it is compared with.
+OUTCOMES = REPRODUCED, NOT_REPRODUCED, UNDECIDED, UNDER_TRAINED = (
     'reproduced',
     'not reproduced',
     'undecided at this budget',
+    'under-trained',
 )
 
 

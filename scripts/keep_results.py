@@ -1,17 +1,29 @@
 """Keeps what a study found: python scripts/keep_results.py WORKDIR experiments/results/NAME
 
-Copies claims.md and the study's own figures (PNG, CSV), and notes command, machine and versions
-beside them.
+Copies claims.md and the study's own figures (PNG, CSV), without those of speed, which are those of
+a machine at some moment. Beside them it leaves what every interval can be computed from again:
+
+    environment.json  command, commit, machine and versions
+    claims.json       each claim with its effects, draw by draw
+    trials.csv        each trial: tags, seed, what was tuned, status, final errors
+    TABLE.csv         the study's tables: chosen rates, edges, counts, divergences
 """
 
+import csv
 import json
+import math
 import pathlib
 import shutil
 import sys
 
-from lbexp import documents
+from lbexp import documents, results
+from lbexp.analysis import Analysis
 from lbexp.config import lookup
 from lbexp.errors import Refusal
+from lbexp.report.file_names import file_names
+
+_PARTS = ('test', 'train', 'validation')
+_TAGS = ('arm', 'phase', 'tuning', 'extension', 'point', 'case')
 
 
 def main(argv: list[str]) -> int:
@@ -38,17 +50,83 @@ def main(argv: list[str]) -> int:
         shutil.copy(workdir / 'claims.md', target)
     analysis = study.analyse(workdir)
     for figure in analysis.figures:
+        if figure.name.startswith('speed'):
+            continue
         for kind in ('png', 'csv'):
             shutil.copy(workdir / 'figures' / f'{figure.name}.{kind}', target)
     seen = facts['environment']
-    told = {name: seen[name] for name in sorted(seen) if name not in ('git_commit', 'platform')}
+    told = {name: seen[name] for name in sorted(seen) if name != 'platform'}
     told['command'] = ' '.join(
         part for part in seen['command'].split() if not part.startswith('--workdir')
     )
     told['trials'] = len(facts['trials'])
     (target / 'environment.json').write_text(json.dumps(told, indent=1) + '\n')
     (target / 'verdict.txt').write_text(analysis.verdict + '\n')
+    keep_claims(analysis, target)
+    keep_tables(analysis, target)
+    keep_trials(workdir, target)
     return 0
+
+
+def keep_claims(analysis: Analysis, target: pathlib.Path):
+    """claims.json: the claims, with NaN as null."""
+    claims = []
+    for claim in analysis.claims:
+        content = claim._asdict()
+        content['p_value'] = _number(claim.p_value)
+        content['effects'] = list(map(_number, claim.effects))
+        claims.append(content)
+    (target / 'claims.json').write_text(json.dumps(claims, indent=1, allow_nan=False) + '\n')
+
+
+def keep_tables(analysis: Analysis, target: pathlib.Path):
+    """A CSV file of each of the study's tables."""
+    names = file_names([f'table_{table.title.lower()}' for table in analysis.tables])
+    for name, table in zip(names, analysis.tables, strict=True):
+        _write(target / f'{name}.csv', table.columns, table.rows)
+
+
+def keep_trials(workdir: pathlib.Path, target: pathlib.Path):
+    """trials.csv: a row for each trial and set of tags; errors are empty where a trial diverged."""
+    finals = results.final(workdir)
+    row_of = {trial: row for row, trial in enumerate(finals['trial'].tolist())}
+    entries = {entry['trial']: entry for entry in results.entries(workdir)}
+    columns = ['trial', *_TAGS, 'seed', 'settings', 'status', 'step']
+    columns += [f'{part}_error' for part in _PARTS]
+    rows = []
+    for trial, tags in results.roles(workdir):
+        settings = dict(entries[trial]['overrides'])
+        row = [trial, *(tags.get(tag, '') for tag in _TAGS), settings.pop('seed', '')]
+        row.append(json.dumps(settings))
+        place = row_of.get(trial)
+        rows.append([*row, *_ending(finals, place)])
+    _write(target / 'trials.csv', columns, rows)
+
+
+def _ending(finals, place):
+    """Status, step and errors of a trial; place None: it has no row."""
+    if place is None:
+        return ['no row', '', *[''] * len(_PARTS)]
+    status = finals['status'][place]
+    ending = [status, int(finals['step'][place])]
+    for part in _PARTS:
+        column = f'{part}_accuracy'
+        error = math.nan
+        if status == 'done' and column in finals:
+            error = 1 - float(finals[column][place])
+        ending.append('' if math.isnan(error) else repr(error))
+    return ending
+
+
+def _write(file, columns, rows):
+    with open(file, 'w', newline='') as opened:
+        writer = csv.writer(opened, lineterminator='\n')
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _number(value):
+    return value if math.isfinite(value) else None
 
 
 if __name__ == '__main__':

@@ -16,9 +16,11 @@ def claims(analysis: Analysis) -> list[Table]:
     if not analysis.claims:
         return []
     caption = (
-        'Reproduced: the interval lies on the side that the claim says; not reproduced: on the '
-        'other; else undecided. p: two-sided, by flipping the signs of the differences from the '
-        "claim's boundary (Fisher 1935), alone and corrected for the number of claims (Holm 1979)."
+        'Below a claim stands what its paper measured. Reproduced: the interval lies on the side '
+        'that the claim says; not reproduced: on the other; else undecided. Under-trained: a claim '
+        'on generalization, of networks that fit their training sets unequally well. p: two-sided, '
+        "by flipping the signs of the differences from the claim's boundary (Fisher 1935), alone "
+        'and corrected for the number of claims (Holm 1979).'
     )
     return [Table('Claims', _COLUMNS, _rows(analysis.claims), caption)]
 
@@ -48,6 +50,8 @@ def _rows(claims):
         rows.append(
             [claim.claim, claim.measured, claim.outcome, _p(claim.p_value), _p(of_all)],
         )
+        if claim.paper:
+            rows.append([f'in the paper: {claim.paper}', '', '', '', ''])
     return rows
 
 

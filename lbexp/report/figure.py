@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from lbexp.report.style import (
     is_bold,
     key,
     label,
-    placed,
+    placed_bars,
     rgb,
     styles,
     tick_labels,
@@ -25,15 +25,18 @@ from lbexp.report.style import (
 ALONE = 64
 
 
-def figure(drawing: Figure) -> dict[str, Any]:
+def figure(drawing: Figure, shared: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The plotly figure as plain data {'data', 'layout'}: what Plotly.newPlot takes;
     `plotly.graph_objects.Figure(...)` too.
+
+    Args:
+        shared: colours of groups that other figures draw as well (`style.shared_colours`).
 
     Raises:
         ValueError: a scale, style or length that cannot be drawn.
     """
     check(drawing)
-    groups = styles(drawing)
+    groups = styles(drawing, shared)
     drawn = drawing.series
     if len(drawn) > ALONE:
         drawn = _merged(drawn)
@@ -78,7 +81,7 @@ def _traces(series, style, is_first, bold, scale):
     """
     common = {
         'type': 'scatter',
-        'x': _values(placed(series, style, scale)),
+        'x': _values(series.x),
         'legendgroup': key(series),
         'name': _escaped(label(key(series))),
     }
@@ -86,7 +89,7 @@ def _traces(series, style, is_first, bold, scale):
     if series.low is None:
         return [line]
     if series.style == 'points':
-        return [line | {'error_y': _error_bars(series, style.colour)}]
+        return [_bars(series, common, style, scale), line]
     low, high = _band(series, common, style.colour)
     if series.style == 'band':
         return [low, high | {'showlegend': is_first}]
@@ -97,19 +100,14 @@ def _line(series, style, is_first, bold):
     """What a trace of a line or of points has of its own."""
     is_lone = np.isfinite(floats(series.y)).sum() <= 1
     mode = 'markers' if is_lone or series.style == 'points' else 'lines'
-    # A shifted symbol's label tells the true x.
-    x = 'customdata' if style.x_offset else 'x'
-    line: dict[str, Any] = {
+    return {
         'y': _values(series.y),
         'showlegend': is_first,
         'mode': mode,
         'line': {'color': style.colour, 'width': 2 if bold else 1, 'dash': style.dash[0]},
         'marker': {'color': style.colour, 'symbol': style.symbol[0], 'size': style.size},
-        'hovertemplate': f'{_escaped(series.name)}<br>%{{{x}}}, %{{y:.5g}}<extra></extra>',
+        'hovertemplate': f'{_escaped(series.name)}<br>%{{x}}, %{{y:.5g}}<extra></extra>',
     }
-    if style.x_offset:
-        line['customdata'] = _values(series.x)
-    return line
 
 
 def _band(series, common, colour):
@@ -118,6 +116,19 @@ def _band(series, common, colour):
     low = common | hidden | {'y': _values(series.low)}
     high = common | hidden | {'y': _values(series.high), 'fill': 'tonexty', 'fillcolor': faint}
     return [low, high]
+
+
+def _bars(series, common, style, scale):
+    """Error bars without symbols: they may stand beside those of other groups."""
+    return common | {
+        'x': _values(placed_bars(series, style, scale)),
+        'y': _values(series.y),
+        'mode': 'markers',
+        'marker': {'opacity': 0, 'color': style.colour},
+        'hoverinfo': 'skip',
+        'showlegend': False,
+        'error_y': _error_bars(series, style.colour),
+    }
 
 
 def _error_bars(series, colour):

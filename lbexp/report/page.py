@@ -17,6 +17,7 @@ from lbexp.local_path import local_path
 from lbexp.report import FIGURE_FORMATS, claims, curves, elements, figure, paper, table
 from lbexp.report.assets import SCRIPT, STYLE
 from lbexp.report.file_names import file_names
+from lbexp.report.style import shared_colours
 from lbexp.results.metrics import headline
 
 TRIALS = 500  # rows of the table of trials
@@ -57,11 +58,13 @@ def page(
     folder = workdir / 'figures'
     # a workdir may be anybody's: nothing is written through a link out of it
     refuse_links(folder, workdir)
+    # of the study's own: curves of hundreds of trials have colours of their own
+    shared = shared_colours(analysis.figures)
     for drawing in drawn:
-        paper.save(drawing, folder, figure_formats)
+        paper.save(drawing, folder, figure_formats, shared)
     body = _body(analysis, finals, document, drawn, figure_formats)
     file = workdir / 'report.html'
-    replace(file, _html(analysis.title, body, drawn).encode())
+    replace(file, _html(analysis.title, body, drawn, shared).encode())
     return file
 
 
@@ -173,10 +176,10 @@ def _trials(finals):
     return Table('', columns, rows, caption)
 
 
-def _html(title, body, drawn):
+def _html(title, body, drawn, shared):
     from plotly.offline import get_plotlyjs
 
-    figures = list(map(figure.figure, drawn))
+    figures = [figure.figure(drawing, shared) for drawing in drawn]
     data = json.dumps(figures, separators=(',', ':'), allow_nan=False)
     # </script> inside a string would end the element
     data = data.replace('<', '\\u003c')

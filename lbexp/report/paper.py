@@ -4,8 +4,9 @@ import csv
 import io
 import itertools
 import math
+import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lbexp.report.style import (
     is_bold,
     key,
     label,
-    placed,
+    placed_bars,
     styles,
     tick_labels,
     ticks,
@@ -45,9 +46,15 @@ _SETTINGS = {
     'pdf.fonttype': 42,
 }
 
+_CAPTION_SIZE, _CAPTION_WIDTH = 6.5, 108  # points, characters a line
+_LINE = 0.12  # height of a line of the caption [inches]
+
 
 def save(
-    drawing: Figure, folder: PathLike | str, formats: Sequence[str] = FIGURE_FORMATS
+    drawing: Figure,
+    folder: PathLike | str,
+    formats: Sequence[str] = FIGURE_FORMATS,
+    shared: Mapping[str, str] | None = None,
 ) -> dict[str, Path]:
     """Writes NAME.csv (the numbers drawn), NAME.png (for slides) and NAME.pdf (for the paper) under
     `folder`.
@@ -55,6 +62,7 @@ def save(
     Args:
         formats: 'png', 'pdf', both or none. What is not asked for is removed: it may be an older
             drawing.
+        shared: colours of groups that other figures draw as well (`style.shared_colours`).
 
     Returns:
         The paths, by format.
@@ -65,7 +73,7 @@ def save(
     (stem,) = file_names([drawing.name])
     contents = {'csv': _numbers(drawing).encode()}
     if formats:
-        contents |= _pictures(drawing, formats)
+        contents |= _pictures(drawing, formats, shared)
     for kind in set(FIGURE_FORMATS) - set(formats):
         (folder / f'{stem}.{kind}').unlink(missing_ok=True)
     paths = {}
@@ -75,7 +83,7 @@ def save(
     return paths
 
 
-def _pictures(drawing, formats):
+def _pictures(drawing, formats, shared):
     """The contents of files, by format."""
     from matplotlib import figure as canvas
     from matplotlib import rc_context
@@ -85,8 +93,14 @@ def _pictures(drawing, formats):
         # of a letter that the font has not a box is drawn
         warnings.filterwarnings('ignore', 'Glyph')
         # no pyplot: it would keep every figure, and choose a display
-        page = canvas.Figure(figsize=(5.2, 3.4))
-        _draw(page, drawing)
+        lines = textwrap.wrap(drawing.caption, _CAPTION_WIDTH)
+        page = canvas.Figure(figsize=(5.2, 3.4 + _LINE * len(lines)))
+        _draw(page, drawing, shared)
+        if lines:
+            # beside everything else: what the picture is of goes where the picture goes
+            page.set_layout_engine('constrained')
+            text = '\n'.join(map(_literal, lines))
+            page.supxlabel(text, x=0.01, ha='left', fontsize=_CAPTION_SIZE)
         for kind in formats:
             content = io.BytesIO()
             page.savefig(content, format=kind, **_SAVING[kind])
@@ -96,9 +110,9 @@ def _pictures(drawing, formats):
     return contents
 
 
-def _draw(page, drawing):
+def _draw(page, drawing, shared=None):
     axes = page.add_subplot()
-    groups, in_legend = styles(drawing), set()
+    groups, in_legend = styles(drawing, shared), set()
     for series in drawing.series:
         group = key(series)
         style = groups[group]
@@ -127,19 +141,20 @@ def _draw(page, drawing):
         page.set_layout_engine('constrained')
     if len(drawing.series) > 1:
         page.legend(loc='outside right upper', fontsize=8)
-    elif not drawing.places:
+    elif not drawing.places and not drawing.caption:
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
 
 
 def _draw_series(axes, series, style, name, bold, scale):
     """Band or error bars, then the line or the symbols; `name` is that of the legend, or None."""
-    x, y = placed(series, style, scale), floats(series.y)
+    x, y = floats(series.x), floats(series.y)
     colour = style.colour
     if series.low is not None:
         low, high = floats(series.low), floats(series.high)
         if series.style == 'points':
             lengths = np.abs([y - low, high - y])
-            axes.errorbar(x, y, lengths, fmt='none', ecolor=colour, elinewidth=1, capsize=2)
+            beside = placed_bars(series, style, scale)
+            axes.errorbar(beside, y, lengths, fmt='none', ecolor=colour, elinewidth=1, capsize=2)
         else:
             # the line in a band has the name, a band alone has its own
             named = name if series.style == 'band' else None

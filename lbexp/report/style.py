@@ -1,9 +1,11 @@
 """What tells the groups of a figure apart: in colour, in grey, and where they lie on one
 another."""
 
+import collections
 import itertools
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +15,10 @@ from lbexp.analysis import Figure, Series
 # Okabe and Ito 2008: told apart with any colour vision, and dark enough on white, light enough on
 # black.
 PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
-# More groups than that are ordered, not told apart: viridis, without its ends that vanish on black
-# or white.
+# Four more, for as many things that have no order: of Tol's muted ones (Tol 2021), and grey.
+CATEGORIES = (*PALETTE, '#882255', '#999933', '#6655aa', '#888888')
+# More groups than that, and more ordered ones than the palette has (batch sizes, learning rates),
+# are ordered, not told apart: viridis, without its ends that vanish on black or white.
 ORDERED = ('#46327e', '#365c8d', '#277f8e', '#1fa187', '#4ac16d', '#a0da39', '#d8c822')
 LEGEND = 8  # entries; of more groups every n-th is named
 # Names of plotly and of matplotlib.
@@ -30,7 +34,7 @@ DASHES = (
 _LABEL = 40  # characters of a name in a legend, which takes its room from the axes
 _SIZES = (11, 7)  # of symbols of the first group and of the last, which lies on top
 _SIZE = 8  # of a lone value of a line
-_BESIDE = 0.1  # of the distance to the next x: how far error bars of two groups stand apart
+_BESIDE = 0.06  # of the distance to the next x: how far error bars of two groups stand apart
 
 
 class SeriesStyle(NamedTuple):
@@ -41,19 +45,39 @@ class SeriesStyle(NamedTuple):
     dash: tuple
     size: float  # of symbols [pixels]
     named: bool  # in the legend
-    x_offset: float  # shift along x, in powers of ten on a logarithmic axis
+    x_offset: float  # shift of error bars along x, in powers of ten on a logarithmic axis
 
 
-def styles(drawing: Figure) -> dict[str, SeriesStyle]:
+def shared_colours(drawings: Sequence[Figure]) -> dict[str, str]:
+    """{group: its colour} for those groups that have one colour in all figures of a report: what
+    has no order, and is drawn in more than one figure.
+
+    {}: there are more of them than colours.
+    """
+    drawn_in = collections.Counter()
+    for drawing in drawings:
+        groups = list(dict.fromkeys(map(key, drawing.series)))
+        if not _are_ordered(groups):
+            drawn_in.update(groups)
+    shared = [group for group, count in drawn_in.items() if count > 1]
+    if len(shared) > len(CATEGORIES):
+        return {}
+    return dict(zip(shared, CATEGORIES, strict=False))
+
+
+def styles(drawing: Figure, shared: Mapping[str, str] | None = None) -> dict[str, SeriesStyle]:
     """{group: its style}, in the order of the legend.
 
     Lines without symbols have dashes of their own where every group is one line: in grey colours
     are much the same. Symbols shrink from group to group, so that equal points are seen, and error
-    bars at the same x stand side by side.
+    bars at the same x stand side by side; symbols and lines stay where they belong.
+
+    Args:
+        shared: colours that are those of other figures, too (`shared_colours`).
     """
     groups = list(dict.fromkeys(map(key, drawing.series)))
     with_symbols = sorted(set(_groups(drawing, 'points')), key=groups.index)
-    colours, named = _colours(groups)
+    colours, named = _colours(groups, shared or {})
     dashes = _dashes(groups, _groups(drawing, 'line'), with_symbols)
     sizes = np.linspace(*_SIZES, max(len(with_symbols), 2)).tolist()
     size_of = dict(zip(with_symbols, sizes, strict=False))
@@ -83,8 +107,8 @@ def floats(values: Sequence[float | None] | np.ndarray) -> np.ndarray:
     return np.array(values, np.float64)
 
 
-def placed(series: Series, style: SeriesStyle, scale: str) -> np.ndarray:
-    """x of a series, shifted as its group is."""
+def placed_bars(series: Series, style: SeriesStyle, scale: str) -> np.ndarray:
+    """x of the error bars of a series, beside those of other groups."""
     x = floats(series.x)
     if not style.x_offset:
         return x
@@ -163,10 +187,14 @@ def _dashes(groups, lines, with_symbols):
     return dict(zip(bare, dashes, strict=False))
 
 
-def _colours(groups):
+def _colours(groups, shared):
     """Colour of each group, and the groups that the legend names."""
-    if len(groups) <= len(PALETTE):
-        return dict(zip(groups, PALETTE, strict=False)), set(groups)
+    most = len(PALETTE) if _are_ordered(groups) else len(CATEGORIES)
+    if len(groups) <= most:
+        of_figure = {group: shared[group] for group in groups if group in shared}
+        free = [colour for colour in CATEGORIES if colour not in of_figure.values()]
+        others = [group for group in groups if group not in of_figure]
+        return of_figure | dict(zip(others, free, strict=False)), set(groups)
     last = len(groups) - 1
     colours = {group: _ordered(place / last) for place, group in enumerate(groups)}
     if len(groups) <= LEGEND:
@@ -174,6 +202,12 @@ def _colours(groups):
     # evenly spaced, the first and the last among them
     places = np.linspace(0, last, LEGEND).astype(int)
     return colours, {groups[place] for place in places}
+
+
+def _are_ordered(groups):
+    """Whether they differ in a number alone, as 'B 32' and 'B 64' do."""
+    stems = {re.sub(r'[-+]?\d[\d.]*(e[-+]?\d+)?', '#', group) for group in groups}
+    return len(groups) > 1 and len(stems) == 1 and '#' in stems.pop()
 
 
 def _ordered(place):
@@ -200,7 +234,7 @@ def _offsets(drawing):
             barred.setdefault(key(series), set()).update(map(float, series.x))
     places = sorted(set().union(*barred.values()))
     none_shared = len(places) == sum(map(len, barred.values()))
-    if not 1 < len(barred) <= len(PALETTE) or none_shared:
+    if not 1 < len(barred) <= len(CATEGORIES) or none_shared:
         return {}
     if drawing.x_scale == 'log':
         places = [math.log10(x) for x in places if x > 0]

@@ -24,10 +24,11 @@ from lbexp.analysis import (
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
 from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger, Trials
-from lbexp.studies import Study
-from lbexp.studies._comparison import arms
+from lbexp.studies import Study, _papers
+from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
-from lbexp.studies._presentation.batch_growth import arms_table, figures, updates_saved
+from lbexp.studies._judgement import TEST, contrast, drawn
+from lbexp.studies._presentation.batch_growth import arms_table, figures, runs_of, updates_saved
 
 _RATE = 'optimizer.learning_rate'
 _PAPER = 'Smith et al. 2018, arXiv:1711.00489'
@@ -43,6 +44,7 @@ def batch_growth(
     seeds: Trials = 10,
     extensions: NonNegativeInteger = 2,
     margin: Positive = 0.005,
+    tunings: Trials = 1,
 ) -> Study:
     """Four arms of `config.optimizer`, which differ after the first boundary only:
 
@@ -64,16 +66,20 @@ def batch_growth(
         largest: of the hybrid [examples per update], a multiple of batch_size.
         learning_rates: lowest and highest tried.
         budget: learning rates tried.
-        seeds: trials reported for each arm.
+        seeds: trials reported for each arm, and each tuning.
         extensions: times the range may grow beyond an edge.
         margin: difference of test error that counts as none, > 0.
+        tunings: times that the rate is tuned, with other points and seeds; with several, intervals
+            are over tunings.
 
     Source: Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, Sections 3 and 5.1 (factor 5, epochs
         60, 120, 160 of
     200).
     """
     _validate(batch_size, boundaries, factor, largest, margin)
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=extensions)
+    tuning = arms.Tuning(
+        budget, seeds, arms.validation_error, extensions=extensions, tunings=tunings
+    )
     overrides = _overrides(list(map(float, boundaries)), factor, largest)
 
     def arms_of(config):
@@ -140,16 +146,16 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
         return Analysis(title, 'Every learning rate diverged: nothing to compare.', [], [])
     if not all(result.trials for result in tuned.values()):
         return Analysis(title, 'Nothing is reported yet: nothing to compare.', [], [])
-    rows = results.read(workdir)
-    runs, errors = {}, {}
-    for name, result in tuned.items():
-        runs[name] = _run(rows, result.trials)
-        errors[name] = arms.final_error(workdir, result.trials)
-    # paired by seed
+    runs = runs_of(results.read(workdir), compared.tunings)
+    # the independent draws: paired by seed, or by tuning
+    errors = {}
+    for name in tuned:
+        errors[name] = compare.tuned_error(workdir, [each[name] for each in compared.tunings])
+    measured = {name: {TEST: values} for name, values in errors.items()}
     differences = {}
     for name in ('growth', 'hybrid', 'constant'):
-        differences[name] = errors[name] - errors['decay']
-    claims = _claims(runs, differences, first_boundary, margin)
+        differences[name] = compare.differences(measured, name, 'decay')
+    claims = _claims(runs, measured, first_boundary, margin)
     growth, control = claims[0], claims[-1]
     verdict = (
         f'Growth - decay: test error {format_interval(differences["growth"])}; '
@@ -161,21 +167,26 @@ def _analyse(compared: Compared, first_boundary: float, margin: float) -> Analys
     verdict += '.'
     if control.outcome != REPRODUCED:
         verdict += ' The control is no worse: here the schedule hardly matters.'
-    tables = [arms_table(tuned['decay'], runs, errors, differences)]
+    unit = compare.unit_of(compared.tuning)
+    tables = [arms_table(tuned['decay'], runs, errors, differences, unit)]
     passed = growth.outcome == REPRODUCED
     if growth.outcome == UNDECIDED:
         passed = None
-    return Analysis(title, verdict, tables, figures(runs), passed, claims)
+    drawings = figures(runs, drawn(compared.tuning))
+    return Analysis(title, verdict, tables, drawings, passed, claims)
 
 
-def _claims(runs, differences, first_boundary, margin):
+def _claims(runs, measured, first_boundary, margin):
     """That of growth first, the control last."""
     beginning = first_boundary * np.nanmax(runs['decay']['epoch'])
     curve = _curve_difference(runs['growth'], runs['decay'], beginning)
-    control = _control_claim(differences['constant'])
+    control = contrast(
+        'The noise has to fall: constant rate and batch end with a higher test error (control)',
+        *(measured, 'constant', 'decay', above),
+    )
     equivalences = [
-        _claim('growth', 'Growing the batch', differences, margin),
-        _claim('hybrid', 'Growing the batch, then decaying the rate', differences, margin),
+        _claim('growth', 'Growing the batch', measured, margin),
+        _claim('hybrid', 'Growing the batch, then decaying the rate', measured, margin),
         _curve_claim(*curve, margin),
     ]
     if control.outcome != REPRODUCED:
@@ -192,28 +203,6 @@ def _without_control(claim):
     return claim._replace(measured=measured, outcome=UNDECIDED)
 
 
-def _run(rows, trials):
-    """Columns of an arm's trials at its evaluations: axes [rows], and the validation error [seeds,
-    rows]; a trial that diverged ends in NaN."""
-    of_trials = [np.flatnonzero(rows['trial'] == trial) for trial in trials]
-    longest = max(map(len, of_trials))
-
-    def by_seed(name):
-        values = np.full((len(trials), longest), np.nan)
-        for seed, places in enumerate(of_trials):
-            values[seed, : len(places)] = rows[name][places]
-        return values
-
-    accuracy = by_seed('validation_accuracy')
-    # a row between evaluations has the training loss alone
-    evaluated = np.isfinite(accuracy).any(axis=0)
-    run = {'error': 1 - accuracy[:, evaluated]}
-    for name in ('step', 'epoch', 'examples', 'learning_rate'):
-        # Where a trial stands is the same for all seeds of an arm.
-        run[name] = np.nanmax(by_seed(name)[:, evaluated], axis=0)
-    return run
-
-
 def _curve_difference(run, decay, first):
     """(epochs, validation error less decay's [seeds, epochs]) from epoch `first`: before it the
     arms are one run.
@@ -227,16 +216,12 @@ def _curve_difference(run, decay, first):
     return epochs, run['error'][:, inside] - np.stack(between)
 
 
-def _claim(name, change, differences, margin):
-    difference = differences[name]
-    return judged(
+def _claim(name, change, measured, margin):
+    claim = (
         f'{change} ends within {margin:g} of the test error of decaying the rate, at the same '
-        f'epochs ({_PAPER})',
-        f'{name} - decay: {format_interval(difference)}',
-        within,
-        difference,
-        margin,
+        f'epochs ({_PAPER})'
     )
+    return contrast(claim, measured, name, 'decay', within, margin, paper=_papers.SMITH)
 
 
 def _curve_claim(epochs, difference, margin):
@@ -259,7 +244,8 @@ def _curve_claim(epochs, difference, margin):
         f'growth - decay, mean over epochs: {format_interval(mean)}; largest '
         f'median difference {medians[worst]:.3g}, at epoch {epochs[worst]:.1f}'
     )
-    return judged(claim, measured, within, mean, margin)
+    judgement = judged(claim, measured, within, mean, margin)
+    return judgement._replace(paper=_papers.SMITH, effects=tuple(map(float, mean)))
 
 
 def _updates_claim(runs):
@@ -269,10 +255,5 @@ def _updates_claim(runs):
         f'Growing the batch needs fewer updates ({_PAPER}, Section 5.1)',
         updates_saved(runs),
         REPRODUCED if fewer else NOT_REPRODUCED,
+        paper=_papers.SMITH,
     )
-
-
-def _control_claim(difference):
-    claim = 'The noise has to fall: constant rate and batch end with a higher test error (control)'
-    measured = f'constant - decay: {format_interval(difference)}'
-    return judged(claim, measured, above, difference)

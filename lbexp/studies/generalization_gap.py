@@ -11,22 +11,17 @@ import numpy as np
 
 from lbexp import config as configs
 from lbexp import documents, results
-from lbexp.analysis import (
-    Analysis,
-    above,
-    below,
-    format_interval,
-    judged,
-)
+from lbexp.analysis import Analysis, above, below, format_interval, judged
 from lbexp.engine import plan
 from lbexp.engine import speed as speeds
 from lbexp.engine.metrics_file import replace
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
-from lbexp.studies import Study
+from lbexp.studies import Study, _papers
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._judgement import TRAINING, Fitting, contrast, drawn, largest_fitting
 from lbexp.studies._presentation import generalization_gap as presentation
 
 _Speed = Annotated[float, msgspec.Meta(gt=0, le=1e30)]  # [examples / s]
@@ -44,6 +39,8 @@ def generalization_gap(
     equal_updates: bool = True,
     extensions: NonNegativeInteger = 2,
     speed: bool = True,
+    fit_margin: Positive = 0.02,
+    margin: Positive = 0.01,
 ) -> Study:
     """Trials over batch sizes, at as many epochs as the configuration says and at as many updates
     as the smallest has.
@@ -52,6 +49,11 @@ def generalization_gap(
     quasi-random budget (see _comparison/arms.py); what is reported are fresh seeds at the best
     rate. All other numbers are the configuration's.
     All batch sizes that can share a microbatch are one program (engine.plan.shared_microbatch).
+
+    Claims on generalization are judged where the large batch fits the training set as well as the
+    smallest does: at the largest batch size whose training error is shown to be at most
+    `fit_margin` higher, as that of all smaller ones is. Beyond it the verdict is 'under-trained':
+    test error there tells of optimization first.
 
     Args:
         batch_sizes: examples per update; the smallest is the reference.
@@ -64,6 +66,8 @@ def generalization_gap(
             (Hoffer et al. 2017, "regime adaptation").
         extensions: times that the search may grow beyond an edge.
         speed: also time one trial of each batch size, alone, a second each, once all are trained.
+        fit_margin: difference of training error up to which two batch sizes fit alike, > 0.
+        margin: difference of test error that counts as none, > 0.
 
     Raises:
         Refusal: an empty search space, no batch size, or one below 1.
@@ -87,7 +91,10 @@ def generalization_gap(
     def measure(config, workdir):
         measure_speeds(config, workdir, sizes)
 
-    return comparison(arms_of, tuning, _analyse, measure=measure if speed else None)
+    def analyse(compared):
+        return _analyse(compared, float(fit_margin), float(margin))
+
+    return comparison(arms_of, tuning, analyse, measure=measure if speed else None)
 
 
 def _arms(config, sizes, learning_rates, equal_updates):
@@ -129,7 +136,7 @@ def read_speeds(workdir: Path) -> dict[str, list[float]]:
     return documents.document(file, dict[str, _Speeds])
 
 
-def _analyse(compared: Compared) -> Analysis:
+def _analyse(compared: Compared, fit_margin: float, margin: float) -> Analysis:
     all_arms, tuned = compared.arms, compared.results
     measured = compare.measure(compared.workdir, *compared.tunings)
     at_epochs, at_updates = [], [all_arms[0]]
@@ -147,95 +154,131 @@ def _analyse(compared: Compared) -> Analysis:
     known_speeds = read_speeds(compared.workdir)
     (path,) = smallest.space
     figures = [
-        *presentation.error_figures(regimes, measured),
+        *presentation.error_figures(regimes, measured, drawn(compared.tuning)),
         *presentation.rate_figures(regimes, tuned, path),
         *presentation.path_figures(rows, at_epochs, tuned),
     ]
     if all(str(size) in known_speeds for size in sizes):
         train_size = plan.train_size(compared.config)
         figures += presentation.speed_figures(known_speeds, sizes, train_size)
-    claims = _claims(regimes, measured) + _diffusion(rows, at_epochs[-1], tuned)
-    verdict = _verdict(regimes, measured)
+    fitting = Fitting(smallest.name, fit_margin)
+    epochs_names = [arm.name for arm in at_epochs]
+    updates_names = [arm.name for arm in at_updates]
+    claims = _claims(epochs_names, updates_names, measured, fitting, margin)
+    claims += _diffusion(rows, at_epochs[-1], compared.tunings)
+    verdict = _verdict(epochs_names, measured, fitting)
     return Analysis('Batch size and generalization', verdict, [table], figures, None, claims)
 
 
-def _verdict(regimes, measured):
-    gaps = []
-    for regime, members in regimes.items():
-        small, large = members[0], members[-1]
-        if small is not large:
-            gap = compare.paired(measured, large.name, small.name)
-            gaps.append(
-                f'at {regime}, batch {large.overrides["batch_size"]} has a test error '
-                f'{format_interval(gap)} above that of batch {small.overrides["batch_size"]}'
-            )
-    if not gaps:
+def _verdict(at_epochs, measured, fitting):
+    """What the excess of test error at the largest batches is made of."""
+    small, large = at_epochs[0], at_epochs[-1]
+    if small == large:
         return ''
-    return '; '.join(gaps).capitalize() + '.'
-
-
-def _claims(regimes, measured):
-    if len(regimes[EPOCHS]) < 2:
-        return []
-    small, large = regimes[EPOCHS][0], regimes[EPOCHS][-1]
-    size = large.overrides['batch_size']
-    gap = compare.differences(measured, large.name, small.name)
-    claims = [
-        judged(
-            'At equal epochs a large batch generalizes worse than a small one (Keskar et al. 2017)',
-            f'batch {size} minus batch {small.overrides["batch_size"]}, test error: '
-            f'{format_interval(gap)}',
-            above,
-            gap,
+    last = at_epochs[largest_fitting(measured, at_epochs, fitting)]
+    sentences = [f'No larger batch is shown to fit the training set as well as "{small}" does.']
+    if last != small:
+        excess = format_interval(compare.paired(measured, last, small))
+        sentences = [
+            f'The largest batch that fits the training set as well as "{small}" does (training '
+            f'error at most {fitting.margin:g} higher) is "{last}": its test error is {excess} '
+            'above.'
+        ]
+    if last != large:
+        test = format_interval(compare.paired(measured, large, small))
+        training = format_interval(compare.paired(measured, large, small, TRAINING))
+        sentences.append(
+            f'"{large}" has a test error {test} above and a training error {training} above.'
         )
-    ]
-    if len(regimes[UPDATES]) < 2:
-        return claims
-    longer = regimes[UPDATES][-1]
-    closed = compare.differences(measured, large.name, longer.name)
-    left = compare.differences(measured, longer.name, small.name)
-    return [
-        *claims,
-        judged(
-            'As many updates as the small batch has shrink the gap (Hoffer et al. 2017)',
-            f'batch {size}, test error at equal epochs minus at equal updates: '
-            f'{format_interval(closed)}',
-            above,
-            closed,
-        ),
-        judged(
-            '... and leave none',
-            f'test error left at batch {size}: {format_interval(left)}',
-            below,
-            left,
-        ),
-    ]
+    return ' '.join(sentences)
 
 
-def _diffusion(rows: Mapping[str, np.ndarray], arm: arms.Arm, tuned):
+def _claims(at_epochs, at_updates, measured, fitting, margin):
+    """Claims on the largest batch that fits the training set, then on the largest of all.
+
+    Args:
+        at_epochs, at_updates: names of arms, from the smallest batch to the largest.
+    """
+    if len(at_epochs) < 2:
+        return []
+    # without one that fits, the largest of all, which is under-trained
+    place = largest_fitting(measured, at_epochs, fitting) or len(at_epochs) - 1
+    large, largest = at_epochs[place], at_epochs[-1]
+    claims = [_degradation(measured, large, fitting)]
+    if large != largest:
+        claims.append(_degradation(measured, largest, fitting))
+    has_regime = len(at_updates) > 1
+    enough = at_updates[-1] if has_regime else large
+    counter_claim = contrast(
+        f'Tuned and given enough steps, the largest batch degrades test error by {margin:g} at '
+        'most (Shallue et al. 2019)',
+        *(measured, enough, fitting.reference, below, margin, fitting, _papers.SHALLUE_ERROR),
+    )
+    claims.append(counter_claim)
+    if has_regime:
+        claims += _regime_adaptation(measured, large, at_updates[place], fitting, margin)
+    return claims
+
+
+def _degradation(measured, large, fitting):
+    return contrast(
+        'At equal training error a large batch has a higher test error than a small one (premise '
+        'of Keskar et al. 2017)',
+        *(measured, large, fitting.reference, above, 0.0, fitting, _papers.KESKAR),
+    )
+
+
+def _regime_adaptation(measured, large, longer, fitting, margin):
+    """Of one batch size: `longer` has as many updates as the smallest batch."""
+    paper = _papers.HOFFER_UPDATES
+    yield contrast(
+        'As many updates as the small batch has shrink the gap (Hoffer et al. 2017)',
+        *(measured, large, longer, above, 0.0, fitting, paper),
+    )
+    yield contrast(
+        f'... and leave none, {margin:g} at most',
+        *(measured, longer, fitting.reference, below, margin, fitting, paper),
+    )
+
+
+def _diffusion(rows: Mapping[str, np.ndarray], arm: arms.Arm, tunings):
     """Is |w - w_0| straighter against log t than against t^1/2, as for a random walk in a rough
     potential?"""
     if 'distance' not in rows:
         return []
-    steps, distances = compare.path(rows, tuned[arm.name].trials, 'step', 'distance')
-    # where the rate has not decayed yet
-    early = steps <= steps.max(initial=0) / 2
-    if early.sum() < 4:
+    by_tuning = [_misfits(rows, tuned[arm.name].trials) for tuned in tunings]
+    updates = max(last for _, last in by_tuning)
+    ratios = compare.draws([ratios for ratios, _ in by_tuning])
+    if not updates:
         return []
-    t = steps[early]
-    ratio = []
-    for of_seed in distances:
-        y = of_seed[early]
-        ratio.append(_misfit(np.log(t), y) / _misfit(np.sqrt(t), y))
     measured = (
-        f'batch {arm.overrides["batch_size"]}, first half: 1 - R^2 of log t over that of '
-        f't^1/2: {format_interval(ratio)}'
+        f'batch {arm.overrides["batch_size"]}, first {updates} updates: 1 - R^2 of log t over that '
+        f'of t^1/2: {format_interval(ratios)}'
     )
     claim = (
         'The distance from the initial weights grows like log t rather than t^1/2 (Hoffer et '
         'al. 2017)'
     )
-    return [judged(claim, measured, below, ratio, 1.0)]
+    judgement = judged(claim, measured, below, ratios, 1.0)
+    effects = tuple(map(float, ratios))
+    return [judgement._replace(paper=_papers.HOFFER_DIFFUSION, effects=effects)]
+
+
+def _misfits(rows, trials):
+    """(ratio of the misfits of each trial, NaN where it diverged; last of the updates looked at, 0
+    where they are too few)."""
+    steps, distances = compare.path(rows, trials, 'step', 'distance')
+    # where the rate has not decayed yet
+    early = steps <= steps.max(initial=0) / 2
+    ratios = np.full(len(trials), np.nan)
+    if early.sum() < 4:
+        return ratios, 0
+    t = steps[early]
+    # a diverged trial has no whole path: the others are those that have
+    for place, of_seed in enumerate(distances):
+        y = of_seed[early]
+        ratios[place] = _misfit(np.log(t), y) / _misfit(np.sqrt(t), y)
+    return ratios, int(t.max())
 
 
 def _misfit(x, y):

@@ -3,8 +3,8 @@
 import collections
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,9 +23,11 @@ from lbexp.analysis import (
 )
 from lbexp.errors import Refusal
 from lbexp.ranges import Positive, PositiveInteger, Trials
-from lbexp.studies import Study
+from lbexp.studies import Study, _papers
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._judgement import TEST
+from lbexp.studies._spaces import optimizer_spaces
 
 _RATE = 'optimizer.learning_rate'
 _PAPER = 'Nado et al. 2021, arXiv:2102.06356'
@@ -33,20 +35,21 @@ _PLAIN, _LAYERWISE = ('momentum', 'adamw'), ('lars', 'lamb')
 _DRAWS, _SEED = 2000, 21020
 _CHANCE = 1.0  # error of a point that diverged
 
-# What an optimizer is, and the two numbers that are tuned: as wide in decades for every one of
-# them.
+# What an optimizer is, and the three numbers that are tuned: as wide in decades for every one of
+# them. LARS without its ratio is momentum with weight decay.
 _OPTIMIZERS = {
-    'momentum': dict(name='momentum', nesterov=True),
+    'momentum': dict(name='lars', adapt='none', momentum_form='outside', nesterov=True),
     'adamw': dict(name='adamw'),
-    'lars': dict(name='lars', trust_coefficient=1.0, momentum=0.9),
+    'lars': dict(name='lars', trust_coefficient=1.0),
     'lamb': dict(name='lamb'),
 }
+_RANGE, _COEFFICIENT = ('log', 1e-4, 1e0), ('linear', 0.8, 0.98)
 _DECAY = ('log', 1e-5, 1e-1)
 _SPACES = {
-    'momentum': {_RATE: ('log', 1e-3, 1e1), 'optimizer.momentum': ('linear', 0.8, 0.98)},
-    'adamw': {_RATE: ('log', 1e-5, 1e-1), 'optimizer.weight_decay': _DECAY},
-    'lars': {_RATE: ('log', 1e-4, 1e0), 'optimizer.weight_decay': _DECAY},
-    'lamb': {_RATE: ('log', 1e-4, 1e0), 'optimizer.weight_decay': _DECAY},
+    'momentum': dict(learning_rate=('log', 1e-3, 1e1), momentum=_COEFFICIENT, weight_decay=_DECAY),
+    'adamw': dict(learning_rate=('log', 1e-5, 1e-1), b1=_COEFFICIENT, weight_decay=_DECAY),
+    'lars': dict(learning_rate=_RANGE, momentum=_COEFFICIENT, weight_decay=_DECAY),
+    'lamb': dict(learning_rate=_RANGE, b1=_COEFFICIENT, weight_decay=_DECAY),
 }
 
 
@@ -62,13 +65,14 @@ def reality_check(
     seeds: Trials = 10,
     tunings: Trials = 1,
     margin: Positive = 0.01,
+    spaces: Sequence[Mapping[str, Any]] = (),
 ) -> Study:
-    """The same number of points for every optimizer, over the learning rate and one number more.
+    """The same number of points for every optimizer, over learning rate, momentum and weight decay.
 
-    Momentum is Nesterov's, with its decay tuned; AdamW, LARS and LAMB have their weight decay
-    tuned; rates cover four decades. Schedule and length of the run are the configuration's, the
-    same for all. No space is extended: that would be a larger budget. What is reported ran with
-    other seeds than what was tuned; differences are paired by seed.
+    Momentum is Nesterov's; AdamW and LAMB have b1 for their momentum; rates cover four decades.
+    Schedule and length of the run are the configuration's, the same for all. No space is extended:
+    that would be a larger budget. What is reported ran with other seeds than what was tuned;
+    differences are paired by seed, or by tuning.
 
     Args:
         optimizers: among momentum, adamw, lars, lamb; at least one of the first two and one of the
@@ -79,14 +83,17 @@ def reality_check(
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
             over tunings.
         margin: difference of test error that counts as none, > 0.
+        spaces: what replaces the space of an optimizer: dict(optimizer=..., FIELD=(scale, low,
+            high)), its fields, as in lbexp.config.search.
 
     Source: Nado et al. 2021, arXiv:2102.06356; budgets as in Choi et al. 2019, arXiv:1910.05446.
     """
     _validate(optimizers, batch_size, margin)
-    compared_arms = [
-        arms.Arm(name, {'optimizer': _OPTIMIZERS[name], 'batch_size': batch_size}, _SPACES[name])
-        for name in optimizers
-    ]
+    space_of = optimizer_spaces(spaces, _SPACES, optimizers)
+    compared_arms = []
+    for name in optimizers:
+        overrides = {'optimizer': _OPTIMIZERS[name], 'batch_size': batch_size}
+        compared_arms.append(arms.Arm(name, overrides, space_of[name]))
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=0, tunings=tunings)
 
     def analyse(compared):
@@ -171,6 +178,9 @@ def _claim(plain, layerwise, errors, budget, setting, margin):
     measured = f'{plain} - {layerwise}: {format_interval(difference)}'
     words = f'{budget} {plain} matches {layerwise} {setting}'
     claim = judged(words, measured, within, difference, margin)
+    effects = tuple(map(float, difference))
+    contrasted = (TEST, plain, layerwise)
+    claim = claim._replace(paper=_papers.NADO, effects=effects, contrast=contrasted)
     if claim.outcome == NOT_REPRODUCED:
         # the interval lies beyond the margin on one side
         better = plain if np.nanmedian(difference) < 0 else layerwise
@@ -179,7 +189,7 @@ def _claim(plain, layerwise, errors, budget, setting, margin):
 
 
 def _arms_table(compared, errors):
-    columns = ['optimizer', 'points', 'diverged', 'learning rate', 'second number']
+    columns = ['optimizer', 'points', 'diverged', 'learning rate', 'other numbers']
     unit = compare.unit_of(compared.tuning)
     columns += ['validation error', 'edge', 'test error', unit, 'of them diverged']
     rows = []
@@ -201,14 +211,17 @@ def _diverged(errors):
 
 
 def _best_cells(result):
-    """Learning rate, second number, validation error and edge of an optimizer's best point."""
+    """Learning rate, other numbers, validation error and edge of an optimizer's best point."""
     if result.best is None:
         return ['all diverged', '', '', '']
-    (second,) = [path for path in result.best if path != _RATE]
+    others = []
+    for path, value in result.best.items():
+        if path != _RATE:
+            others.append(f'{path.rpartition(".")[2]} {value:.3g}')
     edges = [f'{path.rpartition(".")[2]}: {side}' for path, side in result.edges.items()]
     return [
         f'{result.best[_RATE]:.3g}',
-        f'{second.rpartition(".")[2]} {result.best[second]:.3g}',
+        ', '.join(others),
         f'{result.scores.min():.4f}',
         ', '.join(edges) or 'none',
     ]

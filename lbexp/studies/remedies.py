@@ -7,6 +7,7 @@ import numpy as np
 
 from lbexp import results
 from lbexp.analysis import (
+    REPRODUCED,
     Analysis,
     Figure,
     Series,
@@ -14,13 +15,14 @@ from lbexp.analysis import (
     above,
     below,
     format_interval,
-    judged,
 )
 from lbexp.errors import Refusal
 from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
-from lbexp.studies import Study
+from lbexp.studies import Study, _papers
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._judgement import TRAINING, Fitting, contrast, drawn, fit
+from lbexp.studies._presentation.generalization_gap import error_paths, path_figures_of_parts
 
 SMALL, LARGE, ROOT, TUNED = (
     'small batch',
@@ -32,28 +34,34 @@ GHOST, ADAPTED, NOISE = '+ ghost batch norm', '+ regime adaptation', 'ghosts + m
 LARS, LAMB, LOOKAHEAD = 'ghosts + LARS', 'ghosts + LAMB', 'ghosts + Lookahead'
 _LADDER = (SMALL, LARGE, ROOT, TUNED, GHOST, ADAPTED)  # what was proposed together
 
-# Each step against the one below it: the claim, the worse arm, the better one.
+# Each step against the one below it: the claim, the worse arm, the better one, the paper.
 _STEPS = (
     (
         "A large batch with the small batch's learning rate generalizes worse (Hoffer et al. 2017)",
-        LARGE,
-        SMALL,
+        *(LARGE, SMALL, _papers.HOFFER_LADDER),
     ),
     (
         'Square-root scaling of the learning rate closes part of the gap (Hoffer et al. 2017)',
-        LARGE,
-        ROOT,
+        *(LARGE, ROOT, _papers.HOFFER_LADDER),
     ),
-    ('Ghost batch norm closes more, both tuned (Hoffer et al. 2017)', TUNED, GHOST),
-    ('Regime adaptation closes more (Hoffer et al. 2017)', GHOST, ADAPTED),
+    (
+        'Ghost batch norm closes more, both tuned (Hoffer et al. 2017)',
+        *(TUNED, GHOST, _papers.HOFFER_GHOST),
+    ),
+    (
+        'Regime adaptation closes more (Hoffer et al. 2017)',
+        *(GHOST, ADAPTED, _papers.HOFFER_UPDATES),
+    ),
     (
         'Multiplicative noise closes more at equal epochs (Hoffer et al. 2017, section 4)',
-        GHOST,
-        NOISE,
+        *(GHOST, NOISE, _papers.HOFFER_NOISE),
     ),
-    ('LARS closes more at equal epochs (You et al. 2017)', GHOST, LARS),
-    ('LAMB closes more at equal epochs (You et al. 2020)', GHOST, LAMB),
-    ('Lookahead closes more at equal epochs (Zhang et al. 2019)', GHOST, LOOKAHEAD),
+    ('LARS closes more at equal epochs (You et al. 2017)', GHOST, LARS, _papers.LARS),
+    ('LAMB closes more at equal epochs (You et al. 2020)', GHOST, LAMB, _papers.LAMB),
+    (
+        'Lookahead closes more at equal epochs (Zhang et al. 2019)',
+        *(GHOST, LOOKAHEAD, _papers.LOOKAHEAD),
+    ),
 )
 
 
@@ -67,6 +75,8 @@ def remedies(
     seeds: Trials = 6,
     tunings: Trials = 1,
     extensions: NonNegativeInteger = 2,
+    fit_margin: Positive = 0.02,
+    margin: Positive = 0.01,
 ) -> Study:
     """A small batch, a large one, and remedies, each with its own learning rate tuned on validation
     examples.
@@ -78,6 +88,10 @@ def remedies(
     (section 4), in the form that balances over epochs as the small batch's does
     (`balanced_weights`), LARS, LAMB and Lookahead.
 
+    A claim is decided where both of its arms fit the training set as well as the small batch does;
+    elsewhere it is 'under-trained': what a remedy gains there is optimization first. Shares are of
+    the gap where the large batch has one, and of its excess test error where it is under-trained.
+
     Args:
         small, large: examples per update; large is a multiple of small.
         learning_rates: (low, high) searched for the configuration's optimizer, and for Lookahead
@@ -88,6 +102,8 @@ def remedies(
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
             over tunings.
         extensions: times that a search may grow beyond an edge.
+        fit_margin: difference of training error up to which two arms fit alike, > 0.
+        margin: difference of test error that counts as none, > 0.
 
     Raises:
         Refusal: an empty search space, a large batch that is no multiple of the small one, no batch
@@ -111,7 +127,10 @@ def remedies(
             )
         return _arms(config['optimizer'], small, large, spaces)
 
-    return comparison(arms_of, tuning, lambda compared: _analyse(compared, small, large))
+    def analyse(compared):
+        return _analyse(compared, small, large, Fitting(SMALL, float(fit_margin)), float(margin))
+
+    return comparison(arms_of, tuning, analyse)
 
 
 def _arms(optimizer, small, large, spaces):
@@ -145,14 +164,20 @@ def _arms(optimizer, small, large, spaces):
     ]
 
 
-def _analyse(compared: Compared, small: int, large: int) -> Analysis:
+def _analyse(
+    compared: Compared, small: int, large: int, fitting: Fitting, margin: float
+) -> Analysis:
     names = [arm.name for arm in compared.arms]
     measured = compare.measure(compared.workdir, *compared.tunings)
     shares = {name: compare.gap_closed(measured, name, LARGE, SMALL) for name in names}
-    gap = format_interval(compare.paired(measured, LARGE, SMALL))
+    excess = format_interval(compare.paired(measured, LARGE, SMALL))
+    training = format_interval(compare.paired(measured, LARGE, SMALL, TRAINING))
     verdict = (
-        f'Batch {large} with the learning rate of batch {small} has a test error {gap} above it'
+        f'Batch {large} with the learning rate of batch {small} has a test error {excess} and a '
+        f'training error {training} above it'
     )
+    is_gap = fit(measured, LARGE, fitting) == REPRODUCED
+    whole = 'gap' if is_gap else 'excess test error'
     # the two batches themselves are no remedies
     closed = {}
     for name in names[2:]:
@@ -161,29 +186,30 @@ def _analyse(compared: Compared, small: int, large: int) -> Analysis:
             closed[name] = share
     if closed:
         best = max(closed, key=closed.__getitem__)
-        verdict += f'; "{best}" closes {_in_percent(shares[best])} of that'
+        verdict += f'; "{best}" closes {_in_percent(shares[best])} of that {whole}'
     title = f'Batch {large} against batch {small}: remedies'
-    tables = [_table(compared, measured, shares)]
+    tables = [_table(compared, measured, shares, whole)]
     figures = [
         _ladder(names, measured, compared.tuning),
-        _shares(names[1:], shares),
+        _shares(names[1:], shares, whole),
         *_paths(compared.workdir, compared.results),
     ]
-    return Analysis(title, f'{verdict}.', tables, figures, None, _claims(measured))
+    claims = _claims(measured, fitting, margin)
+    return Analysis(title, f'{verdict}.', tables, figures, None, claims)
 
 
-def _table(compared, measured, shares):
-    """That of the arms, with the share of the gap that each closes."""
+def _table(compared, measured, shares, whole):
+    """That of the arms, with the share that each closes."""
     base = compare.table(compared, measured, SMALL)
     rows = []
     for row in base.rows:
         name = row[0]
         rows.append([*row, _in_percent(shares[name])])
     caption = (
-        f'{base.caption} closed: share of the gap between "{LARGE}" (learning rate of the '
-        f'small) and "{SMALL}".'
+        f'{base.caption} closed: share of the {whole} of "{LARGE}" (learning rate of the small) '
+        f'over "{SMALL}".'
     )
-    return Table(base.title, [*base.columns, 'closed'], rows, caption)
+    return Table(base.title, [*base.columns, f'{whole} closed'], rows, caption)
 
 
 def _in_percent(share):
@@ -193,48 +219,46 @@ def _in_percent(share):
     return f'{middle:.0%} [{low:.0%}, {high:.0%}]'
 
 
-def _claims(measured):
+def _claims(measured, fitting, margin):
     claims = []
-    for claim, worse, better in _STEPS:
-        gained = compare.differences(measured, worse, better)
-        words = f'test error, "{worse}" minus "{better}": {format_interval(gained)}'
-        claims.append(judged(claim, words, above, gained))
-    left = compare.differences(measured, ADAPTED, SMALL)
-    claim = 'The whole ladder leaves no gap (Hoffer et al. 2017)'
-    claims.append(judged(claim, f'left: {format_interval(left)}', below, left))
+    for claim, worse, better, paper in _STEPS:
+        claims.append(contrast(claim, measured, worse, better, above, 0.0, fitting, paper))
+    claim = f'The whole ladder leaves no gap, {margin:g} at most (Hoffer et al. 2017)'
+    paper = _papers.HOFFER_UPDATES
+    claims.append(contrast(claim, measured, ADAPTED, SMALL, below, margin, fitting, paper))
     return claims
 
 
 def _ladder(names, measured, tuning):
     series = []
-    for part, metric in (('test', 'test_error'), ('training', 'train_error')):
+    parts = ('test', 'test_error'), ('training', 'train_error'), ('gap: test - training', 'gap')
+    for part, metric in parts:
         values = [measured[name][metric] for name in names]
         dots, _ = compare.points(part, range(len(names)), values)
         series.append(dots)
-    caption = f'Medians and intervals over {compare.unit_of(tuning)}.'
-    return Figure('ladder', 'Remedies', '', 'error', series, 'linear', 'linear', caption, names)
+    return Figure(
+        'ladder', 'Remedies', '', 'error', series, 'linear', 'linear', drawn(tuning), names
+    )
 
 
-def _shares(names, shares):
+def _shares(names, shares, whole):
     middle, low, high = np.array([shares[name] for name in names]).T
     ends = compare.error_bars(middle, low, high)
     series = [Series('closed', range(len(names)), middle.tolist(), *ends, 'points')]
-    caption = "1: as good as the small batch. Ratios of means, with Fieller's intervals."
-    title, label = 'Share of the gap closed', 'share of the gap'
+    caption = "1: as good as the small batch. Ratios of means, with Fieller's 95 % intervals."
+    title, label = f'Share of the {whole} closed', f'share of the {whole}'
     return Figure('closed', title, '', label, series, 'linear', 'linear', caption, names)
 
 
 def _paths(workdir, tuned):
-    """Test error of the ladder's arms in training, against epochs and against updates."""
+    """Errors of the ladder's arms in training, against epochs and against updates."""
     rows = results.read(workdir)
-    caption = 'Median over seeds, in the range of all.'
+    caption = 'Median over seeds of one tuning, in the range of all.'
     for x, label in (('epoch', 'epochs'), ('step', 'updates')):
-        series = []
+        of_parts = {'test': [], 'training': [], 'gap': []}
         for name in _LADDER:
-            places, accuracy = compare.path(rows, tuned[name].trials, x, 'test_accuracy')
-            # an arm that has nothing to report has no curve
-            if len(places):
-                series.append(compare.band(name, places, 1 - accuracy))
-        title = f'Test error against {label}'
-        labels = label, 'test error'
-        yield Figure(f'paths_{label}', title, *labels, series, 'log', 'log', caption)
+            for part, (places, values) in error_paths(rows, tuned[name].trials, x).items():
+                # an arm that has nothing to report has no curve
+                if len(places):
+                    of_parts[part].append(compare.band(name, places, values))
+        yield from path_figures_of_parts(f'paths_{label}', label, of_parts, caption, 'log')

@@ -6,12 +6,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lbexp import results
-from lbexp.analysis import REPRODUCED, UNDECIDED, Analysis, Claim, above, below, within
+from lbexp.analysis import REPRODUCED, UNDECIDED, Analysis
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
 from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger, Trials
@@ -20,51 +20,48 @@ from lbexp.studies._comparison import arms
 from lbexp.studies._comparison.comparison import Compared, comparison
 from lbexp.studies._comparison.scaling_figures import scaling_figures
 from lbexp.studies._comparison.scaling_fits import scaling_fit, span
+from lbexp.studies._judgement import drawn
 from lbexp.studies._presentation.steps_to_target import (
     AtSize,
     Scaling,
+    draws,
     fits_table,
     format_span,
     steps_table,
 )
-from lbexp.theory.critical_batch_size import critical_batch_size
-from lbexp.theory.steps_to_target import tuned_steps
+from lbexp.studies._scaling_claims import (
+    hyperbola,
+    momentum_over_sgd,
+    perfect_scaling,
+    preconditioned_over_momentum,
+)
+from lbexp.studies._spaces import optimizer_spaces
 
-_RATE = 'optimizer.learning_rate'
-_SHALLUE = 'Shallue et al. 2019, arXiv:1811.03600'
-_MCCANDLISH = 'McCandlish et al. 2018, arXiv:1812.06162'
-_ZHANG = 'Zhang et al. 2019, arXiv:1907.04164'
 _MOMENTUM = dict(name='momentum', momentum=0.9)
+_PRECONDITIONED = ('adamw', 'optax:adam', 'optax:adamw')
 
-
-class _Optimizer(NamedTuple):
-    """What a name means."""
-
-    optimizer: dict[str, Any]
-    rates: tuple[float, float]  # before the range is extended
-    path: str = _RATE  # of what is tuned
-
-
-_KNOWN = {
-    'sgd': _Optimizer(dict(name='sgd'), (0.03, 3.0)),
-    'momentum': _Optimizer(_MOMENTUM, (0.003, 1.0)),
-    'lookahead': _Optimizer(
-        dict(name='lookahead', k=5, slow_step_size=0.5, inner=_MOMENTUM),
-        (0.003, 1.0),
-        'optimizer.inner.learning_rate',
-    ),
-    'lars': _Optimizer(dict(name='lars', trust_coefficient=1.0, weight_decay=0.0), (0.001, 0.3)),
-    'lamb': _Optimizer(dict(name='lamb', weight_decay=0.0), (0.002, 0.3)),
-    'novograd': _Optimizer(dict(name='novograd'), (0.001, 0.3)),
+# What a name means; any other is a part's.
+_OPTIMIZERS = {
+    'momentum': _MOMENTUM,
+    'lookahead': dict(name='lookahead', k=5, slow_step_size=0.5, inner=_MOMENTUM),
+    'lars': dict(name='lars', trust_coefficient=1.0, weight_decay=0.0),
+    'lamb': dict(name='lamb', weight_decay=0.0),
+    'adamw': dict(name='adamw', weight_decay=0.0),
+}
+# before a range is extended
+_SPACES = {
+    'sgd': dict(learning_rate=('log', 0.03, 3.0)),
+    'momentum': dict(learning_rate=('log', 0.003, 1.0)),
+    'lookahead': dict(inner=dict(learning_rate=('log', 0.003, 1.0))),
+    'lars': dict(learning_rate=('log', 0.001, 0.3)),
+    'lamb': dict(learning_rate=('log', 0.002, 0.3)),
+    'novograd': dict(learning_rate=('log', 0.001, 0.3)),
+    'adamw': dict(learning_rate=('log', 0.0003, 0.1)),
 }
 
 
 def steps_to_target(
-    optimizers: Sequence[Literal['sgd', 'momentum', 'lookahead', 'lars', 'lamb', 'novograd']] = (
-        'sgd',
-        'momentum',
-        'lamb',
-    ),
+    optimizers: Sequence[str] = ('sgd', 'momentum', 'lamb'),
     batch_sizes: Sequence[PositiveInteger] = (4, 8, 16, 32, 64, 128, 256, 512),
     target: OpenFraction = 0.05,
     examples: PositiveInteger = 10000,
@@ -75,6 +72,8 @@ def steps_to_target(
     extensions: NonNegativeInteger = 2,
     margin: Positive = 0.15,
     tolerance: Positive = 0.2,
+    tunings: Trials = 1,
+    spaces: Sequence[Mapping[str, Any]] = (),
 ) -> Study:
     """Steps until the validation error is at most `target`, for each batch size at the learning
     rate that needs fewest.
@@ -84,30 +83,36 @@ def steps_to_target(
     as longer than any other.
 
     Args:
-        optimizers: names among sgd, momentum, lookahead, lars, lamb, novograd.
+        optimizers: sgd, momentum, lookahead, lars, lamb, novograd, adamw, or any other by the name
+            of its part, 'optax:rmsprop', with one of `spaces`.
         batch_sizes: [examples per update], ascending, at least 3.
         target: validation error, in (0, 1).
         examples, updates: of which a run's length is made.
         budget: learning rates tried for each optimizer and batch size.
         seeds_per_point: seeds with which each of them is tried; the median decides.
-        seeds: trials reported for each.
+        seeds: trials reported for each, and each tuning.
         extensions: times a range of learning rates may grow beyond an edge.
         margin: by how much the slope at small batch sizes may differ from -1.
         tolerance: relative deviation up to which the hyperbola counts as a fit.
+        tunings: times that each is tuned, with other points and seeds; with several, the median of
+            each tuning is one draw, and intervals are over tunings.
+        spaces: what replaces the space of an optimizer: dict(optimizer=..., FIELD=(scale, low,
+            high)), its fields, as in lbexp.config.search.
 
     Source: Shallue et al. 2019, arXiv:1811.03600; McCandlish et al. 2018, arXiv:1812.06162, Section
         2.3.
     """
     _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance)
+    space_of = optimizer_spaces(spaces, _SPACES, optimizers)
     lengths = {size: updates + math.ceil(examples / size) for size in batch_sizes}
     score = functools.partial(first_reached, target=float(target))
-    tuning = arms.Tuning(budget, seeds, score, seeds_per_point, extensions)
+    tuning = arms.Tuning(budget, seeds, score, seeds_per_point, extensions, tunings=tunings)
 
     def arms_of(config):
         microbatch = shared_microbatch(config['workload'], batch_sizes)
         compared = []
         for name, size in itertools.product(optimizers, batch_sizes):
-            compared.append(_arm(name, size, microbatch, lengths[size]))
+            compared.append(_arm(name, space_of[name], size, microbatch, lengths[size]))
         return compared
 
     def analyse(compared):
@@ -115,16 +120,16 @@ def steps_to_target(
         scalings: dict[str, Scaling] = {}
         for name in optimizers:
             scalings[name] = _scaling(compared, reached, name, lengths)
-        return _analyse(scalings, float(target), seeds, float(margin), float(tolerance))
+        words = drawn(compared.tuning)
+        return _analyse(scalings, float(target), words, float(margin), float(tolerance))
 
     return comparison(arms_of, tuning, analyse)
 
 
 def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance):
-    unknown = [name for name in optimizers if name not in _KNOWN]
-    if unknown or not optimizers:
+    if not optimizers or len(set(optimizers)) < len(optimizers):
         raise Refusal(
-            f'optimizers: found {unknown or "none"}; allowed: one or more of {", ".join(_KNOWN)}'
+            f'optimizers: found {list(optimizers) or "none"}; allowed: one or more, each once'
         )
     ascending = sorted({int(size) for size in batch_sizes}) == list(batch_sizes)
     if len(batch_sizes) < 3 or not ascending or batch_sizes[0] < 1:
@@ -140,15 +145,14 @@ def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolera
             raise Refusal(f'{name}: found {value}; allowed: a number > 0')
 
 
-def _arm(name, size, microbatch, steps):
-    known = _KNOWN[name]
+def _arm(name, space, size, microbatch, steps):
     overrides = {
-        'optimizer': known.optimizer,
+        'optimizer': _OPTIMIZERS.get(name, dict(name=name)),
         'batch_size': size,
         'microbatch': microbatch,
         'steps': steps,
     }
-    return arms.Arm(_name(name, size), overrides, {known.path: ('log', *known.rates)})
+    return arms.Arm(_name(name, size), overrides, space)
 
 
 def _name(optimizer, size):
@@ -175,50 +179,68 @@ def first_reached(workdir: Path, target: float) -> dict[int, float]:
 def _scaling(compared: Compared, reached: Mapping[int, float], name, lengths):
     at_sizes = []
     for size, length in lengths.items():
-        result = compared.results[_name(name, size)]
-        rate = math.nan
-        if result.best is not None:
-            rate = result.best[_KNOWN[name].path]
+        by_tuning = [tuned[_name(name, size)] for tuned in compared.tunings]
         # a trial without a row has reached nothing yet
-        steps = [reached.get(trial, math.inf) for trial in result.trials]
-        at_sizes.append(AtSize(size, length, rate, result, steps))
+        runs = [[reached.get(trial, math.inf) for trial in each.trials] for each in by_tuning]
+        every_run = list(itertools.chain.from_iterable(runs))
+        first = by_tuning[0]
+        at_sizes.append(AtSize(size, length, _rate(first), first, draws(runs), every_run))
     sizes, limits = list(lengths), list(lengths.values())
     fit = scaling_fit(sizes, [of_size.steps for of_size in at_sizes], limits)
     return Scaling(fit, at_sizes)
 
 
+def _rate(result):
+    """The learning rate of the best point; NaN: none reached the target, or none is tuned."""
+    for path, value in (result.best or {}).items():
+        if path.endswith('learning_rate'):
+            return value
+    return math.nan
+
+
 def _analyse(
-    scalings: Mapping[str, Scaling], target: float, seeds: int, margin: float, tolerance: float
+    scalings: Mapping[str, Scaling], target: float, words: str, margin: float, tolerance: float
 ) -> Analysis:
     claims, sentences = [], []
     for name, scaling in scalings.items():
-        claims += _claims(name, scaling.fit, margin, tolerance)
+        sizes = [setting.size for setting in scaling.at_sizes]
+        claims += [
+            perfect_scaling(name, scaling.fit, sizes, margin),
+            hyperbola(name, scaling.fit, tolerance),
+        ]
         critical = format_span(span(scaling.fit.critical, scaling.fit.seeds))
         sentences.append(f'{name}: critical batch size {critical}')
     passed = None
     if 'sgd' in scalings and 'momentum' in scalings:
-        ratio = _ratio(scalings['momentum'].fit, scalings['sgd'].fit)
+        ratio = momentum_over_sgd(scalings['momentum'].fit, scalings['sgd'].fit)
         claims.append(ratio)
         sentences.append(f'momentum over SGD {ratio.measured}')
         if ratio.outcome != UNDECIDED:
             passed = ratio.outcome == REPRODUCED
+    for name in set(_PRECONDITIONED) & set(scalings):
+        if 'momentum' in scalings:
+            claims.append(
+                preconditioned_over_momentum(name, scalings[name].fit, scalings['momentum'].fit)
+            )
     sentences += _lost(scalings)
-    if seeds < 2:
+    if any(len(setting.steps) < 2 for setting in _settings(scalings)):
         sentences.append('one seed: no interval')
     title = f'Steps to {target:.0%} validation error against batch size'
-    tables = [fits_table(scalings), steps_table(scalings)]
-    figures = _figures(scalings)
-    return Analysis(title, '; '.join(sentences) + '.', tables, figures, passed, claims)
+    tables = [fits_table(scalings), steps_table(scalings, words)]
+    return Analysis(title, '; '.join(sentences) + '.', tables, _figures(scalings), passed, claims)
+
+
+def _settings(scalings):
+    return itertools.chain.from_iterable(scaling.at_sizes for scaling in scalings.values())
 
 
 def _lost(scalings):
     """How many runs were too short, and at how many settings all of them."""
     runs = censored = untuned = 0
-    for _, at_sizes in scalings.values():
-        for setting in at_sizes:
-            runs += len(setting.steps)
-            censored += sum(map(math.isinf, setting.steps))
-            untuned += setting.result.best is None
+    for setting in _settings(scalings):
+        runs += len(setting.runs)
+        censored += sum(map(math.isinf, setting.runs))
+        untuned += setting.result.best is None
     yield f'{censored} of {runs} reported runs censored'
     if untuned:
         yield f'at {untuned} settings no learning rate reached the target'
@@ -234,58 +256,3 @@ def _figures(scalings):
     sizes = [setting.size for setting in of_first]
     limits = [setting.limit for setting in of_first]
     return scaling_figures(fits, rates, sizes, limits)
-
-
-def _claims(name, fit, margin, tolerance):
-    slope, low, high = span(fit.slope, fit.seeds)
-    yield Claim(
-        f'{name}: at small batch sizes scaling is perfect, steps ~ 1 / B: slope -1 within '
-        f'{margin:g} ({_SHALLUE})',
-        f'slope {format_span((slope, low, high))} over the 3 smallest batch sizes',
-        within((low + 1, high + 1), margin),
-    )
-    deviation, low, high = span(fit.deviation, fit.seeds)
-    yield Claim(
-        f'{name}: (S / S_min - 1)(E / E_min - 1) = 1 within {tolerance:.0%} ({_MCCANDLISH})',
-        f'deviation, root mean square: {format_span((deviation, low, high))}',
-        # Chance adds to a root mean square: the interval lies too high rather than too low.
-        below((low, high), tolerance),
-    )
-
-
-def _ratio(momentum, sgd):
-    # inf / inf where neither turns from perfect scaling
-    with np.errstate(invalid='ignore'):
-        values = momentum.critical / sgd.critical
-    ratio, low, high = span(values, min(momentum.seeds, sgd.seeds))
-    return Claim(
-        'Momentum extends perfect scaling: a larger critical batch size than SGD '
-        f'({_SHALLUE}; {_ZHANG})',
-        f'{format_span((ratio, low, high))}; the noisy quadratic says {_noisy_quadratic():.2g}',
-        above((low, high), 1.0),
-    )
-
-
-@functools.cache
-def _noisy_quadratic():
-    """Critical batch size of momentum 0.9 over that of SGD, learning rates tuned, 500 curvatures 1
-    / i."""
-    import jax
-    import jax.numpy as jnp
-
-    with jax.enable_x64(True):
-        sizes, spectrum = 4.0 ** jnp.arange(10), 1 / jnp.arange(1, 501.0)
-
-        @jax.jit
-        def steps_of(beta):
-            def at_size(size):
-                steps, _ = tuned_steps(size, beta, spectrum=spectrum)
-                return steps
-
-            return jax.lax.map(at_size, sizes)
-
-        def critical(beta):
-            steps = steps_of(beta).tolist()
-            return critical_batch_size(sizes.tolist(), steps, [True] * len(steps)).critical
-
-        return critical(0.9) / critical(0.0)

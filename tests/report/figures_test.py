@@ -21,9 +21,9 @@ def test_plotly_takes_the_figure_and_finds_the_numbers():
     named = {trace.name: trace for trace in drawn.data if trace.showlegend}
     assert list(named) == ['line', 'in a band', 'points', 'shared', 'single']
     assert list(named['line'].y) == [3, None, 1]
-    assert list(named['points'].error_y.array) == [2, 0.5] and list(
-        named['points'].error_y.arrayminus
-    ) == [1, 0.5]
+    (bars,) = [trace for trace in drawn.data if trace.error_y.array is not None]
+    assert bars.legendgroup == 'points' and not bars.showlegend and bars.marker.opacity == 0
+    assert list(bars.error_y.array) == [2, 0.5] and list(bars.error_y.arrayminus) == [1, 0.5]
     band = [trace for trace in drawn.data if trace.legendgroup == 'in a band']
     assert [list(trace.y) for trace in band] == [[2, 1, 0.5], [4, 3, 2], [3, 2, 1]]
     assert band[1].fill == 'tonexty' and not band[1].showlegend
@@ -108,21 +108,93 @@ def test_equal_points_of_two_groups_are_both_seen():
 
 
 @pytest.mark.parametrize('scale', ['linear', 'log'])
-def test_error_bars_of_two_groups_stand_side_by_side(tmp_path, scale):
-    x = [32, 64, 128]
+def test_error_bars_stand_side_by_side_and_all_else_where_it_belongs(tmp_path, scale):
+    """Symbols, fits and theory are at the true x: batch 512 stands at 512."""
+    x = [32, 64, 512]
     bars = [Series(name, x, [1, 2, 3], [0, 1, 2], [2, 3, 4], 'points', name) for name in 'ab']
-    lines = [Series(name, x, [1, 2, 3], group=name) for name in 'ab']
-    drawing = Figure('f', 'F', 'batch size', 'error', [*bars, *lines], scale)
-    a, b, line_of_a, _ = figure.figure(drawing)['data']
-    assert all(
-        left < true < right < left + 0.3 * 32 for left, true, right in zip(a['x'][:1], x, b['x'])
-    )
-    assert line_of_a['x'] == a['x']  # a line goes through its own points
-    assert a['customdata'] == x and '{customdata}' in a['hovertemplate']
+    fits = [Series(f'{name}, fit', [32, 100, 512], [1, 2, 3], group=name) for name in 'ab']
+    drawing = Figure('f', 'F', 'batch size', 'error', [*bars, *fits], scale)
+    bars_of_a, a, bars_of_b, b, fit, _ = figure.figure(drawing)['data']
+    assert a['x'] == b['x'] == x and fit['x'] == [32, 100, 512]
+    assert 'error_y' in bars_of_a and 'error_y' not in a and a['showlegend']
+    for left, true, right in zip(bars_of_a['x'], x, bars_of_b['x']):
+        assert left < true < right < left + 0.1 * true + 3
     numbers = list(csv.reader(paper.save(drawing, tmp_path)['csv'].read_text().splitlines()))
-    assert [row[2] for row in numbers[1:4]] == ['32', '64', '128']  # the numbers are the true ones
-    alone = traces_of(bars[0], Series('b', [48], [1], [0], [2], 'points'), x_scale=scale)
-    assert alone['a']['x'] == x and alone['b']['x'] == [48]
+    assert [row[2] for row in numbers[1:4]] == ['32', '64', '512']  # the numbers are the true ones
+    other = Series('b', [48], [1], [0], [2], 'points')
+    alone = figure.figure(drawing._replace(series=[bars[0], other]))['data']
+    assert alone[0]['x'] == x and alone[2]['x'] == [48]
+
+
+def test_the_picture_has_its_symbols_at_the_true_place(tmp_path):
+    from matplotlib import figure as canvas
+
+    x = [32, 64, 512]
+    bars = [Series(name, x, [1, 2, 3], [0, 1, 2], [2, 3, 4], 'points', name) for name in 'ab']
+    page = canvas.Figure()
+    paper._draw(page, Figure('f', 'F', 'x', 'y', bars, 'log'))
+    (axes,) = page.axes
+    symbols = [line for line in axes.lines if line.get_marker() in ('o', 's')]
+    assert [list(line.get_xdata()) for line in symbols] == [x, x]
+    segments = [bars_of.get_segments() for bars_of in axes.collections]
+    assert all(segment[0][0] != 512 for of_group in segments for segment in of_group[2:])
+
+
+OPTIMIZERS = ('sgd', 'momentum', 'lookahead', 'lars', 'lamb', 'novograd', 'adamw')
+
+
+def test_what_has_no_order_is_told_apart_by_hue_and_batch_sizes_are_a_scale():
+    seven = [Series(name, [0, 1], [0, 1]) for name in OPTIMIZERS]
+    styles = style.styles(Figure('f', 'F', 'x', 'y', seven))
+    assert [drawn.colour for drawn in styles.values()] == list(style.CATEGORIES[:7])
+    sizes = [Series(f'B {2**i}', [0, 1], [0, 1]) for i in range(7)]
+    styles = style.styles(Figure('f', 'F', 'x', 'y', sizes))
+    assert styles['B 1'].colour == style.ORDERED[0] and styles['B 64'].colour == style.ORDERED[-1]
+    assert len(set(style.CATEGORIES)) == len(style.CATEGORIES)
+
+
+def test_an_optimizer_has_one_colour_in_all_figures_of_a_report():
+    def drawing(*names):
+        return Figure('f', 'F', 'x', 'y', [Series(name, [0, 1], [0, 1]) for name in names])
+
+    steps = drawing(*OPTIMIZERS, 'perfect scaling')
+    rates = drawing('linear rule', *reversed(OPTIMIZERS))
+    paths = drawing('B 32', 'B 64')
+    shared = style.shared_colours([steps, rates, paths])
+    assert set(shared) == set(OPTIMIZERS)
+    drawn = [style.styles(each, shared) for each in (steps, rates)]
+    for name in OPTIMIZERS:
+        assert drawn[0][name].colour == drawn[1][name].colour
+    for of_figure in drawn:
+        colours = [group.colour for group in of_figure.values()]
+        assert len(set(colours)) == len(colours)
+    # more than there are colours: each figure has its own
+    many = drawing(*map(chr, range(97, 97 + len(style.CATEGORIES) + 1)))
+    assert style.shared_colours([many, many]) == {}
+
+
+def test_a_caption_goes_where_the_picture_goes(tmp_path):
+    from matplotlib import figure as canvas
+
+    caption = 'Medians with 95 % intervals over 6 seeds, $ as it is. ' * 4
+    drawing = Figure('f', 'F', 'x', 'y', [Series('s', [1, 2], [1, 2])], caption=caption)
+    written = []
+    original = canvas.Figure.supxlabel
+
+    def supxlabel(page, text, **arguments):
+        written.append(text)
+        return original(page, text, **arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas.Figure, 'supxlabel', supxlabel)
+        with_caption = paper.save(drawing, tmp_path / 'with')
+        without = paper.save(drawing._replace(caption=''), tmp_path / 'without')
+    (text,) = written
+    assert text.replace('\n', ' ').replace('\\$', '$') == caption.strip()
+    from matplotlib.image import imread
+
+    heights = [imread(paths['png']).shape[0] for paths in (with_caption, without)]
+    assert heights[0] > heights[1]
 
 
 def test_hundreds_of_lines_become_one_trace_a_group_and_a_short_legend():

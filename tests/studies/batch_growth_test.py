@@ -129,8 +129,9 @@ def experiment(**study):
     return config
 
 
-def made_up(growth=0.0, hybrid=0.0, constant=0.03, diverging=()):
-    """Test errors of a known difference between arms; rate 0.1 is the best."""
+def made_up(growth=0.0, hybrid=0.0, constant=0.03, diverging=(), validation=0.0):
+    """Test errors of a known difference between arms; rate 0.1 is the best. Validation errors of
+    growing batches are `validation` higher."""
 
     def answer(trial):
         grown = trial['batch_growth']
@@ -147,7 +148,7 @@ def made_up(growth=0.0, hybrid=0.0, constant=0.03, diverging=()):
                 epoch=float(i),
                 examples=100 * i,
                 learning_rate=0.1,
-                validation_accuracy=1 - error,
+                validation_accuracy=1 - error - validation * bool(grown),
                 test_accuracy=1 - error,
             )
             for i in range(1, 11)
@@ -186,6 +187,35 @@ def test_the_verdict_follows_the_differences(tmp_path, differences, outcomes):
     assert '60% fewer' in found.claims[3].measured
     passed = {words.REPRODUCED: True, words.NOT_REPRODUCED: False, words.UNDECIDED: None}
     assert found.passed is passed[outcomes[0]]
+
+
+def test_what_is_claimed_at_the_end_is_of_the_test_set(tmp_path):
+    """The curves are validation errors, the ends test errors: neither is mistaken for the other."""
+    config = experiment(seeds=6)
+    rounds(config, tmp_path, made_up(validation=0.05))
+    growth, hybrid, curve, _, _ = analysis(config, tmp_path).claims
+    assert growth.outcome == hybrid.outcome == words.REPRODUCED
+    assert curve.outcome == words.NOT_REPRODUCED
+    np.testing.assert_allclose(curve.effects, 0.05, atol=1e-6)
+
+
+def test_several_tunings_are_the_draws(tmp_path):
+    """Six tunings of two seeds: six effects, each the mean of its tuning."""
+    config = experiment(seeds=2, tunings=6, budget=2)
+    rounds(config, tmp_path, made_up(growth=0.02))
+    found = analysis(config, tmp_path)
+    growth, _, curve, _, control = found.claims
+    assert [len(claim.effects) for claim in (growth, curve, control)] == [6] * 3
+    assert growth.outcome == words.NOT_REPRODUCED and control.outcome == words.REPRODUCED
+    np.testing.assert_allclose(growth.effects, 0.02, atol=1e-6)
+    assert growth.contrast == ('test_error', 'growth', 'decay')
+    (table,) = found.tables
+    assert 'tunings' in table.columns and 'over 6 tunings' in found.figures[0].caption
+    # whoever has one tuning that diverged has no interval
+    lost = made_up(diverging={('growth', 129), ('growth', 130)})
+    rounds(config, tmp_path / 'lost', lost)
+    growth = analysis(config, tmp_path / 'lost').claims[0]
+    assert growth.outcome == words.UNDECIDED and '1 of 6 diverged' in growth.measured
 
 
 def test_one_seed_and_diverged_trials_are_told(tmp_path):

@@ -25,11 +25,17 @@ def experiment(**study):
     return config
 
 
-def made_up(diverging=(), first=0, **errors):
+def kind(trial):
+    """What is compared: LARS without its ratio is momentum."""
+    optimizer = trial['optimizer']
+    return 'momentum' if optimizer.get('adapt') == 'none' else optimizer['name']
+
+
+def made_up(diverging=(), first=0, validation=0.0, **errors):
     """Test errors of each optimizer at its best; a few thousandths of noise that pairs share."""
 
     def answer(trial):
-        name, seed = trial['optimizer']['name'], trial['seed']
+        name, seed = kind(trial), trial['seed']
         if (name, seed) in diverging:
             return [dict(step=1, loss=None)], 'diverged'
         # Tuning has the first seed and sees how far a point is off; what is reported does not.
@@ -44,7 +50,9 @@ def made_up(diverging=(), first=0, **errors):
             + away
             + 0.002 * np.random.default_rng(seed).standard_normal()
         )
-        return [dict(step=60, validation_accuracy=1 - error, test_accuracy=1 - error)], 'done'
+        of_validation = error + validation * (name == 'lamb')
+        row = dict(step=60, validation_accuracy=1 - of_validation, test_accuracy=1 - error)
+        return [row], 'done'
 
     return answer
 
@@ -65,6 +73,15 @@ def test_the_verdict_follows_the_differences(tmp_path):
     pairs = {row[0]: row[1] for row in found.tables[1].rows}
     assert len(pairs) == 6 and pairs['momentum - lamb'].startswith('0.03 [')
     assert {figure.name for figure in found.figures} == {'best_of_k', 'selected', 'tried'}
+
+
+def test_what_is_claimed_is_of_the_test_set(tmp_path):
+    """Validation errors of LAMB are far higher: it was tuned on them, and nothing else."""
+    config = experiment(seeds=6, margin=0.01)
+    rounds(config, tmp_path, made_up(validation=0.1))
+    found = analysis(config, tmp_path)
+    assert {claim.outcome for claim in found.claims} == {words.REPRODUCED}
+    assert all(abs(np.median(claim.effects)) < 0.01 for claim in found.claims)
 
 
 def test_another_seed_is_another_run_of_the_same_study(tmp_path):
@@ -90,11 +107,7 @@ def test_budgets_are_equal_even_where_the_best_is_at_an_edge(tmp_path):
     gets more points."""
     config = experiment(seeds=2, budget=5)
     entries = rounds(config, tmp_path, made_up())
-    tuned = [
-        entry['overrides']['optimizer']['name']
-        for entry in entries
-        if entry['overrides']['seed'] == 0
-    ]
+    tuned = [kind(entry['overrides']) for entry in entries if entry['overrides']['seed'] == 0]
     assert {name: tuned.count(name) for name in set(tuned)} == dict.fromkeys(tuned, 5)
     assert len(entries) == 4 * (5 + 2)
 
@@ -164,6 +177,55 @@ def test_every_optimizer_takes_what_is_tuned():
     trials = lookup.build('study', configs.plain(config.study)).trials(config)
     assert len(trials) == 4
     assert not check.check(config)
+
+
+def test_momentum_is_nesterovs_with_weight_decay():
+    """The arm of that name, against Optax's chain."""
+    import jax
+    import optax
+
+    config = experiment(budget=1)
+    trials = lookup.build('study', configs.plain(config.study)).trials(config)
+    resolved = [configs.resolve(config, trial.overrides) for trial in trials]
+    (part,) = [trial['optimizer'] for trial in resolved if kind(trial) == 'momentum']
+
+    def is_matrix(params):
+        return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+    reference = optax.chain(
+        optax.add_decayed_weights(part['weight_decay'], is_matrix),
+        optax.sgd(part['learning_rate'], part['momentum'], nesterov=True),
+    )
+    start = {'kernel': jax.numpy.arange(6.0).reshape(2, 3) + 1, 'bias': jax.numpy.ones(3)}
+    ends = []
+    for optimizer in (lookup.build('optimizer', part), reference):
+        params, state = start, optimizer.init(start)
+        for _ in range(5):
+            updates, state = optimizer.update(jax.tree.map(jax.numpy.cos, params), state, params)
+            params = optax.apply_updates(params, updates)
+        ends.append(params)
+    for name in start:
+        np.testing.assert_allclose(ends[0][name], ends[1][name], rtol=1e-5)
+
+
+def test_every_optimizer_tunes_rate_momentum_and_weight_decay():
+    config = experiment(budget=2)
+    space = dict(
+        optimizer='lamb', learning_rate=('log', 0.5, 0.6), weight_decay=('linear', 0.0, 0.1)
+    )
+    with config.unlocked():
+        config.study.spaces = (space,)
+    trials = lookup.build('study', configs.plain(config.study)).trials(config)
+    assert not check.check(config)
+    for trial in trials:
+        tuned = {path for path in trial.overrides if path.startswith('optimizer.')}
+        name = trial.tags['arm']
+        momentum = 'b1' if name in ('adamw', 'lamb') else 'momentum'
+        expected = ('learning_rate', 'weight_decay', momentum)
+        if name == 'lamb':
+            expected = expected[:2]
+            assert 0.5 <= trial.overrides['optimizer.learning_rate'] <= 0.6
+        assert tuned == {f'optimizer.{field}' for field in expected}
 
 
 @pytest.mark.slow

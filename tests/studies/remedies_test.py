@@ -41,9 +41,10 @@ ERRORS = dict(
     lamb=0.12,
 )
 ERRORS['lookahead'] = 0.15
+TRAINED = dict.fromkeys(ERRORS, 0.02)  # training errors
 
 
-def answer(errors):
+def answer(errors, training=TRAINED):
     """Rows of a trial: its rung's error, a little worse away from the best learning rate, with
     noise by seed."""
 
@@ -56,20 +57,21 @@ def answer(errors):
         noise = 0.002 * np.random.default_rng((config['seed'], len(arm(config)))).standard_normal()
         error = errors[arm(config)] + off + noise
         row = {f'{part}_accuracy': 1 - error for part in ('test', 'validation')}
-        return [{'step': 10, 'epoch': 1.0, 'train_accuracy': 0.98, **row}], 'done'
+        row['train_accuracy'] = 1 - training[arm(config)]
+        return [{'step': 10, 'epoch': 1.0, **row}], 'done'
 
     return rows
 
 
-def outcomes(tmp_path, errors):
-    config = study()
-    entries = rounds(config, tmp_path, answer(errors))
+def outcomes(tmp_path, errors, training=TRAINED, **arguments):
+    config = study(**arguments)
+    entries = rounds(config, tmp_path, answer(errors, training))
     found = analysis(config, tmp_path)
     return (
         config,
         entries,
         found,
-        {claim.claim.split(' (')[0]: claim.outcome for claim in found.claims},
+        {claim.claim.split(' (')[0].split(',')[0]: claim.outcome for claim in found.claims},
     )
 
 
@@ -82,6 +84,12 @@ def test_the_claims_follow_the_errors(tmp_path):
     assert told['Regime adaptation closes more'] == 'reproduced'
     assert told['LAMB closes more at equal epochs'] == 'reproduced'
     assert told['Multiplicative noise closes more at equal epochs'] == 'not reproduced'
+    # the last rung is judged by what is left of it
+    assert told['The whole ladder leaves no gap'] == 'reproduced'
+    left = found.claims[-1]
+    assert left.contrast == ('test_error', '+ regime adaptation', 'small batch')
+    assert all(claim.paper for claim in found.claims)
+    assert found.tables[0].columns[-1] == 'gap closed'
     (table,) = found.tables
     # test error, training error, and what generalization costs: their difference
     for row in table.rows:
@@ -117,6 +125,37 @@ def test_without_a_gap_there_is_no_share_of_it(tmp_path):
         == 'not reproduced'
     )
     assert all(row[-1] == '' for row in found.tables[0].rows)
+
+
+def test_a_ladder_that_leaves_a_gap(tmp_path):
+    _, _, _, told = outcomes(tmp_path, ERRORS | {'adapted': 0.14})
+    assert told['The whole ladder leaves no gap'] == 'not reproduced'
+    assert told['Regime adaptation closes more'] == 'reproduced'  # it closes a tenth of it
+
+
+def test_what_is_under_trained_decides_nothing(tmp_path):
+    """The large batch has not fitted its training set: what is closed is excess test error."""
+    training = TRAINED | dict(large=0.34, noise=0.5, scaled=0.1)
+    _, _, found, told = outcomes(tmp_path, ERRORS, training)
+    under_trained = {
+        "A large batch with the small batch's learning rate generalizes worse",
+        'Square-root scaling of the learning rate closes part of the gap',
+        'Ghost batch norm closes more',  # than the large batch with its own rate
+        'Multiplicative noise closes more at equal epochs',
+    }
+    assert {claim for claim, outcome in told.items() if outcome == 'under-trained'} == under_trained
+    assert told['LAMB closes more at equal epochs'] == 'reproduced'
+    (table,) = found.tables
+    assert table.columns[-1] == 'excess test error closed'
+    titles = {figure.name: figure.title for figure in found.figures}
+    assert titles['closed'] == 'Share of the excess test error closed'
+    assert 'training error 0.32' in found.verdict and 'that excess test error' in found.verdict
+    (ladder,) = [figure for figure in found.figures if figure.name == 'ladder']
+    assert [series.name for series in ladder.series] == ['test', 'training', 'gap: test - training']
+    _, _, _, wide = outcomes(tmp_path / 'wide', ERRORS, training, fit_margin=0.6)
+    assert wide["A large batch with the small batch's learning rate generalizes worse"] == (
+        'reproduced'
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""Table and figures of batch growth against learning-rate decay."""
+"""Curves, table and figures of batch growth against learning-rate decay."""
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,70 @@ from lbexp.studies._comparison.arms import TuningResult
 
 _RATE = 'optimizer.learning_rate'
 Run = Mapping[str, np.ndarray]  # of an arm: step, epoch, ... [rows]; error [seeds, rows]
+
+
+def runs_of(
+    rows: Mapping[str, np.ndarray], tunings: Sequence[Mapping[str, TuningResult]]
+) -> dict[str, Run]:
+    """By arm, its reported trials of all tunings at their evaluations.
+
+    Args:
+        rows: of the workdir.
+        tunings: what each found, by arm.
+
+    Returns:
+        Axes [rows], and 'error', the validation error [draws, rows], NaN where a trial diverged:
+        the draws are the seeds of one tuning, or the means of several. The learning rate is that of
+        the first tuning.
+    """
+    runs = {}
+    for name in tunings[0]:
+        by_tuning = [tuned[name].trials for tuned in tunings]
+        trials = list(itertools.chain.from_iterable(by_tuning))
+        run = _run(rows, trials, len(by_tuning[0]))
+        ends = np.cumsum([len(of_tuning) for of_tuning in by_tuning])
+        runs[name] = {**run, 'error': _draws(np.split(run['error'], ends[:-1]))}
+    return runs
+
+
+def _draws(by_tuning):
+    """[draws, rows]: the seeds of one tuning, or the means of several; NaN where one has none."""
+    if len(by_tuning) == 1:
+        return by_tuning[0]
+    means = []
+    for errors in by_tuning:
+        none = np.full(errors.shape[1], np.nan)
+        means.append(errors.mean(axis=0) if len(errors) else none)
+    return np.stack(means)
+
+
+def _run(rows, trials, count):
+    """Columns of an arm's trials at its evaluations: axes [rows], and the validation error [trials,
+    rows]; a trial that diverged ends in NaN.
+
+    Args:
+        count: of the first trials, those of the tuning whose learning rate is shown.
+    """
+    of_trials = [np.flatnonzero(rows['trial'] == trial) for trial in trials]
+    longest = max(map(len, of_trials))
+
+    def by_trial(name):
+        values = np.full((len(trials), longest), np.nan)
+        for place, places in enumerate(of_trials):
+            values[place, : len(places)] = rows[name][places]
+        return values
+
+    accuracy = by_trial('validation_accuracy')
+    # a row between evaluations has the training loss alone
+    evaluated = np.isfinite(accuracy).any(axis=0)
+    run = {'error': 1 - accuracy[:, evaluated]}
+    for name in ('step', 'epoch', 'examples'):
+        # Where a trial stands is the same for all of an arm.
+        run[name] = np.nanmax(by_trial(name)[:, evaluated], axis=0)
+    # that of the first trial which goes on longest
+    rates = by_trial('learning_rate')[:count, evaluated]
+    run['learning_rate'] = rates[np.isfinite(rates).sum(axis=1).argmax()]
+    return run
 
 
 def updates_saved(runs: Mapping[str, Run]) -> str:
@@ -23,14 +87,6 @@ def _updates(run):
     return int(run['step'][-1])
 
 
-def pairs_lost(differences: np.ndarray) -> str:
-    """How many pairs have no difference, in words; '' where all have one."""
-    count = _diverged(differences)
-    if not count:
-        return ''
-    return f'; {count} of {len(differences)} pairs diverged'
-
-
 def _diverged(values):
     return int(np.sum(~np.isfinite(values)))
 
@@ -40,15 +96,17 @@ def arms_table(
     runs: Mapping[str, Run],
     errors: Mapping[str, np.ndarray],
     differences: Mapping[str, np.ndarray],
+    unit: str,
 ) -> Table:
     """A row for each arm.
 
     Args:
         decay: what tuning found for the arm that was tuned.
-        errors: by arm, the test error of each seed.
+        errors: by arm, the test error of each draw.
         differences: by arm, the same less that of decay.
+        unit: what was drawn: 'seeds' or 'tunings'.
     """
-    columns = ['arm', 'batch sizes', 'learning rates', 'updates', 'epochs', 'seeds', 'diverged']
+    columns = ['arm', 'batch sizes', 'learning rates', 'updates', 'epochs', unit, 'diverged']
     columns += ['test error', '- decay']
     rows = []
     for name, run in runs.items():
@@ -72,9 +130,9 @@ def arms_table(
             ]
         )
     caption = (
-        'Medians over seeds with intervals; differences by seed. Batch sizes and rates as they '
-        f'stood at evaluations. Learning rates tried for decay, with validation error: '
-        f'{_tried(decay)}.'
+        f'Medians over {unit} with exact 95 % intervals; differences in pairs. Batch sizes and '
+        'rates as they stood at evaluations. Of the first tuning: learning rates tried for decay, '
+        f'with validation error: {_tried(decay)}.'
     )
     return Table('Arms', columns, rows, caption)
 
@@ -107,14 +165,18 @@ def _phases(values):
     return ', '.join(dict.fromkeys(phases))
 
 
-def figures(runs: Mapping[str, Run]) -> list[Figure]:
-    """Validation error against epochs and against updates; rate over batch size."""
-    caption = 'Medians over seeds, bands: intervals. '
+def figures(runs: Mapping[str, Run], drawn: str) -> list[Figure]:
+    """Validation error against epochs and against updates; rate over batch size.
+
+    Args:
+        drawn: what the lines and bands are, and how many draws they are of.
+    """
+    caption = f'{drawn} '
     epochs = caption + 'The claim is that decay and growth coincide; constant is the control.'
     updates = caption + 'The same curves: what growth saves.'
     scale = (
         'Rate over batch size, to which the noise scale of SGD is proportional; between two '
-        'evaluations, as it was.'
+        'evaluations, as it was (of the first tuning).'
     )
     return [
         _error_figure('epochs', runs, 'epoch', epochs),

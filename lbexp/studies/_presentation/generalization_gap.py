@@ -12,8 +12,12 @@ from lbexp.studies._comparison.arms import Arm, TuningResult
 Regimes = Mapping[str, Sequence[Arm]]
 
 
-def error_figures(regimes: Regimes, measured: compare.Measured) -> list[Figure]:
-    """Test and training error, and their difference, against batch size."""
+def error_figures(regimes: Regimes, measured: compare.Measured, drawn: str) -> list[Figure]:
+    """Test and training error, and their difference, against batch size.
+
+    Args:
+        drawn: what the points and intervals are, and how many draws they are of.
+    """
     errors, gaps = [], []
     for regime, members in regimes.items():
         if len(members) < 2:
@@ -25,11 +29,11 @@ def error_figures(regimes: Regimes, measured: compare.Measured) -> list[Figure]:
             errors += compare.points(f'{name}, {regime}', sizes, values)
         gaps += compare.points(regime, sizes, [metrics['gap'] for metrics in of_arms])
     x_label = 'batch size [examples]'
-    caption = 'Medians and intervals over seeds or tunings; learning rate tuned for every point.'
-    small_gap = (
-        'Medians and intervals over seeds or tunings. Where training error is high, a small '
-        'gap is no merit.'
+    caption = (
+        f'{drawn} Learning rate tuned for every point. Training error tells of optimization, what '
+        'test error has beyond it of generalization.'
     )
+    small_gap = f'{drawn} Where training error is high, a small gap is no merit.'
     title, y_label = 'Generalization gap against batch size', 'test error - training error'
     absolute = 'Error against batch size'
     return [
@@ -93,23 +97,65 @@ def _tried(result, path, group):
 def path_figures(
     rows: Mapping[str, np.ndarray], members: Sequence[Arm], tuned: Mapping[str, TuningResult]
 ) -> Iterator[Figure]:
-    """Test error against epochs, and the distance from the initial weights against log t."""
-    errors, distances = [], []
+    """Test error, training error and their difference against epochs, and the distance from the
+    initial weights against log t."""
+    of_parts, distances = {'test': [], 'training': [], 'gap': []}, []
+    count = 0
     for arm in members:
         name, trials = f'B {arm.overrides["batch_size"]}', tuned[arm.name].trials
-        epochs, accuracy = compare.path(rows, trials, 'epoch', 'test_accuracy')
-        if len(epochs):
-            errors.append(compare.band(name, epochs, 1 - accuracy))
+        count = max(count, len(trials))
+        for part, (epochs, values) in error_paths(rows, trials, 'epoch').items():
+            if len(epochs):
+                of_parts[part].append(compare.band(name, epochs, values))
         # where the configuration has that probe
         if 'distance' in rows:
             steps, distance = compare.path(rows, trials, 'step', 'distance')
             if len(steps):
                 distances.append(compare.band(name, steps, distance))
-    caption = 'Median over seeds, in the range of all; at equal epochs.'
-    yield Figure('paths', 'Test error in training', 'epochs', 'test error', errors, caption=caption)
+    caption = f'Median of {count} seeds of one tuning, in the range of all; at equal epochs.'
+    yield from path_figures_of_parts('paths', 'epochs', of_parts, caption)
     if distances:
         title, labels = 'Distance from the initial weights', ('updates', '|w - w_0|')
         yield Figure('diffusion', title, *labels, distances, 'log', 'linear', caption)
+
+
+def error_paths(
+    rows: Mapping[str, np.ndarray], trials: Sequence[int], x: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{'test', 'training', 'gap': (x [n], values [seeds, n])} of trials; those that were
+    recorded."""
+    places, accuracy = compare.path(rows, trials, x, 'test_accuracy')
+    paths = {'test': (places, 1 - accuracy)}
+    if 'train_accuracy' in rows:
+        of_training, train_accuracy = compare.path(rows, trials, x, 'train_accuracy')
+        paths['training'] = of_training, 1 - train_accuracy
+        if np.array_equal(places, of_training) and accuracy.shape == train_accuracy.shape:
+            paths['gap'] = places, train_accuracy - accuracy
+    return paths
+
+
+def path_figures_of_parts(
+    name: str,
+    x_label: str,
+    of_parts: Mapping[str, Sequence[Series]],
+    caption: str,
+    scale: str = 'linear',
+) -> Iterator[Figure]:
+    """A figure of test error, one of training error and one of their difference, where there are
+    such.
+
+    Args:
+        of_parts: series by 'test', 'training', 'gap'.
+    """
+    words = {
+        'test': ('', 'Test error in training', 'test error', scale),
+        'training': ('_training', 'Training error in training', 'training error', 'linear'),
+        'gap': ('_gap', 'Gap in training', 'test error - training error', 'linear'),
+    }
+    for part, (suffix, title, y_label, y_scale) in words.items():
+        if of_parts[part] or part == 'test':
+            labels = x_label, y_label
+            yield Figure(f'{name}{suffix}', title, *labels, of_parts[part], scale, y_scale, caption)
 
 
 def speed_figures(

@@ -17,9 +17,10 @@ class AtSize(NamedTuple):
 
     size: int  # examples per update
     limit: int  # length of the runs [updates]
-    rate: float  # tuned learning rate; NaN: none reached the target
-    result: TuningResult
-    steps: list[float]  # to the target, of each reported seed; inf where censored
+    rate: float  # tuned learning rate, of the first tuning; NaN: none reached the target
+    result: TuningResult  # of the first tuning
+    steps: list[float]  # to the target, of each independent draw; inf where censored
+    runs: list[float]  # the same of each reported trial
 
 
 class Scaling(NamedTuple):
@@ -27,6 +28,29 @@ class Scaling(NamedTuple):
 
     fit: Fit
     at_sizes: list[AtSize]  # ascending
+
+
+def draws(by_tuning: Sequence[Sequence[float]]) -> list[float]:
+    """Steps of the independent draws: the seeds of one tuning, or the medians of several.
+
+    The upper middle of an even number: a mean with a censored one would be inf. A tuning that found
+    no rate is censored, too.
+    """
+    if len(by_tuning) == 1:
+        return list(by_tuning[0])
+    medians = []
+    for steps in by_tuning:
+        medians.append(sorted(steps)[len(steps) // 2] if steps else math.inf)
+    return medians
+
+
+def slopes(sizes: Sequence[int], medians: np.ndarray) -> np.ndarray:
+    """Of the straight lines through log steps [resamples, sizes] against log batch sizes; NaN where
+    a median is censored."""
+    x = np.log(np.asarray(sizes, float))
+    x = x - x.mean()
+    reached = np.where(np.isfinite(medians), medians, np.nan)
+    return np.log(reached) @ x / np.sum(x**2)
 
 
 def format_span(values: tuple[float, float, float], limit: int | None = None) -> str:
@@ -60,13 +84,18 @@ def fits_table(scalings: Mapping[str, Scaling]) -> Table:
     caption = (
         'Least squares of S = S_min + E_min / B over trials, on relative errors, censored ones '
         'included; at the critical batch size E_min / S_min steps and examples are twice their '
-        'minimum. Intervals: bootstrap over seeds, at the learning rates that tuning chose.'
+        'minimum. Intervals: bootstrap over seeds, at the learning rates that tuning chose, or '
+        'over tunings where there are several.'
     )
     return Table('Critical batch sizes', columns, rows, caption)
 
 
-def steps_table(scalings: Mapping[str, Scaling]) -> Table:
-    """A row for each optimizer and batch size."""
+def steps_table(scalings: Mapping[str, Scaling], drawn: str) -> Table:
+    """A row for each optimizer and batch size.
+
+    Args:
+        drawn: what medians and intervals are over.
+    """
     columns = ['optimizer', 'batch size', 'learning rate', 'tried', 'reached', 'steps']
     columns += ['examples', 'slope', 'region']
     rows = []
@@ -81,7 +110,8 @@ def steps_table(scalings: Mapping[str, Scaling]) -> Table:
             slope = f'{slopes[i]:.2f}' if math.isfinite(slopes[i]) else ''
             rows.append([name, setting.size, *cells, slope, names[i]])
     caption = (
-        'Steps: median over seeds, a censored run counting as longer than any other. Slope: d '
+        f'Steps: {drawn} A censored run counts as longer than any other; intervals are of a '
+        'bootstrap. Learning rate and points tried: of the first tuning. Slope: d '
         'log steps / d log batch size between the neighbours. Regions by the fit: perfect '
         'scaling below a quarter of the critical batch size, stagnation above four times it.'
     )
@@ -90,13 +120,13 @@ def steps_table(scalings: Mapping[str, Scaling]) -> Table:
 
 def _cells(setting, medians):
     """Learning rate, points tried, trials that reached the target, steps and examples."""
-    reached = sum(map(math.isfinite, setting.steps))
+    reached = sum(map(math.isfinite, setting.runs))
     steps = span(medians, len(setting.steps))
     examples = steps[0] * setting.size
     return [
         _rate(setting),
         len(setting.result.points),
-        f'{reached} of {len(setting.steps)}',
+        f'{reached} of {len(setting.runs)}',
         # nothing is reported where no rate reached the target
         format_span(steps, setting.limit) if setting.steps else f'> {setting.limit}',
         f'{examples:.3g}' if math.isfinite(examples) else 'censored',
