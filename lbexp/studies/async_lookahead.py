@@ -25,17 +25,18 @@ from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, 
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._judgement import contrast
 from lbexp.studies._noisy_quadratic import asynchronous as quadratic
 from lbexp.studies._noisy_quadratic.cases import verdict
 
-# Its paper has one worker, and asynchrony's has no Lookahead: most claims are ours.
+# The paper of Lookahead has one worker, and that of asynchrony no Lookahead: most claims are ours.
 _LOOKAHEAD = (
-    'Zhang et al. 2019, arXiv:1907.08610, with SGD and momentum: ResNet-18, CIFAR-10, accuracy '
-    '95.27 +- 0.06 % against 95.23 +- 0.19 %'
+    'Zhang et al. 2019 (arXiv:1907.08610): SGD with momentum, ResNet-18, CIFAR-10, 200 epochs: '
+    'accuracy 95.27 +- 0.06 % with Lookahead, 95.23 +- 0.19 % without'
 )
-_OURS = 'ours; the paper of Lookahead has one worker'
 _BEGETS = (
-    'ours; Mitliagkas et al. 2016, arXiv:1605.09774, show that asynchrony adds a term like momentum'
+    'Mitliagkas et al. 2016 (arXiv:1605.09774, abstract): asynchrony adds a term like momentum to '
+    'SGD, the more workers the more; nothing on Lookahead'
 )
 _FASTER = 1.05  # a ratio of expected losses below which theory counts as 'no better'
 
@@ -189,24 +190,27 @@ def _on_the_network(measured, workers, servers):
     for server in servers:
         gains = {w: _gain(measured, server, w) for w in workers}
         for w in workers:
-            yield judged(
-                f'Lookahead around {server} lowers the test error with {_count(w)} '
-                f'({_LOOKAHEAD if w == 1 else _OURS})',
-                f'{format_interval(gains[w])} lower',
+            yield contrast(
+                f'Lookahead around {server} lowers the test error with {_count(w)}'
+                f'{"" if w == 1 else " (ours)"}',
+                measured,
+                _name(server, w, False),
+                _name(server, w, True),
                 above,
-                gains[w],
+                paper=_LOOKAHEAD if w == 1 else '',
             )
         few, many = gains[workers[0]], gains[workers[-1]]
         # by seed, too: a seed that diverged is NaN in its place
         count = min(len(few), len(many))
         change = few[:count] - many[:count]
-        yield judged(
+        claim = judged(
             f'Lookahead around {server} gains less with {_count(workers[-1])} than with '
-            f'{workers[0]}: they already form slow weights ({_BEGETS})',
+            f'{workers[0]}: they already form slow weights (ours)',
             f'gain smaller by {format_interval(change)}',
             above,
             change,
         )
+        yield claim._replace(paper=_BEGETS, effects=tuple(map(float, change)))
 
 
 def _count(workers):

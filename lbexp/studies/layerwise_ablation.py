@@ -7,9 +7,10 @@ from lbexp.analysis import above, within
 from lbexp.errors import Refusal
 from lbexp.ranges import Positive, PositiveInteger, Trials
 from lbexp.studies import Study
-from lbexp.studies._comparison import arms, compare, questions
+from lbexp.studies import _questions as questions
+from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import comparison
-from lbexp.studies._comparison.questions import Question
+from lbexp.studies._questions import Question
 
 LARS, LAMB = 'LARS', 'LAMB'
 OFF, ALL, HEADLESS = 'no trust ratio', 'biases too', 'but the last layer'
@@ -25,15 +26,18 @@ _RATES_OFF = {'lars': (1e-3, 1e1), 'lamb': (1e-5, 1e-1)}  # momentum and AdamW
 _DECAY = ('log', 1e-5, 1e-1)
 
 _RATIO = {
-    LARS: 'You et al. 2017, arXiv:1708.03888: AlexNet at batch 8k and ResNet-50 at 32k without '
-    'loss of accuracy, with it',
-    LAMB: 'You et al. 2020, arXiv:1904.00962: better than earlier methods for BERT and ResNet-50 '
-    'at large batch, with it',
+    LARS: 'You et al. 2017 (arXiv:1708.03888, abstract): AlexNet at batch 8k and ResNet-50 at 32k '
+    'without loss of accuracy, where the recipe before, linear scaling with warm-up, may diverge',
+    LAMB: 'You et al. 2020 (arXiv:1904.00962, abstract): better than earlier large-batch methods '
+    'for BERT, at batch 32,868, and ResNet-50 on ImageNet; the numbers were not verified',
 }
-_CLIPPING = 'Fong et al. 2020, arXiv:2011.13584, LAMBC: ImageNet and CIFAR-10'
+_CLIPPING = (
+    'Fong et al. 2020 (arXiv:2011.13584, abstract): "promising improvements across different batch '
+    'sizes" on ImageNet and CIFAR-10, of LAMB with its ratio clipped (LAMBC); no number'
+)
 _CORRECTION = (
-    'You et al. 2020, arXiv:1904.00962: it can be removed; as implementations of LAMB quote its '
-    'appendix'
+    'You et al. 2020 (arXiv:1904.00962, appendix E): "We can remove adam-correction from LAMB", as '
+    'an implementation quotes it; the appendix was not verified'
 )
 
 
@@ -106,8 +110,8 @@ def _questions(batch_size, margin):
     same = f'changes its test error by {margin:g} at most {at}'
     asked = []
     for base in (LARS, LAMB):
-        lower = f'The trust ratio lowers the test error of {base} {at} ({_RATIO[base]})'
-        asked.append(Question(lower, f'{base}, {OFF}', base, test=above))
+        lower = f'The trust ratio lowers the test error of {base} {at}'
+        asked.append(Question(lower, f'{base}, {OFF}', base, test=above, paper=_RATIO[base]))
         for part, words in (
             (ALL, 'Adapting biases, too,'),
             (HEADLESS, 'Leaving the last layer without a trust ratio'),
@@ -116,8 +120,9 @@ def _questions(batch_size, margin):
             asked.append(Question(claim, f'{base}, {part}', base, margin, within))
     claim = f'{LARS}: Limiting the rate of a layer to the learning rate (LARC) {same} (ours)'
     asked.append(Question(claim, f'{LARS}, {CLIPPED}', LARS, margin, within))
-    claim = f'{LAMB}: Clipping the trust ratio at 1 lowers its test error {at} ({_CLIPPING})'
-    asked.append(Question(claim, LAMB, f'{LAMB}, {CLIPPED}', test=above))
-    claim = f'{LAMB}: Leaving out the bias correction {same} ({_CORRECTION})'
-    asked.append(Question(claim, f'{LAMB}, {UNCORRECTED}', LAMB, margin, within))
+    claim = f'{LAMB}: Clipping the trust ratio at 1 lowers its test error {at}'
+    asked.append(Question(claim, LAMB, f'{LAMB}, {CLIPPED}', test=above, paper=_CLIPPING))
+    claim = f'{LAMB}: Leaving out the bias correction {same}'
+    other = f'{LAMB}, {UNCORRECTED}'
+    asked.append(Question(claim, other, LAMB, margin, within, _CORRECTION))
     return asked

@@ -3,18 +3,19 @@
 from lbexp.analysis import above
 from lbexp.ranges import Fraction, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
-from lbexp.studies._comparison import arms, compare, questions
+from lbexp.studies import _questions as questions
+from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import comparison
-from lbexp.studies._comparison.questions import Question
+from lbexp.studies._questions import Question
 
 INNER, LOOKAHEAD, SNOO = 'AdamW', 'Lookahead of AdamW', 'SNOO of AdamW'
 _GAIN = (
-    'Kallusky et al. 2025, arXiv:2510.15830: language models reach a loss with 1.5 to 2.5 times '
-    'less compute'
+    'Kallusky et al. 2025 (arXiv:2510.15830, abstract): language models around AdamW and Muon '
+    'reach a loss with 1.5 to 2.5 times less compute, up to 1e23 operations'
 )
 _MOMENTUM = (
-    'Kallusky et al. 2025, arXiv:2510.15830: the gain stems primarily from Nesterov momentum on '
-    'the pseudo-gradient'
+    'Kallusky et al. 2025 (arXiv:2510.15830, abstract): the gain of DiLoCo with one worker "stems '
+    'primarily from applying Nesterov momentum to the pseudo-gradient"; no number'
 )
 
 
@@ -71,16 +72,18 @@ def single_worker_diloco(
     setting = f'k {k}, outer rate {outer_rate:g}, momentum {outer_momentum:g}, both tuned alike'
     asked = [
         Question(
-            f'SNOO lowers the test error of AdamW at equal updates ({setting}; {_GAIN})',
+            f'SNOO lowers the test error of AdamW at equal updates ({setting})',
             INNER,
             SNOO,
             test=above,
+            paper=_GAIN,
         ),
         Question(
-            f'It lowers it more than without outer momentum, as Lookahead ({setting}; {_MOMENTUM})',
+            f'It lowers it more than without outer momentum, as Lookahead ({setting})',
             LOOKAHEAD,
             SNOO,
             test=above,
+            paper=_MOMENTUM,
         ),
     ]
 

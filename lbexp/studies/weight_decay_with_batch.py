@@ -9,14 +9,15 @@ from lbexp.analysis import above, format_interval, judged, within
 from lbexp.errors import Refusal
 from lbexp.ranges import Positive, PositiveInteger, Trials
 from lbexp.studies import Study
-from lbexp.studies._comparison import arms, compare, questions
+from lbexp.studies import _questions as questions
+from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import comparison
-from lbexp.studies._comparison.questions import Question
+from lbexp.studies._questions import Question
 
 _DECAY = 'optimizer.weight_decay'
 _PAPER = (
-    'Bergsma et al. 2025, arXiv:2505.13738: the best weight decay of language models grows '
-    'linearly with B at equal model and data'
+    'Bergsma et al. 2025 (arXiv:2505.13738, abstract): of language models the best weight decay '
+    'grows linearly with B, at equal model and data; the numbers were not verified'
 )
 
 
@@ -70,10 +71,11 @@ def weight_decay_with_batch(
         measured = compare.measure(compared.workdir, *compared.tunings)
         worse = Question(
             f'At batch {sizes[-1]} the weight decay of batch {sizes[0]} has a higher test error '
-            f'than that tuned there ({_PAPER})',
+            'than that tuned there',
             untuned,
             _name(sizes[-1]),
             test=above,
+            paper=_PAPER,
         )
         claims = [
             _proportional(slopes(sizes, compared.tunings), float(tolerance)),
@@ -100,14 +102,16 @@ def slopes(sizes: Sequence[int], tunings: Sequence) -> np.ndarray:
 
 
 def _proportional(powers, tolerance):
-    return judged(
+    excess = powers - 1
+    claim = judged(
         f'The best weight decay is proportional to the batch size: a power of 1 within '
-        f'{tolerance:g} ({_PAPER})',
-        f'power {format_interval(powers)}',
+        f'{tolerance:g}',
+        f'power {format_interval(powers)}, less 1: {format_interval(excess)}',
         within,
-        powers - 1,
+        excess,
         tolerance,
     )
+    return claim._replace(paper=_PAPER, effects=tuple(map(float, excess)))
 
 
 def _name(size):

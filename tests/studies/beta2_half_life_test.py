@@ -73,9 +73,7 @@ def test_claims_follow_the_errors(tmp_path, fixed, kept, expected):
     found = analysis(experiment(), tmp_path)
     assert outcomes(found) == expected
     gain = fixed[4] - kept[4]
-    assert f'"B 4, b2 0.95" less that of "B 4, half-life kept": {gain:.3g} [' in (
-        found.claims[0].measured
-    )
+    assert f'"B 4, b2 0.95" minus "B 4, half-life kept": {gain:.3g} [' in (found.claims[0].measured)
 
 
 @pytest.mark.parametrize(

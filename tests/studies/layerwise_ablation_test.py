@@ -50,7 +50,7 @@ def test_the_papers_claims_hold_where_each_part_helps(tmp_path):
     found = analysis(experiment(), tmp_path)
     assert outcomes(found) == [REPRODUCED] * 9 and found.passed
     assert found.claims[0].measured.startswith(
-        'test error of "LARS, no trust ratio" less that of "LARS": 0.02 [0.0'
+        'test error, "LARS, no trust ratio" minus "LARS": 0.02 [0.0'
     )
     rounds(experiment(), tmp_path / 'same', of_parts())
     same = analysis(experiment(), tmp_path / 'same')

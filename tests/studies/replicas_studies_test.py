@@ -149,10 +149,16 @@ def test_intervals_and_regimes_of_local_sgd_are_told(tmp_path):
 
     rounds(config, tmp_path, rows)
     _, four, eight, longest, *_ = analysis(config, tmp_path).claims
-    assert eight.measured == 'difference 0.035 [0.005, 0.06]'
+    assert eight.measured == (
+        'test error, "local, W 8, k 8" minus "synchronous, W 8": 0.035 [0.005, 0.06]'
+    )
     assert eight.outcome == 'undecided at this budget'
-    regimes = [claim.claim.rpartition(', here ')[2] for claim in (four, eight, longest)]
-    assert regimes == ['5: within)', '5: beyond)', '5: beyond)']
+    regimes = [claim.paper.rpartition(' Here ')[2] for claim in (four, eight, longest)]
+    assert regimes == [
+        'sqrt(T / W) is 5: k 4 lies within',
+        'sqrt(T / W) is 5: k 8 lies beyond',
+        'sqrt(T / W) is 5: k 32 lies beyond',
+    ]
 
 
 @pytest.mark.parametrize('wrong', ['workers', 'k'])
@@ -214,7 +220,7 @@ def test_claims_of_asynchronous_lookahead_follow_the_gains(tmp_path, wrong):
     assert told(found) == [REFUTED if wrong else REPRODUCED, *exact, *gains, *gains]
     assert [row[1] for row in found.tables[0].rows] == [1, 4, 1, 4]
     assert [row[2] for row in found.tables[0].rows] == ['0', '3', '0', '3']
-    papers = ['Zhang' in claim.claim for claim in found.claims]
+    papers = ['Zhang' in claim.paper for claim in found.claims]
     assert papers == [False, False, False, True, False, False, True, False, False]
     # a velocity of momentum 0.9 is ten gradients long: its rates are a tenth
     rates = {'sgd': [], 'momentum': []}

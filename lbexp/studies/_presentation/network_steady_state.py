@@ -104,8 +104,8 @@ def verdict(columns: Mapping[Setting, Columns]) -> str:
 
 
 _QUADRATIC = (
-    'ours; Proposition 2 of Zhang et al. 2019, arXiv:1907.08610, is about quadratics whose noise '
-    'is independent'
+    'Zhang et al. 2019 (arXiv:1907.08610, Proposition 2): of quadratics with independent noise, at '
+    'rest after a synchronisation; nothing was measured of networks'
 )
 
 
@@ -121,10 +121,10 @@ def claims(columns: Mapping[Setting, Columns], tolerance: float) -> Iterator[Cla
             sgd[gamma, size] = values
     powers = np.array(_slopes(sgd))
     if len(powers):
-        yield judged(
+        yield _judged(
             'The variance of the weights of SGD is proportional to gamma / B: a power of 1 within '
             f'{tolerance:g} (ours; the first order of the noisy quadratic in gamma a)',
-            f'power {format_interval(powers)}',
+            f'power {format_interval(powers)}, less 1',
             within,
             powers - 1,
             tolerance,
@@ -140,10 +140,10 @@ def claims(columns: Mapping[Setting, Columns], tolerance: float) -> Iterator[Cla
 
 def _level(gamma, values, tolerance):
     ratios = _finite_ratio(values.measured, values.predicted)
-    return judged(
+    return _judged(
         f'gamma {gamma:g}: the variance of the weights of SGD is that of a quadratic with the '
         f'Hessian and noise at their mean, within {tolerance:.0%} (ours)',
-        f'measured over predicted {format_interval(ratios)}',
+        f'measured over predicted {format_interval(ratios)}, logarithm',
         within,
         np.log(ratios),
         math.log1p(tolerance),
@@ -154,21 +154,31 @@ def _shares(alpha, gamma, values, plain, tolerance):
     """Lookahead's variance over SGD's, pair by pair."""
     setting = f'gamma {gamma:g}: Lookahead, alpha {alpha:g},'
     ratios = _finite_ratio(values.measured, plain.measured)
-    yield judged(
-        f'{setting} lowers the variance of the weights of SGD ({_QUADRATIC})',
-        f'ratio {format_interval(ratios)}',
+    share = f'ratio {format_interval(ratios)}'
+    yield _judged(
+        f'{setting} lowers the variance of the weights of SGD (ours, a network)',
+        f'{share}, logarithm of its inverse',
         above,
         -np.log(ratios),
+        paper=_QUADRATIC,
     )
     predicted = _finite_ratio(values.predicted, plain.predicted)
-    yield judged(
+    yield _judged(
         f'{setting} lowers it to the share that a quadratic predicts, within {tolerance:.0%} '
-        f'({_QUADRATIC})',
-        f'ratio {format_interval(ratios)}, predicted {format_interval(predicted)}',
+        '(ours, a network)',
+        f'{share}, predicted {format_interval(predicted)}, logarithm of one over the other',
         within,
         np.log(ratios / predicted),
         math.log1p(tolerance),
+        paper=_QUADRATIC,
     )
+
+
+def _judged(claim, measured, test, effects, margin=0.0, paper=''):
+    """The claim, that ends what was measured with the interval of its effects."""
+    words = f'{measured}: {format_interval(effects)}'
+    judgement = judged(claim, words, test, effects, margin)
+    return judgement._replace(paper=paper, effects=tuple(map(float, effects)))
 
 
 def _finite_ratio(top, bottom):

@@ -11,32 +11,40 @@ from lbexp.analysis import (
     Figure,
     above,
     format_interval,
-    judged,
 )
 from lbexp.studies._comparison import compare
 from lbexp.studies._comparison.compare import Measured
 from lbexp.studies._comparison.comparison import Compared
+from lbexp.studies._judgement import contrast
 
 
 class Question(NamedTuple):
     """The test error of `arm`, less that of `other`, pair by pair: is it above the margin?"""
 
-    claim: str  # one line, with its source
+    claim: str  # one line
     arm: str
     other: str
     margin: float = 0.0
     # above, below or within: what is asked of the difference
     test: Callable[[tuple[float, float], float], str] = above
+    paper: str = ''  # what the paper measured
 
 
 def answers(questions: Iterable[Question], measured: Measured) -> list[Claim]:
     """A claim for each question."""
     claims = []
     for question in questions:
-        arm, other = question.arm, question.other
-        difference = compare.differences(measured, arm, other)
-        words = f'test error of "{arm}" less that of "{other}": {format_interval(difference)}'
-        claims.append(judged(question.claim, words, question.test, difference, question.margin))
+        claims.append(
+            contrast(
+                question.claim,
+                measured,
+                question.arm,
+                question.other,
+                question.test,
+                question.margin,
+                paper=question.paper,
+            )
+        )
     return claims
 
 
