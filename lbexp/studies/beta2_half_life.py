@@ -17,7 +17,7 @@ from lbexp.studies._questions import Question
 _HALF_LIFE = (
     'Marek et al. 2025 (arXiv:2507.07101, section 4.3, Figure 4): a transformer of 30M weights, '
     'validation loss on FineWeb-Edu, batch sizes from 1 to 4,096: with b2 fixed in 0.95 to 0.98 '
-    'small batches do badly, with its half-life in tokens kept they do well; read off no table'
+    'small batches do badly, with its half-life in tokens kept they do well; curves, no numbers'
 )
 _PAR = (
     'Marek et al. 2025 (arXiv:2507.07101, Figure 5): 19M weights, C4: batches 16 and 32 on a par '

@@ -70,7 +70,17 @@ def single_worker_diloco(
         compared_arms.append(arms.Arm(name, overrides, space))
     tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1, tunings=tunings)
     setting = f'k {k}, outer rate {outer_rate:g}, momentum {outer_momentum:g}, both tuned alike'
-    asked = [
+
+    def analyse(compared):
+        measured = compare.measure(compared.workdir, *compared.tunings)
+        claims = questions.answers(_questions(setting), measured)
+        return questions.analysis('DiLoCo with one worker', compared, measured, claims, INNER)
+
+    return comparison(lambda config: compared_arms, tuning, analyse)
+
+
+def _questions(setting):
+    return [
         Question(
             f'SNOO lowers the test error of AdamW at equal updates ({setting})',
             INNER,
@@ -86,10 +96,3 @@ def single_worker_diloco(
             paper=_MOMENTUM,
         ),
     ]
-
-    def analyse(compared):
-        measured = compare.measure(compared.workdir, *compared.tunings)
-        claims = questions.answers(asked, measured)
-        return questions.analysis('DiLoCo with one worker', compared, measured, claims, INNER)
-
-    return comparison(lambda config: compared_arms, tuning, analyse)
