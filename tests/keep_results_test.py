@@ -110,7 +110,7 @@ def answer(trial):
 
 def kept_folder(tmp_path, **study):
     config = configs.load(str(ROOT / 'experiments' / 'batch_growth.py'))
-    config.study.update(**{**dict(seeds=7, budget=2, extensions=0), **study})
+    config.study.update(**{**dict(seeds=7, tunings=1, budget=2, extensions=0), **study})
     rounds(config, tmp_path / 'run', answer)
     analysis = lookup.build('study', configs.plain(config.study)).analyse(tmp_path / 'run')
     folder = tmp_path / 'kept'

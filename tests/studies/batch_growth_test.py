@@ -125,7 +125,7 @@ def test_bad_growth_is_told_in_one_line(fields, told):
 def experiment(**study):
     config = configs.load(str(ROOT / 'experiments' / 'batch_growth.py'))
     with config.unlocked():
-        config.study = {**configs.plain(config.study), **study}
+        config.study = {**configs.plain(config.study), 'tunings': 1, **study}
     return config
 
 
@@ -278,6 +278,7 @@ def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
     ]
     how += [
         '--config.study.extensions=0',
+        '--config.study.tunings=1',
         '--config.study.batch_size=64',
         '--config.study.largest=128',
     ]

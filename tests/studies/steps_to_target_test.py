@@ -128,7 +128,7 @@ def test_several_tunings_are_the_draws(tmp_path):
 
 def test_a_draw_of_several_seeds_is_its_median():
     assert draws([[3.0, 1.0, 2.0]]) == [3.0, 1.0, 2.0]
-    assert draws([[3.0, 1.0, 2.0], [4.0, math.inf], []]) == [2.0, math.inf, math.inf]
+    assert draws([[9.0, 1.0, 2.0], [4.0, math.inf], []]) == [2.0, math.inf, math.inf]
 
 
 MUON = dict(

@@ -140,8 +140,7 @@ def test_what_is_tuned_never_saw_the_test_set(tmp_path, name):
     reported."""
     config = configs.load(str(ROOT / 'experiments' / f'{name}.py'))
     config.study.update(seeds=1, budget=4)
-    if name == 'reality_check':
-        config.study.tunings = 1
+    config.study.tunings = 1
 
     def answer(trial):
         optimizer = trial['optimizer'].get('inner', trial['optimizer'])
@@ -194,7 +193,7 @@ def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
     assert (tmp_path / 'metrics.jsonl').read_text().startswith(first)
     assert json.loads((tmp_path / 'config.json').read_text())['trials'][:9] == trials
     claims = (tmp_path / 'claims.md').read_text()
-    assert 'one seed' not in claims and claims.count('Keskar') == 1
+    assert 'one seed' not in claims and 'premise of Keskar' in claims
     assert any(
         word in claims
         for word in ('| reproduced |', '| not reproduced |', '| undecided at this budget |')

@@ -27,7 +27,7 @@ def runs_of(
         the draws are the seeds of one tuning, or the means of several. The learning rate is that of
         the first tuning.
     """
-    runs = {}
+    runs: dict[str, Run] = {}
     for name in tunings[0]:
         by_tuning = [tuned[name].trials for tuned in tunings]
         trials = list(itertools.chain.from_iterable(by_tuning))
