@@ -1,20 +1,21 @@
-"""A network's weight variance grows with learning rate over batch size, and Lookahead lowers it as
-on a quadratic.
+"""Does a network's weight variance grow with learning rate over batch size, and does Lookahead
+lower it, as on a quadratic?
 
-Zhang et al. 2019 (arXiv:1907.08610), Proposition 2, with the whole Hessian and gradient covariance
-of a real network.
+Zhang et al. 2019 (arXiv:1907.08610), Proposition 2, says so of quadratics; here the quadratic has
+the whole Hessian and gradient covariance of a real network.
 
     python -m lbexp.main --config=experiments/network_steady_state.py
 
-On 2 CPU cores: 2 to 3 minutes. Expected on the quadratic: V ~ (gamma / B)^1. Measured (4 seeds):
-(gamma / B)^0.75 [0.45, 1.01]; Lookahead over SGD 0.55 [0.33, 0.93] where the quadratic says 0.47
-(gamma 0.2), 0.32 [0.29, 0.42] where it says 0.45 (gamma 0.1). Measured over predicted: 2.6 [2.1,
-3.4] in the median over all, 4.8 at gamma 0.05, where slow drift outlasts the longest burn-in: the
-claim holds at high rates, and total variance at low rates is not yet at rest.
+On 2 CPU cores: 5 minutes, shared with other work (3 minutes of CPU time). Expected on the
+quadratic: V ~ (gamma / B)^1, and measured over predicted 1. Measured (6 seeds): (gamma / B)^0.75
+[-0.08, 1.01], undecided; measured over predicted 2.5 [2.1, 4.3] at gamma 0.05, 3.2 [1.9, 5.8] at
+0.1, 1.6 [1.4, 5.0] at 0.2: the level is not that of the quadratic, though only 2 of 48 trials still
+drift. Lookahead over SGD 0.77 [0.36, 1.96], 0.37 [0.29, 1.03], 0.55 [0.12, 1.14] where the
+quadratic says 0.45, 0.46, 0.46: undecided. Corrected for ten claims none is significant at 5 %.
 
-:fashion_mlp (5 minutes; python -m lbexp.data.prepare fashion_mnist). Measured: Lookahead over SGD
-0.65 [0.43, 1.68] where the quadratic says 0.50 (gamma 0.05), V ~ (gamma / B)^1.09 [-0.17, 1.25]:
-both undecided with 4 seeds, and gamma 0.2 is at the edge of stability there.
+:fashion_mlp (5 minutes; python -m lbexp.data.prepare fashion_mnist). Measured, 4 seeds, which
+decide nothing: Lookahead over SGD 0.65 [0.43, 1.68] where the quadratic says 0.50 (gamma 0.05), V ~
+(gamma / B)^1.09 [-0.17, 1.25]; gamma 0.2 is at the edge of stability there.
 """
 
 from lbexp import config
@@ -39,7 +40,8 @@ def get_config(workload: str = 'digits_mlp'):
         slow_step_sizes=(0.5,),
         k=5,  # updates per Lookahead cycle
         weight_decay=0.01,  # without it flat directions never come to rest
-        seeds=4,
+        seeds=6,
+        tolerance=0.25,  # difference that counts as none, relative
         burn_in=7500,  # updates, or more where the run is not at rest:
         latest=30000,
         updates=20000,  # that follow

@@ -25,10 +25,19 @@ from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, 
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._judgement import contrast
 from lbexp.studies._noisy_quadratic import asynchronous as quadratic
 from lbexp.studies._noisy_quadratic.cases import verdict
 
-_PAPER = 'Zhang et al. 2019, arXiv:1907.08610'
+# The paper of Lookahead has one worker, and that of asynchrony no Lookahead: most claims are ours.
+_LOOKAHEAD = (
+    'Zhang et al. 2019 (arXiv:1907.08610): one worker, SGD, ResNet-18, CIFAR-10, 200 epochs: '
+    'accuracy 95.27 +- 0.06 % with Lookahead, 95.23 +- 0.19 % without'
+)
+_BEGETS = (
+    'Mitliagkas et al. 2016 (arXiv:1605.09774, abstract): asynchrony adds a term like momentum to '
+    'SGD, the more workers the more; nothing on Lookahead'
+)
 _FASTER = 1.05  # a ratio of expected losses below which theory counts as 'no better'
 
 
@@ -145,7 +154,7 @@ def _analyse(
     claims = [
         Claim(
             'The variance at rest of asynchronous SGD, and of Lookahead behind it, is that of '
-            'its linear system',
+            'its linear system (ours)',
             words,
             REPRODUCED if agrees else NOT_REPRODUCED,
         ),
@@ -181,24 +190,31 @@ def _on_the_network(measured, workers, servers):
     for server in servers:
         gains = {w: _gain(measured, server, w) for w in workers}
         for w in workers:
-            yield judged(
-                f'Lookahead around {server} lowers the test error with {w} asynchronous '
-                f'workers ({_PAPER})',
-                f'{format_interval(gains[w])} lower',
+            yield contrast(
+                f'Lookahead around {server} lowers the test error with {_count(w)}'
+                f'{"" if w == 1 else " (ours)"}',
+                measured,
+                _name(server, w, False),
+                _name(server, w, True),
                 above,
-                gains[w],
+                paper=_LOOKAHEAD if w == 1 else '',
             )
         few, many = gains[workers[0]], gains[workers[-1]]
         # by seed, too: a seed that diverged is NaN in its place
         count = min(len(few), len(many))
         change = few[:count] - many[:count]
-        yield judged(
-            f'Lookahead around {server} gains less with {workers[-1]} workers than with '
-            f'{workers[0]}: they already are slow weights',
+        claim = judged(
+            f'Lookahead around {server} gains less with {_count(workers[-1])} than with '
+            f'{workers[0]}: they already form slow weights (ours)',
             f'gain smaller by {format_interval(change)}',
             above,
             change,
         )
+        yield claim._replace(paper=_BEGETS, effects=tuple(map(float, change)))
+
+
+def _count(workers):
+    return '1 worker' if workers == 1 else f'{workers} asynchronous workers'
 
 
 def _on_the_quadratic(losses):
@@ -206,8 +222,8 @@ def _on_the_quadratic(losses):
     for w, (plain, lookahead) in losses.items():
         ratio = plain.loss / lookahead.loss
         yield Claim(
-            f'On the noisy quadratic, exactly: Lookahead of SGD reaches a lower loss with {w} '
-            'workers, each rate tuned',
+            f'On the noisy quadratic, exactly, with {_count(w)}: the loss of SGD is more than '
+            f'{_FASTER:g} times that of Lookahead around it, each rate tuned (ours)',
             f'loss without / with {ratio:.3f} (rates {plain.rate:.3g}, {lookahead.rate:.3g})',
             REPRODUCED if ratio > _FASTER else NOT_REPRODUCED,
         )

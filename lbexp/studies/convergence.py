@@ -11,10 +11,11 @@ import numpy as np
 from annotated_types import Gt
 
 from lbexp import results
-from lbexp.analysis import Analysis, Figure, Series, Table
+from lbexp.analysis import REPRODUCED, Analysis, Figure, Series, Table
 from lbexp.ranges import Fraction, Number, Positive, PositiveFraction, PositiveInteger
 from lbexp.studies import Study, Trial
 from lbexp.studies._noisy_quadratic.cases import cases_of_trials, tags_of
+from lbexp.studies._presentation.convergence import Gain, agreement, regimes
 
 # condition numbers of the theory's curve
 _CURVE = tuple((10.0 ** np.arange(0.0, 8.01, 0.5)).tolist())
@@ -40,9 +41,16 @@ def convergence(
     compared with the largest spectral radius over the workload's own curvatures. The verdict passes
     when the median difference is below 1 % and all are within `tolerance`: the best learning rate
     puts the slowest modes near critical damping, where a few of them beat against each other for as
-    long as float32 lets one look. The claim (Zhang et al. 2019, arXiv:1907.08610, Section 3.2:
-    Lookahead helps where momentum is under-damped, costs little where it is over-damped) is told
-    with its numbers.
+    long as float32 lets one look.
+
+    Zhang et al. 2019 (arXiv:1907.08610, Section 3.2 and Figure 3) compare the same rates for k 20
+    and alpha 0.5, and find Lookahead faster where momentum is under-damped. Here the learning rate
+    is tuned for each, and the two regimes are claimed apart, by the spectral radius alone. Momentum
+    is under-damped up to the condition number
+
+        kappa = ((1 + sqrt(beta)) / (1 - sqrt(beta)))^2,
+
+    as long as one learning rate lets every mode oscillate; its rate then is 1 - sqrt(beta).
 
     Args:
         conditions: kappa > 1, ratio of the largest to the smallest curvature.
@@ -155,21 +163,19 @@ def _analyse(workdir, cases, momenta, k, alpha, tolerance):
     for label, beta, condition, _, measured, _, difference, _ in table.rows:
         points.setdefault((label, beta), []).append((condition, measured))
         differences.append(abs(difference))
-    worst = float(np.max(differences))
-    usual = float(np.median(differences))
     curves = _curves(_optimizers(k, alpha), momenta)
     gains = _gains(curves, momenta)
-    best, best_condition, best_beta = max(gains)
-    least, worst_condition, worst_beta = min(gains)
+    claims = [agreement(differences, tolerance), *regimes(gains, k, alpha)]
+    best, worst = max(gains), min(gains)
     words = (
-        f'{len(table.rows)} rates: trainer and spectral radius differ by {100 * usual:.2f} % in '
-        f'the median, {100 * worst:.1f} % at most. Best gain of Lookahead over momentum at equal '
-        f'beta: {best:.2g} times (kappa {best_condition:.2g}, beta {best_beta}); largest loss: '
-        f'{1 / least:.2g} times slower (kappa {worst_condition:.2g}, beta {worst_beta}).'
+        f'{len(table.rows)} rates: {claims[0].measured}. Best gain of Lookahead over momentum at '
+        f'equal beta: {best.ratio:.2g} times (kappa {best.condition:.2g}, beta {best.beta}); '
+        f'largest loss: {1 / worst.ratio:.2g} times slower (kappa {worst.condition:.2g}, beta '
+        f'{worst.beta}).'
     )
-    passed = bool(worst <= tolerance and usual <= 0.01)
     figure = _figure(curves, points, k, alpha)
-    return Analysis('Convergence on quadratics', words, [table], [figure], passed)
+    passed = claims[0].outcome == REPRODUCED
+    return Analysis('Convergence on quadratics', words, [table], [figure], passed, claims)
 
 
 def _table(workdir, cases):
@@ -202,14 +208,14 @@ def _table(workdir, cases):
 
 
 def _gains(curves, momenta):
-    """(rate of Lookahead over that of momentum, condition, beta) along the theory's curves."""
+    """Along the theory's curves."""
     gains = []
     for beta in momenta:
         plain, lookahead = curves['momentum', beta], curves['Lookahead, maintain', beta]
         for condition, slow, fast in zip(_CURVE, plain, lookahead, strict=True):
             # Near kappa = 1 single learning rates are nilpotent, which no grid finds.
             if condition >= 10 and math.isfinite(fast):
-                gains.append((fast / slow, condition, beta))
+                gains.append(Gain(fast / slow, condition, beta))
     return gains
 
 

@@ -21,7 +21,13 @@ from lbexp.studies._network.spectra import (
     read_spectra,
     settings_of_trials,
 )
-from lbexp.studies._presentation.network_steady_state import Columns, figures, table, verdict
+from lbexp.studies._presentation.network_steady_state import (
+    Columns,
+    claims,
+    figures,
+    table,
+    verdict,
+)
 from lbexp.studies._seeds import moved
 
 
@@ -31,7 +37,8 @@ def network_steady_state(
     slow_step_sizes: Sequence[PositiveFraction] = (0.5,),
     k: PositiveInteger = 5,
     weight_decay: NonNegative = 0.01,
-    seeds: Trials = 4,
+    seeds: Trials = 6,
+    tolerance: Positive = 0.25,
     burn_in: PositiveInteger = 7500,
     latest: PositiveInteger = 30000,
     updates: PositiveInteger = 20000,
@@ -62,6 +69,9 @@ def network_steady_state(
         weight_decay: lambda >= 0 of a term lambda |w|^2 / 2 in the loss. Without it flat directions
             never come to rest.
         seeds: replicas; all settings share the seeds, so their data and initial weights are paired.
+            Fewer than 6 decide nothing.
+        tolerance: difference that counts as none, relative: of the power of gamma / B, of measured
+            over predicted variance, of Lookahead's share.
         burn_in, latest: updates before measuring, at least and at most.
         updates: that follow the latest.
         spectrum_examples: training examples, the first ones, that Hessian and gradient variance are
@@ -81,7 +91,7 @@ def network_steady_state(
         measure_spectra(workdir, settings, spectrum_examples)
 
     def analyse(workdir):
-        return _analyse(workdir, settings, k, weight_decay)
+        return _analyse(workdir, settings, k, weight_decay, float(tolerance))
 
     return Study(trials, analyse, measure=measure)
 
@@ -123,7 +133,7 @@ def _overrides(setting, seed, k, weight_decay, burn_in, latest, updates):
     }
 
 
-def _analyse(workdir, settings, k, weight_decay):
+def _analyse(workdir, settings, k, weight_decay, tolerance):
     finals = results.final(workdir)
     row_of = row_of_trial(finals)
     spectra = read_spectra(workdir)
@@ -145,7 +155,8 @@ def _analyse(workdir, settings, k, weight_decay):
         rows = [numbers_of.get(seed, missing) for seed in sorted(seeds)]
         columns[setting] = Columns(*np.array(rows).T)
     title = 'Steady state of a network'
-    return Analysis(title, verdict(columns), [table(columns, k)], figures(columns))
+    tables, asked = [table(columns, k)], list(claims(columns, tolerance))
+    return Analysis(title, verdict(columns), tables, figures(columns), None, asked)
 
 
 def _of_trial(final, spectrum, setting, k, weight_decay):

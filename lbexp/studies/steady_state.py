@@ -30,6 +30,7 @@ from lbexp.studies._noisy_quadratic.steady_state import (
     overrides_of,
     process_of,
 )
+from lbexp.studies._presentation.steady_state import claims
 from lbexp.studies._seeds import moved
 
 
@@ -90,8 +91,10 @@ def analyse(workdir: Path, cases: Sequence[Case], theory: Theory | None = None) 
     rows = measured(workdir, cases, theory or predicted)
     known = [row for row in rows if math.isfinite(row.theory)]
     passed, words = verdict(known)
-    figures = [_ratios(known), _path(workdir, cases), *_saw_tooth(workdir, rows)]
-    return Analysis('Steady-state variance', words, [_table(rows)], figures, passed)
+    noise = results.part(workdir, 'workload').get('noise', 1.0) ** 2
+    figures = [_ratios(known, noise), _path(workdir, cases), *_saw_tooth(workdir, rows, noise)]
+    tables, asked = [_table(rows)], list(claims(known, noise))
+    return Analysis('Steady-state variance', words, tables, figures, passed, asked)
 
 
 def measured(workdir: Path, cases: Sequence[Case], theory: Theory) -> list[Row]:
@@ -163,7 +166,7 @@ def _table(rows):
     return Table('Stationary variance', columns, lines, caption)
 
 
-def _ratios(rows):
+def _ratios(rows, noise):
     """Lookahead's variance over SGD's against gamma a: Proposition 2 as lines, measurements as
     points."""
     from lbexp.theory.lookahead import proposition_2
@@ -174,7 +177,7 @@ def _ratios(rows):
         facts = row.facts
         if row.label == 'Lookahead(SGD)' and facts['weights'] == 'deployed':
             gamma, a = facts['gamma'], facts['a']
-            sgd = float(stationary_variance(gamma, a, 1.0))
+            sgd = float(stationary_variance(gamma, a, noise))
             point = gamma * a, row.measured / sgd, row.error / sgd
             points_of.setdefault((facts['k'], facts['alpha']), []).append(point)
     series = []
@@ -249,7 +252,7 @@ def _expected_losses(case, workload, steps):
     return losses
 
 
-def _saw_tooth(workdir, rows):
+def _saw_tooth(workdir, rows, noise):
     """Variance of the fast weights at each update within a cycle."""
     from lbexp.theory.fixed_point import fixed_point, within_cycle
 
@@ -262,8 +265,8 @@ def _saw_tooth(workdir, rows):
     # one trial, so that rows count its coordinates
     for coordinate, row in enumerate(chosen):
         process = process_of(row.facts, row.facts['a'])
-        rest = fixed_point(process, 1.0).covariance
-        covariances = within_cycle(process, 1.0, rest, SAW_TOOTH)
+        rest = fixed_point(process, noise).covariance
+        covariances = within_cycle(process, noise, rest, SAW_TOOTH)
         exact = np.array([float(process.fast @ each @ process.fast) for each in covariances])
         variances, errors = np.empty(SAW_TOOTH), np.empty(SAW_TOOTH)
         place = row_of[row.trial]

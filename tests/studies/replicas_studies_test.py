@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 from rounds import analysis, rounds
+from worker_variances import met_variance, stale_variance
 
 from lbexp import config as configs
 from lbexp.studies._noisy_quadratic import asynchronous as async_quadratic
@@ -30,42 +31,35 @@ def quadratic(config, variances, prefix, error):
 
 
 def slow_variances(config, wrong):
-    """Of W workers: the closed form written out, or the same of one worker (`wrong`); momentum by
-    its own test."""
+    """Of W workers, by iterating moments; the same of one more step between synchronisations
+    (wrong 'k'), or of one worker ('workers')."""
     way, optimizer = config['replicas'], config['optimizer']
-    case = dict(workers=1 if wrong else way['workers'], k=way['k'], alpha=way['slow_step_size'])
-    if optimizer['name'] == 'momentum' or way['outer_momentum']:
-        beta = {'beta': optimizer['momentum']} if optimizer['name'] == 'momentum' else {}
-        case |= dict(
-            beta, mu=way['outer_momentum'], nesterov=way['nesterov'], buffer=way['buffer_policy']
-        )
-        return [local_sgd_quadratic.predicted(case, a) for a in local_sgd_quadratic.SPECTRUM]
-    found = []
-    for a in local_sgd_quadratic.SPECTRUM:
-        h, alpha, k = optimizer['learning_rate'] * a, case['alpha'], case['k']
-        r = 1 - h
-        sgd = h / (2 - h) / case['workers']
-        found.append(alpha**2 * (1 - r ** (2 * k)) * sgd / (1 - (1 - alpha + alpha * r**k) ** 2))
-    return found
+    workers, k = way['workers'], way['k']
+    if wrong == 'workers':
+        workers = 1
+    if wrong == 'k' and k > 1:
+        k += 1
+    rate, beta = optimizer['learning_rate'], optimizer.get('momentum', 0.0)
+    inner = dict(beta=beta, buffer=way['buffer_policy'])
+    outer = dict(mu=way['outer_momentum'], nesterov=way['nesterov'])
+    alpha = way['slow_step_size']
+    return [
+        met_variance(workers, k, alpha, rate, a, **inner, **outer)
+        for a in local_sgd_quadratic.SPECTRUM
+    ]
 
 
-def of_local_sgd(errors, wrong=False):
+def of_local_sgd(errors, wrong=None):
     """k and outer momentum -> test error, in place of training."""
 
     def rows(config):
-        way = config['replicas']
+        config['replicas']
         row = {'step': 10, 'examples': 100, 'communicated_bytes': 4.0}
         if config['workload']['name'] == 'noisy_quadratic':
             return [
                 {**row, **quadratic(config, slow_variances(config, wrong), 'fast', 1.0)}
             ], 'done'
-        name = (
-            'outer'
-            if way.get('outer_momentum')
-            else 'slow'
-            if way.get('slow_step_size', 1) < 1
-            else way.get('k', 1)
-        )
+        name = _way_in_words(config)
         off = (
             0.01 * abs(np.log10(config['optimizer']['learning_rate'] / 0.1))
             if config['seed'] == 0
@@ -78,18 +72,55 @@ def of_local_sgd(errors, wrong=False):
     return rows
 
 
+def _way_in_words(config):
+    """The key of a planted error: k where workers take whole steps to their mean."""
+    way = config['replicas']
+    outer, slow = way.get('outer_momentum'), way.get('slow_step_size', 1.0)
+    if config['optimizer']['name'] == 'adamw':
+        assert way['workers'] == 8
+        if way['name'] == 'local_sgd':
+            assert (way['k'], slow, outer, way.get('nesterov', True)) == (32, 0.7, 0.9, True)
+            return 'diloco'
+        return 'adamw'
+    if outer:
+        assert slow == 1.0 and way['k'] == 32
+        return 'outer'
+    return 'slow' if slow < 1 else way.get('k', 1)
+
+
 def told(found):
     return [claim.outcome for claim in found.claims]
 
 
-def test_claims_of_local_sgd_follow_the_errors(tmp_path):
-    config = study('local_sgd')
-    entries = rounds(
-        config, tmp_path, of_local_sgd({1: 0.30, 8: 0.302, 32: 0.35, 'slow': 0.36, 'outer': 0.31})
-    )
+REPRODUCED, REFUTED = 'reproduced', 'not reproduced'
+PLANTED = {1: 0.30, 4: 0.301, 8: 0.302, 32: 0.35, 'slow': 0.36, 'outer': 0.31}
+
+
+@pytest.mark.parametrize(
+    'errors, expected',
+    [
+        # the variance; k 4, 8, 32; slow step, outer momentum; DiLoCo
+        (
+            PLANTED | {'adamw': 0.3, 'diloco': 0.305},
+            [REPRODUCED, REPRODUCED, REPRODUCED, REFUTED, REFUTED, REPRODUCED, REPRODUCED],
+        ),
+        (
+            {1: 0.3, 4: 0.32, 8: 0.28, 32: 0.305, 'slow': 0.29, 'outer': 0.33}
+            | {'adamw': 0.3, 'diloco': 0.315},
+            [REPRODUCED, REFUTED, REFUTED, REPRODUCED, REPRODUCED, REFUTED, REFUTED],
+        ),
+        # much lower is as well, too
+        (
+            PLANTED | {'adamw': 0.3, 'diloco': 0.2},
+            [REPRODUCED, REPRODUCED, REPRODUCED, REFUTED, REFUTED, REPRODUCED, REPRODUCED],
+        ),
+    ],
+)
+def test_claims_of_local_sgd_follow_the_errors(tmp_path, errors, expected):
+    config = study('local_sgd', seeds=6, tunings=1)
+    entries = rounds(config, tmp_path, of_local_sgd(errors))
     found = analysis(config, tmp_path)
-    reproduced, refuted = 'reproduced', 'not reproduced'
-    assert told(found) == [reproduced, reproduced, refuted, refuted, reproduced]
+    assert told(found) == expected
     assert found.passed is False and '300' not in found.verdict
     trials = [configs.resolve(config, entry['overrides']) for entry in entries]
     network = [t for t in trials if t['workload']['name'] != 'noisy_quadratic']
@@ -101,16 +132,50 @@ def test_claims_of_local_sgd_follow_the_errors(tmp_path):
     assert all(t['steps'] % (4 * t['replicas']['k']) == 0 for t in trials if t not in network)
 
 
-def test_a_wrong_variance_is_seen(tmp_path):
-    config = study('local_sgd', seeds=3)
-    errors = dict.fromkeys((1, 8, 32, 'slow', 'outer'), 0.3)
-    rounds(config, tmp_path, of_local_sgd(errors, wrong=True))
+def test_intervals_and_regimes_of_local_sgd_are_told(tmp_path):
+    """The ends of an interval are those of the order statistics of six, and 200 steps of 8 workers
+    allow for k up to 5."""
+    config = study('local_sgd', seeds=6, tunings=1)
+    shifts = dict(zip(range(1, 7), (0.05, 0.005, 0.04, 0.02, 0.06, 0.03), strict=True))
+
+    def rows(config):
+        (row,), status = of_local_sgd(PLANTED | {'adamw': 0.3, 'diloco': 0.3})(config)
+        if config['workload']['name'] != 'noisy_quadratic':
+            accuracy = 0.7
+            if _way_in_words(config) == 8:
+                accuracy -= shifts.get(config['seed'], 0.0)
+            row |= {'step': 200, 'test_accuracy': accuracy, 'validation_accuracy': accuracy}
+        return [row], status
+
+    rounds(config, tmp_path, rows)
+    _, four, eight, longest, *_ = analysis(config, tmp_path).claims
+    assert eight.measured == (
+        'test error, "local, W 8, k 8" minus "synchronous, W 8": 0.035 [0.005, 0.06]'
+    )
+    assert eight.outcome == 'undecided at this budget'
+    regimes = [claim.paper.rpartition(' Here ')[2] for claim in (four, eight, longest)]
+    assert regimes == [
+        'sqrt(T / W) is 5: k 4 lies within',
+        'sqrt(T / W) is 5: k 8 lies beyond',
+        'sqrt(T / W) is 5: k 32 lies beyond',
+    ]
+
+
+@pytest.mark.parametrize('wrong', ['workers', 'k'])
+def test_a_wrong_variance_is_seen(tmp_path, wrong):
+    config = study('local_sgd', seeds=3, tunings=1)
+    errors = dict.fromkeys((1, 4, 8, 32, 'slow', 'outer', 'adamw', 'diloco'), 0.3)
+    rounds(config, tmp_path, of_local_sgd(errors, wrong=wrong))
     found = analysis(config, tmp_path)
     assert told(found)[0] == 'not reproduced' and 'do NOT agree' in found.claims[0].measured
 
 
-def of_async(gains, wrong=False):
-    """Workers -> what Lookahead lowers the test error by, in place of training."""
+def of_async(gains, wrong=None):
+    """Workers -> what Lookahead lowers the test error by, in place of training.
+
+    Variances by iterating moments; of one update staler (wrong 'staleness'), or of twice the noise
+    ('scale').
+    """
 
     def rows(config):
         way = config['replicas']
@@ -123,9 +188,16 @@ def of_async(gains, wrong=False):
         optimizer = config['optimizer']
         wrapped = optimizer['name'] == 'lookahead'
         if config['workload']['name'] == 'noisy_quadratic':
-            case = dict(delay=way['delay'], workers=way['workers'] + wrong)
-            case |= dict(k=optimizer['k'], alpha=optimizer['slow_step_size']) if wrapped else {}
-            variances = [async_quadratic.predicted(case, a) for a in async_quadratic.SPECTRUM]
+            settings = dict(k=optimizer['k'], alpha=optimizer['slow_step_size']) if wrapped else {}
+            workers = way['workers'] + (wrong == 'staleness')
+            inner = optimizer['inner'] if wrapped else optimizer
+            variances = np.array(
+                [
+                    stale_variance(way['delay'], workers, inner['learning_rate'], a, **settings)
+                    for a in async_quadratic.SPECTRUM
+                ]
+            )
+            variances *= 2 if wrong == 'scale' else 1
             return [{**row, **quadratic(config, variances, 'evaluation', 1.0)}], 'done'
         noise = 0.001 * np.random.default_rng((config['seed'], way['workers'])).standard_normal()
         accuracy = 0.7 + (gains[way['workers']] + noise if wrapped else 0.0)
@@ -135,17 +207,37 @@ def of_async(gains, wrong=False):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('wrong', [False, True])
+@pytest.mark.parametrize('wrong', [None, 'staleness', 'scale'])
 def test_claims_of_asynchronous_lookahead_follow_the_gains(tmp_path, wrong):
-    config = study('async_lookahead', servers=('sgd',), workers=(1, 4), repeats=8)
-    rounds(config, tmp_path, of_async({1: 0.02, 4: -0.01}, wrong))
+    servers = ('sgd', 'momentum')
+    config = study('async_lookahead', servers=servers, workers=(1, 4), repeats=8)
+    config.study.update(seeds=6, tunings=1)
+    entries = rounds(config, tmp_path, of_async({1: 0.02, 4: -0.01}, wrong))
     found = analysis(config, tmp_path)
-    gains = ['reproduced', 'not reproduced', 'reproduced']
+    gains = [REPRODUCED, REFUTED, REPRODUCED]
     # on the quadratic: better alone, worse with three stale updates
-    exact = ['reproduced', 'not reproduced']
-    assert told(found) == ['not reproduced' if wrong else 'reproduced', *exact, *gains]
-    assert [row[1] for row in found.tables[0].rows] == [1, 4]
-    assert [row[2] for row in found.tables[0].rows] == ['0', '3']
+    exact = [REPRODUCED, REFUTED]
+    assert told(found) == [REFUTED if wrong else REPRODUCED, *exact, *gains, *gains]
+    assert [row[1] for row in found.tables[0].rows] == [1, 4, 1, 4]
+    assert [row[2] for row in found.tables[0].rows] == ['0', '3', '0', '3']
+    papers = ['Zhang' in claim.paper for claim in found.claims]
+    assert papers == [False, False, False, True, False, False, True, False, False]
+    # a velocity of momentum 0.9 is ten gradients long: its rates are a tenth
+    rates = {'sgd': [], 'momentum': []}
+    for trial in (configs.resolve(config, entry['overrides']) for entry in entries):
+        if trial['workload']['name'] == 'mnist1d':
+            optimizer = trial['optimizer'].get('inner', trial['optimizer'])
+            rates[optimizer['name']].append(optimizer['learning_rate'])
+    assert min(rates['sgd']) >= 0.01 and max(rates['sgd']) <= 1.0
+    assert np.allclose(np.unique(rates['momentum']), 0.1 * np.unique(rates['sgd']))
+
+
+@pytest.mark.long
+def test_equal_gains_do_not_shrink_with_workers(tmp_path):
+    config = study('async_lookahead', servers=('sgd',), workers=(1, 4), repeats=8)
+    config.study.update(seeds=6, tunings=1)
+    rounds(config, tmp_path, of_async({1: -0.02, 4: 0.03}))
+    assert told(analysis(config, tmp_path))[3:] == [REFUTED, REPRODUCED, REFUTED]
 
 
 @pytest.mark.long

@@ -1,11 +1,22 @@
-"""Table, sentence and figure of a network's weight variance beside the noisy quadratic's."""
+"""Table, claims and figure of a network's weight variance beside the noisy quadratic's."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from lbexp.analysis import Figure, Series, Table, interval
+from lbexp.analysis import (
+    Claim,
+    Figure,
+    Series,
+    Table,
+    above,
+    format_interval,
+    interval,
+    judged,
+    within,
+)
 from lbexp.studies._comparison.compare import error_bars
 from lbexp.studies._network.spectra import Setting
 
@@ -90,6 +101,92 @@ def verdict(columns: Mapping[Setting, Columns]) -> str:
     restless = int((trials.drift > 4).sum())
     answers.append(f'{restless} of {count} trials still drifted (|z| of the loss > 4)')
     return '; '.join(answers) + '.'
+
+
+_QUADRATIC = (
+    'Zhang et al. 2019 (arXiv:1907.08610, Proposition 2): of quadratics with independent noise, at '
+    'rest after a synchronisation; nothing was measured of networks'
+)
+
+
+def claims(columns: Mapping[Setting, Columns], tolerance: float) -> Iterator[Claim]:
+    """Power of the learning rate over the batch size; level; and Lookahead's share of it.
+
+    Args:
+        tolerance: what counts as none, of the power and of ratios, relative.
+    """
+    sgd = {}
+    for (alpha, gamma, size), values in columns.items():
+        if alpha is None:
+            sgd[gamma, size] = values
+    powers = np.array(_slopes(sgd))
+    if len(powers):
+        yield _judged(
+            'The variance of the weights of SGD is proportional to gamma / B: a power of 1 within '
+            f'{tolerance:g} (ours; the first order of the noisy quadratic in gamma a)',
+            f'power {format_interval(powers)}, less 1',
+            within,
+            powers - 1,
+            tolerance,
+        )
+    for (alpha, gamma, size), values in columns.items():
+        if alpha is None:
+            # at other batch sizes SGD stands in the power
+            if size == min(size for _, size in sgd):
+                yield _level(gamma, values, tolerance)
+        elif (gamma, size) in sgd:
+            yield from _shares(alpha, gamma, values, sgd[gamma, size], tolerance)
+
+
+def _level(gamma, values, tolerance):
+    ratios = _finite_ratio(values.measured, values.predicted)
+    return _judged(
+        f'gamma {gamma:g}: the variance of the weights of SGD is that of a quadratic with the '
+        f'Hessian and noise at their mean, within {tolerance:.0%} (ours)',
+        f'measured over predicted {format_interval(ratios)}, logarithm',
+        within,
+        np.log(ratios),
+        math.log1p(tolerance),
+    )
+
+
+def _shares(alpha, gamma, values, plain, tolerance):
+    """Lookahead's variance over SGD's, pair by pair."""
+    setting = f'gamma {gamma:g}: Lookahead, alpha {alpha:g},'
+    ratios = _finite_ratio(values.measured, plain.measured)
+    share = f'ratio {format_interval(ratios)}'
+    yield _judged(
+        f'{setting} lowers the variance of the weights of SGD (ours, a network)',
+        f'{share}, logarithm of its inverse',
+        above,
+        -np.log(ratios),
+        paper=_QUADRATIC,
+    )
+    predicted = _finite_ratio(values.predicted, plain.predicted)
+    yield _judged(
+        f'{setting} lowers it to the share that a quadratic predicts, within {tolerance:.0%} '
+        '(ours, a network)',
+        f'{share}, predicted {format_interval(predicted)}, logarithm of one over the other',
+        within,
+        np.log(ratios / predicted),
+        math.log1p(tolerance),
+        paper=_QUADRATIC,
+    )
+
+
+def _judged(claim, measured, test, effects, margin=0.0, paper=''):
+    """The claim, that ends what was measured with the interval of its effects."""
+    words = f'{measured}: {format_interval(effects)}'
+    judgement = judged(claim, words, test, effects, margin)
+    return judgement._replace(paper=paper, effects=tuple(map(float, effects)))
+
+
+def _finite_ratio(top, bottom):
+    """NaN where either is no number: beyond its stability limit a quadratic predicts none."""
+    sound = np.isfinite(top) & np.isfinite(bottom) & (bottom != 0)
+    ratios = np.full(len(top), np.nan)
+    ratios[sound] = top[sound] / bottom[sound]
+    return ratios
 
 
 def _span(values, digits):

@@ -1,0 +1,29 @@
+"""Do small batches want Adam's second moment to remember as many examples, or as many updates?
+
+Marek et al. 2025 (arXiv:2507.07101): kept in tokens, the half-life of batch 256 lets small batches
+do as well. MNIST-1D, 10 epochs, the learning rate of every arm tuned with the same budget.
+
+    python -m lbexp.main --config=experiments/beta2_half_life.py
+"""
+
+from lbexp import config
+
+
+def get_config():
+    c = config.base()
+    c.workload = dict(name='mnist1d', validation=500)
+    c.schedule = dict(name='cosine')
+    c.study = dict(
+        name='beta2_half_life',
+        batch_sizes=(4, 32),
+        reference=256,
+        b2=0.95,  # at the reference
+        rates=(0.0001, 0.01),
+        budget=5,  # points tried for each arm
+        seeds=2,  # reported of each tuning
+        tunings=6,
+        margin=0.01,  # difference of test error that counts as none
+    )
+    c.epochs = 10.0
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 5, 1, 1
+    return c

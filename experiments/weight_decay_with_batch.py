@@ -1,0 +1,29 @@
+"""Does AdamW's best weight decay grow with the batch size, so that its timescale stays?
+
+Bergsma et al. 2025 (arXiv:2505.13738): B / (learning rate x weight decay x D) is constant at its
+best, for a given model and D examples. MNIST-1D, 20 epochs, one learning rate, the weight decay
+tuned at each batch size with the same budget.
+
+    python -m lbexp.main --config=experiments/weight_decay_with_batch.py
+"""
+
+from lbexp import config
+
+
+def get_config():
+    c = config.base()
+    c.workload = dict(name='mnist1d', validation=500)
+    c.schedule = dict(name='cosine')
+    c.study = dict(
+        name='weight_decay_with_batch',
+        batch_sizes=(16, 64, 256),
+        learning_rate=0.003,
+        decays=(0.01, 30.0),
+        budget=8,  # points tried for each batch size
+        seeds=2,  # reported of each tuning
+        tunings=6,
+        tolerance=0.3,  # difference from a slope of 1 that counts as none
+    )
+    c.epochs = 20.0
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 5, 1, 1
+    return c

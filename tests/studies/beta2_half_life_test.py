@@ -1,0 +1,89 @@
+"""The half-life of Adam's second moment: its equation, and what is claimed of planted errors."""
+
+import math
+import pathlib
+
+import pytest
+from planted import outcomes, planted
+from rounds import analysis, rounds
+
+from lbexp import config as configs
+from lbexp.analysis import NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from lbexp.config import check
+from lbexp.studies.beta2_half_life import kept_half_life
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def experiment(**study):
+    config = configs.load(str(ROOT / 'experiments' / 'beta2_half_life.py'))
+    config.study.update({'budget': 2, 'seeds': 6, 'tunings': 1, **study})
+    return config
+
+
+@pytest.mark.parametrize('batch_size', [1, 4, 32, 256])
+def test_as_many_examples_halve_a_gradients_share(batch_size):
+    b2 = kept_half_life(0.95, 256, batch_size)
+    updates = 256 * math.log(0.5) / math.log(0.95) / batch_size
+    assert b2**updates == pytest.approx(0.5, rel=1e-9)
+    assert b2 >= 0.95
+
+
+def of_settings(fixed, kept, reference=0.1):
+    """Batch size -> test error, with b2 as it is and with the half-life of batch 256."""
+
+    def error(config):
+        optimizer, size = config['optimizer'], config['batch_size']
+        assert optimizer['weight_decay'] == 0 and optimizer['b1'] == 0.9
+        if size == 256:
+            assert optimizer['b2'] == 0.95
+            return reference
+        if optimizer['b2'] == 0.95:
+            return fixed[size]
+        assert optimizer['b2'] == pytest.approx(0.95 ** (size / 256), rel=1e-12)
+        return kept[size]
+
+    return planted(error)
+
+
+@pytest.mark.parametrize(
+    'fixed, kept, expected',
+    [
+        # as the paper has it
+        (
+            {4: 0.14, 32: 0.12},
+            {4: 0.1, 32: 0.09},
+            [REPRODUCED, REPRODUCED, REPRODUCED, REPRODUCED],
+        ),
+        # the half-life hurts batch 4 and does nothing for batch 32, which is too small to be good
+        (
+            {4: 0.1, 32: 0.15},
+            {4: 0.105, 32: 0.149},
+            [NOT_REPRODUCED, REPRODUCED, REPRODUCED, NOT_REPRODUCED],
+        ),
+        (
+            {4: 0.2, 32: 0.15},
+            {4: 0.18, 32: 0.15},
+            [REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_REPRODUCED],
+        ),
+    ],
+)
+def test_claims_follow_the_errors(tmp_path, fixed, kept, expected):
+    rounds(experiment(), tmp_path, of_settings(fixed, kept))
+    found = analysis(experiment(), tmp_path)
+    assert outcomes(found) == expected
+    gain = fixed[4] - kept[4]
+    assert f'"B 4, b2 0.95" minus "B 4, half-life kept": {gain:.3g} [' in (found.claims[0].measured)
+
+
+@pytest.mark.parametrize(
+    'study, told',
+    [
+        (dict(batch_sizes=(4, 256)), r'batch_sizes: found (4, 256)'),
+        (dict(batch_sizes=()), 'batch_sizes'),
+        (dict(b2=1.0), 'b2'),
+    ],
+)
+def test_bad_arguments_are_told_in_one_line(study, told):
+    (problem,) = check.check(experiment(**study))
+    assert told in problem and '\n' not in problem
