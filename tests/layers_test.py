@@ -34,6 +34,7 @@ LAYERS = {
     'stop': 0,
     'optimizers': 1,
     'theory': 1,
+    'curvature': 1,
     'models': 1,
     'data': 1,
     'schedules': 1,
