@@ -105,13 +105,10 @@ def covariance(products: GramOfGroups, size: int, count: int) -> Covariance:
     values = jnp.linalg.eigvalsh(centred)[::-1][:count]
     # Each group's part of the trace, whose sum it is.
     trace_error = jnp.diag(centred).std(ddof=1) * jnp.sqrt(groups)
-    ways = []
-    for chosen, judged in (
-        (slice(None, half), slice(half, None)),
-        (slice(half, None), slice(half)),
-    ):
-        ways.append(_held_out(products, chosen, judged, count) * size)
-    held_out = (ways[0] + ways[1]) / 2
+    former, latter = slice(None, half), slice(half, None)
+    first = _held_out(products, former, latter, count)
+    second = _held_out(products, latter, former, count)
+    held_out = size * (first + second) / 2
     # A variance of K / 2 normal numbers, twice; the halves share no noise but their directions do.
     error = held_out * jnp.sqrt(2 / (half - 1))
     return Covariance(jnp.trace(centred), trace_error, values, held_out, error)

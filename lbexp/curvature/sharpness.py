@@ -153,9 +153,8 @@ class _Objective(NamedTuple):
     scale: Any
 
     def rise(self, e):
-        moved = jax.tree.map(
-            lambda w, s, x: (w + s * x).astype(w.dtype), self.params, self.scale, e
-        )
+        change = jax.tree.map(jnp.multiply, self.scale, e)
+        moved = trees.added(self.params, change)
         return self.loss(moved)
 
     def largest(self, allowed: _Set, steps: int, starts: Sequence[Any]) -> Rise:

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from curvature_cases import digits, logits, losses, tanh_network
 from jax.flatten_util import ravel_pytree
-
-from lbexp.data.load import load
 
 
 class Dense(NamedTuple):
@@ -21,40 +20,6 @@ class Dense(NamedTuple):
     params: dict
     matrix: np.ndarray  # d2 L / dw dw, in the order of ravel_pytree
     values: np.ndarray  # its eigenvalues, descending
-
-
-def logits(params, examples):
-    hidden = jnp.tanh(examples['x'] @ params['first']['kernel'] + params['first']['bias'])
-    return hidden @ params['last']['kernel'] + params['last']['bias']
-
-
-def losses(params, examples):
-    log_p = jax.nn.log_softmax(logits(params, examples))
-    return -jnp.take_along_axis(log_p, examples['label'][:, None], axis=1)[:, 0]
-
-
-def tanh_network(key, widths=(64, 16, 10)):
-    inputs, hidden, outputs = widths
-    first, last = jax.random.split(jax.random.key(key))
-    return {
-        'first': {
-            'kernel': jax.random.normal(first, (inputs, hidden)) / np.sqrt(inputs),
-            'bias': jnp.zeros(hidden),
-        },
-        'last': {
-            'kernel': jax.random.normal(last, (hidden, outputs)) / np.sqrt(hidden),
-            'bias': jnp.zeros(outputs),
-        },
-    }
-
-
-def digits(count):
-    stored = load('digits', 'train')
-    images = stored['image'][:count].reshape(count, -1)
-    return {
-        'x': jnp.asarray(images, jnp.float32) / 16,
-        'label': jnp.asarray(stored['label'][:count]),
-    }
 
 
 @pytest.fixture(scope='session')
