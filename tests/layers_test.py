@@ -54,6 +54,7 @@ LAYERS = {
     'trained_flags': 6,
     'main': 7,
     'evaluate': 7,
+    'analyse': 7,
     'export': 7,
 }
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with
