@@ -8,8 +8,8 @@ from lbexp.data.load import load
 
 
 def logits(params, examples):
-    hidden = jnp.tanh(examples['x'] @ params['first']['kernel'] + params['first']['bias'])
-    return hidden @ params['last']['kernel'] + params['last']['bias']
+    hidden = jnp.tanh(examples['x'] @ params['first']['kernel'] + params['first']['bias'][None])
+    return hidden @ params['last']['kernel'] + params['last']['bias'][None]
 
 
 def losses(params, examples):

@@ -89,7 +89,7 @@ CURVATURE = {
     'landscape:random_direction': [lambda: dict(key=key(), params=params())],
     'landscape:line': [lambda: of_loss(direction=params(), points=points())()],
     'landscape:plane': [
-        lambda: of_loss(directions=(params(), params()), rows=points(), columns=points())(),
+        lambda: of_loss(first=params(), second=params(), rows=points(), columns=points())(),
     ],
     'landscape:between': [lambda: dict(first=params(), last=params(), place=0.5)],
     'landscape:interpolation': [

@@ -51,14 +51,15 @@ def line(loss: Callable, params: Params, direction: Params, points: LossOfPoints
 def plane(
     loss: Callable,
     params: Params,
-    directions: tuple[Params, Params],
+    first: Params,
+    second: Params,
     rows: Any,
     columns: Any,
 ) -> LossOfGrid:
-    """L(w + a d_1 + b d_2) with a of `rows` and b of `columns`."""
+    """L(w + a first + b second) with a of `rows` and b of `columns`."""
 
     def of_row(a):
-        return line(loss, trees.added(params, directions[0], a), directions[1], columns)
+        return line(loss, trees.added(params, first, a), second, columns)
 
     return jax.lax.map(of_row, rows)
 

@@ -1,5 +1,6 @@
 """Two networks of one shape with their hidden units in one order."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def match_units(reference: Any, network: Any, layers: Sequence[str]) -> Any:
         ValueError: fewer than two layers, or kernels that do not follow on one another.
     """
     kernels = [np.asarray(network[name]['kernel']) for name in layers]
-    for before, after in zip(kernels, kernels[1:]):
+    for before, after in itertools.pairwise(kernels):
         if before.ndim != 2 or after.ndim != 2 or before.shape[1] != after.shape[0]:
             raise ValueError(
                 f'layers: found kernels of shapes {before.shape} and {after.shape}; allowed: '

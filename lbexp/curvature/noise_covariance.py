@@ -183,7 +183,7 @@ def _unbiased(squares, whole, groups):
 
 
 def _without_mean(rows):
-    return jax.tree.map(lambda leaf: leaf - leaf.mean(axis=0), rows)
+    return jax.tree.map(lambda leaf: leaf - leaf.mean(axis=0, keepdims=True), rows)
 
 
 def _centred(products, groups):
@@ -201,5 +201,4 @@ def _held_out(products, chosen, judged, count):
     # Inner products of judged groups with the unit direction sum_i c_i (g_i - g) / sqrt(value).
     across = products[judged, chosen]
     along = (across - across.mean(axis=1, keepdims=True)) @ vectors
-    along = along * jax.lax.rsqrt(jnp.maximum(values, jnp.finfo(values.dtype).tiny))
-    return along.var(axis=0, ddof=1)
+    return along.var(axis=0, ddof=1) / jnp.maximum(values, jnp.finfo(values.dtype).tiny)

@@ -60,7 +60,7 @@ def density(measure: Quadrature, points: DensityPoints, width: Any, linear: Any)
     scale = 1 / linear
     places = jnp.arcsinh(measure.nodes * scale)
     at = jnp.arcsinh(points * scale)
-    apart = (at - places[..., None]) * (1 / width)
+    apart = (at[None, None] - places[..., None]) * (1 / width)
     kernel = jnp.exp(-(apart**2) / 2) * (1 / (width * jnp.sqrt(2 * jnp.pi)))
     of_probes = jnp.sum(measure.weights[..., None] * kernel, axis=1)
     count = len(of_probes)

@@ -87,8 +87,8 @@ def _leave_one_out(drawn, q, r, inner):
     safe = jnp.where(is_deficient, jnp.eye(samples, dtype=r.dtype), r)
     # Columns, unit, of the directions in the range of Y that only column i of Y has.
     s = jax.scipy.linalg.solve_triangular(safe, jnp.eye(samples, dtype=r.dtype), trans='T')
-    s = s * jax.lax.rsqrt(jnp.sum(s * s, axis=0))
-    x = w - s * jnp.sum(s * w, axis=0)  # Q_i Q_i^T w_i, in the basis Q
+    s = s * jax.lax.rsqrt(jnp.sum(s * s, axis=0, keepdims=True))
+    x = w - s * jnp.sum(s * w, axis=0, keepdims=True)  # Q_i Q_i^T w_i, in the basis Q
     # u^T A u with A w_i = Q r_i
     quadratic = jnp.sum((w - 2 * x) * r, axis=0) + jnp.sum(x * (inner @ x), axis=0)
     left_over = jnp.sum(drawn * drawn, axis=1) - jnp.sum(x * x, axis=0)

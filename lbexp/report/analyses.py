@@ -75,9 +75,11 @@ def slices(trial: Any, settings: Settings) -> Measured:
     @jax.jit
     def measure(params, key):
         first, second = jax.random.split(key)
-        directions = [landscape.random_direction(each, params) for each in (first, second)]
-        lines = [landscape.line(objective.loss, params, each, points) for each in directions]
-        return lines, landscape.plane(objective.loss, params, tuple(directions), points, points)
+        one = landscape.random_direction(first, params)
+        other = landscape.random_direction(second, params)
+        grid = landscape.plane(objective.loss, params, one, other, points, points)
+        lines = [landscape.line(objective.loss, params, each, points) for each in (one, other)]
+        return lines, grid
 
     lines, grid = jax.device_get(measure(trial.params, jax.random.key(settings.seed)))
     series = []

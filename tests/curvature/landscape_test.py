@@ -28,7 +28,7 @@ def test_a_slice_of_a_quadratic_is_a_parabola():
 
 def test_a_plane_has_its_axes_in_order():
     rows, columns = jnp.array([0.0, 1.0]), jnp.array([-1.0, 0.0, 2.0])
-    losses = landscape.plane(quadratic, PARAMS, (FIRST, SECOND), rows, columns)
+    losses = landscape.plane(quadratic, PARAMS, FIRST, SECOND, rows, columns)
     for i, a in enumerate(rows):
         for j, b in enumerate(columns):
             moved = {'w': PARAMS['w'] + a * FIRST['w'] + b * SECOND['w']}

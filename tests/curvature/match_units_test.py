@@ -28,8 +28,8 @@ def network(seed):
 def outputs(params):
     x = jax.random.normal(jax.random.key(9), (20, 6))
     for name in LAYERS[:-1]:
-        x = jnp.tanh(x @ params[name]['kernel'] + params[name]['bias'])
-    return x @ params['three']['kernel'] + params['three']['bias']
+        x = jnp.tanh(x @ params[name]['kernel'] + params[name]['bias'][None])
+    return x @ params['three']['kernel'] + params['three']['bias'][None]
 
 
 def shuffled(params):

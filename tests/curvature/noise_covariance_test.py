@@ -14,8 +14,8 @@ GRADIENT = 0.15 * np.ones(DIMENSION) / np.sqrt(DIMENSION)
 
 
 def drawn(key, gradient=GRADIENT, groups=GROUPS):
-    noise = jax.random.normal(key, (groups, DIMENSION)) * np.sqrt(SIGMA / SIZE)
-    gradients = jnp.asarray(gradient, jnp.float32) + noise
+    noise = jax.random.normal(key, (groups, DIMENSION)) * np.sqrt(SIGMA / SIZE)[None]
+    gradients = jnp.asarray(gradient, jnp.float32)[None] + noise
     return {'a': gradients[:, :50], 'b': gradients[:, 50:].reshape(groups, 75, 2)}
 
 

@@ -100,7 +100,7 @@ def test_of_a_linear_model_gauss_newton_is_the_hessian():
     params = {'w': jnp.ones((4, 2)), 'b': jnp.zeros(2)}
 
     def outputs(params, examples):
-        return examples['x'] @ params['w'] + params['b']
+        return examples['x'] @ params['w'] + params['b'][None]
 
     def output_loss(values, examples):
         return jnp.sum((values - examples['y']) ** 2, axis=1) / 2

@@ -89,7 +89,7 @@ def test_keskars_box():
 def relu_loss(params):
     x = jax.random.normal(jax.random.key(5), (50, 6))
     y = jnp.sin(x.sum(axis=1))
-    hidden = jax.nn.relu(x @ params['first']['kernel'] + params['first']['bias'])
+    hidden = jax.nn.relu(x @ params['first']['kernel'] + params['first']['bias'][None])
     return jnp.mean((hidden @ params['last']['kernel'][:, 0] - y) ** 2)
 
 
