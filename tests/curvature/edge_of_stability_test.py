@@ -24,7 +24,7 @@ def test_gradient_descent_settles_at_the_edge():
 
     def measure(params, key):
         product = operators.hessian_product(loss, params)
-        ends = lanczos.extremes(product, params, key, 12, 1)
+        ends = lanczos.extremes(product, params, key, 20, 1)
         return ends.top[0], ends.top_residuals[0]
 
     def interval(params, key):
@@ -34,12 +34,12 @@ def test_gradient_descent_settles_at_the_edge():
     @jax.jit
     def trained(params, key):
         start = measure(params, key)
-        _, later = jax.lax.scan(interval, params, jax.random.split(key, 6))
+        _, later = jax.lax.scan(interval, params, jax.random.split(key, 7))
         return start, later
 
-    start, (tops, residuals) = trained(tanh_network(0, (64, 24, 10)), jax.random.key(0))
-    assert RATE * start[0] / 2 < 0.75
-    assert (residuals < 0.01 * tops).all()
+    params = jax.tree.map(lambda leaf: leaf / 4, tanh_network(0, (64, 24, 10)))
+    start, (tops, residuals) = trained(params, jax.random.key(0))
+    assert RATE * start[0] / 2 < 0.5
+    assert (residuals < 0.02 * tops).all()
     stability = RATE * np.asarray(tops) / 2
-    print(RATE * start[0] / 2, stability)
     assert (abs(stability[2:] - 1) < 0.1).all(), stability

@@ -132,3 +132,27 @@ def test_more_eigenvalues_than_products_are_refused(count):
     product, like = quadratic(np.arange(11.0))
     with pytest.raises(ValueError, match=f'count: found {count}; allowed: 1 .. 11'):
         lanczos.extremes(product, like, jax.random.key(0), 50, count)
+
+
+def test_vectors_are_split_as_the_parameters_are():
+    """Over devices, by the program that is compiled for parameters that are split."""
+    axis_types = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((4,), ('data',), axis_types=axis_types, devices=jax.devices()[:4])
+    params = {'w': jax.random.normal(jax.random.key(0), (8, 16)), 'b': jnp.zeros(16)}
+    x = jax.random.normal(jax.random.key(1), (32, 8))
+
+    def loss(params):
+        return jnp.mean(jnp.tanh(x @ params['w'] + params['b'][None]) ** 2)
+
+    def measure(params, key):
+        product = operators.hessian_product(loss, params)
+        run = lanczos.tridiagonal(product, params, key, 10)
+        return lanczos.ritz(run).values, run.basis
+
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, 'data'))
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    placed = jax.device_put(params, {'w': split, 'b': whole})
+    values, _ = jax.jit(measure)(params, jax.random.key(2))
+    split_values, basis = jax.jit(measure)(placed, jax.random.key(2))
+    np.testing.assert_allclose(split_values, values, atol=1e-6)
+    assert basis['w'].sharding.shard_shape(basis['w'].shape) == (10, 8, 4)
