@@ -81,10 +81,11 @@ def covariance(products: GramOfGroups, size: int, count: int) -> Covariance:
     (g_i - g) . (g_j - g) / (K - 1) are those of the sample covariance of group means, Sigma / size.
 
     The sample's largest eigenvalue is too large: by about tr Sigma / K where the rest is a bulk
-    (Marchenko and Pastur 1967), and because it was chosen as the largest. `held_out` has neither
-    bias: directions are the eigenvectors of one half of the groups, the variance along them is that
-    of the other half, and the halves change places. In the mean it is the variance along those
-    directions, so at most the largest eigenvalue's. It falls behind `values` as K is too small.
+    (Marchenko and Pastur 1967), and because it was chosen as the largest. `held_out` errs to the
+    other side: directions are the eigenvectors of one half of the groups, the variance along them
+    is that of the other half, and the halves change places. In the mean it is the variance along
+    those directions, which is at most the largest eigenvalue. So the truth lies between the two;
+    where they are far apart there are too few groups to tell.
 
     Args:
         products: `gram` of K group gradients, K >= 4.

@@ -26,8 +26,9 @@ def noise_covariance(
 
     Columns: 'noise_trace', 'noise_trace_error'; 'noise_top' [eigenvalues] of the sample, which are
     biased up, 'noise_held_out' and 'noise_held_out_error', the variances along such directions of
-    groups that did not choose them; 'noise_in_top_space' and 'noise_in_top_space_error', tr(P
-    Sigma) / tr Sigma with P on the `eigenvalues` top eigenvectors of the same subset's Hessian.
+    groups that did not choose them, which are biased down: the truth lies between;
+    'noise_in_top_space' and 'noise_in_top_space_error', tr(P Sigma) / tr Sigma with P on the
+    `eigenvalues` top eigenvectors of the same subset's Hessian.
 
     Args:
         groups: of the subset, K >= 2 eigenvalues + 2; K x parameters of memory, one gradient.

@@ -19,6 +19,12 @@ def drawn(key, gradient=GRADIENT, groups=GROUPS):
     return {'a': gradients[:, :50], 'b': gradients[:, 50:].reshape(groups, 75, 2)}
 
 
+def over_keys(measure, seed, count):
+    """The measurement repeated, as NumPy arrays [count, ...]."""
+    keys = jax.random.split(jax.random.key(seed), count)
+    return jax.device_get(jax.jit(lambda keys: jax.lax.map(measure, keys))(keys))
+
+
 def joined(gradients):
     return np.hstack([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(gradients)])
 
@@ -31,21 +37,18 @@ def test_the_gram_trick_gives_the_sample_covariance():
     assert measured.trace == pytest.approx(np.trace(sample), rel=1e-5)
 
 
-def test_held_out_directions_take_the_bias_away():
+def test_the_largest_eigenvalue_lies_between_the_samples_and_that_held_out():
     def measure(key):
         return noise.covariance(noise.gram(drawn(key)), SIZE, 3)
 
-    measured = jax.jit(lambda keys: jax.lax.map(measure, keys))(
-        jax.random.split(jax.random.key(1), 300)
-    )
+    measured = over_keys(measure, 1, 300)
     total = SIGMA.sum()
     assert abs(measured.trace.mean() - total) < 4 * measured.trace.std() / np.sqrt(300)
     assert measured.trace_error.mean() == pytest.approx(measured.trace.std(), rel=0.2)
     # the sample's largest are too large, by about tr Sigma / K
     assert measured.values[:, 0].mean() > SIGMA[0] + 0.5 * total / GROUPS
     # held out they are not: along directions that are not quite the eigenvectors
-    held_out = measured.held_out.mean(axis=0)
-    assert (held_out[0] < SIGMA[0] + 0.02) and (held_out[0] > 0.85 * SIGMA[0])
+    assert 0.6 * SIGMA[0] < measured.held_out[:, 0].mean() < SIGMA[0]
     assert measured.held_out_error[:, 0].mean() > 0.8 * measured.held_out[:, 0].std()
 
 
@@ -66,7 +69,7 @@ def test_the_overlap_with_a_space():
     def measure(key):
         return noise.overlap(drawn(key), vectors)
 
-    measured = jax.lax.map(measure, jax.random.split(jax.random.key(2), 200))
+    measured = over_keys(measure, 2, 200)
     truth = SIGMA[:4].sum() / SIGMA.sum()
     assert measured.value.mean() == pytest.approx(truth, rel=0.03)
     assert measured.standard_error.mean() == pytest.approx(measured.value.std(), rel=0.2)
@@ -80,7 +83,7 @@ def product(vector):
     }
 
 
-@pytest.mark.parametrize('size', [1.0, 8.0])
+@pytest.mark.parametrize('size', [0.3, 8.0])
 def test_b_noise(size):
     """tr(H Sigma) and G^T H G are unbiased, and the interval holds the ratio: where the gradient is
     resolved, and where it is not."""
@@ -89,9 +92,7 @@ def test_b_noise(size):
     def measure(key):
         return noise.hessian_noise_scale(product, drawn(key, gradient), SIZE)
 
-    measured = jax.jit(lambda keys: jax.lax.map(measure, keys))(
-        jax.random.split(jax.random.key(3), 400)
-    )
+    measured = over_keys(measure, 3, 400)
     numerator = (CURVATURE * SIGMA).sum()
     denominator = (CURVATURE * gradient**2).sum()
     for values, truth in ((measured.numerator, numerator), (measured.denominator, denominator)):
@@ -100,7 +101,7 @@ def test_b_noise(size):
     truth = numerator / denominator
     held = (ratio.low <= truth) & (truth <= ratio.high)
     assert 0.91 < held.mean() <= 0.99
-    if size == 1.0:
+    if size == 0.3:
         assert ratio.resolved.mean() < 0.5 and (measured.denominator < 0).mean() > 0.05
     else:
         assert ratio.resolved.all()
@@ -116,7 +117,7 @@ def test_one_gradient_on_both_sides_would_be_biased():
         parts = jax.tree.map(lambda x, y: jnp.sum(x * y), mean, product(mean))
         return sum(jax.tree.leaves(parts))
 
-    naive = jax.lax.map(measure, jax.random.split(jax.random.key(4), 400)).mean()
+    naive = over_keys(measure, 4, 400).mean()
     denominator = (CURVATURE * GRADIENT**2).sum()
     bias = (CURVATURE * SIGMA).sum() / (GROUPS * SIZE)
     assert naive == pytest.approx(denominator + bias, rel=0.1)

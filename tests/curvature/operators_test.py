@@ -46,8 +46,8 @@ def test_a_chunk_of_all_is_bitwise_no_chunk(dense, vector):
 
 
 def test_chunks_are_added_in_stored_order():
-    # 2^24 + 1 = 2^24 in float32: the sum tells its order
-    values = jnp.array([1.0, 2.0**24, -(2.0**24), 1.0])
+    # 2^26 + 1 = 2^26 in float32: the sum tells its order
+    values = jnp.array([1.0, 2.0**26, -(2.0**26), 1.0])
 
     def total(part):
         return part.sum()

@@ -20,20 +20,20 @@ def estimates(function, product, like, samples, repeats):
 
 
 def test_hutchinson(dense, dense_product):
-    values, errors = estimates(trace.hutchinson, dense_product, dense.params, 30, 200)
+    values, errors = estimates(trace.hutchinson, dense_product, dense.params, 30, 100)
     exact = dense.values.sum()
     squares = (dense.matrix**2).sum() - (np.diag(dense.matrix) ** 2).sum()
     deviation = np.sqrt(2 * squares / 30)
-    assert abs(values.mean() - exact) < 4 * deviation / np.sqrt(200)
+    assert abs(values.mean() - exact) < 4 * deviation / np.sqrt(100)
     assert values.std() == pytest.approx(deviation, rel=0.2)
     assert errors.mean() == pytest.approx(deviation, rel=0.1)
     assert 0.9 < np.mean(np.abs(values - exact) < 2 * errors) < 0.99
 
 
 def test_xtrace_is_unbiased_and_better_than_hutchinson(dense, dense_product):
-    values, errors = estimates(trace.xtrace, dense_product, dense.params, 15, 200)
+    values, errors = estimates(trace.xtrace, dense_product, dense.params, 15, 100)
     exact = dense.values.sum()
-    assert abs(values.mean() - exact) < 4 * values.std() / np.sqrt(200)
+    assert abs(values.mean() - exact) < 4 * values.std() / np.sqrt(100)
     # 30 products; Hutchinson's with 30 has three times the deviation
     squares = (dense.matrix**2).sum() - (np.diag(dense.matrix) ** 2).sum()
     assert values.std() < 0.45 * np.sqrt(2 * squares / 30)
