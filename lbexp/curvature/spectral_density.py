@@ -32,8 +32,10 @@ def quadrature(
 
         1/n sum_k f(lambda_k) = E sum_i s_1i^2 f(theta_i),   exact for polynomials below degree 2 m
 
-    It is for the bulk. The mass of an outlier of k eigenvalues has a relative standard deviation of
-    sqrt(2 / k) with one probe: outliers come from `lanczos.extremes`, and are not counted here.
+    It is for the bulk, and for what is no finer than about the range of the eigenvalues over the
+    steps: in a smaller neighbourhood of 0 all of them look alike. The mass of an outlier of k
+    eigenvalues has a relative standard deviation of sqrt(2 / k) with one probe: outliers come from
+    `lanczos.extremes`, and are not counted here.
 
     Cost: steps x probes products, memory of `lanczos.tridiagonal`.
     """
@@ -52,7 +54,7 @@ def density(measure: Quadrature, points: DensityPoints, width: Any, linear: Any)
     Args:
         points: eigenvalues x, where it is asked for.
         width: standard deviation of the Gaussian, in units of t; say it with the figure.
-        linear: > 0 [units of x].
+        linear: > 0 [units of x]; the range over the steps, or more.
 
     Returns:
         The mean over probes and its standard error, NaN with one probe.

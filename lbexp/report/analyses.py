@@ -15,7 +15,7 @@ from lbexp.report.contour import Contour, save_contour
 
 _TOP = 4  # eigenvalues in the table
 _PROBES = 4  # random vectors of the density
-_WIDTH = 0.15  # of its smoothing, in units of asinh(x / linear)
+_WIDTH = 0.3  # of its smoothing, in units of asinh(x / linear)
 
 
 class Settings(NamedTuple):
@@ -63,7 +63,7 @@ def hessian(trial: Any, settings: Settings) -> Measured:
         'products), of which 3 hold the truth.'
     )
     whole = Table(f'Hessian of trial {trial.number}', ['', 'value', 'error'], rows, caption)
-    return Measured(whole, [_density(trial, masses)], [])
+    return Measured(whole, [_density(trial, masses, settings.products)], [])
 
 
 def slices(trial: Any, settings: Settings) -> Measured:
@@ -160,10 +160,11 @@ def _line(first, last, settings):
     return jnp.asarray(places / settings.points, jnp.float32)
 
 
-def _density(trial, masses):
+def _density(trial, masses, products):
     """Density of the eigenvalues on the axis asinh(x / linear), with twice its standard error."""
     largest = np.abs(masses.nodes).max()
-    linear = 1e-3 * max(float(largest), 1e-30)
+    # finer than this nothing is resolved
+    linear = max(float(largest), 1e-30) / products
     reach = np.arcsinh(1.5 * largest / linear)
     t = np.linspace(-reach, reach, 401)
     smooth = spectral_density.density(masses, jnp.asarray(np.sinh(t) * linear), _WIDTH, linear)

@@ -14,8 +14,9 @@ def test_the_density_of_a_network(dense, dense_product):
     measured = jax.jit(measure)(jax.random.key(0))
     assert measured.nodes.shape == (10, 40)
     np.testing.assert_allclose(measured.weights.sum(axis=1), 1, rtol=1e-5)
-    linear, width = 1e-3, 0.3
-    t = np.linspace(-6, 9, 301)
+    # what is finer than the range of the spectrum over the steps is not resolved
+    linear, width = dense.values[0] / 40, 0.3
+    t = np.linspace(-3, 6, 301)
     points = jnp.asarray(np.sinh(t) * linear, jnp.float32)
     smooth = spectral_density.density(measured, points, width, linear)
     every = spectral_density.Quadrature(
