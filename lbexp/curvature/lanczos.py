@@ -4,6 +4,7 @@ Without it an eigenvalue that has converged comes again and again: of no such ru
 be counted.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -70,29 +71,19 @@ def tridiagonal(
     zeros = jnp.zeros(steps, dtype)
     basis = jax.tree.map(lambda leaf: jnp.zeros((steps, *leaf.shape), leaf.dtype), first)
 
-    def without(vector, basis):
-        for _ in range(reorthogonalise):
-            projected = trees.combined(basis, trees.rows_times(basis, vector))
-            vector = trees.added(vector, projected, -1.0)
-        return vector
-
     def step(j, state):
         alphas, betas, basis, q, previous, beta, size = state
         basis = jax.tree.map(lambda rows, row: rows.at[j].set(row), basis, q)
         image = jax.tree.map(lambda leaf, v: v.astype(leaf.dtype), q, product(q))
         alpha = trees.dot(q, image)
         left = trees.added(trees.added(image, q, -alpha), previous, -beta)
-        left = without(left, basis)
+        left = _without(left, basis, reorthogonalise)
         beta = trees.norm(left)
         # Of the largest numbers in T so far: what rounding leaves of a vector that is none.
         size = jnp.maximum(size, jnp.abs(alpha) + beta)
         is_exhausted = beta <= 10 * jnp.finfo(dtype).eps * size
-
-        def fresh():
-            drawn = trees.normal_like(jax.random.fold_in(key, j + 1), q)
-            return trees.unit(without(without(trees.unit(drawn), basis), basis))
-
-        following = jax.lax.cond(is_exhausted, fresh, lambda: trees.unit(left))
+        fresh = functools.partial(_fresh, jax.random.fold_in(key, j + 1))
+        following = jax.lax.cond(is_exhausted, fresh, _next, left, basis)
         beta = jnp.where(is_exhausted, 0, beta)
         alphas, betas = alphas.at[j].set(alpha), betas.at[j].set(beta)
         return alphas, betas, basis, following, q, beta, size
@@ -101,6 +92,25 @@ def tridiagonal(
     start = zeros, zeros, basis, first, nothing, zeros[0], zeros[0]
     alphas, betas, basis, *_ = jax.lax.fori_loop(0, steps, step, start)
     return Tridiagonal(alphas, betas, basis)
+
+
+def _without(vector, basis, times):
+    """What is left of a vector without its part in the basis."""
+    for _ in range(times):
+        projected = trees.combined(basis, trees.rows_times(basis, vector))
+        vector = trees.added(vector, projected, -1.0)
+    return vector
+
+
+def _next(left, basis):
+    del basis
+    return trees.unit(left)
+
+
+def _fresh(key, like, basis):
+    """A random unit vector, orthogonal to the basis."""
+    drawn = trees.unit(trees.normal_like(key, like))
+    return trees.unit(_without(drawn, basis, 3))
 
 
 def ritz(tridiagonal: Tridiagonal) -> Ritz:

@@ -55,13 +55,13 @@ def match_units(reference: Any, network: Any, layers: Sequence[str]) -> Any:
 
 def _gains(reference, network, layers, orders, place):
     """[i, j]: what unit j of the network at place i adds to the sum."""
-    wanted, there = reference[layers[place]], network[layers[place]]
-    kernel = np.asarray(there['kernel'])
+    aim, layer = reference[layers[place]], network[layers[place]]
+    kernel = np.asarray(layer['kernel'])
     if place:
         kernel = kernel[orders[place - 1]]
-    gains = np.asarray(wanted['kernel']).T @ kernel
-    if 'bias' in there:
-        gains = gains + np.outer(wanted['bias'], there['bias'])
+    gains = np.asarray(aim['kernel']).T @ kernel
+    if 'bias' in layer:
+        gains = gains + np.outer(aim['bias'], layer['bias'])
     following = np.asarray(network[layers[place + 1]]['kernel'])
     if place + 1 < len(orders):
         following = following[:, orders[place + 1]]

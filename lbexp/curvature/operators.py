@@ -162,8 +162,8 @@ def select(params: Params, patterns: Sequence[str]) -> tuple[dict[str, Any], Cal
     names = [jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in leaves]
     unmatched = [p for p in patterns if not any(re.search(p, name) for name in names)]
     if unmatched:
-        found = ', '.join(map(repr, unmatched))
-        raise ValueError(f'layers: found {found}; allowed: what is found in {", ".join(names)}')
+        shown = ', '.join(map(repr, unmatched))
+        raise ValueError(f'layers: found {shown}; allowed: what is found in {", ".join(names)}')
     whole = dict(zip(names, (leaf for _, leaf in leaves), strict=True))
     chosen = {n: leaf for n, leaf in whole.items() if any(re.search(p, n) for p in patterns)}
 

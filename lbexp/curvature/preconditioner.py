@@ -44,9 +44,9 @@ def preconditioner(
     nodes = jax.tree.leaves(opt_state, is_leaf=lambda node: type(node).__name__ in known)
     states = [node for node in nodes if type(node).__name__ in known]
     if len(states) != 1:
-        found = ', '.join(type(state).__name__ for state in states) or type(opt_state).__name__
+        shown = ', '.join(type(state).__name__ for state in states) or type(opt_state).__name__
         raise ValueError(
-            f'optimizer: found {found}; allowed: one adamw, lars, lamb or optax.scale_by_adam. '
+            f'optimizer: found {shown}; allowed: one adamw, lars, lamb or optax.scale_by_adam. '
             'For sgd and momentum P is 1: ask for the plain Hessian'
         )
     (state,) = states

@@ -1,5 +1,6 @@
 """The loss around trained networks as tables and figures."""
 
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,10 +76,10 @@ def slices(trial: Any, settings: Settings) -> Measured:
     @jax.jit
     def measure(params, key):
         first, second = jax.random.split(key)
-        one = landscape.random_direction(first, params)
-        other = landscape.random_direction(second, params)
-        grid = landscape.plane(objective.loss, params, one, other, points, points)
-        lines = [landscape.line(objective.loss, params, each, points) for each in (one, other)]
+        along = landscape.random_direction(first, params)
+        across = landscape.random_direction(second, params)
+        grid = landscape.plane(objective.loss, params, along, across, points, points)
+        lines = [landscape.line(objective.loss, params, each, points) for each in (along, across)]
         return lines, grid
 
     lines, grid = jax.device_get(measure(trial.params, jax.random.key(settings.seed)))
@@ -112,12 +113,7 @@ def interpolation(first: Any, last: Any, settings: Settings) -> Measured:
     series, rows = [], []
     for part in ('train', 'test'):
         objective = _objective(first, part, settings)
-
-        @jax.jit
-        def measure(start, end, objective=objective):
-            losses = landscape.interpolation(objective.loss, start, end, points)
-            return losses, landscape.barrier(losses, points)
-
+        measure = jax.jit(functools.partial(_between, objective.loss, points))
         losses, barrier = jax.device_get(measure(first.params, last.params))
         series.append(Series(part, points.tolist(), losses.tolist()))
         ends = losses[settings.points], losses[2 * settings.points]
@@ -129,6 +125,11 @@ def interpolation(first: Any, last: Any, settings: Settings) -> Measured:
     figure = Figure(name, title, label, 'loss', series, caption=caption)
     columns = ['set', 'loss at 0', 'loss at 1', 'barrier', 'at']
     return Measured(Table(title, columns, rows, caption), [figure], [])
+
+
+def _between(loss, points, first, last):
+    losses = landscape.interpolation(loss, first, last, points)
+    return losses, landscape.barrier(losses, points)
 
 
 def save(measured: Measured, folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """The loss of a trained network over some examples, as a function of its parameters."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -38,7 +39,7 @@ def objective(
     Args:
         batch_norm: 'frozen': with the running averages as they were trained, which are wrong for
             other weights; 'batch': with the statistics of these examples, at once and in training
-            mode; None: a workload that has statistics is refused.
+            mode, where dropout is one fixed draw; None: a workload that has statistics is refused.
 
     Raises:
         Refusal: no such set, more examples than it has, statistics without `batch_norm`.
@@ -58,23 +59,28 @@ def objective(
     examples = source.read(source.arrays, places)
     is_batch = has_statistics and batch_norm == 'batch'
 
-    def losses(params, some):
-        if is_batch:
-            values, _ = workload.loss(params, model_state, some, jax.random.key(0))
-        else:
-            values = workload.metrics(params, model_state, some)
-        if isinstance(values['loss'], Ratio):
-            raise Refusal('workload: found a loss that is a ratio of sums; allowed: one a example')
-        return values['loss']
-
+    losses = functools.partial(_losses, workload, model_state, is_batch)
     predict = None
     if workload.predict is not None:
 
         def predict(params, some):
             return workload.predict(params, model_state, some)
 
-    chunk = None if is_batch else _CHUNK
+    chunk = _CHUNK
+    if is_batch:
+        chunk = None
     words = f'{count} examples of the {part} set, evaluation mode'
     if has_statistics:
         words = f'{count} examples of the {part} set, batch norm: {batch_norm}'
     return Objective(sample_loss(losses, examples, chunk), losses, predict, examples, words)
+
+
+def _losses(workload, model_state, is_batch, params, examples):
+    """[n] losses: with statistics of these examples, or in evaluation mode."""
+    if is_batch:
+        values, _ = workload.loss(params, model_state, examples, jax.random.key(0))
+    else:
+        values = workload.metrics(params, model_state, examples)
+    if isinstance(values['loss'], Ratio):
+        raise Refusal('workload: found a loss that is a ratio of sums; allowed: one an example')
+    return values['loss']

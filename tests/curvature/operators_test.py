@@ -89,9 +89,9 @@ def test_the_gauss_newton_product(dense, vector):
             product = operators.gauss_newton_product(
                 dense.outputs, curvature, dense.params, few, chunk
             )
-            found = flat(jax.jit(product)(vector))
-            assert np.abs(found - exact).max() < 3e-6 * np.abs(exact).max()
-            assert flat(vector) @ found > 0
+            image = flat(jax.jit(product)(vector))
+            assert np.abs(image - exact).max() < 3e-6 * np.abs(exact).max()
+            assert flat(vector) @ image > 0
 
 
 def test_of_a_linear_model_gauss_newton_is_the_hessian():
@@ -120,11 +120,11 @@ def test_a_block_is_the_block_of_the_matrix(dense):
     loss, chosen = operators.restricted(dense.loss, dense.params, ['last/'])
     assert list(chosen) == ['last/bias', 'last/kernel']
     vector = trees.normal_like(jax.random.key(4), chosen)
-    found = flat(jax.jit(operators.hessian_product(loss, chosen))(vector))
+    image = flat(jax.jit(operators.hessian_product(loss, chosen))(vector))
     # ravel_pytree has first/bias, first/kernel, last/bias, last/kernel
     block = dense.matrix[-170:, -170:].astype(np.float64)
     exact = block @ flat(vector)
-    assert np.abs(found - exact).max() < 2e-6 * np.abs(exact).max()
+    assert np.abs(image - exact).max() < 2e-6 * np.abs(exact).max()
 
 
 def test_a_pattern_that_matches_nothing_is_refused(dense):

@@ -39,8 +39,8 @@ def test_sam_finds_the_maximum_of_a_quadratic(radius):
     assert rise.value <= exact * (1 + 1e-5)
     assert rise.value == pytest.approx(exact, rel=1e-3)
     step = 0.2 * radius * 0.5 * np.ones(4) * 5  # radius g / |g| = radius (1/2, 1/2, 1/2, 1/2)
-    one = 0.1 * step.sum() + (VALUES * step**2).sum() / 2
-    assert rise.one_step == pytest.approx(one, rel=1e-3)
+    first = 0.1 * step.sum() + (VALUES * step**2).sum() / 2
+    assert rise.one_step == pytest.approx(first, rel=1e-3)
     assert rise.one_step <= rise.value
     # |g| radius + lambda radius^2 / 2
     assert rise.value <= 0.2 * radius + 4 * radius**2 / 2

@@ -48,7 +48,7 @@ def test_levels_are_shares_of_each_limit(config, tmp_path):
     measured = levels(config, tmp_path / 'at', 1.0)
     assert measured.passed and len(measured.claims) == 5
     assert {claim.outcome for claim in measured.claims} == {'reproduced'}
-    by_name = {row[0]: row[2] for row in measured.tables[0].rows}
+    by_name = {row[0]: row[1] for row in measured.tables[0].rows}
     assert by_name['Lookahead'].startswith('1') and by_name['Adam'].startswith('1')
     assert by_name['SGD, batch 128'].startswith('0.251')
     (figure,) = measured.figures
