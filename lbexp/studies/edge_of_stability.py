@@ -133,7 +133,7 @@ def _trial(arm, seed, overrides):
         examples=_EXAMPLES,
         preconditioned=arm.preconditioned,
     )
-    fields = {'optimizer': arm.optimizer, 'probes': (probe,), 'seed': seed}
+    fields = {'optimizer': arm.optimizer, 'probes': [probe], 'seed': seed}
     return Trial(fields | overrides, {'arm': arm.name})
 
 
