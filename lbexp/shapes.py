@@ -73,6 +73,14 @@ Correlations = Float[Array, '{lags}+1']  # at the lags 0 .. lags
 Eleven = Float[Array, '11']
 ElevenByEleven = Float[Array, '11 11']
 WithWorkers = Float[Array, '3+{workers} 3+{workers}']
+# Of curvature. steps: products of one Lanczos run; points: where a density or a loss is asked for.
+Steps = Float[Array, ' steps']
+SquareOfSteps = Float[Array, 'steps steps']
+NodesOfProbes = Float[Array, 'probes steps']
+DensityPoints = Float[Array, ' points']
+LossOfPoints = Float[Array, ' points']
+LossOfGrid = Float[Array, 'rows columns']
+GramOfGroups = Float[Array, 'groups groups']
 # Of the coordinates of a quadratic.
 Spectrum = Float[Array, ' d'] | Float[np.ndarray, ' d']
 # Of the trials that a line is fitted to.

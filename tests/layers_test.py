@@ -36,6 +36,7 @@ LAYERS = {
     'stop': 0,
     'optimizers': 1,
     'theory': 1,
+    'curvature': 1,
     'models': 1,
     'data': 1,
     'metrics': 1,
@@ -56,6 +57,7 @@ LAYERS = {
     'main': 7,
     'evaluate': 7,
     'power': 7,
+    'analyse': 7,
     'export': 7,
 }
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with

@@ -9,6 +9,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from curvature_shapes import CURVATURE
 
 from lbexp import batch_size, metrics, moments
 from lbexp.data.partition import partition
@@ -102,7 +103,8 @@ def of_covariance():
 
 
 # The arguments of functions, and the fields of classes: several shapes where there are several.
-CASES = {
+CASES = {f'curvature.{name}': cases for name, cases in CURVATURE.items()}
+CASES |= {
     'data.order:order': [lambda: dict(seed=jnp.uint32(1), positions=integers(6), size=200)],
     'data.source:memory': [lambda: dict(examples={'x': np.ones((6, 2)), 'y': np.arange(6)})],
     'metrics:average_precision': [of_scores],

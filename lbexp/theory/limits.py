@@ -66,3 +66,23 @@ def learning_rate_limit(curvature: Any, momentum: Any = 0.0, nesterov: bool = Fa
     if nesterov:
         return limit / (1 + 2 * beta)
     return limit
+
+
+def lookahead_rate_limit(curvature: Any, k: int, slow_step_size: Any) -> Any:
+    """The learning rate below which Lookahead around gradient descent is stable on curvature a.
+
+        even k: 2 / a        odd k: (1 + ((2 - alpha) / alpha)^(1 / k)) / a
+
+    A cycle multiplies the weights by (1 - alpha) + alpha (1 - h)^k, with h = rate a, which is above
+    -1 iff (1 - h)^k > -(2 - alpha) / alpha, and below 1 iff (1 - h)^k < 1. Beyond h = 2 the fast
+    weights of an odd k overshoot, and the average with the slow ones takes it back.
+
+    Args:
+        curvature: a > 0.
+        k: updates of a cycle, >= 1.
+        slow_step_size: alpha in (0, 1].
+    """
+    if k % 2 == 0:
+        return learning_rate_limit(curvature)
+    alpha = jnp.asarray(slow_step_size)
+    return (1 + ((2 - alpha) / alpha) ** (1 / k)) / curvature

@@ -16,6 +16,7 @@ from lbexp.engine.state import TrialState
 from lbexp.errors import Refusal
 from lbexp.parallel.replicas import lone_worker
 from lbexp.trained._examples import as_examples
+from lbexp.trained._objective import Objective, objective
 
 _CHUNK = 1024  # examples at once, as many as the engine evaluates
 _SETS = ('test', 'validation', 'train')
@@ -73,6 +74,10 @@ class Network:
             evaluate = self._evaluation(source)
         means = jax.device_get(evaluate(params, model_state, source.arrays))
         return {name.removeprefix('data_'): float(mean) for name, mean in means.items()}
+
+    def objective(self, model_state: Any, part: Any, count: int, batch_norm: Any) -> Objective:
+        """The loss over some examples, as a function of the parameters."""
+        return objective(self._workload, model_state, part, count, batch_norm)
 
     def _inputs(self, inputs):
         names = self._workload.inputs or tuple(sorted(self._like))

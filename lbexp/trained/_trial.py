@@ -3,10 +3,11 @@
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from lbexp.engine.state import TrialState
 from lbexp.trained._network import Network
+from lbexp.trained._objective import Objective
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +72,24 @@ class Trial:
             lbexp.errors.Refusal: no such set, or other names, shapes or types.
         """
         return self._network.evaluate(self.params, self.model_state, data)
+
+    def objective(
+        self,
+        part: Literal['train', 'test'] = 'train',
+        examples: int = 512,
+        batch_norm: Literal['frozen', 'batch'] | None = None,
+    ) -> Objective:
+        """The loss over some examples of a set as a function of the parameters, for what
+        `lbexp.curvature` measures: `objective.loss(trial.params)`.
+
+        Args:
+            examples: how many.
+            batch_norm: 'frozen' or 'batch', where the network has it; see `Objective`.
+
+        Raises:
+            lbexp.errors.Refusal: no such set, too many examples, or batch norm without a mode.
+        """
+        return self._network.objective(self.model_state, part, examples, batch_norm)
 
     def export(self, path: str | os.PathLike[str], format: str = 'safetensors') -> None:
         """Writes weights, model state, configuration and metrics as plain data, whole or not at

@@ -116,6 +116,8 @@ def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
     import jax
     import jax.numpy as jnp
 
+    from lbexp.curvature.operators import hessian_product
+
     losses = _losses(part, count)
 
     def mean_loss(weights):
@@ -123,10 +125,7 @@ def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
 
     @jax.jit
     def spectrum(weights):
-        gradient = jax.grad(mean_loss)
-
-        def column(direction):
-            return jax.jvp(gradient, (weights,), (direction,))[1]
+        column = hessian_product(mean_loss, weights)
 
         def derivatives(direction):
             return jax.jvp(losses, (weights,), (direction,))[1]

@@ -1,0 +1,124 @@
+"""Looks at the loss around trained networks, without training.
+
+    python -m lbexp.analyse hessian --workdir=runs/lamb-... --trial=0
+    python -m lbexp.analyse landscape --workdir=runs/lamb-... --trial=0
+    python -m lbexp.analyse interpolation --workdir=runs/sweep-... --trial=0 --other=3
+
+hessian        the largest eigenvalues and the smallest with their residuals, the trace with its
+               standard error, and the density of all
+landscape      the loss along two random filter-normalised directions, and in the plane of both
+interpolation  training and test loss on the line from one trial's weights to another's and beyond
+               both, and the barrier between them; units are not aligned
+
+With the weights that the optimizer would deploy, on the training examples that evaluation probes
+measure. Writes CSV files and figures into --to, by default the folder 'analysis' of the workdir.
+What a workdir names outside lbexp runs only where --config names it too, or with --trust_workdir.
+Exit status: 0 done, 1 the disk or a part failed, 2 something given is wrong, 3 the checkpoints are
+damaged.
+"""
+
+import pathlib
+import signal
+import sys
+
+from absl import flags
+
+from lbexp import command
+from lbexp.errors import Refusal
+from lbexp.exit_status import DONE
+from lbexp.local_path import local_path
+from lbexp.output import outlive_readers
+from lbexp.trained_flags import HELP, command_flags, opened
+
+_COMMANDS = ('hessian', 'landscape', 'interpolation')
+
+
+def main(argv: list[str]) -> int:
+    """Parses, measures, writes, says where. Returns the exit status."""
+    flag_values = _flags()
+    if HELP & set(argv):
+        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}')
+        return DONE
+    overrides, words, problems = command.parse(flag_values, argv, _COMMANDS)
+    if len(words) != 1:
+        shown = ' and '.join(words) or 'no command'
+        problems.append(f'found {shown}; allowed: one of {", ".join(_COMMANDS)}')
+    if flag_values.is_parsed() and words:
+        is_pair = 'interpolation' in words
+        if is_pair and flag_values.other is None:
+            problems.append('--other: not given; allowed: the number of another trial')
+        if not is_pair and flag_values.other is not None:
+            problems.append(f"--other: given to {words[0]}; allowed: with 'interpolation'")
+    if problems:
+        return command.refuse(problems)
+    try:
+        return _analyse(words[0], flag_values, overrides)
+    except Exception as error:
+        return command.tell(error, flag_values.traceback)
+
+
+def _flags():
+    flag_values = command_flags()
+    flags.DEFINE_integer(
+        'other', None, 'number of the trial at the other end', 0, flag_values=flag_values
+    )
+    to = "folder to write to; default: 'analysis' in the workdir"
+    flags.DEFINE_string('to', None, to, flag_values=flag_values)
+    examples = 'examples that the loss is the mean over'
+    flags.DEFINE_integer('examples', 512, examples, 1, flag_values=flag_values)
+    points = 'points of a line for each unit of its length'
+    flags.DEFINE_integer('points', 12, points, 1, 1000, flag_values=flag_values)
+    products = 'Hessian-vector products of each Lanczos run'
+    flags.DEFINE_integer('products', 40, products, 4, flag_values=flag_values)
+    flags.DEFINE_integer('seed', 0, 'of random directions', 0, flag_values=flag_values)
+    batch_norm = "of networks that have it: 'frozen' averages, or those of the examples, 'batch'"
+    modes = ['frozen', 'batch']
+    flags.DEFINE_enum('batch_norm', None, modes, batch_norm, flag_values=flag_values)
+    return flag_values
+
+
+def _analyse(word, flag_values, overrides):
+    run = opened(flag_values, overrides)
+    first = run.trial(_number(flag_values.trial, run))
+    folder = pathlib.Path(run.workdir) / 'analysis'
+    if flag_values.to:
+        folder = local_path(flag_values.to, '--to')
+    if folder.exists() and not folder.is_dir():
+        raise Refusal(f'--to: found a file, {folder}; allowed: a folder')
+    # imports JAX, which a refusal should not wait for
+    from lbexp.report import analyses
+
+    settings = analyses.Settings(
+        flag_values.examples,
+        flag_values.points,
+        flag_values.products,
+        flag_values.seed,
+        flag_values.batch_norm,
+    )
+    if word == 'interpolation':
+        other = run.trial(flag_values.other)
+        if other.number == first.number:
+            raise Refusal(f'--other: found {other.number}, which is --trial; allowed: another one')
+        analysis = analyses.interpolation(first, other, settings)
+    elif word == 'landscape':
+        analysis = analyses.slices(first, settings)
+    else:
+        analysis = analyses.hessian(first, settings)
+    analyses.show(analysis)
+    for path in analyses.save(analysis, folder):
+        print(path, flush=True)
+    return DONE
+
+
+def _number(trial, run):
+    if trial is not None:
+        return trial
+    if len(run) != 1:
+        raise Refusal(f'--trial: not given with {len(run)} trials; allowed: one of them')
+    return run.trials[0]
+
+
+if __name__ == '__main__':
+    outlive_readers()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # files are whole or not there
+    sys.exit(main(sys.argv))
