@@ -19,6 +19,7 @@ LAYERS = {
     'precision': 0,
     'inference': 0,
     'moments': 0,
+    'noise_scale': 0,
     'analysis': 0,
     'annotations': 0,
     'results': 0,

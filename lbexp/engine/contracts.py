@@ -156,7 +156,7 @@ def probe(name: str, part: Probe) -> Probe:
         check_columns(columns, who, part.summary)
         return columns
 
-    return Probe(part.init, update, summary)
+    return part._replace(update=update, summary=summary)
 
 
 def replicas(name: str, part: Replicas) -> Replicas:
