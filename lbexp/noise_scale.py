@@ -22,7 +22,7 @@ def trace(of_groups: jax.Array, of_mean: jax.Array, size: int, count: jax.Array 
 
         S = b / (K - 1) sum_i |g_i - mean g|^2 = (mean_i |g_i|^2 - |mean g|^2) b K / (K - 1)
 
-    Of Gaussian gradients Var S = 2 tr(Sigma^2) / (K - 1). `|.|^2` may be any sum of squares, such as
+    Of Gaussian gradients Var S = 2 tr(Sigma^2) / (K - 1). |.|^2 may be any sum of squares, such as
     that of one layer.
 
     Args:
@@ -42,8 +42,9 @@ def square(of_mean: jax.Array, trace: jax.Array, batch_size: jax.Array | int) ->
     """Unbiased estimate of |G|^2, G the mean gradient: |mean g|^2 - S / M.
 
     It is negative where noise hides the gradient: only means over many updates tell, and of values
-    that are not clipped. Of Gaussian gradients Var = 2 tr(Sigma^2) / M^2 K / (K - 1) + 4 G^T Sigma G
-    / M.
+    that are not clipped. Of Gaussian gradients
+
+        Var gamma = 2 tr(Sigma^2) / M^2 K / (K - 1) + 4 G^T Sigma G / M
 
     Args:
         of_mean: |mean g|^2, any shape.
@@ -61,8 +62,8 @@ def ratio_interval(means: jax.Array, covariance: TwoByTwo, quantile: jax.Array) 
         (x - r y)^2 <= t^2 (V_x - 2 r V_xy + r^2 V_y)
 
     Where y may be 0 by Student's test they have no end: [low, inf), and low is 0 where x may be 0,
-    too. Where y < 0 is significant, which chance does, both ends are negative. Holds the truth as
-    often as it says also for B / M = 46, where the delta method does in 56 to 85 % of the cases.
+    too. Where y < 0 is significant, which chance does, both ends are negative. It holds the truth
+    as often as it says, also where y is hardly resolved, as the delta method does not.
 
     Args:
         means: x, y [2].

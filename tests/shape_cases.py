@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lbexp import batch_size, moments
+from lbexp import batch_size, moments, noise_scale
 from lbexp.data.partition import partition
 from lbexp.data.source import memory
 from lbexp.data.stream import stream
@@ -72,6 +72,10 @@ def update_info():
     return UpdateInfo(step, ones(), params, params, params, (), ones(), is_row)
 
 
+def a_ratio_interval():
+    return noise_scale.ratio_interval(ones(2), ones(2, 2), ones())
+
+
 def of_covariance():
     return dict(process=a_process(), covariance=ones(5, 5))
 
@@ -110,6 +114,14 @@ CASES = {
     'moments:stationarity': [
         lambda: dict(series=some_batches()),
         lambda: dict(series=some_batches(), of={'a': ones(8, 3), 'b': ones(8)}),
+    ],
+    'noise_scale:RatioInterval': [lambda: a_ratio_interval()._asdict()],
+    'noise_scale:ratio_interval': [
+        lambda: dict(means=ones(2), covariance=ones(2, 2), quantile=ones()),
+    ],
+    'probes:GradientNoise': [lambda: dict(trace={}, square={}, batch_size=ones())],
+    'probes.rotation:scale_invariance': [
+        lambda: dict(gradient=lambda params: params, params={'w': ones(2, 3)}),
     ],
     'probes:UpdateInfo': [lambda: update_info()._asdict()],
     'theory.autocorrelation:autocorrelation': [

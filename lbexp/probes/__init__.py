@@ -54,7 +54,7 @@ class Groups(NamedTuple):
 
     # (gradient, params, opt_state) -> numbers, each a sum of squares of entries times factors that
     # do not depend on this update's examples
-    measure: Callable[[Params, Params, Any], Any]
+    measure: Callable
     pieces: int = 1  # equal pieces of each microbatch; 1: the microbatches themselves
     every: Any = 1  # updates t with t = 0 modulo this number are measured; it may be traced
 

@@ -9,12 +9,11 @@ import numpy as np
 from scipy.stats import t as student
 
 from lbexp import moments
-from lbexp.shapes import Flag
 
 
 class Window(NamedTuple):
     series: moments.BatchMeans  # of the values measured since the last row
-    is_over: Flag  # its row is written: the next update begins another
+    is_over: jax.Array  # bool: its row is written: the next update begins another
 
 
 def window(like: Any, batches: int) -> Window:
@@ -35,7 +34,7 @@ def begin(state: Window) -> Window:
     return state._replace(series=series)
 
 
-def measure(state: Window, due: Flag, value: Callable[[], Any], is_row: Flag) -> Window:
+def measure(state: Window, due: Any, value: Callable[[], Any], is_row: jax.Array) -> Window:
     """Adds value() where it is due; `is_row`: a row follows."""
     state = begin(state)
     series = jax.lax.cond(due, lambda: moments.push(state.series, value()), lambda: state.series)
@@ -49,7 +48,7 @@ def mean(series: moments.BatchMeans) -> Any:
         begun = series.count - series.length * jnp.arange(means.shape[0])
         weights = jnp.clip(begun, 0, series.length).astype(means.dtype)
         total = jnp.tensordot(weights, means, axes=1)
-        return jnp.where(series.count > 0, total / jnp.maximum(series.count, 1), jnp.nan)
+        return jnp.where(series.count > 0, total * _reciprocal(series.count), jnp.nan)
 
     return jax.tree.map(of_leaf, series.means)
 
@@ -64,10 +63,10 @@ def covariance(series: moments.BatchMeans, means: jax.Array) -> jax.Array:
     count = series.count // series.length
     is_complete = jnp.arange(means.shape[0]) < count
     weights = is_complete.astype(means.dtype)[:, None]
-    centre = jnp.sum(weights * means, axis=0) / jnp.maximum(count, 1)
+    centre = jnp.sum(weights * means, axis=0) * _reciprocal(count)
     away = weights * (means - centre[None])
-    share = series.length / jnp.maximum(series.count, 1)
-    variance = away.T @ away / jnp.maximum(count - 1, 1) * share
+    share = series.length * _reciprocal(series.count)
+    variance = away.T @ away * (_reciprocal(count - 1) * share)
     return jnp.where(count >= 4, variance, jnp.nan)
 
 
@@ -79,3 +78,8 @@ def quantile(series: moments.BatchMeans) -> jax.Array:
     table = jnp.asarray(student.ppf(0.975, freedom), jnp.float32)
     count = series.count // series.length
     return jnp.where(count >= 4, table[jnp.maximum(count - 2, 0)], jnp.nan)
+
+
+def _reciprocal(count):
+    """1 / count, 1 below 1. To be multiplied with: of a quotient programs make different ones."""
+    return 1 / jnp.maximum(count, 1)

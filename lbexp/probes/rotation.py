@@ -129,7 +129,7 @@ class ScaleInvariance(NamedTuple):
 
 
 def scale_invariance(
-    gradient: Callable[[Params], Params], params: Params, factor: float = 2.0
+    gradient: Callable, params: Params, factor: float = 2.0
 ) -> dict[str, ScaleInvariance]:
     """Whether the loss depends on the direction of each parameter alone: g is orthogonal to w, and
     g(c w) = g(w) / c. One gradient for each parameter and one more.

@@ -10,19 +10,18 @@ from lbexp import optimizers
 from lbexp.errors import Refusal
 from lbexp.probes import Probe
 from lbexp.ranges import PositiveCount
-from lbexp.shapes import Count, Flag
 
 _QUANTILES = {'p10': 0.1, 'median': 0.5, 'p90': 0.9}
 
 
 class TrustRatiosState(NamedTuple):
-    count: Count  # updates measured since the last row
-    stride: Count  # of which each so-many-th is in the sample
+    count: Any  # int32, updates measured since the last row
+    stride: Any  # int32, of which each so-many-th is in the sample
     sample: Any  # [size, layers]; the first count / stride, rounded up, are filled
     least: Any  # [layers]
     largest: Any  # [layers]
     clipped: Any  # int32 [layers], updates in which the ratio met a bound
-    is_over: Flag  # a row is written: the next update begins anew
+    is_over: Any  # bool: a row is written: the next update begins anew
 
 
 def trust_ratios(every: PositiveCount = 1, size: Annotated[int, Ge(4)] = 64) -> Probe:
@@ -125,7 +124,7 @@ def _summary(state):
     for name, q in _QUANTILES.items():
         columns[name] = _quantile(values, q, filled)
     columns['max'] = state.largest
-    columns['clipped'] = state.clipped / jnp.maximum(state.count, 1)
+    columns['clipped'] = state.clipped * (1 / jnp.maximum(state.count, 1))
     measured = {}
     for name, value in columns.items():
         measured[f'trust_ratio_{name}'] = jnp.where(state.count > 0, value, jnp.nan)
