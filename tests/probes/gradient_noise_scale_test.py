@@ -1,8 +1,6 @@
 """The probe in training: against closed forms, beside a run without it, cut, in company and on
 devices; and what it refuses."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -106,26 +104,22 @@ def test_pieces_and_microbatches_are_the_same_groups(tmp_path):
         )
 
 
-def test_in_company_and_cut_it_is_what_it_is_alone(tmp_path):
-    rates = (0.02, 0.1)
-    fields = dict(workload=DIGITS, microbatch=4, num_checkpoints=6)
-    optimizer = dict(name='momentum', momentum=0.9)
-    sweep = (('optimizer.learning_rate', rates), ('batch_size', (8, 16)))
-    company = tiny(
-        **fields, optimizer={**optimizer, 'learning_rate': 1.0}, sweep=sweep, probes=probe()
-    )
-    left = itertools.cycle([False, False, True])
-    together = train(company, tmp_path / 'company', should_stop=lambda: next(left))
-    while len(together) < 24:
-        together = train(company, tmp_path / 'company', should_stop=lambda: next(left))
-    for trial, overrides in enumerate(configs.trials(company)):
-        alone = tiny(**fields, optimizer={**optimizer, 'learning_rate': 1.0}, probes=probe())
-        alone.optimizer.learning_rate = overrides['optimizer.learning_rate']
-        alone.batch_size = overrides['batch_size']
-        rows = train(alone, tmp_path / f'alone{trial}')
-        assert of_trial(together, trial) == of_trial(rows, 0)
+@pytest.mark.long
+@pytest.mark.parametrize('groups', [1, 2])
+def test_in_company_and_cut_it_is_what_it_is_alone(tmp_path, groups):
+    """To the bit: two batch sizes and rates in one program, stopped once, and one of them alone."""
+    fields = dict(workload=DIGITS, microbatch=4, num_checkpoints=6, probes=probe(groups=groups))
+    sweep = (('optimizer.learning_rate', (0.02, 0.1)), ('batch_size', (8, 16)))
+    company = tiny(**fields, sweep=sweep)
+    left = iter([False, False, True])
+    cut = train(company, tmp_path / 'company', should_stop=lambda: next(left))
+    together = train(company, tmp_path / 'company')
+    assert len(cut) < len(together) == 24
+    alone = tiny(**fields, sweep=(('optimizer.learning_rate', (0.1,)), ('batch_size', (16,))))
+    assert of_trial(train(alone, tmp_path / 'alone'), 0) == of_trial(together, 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('arguments', [dict(microbatch=8), dict(groups=4)])
 def test_on_eight_devices_it_is_what_it_is_on_one(tmp_path, arguments):
     """Order of sums aside. Pieces of 4 examples are fewer than the devices."""
