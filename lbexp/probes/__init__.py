@@ -2,7 +2,8 @@
 file, one probe.
 
 The state keeps its structure, shapes and dtypes; the summary gives numbers or small arrays by names
-that no other column of a row has.
+that no other column of a row has. A probe that asks for `groups` sees how noisy the gradient of an
+update is, too.
 
     import jax.numpy as jnp
     from lbexp.probes import Probe

@@ -50,8 +50,9 @@ def gradient_noise_scale(
     is low by tr Sigma / N.
 
     Cost: where the microbatches of an accumulation are the groups, a sum of squares of each
-    gradient. Otherwise the gradients of the pieces, about a step more at each update measured
-    (`every`). Both are in `scripts/benchmark.py probes`.
+    gradient. Otherwise the gradients of the pieces, about a step more at each update measured, or
+    at each update where trials are batched on an accelerator. `scripts/benchmark.py probes` has
+    both.
 
     Args:
         groups: equal pieces of each microbatch. 1: the microbatches themselves, of which an update

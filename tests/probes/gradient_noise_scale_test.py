@@ -222,6 +222,19 @@ def test_a_row_is_of_its_own_updates():
     np.testing.assert_allclose([first['gradient_trace'], second['gradient_trace']], [1, 100])
 
 
+def test_a_row_has_a_ratio_of_means_and_negative_squares_count():
+    """Not the mean of the ratios, 0.25, and not the 2 of squares that are clipped."""
+    part = gradient_noise_scale(2)
+    shapes = part.groups.measure(GRADIENT, PARAMS, ())
+    state = part.init(_info(0, 0.0, shapes))
+    for step, trace, square in ((1, 1.0, -1.0), (2, 3.0, 2.0)):
+        info = _info(step, trace, shapes)
+        squares = jax.tree.map(lambda x, square=square: jnp.full(x.shape, square), shapes)
+        state = part.update(state, info._replace(noise=info.noise._replace(square=squares)))
+    row = part.summary(state)
+    assert (row['gradient_trace'], row['gradient_square'], row['noise_scale']) == (2.0, 0.5, 4.0)
+
+
 def _info(step, value, squares):
     tree = jax.tree.map(lambda square: jnp.full(square.shape, value), squares)
     zero = jnp.zeros(())
