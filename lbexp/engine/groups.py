@@ -15,7 +15,7 @@ from lbexp.config import lookup
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.state import TrialState
 from lbexp.errors import Refusal
-from lbexp.probes import GradientNoise, Groups
+from lbexp.probes import GradientNoise
 
 
 def start(trial: TrialComponents, params: Any, opt_state: Any) -> tuple:
@@ -128,15 +128,16 @@ def check(config: dict):
     Args:
         config: resolved, its numbers not traced.
     """
-    asking: dict[str, Groups] = {}
+    names, counts = [], []
     for part in config['probes']:
         asked = lookup.build('probe', part).groups
         if asked is not None:
-            asking[part['name']] = asked
-    if not asking:
+            names.append(part['name'])
+            counts.append(asked.pieces)
+    if not names:
         return
-    who = f'probes: found {", ".join(asking)}'
-    counts = sorted({asked.pieces for asked in asking.values()})
+    who = f'probes: found {", ".join(dict.fromkeys(names))}'
+    counts = sorted(set(counts))
     if len(counts) > 1:
         raise Refusal(f'{who} with groups {counts}; allowed: one number, as they share gradients')
     if config['replicas']:
