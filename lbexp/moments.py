@@ -42,7 +42,7 @@ def update(moments: Moments, value: Any) -> Moments:
     count = moments.count + 1
 
     def moved(mean, x):
-        return mean + (x - mean) / count.astype(mean.dtype)
+        return mean + (x - mean) * (1 / count.astype(mean.dtype))
 
     mean = jax.tree.map(moved, moments.mean, value)
     change = increments(moments, mean, value)
@@ -116,7 +116,7 @@ def push(series: BatchMeans, value: Any) -> BatchMeans:
 
     # A running mean: sums of a long batch would lose the digits of their last values.
     def add(means, x):
-        return means.at[batch].add((x - means[batch]) / (place + 1).astype(means.dtype))
+        return means.at[batch].add((x - means[batch]) * (1 / (place + 1).astype(means.dtype)))
 
     count = series.count + 1
     means = jax.tree.map(add, series.means, value)
@@ -206,7 +206,8 @@ def stationarity(
 
 def _divide(value, count):
     """value / count, NaN where count < 1."""
-    return jnp.where(count >= 1, value / jnp.maximum(count, 1).astype(value.dtype), jnp.nan)
+    # A reciprocal multiplied: of a quotient of an array programs make different ones.
+    return jnp.where(count >= 1, value * (1 / jnp.maximum(count, 1).astype(value.dtype)), jnp.nan)
 
 
 def _window(means, first, last):

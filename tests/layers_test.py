@@ -21,6 +21,7 @@ LAYERS = {
     'crossed': 0,
     'power_analysis': 0,
     'moments': 0,
+    'noise_scale': 0,
     'analysis': 0,
     'annotations': 0,
     'results': 0,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from curvature_shapes import CURVATURE
 
-from lbexp import batch_size, metrics, moments
+from lbexp import batch_size, metrics, moments, noise_scale
 from lbexp.data.partition import partition
 from lbexp.data.source import memory
 from lbexp.data.stream import stream
@@ -98,6 +98,10 @@ def of_scores():
     return dict(scores=ones(6), labels=integers(6, jnp.int32))
 
 
+def a_ratio_interval():
+    return noise_scale.ratio_interval(ones(2), ones(2, 2), ones())
+
+
 def of_covariance():
     return dict(process=a_process(), covariance=ones(5, 5))
 
@@ -147,6 +151,14 @@ CASES |= {
         lambda: dict(series=some_batches(), of={'a': ones(8, 3), 'b': ones(8)}),
     ],
     'probes:Subject': [lambda: subject()._asdict()],
+    'noise_scale:RatioInterval': [lambda: a_ratio_interval()._asdict()],
+    'noise_scale:ratio_interval': [
+        lambda: dict(means=ones(2), covariance=ones(2, 2), quantile=ones()),
+    ],
+    'probes:GradientNoise': [lambda: dict(trace={}, square={}, batch_size=ones())],
+    'probes.rotation:scale_invariance': [
+        lambda: dict(gradient=lambda params: params, params={'w': ones(2, 3)}),
+    ],
     'probes:UpdateInfo': [lambda: update_info()._asdict()],
     'theory.autocorrelation:autocorrelation': [
         lambda: dict(process=a_process(), noise=1.0, lags=3),

@@ -179,7 +179,7 @@ def probe(name: str, part: Probe) -> Probe:
         check_columns(columns, who, part.summary)
         return columns
 
-    return Probe(part.init, update, summary)
+    return part._replace(update=update, summary=summary)
 
 
 def evaluation_probe(name: str, part: EvaluationProbe) -> EvaluationProbe:

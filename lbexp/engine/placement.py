@@ -42,7 +42,9 @@ class Placement(NamedTuple):
     def share_examples(self, examples: Any) -> Any:
         """Each device has its share of the examples; where workers lie on devices, each has drawn
         its own there already."""
-        if self.shards == 1 or self.by_worker:
+        count = jax.tree.leaves(examples)[0].shape[0]
+        # Pieces of a microbatch may be smaller than the devices are many: each has all of them.
+        if self.shards == 1 or self.by_worker or count % self.shards:
             return examples
         return self.share_evaluation(examples)
 

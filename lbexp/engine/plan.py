@@ -12,6 +12,7 @@ import numpy as np
 
 from lbexp.batch_size import regime_adaptation
 from lbexp.config import fields, lookup
+from lbexp.engine import groups as gradient_groups
 from lbexp.engine.accumulation import accumulation_schedule, boundaries
 from lbexp.engine.components import stream
 from lbexp.engine.numbers import entries, leaves, numbered, numeric
@@ -69,6 +70,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
     """
     groups, traceable_of = {}, {}
     for index, config in enumerate(trials):
+        gradient_groups.check(config)
         shape, _ = _split(config, numeric(config))
         # Traced once for all trials that differ in numbers alone: it is slow.
         if shape not in traceable_of:

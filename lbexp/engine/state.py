@@ -28,6 +28,8 @@ class TrialState(NamedTuple):
     metric_sums: Any
     probes: tuple  # state of each probe
     diverged: Any  # bool: the loss was not finite. The trial stands still from then on.
+    # for each probe sums over the groups of examples since the last update; (): no probe asks
+    groups: tuple = ()
 
 
 def stream_key(seed: Any, purpose: int) -> jax.Array:

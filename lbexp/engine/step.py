@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.engine import totals
+from lbexp.engine import groups, totals
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.contracts import check_distinct
 from lbexp.engine.state import INIT, MODEL, TrialState, stream_key
@@ -52,6 +52,7 @@ def initial_state(trial: TrialComponents) -> TrialState:
         opt_state=opt_state,
         replicas=extra,
         accumulated=trial.accumulation.start(params, loss),
+        groups=groups.start(trial, info.params, info.opt_state),
         metric_sums=sums,
         probes=tuple(probe.init(info) for probe in trial.probes),
         diverged=jnp.zeros((), bool),
@@ -73,7 +74,13 @@ def train_step(
         worker_axes: of the mesh, along which the workers of replicas lie; (): each device has all
             of them.
     """
-    return trial.replicas.step(_tools(trial, _gradient(trial, constrain), worker_axes))
+    gradient = _gradient(trial, constrain, trial.replicas.pieces)
+    step = trial.replicas.step(_tools(trial, gradient, worker_axes))
+    count = groups.pieces(trial)
+    if count == 1:
+        return step
+    of_piece = _gradient(trial, constrain, count)
+    return lambda state, row_step: step(groups.add_pieces(trial, of_piece, state), row_step)
 
 
 def segment(trial: TrialComponents, step: Callable, worker_axes: tuple[str, ...] = ()):
@@ -105,13 +112,10 @@ def _draw(trial, positions):
     return source.draw(source.arrays, stream, positions)
 
 
-def _gradient(trial, constrain):
+def _gradient(trial, constrain, pieces):
     """(params, model_state, tick, piece) -> (loss, sums over the examples, gradient, model_state)
-    of a microbatch.
-
-    With several workers, of one of the pieces that it is cut into.
+    of a microbatch, or of one of several equal pieces of it.
     """
-    pieces = trial.replicas.pieces
     size = trial.microbatch // pieces
 
     def gradient(params, model_state, tick, piece):
@@ -144,12 +148,14 @@ def _tools(trial, gradient, worker_axes):
         def complete(state, gradient, loss):
             return _update(trial, state, gradient, loss, row_step)
 
+        if state.groups and groups.pieces(trial) == 1:
+            state = groups.add_microbatch(trial, gradient, state)
         return trial.accumulation.step(state, gradient, loss, complete)
 
     def observe(state, look, info):
         # Where nobody looks, nothing is measured, and nothing moves between devices.
         probes = jax.lax.cond(
-            look, lambda: _observed(trial, state.probes, info()), lambda: state.probes
+            look, lambda: _observed(trial, state.probes, info(), ()), lambda: state.probes
         )
         return state._replace(probes=probes)
 
@@ -171,17 +177,26 @@ def _update(trial, state, grads, loss, row_step):
     params = optax.apply_updates(state.params, updates)
     count = state.step + 1
     info = UpdateInfo(count, loss, grads, updates, params, opt_state, rate, count == row_step)
-    return state._replace(
+    noise = groups.noise(trial, grads, state)
+    return groups.cleared(state)._replace(
         step=count,
         params=params,
         opt_state=opt_state,
-        probes=_observed(trial, state.probes, info),
+        probes=_observed(trial, state.probes, info, noise),
     )
 
 
-def _observed(trial, states, info):
-    probes = zip(trial.probes, states, strict=True)
-    return tuple(probe.update(state, info) for probe, state in probes)
+def _observed(trial, states, info, noise):
+    """The states of the probes after an update.
+
+    Args:
+        noise: of its gradients, for each probe; (): there is none.
+    """
+    noise = noise or ((),) * len(trial.probes)
+    new_states = []
+    for probe, state, of_probe in zip(trial.probes, states, noise, strict=True):
+        new_states.append(probe.update(state, info._replace(noise=of_probe)))
+    return tuple(new_states)
 
 
 def _columns(trial, state, worker_axes):

@@ -3,7 +3,8 @@ kinds.
 
 A `Probe` looks at every update, inside the compiled loop: (init, update, summary). The state keeps
 its structure, shapes and dtypes; the summary gives numbers or small arrays by names that no other
-column of a row has.
+column of a row has. A probe that asks for `groups` sees how noisy the gradient of an update is,
+too.
 
 An `EvaluationProbe` looks at some rows, beside the evaluation: `measure` is a pure function of a
 `Subject`, which has parameters, states and the loss over a fixed set of examples. It has no state:
@@ -36,6 +37,15 @@ from typing import Any, Literal, NamedTuple
 from lbexp.shapes import Count, Examples, Flag, Numbers, Params, PerExample, RandomKey, Scalar
 
 
+class GradientNoise(NamedTuple):
+    """Unbiased estimates from the groups of one update (`noise_scale`), of each number that
+    `Groups.measure` gives."""
+
+    trace: Any  # tr Sigma, Sigma the covariance of one example's gradient
+    square: Any  # |G|^2, G the mean gradient; negative where noise hides it
+    batch_size: Scalar  # M, of this update [examples]
+
+
 class UpdateInfo(NamedTuple):
     """What a probe sees after each optimizer update."""
 
@@ -47,6 +57,22 @@ class UpdateInfo(NamedTuple):
     opt_state: Any  # optimizer state after the update
     learning_rate: Scalar  # the scheduled rate that this update used
     logging: Flag  # a row is written after this update
+    noise: GradientNoise | tuple[()] = ()  # of a probe that asks for `groups`; (): it does not
+
+
+class Groups(NamedTuple):
+    """Gradients that a probe asks for: of groups of examples of one update.
+
+    The groups are the microbatches of an accumulation, which cost one `measure` each; or equal
+    pieces of them, whose gradients are computed beside the one that trains, which costs about
+    another step. What trains does not depend on it.
+    """
+
+    # (gradient, params, opt_state) -> numbers, each a sum of squares of entries times factors that
+    # do not depend on this update's examples
+    measure: Callable
+    pieces: int = 1  # equal pieces of each microbatch; 1: the microbatches themselves
+    every: Any = 1  # updates t with t = 0 modulo this number are measured; it may be traced
 
 
 class Probe(NamedTuple):
@@ -56,6 +82,7 @@ class Probe(NamedTuple):
     update: Callable[[Any, UpdateInfo], Any]  # (state, info) -> state
     # state -> {name: scalar or small array}, the columns of a row
     summary: Callable[[Any], dict[str, Any]]
+    groups: Groups | None = None  # it asks for info.noise; None: it does not, and nothing is added
 
 
 class Subject(NamedTuple):

@@ -22,7 +22,7 @@ from lbexp.errors import Refusal
 from lbexp.trained._checkpoint import Checkpoint, newest
 
 # Of a state, what belongs to rows and to the microbatches of an update: a network needs none of it.
-_UNREAD = dict.fromkeys(('accumulated', 'metric_sums', 'probes'), ())
+_UNREAD = dict.fromkeys(('accumulated', 'groups', 'metric_sums', 'probes'), ())
 
 
 class _Cohort(NamedTuple):

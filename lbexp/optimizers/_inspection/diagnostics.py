@@ -29,7 +29,7 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Any]:
         Adam's direction) effective_learning_rate = learning rate x trust ratio
         update_norm = effective learning rate x gradient_norm (without decay beside it and momentum)
         relative_update = update_norm / weight_norm
-        clip_fraction: share of layers whose ratio met a bound
+        clipped: bool, the ratio met a bound; clip_fraction: share of such layers
 
     and for a lookahead slow_fast_distance = |params - slow_params(opt_state, params)|. Where
     NovoGrad is among them, which does not look at the norm of the weights, weight_norm and
@@ -90,6 +90,7 @@ def _layers(states, named):
         'gradient_norm': stats.direction_norm,
         'effective_learning_rate': rate,
         'update_norm': rate * stats.direction_norm,
+        'clipped': stats.clipped,
     }
     if has_weight_norms:
         report |= _of_weights(stats.weight_norm, report['update_norm'])
