@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from lbexp.config._returns import return_annotation, returns
@@ -31,6 +31,8 @@ class Kind(NamedTuple):
 
 KINDS = {
     'workload': Kind('lbexp.workloads', 'lbexp.workloads:Workload'),
+    'data': Kind('lbexp.datasets', 'lbexp.datasets:Dataset'),
+    'model': Kind('lbexp.models', 'lbexp.models:Model'),
     'optimizer': Kind(
         'lbexp.optimizers',
         'optax:GradientTransformation',
@@ -179,6 +181,17 @@ def inner_kind(parameter: inspect.Parameter | None, outer: str) -> str:
         if inspect.isclass(returned) and issubclass(wanted, returned):
             return kind
     return outer
+
+
+def nested(kind: str, part: dict) -> Iterator[tuple[str, dict]]:
+    """(kind, part) of a part and of those inside it, at any depth."""
+    yield kind, part
+    known = parameters(find(kind, part['name']))
+    for name, value in part.items():
+        inner = inner_kind(known.get(name), kind)
+        for element in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(element, dict) and isinstance(element.get('name'), str):
+                yield from nested(inner, element)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,17 @@
+"""The UCI handwritten digits, 8x8, the smallest real data set, embedded in the package."""
+
+from lbexp.datasets import Dataset
+from lbexp.datasets._prepared import DIGITS, prepared_images
+from lbexp.ranges import NonNegativeInteger
+
+_SOURCE = 'Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits (UCI); CC BY 4.0'
+
+
+def digits(validation: NonNegativeInteger = 0, replacement: bool = False) -> Dataset:
+    """1,438 images [8, 8, 1] to train, 359 to test, of 10 classes (Alpaydin and Kaynak 1998).
+
+    Args:
+        validation: examples of the training set held out for tuning; 0: none.
+        replacement: draw training examples with replacement.
+    """
+    return prepared_images('digits', 1 / 16, DIGITS, _SOURCE, validation, replacement)
