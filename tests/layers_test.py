@@ -37,6 +37,7 @@ LAYERS = {
     'theory': 1,
     'models': 1,
     'data': 1,
+    'metrics': 1,
     'schedules': 1,
     'batch_size': 1,
     'datasets': 2,

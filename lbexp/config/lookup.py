@@ -23,35 +23,36 @@ class Kind(NamedTuple):
     """A kind of part."""
 
     package: str  # whose files, or functions where it is one file, are the parts
-    returns: str  # the type that each of them returns, 'module:name'
+    # the types that they return, 'module:name', each of them one
+    returns: tuple[str, ...]
     given: tuple[str, ...] = ()  # arguments that are the engine's, not the configuration's
     # those that it passes where the configuration does not set them
     may_be_given: tuple[str, ...] = ()
 
 
 KINDS = {
-    'workload': Kind('lbexp.workloads', 'lbexp.workloads:Workload'),
-    'data': Kind('lbexp.datasets', 'lbexp.datasets:Dataset'),
-    'model': Kind('lbexp.models', 'lbexp.models:Model'),
+    'workload': Kind('lbexp.workloads', ('lbexp.workloads:Workload',)),
+    'data': Kind('lbexp.datasets', ('lbexp.datasets:Dataset',)),
+    'model': Kind('lbexp.models', ('lbexp.models:Model',)),
     'optimizer': Kind(
         'lbexp.optimizers',
-        'optax:GradientTransformation',
+        ('optax:GradientTransformation',),
         given=('axis_name',),
         may_be_given=('seed',),
     ),
-    'schedule': Kind('lbexp.schedules', 'optax:Schedule', given=('peak', 'steps')),
+    'schedule': Kind('lbexp.schedules', ('optax:Schedule',), given=('peak', 'steps')),
     'example_weights': Kind(
         'lbexp.optimizers',
-        'lbexp.optimizers.example_weights:ExampleWeights',
+        ('lbexp.optimizers.example_weights:ExampleWeights',),
         may_be_given=('batch_size', 'dataset_size', 'indices'),
     ),
-    'probe': Kind('lbexp.probes', 'lbexp.probes:Probe'),
+    'probe': Kind('lbexp.probes', ('lbexp.probes:Probe', 'lbexp.probes:EvaluationProbe')),
     'replicas': Kind(
-        'lbexp.parallel.replicas', 'lbexp.parallel.replicas:Replicas', given=('seed',)
+        'lbexp.parallel.replicas', ('lbexp.parallel.replicas:Replicas',), given=('seed',)
     ),
-    'study': Kind('lbexp.studies', 'lbexp.studies:Study'),
+    'study': Kind('lbexp.studies', ('lbexp.studies:Study',)),
     'executor': Kind(
-        'lbexp.sweep.executors', 'lbexp.sweep.executors:Executor', given=('resources',)
+        'lbexp.sweep.executors', ('lbexp.sweep.executors:Executor',), given=('resources',)
     ),
 }
 
@@ -149,10 +150,12 @@ def build(kind: str, part: dict, **given: Any) -> Any:
 
 
 def _is_built(kind, value):
-    expected = _returned_type(_kind(kind))
-    if inspect.isclass(expected):
-        return isinstance(value, expected)
-    return callable(value)
+    for expected in _returned_types(_kind(kind)):
+        if not inspect.isclass(expected):  # a function of some arguments
+            return callable(value)
+        if isinstance(value, expected):
+            return True
+    return False
 
 
 def parameters(function: Callable) -> dict[str, inspect.Parameter]:
@@ -177,9 +180,9 @@ def inner_kind(parameter: inspect.Parameter | None, outer: str) -> str:
     if wanted is None:
         return outer
     for kind in KINDS:
-        returned = _returned_type(kind)
-        if inspect.isclass(returned) and issubclass(wanted, returned):
-            return kind
+        for returned in _returned_types(kind):
+            if inspect.isclass(returned) and issubclass(wanted, returned):
+                return kind
     return outer
 
 
@@ -216,15 +219,26 @@ def _built(kind, value):
 
 
 @functools.cache
-def _returned_type(kind):
-    module, _, name = KINDS[kind].returns.partition(':')
-    return getattr(importlib.import_module(module), name)
+def _returned_types(kind):
+    types = []
+    for whole in KINDS[kind].returns:
+        module, _, name = whole.partition(':')
+        types.append(getattr(importlib.import_module(module), name))
+    return tuple(types)
+
+
+def _returns(kind, function):
+    """Whether `function` says that it returns a part of this kind; None: it does not say."""
+    verdicts = [returns(expected, function) for expected in _returned_types(kind)]
+    if True in verdicts:
+        return True
+    return None if None in verdicts else False
 
 
 def _is_part(kind, function, module):
     if not inspect.isfunction(function) or function.__module__ != module:
         return False
-    return bool(returns(_returned_type(kind), function))
+    return bool(_returns(kind, function))
 
 
 def _outside(kind, module, name):
@@ -243,7 +257,7 @@ def _outside(kind, module, name):
         raise Refusal(
             f'{whole}: found {_short(function)}; allowed: a function that returns {_article(kind)}'
         )
-    if returns(_returned_type(kind), function) is False:
+    if _returns(kind, function) is False:
         annotation = inspect.formatannotation(return_annotation(function))
         raise Refusal(
             f'{whole} returns {annotation}; allowed: a function that returns {_article(kind)}'
@@ -258,7 +272,7 @@ def _outside(kind, module, name):
 
 
 def _article(kind):
-    returned = KINDS[_kind(kind)].returns.replace(':', '.')
+    returned = ' or '.join(KINDS[_kind(kind)].returns).replace(':', '.')
     article = 'an' if kind[0] in 'aeiou' else 'a'
     return f'{article} {kind} ({returned})'
 

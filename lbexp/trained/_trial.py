@@ -60,7 +60,8 @@ class Trial:
         return self._network.predict(self.params, self.model_state, inputs)
 
     def evaluate(self, data: str | Mapping[str, Any] = 'test') -> dict[str, float]:
-        """The mean of each of the workload's metrics over all examples of a set.
+        """Each of the workload's metrics over all examples of a set, those of a whole set (an AUC)
+        among them.
 
         Args:
             data: 'test', 'validation', 'train' (all of it, in evaluation mode), or {name: array} as
