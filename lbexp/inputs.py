@@ -26,6 +26,7 @@ class Input(NamedTuple):
     vocabulary: tuple[int, ...] = ()
     padding: int | None = None  # id that stands where there is no token; None: there is no such id
     columns: tuple[str, ...] = ()  # names of the columns of a table
+    has_missing: bool = False  # NaN may stand for a number that is missing: it is given as shift
 
 
 class Target(NamedTuple):
@@ -34,6 +35,9 @@ class Target(NamedTuple):
     kind: Literal['class', 'number', 'tokens']
     name: str = 'label'  # of the array
     classes: tuple[str, ...] = ()  # names of the classes, by their id
+    # of a number: mean and standard deviation over the training split, > 0 [units of the target]
+    mean: float = 0.0
+    deviation: float = 1.0
 
 
 def normalised(inputs: Mapping[str, Input], examples: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,6 +50,8 @@ def _normalised(described, values):
     if described.kind in ('categorical', 'tokens'):
         return values
     values = values.astype(jnp.float32)
+    if described.has_missing:
+        values = jnp.where(jnp.isnan(values), described.shift, values)
     if described.shift is not None:
         values = values - described.shift
     return values * described.scale

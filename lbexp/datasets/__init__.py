@@ -36,6 +36,7 @@ class Dataset(NamedTuple):
     target: Target  # the array that it is to tell
     test: Source | None = None  # held out, in stored order
     validation: Source | None = None  # held out of the training set, for tuning
-    # plain data: what was inferred of a file (types, classes, which rows are test), where it comes
-    # from and under which licence; shown once, and kept in the workdir as schema.json
+    source: str = ''  # where it comes from, and under which licence
+    # what was inferred of a file (types, classes, missing values, which rows are test), as plain
+    # data: shown at the start, and kept in the workdir as schema.json; {}: nothing was
     schema: dict[str, Any] = {}  # noqa: RUF012 (a tuple's default, which nobody writes to)

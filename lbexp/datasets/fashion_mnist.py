@@ -1,8 +1,8 @@
 """Fashion-MNIST: pictures of clothes, 28x28."""
 
 from lbexp.datasets import Dataset
-from lbexp.datasets._prepared import prepared_images
-from lbexp.ranges import NonNegativeInteger
+from lbexp.datasets._prepared import Options, prepared_images
+from lbexp.ranges import NonNegativeInteger, Number, PositiveInteger
 
 _SOURCE = 'Xiao et al. 2017, arXiv:1708.07747; MIT'
 
@@ -20,11 +20,18 @@ _CLASSES = (
 )
 
 
-def fashion_mnist(validation: NonNegativeInteger = 0, replacement: bool = False) -> Dataset:
+def fashion_mnist(
+    validation: NonNegativeInteger = 0,
+    replacement: bool = False,
+    fold: NonNegativeInteger | None = None,
+    folds: PositiveInteger = 5,
+    augment: dict[str, Number] | None = None,
+) -> Dataset:
     """60,000 images [28, 28, 1] to train, 10,000 to test, of 10 classes (Xiao et al. 2017,
     arXiv:1708.07747).
 
     Args:
-        validation, replacement: as in digits.
+        validation, replacement, fold, folds, augment: as in digits.
     """
-    return prepared_images('fashion_mnist', 1 / 255, _CLASSES, _SOURCE, validation, replacement)
+    options = Options(validation, replacement, fold, folds, augment)
+    return prepared_images('fashion_mnist', 1 / 255, _CLASSES, _SOURCE, options)

@@ -35,6 +35,7 @@ class Network:
     def __init__(self, name: str, trial: TrialComponents):
         self._name, self._trial = name, trial
         self._workload = trial.workload
+        self.output_names = self._workload.output_names
         self._predict = None
         if self._workload.predict is not None:
             self._predict = jax.jit(_checked(name, self._workload.predict))

@@ -43,6 +43,12 @@ class Trial:
     def __repr__(self) -> str:
         return f'Trial({self.number}, step {self.step}, {self.status})'
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What each output stands for: the names of the classes, of a classifier; () where the
+        workload does not say."""
+        return self._network.output_names
+
     def predict(self, inputs: Any) -> Any:
         """The model's outputs for each example, in evaluation mode: logits of a classifier.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lbexp.datasets import Dataset
+from lbexp.datasets._ids import check_ids
 from lbexp.inputs import normalised
 from lbexp.models import Model
 from lbexp.workloads import Workload
@@ -15,6 +16,7 @@ class Task:
 
     def __init__(self, name: str, data: Dataset, model: Model, outputs: int):
         self._name, self._data, self._outputs = name, data, outputs
+        check_ids(data)
         self._network = model.network(data.inputs, outputs)
 
     def outputs(self, params: Any, model_state: Any, examples: Any, train: bool, key: Any) -> Any:
