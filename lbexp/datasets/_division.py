@@ -18,6 +18,10 @@ class Division(NamedTuple):
     fold: int | None
     folds: int
 
+    def reserved(self, label: str) -> list[str]:
+        """The columns that are no inputs."""
+        return [name for name in (label, self.by, self.test) if isinstance(name, str)]
+
 
 def tested(raw: Columns, labels: Labels, division: Division) -> tuple[np.ndarray, str]:
     """Which examples are for testing, and why, in words."""

@@ -83,6 +83,17 @@ def _cached(source, decode) -> Columns:
     return Columns(arrays, arrays.pop(TEST, None))
 
 
+def stamp(path: pathlib.Path) -> tuple:
+    """Changes when a file, or one of a folder's, does: sizes and times."""
+    files = sorted(path.rglob('*')) if path.is_dir() else [path]
+    facts = []
+    for file in files:
+        if file.is_file():
+            status = file.stat()
+            facts.append((str(file), status.st_size, status.st_mtime_ns))
+    return tuple(facts)
+
+
 def cache_folder() -> pathlib.Path:
     """Where decoded copies of the user's files lie."""
     base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'

@@ -1,8 +1,9 @@
 """Examples of your own: a table (.csv, .tsv, .parquet), an archive (.npz), a folder of images."""
 
+import functools
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from lbexp.datasets._columns import (
 )
 from lbexp.datasets._division import Division, tested
 from lbexp.datasets._labels import Labels, label_name, labels_of
-from lbexp.datasets._sources import TABLES, read
+from lbexp.datasets._sources import TABLES, read, stamp
 from lbexp.inputs import Target
 from lbexp.local_path import local_path
 from lbexp.ranges import NonNegativeInteger, Number, OpenFraction, PositiveInteger, checked
@@ -81,40 +82,71 @@ def file(
         ValueError: what the file holds is not what is asked for.
     """
     source = local_path(os.fspath(path), 'path')
-    raw = read(source, size)
-    name = label_name(list(raw.arrays), label, source.suffix in TABLES)
-    labels = labels_of(name, raw.arrays[name], target)
+    asked = _Asked(
+        label,
+        target,
+        Choice(_tuple(columns), tuple(numeric), tuple(categorical), missing),
+        Division(test, split, by, fold, folds),
+        validation,
+        replacement,
+        _tuple(size),
+    )
+    # Built many times in a run, and read once; augmentation may have traced numbers.
+    data = _dataset(source, str(path), stamp(source), asked)
+    return data._replace(train=_augmented(data.train, data.inputs, augment))
+
+
+def _tuple(values):
+    return None if values is None else tuple(values)
+
+
+class _Asked(NamedTuple):
+    """The arguments of `file`, but for path and augmentation."""
+
+    label: str | None
+    target: str | None
+    choice: Choice
+    division: Division
+    validation: int
+    replacement: bool
+    size: Any
+
+
+@functools.lru_cache(8)
+def _dataset(source, shown, stamp, asked):
+    raw = read(source, asked.size)
+    is_table = source.suffix in TABLES
+    name = label_name(list(raw.arrays), asked.label, is_table)
+    labels = labels_of(name, raw.arrays[name], asked.target)
     if len(labels.values) < _FEWEST:
         found = f'{len(labels.values)} examples'
-        raise ValueError(f'{source}: found {found}; allowed: {_FEWEST} or more')
-    is_test, how = tested(raw, labels, Division(test, split, by, fold, folds))
-    reserved = [used for used in (name, by, test) if isinstance(used, str)]
-    choice = Choice(columns, numeric, categorical, missing)
-    names = input_names(list(raw.arrays), choice, reserved)
-    is_table = source.suffix in TABLES
+        raise ValueError(f'{shown}: found {found}; allowed: {_FEWEST} or more')
+    is_test, how = tested(raw, labels, asked.division)
+    names = input_names(list(raw.arrays), asked.choice, asked.division.reserved(name))
     encode = encoded_table if is_table else encoded_arrays
-    arrays, inputs = encode(raw.arrays, names, choice, ~is_test)
+    arrays, inputs = encode(raw.arrays, names, asked.choice, ~is_test)
     stored = name if name not in inputs else f'{name}_label'
     arrays[stored] = labels.values
-    train, test_set = (picked(arrays, np.flatnonzero(which)) for which in (~is_test, is_test))
-    inner_fold = None if raw.test is None else fold
-    parts = divided(train, test_set, validation, replacement, inner_fold, folds)
+    parts = _parts(arrays, is_test, raw.test is not None, asked)
     trained = parts['train'].arrays
-    return Dataset(
-        train=_augmented(parts['train'], inputs, augment),
-        validation=parts['validation'],
-        test=parts['test'],
-        inputs=standardised(inputs, trained),
-        target=_target(stored, labels, trained[stored]),
-        source=str(path),
-        schema={
-            'source': str(path),
-            'examples': _sizes(parts),
-            'test': how,
-            'label': {'column': name, **_counts(labels)},
-            'columns': described(raw.arrays, names, inputs),
-        },
-    )
+    schema = {
+        'source': shown,
+        'examples': _sizes(parts),
+        'test': how,
+        'label': {'column': name, **_counts(labels)},
+        'columns': described(raw.arrays, names, inputs),
+    }
+    inputs = standardised(inputs, trained)
+    target = _target(stored, labels, trained[stored])
+    return Dataset(**parts, inputs=inputs, target=target, source=shown, schema=schema)
+
+
+def _parts(arrays, is_test, has_own_test, asked):
+    train = picked(arrays, np.flatnonzero(~is_test))
+    test = picked(arrays, np.flatnonzero(is_test))
+    # where the makers have a test set, a fold is of the training set
+    fold = asked.division.fold if has_own_test else None
+    return divided(train, test, asked.validation, asked.replacement, fold, asked.division.folds)
 
 
 def _sizes(parts: Splits) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from lbexp.errors import Refusal
 from lbexp.inputs import normalised
 
 ROWS = 60
+reading = sys.modules['lbexp.datasets.file']
 
 
 @pytest.fixture(autouse=True)
@@ -186,10 +188,12 @@ def test_a_damaged_copy_is_never_used_in_silence(cache, capsys):
     with np.load(copy) as stored:
         arrays = {name: stored[name] for name in stored}
     np.savez(copy, **{**arrays, 'kind': arrays['kind'][::-1]})
+    reading._dataset.cache_clear()  # as another process
     after = held(file(path).train)
     told = capsys.readouterr().err
     assert told.count('\n') == 1 and str(copy) in told and 'decoded again' in told
     assert all(np.array_equal(before[name], after[name]) for name in before)
+    reading._dataset.cache_clear()
     assert held(file(path).train) is not None and capsys.readouterr().err == ''
     beside = {entry.name for entry in cache.parent.parent.parent.iterdir()}
     assert beside == {'cache', 't.csv'}, 'nothing lies beside the source'
