@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lbexp.inputs import Input
+from lbexp.inputs import Input, ids_of
 
-UNKNOWN = 0  # id of a category that is missing, or that no training row has
 _TEXTS = 50  # distinct texts from which on a column with few repetitions is none of categories
 
 
@@ -70,7 +69,8 @@ def encoded_table(
             'categorical',
             (len(categorical),),
             'int32',
-            vocabulary=tuple(size for _, size in pairs),
+            vocabulary=tuple(1 + len(known) for _, known in pairs),
+            categories=tuple(known for _, known in pairs),
             columns=tuple(categorical),
         )
     return encoded, inputs
@@ -89,9 +89,16 @@ def encoded_arrays(
             encoded[name] = pictures
             inputs[name] = Input('image', pictures.shape[1:], 'uint8', 1 / 255)
         elif values.dtype.kind == 'U' or name in choice.categorical:
-            ids, size = _categories(name, values.reshape(len(values), -1)[:, 0], train)
+            ids, known = _categories(name, values.reshape(len(values), -1)[:, 0], train)
             encoded[name] = ids[:, None]
-            inputs[name] = Input('categorical', (1,), 'int32', vocabulary=(size,), columns=(name,))
+            inputs[name] = Input(
+                'categorical',
+                (1,),
+                'int32',
+                vocabulary=(1 + len(known),),
+                columns=(name,),
+                categories=(known,),
+            )
         else:
             numbers = _numbers(name, values if values.ndim > 1 else values[:, None], choice.missing)
             encoded[name] = numbers
@@ -136,7 +143,7 @@ def _numbers(name, values, missing):
 
 
 def _categories(name, values, train):
-    """(ids [rows], how many there are)."""
+    """(ids [rows], the texts of the ids from 1)."""
     texts = values.astype(np.str_)
     known = np.unique(texts[train & (texts != '')])
     count = np.count_nonzero(train)
@@ -145,12 +152,8 @@ def _categories(name, values, train):
             f'column {name!r}: found {len(known)} texts in {count} rows, which are no categories; '
             'allowed: columns=(...) that leave it out'
         )
-    places = np.searchsorted(known, texts)
-    places = np.minimum(places, max(len(known) - 1, 0))
-    is_known = np.zeros(len(texts), bool)
-    if len(known):
-        is_known = known[places] == texts
-    return np.where(is_known, places + 1, UNKNOWN).astype(np.int32), len(known) + 1
+    known = tuple(known.tolist())
+    return ids_of(texts, known), known
 
 
 def described(arrays: dict[str, Any], names: list[str], inputs: dict[str, Input]) -> dict[str, Any]:

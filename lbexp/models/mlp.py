@@ -83,7 +83,8 @@ class Joined(nn.Module):
                 # One table for all columns: ids of a column begin where those before it end.
                 sizes = np.asarray(self.vocabularies[name])
                 table = nn.Embed(int(sizes.sum()), self.width, name=f'{name}_embedding')
-                values = table(values + (np.cumsum(sizes) - sizes).astype(np.int32))
+                first = (np.cumsum(sizes) - sizes).astype(np.int32)
+                values = table(values + first[None, :])
             vectors.append(values.reshape(len(values), -1))
         return self.after(jnp.concatenate(vectors, axis=1), train)
 

@@ -54,7 +54,8 @@ class Trial:
 
         Args:
             inputs: an array [n, ...] as the training set has them (pixels of bytes, say; their
-                scaling is the model's), or {name: array} where there are several.
+                scaling is the model's), or {name: array} where there are several; of a table
+                {column: values} or a DataFrame, texts as they are.
 
         Returns:
             A NumPy array [n, ...], or a tree of them.

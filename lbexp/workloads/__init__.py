@@ -104,6 +104,8 @@ class Workload(NamedTuple):
     predict: Predict | None = None
     inputs: tuple[str, ...] = ()  # names of the arrays that `predict` reads; (): any of them
     set_metrics: SetMetrics | None = None  # of a whole evaluation set; None: means alone
+    # {column: values} of a table -> the arrays that `predict` reads; None: it reads no table
+    encode: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     output_names: tuple[str, ...] = ()  # what each of the outputs stands for: names of classes
     # what was inferred of the data, plain: shown once, and kept in the workdir as schema.json
     schema: dict[str, Any] = {}  # noqa: RUF012 (a tuple's default, which nobody writes to)

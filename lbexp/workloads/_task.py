@@ -1,13 +1,14 @@
 """What the tasks over one output for each example share: a data set and a model, put together and
 compared."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from lbexp.datasets import Dataset
 from lbexp.datasets._ids import check_ids
 from lbexp.errors import Refusal
-from lbexp.inputs import normalised
+from lbexp.inputs import encoded, normalised
 from lbexp.models import Model
 from lbexp.workloads import Workload
 
@@ -51,6 +52,7 @@ class Task:
     ) -> Workload:
         """The task as a workload, with these functions of it."""
         data = self._data
+        is_table = all(described.columns for described in data.inputs.values())
         return Workload(
             init=self._network.init,
             loss=loss,
@@ -62,6 +64,7 @@ class Task:
             target=target,
             predict=self.predict,
             inputs=tuple(data.inputs),
+            encode=functools.partial(encoded, data.inputs) if is_table else None,
             output_names=output_names,
             schema=data.schema,
         )

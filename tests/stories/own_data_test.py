@@ -12,6 +12,7 @@ import pytest
 from jobs import environment
 
 import lbexp
+from lbexp.errors import Refusal
 from lbexp.main import main
 
 EXPERIMENT = """
@@ -69,8 +70,11 @@ def test_from_a_table_to_a_prediction(project):
     trial = lbexp.open(project / 'run', trust_workdir=['nets:Net']).trial(0)
     assert trial.output_names == ('lily', 'rose')
     assert trial.evaluate('test')['accuracy'] > 0.85
-    short, long = trial.predict({'numeric': [[3.0, 5.0], [8.0, 5.0]], 'categorical': [[1], [1]]})
+    rows = {'length': [3.0, 8.0], 'width': [5.0, 5.0], 'colour': ['blue', 'violet']}
+    short, long = trial.predict(rows)
     assert short.argmax() == 0 and long.argmax() == 1
+    with pytest.raises(Refusal, match='columns: found length; allowed: width among them'):
+        trial.predict({'length': [3.0]})
     trial.export(project / 'net.npz', format='npz')
     assert 'params/Dense_0/kernel' in np.load(project / 'net.npz')
 
