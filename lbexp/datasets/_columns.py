@@ -7,7 +7,7 @@ import numpy as np
 
 from lbexp.inputs import Input, ids_of
 
-_TEXTS = 50  # distinct texts from which on a column with few repetitions is none of categories
+_TEXTS = 20  # distinct texts from which on a column with few repetitions is none of categories
 
 
 class Choice(NamedTuple):

@@ -58,7 +58,7 @@ def labels_of(name: str, values: np.ndarray, target: str | None) -> Labels:
         target = 'class' if kind in 'Ub' or few else 'number'
     if target == 'number':
         if kind == 'U':
-            raise ValueError(f'{where}: found texts ({distinct[0]!r}, ...); allowed: numbers')
+            raise ValueError(f'{where}: found texts ({str(distinct[0])!r}, ...); allowed: numbers')
         if not np.isfinite(values.astype(np.float64)).all():
             raise ValueError(f'{where}: found infinity; allowed: numbers')
         return Labels(values.astype(np.float32), ())

@@ -26,7 +26,8 @@ def table(path: pathlib.Path) -> Columns:
             rows = csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter))
     except (pa.ArrowException, OSError) as error:
         line = str(error).partition('\n')[0]
-        raise ValueError(f'{path}: cannot be read ({line}); allowed: a table') from error
+        # its frames, of compiled code, would pass for the user's
+        raise ValueError(f'{path}: cannot be read ({line}); allowed: a table') from None
     names = rows.column_names
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

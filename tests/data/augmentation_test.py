@@ -47,7 +47,7 @@ def test_a_picture_depends_on_seed_and_position_alone():
 
 def test_half_of_the_pictures_are_mirrored():
     source = memory({'image': PICTURES[:1].repeat(2000, 0), 'label': np.zeros(2000)})
-    pictures = drawn(range(2000), source, flip=0.5)['image']
+    pictures = np.asarray(drawn(range(2000), source, flip=0.5)['image'])
     same = np.all(pictures == PICTURES[0], axis=(1, 2, 3))
     mirrored = np.all(pictures == PICTURES[0][:, ::-1], axis=(1, 2, 3))
     assert (same ^ mirrored).all()
