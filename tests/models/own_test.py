@@ -1,6 +1,9 @@
-"""Models of the user's: a Linen, an NNX, an Equinox module, a plain pair, each by its name."""
+"""Models of the user's: a Linen, an NNX, an Equinox module, a plain pair, each by its name. The
+examples are those of docs/own.md."""
 
 import importlib
+import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -15,49 +18,9 @@ from lbexp.engine.fingerprint import fingerprint
 from lbexp.engine.run import build_once
 from lbexp.errors import Refusal
 
-LINEN = """
-import flax.linen as nn
-class Net(nn.Module):
-    outputs: int
-    width: int = 8
-    @nn.compact
-    def __call__(self, x, train):
-        x = nn.Dense(self.width)(x.reshape(len(x), -1))
-        x = nn.BatchNorm(use_running_average=not train)(x)
-        return nn.Dense(self.outputs)(nn.Dropout(0.2, deterministic=not train)(nn.relu(x)))
-"""
-NNX = """
-from flax import nnx
-class Net(nnx.Module):
-    def __init__(self, outputs, shape, rngs, width: int = 8):
-        self.first = nnx.Linear(shape[0] * shape[1], width, rngs=rngs)
-        self.norm = nnx.BatchNorm(width, rngs=rngs)
-        self.dropout = nnx.Dropout(0.2, rngs=rngs)
-        self.last = nnx.Linear(width, outputs, rngs=rngs)
-    def __call__(self, x):
-        x = self.norm(self.first(x.reshape(len(x), -1)))
-        return self.last(self.dropout(nnx.relu(x)))
-"""
-EQUINOX = """
-import equinox as eqx
-class Net(eqx.Module):
-    mlp: eqx.nn.MLP
-    dropout: eqx.nn.Dropout
-    def __init__(self, outputs, key, width: int = 8):
-        self.mlp = eqx.nn.MLP(64, outputs, width, 1, key=key)
-        self.dropout = eqx.nn.Dropout(0.2)
-    def __call__(self, x, key=None):
-        return self.mlp(self.dropout(x.reshape(-1), key=key))
-"""
-PAIR = """
-import jax
-def init(key, outputs):
-    return {'kernel': 0.1 * jax.random.normal(key, (64, outputs))}
-def apply(params, x):
-    return x.reshape(len(x), -1) @ params['kernel']
-Net = init, apply
-"""
-SOURCES = dict(linen=LINEN, nnx=NNX, equinox=EQUINOX, pair=PAIR)
+PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'own.md'
+BLOCKS = re.findall('```python\n(.*?)```', PAGE.read_text(), flags=re.DOTALL)
+SOURCES = dict(zip(('linen', 'nnx', 'equinox', 'pair'), BLOCKS, strict=True))
 
 
 @pytest.fixture
@@ -159,9 +122,9 @@ def test_a_workdir_may_not_name_one(module):
         built(f'{module}:Net')
 
 
-OTHER_OUTPUTS = LINEN.replace('self.outputs)', '7)')
-OTHER_INPUTS = EQUINOX.replace('MLP(64', 'MLP(63')
-INTEGERS = EQUINOX.replace('eqx.nn.Dropout(0.2)', '__import__("jax").numpy.arange(3)')
+OTHER_OUTPUTS = SOURCES['linen'].replace('self.outputs)', '7)')
+OTHER_INPUTS = SOURCES['equinox'].replace('MLP(64', 'MLP(63')
+INTEGERS = SOURCES['equinox'].replace('eqx.nn.Dropout(0.2)', '__import__("jax").numpy.arange(3)')
 NOT_A_MODEL = 'Net = 3'
 
 
