@@ -18,7 +18,7 @@ one model.
 
             def apply(params, state, arrays, train, key):
                 x = arrays[name].reshape(-1, size)  # [n, size], normalised
-                return x @ params['kernel'] + params['bias'], state
+                return x @ params['kernel'] + params['bias'][None], state
 
             return Network(init, apply)
 

@@ -56,7 +56,8 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.mark.processes
-def test_from_a_table_to_a_prediction(project):
+def test_from_a_table_to_a_prediction(project, monkeypatch):
+    monkeypatch.syspath_prepend(str(project))
     assert len(EXPERIMENT.strip().splitlines()) <= 15 and len(NET.strip().splitlines()) <= 15
     command = [sys.executable, '-m', 'lbexp.main', '--config=experiment.py', '--workdir=run']
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)
@@ -67,7 +68,7 @@ def test_from_a_table_to_a_prediction(project):
     )
     schema = json.loads((project / 'run' / 'schema.json').read_text())['flowers.csv']
     assert sum(schema['label']['classes'].values()) == 200
-    trial = lbexp.open(project / 'run', trust_workdir=['nets:Net']).trial(0)
+    trial = lbexp.open(project / 'run', trust_workdir=['nets:Net', 'optax:adam']).trial(0)
     assert trial.output_names == ('lily', 'rose')
     assert trial.evaluate('test')['accuracy'] > 0.85
     rows = {'length': [3.0, 8.0], 'width': [5.0, 5.0], 'colour': ['blue', 'violet']}
