@@ -105,7 +105,10 @@ def _annotation(config, path):
     parameter = _arguments(config, parent.split('.')).get(name)
     if parameter is None:
         return None, None
-    return of_parameter(parameter), parameter.default
+    annotation = of_parameter(parameter)
+    if lookup.inner_kind(parameter, '') in lookup.SHORT:  # a text may stand for it
+        annotation = annotation | str
+    return annotation, parameter.default
 
 
 def _arguments(config, path):

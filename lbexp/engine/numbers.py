@@ -9,6 +9,8 @@ from lbexp.dotted import flatten
 # Parts whose numbers may be traced.
 TRACED_PARTS = fields.traced('arguments')
 _SHAPES = ('replicas.workers',)  # integers that no program can trace
+# What a data set holds no program can trace either, but for how its pictures are augmented.
+_DATA, _AUGMENTATION = 'workload.data.', 'workload.data.augment.'
 
 
 def numbered(config: dict, numbers: dict[str, Any]) -> dict:
@@ -45,6 +47,7 @@ def numeric(
         # A bool is an int to Python, and never a number here.
         is_number = isinstance(value, kinds) and not isinstance(value, bool)
         part, _, _ = path.partition('.')
-        if is_number and part in parts and path not in _SHAPES:
+        is_of_data = path.startswith(_DATA) and not path.startswith(_AUGMENTATION)
+        if is_number and part in parts and path not in _SHAPES and not is_of_data:
             paths.add(path)
     return paths

@@ -36,6 +36,7 @@ class Network:
     def __init__(self, name: str, trial: TrialComponents):
         self._name, self._trial = name, trial
         self._workload = trial.workload
+        self.output_names = self._workload.output_names
         self._predict = None
         if self._workload.predict is not None:
             self._predict = jax.jit(_checked(name, self._workload.predict))
@@ -81,6 +82,11 @@ class Network:
 
     def _inputs(self, inputs):
         names = self._workload.inputs or tuple(sorted(self._like))
+        # a DataFrame has keys, and is no Mapping
+        if hasattr(inputs, 'keys'):
+            inputs = {name: inputs[name] for name in list(inputs)}
+            if self._workload.encode is not None and not set(names) <= set(inputs):
+                inputs = self._workload.encode(inputs)
         if not isinstance(inputs, Mapping):
             if len(names) > 1:
                 raise Refusal(f'inputs: found one array; allowed: a dict of {", ".join(names)}')

@@ -44,12 +44,19 @@ class Trial:
     def __repr__(self) -> str:
         return f'Trial({self.number}, step {self.step}, {self.status})'
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What each output stands for: the names of the classes, of a classifier; () where the
+        workload does not say."""
+        return self._network.output_names
+
     def predict(self, inputs: Any) -> Any:
         """The model's outputs for each example, in evaluation mode: logits of a classifier.
 
         Args:
             inputs: an array [n, ...] as the training set has them (pixels of bytes, say; their
-                scaling is the model's), or {name: array} where there are several.
+                scaling is the model's), or {name: array} where there are several; of a table
+                {column: values} or a DataFrame, texts as they are.
 
         Returns:
             A NumPy array [n, ...], or a tree of them.

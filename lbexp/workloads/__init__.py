@@ -1,6 +1,10 @@
 """A workload is data, model, loss and metrics: a NamedTuple of pure functions. One file, one
 workload.
 
+Most are a task on a data set with a model, which are parts of their own (`lbexp.datasets`,
+`lbexp.models`): dict(name='classification', data=dict(name='digits'), model=dict(name='mlp')).
+Others, such as the one below, are all of it at once.
+
 The function of a workload takes its settings and returns a `Workload`. `loss` and `metrics` give
 one value for each example, never their mean: the engine weights and adds them up. The model state
 keeps its structure, shapes and dtypes; parameters are arrays of floating point. What breaks this is
@@ -100,3 +104,8 @@ class Workload(NamedTuple):
     predict: Predict | None = None
     inputs: tuple[str, ...] = ()  # names of the arrays that `predict` reads; (): any of them
     set_metrics: SetMetrics | None = None  # of a whole evaluation set; None: means alone
+    # {column: values} of a table -> the arrays that `predict` reads; None: it reads no table
+    encode: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    output_names: tuple[str, ...] = ()  # what each of the outputs stands for: names of classes
+    # what was inferred of the data, plain: shown once, and kept in the workdir as schema.json
+    schema: dict[str, Any] = {}  # noqa: RUF012 (a tuple's default, which nobody writes to)

@@ -1,0 +1,182 @@
+"""Examples of your own: a table (.csv, .tsv, .parquet), an archive (.npz), a folder of images."""
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from lbexp.data.augmentation import augmented
+from lbexp.data.splits import Splits, divided, picked
+from lbexp.datasets import Dataset
+from lbexp.datasets._columns import (
+    Choice,
+    described,
+    encoded_arrays,
+    encoded_table,
+    input_names,
+    standardised,
+)
+from lbexp.datasets._division import Division, tested
+from lbexp.datasets._labels import Labels, label_name, labels_of
+from lbexp.datasets._sources import TABLES, read, stamp
+from lbexp.inputs import Target
+from lbexp.local_path import local_path
+from lbexp.ranges import NonNegativeInteger, Number, OpenFraction, PositiveInteger, checked
+
+_FEWEST = 10  # examples
+
+
+@checked
+def file(
+    path: str,
+    label: str | None = None,
+    target: Literal['class', 'number'] | None = None,
+    columns: Sequence[str] | None = None,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    missing: Literal['refuse', 'mean'] = 'refuse',
+    test: OpenFraction | str = 0.2,
+    split: Literal['random', 'stratified', 'group', 'time'] | None = None,
+    by: str | None = None,
+    fold: NonNegativeInteger | None = None,
+    folds: PositiveInteger = 5,
+    validation: NonNegativeInteger = 0,
+    replacement: bool = False,
+    size: tuple[PositiveInteger, PositiveInteger] | None = None,
+    augment: dict[str, Number] | None = None,
+) -> Dataset:
+    """The examples of a file, with types, classes and test rows told by its content; `schema` says
+    what was inferred.
+
+    Numbers of tables and archives are standardised by the training split; texts are categories,
+    numbered by the training rows, with 0 for what is missing or unknown; bytes [h, w] or [h, w, c]
+    are pictures, as are the files of a folder CLASS/*.png (or train/CLASS, test/CLASS). Arrays
+    `x_train`, `x_test` of an archive, and folders train and test, are the split of their makers.
+
+    Args:
+        path: of the file or folder.
+        label: its column; None: the one called label, labels, target, class or y, or else the last
+            of a table.
+        target: whether the label is a class or a number; None: texts, True/False, and integers of
+            at most 100 values are classes.
+        columns: the inputs; None: all that are nothing else.
+        numeric, categorical: columns that are numbers, or categories, whatever they look like.
+        missing: 'mean': a missing number is the mean of the training split; 'refuse': it is an
+            error.
+        test: share of the examples to test on, or the name of a column that says it: True, 1 or
+            'test'.
+        split: how they are chosen: 'stratified': the same share of each class; 'group': rows with
+            one value of the column `by` stay together; 'time': the last ones by the column `by`.
+            None: stratified by class, at random by number. One choice for ever, by a fixed seed.
+        by: column of groups or times; it is no input.
+        fold: the test set is this fold of `folds` instead (of makers' splits the validation set).
+        folds: into which the examples are cut, stratified by class; their number: leave-one-out.
+        validation: examples of the training set held out for tuning; 0: none.
+        replacement: draw training examples with replacement.
+        size: (height, width) to which images are resized.
+        augment: of pictures, see lbexp.data.augmentation.
+
+    Raises:
+        ValueError: what the file holds is not what is asked for.
+    """
+    source = local_path(os.fspath(path), 'path')
+    asked = _Asked(
+        label,
+        target,
+        Choice(_tuple(columns), tuple(numeric), tuple(categorical), missing),
+        Division(test, split, by, fold, folds),
+        validation,
+        replacement,
+        _tuple(size),
+    )
+    # Built many times in a run, and read once; augmentation may have traced numbers.
+    data = _dataset(source, str(path), stamp(source), asked)
+    return data._replace(train=_augmented(data.train, data.inputs, augment))
+
+
+def _tuple(values):
+    return None if values is None else tuple(values)
+
+
+class _Asked(NamedTuple):
+    """The arguments of `file`, but for path and augmentation."""
+
+    label: str | None
+    target: str | None
+    choice: Choice
+    division: Division
+    validation: int
+    replacement: bool
+    size: Any
+
+
+@functools.lru_cache(8)
+def _dataset(source, shown, stamp, asked):
+    raw = read(source, asked.size)
+    is_table = source.suffix in TABLES
+    name = label_name(list(raw.arrays), asked.label, is_table)
+    labels = labels_of(name, raw.arrays[name], asked.target)
+    if len(labels.values) < _FEWEST:
+        found = f'{len(labels.values)} examples'
+        raise ValueError(f'{shown}: found {found}; allowed: {_FEWEST} or more')
+    is_test, how = tested(raw, labels, asked.division)
+    names = input_names(list(raw.arrays), asked.choice, asked.division.reserved(name))
+    encode = encoded_table if is_table else encoded_arrays
+    arrays, inputs = encode(raw.arrays, names, asked.choice, ~is_test)
+    stored = name if name not in inputs else f'{name}_label'
+    arrays[stored] = labels.values
+    parts = _parts(arrays, is_test, raw.test is not None, asked)
+    trained = parts['train'].arrays
+    schema = {
+        'source': shown,
+        'examples': _sizes(parts),
+        'test': how,
+        'label': {'column': name, **_counts(labels)},
+        'columns': described(raw.arrays, names, inputs),
+    }
+    inputs = standardised(inputs, trained)
+    target = _target(stored, labels, trained[stored])
+    return Dataset(**parts, inputs=inputs, target=target, source=shown, schema=schema)
+
+
+def _parts(arrays, is_test, has_own_test, asked):
+    train = picked(arrays, np.flatnonzero(~is_test))
+    test = picked(arrays, np.flatnonzero(is_test))
+    # where the makers have a test set, a fold is of the training set
+    fold = asked.division.fold if has_own_test else None
+    return divided(train, test, asked.validation, asked.replacement, fold, asked.division.folds)
+
+
+def _sizes(parts: Splits) -> dict[str, int]:
+    sizes = {'train': parts['train'].size}
+    if parts['validation'] is not None:
+        sizes['validation'] = parts['validation'].size
+    if parts['test'] is not None:
+        sizes['test'] = parts['test'].size
+    return sizes
+
+
+def _counts(labels: Labels) -> dict[str, Any]:
+    if not labels.classes:
+        values = labels.values
+        return {'kind': 'number', 'least': float(values.min()), 'largest': float(values.max())}
+    counts = np.bincount(labels.values, minlength=len(labels.classes)).tolist()
+    return {'kind': 'class', 'classes': dict(zip(labels.classes, counts))}
+
+
+def _target(name: str, labels: Labels, trained: np.ndarray) -> Target:
+    if labels.classes:
+        return Target('class', name, labels.classes)
+    mean, deviation = trained.mean(dtype=np.float64), trained.std(dtype=np.float64)
+    return Target('number', name, mean=float(mean), deviation=float(deviation) or 1.0)
+
+
+def _augmented(source, inputs, augment):
+    if augment is None:
+        return source
+    pictures = [name for name, known in inputs.items() if known.kind == 'image']
+    if len(pictures) != 1:
+        raise ValueError(f'augment: found {len(pictures)} arrays of pictures; allowed: one')
+    return augmented(source, pictures[0], augment)
