@@ -17,8 +17,10 @@ from lbexp.data.stream import stream
 from lbexp.models.classifier import classifier, logits
 from lbexp.models.cnn import CNN, Conv3x3
 from lbexp.models.dropout import Dropout
+from lbexp.models.lstm import LSTM
 from lbexp.models.mlp import MLP
 from lbexp.models.norm import BatchNorm
+from lbexp.models.transformer import Transformer
 from lbexp.probes import UpdateInfo
 from lbexp.theory import exchangeable, noisy_quadratic
 from lbexp.theory.fixed_point import fixed_point
@@ -34,6 +36,10 @@ def ones(*shape):
 
 def integers(count, dtype=jnp.uint32):
     return jnp.arange(count, dtype=dtype)
+
+
+def tokens():
+    return jnp.ones((6, 5), jnp.int32)
 
 
 def real_process():
@@ -86,6 +92,9 @@ CASES = {
         lambda: dict(self=Dropout(0.5), x=ones(6, 5), train=True),
         lambda: dict(self=Dropout(0.5), x=ones(6, 2, 3, 4), train=False),
     ],
+    'models.lstm:LSTM.__call__': [
+        lambda: dict(self=LSTM(9, 3, 4), tokens=tokens(), segments=tokens(), train=True),
+    ],
     'models.mlp:MLP.__call__': [
         lambda: dict(self=MLP([3], 4), x=ones(6, 5), train=False),
         lambda: dict(self=MLP([3], 4, batch_norm=True), x=ones(6, 2, 3, 4), train=False),
@@ -93,6 +102,15 @@ CASES = {
     'models.norm:BatchNorm.__call__': [
         lambda: dict(self=BatchNorm(3), x=ones(6, 5), train=True),
         lambda: dict(self=BatchNorm(), x=ones(6, 2, 3, 4), train=False),
+    ],
+    'models.transformer:Transformer.__call__': [
+        lambda: dict(
+            self=Transformer(9, 4, types=2),
+            tokens=tokens(),
+            segments=tokens(),
+            train=True,
+            kinds=tokens(),
+        ),
     ],
     'moments:Moments': [
         lambda: some_moments()._asdict(),
