@@ -15,7 +15,8 @@ from absl import flags
 from lbexp import config as configs
 from lbexp import errors
 from lbexp.analysis import Analysis
-from lbexp.config import check, fields, lookup
+from lbexp.config import check, lookup
+from lbexp.config.description import described
 from lbexp.exit_status import BAD_CONFIG, DIVERGED, DONE, FAILED, NO_CHECKPOINT
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
@@ -129,7 +130,7 @@ def fields_help() -> str:
     """What --help says of the configuration."""
     return (
         'Fields of the configuration (and the arguments of each part, such as '
-        f'optimizer.k):\n{fields.described()}'
+        f'optimizer.k):\n{described()}'
     )
 
 

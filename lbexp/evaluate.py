@@ -4,11 +4,11 @@
     python -m lbexp.evaluate --workdir=runs/sweep-... --data=validation
     python -m lbexp.evaluate --workdir=runs/lamb-... --data=mine.npz
 
-Prints a line for each trial: the mean of each of the workload's metrics over the whole set, with
-the weights that the optimizer would deploy. A file has the arrays that the training examples have,
-by name. Trials that diverged or were never saved are named on standard error. What a workdir names
-outside lbexp runs only where --config names it too, or with --trust_workdir. Exit status: 0 done, 1
-the disk or a part failed, 2 something given is wrong, 3 the checkpoints are damaged.
+Prints a line for each trial: each of the workload's metrics over the whole set, with the weights
+that the optimizer would deploy. A file has the arrays that the training examples have, by name.
+Trials that diverged or were never saved are named on standard error. What a workdir names outside
+lbexp runs only where --config names it too, or with --trust_workdir. Exit status: 0 done, 1 the
+disk or a part failed, 2 something given is wrong, 3 the checkpoints are damaged.
 """
 
 import signal

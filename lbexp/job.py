@@ -16,6 +16,7 @@ from lbexp.engine import environment, record
 from lbexp.engine.changes import flatten
 from lbexp.engine.lock import lock
 from lbexp.engine.run import build_once, run
+from lbexp.engine.schema import keep_schema
 from lbexp.errors import Refusal
 from lbexp.exit_status import STOPPED
 from lbexp.parallel import collectives, hosts
@@ -139,8 +140,9 @@ def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bo
 def _record(study, config, workdir, flag_values, trials) -> list[dict]:
     """Records the trials of a round; returns all trials of the workdir."""
     resolved = _resolved(config, [trial.overrides for trial in trials])
-    return collectives.run_on_primary(
-        lambda: record.record(
+
+    def write():
+        entries = record.record(
             workdir,
             configs.plain(config),
             trials,
@@ -149,7 +151,10 @@ def _record(study, config, workdir, flag_values, trials) -> list[dict]:
             log=_print,
             code=command.fingerprint_of(flag_values, resolved),
         )
-    )
+        keep_schema(workdir, resolved, _print)
+        return entries
+
+    return collectives.run_on_primary(write)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ Examples = dict[str, PerExample]
 Stored = Shaped[np.ndarray, 'size ...']  # size: of the data set
 StoredExamples = dict[str, Stored]
 Numbers = Num[Array, ' n']
+IntegerLabels = Integer[Array, ' n'] | Bool[Array, ' n']
 Values = dict[str, Numbers]  # one number for each example
 Params = PyTree[Float[Array, '...']]
 Init = Callable[[RandomKey], tuple[Params, Any]]  # -> (params, model_state)

@@ -31,13 +31,16 @@ LAYERS = {
     'owner': 0,
     'local_path': 0,
     'links': 0,
+    'inputs': 0,
     'stop': 0,
     'optimizers': 1,
     'theory': 1,
     'models': 1,
     'data': 1,
+    'metrics': 1,
     'schedules': 1,
     'batch_size': 1,
+    'datasets': 2,
     'workloads': 2,
     'probes': 2,
     'engine': 3,
@@ -55,8 +58,8 @@ LAYERS = {
     'export': 7,
 }
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with
-# parallel; what a row is belongs to results; the theory of Lookahead describes an optimizer.
-BESIDE = {('engine', 'parallel')}
+# parallel; a workload is a task on a data set.
+BESIDE = {('engine', 'parallel'), ('workloads', 'datasets')}
 FILES = sorted((ROOT / 'lbexp').rglob('*.py'))
 
 
@@ -126,7 +129,7 @@ def test_shapes_have_their_names_in_one_file(path):
 
 
 @pytest.mark.parametrize(
-    'kind', ['optimizer', 'workload', 'probe', 'study', 'replicas', 'executor']
+    'kind', ['optimizer', 'workload', 'data', 'model', 'probe', 'study', 'replicas', 'executor']
 )
 def test_a_part_is_a_file(kind):
     """Whatever file has a function of its own name that returns such a part is one, and the lookup

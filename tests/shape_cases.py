@@ -14,11 +14,11 @@ from lbexp import batch_size, moments
 from lbexp.data.partition import partition
 from lbexp.data.source import memory
 from lbexp.data.stream import stream
-from lbexp.models.classifier import classifier, logits
+from lbexp.inputs import Input
 from lbexp.models.cnn import CNN, Conv3x3
 from lbexp.models.dropout import Dropout
 from lbexp.models.lstm import LSTM
-from lbexp.models.mlp import MLP
+from lbexp.models.mlp import MLP, mlp
 from lbexp.models.norm import BatchNorm
 from lbexp.models.transformer import Transformer
 from lbexp.probes import UpdateInfo
@@ -227,15 +227,6 @@ def workloads():
         yield part, params, model_state, examples
 
 
-def network():
-    """A classifier and what its functions take: parameters, model state, examples."""
-    module = MLP([3], 4, batch_norm=True)
-    functions = *classifier(module, (5, 1), 1 / 255), logits(module, 1 / 255)
-    params, model_state = functions[0](jax.random.key(0))
-    examples = {'image': jnp.ones((6, 5, 1), jnp.uint8), 'label': jnp.zeros(6, jnp.int32)}
-    return functions, (params, model_state, examples)
-
-
 def sources():
     stored = {'x': np.ones((200, 3), np.float32), 'label': np.arange(200)}
     in_memory = memory(stored)
@@ -287,14 +278,9 @@ def evaluated(function):
             yield getattr(part, function), arguments
 
 
-def of_network(place):
-    functions, arguments = network()
-    match place:
-        case 0:
-            arguments = (jax.random.key(0),)
-        case 1:
-            arguments = (*arguments, jax.random.key(0))
-    yield functions[place], arguments
+def of_network():
+    network = mlp([3]).network({'image': Input('image', (5, 1, 1), 'uint8')}, 4)
+    yield network.init, (jax.random.key(0),)
 
 
 # Functions that are held to a contract, with their arguments.
@@ -305,10 +291,7 @@ HELD = {
     'batch_size:BatchGrowth.rate_factor': lambda: growth('rate_factor'),
     'data.source:Source.draw': drawn,
     'data.source:Source.read': read,
-    'models.classifier:classifier[0]': lambda: of_network(0),
-    'models.classifier:classifier[1]': lambda: of_network(1),
-    'models.classifier:classifier[2]': lambda: of_network(2),
-    'models.classifier:logits[0]': lambda: of_network(3),
+    'models:Network.init': of_network,
     'workloads:Workload.init': initialised,
     'workloads:Workload.loss': losses,
     'workloads:Workload.metrics': lambda: evaluated('metrics'),

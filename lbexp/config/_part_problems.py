@@ -98,6 +98,7 @@ def _of_part(kind: str, part: Any, path: str) -> Iterator[str]:
     arguments = dict(part)
     function = arguments.pop('name')
     for name, value in arguments.items():
+        value = lookup.argument(parameters.get(name), kind, value)
         problem = _of_argument(kind, function, parameters, name, value)
         if problem:
             yield f'{path}.{name}: {problem}'

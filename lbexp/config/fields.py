@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 from lbexp.config._field import LARGEST, Field, Fractions, NonNegativeCount, Points
 from lbexp.config._field import Count as Count
 from lbexp.config._field import Part as Part
-from lbexp.config.violation import in_words
 
 ABSENT = object()  # no default: of a dict's field that need not be there
 
@@ -150,8 +149,17 @@ FIELDS = (
         'probes',
         (),
         Part('probe', several=True),
-        'measurements beyond the norms',
+        'measurements beyond the norms: at every update, or at evaluations, as each says',
         traced='arguments',
+    ),
+    Field(
+        'keep_examples',
+        'auto',
+        Literal['auto'] | tuple[str, ...],
+        'metrics of the test and validation set whose values of each example are kept at the end, '
+        "in examples/ of the workdir (an eighth of a byte a value of 0 or 1, else 4); 'auto': the "
+        'accuracy, where there is one; (): none',
+        watches=True,
     ),
     Field(
         'example_weights',
@@ -250,29 +258,6 @@ def base() -> ConfigDict:
             holder = config[group] if group else config
             holder[name] = field.default
     return config
-
-
-def described() -> str:
-    """The table in lines of text: each field with its default, type, unit and meaning."""
-    lines = []
-    for field in FIELDS:
-        flag = f'--config.{field.name}'
-        # The default of a dict are those of its fields.
-        if field.default is not ABSENT and field.annotation is not dict:
-            flag += f'={field.default!r}'
-        allowed = _allowed(field.annotation)
-        if field.unit:
-            allowed += f' [{field.unit}]'
-        lines += [f'  {flag}', f'      {allowed}; {field.help}']
-    return '\n'.join(lines)
-
-
-def _allowed(annotation):
-    if not isinstance(annotation, Part):
-        return in_words(annotation)
-    if annotation.several:
-        return "parts, each a dict with a 'name'"
-    return "a part: a dict with a 'name'"
 
 
 def inner(group: str) -> list[str]:

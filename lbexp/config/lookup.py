@@ -7,51 +7,19 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+from lbexp.config._kinds import KINDS
 from lbexp.config._returns import return_annotation, returns
+from lbexp.config._shorthand import SHORT as SHORT
+from lbexp.config._shorthand import spelled_out as spelled_out
 from lbexp.config._trust import outside_names as outside_names
 from lbexp.config._trust import recorded as recorded
 from lbexp.config._trust import refuse_untrusted
 from lbexp.config._trust import trusting as trusting
 from lbexp.config.violation import part_class
 from lbexp.errors import Refusal, user_frame
-
-
-class Kind(NamedTuple):
-    """A kind of part."""
-
-    package: str  # whose files, or functions where it is one file, are the parts
-    returns: str  # the type that each of them returns, 'module:name'
-    given: tuple[str, ...] = ()  # arguments that are the engine's, not the configuration's
-    # those that it passes where the configuration does not set them
-    may_be_given: tuple[str, ...] = ()
-
-
-KINDS = {
-    'workload': Kind('lbexp.workloads', 'lbexp.workloads:Workload'),
-    'optimizer': Kind(
-        'lbexp.optimizers',
-        'optax:GradientTransformation',
-        given=('axis_name',),
-        may_be_given=('seed',),
-    ),
-    'schedule': Kind('lbexp.schedules', 'optax:Schedule', given=('peak', 'steps')),
-    'example_weights': Kind(
-        'lbexp.optimizers',
-        'lbexp.optimizers.example_weights:ExampleWeights',
-        may_be_given=('batch_size', 'dataset_size', 'indices'),
-    ),
-    'probe': Kind('lbexp.probes', 'lbexp.probes:Probe'),
-    'replicas': Kind(
-        'lbexp.parallel.replicas', 'lbexp.parallel.replicas:Replicas', given=('seed',)
-    ),
-    'study': Kind('lbexp.studies', 'lbexp.studies:Study'),
-    'executor': Kind(
-        'lbexp.sweep.executors', 'lbexp.sweep.executors:Executor', given=('resources',)
-    ),
-}
 
 
 def find(kind: str, name: str) -> Callable:
@@ -129,6 +97,7 @@ def build(kind: str, part: dict, **given: Any) -> Any:
     arguments = {}
     for name, value in part.items():
         if name != 'name':
+            value = argument(known.get(name), kind, value)
             arguments[name] = _built(inner_kind(known.get(name), kind), value)
     # Bound first: a TypeError of the call itself may come from inside the function.
     try:
@@ -147,10 +116,12 @@ def build(kind: str, part: dict, **given: Any) -> Any:
 
 
 def _is_built(kind, value):
-    expected = _returned_type(_kind(kind))
-    if inspect.isclass(expected):
-        return isinstance(value, expected)
-    return callable(value)
+    for expected in _returned_types(_kind(kind)):
+        if not inspect.isclass(expected):  # a function of some arguments
+            return callable(value)
+        if isinstance(value, expected):
+            return True
+    return False
 
 
 def parameters(function: Callable) -> dict[str, inspect.Parameter]:
@@ -175,10 +146,31 @@ def inner_kind(parameter: inspect.Parameter | None, outer: str) -> str:
     if wanted is None:
         return outer
     for kind in KINDS:
-        returned = _returned_type(kind)
-        if inspect.isclass(returned) and issubclass(wanted, returned):
-            return kind
+        for returned in _returned_types(kind):
+            if inspect.isclass(returned) and issubclass(wanted, returned):
+                return kind
     return outer
+
+
+def argument(parameter: inspect.Parameter | None, outer: str, value: Any) -> Any:
+    """The value of an argument of a part; a text that stands for a part is spelled out."""
+    if parameter is None or not isinstance(value, str):
+        return value
+    if part_class(parameter.annotation) is None:
+        return value
+    return spelled_out(inner_kind(parameter, outer), value)
+
+
+def nested(kind: str, part: dict) -> Iterator[tuple[str, dict]]:
+    """(kind, part) of a part and of those inside it, at any depth."""
+    yield kind, part
+    known = parameters(find(kind, part['name']))
+    for name, value in part.items():
+        inner = inner_kind(known.get(name), kind)
+        value = argument(known.get(name), kind, value)
+        for element in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(element, dict) and isinstance(element.get('name'), str):
+                yield from nested(inner, element)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -203,15 +195,30 @@ def _built(kind, value):
 
 
 @functools.cache
-def _returned_type(kind):
-    module, _, name = KINDS[kind].returns.partition(':')
-    return getattr(importlib.import_module(module), name)
+def _returned_types(kind):
+    types = []
+    for whole in KINDS[kind].returns:
+        module, _, name = whole.partition(':')
+        types.append(getattr(importlib.import_module(module), name))
+    return tuple(types)
+
+
+def _returns(kind, function):
+    """Whether `function` says that it returns a part of this kind; None: it does not say."""
+    verdicts = [returns(expected, function) for expected in _returned_types(kind)]
+    if True in verdicts:
+        return True
+    return None if None in verdicts else False
+
+
+def _returns_or_none(kind, function):
+    return _returns(kind, function) if callable(function) else None
 
 
 def _is_part(kind, function, module):
     if not inspect.isfunction(function) or function.__module__ != module:
         return False
-    return bool(returns(_returned_type(kind), function))
+    return bool(_returns(kind, function))
 
 
 def _outside(kind, module, name):
@@ -226,11 +233,15 @@ def _outside(kind, module, name):
         public = [known for known in dir(home) if not known.startswith('_')]
         raise Refusal(f'module {module!r} has no {name!r}.{nearest(name, public)}')
     function = getattr(home, name)
+    adapter = KINDS[kind].adapter
+    if adapter and _returns_or_none(kind, function) is not True:
+        module, _, adapting = adapter.partition(':')
+        function = getattr(importlib.import_module(module), adapting)(whole, function)
     if not callable(function):
         raise Refusal(
             f'{whole}: found {_short(function)}; allowed: a function that returns {_article(kind)}'
         )
-    if returns(_returned_type(kind), function) is False:
+    if _returns(kind, function) is False:
         annotation = inspect.formatannotation(return_annotation(function))
         raise Refusal(
             f'{whole} returns {annotation}; allowed: a function that returns {_article(kind)}'
@@ -245,7 +256,7 @@ def _outside(kind, module, name):
 
 
 def _article(kind):
-    returned = KINDS[_kind(kind)].returns.replace(':', '.')
+    returned = ' or '.join(KINDS[_kind(kind)].returns).replace(':', '.')
     article = 'an' if kind[0] in 'aeiou' else 'a'
     return f'{article} {kind} ({returned})'
 

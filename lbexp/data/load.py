@@ -9,6 +9,7 @@ import sys
 import filelock
 import numpy as np
 
+from lbexp.data.copies import keep, stored
 from lbexp.data.prepared import prepared
 
 _KEYS = ('image', 'label')
@@ -43,16 +44,16 @@ def load(name: str, split: str) -> dict[str, np.ndarray]:
 @functools.lru_cache(8)
 def _decoded(name, split, folder, stamp):
     copy = folder / f'decoded-{split}-{stamp}.npz'
-    arrays, wrong = _copied(copy)
+    arrays, wrong = stored(copy)
     if wrong:
         print(f'lbexp: {copy}: {wrong}; decoded again', file=sys.stderr)
     if arrays is None:
         with _alone(folder, split) as may_write:
-            arrays, _ = _copied(copy)
+            arrays, _ = stored(copy)
             if arrays is None:
                 arrays = _read(name, split)
                 if may_write:
-                    _keep(copy, split, arrays)
+                    keep(copy, arrays, outdated=f'decoded-{split}-*')
     for values in arrays.values():
         values.flags.writeable = False
     return arrays
@@ -74,50 +75,6 @@ def _alone(folder, split):
         yield may_write
     finally:
         lock.release()
-
-
-def _copied(copy):
-    """The arrays of a decoded copy, or None; and what is wrong with it, if it is there and has to
-    be made again."""
-    try:
-        with np.load(copy) as stored:
-            arrays = {key: stored[key] for key in _KEYS}
-        if _digest_file(copy).read_text() == _digest(copy.stem, arrays):
-            return arrays, ''
-        return None, 'its content is not what was written'
-    except FileNotFoundError as error:
-        if error.filename == str(copy):
-            return None, ''
-        return None, 'no SHA-256 beside it'
-    except Exception as error:  # NumPy and zlib raise what they like on damaged bytes
-        return None, str(error).partition('\n')[0] or type(error).__name__
-
-
-def _digest(stem, arrays):
-    """SHA-256 of the name, which says what was decoded, and of the arrays."""
-    digest = hashlib.sha256(stem.encode())
-    for key, values in sorted(arrays.items()):
-        digest.update(f'{key} {values.dtype.str} {values.shape}'.encode())
-        digest.update(np.ascontiguousarray(values))  # pyrefly: ignore[bad-argument-type]
-    return digest.hexdigest()
-
-
-def _digest_file(copy):
-    return copy.with_suffix('.sha256')
-
-
-def _keep(copy, split, arrays):
-    beside = copy.with_suffix('.part')
-    try:
-        for outdated in copy.parent.glob(f'decoded-{split}-*'):
-            outdated.unlink()
-        with open(beside, 'wb') as file:
-            np.savez(file, **arrays)
-        _digest_file(copy).write_text(_digest(copy.stem, arrays))
-        os.replace(beside, copy)
-    except OSError:  # no space: without a copy the next start only takes longer
-        with contextlib.suppress(OSError):
-            beside.unlink()
 
 
 def _read(name, split):

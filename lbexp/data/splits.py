@@ -4,6 +4,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from lbexp.data.division import fold_places
 from lbexp.data.load import load
 from lbexp.data.source import Source, memory
 
@@ -17,37 +18,72 @@ class Splits(TypedDict):
     test: Source | None
 
 
-def splits(name: str, validation: int = 0, replacement: bool = False) -> Splits:
+def splits(
+    name: str,
+    validation: int = 0,
+    replacement: bool = False,
+    fold: int | None = None,
+    folds: int = 5,
+) -> Splits:
+    """The splits of a data set of lbexp.data.load; see `divided`.
+
+    Raises:
+        ValueError: more held out than there are, and what load raises.
+    """
+    train, test = load(name, 'train'), load(name, 'test')
+    return divided(train, test, validation, replacement, fold, folds)
+
+
+def divided(
+    train: dict[str, np.ndarray],
+    test: dict[str, np.ndarray] | None,
+    validation: int = 0,
+    replacement: bool = False,
+    fold: int | None = None,
+    folds: int = 5,
+) -> Splits:
     """{'train', 'validation', 'test'}: sources, or None where there is no such split.
 
     The validation examples are drawn from the training set at random, the same ones always, and
     never trained on: what is tuned is tuned on them, so that the test set is used once.
 
     Args:
-        name: a data set of lbexp.data.load.
+        train, test: arrays by name, [size, ...].
         validation: examples held out of the training set, >= 0; 0: none.
         replacement: draw training examples with replacement.
+        fold: the validation examples are this fold of the training set instead, 0 .. folds - 1.
+        folds: into which the training set is cut at random.
 
     Raises:
-        ValueError: more held out than there are, and what load raises.
+        ValueError: more held out than there are, a fold that there is not, or both.
     """
-    examples = load(name, 'train')
-    size = len(next(iter(examples.values())))
+    size = len(next(iter(train.values())))
     if not 0 <= validation < size:
         raise ValueError(
             f'validation: found {validation}; allowed: 0 .. {size - 1} of the '
             f'{size} training examples'
         )
-    test = memory(load(name, 'test'))
-    if not validation:
-        return Splits(train=memory(examples, replacement), validation=None, test=test)
-    shuffled = np.random.default_rng(_SEED).permutation(size)
-
-    def pick(places):
-        return {key: values[np.sort(places)] for key, values in examples.items()}
-
+    if validation and fold is not None:
+        raise ValueError(
+            f'validation, fold: found {validation}, {fold}; allowed: one of them, as the fold is '
+            'the validation set'
+        )
+    tested = None if test is None else memory(test)
+    if fold is not None:
+        held_out = fold_places(fold, folds, size)
+        rest = np.setdiff1d(np.arange(size), held_out)
+    elif validation:
+        shuffled = np.random.default_rng(_SEED).permutation(size)
+        held_out, rest = np.sort(shuffled[:validation]), np.sort(shuffled[validation:])
+    else:
+        return Splits(train=memory(train, replacement), validation=None, test=tested)
     return Splits(
-        train=memory(pick(shuffled[validation:]), replacement),
-        validation=memory(pick(shuffled[:validation])),
-        test=test,
+        train=memory(picked(train, rest), replacement),
+        validation=memory(picked(train, held_out)),
+        test=tested,
     )
+
+
+def picked(arrays: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:
+    """The examples at these places."""
+    return {name: values[places] for name, values in arrays.items()}

@@ -38,6 +38,8 @@ class Outputs(NamedTuple):
     checkpoints: Checkpoints
     rows: MetricsWriter
     status: Status  # is told of each checkpoint and, now and then, of each trial's step
+    # (trials, {metric: [trials, n]}): keeps the values of each example of the last evaluation
+    keep_examples: Callable[[list[int], dict[str, np.ndarray]], Any]
 
 
 class RowStarts(NamedTuple):
@@ -128,10 +130,7 @@ class CohortRunner:
         # Where a trial has fewer updates than rows, some rows are not its own.
         has_row = steps[self.row] > steps[self.row - 1]
         moved = has_row & ~self.frozen
-        columns = self.columns
-        if self._is_due('num_evaluations') and self.program.evaluate is not None:
-            metrics = mesh.fetch(self.program.evaluate(self.states))
-            columns = columns | self._of_trials(metrics)
+        columns = self.columns | self._evaluated()
         seconds = round(time.monotonic() - self.began, 3)
         rows = [self._row(k, columns, seconds, train_size) for k in np.flatnonzero(moved)]
         self.outputs.rows.write(rows)
@@ -141,6 +140,33 @@ class CohortRunner:
         if self._is_due('num_checkpoints'):
             self.save()
         return rows
+
+    def _evaluated(self):
+        """The columns of the evaluation, and of what is measured beside it, where they are due."""
+        columns = {}
+        is_evaluated = self._is_due('num_evaluations')
+        if is_evaluated and self.program.evaluate is not None:
+            evaluated = self.program.evaluate(self.states)
+            columns |= self._of_trials(mesh.fetch(evaluated.columns))
+            # Before the rows: what a kill leaves without them is written again.
+            if self.is_at_end:
+                self._keep_examples(evaluated.per_example)
+        for at, measure in self.program.measurements:
+            if is_evaluated if at == 'evaluations' else self._is_log_row():
+                columns |= self._of_trials(mesh.fetch(measure(self.states)))
+        return columns
+
+    def _keep_examples(self, per_example):
+        """Keeps the values of each example, of the trials that did not diverge."""
+        sound = np.flatnonzero(~self.diverged)
+        values = self._of_trials(mesh.fetch(per_example))
+        if len(sound) and values:
+            trials = [self.cohort.trials[k] for k in sound]
+            self.outputs.keep_examples(trials, jax.tree.map(lambda array: array[sound], values))
+
+    def _is_log_row(self):
+        """Rows 1, 2, 4, 8, ... and the last."""
+        return self.row.bit_count() == 1 or self.is_at_end
 
     def save(self):
         """A checkpoint at the present tick; rows written before it are on the disk first.

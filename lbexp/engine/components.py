@@ -19,8 +19,15 @@ from lbexp.engine.state import WEIGHTS, stream_key
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 from lbexp.parallel.replicas import Replicas, lone_worker
-from lbexp.probes import norms
+from lbexp.probes import EvaluationProbe, Probe, norms
 from lbexp.workloads import Workload
+
+
+class NamedProbe(NamedTuple):
+    """An evaluation probe, by the name that the configuration gives it."""
+
+    name: str
+    probe: EvaluationProbe
 
 
 class TrialComponents(NamedTuple):
@@ -32,9 +39,12 @@ class TrialComponents(NamedTuple):
     weighting: Callable  # positions -> (losses -> losses times the example weights)
     microbatch: int  # examples per forward/backward pass
     accumulation: AccumulationSchedule  # microbatches per update
-    probes: tuple
+    probes: tuple[Probe, ...]  # that look at every update
+    evaluation_probes: tuple[NamedProbe, ...]
     replicas: Replicas  # the workers; `lone_worker`: one model, wherever its batch lies
     eval_sets: dict  # prefix of the metric -> (source, examples evaluated)
+    # metrics whose values of each example are kept, 'auto': the accuracy where there is one
+    keep_examples: Any
     seed: Any  # uint32
 
 
@@ -76,9 +86,11 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
         _weighting(config, workload.train, seed),
         microbatch,
         accumulation,
-        (norms.norms(), *map(_probe, config['probes'])),
+        (norms.norms(), *_update_probes(config)),
+        tuple(evaluation_probes(config)),
         replicas(config),
         _eval_sets(workload, config['evaluate_train']),
+        config['keep_examples'],
         seed,
     )
 
@@ -211,8 +223,24 @@ def _with_arrays(workload, arrays):
     return workload._replace(**replaced)
 
 
-def _probe(part):
-    return contracts.probe(part['name'], lookup.build('probe', part))
+def evaluation_probes(config: dict) -> list[NamedProbe]:
+    """The probes of a trial that look at rows."""
+    probes = []
+    for part in config['probes']:
+        name, probe = part['name'], lookup.build('probe', part)
+        if isinstance(probe, EvaluationProbe):
+            probes.append(NamedProbe(name, contracts.evaluation_probe(name, probe)))
+    return probes
+
+
+def _update_probes(config):
+    """The probes of a trial that look at every update."""
+    probes = []
+    for part in config['probes']:
+        name, probe = part['name'], lookup.build('probe', part)
+        if isinstance(probe, Probe):
+            probes.append(contracts.probe(name, probe))
+    return probes
 
 
 def _transformation(part, rates, seed):

@@ -17,7 +17,9 @@ from lbexp.data.source import Source
 from lbexp.engine.shape_checks import (
     Breach,
     check_columns,
+    check_gathered,
     check_number,
+    check_numbers,
     check_parameters,
     check_same,
     check_values,
@@ -28,8 +30,8 @@ from lbexp.engine.shape_checks import (
 from lbexp.engine.sources import sources
 from lbexp.errors import Refusal
 from lbexp.parallel.replicas import Replicas
-from lbexp.probes import Probe
-from lbexp.workloads import Workload
+from lbexp.probes import EvaluationProbe, Probe
+from lbexp.workloads import SetMetrics, Workload
 
 
 def workload(name: str, part: Workload) -> Workload:
@@ -63,7 +65,28 @@ def workload(name: str, part: Workload) -> Workload:
     checked: dict[str, Any] = {}
     for field, source in sources(part).items():
         checked[field] = _source(f'{who}: {field}', source)
+    if part.set_metrics is not None:
+        checked['set_metrics'] = _set_metrics(who, part.set_metrics)
     return part._replace(init=init, loss=loss, metrics=metrics, **checked)
+
+
+def _set_metrics(who: str, part: Any) -> SetMetrics:
+    """`part`, checked: its outputs have the examples along their first axis, its summary gives
+    numbers."""
+    if not isinstance(part, SetMetrics):
+        raise Refusal(f'{who}: set_metrics: found {short(part)}; allowed: SetMetrics, or None')
+
+    def outputs(params, model_state, examples):
+        arrays = part.outputs(params, model_state, examples)
+        check_gathered(arrays, _count(examples), f'{who}: set_metrics', part.outputs)
+        return arrays
+
+    def summary(arrays):
+        metrics = part.summary(arrays)
+        check_numbers(metrics, f'{who}: set_metrics', part.summary)
+        return metrics
+
+    return SetMetrics(outputs, summary)
 
 
 def transformation(name: str, part: Any) -> optax.GradientTransformationExtraArgs:
@@ -157,6 +180,38 @@ def probe(name: str, part: Probe) -> Probe:
         return columns
 
     return Probe(part.init, update, summary)
+
+
+def evaluation_probe(name: str, part: EvaluationProbe) -> EvaluationProbe:
+    """`part`, checked: its subset is one, `measure` gives columns of a row.
+
+    Raises:
+        Refusal: a subset without examples, or a word that is none of those that are known.
+    """
+    who = f'probe {name}'
+    known = {
+        'part': ('train', 'test'),
+        'measure_at': ('evaluations', 'log'),
+        'weights': ('evaluation', 'fast'),
+        'batch_norm': (None, 'frozen'),
+    }
+    for field, words in known.items():
+        value = getattr(part, field)
+        if value not in words:
+            allowed = ', '.join(map(repr, words))
+            raise Refusal(f'{who}: {field}: found {value!r}; allowed: {allowed}')
+    for field, least in (('examples', 1), ('subset', 0)):
+        # a traced number is named by JAX, and splits programs
+        value = int(getattr(part, field))
+        if value < least:
+            raise Refusal(f'{who}: {field}: found {value}; allowed: an integer >= {least}')
+
+    def measure(subject):
+        columns = part.measure(subject)
+        check_columns(columns, who, part.measure)
+        return columns
+
+    return part._replace(measure=measure)
 
 
 def replicas(name: str, part: Replicas) -> Replicas:

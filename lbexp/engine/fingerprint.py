@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -70,9 +70,10 @@ def _parts(trials):
         for field, allowed in fields.PARTS.items():
             if field in _NOT_TRAINING:
                 continue
-            for part in _within(trial[field]):
-                text = f'{allowed.kind} {json.dumps(part, sort_keys=True)}'
-                by_text[text] = allowed.kind, part
+            for outer in _outermost(trial[field]):
+                for kind, part in lookup.nested(allowed.kind, outer):
+                    text = f'{kind} {json.dumps(part, sort_keys=True)}'
+                    by_text[text] = kind, part
     return [by_text[text] for text in sorted(by_text)]
 
 
@@ -86,15 +87,10 @@ def _arguments(part):
     return {name: value for name, value in part.items() if name != 'name'}
 
 
-def _within(value: Any) -> Iterator[dict]:
-    """The parts in a value of a configuration."""
-    if isinstance(value, dict):
-        if isinstance(value.get('name'), str):
-            yield value
-        value = list(_arguments(value).values())
-    if isinstance(value, list):
-        for inner in value:
-            yield from _within(inner)
+def _outermost(value: Any) -> list[dict]:
+    """The parts that a field of a configuration holds: none, one or several."""
+    parts = value if isinstance(value, list) else [value]
+    return [part for part in parts if part]
 
 
 def _named_files(part: dict) -> list[str]:

@@ -47,7 +47,9 @@ class Placement(NamedTuple):
         return self.share_evaluation(examples)
 
     def share_evaluation(self, examples: Any) -> Any:
-        if self.shards == 1:
+        """Each device has its share of the examples, where they can be shared equally."""
+        count = len(jax.tree.leaves(examples)[0])
+        if self.shards == 1 or count % self.shards:
             return examples
         along_data = meshes.named_sharding(self.mesh, 'data')
         return jax.lax.with_sharding_constraint(examples, along_data)

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lbexp.engine import evaluation as evaluations
+from lbexp.engine import measurement as measurements
 from lbexp.engine import step as steps
-from lbexp.engine.components import components, data, stream
+from lbexp.engine.components import components, data, evaluation_probes, stream
 from lbexp.engine.memory import check_memory
 from lbexp.engine.numbers import numbered
 from lbexp.engine.placement import over_trials, placement
@@ -28,6 +30,13 @@ _IN_PLACE = {'xla_cpu_copy_insertion_use_region_analysis': True}
 _LARGE = 2**16  # parameters
 
 
+class Measurement(NamedTuple):
+    """An evaluation probe over the stacked states."""
+
+    at: str  # 'evaluations' or 'log', as `EvaluationProbe.measure_at`
+    measure: Callable  # states -> {column: [padded, ...]}
+
+
 class Program(NamedTuple):
     """Functions over the stacked states of the cohort's trials: every leaf has a leading axis of
     `padded` trials."""
@@ -36,7 +45,9 @@ class Program(NamedTuple):
     init: Callable  # () -> states
     # (states, until [K], row_start [K], row_step [K]) -> (states, columns); donates the states
     segment: Callable
-    evaluate: Callable | None  # states -> {metric: [padded]}
+    # states -> Evaluation, whose arrays have an axis of trials first
+    evaluate: Callable | None
+    measurements: tuple[Measurement, ...]  # of the evaluation probes
     place: Callable  # states of the cohort's K trials, on the host -> states on the devices
     trials: int  # K; what lies beyond is padding, which trains for no tick
     # of a stream, microbatches given at once: a segment ends with its stretch; None: no stream
@@ -67,7 +78,9 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     placements = place.of_states(states)
     states = jax.tree.map(_placed, states, placements)
     _refuse_too_large(place, states, arrays)
-    init, segment, evaluate = _compilations(cohort, place, placements, (arrays, numbers, states))
+    arguments = arrays, numbers, states
+    init, segment, evaluate = _compilations(cohort, place, placements, arguments)
+    measured = _measurements(cohort, place, arguments)
 
     def run_segment(states, *ticks):
         until, *_ = ticks
@@ -83,6 +96,7 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         init=partial(_call, init, arrays, numbers),
         segment=run_segment,
         evaluate=partial(_call, evaluate, arrays, numbers) if evaluate else None,
+        measurements=measured,
         place=lambda states: meshes.put(jax.tree.map(place.pad, states), placements),
         trials=place.count,
         stretch=_STRETCH if stream(cohort.config) else None,
@@ -111,9 +125,7 @@ def _compilations(cohort, place, placements, arguments):
     arrays, numbers, states = arguments
     initialise = partial(_initialise, cohort)
     train, assess = partial(_train, cohort, place), partial(_assess, cohort, place)
-    by_trial = read = meshes.named_sharding(place.mesh, 'trial')
-    if jax.process_count() > 1:
-        read = meshes.named_sharding(place.mesh)  # what the host reads, every host reads whole
+    by_trial, read = meshes.named_sharding(place.mesh, 'trial'), _read_by_host(place)
     compiler = concurrent.futures.ThreadPoolExecutor(3)
     compilation = partial(compiler.submit, _compiled, place.mesh)
 
@@ -127,11 +139,35 @@ def _compilations(cohort, place, placements, arguments):
     options = _options(states.params)
     segment = compilation(training, arrays, numbers, states, *ticks, options=options)
     evaluate = None
-    if jax.eval_shape(over_trials(place, assess), arrays, numbers, states):
+    if jax.eval_shape(over_trials(place, assess), arrays, numbers, states).columns:
         assessing = jax.jit(over_trials(place, assess), out_shardings=read)
         evaluate = compilation(assessing, arrays, numbers, states)
     compiler.shutdown(wait=False)
     return init, segment, evaluate
+
+
+def _measurements(cohort, place, arguments):
+    """The evaluation probes, each a function that is compiled when it is first asked for."""
+    arrays, numbers, _ = arguments
+    found = []
+    for number, (_, probe) in enumerate(evaluation_probes(cohort.config)):
+        measure = over_trials(place, partial(_measure, cohort, place, number))
+        compiled = jax.jit(measure, out_shardings=_read_by_host(place))
+        call = partial(_call_on, place.mesh, compiled, arrays, numbers)
+        found.append(Measurement(probe.measure_at, call))
+    return tuple(found)
+
+
+def _call_on(mesh, function, *arguments):
+    with jax.set_mesh(mesh):
+        return function(*arguments)
+
+
+def _read_by_host(place):
+    """Where what the host reads lies: every one of several hosts reads it whole."""
+    if jax.process_count() > 1:
+        return meshes.named_sharding(place.mesh)
+    return meshes.named_sharding(place.mesh, 'trial')
 
 
 def _arrays(cohort):
@@ -187,9 +223,19 @@ def _train(cohort, place, arrays, numbers, state, *ticks):
 
 
 def _assess(cohort, place, arrays, numbers, state):
-    chunk = -(-_EVALUATION_CHUNK // place.shards) * place.shards
     trial = _components(cohort, arrays, numbers)
-    return steps.evaluation(trial, chunk, place.share_evaluation)(state)
+    return evaluations.evaluation(trial, _chunk(place), place.share_evaluation)(state)
+
+
+def _measure(cohort, place, number, arrays, numbers, state):
+    trial = _components(cohort, arrays, numbers)
+    constrain = place.share_evaluation
+    return measurements.measurement(trial, number, _chunk(place), constrain)(state)
+
+
+def _chunk(place):
+    """Examples evaluated at once: as many on each device."""
+    return -(-_EVALUATION_CHUNK // place.shards) * place.shards
 
 
 def _placed(leaf, placement):

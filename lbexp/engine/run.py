@@ -14,7 +14,9 @@ from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.cohort_runner import Outputs, Progress
 from lbexp.engine.components import components
 from lbexp.engine.events import Events
+from lbexp.engine.kept_examples import keeper
 from lbexp.engine.loop import loop
+from lbexp.engine.measurement import described
 from lbexp.engine.metrics_file import MetricsWriter, NullWriter
 from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
 from lbexp.engine.program import program
@@ -155,6 +157,7 @@ def _train_cohort(run, name, cohort, on_progress):
     if cohort.config['data']['partition'] == 'independent':
         words = collectives.run_on_primary(lambda: _note_shares(cohort, run.workdir))
         run.log(f'{name}: {words}')
+    _note_probes(run, cohort)
     folder = run.workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
     checkpoints = Checkpoints(folder, warn=run.log, identity=_identity(run, cohort))
     restart = functools.partial(_restart, run, cohort)
@@ -163,7 +166,7 @@ def _train_cohort(run, name, cohort, on_progress):
             cohort,
             compiled,
             train_size(cohort.config),
-            Outputs(checkpoints, run.rows, run.status),
+            Outputs(checkpoints, run.rows, run.status, keeper(run.workdir, cohort.trials)),
             _events(run),
             on_progress,
             run.should_stop,
@@ -185,6 +188,13 @@ def _events(run):
     if hosts.is_primary():
         return functools.partial(Events, run.workdir / 'tensorboard', log=run.log)
     return lambda trials, first_steps: NullWriter()
+
+
+def _note_probes(run, cohort):
+    """What the evaluation probes of a cohort measure on, into config.json."""
+    for name, words in described(cohort.config).items():
+        note = functools.partial(record.note, run.workdir, f'probe {name}', words)
+        collectives.run_on_primary(note)
 
 
 def _restart(run, cohort, cause):

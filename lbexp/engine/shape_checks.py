@@ -14,6 +14,7 @@ import numpy as np
 
 from lbexp import errors
 from lbexp.errors import Refusal
+from lbexp.workloads import Ratio
 
 
 class Breach(Refusal):
@@ -59,7 +60,7 @@ def check_values(values: Any, count: int, who: str, function: Callable, needs_lo
         raise Breach(f"{what} values {sorted(values)}; allowed: 'loss' among them{where}")
     if needs_loss:
         _check_names(values, what, where)
-    for name, value in values.items():
+    for name, value in _parts_of_values(values, what, where, needs_loss):
         shape, dtype = _shape_and_dtype(value)
         if shape != (count,):
             shown = short(value) if shape is None else f'shape {shape}'
@@ -71,6 +72,45 @@ def check_values(values: Any, count: int, who: str, function: Callable, needs_lo
             raise Breach(
                 f'{what} {name!r} of dtype {dtype}; allowed: numbers of floating point{where}'
             )
+
+
+def _parts_of_values(values, what, where, needs_loss):
+    """(name, array) of each value; a Ratio has two."""
+    for name, value in values.items():
+        if not isinstance(value, Ratio):
+            yield name, value
+            continue
+        if name == 'loss' and needs_loss:
+            raise Breach(
+                f"{what} 'loss' as a Ratio; allowed: one value per example, as it is trained on; "
+                f'a Ratio under another name{where}'
+            )
+        for field, part in value._asdict().items():
+            yield f'{name}.{field}', part
+
+
+def check_gathered(arrays: Any, count: int, who: str, function: Callable) -> None:
+    """Arrays of `count` examples along their first axis, by name."""
+    what, where = f'{who}: {getattr(function, "__name__", "it")} gives', errors.place(function)
+    if not isinstance(arrays, Mapping) or not all(isinstance(name, str) for name in arrays):
+        raise Breach(f'{what} {short(arrays)}; allowed: a dict of arrays, by name{where}')
+    for name, value in arrays.items():
+        shape, _ = _shape_and_dtype(value)
+        if shape is None or shape[:1] != (count,):
+            shown = short(value) if shape is None else f'shape {shape}'
+            raise Breach(
+                f'{what} {name!r} of {shown}; allowed: the examples along the first axis, '
+                f'({count}, ...){where}'
+            )
+
+
+def check_numbers(metrics: Any, who: str, function: Callable) -> None:
+    """A dict of numbers, by name."""
+    what, where = f'{who}: {getattr(function, "__name__", "it")} gives', errors.place(function)
+    if not isinstance(metrics, Mapping) or not all(isinstance(name, str) for name in metrics):
+        raise Breach(f'{what} {short(metrics)}; allowed: a dict of numbers, by name{where}')
+    for name, value in metrics.items():
+        check_number(value, f'{what} {name!r}', function)
 
 
 def check_columns(columns: Any, who: str, function: Callable) -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 
 # Purposes of a trial's random streams: root key -> fold_in(purpose) -> fold_in(tick).
-INIT, MODEL, WEIGHTS = range(3)
+INIT, MODEL, WEIGHTS, PROBE = range(4)
 
 
 class TrialState(NamedTuple):

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.engine import totals
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.contracts import check_distinct
 from lbexp.engine.state import INIT, MODEL, TrialState, stream_key
 from lbexp.parallel.replicas import Tools, copies
 from lbexp.parallel.workers import workers
-from lbexp.precision import upcast_dtype
 from lbexp.probes import UpdateInfo
 
 
@@ -28,7 +28,7 @@ def initial_state(trial: TrialComponents) -> TrialState:
         trial.workload.loss, params, model_state, examples, jax.random.key(0)
     )
     loss = jnp.zeros((), values['loss'].dtype)
-    sums = {**_zero_sums(values), 'examples': jnp.zeros(())}
+    sums = {**totals.zeros(values), 'examples': jnp.zeros(())}
     info = UpdateInfo(
         step=zero,
         loss=loss,
@@ -98,59 +98,6 @@ def segment(trial: TrialComponents, step: Callable, axis: str | None = None):
     return run
 
 
-def evaluation(trial: TrialComponents, chunk: int, constrain: Callable = lambda examples: examples):
-    """state -> {'test_' + metric: mean over the whole test set, ...}, with the weights that the
-    optimizer would deploy.
-
-    Likewise for the validation set and the first examples of the training set, where the trial
-    assesses them. A set is read in chunks of one size; the padding of the last has weight 0, so the
-    mean is exact.
-    """
-
-    def evaluate(state):
-        params, model_state = trial.replicas.deployed(state)
-
-        def metrics(examples):
-            return trial.workload.metrics(params, model_state, examples)
-
-        columns = {}
-        for prefix, (source, size) in trial.eval_sets.items():
-            means = _means(metrics, source, size, chunk, constrain)
-            for name, mean in means.items():
-                columns[f'{prefix}_{name}'] = mean
-        return columns
-
-    return evaluate
-
-
-def _means(metrics, source, size, chunk, constrain):
-    """Mean of each metric over the first `size` examples of a source."""
-
-    def add(i, totals):
-        positions = i * chunk + jnp.arange(chunk)
-        weight = (positions < size).astype(jnp.float32)
-        # The last chunk reads the last example for its padding.
-        examples = source.read(source.arrays, jnp.minimum(positions, size - 1))
-        values = metrics(constrain(examples))
-        return {name: totals[name] + _sum(weight * v, v) for name, v in values.items()}
-
-    position = jax.ShapeDtypeStruct((1,), jnp.int32)
-    example = jax.eval_shape(functools.partial(source.read, source.arrays), position)
-    zeros = _zero_sums(jax.eval_shape(metrics, example))
-    totals = jax.lax.fori_loop(0, -(-size // chunk), add, zeros)
-    return jax.tree.map(lambda total: total / size, totals)
-
-
-def _zero_sums(values):
-    """Sums over no examples of the values whose shapes these are."""
-    return {name: jnp.zeros((), upcast_dtype(v)) for name, v in values.items()}
-
-
-def _sum(terms, values):
-    """In the precision in which the values of each example are added up."""
-    return jnp.sum(terms, dtype=upcast_dtype(values))
-
-
 def _draw(trial, positions):
     source, stream = trial.workload.train, jnp.asarray(trial.seed, jnp.uint32)
     return source.draw(source.arrays, stream, positions)
@@ -181,7 +128,7 @@ def _gradient(trial, constrain):
             return weigh(values['loss']).mean(), (values, new)
 
         (loss, (values, new)), grads = jax.value_and_grad(weighted, has_aux=True)(params)
-        sums = {name: _sum(v, v) for name, v in values.items()}
+        sums = {name: totals.total(v) for name, v in values.items()}
         sums['examples'] = jnp.full((), size, jnp.float32)
         return loss, sums, grads, new
 
@@ -238,14 +185,14 @@ def _observed(trial, states, info):
 def _columns(trial, state, axis):
     sums = dict(state.metric_sums)
     count = sums.pop('examples')
-    means = jax.tree.map(lambda total: total / count, sums)
+    means = totals.means(sums, count)
     # The rate of the last update done.
     rate = trial.learning_rate(jnp.maximum(state.step - 1, 0))
     columns = {'step': state.step, 'tick': state.tick, 'diverged': state.diverged}
     if 'metric_sums' in trial.replicas.by_worker:  # equal numbers of examples
         means = workers(trial.replicas.workers, axis).mean(means)
     columns = _joined(columns, trial.replicas.columns(state, trial.optimizer))
-    columns = _joined(columns, {**means, 'learning_rate': rate})
+    columns = _joined(columns, {**totals.quotients(means), 'learning_rate': rate})
     for probe, probe_state in zip(trial.probes, state.probes, strict=True):
         columns = _joined(columns, probe.summary(probe_state))
     return columns

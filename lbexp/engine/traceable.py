@@ -7,9 +7,12 @@ import numpy as np
 
 from lbexp import errors
 from lbexp.engine.components import components, data
+from lbexp.engine.contracts import check_distinct
+from lbexp.engine.evaluation import evaluation
+from lbexp.engine.measurement import measurement
 from lbexp.engine.numbers import TRACED_PARTS, entries, numbered, numeric
 from lbexp.engine.shape_checks import Breach
-from lbexp.engine.step import evaluation, initial_state, segment, train_step
+from lbexp.engine.step import initial_state, segment, train_step
 
 _CHUNK = 2  # examples evaluated: of one example a mean would look like a value
 
@@ -93,7 +96,14 @@ def _trace(config, steps, paths):
         trial = components(numbered(config, traced), steps, arrays)
         train = segment(trial, train_step(trial))
         state, columns = train(initial_state(trial), steps, steps, steps)
-        return (state, columns), evaluation(trial, _CHUNK)(state)
+        evaluated = evaluation(trial, _CHUNK)(state)
+        check_distinct(columns, evaluated.columns)
+        columns = columns | evaluated.columns
+        for place in range(len(trial.evaluation_probes)):
+            measured = measurement(trial, place, _CHUNK)(state)
+            check_distinct(columns, measured)
+            columns = columns | measured
+        return state, columns, evaluated.per_example
 
     numbers = entries(config, paths)
     seed, one_microbatch = np.uint32(config['seed']), np.int32(1)

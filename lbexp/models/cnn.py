@@ -2,15 +2,59 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from lbexp.models import Model
+from lbexp.models._linen import linen_network
+from lbexp.models._widths import check_widths
 from lbexp.models.dropout import Dropout
-from lbexp.models.norm import BatchNorm
+from lbexp.models.norm import BatchNorm, together
+from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Features, Images, Outputs
+
+
+@checked
+def cnn(
+    channels: Sequence[PositiveInteger] = (16, 32),
+    hidden: PositiveInteger = 128,
+    batch_norm: bool = False,
+    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    dropout: Fraction | None = None,
+) -> Model:
+    """[3x3 convolution, ReLU, 2x2 max pool] for each of `channels`, a dense layer, a linear layer;
+    for images [h, w, c].
+
+    Args:
+        channels: output channels of each convolution.
+        hidden: width of the dense layer [units].
+        batch_norm, ghost, dropout: as in mlp.
+
+    Raises:
+        ValueError: inputs that are no image, or smaller than the pooling makes nothing of.
+    """
+    check_widths('channels', channels)
+    check_widths('hidden', (hidden,))
+
+    def network(inputs, outputs):
+        _check_image(inputs, len(channels))
+        module = CNN(channels, hidden, outputs, batch_norm, ghost, dropout)
+        return linen_network(module, inputs, together(batch_norm, ghost))
+
+    return Model(network)
+
+
+def _check_image(inputs, poolings):
+    shapes = {name: described.shape for name, described in inputs.items()}
+    least = 2**poolings
+    (shape,) = list(shapes.values()) if len(shapes) == 1 else [()]
+    if len(shape) != 3 or min(shape[:2]) < least:
+        allowed = f'one image (h, w, channels), h and w at least {least} for {poolings} poolings'
+        raise ValueError(f'cnn: found inputs of shapes {shapes}; allowed: {allowed}')
 
 
 class CNN(nn.Module):

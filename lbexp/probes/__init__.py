@@ -1,11 +1,13 @@
-"""A probe is one measurement of a training run: (init, update, summary) of pure functions. One
-file, one probe.
+"""A probe is one measurement of a training run: pure functions. One file, one probe. There are two
+kinds.
 
-The state keeps its structure, shapes and dtypes; the summary gives numbers or small arrays by names
-that no other column of a row has.
+A `Probe` looks at every update, inside the compiled loop: (init, update, summary). The state keeps
+its structure, shapes and dtypes; the summary gives numbers or small arrays by names that no other
+column of a row has.
 
+    import jax
     import jax.numpy as jnp
-    from lbexp.probes import Probe
+    from lbexp.probes import EvaluationProbe, Probe
 
     def largest_loss() -> Probe:
         return Probe(
@@ -13,12 +15,25 @@ that no other column of a row has.
             update=lambda state, info: jnp.maximum(state, info.loss.astype(jnp.float32)),
             summary=lambda state: {'largest_loss': state},
         )
+
+An `EvaluationProbe` looks at some rows, beside the evaluation: `measure` is a pure function of a
+`Subject`, which has parameters, states and the loss over a fixed set of examples. It has no state:
+what it draws at random comes from `subject.key`, so a run that was killed measures what it would
+have. It is compiled apart and does not touch training.
+
+    def gradient_length(examples: int = 64) -> EvaluationProbe:
+        def measure(subject):
+            gradient = jax.grad(subject.loss)(subject.params)
+            squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)]
+            return {'gradient_length': jnp.sqrt(sum(squares))}
+
+        return EvaluationProbe(measure, examples)
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from lbexp.shapes import Count, Flag, Params, Scalar
+from lbexp.shapes import Count, Examples, Flag, Numbers, Params, PerExample, RandomKey, Scalar
 
 
 class UpdateInfo(NamedTuple):
@@ -41,3 +56,48 @@ class Probe(NamedTuple):
     update: Callable[[Any, UpdateInfo], Any]  # (state, info) -> state
     # state -> {name: scalar or small array}, the columns of a row
     summary: Callable[[Any], dict[str, Any]]
+
+
+class Subject(NamedTuple):
+    """What an evaluation probe sees of a trial.
+
+    The measured function is L(w) = (1/n) sum_i loss_i(w) over the n examples of the subset, with
+    the workload's loss in evaluation mode (`Workload.metrics`: no dropout, no label smoothing,
+    running averages of batch norm held as they are, no weight decay, no example weights), in
+    float32 at least. Of a loss that is a `Ratio` it is sum_i numerator_i / sum_i denominator_i.
+    """
+
+    step: Count  # updates done
+    params: Params  # w, as the probe's `weights` says; float32 at least
+    model_state: Any  # batch-norm statistics and the like
+    opt_state: Any  # of workers that differ, of each of them
+    learning_rate: Scalar  # the scheduled rate of the last update
+    loss: Callable[[Params], Scalar]  # L; large subsets pass in chunks, recomputed for gradients
+    per_example: Callable[[Params, Examples], Numbers]  # loss_i of these examples, at once
+    predict: (
+        Callable[[Params, Examples], PerExample] | None
+    )  # the workload's outputs, if it has any
+    examples: Examples  # the subset, n along the first axis
+    key: RandomKey  # a function of the trial's seed, the step, and the probe's place
+
+
+class EvaluationProbe(NamedTuple):
+    """A measurement at some rows, each its own compiled function, mapped over trials as the
+    evaluation is.
+
+    The subset is drawn without replacement, with the seed `subset` and not the trial's, so that all
+    trials of a data set are measured on the same examples.
+    """
+
+    # subject -> {name: scalar or small array}, columns of the row
+    measure: Callable[[Subject], dict[str, Any]]
+    examples: int = 256  # n, at most as many as the set has
+    part: Literal['train', 'test'] = 'train'  # the set that they are of
+    subset: int = 0  # seed of the draw
+    # 'evaluations': where test metrics are; 'log': at rows 1, 2, 4, ... and the last
+    measure_at: Literal['evaluations', 'log'] = 'evaluations'
+    # 'evaluation': those that are evaluated (slow, averaged), 'fast': those that are trained
+    weights: Literal['evaluation', 'fast'] = 'evaluation'
+    # 'frozen': L takes the running averages of batch norm as constants. None: a workload that has
+    # a model state is refused, as L is then another function than the one that is trained
+    batch_norm: Literal['frozen'] | None = None

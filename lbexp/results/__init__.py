@@ -32,6 +32,7 @@ from lbexp.results._documents import (
 )
 from lbexp.results._rows import rows as rows_of
 from lbexp.results._trials import trials as trials_of
+from lbexp.results.examples import per_example as per_example
 
 __all__ = [
     'CONFIG',
@@ -44,6 +45,7 @@ __all__ = [
     'measured',
     'numeric',
     'part',
+    'per_example',
     'read',
     'roles',
     'say_once',

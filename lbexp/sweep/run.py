@@ -11,6 +11,7 @@ from lbexp import rounds
 from lbexp.engine import record
 from lbexp.engine.lock import lock
 from lbexp.engine.run import build_once
+from lbexp.engine.schema import keep_schema
 from lbexp.engine.status import statuses
 from lbexp.studies import Study
 from lbexp.sweep import cohorts
@@ -57,6 +58,7 @@ def _record(study, config, workdir, options, trials):
             log=options.log,
             code=fingerprint,
         )
+        keep_schema(workdir, _resolved(config, trials), options.log)
         cohorts.plan(workdir, config, entries)
     return entries
 

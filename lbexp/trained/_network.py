@@ -11,8 +11,8 @@ import numpy as np
 from lbexp import errors
 from lbexp.data.source import Source, memory
 from lbexp.engine.components import TrialComponents
+from lbexp.engine.evaluation import evaluation
 from lbexp.engine.state import TrialState
-from lbexp.engine.step import evaluation
 from lbexp.errors import Refusal
 from lbexp.parallel.replicas import lone_worker
 from lbexp.trained._examples import as_examples
@@ -35,6 +35,7 @@ class Network:
     def __init__(self, name: str, trial: TrialComponents):
         self._name, self._trial = name, trial
         self._workload = trial.workload
+        self.output_names = self._workload.output_names
         self._predict = None
         if self._workload.predict is not None:
             self._predict = jax.jit(_checked(name, self._workload.predict))
@@ -61,7 +62,7 @@ class Network:
     def evaluate(
         self, params: Any, model_state: Any, data: str | Mapping[str, Any]
     ) -> dict[str, float]:
-        """The mean of each metric over a set."""
+        """Each metric over a set."""
         if isinstance(data, str):
             source = self._set(data)
             if data not in self._evaluations:
@@ -90,9 +91,9 @@ class Network:
         def evaluate(params, model_state, arrays):
             # Weights that are deployed already are those of one worker whose optimizer keeps none.
             sets = {'data': (source._replace(arrays=arrays), size)}
-            trial = self._trial._replace(eval_sets=sets, replicas=lone_worker())
+            trial = self._trial._replace(eval_sets=sets, replicas=lone_worker(), keep_examples=())
             state = TrialState(0, 0, params, model_state, (), (), (), {}, (), False)
-            return evaluation(trial, _CHUNK)(state)
+            return evaluation(trial, _CHUNK)(state).columns
 
         return evaluate
 

@@ -181,6 +181,9 @@ def _part_names(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         if isinstance(value.get('name'), str):
             yield value['name']
+        for kind in lookup.SHORT:
+            if isinstance(value.get(kind), str):
+                yield lookup.spelled_out(kind, value[kind])['name']
         value = list(value.values())
     if isinstance(value, list):
         for inner in value:

@@ -43,6 +43,12 @@ class Trial:
     def __repr__(self) -> str:
         return f'Trial({self.number}, step {self.step}, {self.status})'
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What each output stands for: the names of the classes, of a classifier; () where the
+        workload does not say."""
+        return self._network.output_names
+
     def predict(self, inputs: Any) -> Any:
         """The model's outputs for each example, in evaluation mode: logits of a classifier.
 
@@ -60,7 +66,8 @@ class Trial:
         return self._network.predict(self.params, self.model_state, inputs)
 
     def evaluate(self, data: str | Mapping[str, Any] = 'test') -> dict[str, float]:
-        """The mean of each of the workload's metrics over all examples of a set.
+        """Each of the workload's metrics over all examples of a set, those of a whole set (an AUC)
+        among them.
 
         Args:
             data: 'test', 'validation', 'train' (all of it, in evaluation mode), or {name: array} as

@@ -4,12 +4,11 @@ package."""
 from collections.abc import Sequence
 from typing import Literal
 
-from lbexp.data.splits import splits
-from lbexp.models.classifier import classifier, logits
-from lbexp.models.mlp import MLP
-from lbexp.models.norm import together
+from lbexp.datasets.digits import digits
+from lbexp.models.mlp import mlp
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
+from lbexp.workloads.classification import classification
 
 
 def digits_mlp(
@@ -35,15 +34,9 @@ def digits_mlp(
         replacement: draw training examples with replacement.
         validation: examples of the training set held out for tuning; 0: none.
     """
-    module = MLP(hidden, 10, batch_norm, ghost, dropout)
-    init, loss, metrics = classifier(module, (8, 8, 1), 1 / 16, label_smoothing)
-    return Workload(
-        init,
-        loss,
-        metrics,
-        **splits('digits', validation, replacement),
-        together=together(batch_norm, ghost),
-        target=('accuracy', 0.96),
-        predict=logits(module, 1 / 16),
-        inputs=('image',),
+    return classification(
+        data=digits(validation, replacement),
+        model=mlp(hidden, batch_norm, ghost, dropout),
+        label_smoothing=label_smoothing,
+        target=0.96,
     )

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from lbexp.data.splits import splits
-from lbexp.models.classifier import classifier, logits
-from lbexp.models.cnn import CNN
-from lbexp.models.norm import together
+from lbexp.datasets.fashion_mnist import fashion_mnist
+from lbexp.models.cnn import cnn
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
+from lbexp.workloads.classification import classification
 
 
 def fashion_cnn(
@@ -29,15 +28,9 @@ def fashion_cnn(
         hidden: width of the dense layer [units].
         batch_norm, ghost, dropout, label_smoothing, replacement, validation: as in digits_mlp.
     """
-    module = CNN(channels, hidden, 10, batch_norm, ghost, dropout)
-    init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
-    return Workload(
-        init,
-        loss,
-        metrics,
-        **splits('fashion_mnist', validation, replacement),
-        together=together(batch_norm, ghost),
-        target=('accuracy', 0.90),
-        predict=logits(module, 1 / 255),
-        inputs=('image',),
+    return classification(
+        data=fashion_mnist(validation, replacement),
+        model=cnn(channels, hidden, batch_norm, ghost, dropout),
+        label_smoothing=label_smoothing,
+        target=0.90,
     )

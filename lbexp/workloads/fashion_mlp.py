@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from lbexp.data.splits import splits
-from lbexp.models.classifier import classifier, logits
-from lbexp.models.mlp import MLP
-from lbexp.models.norm import together
+from lbexp.datasets.fashion_mnist import fashion_mnist
+from lbexp.models.mlp import mlp
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
+from lbexp.workloads.classification import classification
 
 
 def fashion_mlp(
@@ -27,15 +26,9 @@ def fashion_mlp(
         hidden: widths of the hidden layers [units].
         batch_norm, ghost, dropout, label_smoothing, replacement, validation: as in digits_mlp.
     """
-    module = MLP(hidden, 10, batch_norm, ghost, dropout)
-    init, loss, metrics = classifier(module, (28, 28, 1), 1 / 255, label_smoothing)
-    return Workload(
-        init,
-        loss,
-        metrics,
-        **splits('fashion_mnist', validation, replacement),
-        together=together(batch_norm, ghost),
-        target=('accuracy', 0.87),
-        predict=logits(module, 1 / 255),
-        inputs=('image',),
+    return classification(
+        data=fashion_mnist(validation, replacement),
+        model=mlp(hidden, batch_norm, ghost, dropout),
+        label_smoothing=label_smoothing,
+        target=0.87,
     )

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from lbexp.data.splits import splits
-from lbexp.models.classifier import classifier, logits
-from lbexp.models.mlp import MLP
-from lbexp.models.norm import together
+from lbexp.datasets.mnist1d import mnist1d as signals
+from lbexp.models.mlp import mlp
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
+from lbexp.workloads.classification import classification
 
 
 def mnist1d(
@@ -27,15 +26,9 @@ def mnist1d(
         hidden: widths of the hidden layers [units].
         batch_norm, ghost, dropout, label_smoothing, replacement, validation: as in digits_mlp.
     """
-    module = MLP(hidden, 10, batch_norm, ghost, dropout)
-    init, loss, metrics = classifier(module, (40, 1), 1.0, label_smoothing)
-    return Workload(
-        init,
-        loss,
-        metrics,
-        **splits('mnist1d', validation, replacement),
-        together=together(batch_norm, ghost),
-        target=('accuracy', 0.65),
-        predict=logits(module, 1.0),
-        inputs=('image',),
+    return classification(
+        data=signals(validation, replacement),
+        model=mlp(hidden, batch_norm, ghost, dropout),
+        label_smoothing=label_smoothing,
+        target=0.65,
     )

@@ -20,6 +20,26 @@ pytestmark = pytest.mark.quick
 EXAMPLES = [
     ('lbexp.workloads', dict(workload=dict(name='contract_example:halves'))),
     (
+        'lbexp.datasets',
+        dict(
+            workload=dict(
+                name='classification',
+                data=dict(name='contract_example:signs'),
+                model=dict(name='mlp', hidden=(4,)),
+            )
+        ),
+    ),
+    (
+        'lbexp.models',
+        dict(
+            workload=dict(
+                name='classification',
+                data=dict(name='digits'),
+                model=dict(name='contract_example:linear'),
+            )
+        ),
+    ),
+    (
         'lbexp.optimizers',
         dict(optimizer=dict(name='contract_example:descent', learning_rate=0.1, damping=0.5)),
     ),

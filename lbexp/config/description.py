@@ -1,0 +1,27 @@
+"""The table of fields in words, as the command line's --help has it."""
+
+from lbexp.config import fields
+from lbexp.config.violation import in_words
+
+
+def described() -> str:
+    """The table in lines of text: each field with its default, type, unit and meaning."""
+    lines = []
+    for field in fields.FIELDS:
+        flag = f'--config.{field.name}'
+        # The default of a dict are those of its fields.
+        if field.default is not fields.ABSENT and field.annotation is not dict:
+            flag += f'={field.default!r}'
+        allowed = _allowed(field.annotation)
+        if field.unit:
+            allowed += f' [{field.unit}]'
+        lines += [f'  {flag}', f'      {allowed}; {field.help}']
+    return '\n'.join(lines)
+
+
+def _allowed(annotation):
+    if not isinstance(annotation, fields.Part):
+        return in_words(annotation)
+    if annotation.several:
+        return "parts, each a dict with a 'name'"
+    return "a part: a dict with a 'name'"

@@ -1,0 +1,115 @@
+"""Pictures that are turned, shifted and mirrored while they are drawn: a pure function of seed and
+position, so that what was killed goes on with the same pictures, on any number of devices."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lbexp.data.source import Source
+from lbexp.ranges import checking
+
+# Keeps the draws apart from the other streams of a trial's seed.
+_STREAM = 0x61756731
+_ALLOWED = {
+    'rotation': 'degrees, >= 0',
+    'zoom': 'a fraction in [0, 1)',
+    'shift': 'a fraction of the side, in [0, 1)',
+    'flip': 'a probability in [0, 1]',
+    'brightness': 'a fraction in [0, 1)',
+}
+_MOST = {'rotation': math.inf, 'flip': 1.0, 'zoom': 1.0, 'shift': 1.0, 'brightness': 1.0}
+
+
+def augmented(source: Source, name: str, augment: Mapping[str, Any] | None) -> Source:
+    """`source`, whose training pictures are transformed at random; its stored order is left as it
+    is, for evaluation.
+
+    A picture is turned by an angle of up to `rotation` degrees, scaled by 1 - zoom .. 1 + zoom,
+    shifted by up to `shift` of its height and width, and mirrored left to right with probability
+    `flip`: the output pixel p is the input at A p + b, bilinear between four pixels, the edge
+    repeated outside. Values are multiplied by 1 - brightness .. 1 + brightness. Angles, factors
+    and shifts are uniform, drawn from (seed, position). With all at 0 a picture comes out as it
+    is, to the bit.
+
+    A smaller zoom with a shift is what is elsewhere called random cropping.
+
+    Args:
+        name: of the pictures, [size, h, w, c].
+        augment: {'rotation': [degrees], 'zoom', 'shift', 'flip', 'brightness'}: each may be left
+            out; numbers may be traced. None: nothing is done.
+
+    Raises:
+        ValueError: another name, or a number out of range.
+    """
+    if augment is None:
+        return source
+    check_augment(augment)
+    amounts = {known: augment.get(known, 0.0) for known in _ALLOWED}
+
+    def draw(arrays, seed, positions):
+        examples = source.draw(arrays, seed, positions)
+        # what is drawn may be something else, such as the examples' numbers
+        if name not in examples:
+            return examples
+        stream = jax.random.fold_in(jax.random.key(seed), _STREAM)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(stream, positions)
+        pictures = jax.vmap(transformed, (0, 0, None))(keys, examples[name], amounts)
+        return {**examples, name: pictures}
+
+    return source._replace(draw=draw)
+
+
+def check_augment(augment: Mapping[str, Any]) -> None:
+    """Raises ValueError where there is another name, or a number out of range."""
+    for known, value in augment.items():
+        if known not in _ALLOWED:
+            raise ValueError(f'augment: found {known!r}; allowed: {", ".join(map(repr, _ALLOWED))}')
+        number = checking.concrete(value)
+        if number is not None and not 0 <= number <= _MOST[known]:
+            raise ValueError(f'augment.{known}: found {number}; allowed: {_ALLOWED[known]}')
+        if number is None and not checking.is_number(value):
+            raise ValueError(f'augment.{known}: found {value!r}; allowed: {_ALLOWED[known]}')
+
+
+def transformed(key: Any, picture: Any, amounts: Mapping[str, Any]) -> Any:
+    """One picture [h, w, c], in its own type."""
+    height, width, _ = picture.shape
+    draws = jax.random.uniform(key, (6,), minval=-1, maxval=1)
+    angle = draws[0] * jnp.asarray(amounts['rotation'], jnp.float32) * (math.pi / 180)
+    scale = 1 + draws[1] * amounts['zoom']
+    down, right = draws[2] * amounts['shift'] * height, draws[3] * amounts['shift'] * width
+    mirrored = (draws[4] + 1) * 0.5 < amounts['flip']
+    # In coordinates around the middle of the picture.
+    rows = (jnp.arange(height) - (height - 1) / 2)[:, None]
+    columns = (jnp.arange(width) - (width - 1) / 2)[None, :]
+    columns = jnp.where(mirrored, -columns, columns)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    row = scale * (cos * rows - sin * columns) + down + (height - 1) / 2
+    column = scale * (sin * rows + cos * columns) + right + (width - 1) / 2
+    values = _bilinear(picture.astype(jnp.float32), row, column)
+    values = values * (1 + draws[5] * amounts['brightness'])
+    return _in_type(values, picture.dtype)
+
+
+def _bilinear(picture, row, column):
+    """The picture at these coordinates [h, w], between four pixels; outside, its edge."""
+    height, width, _ = picture.shape
+    row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
+    top, left = jnp.floor(row), jnp.floor(column)
+    down, right = (row - top)[..., None], (column - left)[..., None]
+    top, left = top.astype(jnp.int32), left.astype(jnp.int32)
+    bottom, beside = jnp.minimum(top + 1, height - 1), jnp.minimum(left + 1, width - 1)
+    above = picture[top, left] * (1 - right) + picture[top, beside] * right
+    below = picture[bottom, left] * (1 - right) + picture[bottom, beside] * right
+    return above * (1 - down) + below * down
+
+
+def _in_type(values, dtype):
+    """In the type of the picture, rounded and held in its range."""
+    if not jnp.issubdtype(dtype, jnp.integer):
+        return values.astype(dtype)
+    limits = jnp.iinfo(dtype)
+    return jnp.clip(jnp.round(values), limits.min, limits.max).astype(dtype)

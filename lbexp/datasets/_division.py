@@ -1,0 +1,58 @@
+"""Which examples of a file are test examples."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lbexp.data.division import fold_places, held_out_places
+from lbexp.datasets._labels import Labels
+from lbexp.datasets._sources import Columns
+
+
+class Division(NamedTuple):
+    """What the user says of the test set."""
+
+    test: Any  # a share, or the name of a column
+    split: str | None
+    by: str | None
+    fold: int | None
+    folds: int
+
+
+def tested(raw: Columns, labels: Labels, division: Division) -> tuple[np.ndarray, str]:
+    """Which examples are for testing, and why, in words."""
+    count = len(labels.values)
+    is_test = np.zeros(count, bool)
+    if raw.test is not None:
+        return raw.test, 'as the source has it'
+    classes = labels.values if labels.classes else None
+    test, split, by, fold, folds = division
+    if fold is not None:
+        is_test[fold_places(fold, folds, count, classes)] = True
+        return is_test, f'fold {fold} of {folds}'
+    if isinstance(test, str):
+        marks = _column(raw, 'test', test).astype(np.str_)
+        is_test = np.isin(np.char.lower(marks), ('true', '1', '1.0', 'test'))
+        if not 0 < is_test.sum() < count:
+            found = f'{is_test.sum()} of {count} rows by column {test!r}'
+            allowed = "some that are True, 1 or 'test', and some that are not"
+            raise ValueError(f'test: found {found}; allowed: {allowed}')
+        return is_test, f'column {test}'
+    split = split or ('random' if classes is None else 'stratified')
+    values = classes
+    if split in ('group', 'time'):
+        if by is None:
+            raise ValueError(f'by: not set with split {split!r}; allowed: a column')
+        values = _column(raw, 'by', by)
+    elif split == 'stratified' and classes is None:
+        raise ValueError("split: found 'stratified' with a number as label; allowed: 'random'")
+    is_test[held_out_places(split, float(test), count, values)] = True
+    return is_test, f'{split}, {test:g} of the examples{f" by {by}" if by else ""}, fixed seed'
+
+
+def _column(raw, argument, name):
+    if name not in raw.arrays:
+        raise ValueError(
+            f'{argument}: found no column {name!r}; allowed: {", ".join(map(repr, raw.arrays))}'
+        )
+    return raw.arrays[name]

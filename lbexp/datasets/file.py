@@ -1,0 +1,150 @@
+"""Examples of your own: a table (.csv, .tsv, .parquet), an archive (.npz), a folder of images."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from lbexp.data.augmentation import augmented
+from lbexp.data.splits import Splits, divided, picked
+from lbexp.datasets import Dataset
+from lbexp.datasets._columns import (
+    Choice,
+    described,
+    encoded_arrays,
+    encoded_table,
+    input_names,
+    standardised,
+)
+from lbexp.datasets._division import Division, tested
+from lbexp.datasets._labels import Labels, label_name, labels_of
+from lbexp.datasets._sources import TABLES, read
+from lbexp.inputs import Target
+from lbexp.local_path import local_path
+from lbexp.ranges import NonNegativeInteger, Number, OpenFraction, PositiveInteger, checked
+
+_FEWEST = 10  # examples
+
+
+@checked
+def file(
+    path: str,
+    label: str | None = None,
+    target: Literal['class', 'number'] | None = None,
+    columns: Sequence[str] | None = None,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    missing: Literal['refuse', 'mean'] = 'refuse',
+    test: OpenFraction | str = 0.2,
+    split: Literal['random', 'stratified', 'group', 'time'] | None = None,
+    by: str | None = None,
+    fold: NonNegativeInteger | None = None,
+    folds: PositiveInteger = 5,
+    validation: NonNegativeInteger = 0,
+    replacement: bool = False,
+    size: tuple[PositiveInteger, PositiveInteger] | None = None,
+    augment: dict[str, Number] | None = None,
+) -> Dataset:
+    """The examples of a file, with types, classes and test rows told by its content; `schema` says
+    what was inferred.
+
+    Numbers of tables and archives are standardised by the training split; texts are categories,
+    numbered by the training rows, with 0 for what is missing or unknown; bytes [h, w] or [h, w, c]
+    are pictures, as are the files of a folder CLASS/*.png (or train/CLASS, test/CLASS). Arrays
+    `x_train`, `x_test` of an archive, and folders train and test, are the split of their makers.
+
+    Args:
+        path: of the file or folder.
+        label: its column; None: the one called label, labels, target, class or y, or else the last
+            of a table.
+        target: whether the label is a class or a number; None: texts, True/False, and integers of
+            at most 100 values are classes.
+        columns: the inputs; None: all that are nothing else.
+        numeric, categorical: columns that are numbers, or categories, whatever they look like.
+        missing: 'mean': a missing number is the mean of the training split; 'refuse': it is an
+            error.
+        test: share of the examples to test on, or the name of a column that says it: True, 1 or
+            'test'.
+        split: how they are chosen: 'stratified': the same share of each class; 'group': rows with
+            one value of the column `by` stay together; 'time': the last ones by the column `by`.
+            None: stratified by class, at random by number. One choice for ever, by a fixed seed.
+        by: column of groups or times; it is no input.
+        fold: the test set is this fold of `folds` instead (of makers' splits the validation set).
+        folds: into which the examples are cut, stratified by class; their number: leave-one-out.
+        validation: examples of the training set held out for tuning; 0: none.
+        replacement: draw training examples with replacement.
+        size: (height, width) to which images are resized.
+        augment: of pictures, see lbexp.data.augmentation.
+
+    Raises:
+        ValueError: what the file holds is not what is asked for.
+    """
+    source = local_path(os.fspath(path), 'path')
+    raw = read(source, size)
+    name = label_name(list(raw.arrays), label, source.suffix in TABLES)
+    labels = labels_of(name, raw.arrays[name], target)
+    if len(labels.values) < _FEWEST:
+        found = f'{len(labels.values)} examples'
+        raise ValueError(f'{source}: found {found}; allowed: {_FEWEST} or more')
+    is_test, how = tested(raw, labels, Division(test, split, by, fold, folds))
+    reserved = [used for used in (name, by, test) if isinstance(used, str)]
+    choice = Choice(columns, numeric, categorical, missing)
+    names = input_names(list(raw.arrays), choice, reserved)
+    is_table = source.suffix in TABLES
+    encode = encoded_table if is_table else encoded_arrays
+    arrays, inputs = encode(raw.arrays, names, choice, ~is_test)
+    stored = 'label' if is_table else name
+    arrays[stored] = labels.values
+    train, test_set = (picked(arrays, np.flatnonzero(which)) for which in (~is_test, is_test))
+    inner_fold = None if raw.test is None else fold
+    parts = divided(train, test_set, validation, replacement, inner_fold, folds)
+    trained = parts['train'].arrays
+    return Dataset(
+        train=_augmented(parts['train'], inputs, augment),
+        validation=parts['validation'],
+        test=parts['test'],
+        inputs=standardised(inputs, trained),
+        target=_target(stored, labels, trained[stored]),
+        source=str(path),
+        schema={
+            'source': str(path),
+            'examples': _sizes(parts),
+            'test': how,
+            'label': {'column': name, **_counts(labels)},
+            'columns': described(raw.arrays, names, inputs),
+        },
+    )
+
+
+def _sizes(parts: Splits) -> dict[str, int]:
+    sizes = {'train': parts['train'].size}
+    if parts['validation'] is not None:
+        sizes['validation'] = parts['validation'].size
+    if parts['test'] is not None:
+        sizes['test'] = parts['test'].size
+    return sizes
+
+
+def _counts(labels: Labels) -> dict[str, Any]:
+    if not labels.classes:
+        values = labels.values
+        return {'kind': 'number', 'least': float(values.min()), 'largest': float(values.max())}
+    counts = np.bincount(labels.values, minlength=len(labels.classes)).tolist()
+    return {'kind': 'class', 'classes': dict(zip(labels.classes, counts))}
+
+
+def _target(name: str, labels: Labels, trained: np.ndarray) -> Target:
+    if labels.classes:
+        return Target('class', name, labels.classes)
+    mean, deviation = trained.mean(dtype=np.float64), trained.std(dtype=np.float64)
+    return Target('number', name, mean=float(mean), deviation=float(deviation) or 1.0)
+
+
+def _augmented(source, inputs, augment):
+    if augment is None:
+        return source
+    pictures = [name for name, known in inputs.items() if known.kind == 'image']
+    if len(pictures) != 1:
+        raise ValueError(f'augment: found {len(pictures)} arrays of pictures; allowed: one')
+    return augmented(source, pictures[0], augment)

@@ -1,0 +1,26 @@
+"""Kuzushiji-MNIST: Japanese characters in cursive script, 28x28."""
+
+from lbexp.datasets import Dataset
+from lbexp.datasets._prepared import Options, prepared_images
+from lbexp.ranges import NonNegativeInteger, Number, PositiveInteger
+
+_SOURCE = 'Clanuwat et al. 2018, arXiv:1812.01718; CC BY-SA 4.0'
+
+_CLASSES = ('o', 'ki', 'su', 'tsu', 'na', 'ha', 'ma', 'ya', 're', 'wo')
+
+
+def kmnist(
+    validation: NonNegativeInteger = 0,
+    replacement: bool = False,
+    fold: NonNegativeInteger | None = None,
+    folds: PositiveInteger = 5,
+    augment: dict[str, Number] | None = None,
+) -> Dataset:
+    """60,000 images [28, 28, 1] to train, 10,000 to test, of 10 classes (Clanuwat et al. 2018,
+    arXiv:1812.01718).
+
+    Args:
+        validation, replacement, fold, folds, augment: as in digits.
+    """
+    options = Options(validation, replacement, fold, folds, augment)
+    return prepared_images('kmnist', 1 / 255, _CLASSES, _SOURCE, options)

@@ -1,0 +1,23 @@
+"""MNIST-1D: ten strokes, deformed at random."""
+
+from lbexp.datasets import Dataset
+from lbexp.datasets._prepared import DIGITS, Options, prepared_images
+from lbexp.ranges import NonNegativeInteger, PositiveInteger
+
+_SOURCE = 'made by lbexp after Greydanus and Kobak 2024, arXiv:2011.14439; Apache 2.0'
+
+
+def mnist1d(
+    validation: NonNegativeInteger = 0,
+    replacement: bool = False,
+    fold: NonNegativeInteger | None = None,
+    folds: PositiveInteger = 5,
+) -> Dataset:
+    """4,000 signals [40, 1] to train, 1,000 to test, of 10 classes (Greydanus and Kobak 2024,
+    arXiv:2011.14439).
+
+    Args:
+        validation, replacement, fold, folds: as in digits.
+    """
+    options = Options(validation, replacement, fold, folds)
+    return prepared_images('mnist1d', 1.0, DIGITS, _SOURCE, options)

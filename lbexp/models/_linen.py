@@ -1,0 +1,76 @@
+"""Linen modules as networks."""
+
+import inspect
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from lbexp.inputs import Input, only
+from lbexp.models import Network
+
+
+def linen_network(
+    module: nn.Module, inputs: Mapping[str, Input], together: int | None = 1
+) -> Network:
+    """`module` as (init, apply).
+
+    Args:
+        module: called as module(x, train=...), x the array of inputs, or {name: array} of several.
+        together: examples that must pass at once.
+    """
+    blank = only({name: zeros(described) for name, described in inputs.items()})
+
+    def init(key):
+        variables = dict(module.init(key, blank, train=False))
+        params = variables.pop('params')
+        return params, variables
+
+    def apply(params, state, arrays, train, key):
+        variables = {'params': params, **state}
+        if not train:
+            return module.apply(variables, only(arrays), train=False), state
+        rngs = {'dropout': key}
+        return module.apply(variables, only(arrays), train=True, rngs=rngs, mutable=list(state))
+
+    return Network(init, apply, together)
+
+
+def zeros(described: Input):
+    """One example of an array of inputs, as a model is given it."""
+    dtype = jnp.int32 if described.kind in ('categorical', 'tokens') else jnp.float32
+    return jnp.zeros((1, *described.shape), dtype)
+
+
+def own_linen_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network:
+    """A module of the user's, called as module(x, train=...), or module(x) where it takes no
+    `train`. One with batch statistics is given a whole batch at once."""
+    blank = only({name: zeros(described) for name, described in inputs.items()})
+    takes_train = 'train' in inspect.signature(type(module).__call__).parameters
+
+    def mode(train):
+        return {'train': train} if takes_train else {}
+
+    def init(key):
+        keys = dict(zip(('params', 'dropout'), jax.random.split(key)))
+        variables = dict(module.init(keys, blank, **mode(False)))
+        return variables.pop('params'), variables
+
+    def apply(params, state, arrays, train, key):
+        variables, x = {'params': params, **state}, only(arrays)
+        if not train:
+            return module.apply(variables, x, **mode(False)), state
+        return module.apply(variables, x, **mode(True), rngs={'dropout': key}, mutable=list(state))
+
+    return Network(init, apply, together=_together(module, blank, mode(False)))
+
+
+def _together(module, blank, mode):
+    """None where statistics are shared by a batch. What goes wrong here is told where the
+    module is trained."""
+    try:
+        variables = jax.eval_shape(lambda: module.init(jax.random.key(0), blank, **mode))
+    except Exception:
+        return 1
+    return None if 'batch_stats' in variables else 1

@@ -1,0 +1,75 @@
+"""What the tasks over one output for each example share: a data set and a model, put together and
+compared."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lbexp.datasets import Dataset
+from lbexp.datasets._ids import check_ids
+from lbexp.inputs import normalised
+from lbexp.models import Model
+from lbexp.workloads import Workload
+
+
+class Task:
+    """A model on a data set, with `outputs` numbers for each example."""
+
+    def __init__(self, name: str, data: Dataset, model: Model, outputs: int):
+        self._name, self._data, self._outputs = name, data, outputs
+        check_ids(data)
+        self._network = model.network(data.inputs, outputs)
+
+    def outputs(self, params: Any, model_state: Any, examples: Any, train: bool, key: Any) -> Any:
+        """(outputs [n, outputs], model state).
+
+        Raises, where it is traced:
+            ValueError: the model gives another shape.
+        """
+        arrays = normalised(self._data.inputs, examples)
+        outputs, new_state = self._network.apply(params, model_state, arrays, train, key)
+        count = len(next(iter(arrays.values())))
+        shape = getattr(outputs, 'shape', None)
+        if shape != (count, self._outputs):
+            shown = type(outputs).__name__ if shape is None else f'outputs of shape {shape}'
+            raise ValueError(
+                f'{self._name}: the model gives {shown} for {count} examples; allowed: '
+                f'({count}, {self._outputs}), {self._outputs} for each example'
+            )
+        return outputs, new_state
+
+    def predict(self, params: Any, model_state: Any, examples: Any) -> Any:
+        """Outputs in evaluation mode."""
+        return self.outputs(params, model_state, examples, False, None)[0]
+
+    def workload(
+        self,
+        loss: Callable,
+        metrics: Callable,
+        target: tuple[str, Any] | None,
+        output_names: tuple[str, ...],
+    ) -> Workload:
+        """The task as a workload, with these functions of it."""
+        data = self._data
+        return Workload(
+            init=self._network.init,
+            loss=loss,
+            metrics=metrics,
+            train=data.train,
+            test=data.test,
+            validation=data.validation,
+            together=self._network.together,
+            target=target,
+            predict=self.predict,
+            inputs=tuple(data.inputs),
+            output_names=output_names,
+            schema=data.schema,
+        )
+
+
+def check_target(task: str, data: Dataset, *kinds: str) -> None:
+    """Raises ValueError where the target of the data set is not of these kinds."""
+    if data.target.kind not in kinds:
+        raise ValueError(
+            f'data: found {data.target.name!r}, a {data.target.kind}, with {task}; allowed: '
+            f'a {" or a ".join(kinds)}'
+        )
