@@ -94,7 +94,7 @@ def file(
     is_table = source.suffix in TABLES
     encode = encoded_table if is_table else encoded_arrays
     arrays, inputs = encode(raw.arrays, names, choice, ~is_test)
-    stored = 'label' if is_table else name
+    stored = name if name not in inputs else f'{name}_label'
     arrays[stored] = labels.values
     train, test_set = (picked(arrays, np.flatnonzero(which)) for which in (~is_test, is_test))
     inner_fold = None if raw.test is None else fold

@@ -54,8 +54,9 @@ def _framework(subject):
 
 
 def _of_class(whole, subject, framework):
-    signature = inspect.signature(subject)
-    internal = (*_INTERNAL[framework], *_FROM_LBEXP)
+    # of NNX the class itself takes anything
+    signature = inspect.signature(subject.__init__ if framework == 'nnx' else subject)
+    internal = ('self', *_INTERNAL[framework], *_FROM_LBEXP)
     settable = [p for p in signature.parameters.values() if p.name not in internal]
 
     def model(**arguments: Any) -> Model:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lbexp.datasets import Dataset
 from lbexp.datasets._ids import check_ids
+from lbexp.errors import Refusal
 from lbexp.inputs import normalised
 from lbexp.models import Model
 from lbexp.workloads import Workload
@@ -23,7 +24,7 @@ class Task:
         """(outputs [n, outputs], model state).
 
         Raises, where it is traced:
-            ValueError: the model gives another shape.
+            Refusal: the model gives another shape.
         """
         arrays = normalised(self._data.inputs, examples)
         outputs, new_state = self._network.apply(params, model_state, arrays, train, key)
@@ -31,7 +32,7 @@ class Task:
         shape = getattr(outputs, 'shape', None)
         if shape != (count, self._outputs):
             shown = type(outputs).__name__ if shape is None else f'outputs of shape {shape}'
-            raise ValueError(
+            raise Refusal(
                 f'{self._name}: the model gives {shown} for {count} examples; allowed: '
                 f'({count}, {self._outputs}), {self._outputs} for each example'
             )
@@ -69,7 +70,8 @@ class Task:
 def check_target(task: str, data: Dataset, *kinds: str) -> None:
     """Raises ValueError where the target of the data set is not of these kinds."""
     if data.target.kind not in kinds:
-        raise ValueError(
-            f'data: found {data.target.name!r}, a {data.target.kind}, with {task}; allowed: '
-            f'a {" or a ".join(kinds)}'
-        )
+        found = f'{data.target.name!r}, a {data.target.kind}, with {task}'
+        allowed = f'a {" or a ".join(kinds)}'
+        if data.schema:
+            allowed += f"; a file says so by data=dict(name='file', ..., target={kinds[0]!r})"
+        raise ValueError(f'data: found {found}; allowed: {allowed}')

@@ -38,11 +38,11 @@ def test_parts_train_as_the_preset_to_the_bit(tmp_path):
 )
 def test_wrong_parts_are_refused_where_they_are(path, value, problem):
     config = tiny(workload=PARTS)
-    config.workload[path] = value
-    if '.' in path:
-        del config.workload[path]
-        part, name = path.split('.')
-        config.workload[part][name] = value
+    *parents, name = path.split('.')
+    holder = config.workload
+    for parent in parents:
+        holder = holder[parent]
+    holder[name] = value
     (line,) = check(config)
     assert line.startswith(f'workload.{path}') and problem in line
 
