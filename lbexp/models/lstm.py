@@ -5,8 +5,35 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from lbexp.models import Model
+from lbexp.models._linen import sequence_network
 from lbexp.models.dropout import Dropout
+from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Segments, TokenLogits, Tokens
+
+
+@checked
+def lstm(
+    embedding: PositiveInteger = 64,
+    hidden: PositiveInteger = 128,
+    layers: PositiveInteger = 1,
+    dropout: Fraction | None = None,
+) -> Model:
+    """Embedding, LSTM layers, dropout, and a linear layer to the logits of the next token.
+
+    Args:
+        embedding: width of a token's vector.
+        hidden: width of each layer's state [units].
+        layers: LSTMs upon each other.
+        dropout: probability that a number of the embedding or of a state is dropped, in [0, 1);
+            None: no dropout.
+    """
+
+    def network(inputs, outputs):
+        module = LSTM(outputs, embedding, hidden, layers, dropout)
+        return sequence_network('lstm', module, inputs)
+
+    return Model(network)
 
 
 class LSTM(nn.Module):

@@ -1,12 +1,72 @@
 """A transformer that predicts the next token, or a hidden one."""
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
+from lbexp.models import Model
+from lbexp.models._linen import sequence_network
 from lbexp.models.dropout import Dropout
+from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Embedded, Segments, TokenLogits, Tokens
+
+# (width, blocks, heads) by the number of parameters beside those of tokens and positions: 12 width
+# squared in each block.
+SIZES = {
+    '0.1M': (64, 2, 2),
+    '0.4M': (128, 2, 4),
+    '1.6M': (256, 2, 4),
+    '5M': (256, 6, 4),
+    '19M': (512, 6, 8),
+    '42M': (768, 6, 12),
+    '96M': (896, 10, 14),
+}
+
+
+@checked
+def transformer(
+    width: PositiveInteger = 64,
+    blocks: PositiveInteger = 2,
+    heads: PositiveInteger = 2,
+    perceptron: PositiveInteger | None = None,
+    dropout: Fraction | None = None,
+    precision: Literal['float32', 'bfloat16'] = 'float32',
+    rematerialise: bool = False,
+) -> Model:
+    """Causal attention and perceptrons, normalized before each; the logits are products with the
+    embedding itself.
+
+    Args:
+        width: of a position's vector; 12 width^2 parameters in a block.
+        blocks: number of them.
+        heads: of each attention; must divide `width`.
+        perceptron: width of the hidden layer of a block; None: 4 width.
+        dropout: probability that a number of a block's output is dropped, in [0, 1); None: no
+            dropout.
+        precision: of activations and matrix products; parameters, softmax and loss are float32.
+        rematerialise: compute the activations of a block again for its gradient instead of keeping
+            them.
+    """
+
+    def network(inputs, outputs):
+        (length,) = inputs['tokens'].shape if 'tokens' in inputs else (1,)
+        module = Transformer(
+            outputs,
+            width,
+            blocks,
+            heads,
+            perceptron,
+            positions=length,
+            dropout=dropout,
+            dtype=precision,
+            rematerialise=rematerialise,
+        )
+        return sequence_network('transformer', module, inputs)
+
+    return Model(network)
 
 
 class Transformer(nn.Module):
