@@ -159,6 +159,10 @@ def rows_of(ids: np.ndarray, length: int) -> Packed:
     return Packed(tokens, targets, np.ones_like(tokens))
 
 
+PADDING, BEGIN, END, UNKNOWN = range(4)  # ids of texts of words
+MARKS = ('<pad>', '<begin>', '<end>', '<unknown>')
+
+
 # The letters in which byte-level tokenizers write bytes: printable ones as they are, others from
 # 256 on (Radford et al. 2019).
 def _letters():
@@ -186,7 +190,34 @@ def spelled(names: Sequence[str], ids: Sequence[int], unit: str) -> str:
     """The text of these tokens."""
     tokens = [names[i] for i in ids]
     if unit == 'words':
-        return ' '.join(tokens)
+        return ' '.join(token for token in tokens if token != MARKS[BEGIN])
     letters = ''.join(token for token in tokens if token != END_MARK)
     raw = bytes(LETTER_BYTES[letter] for letter in letters)
     return raw.decode(errors='replace')
+
+
+def ids_of(text: str, names: Sequence[str], unit: str) -> list[int]:
+    """The tokens that a text begins with, for a model to go on from; of no text, the beginning.
+
+    Of bytes the longest tokens that fit are taken, from the left. A tokenizer that merges pairs may
+    cut elsewhere; the text is the same.
+    """
+    known = {name: number for number, name in enumerate(names)}
+    if unit == 'words':
+        words = text.lower().split()
+        return [BEGIN, *(known.get(word, UNKNOWN) for word in words)]
+    letters = ''.join(BYTE_LETTERS[byte] for byte in text.encode())
+    longest = max(map(len, names))
+    ids = [] if letters else [known[END_MARK]]
+    while letters:
+        size = next(n for n in range(longest, 0, -1) if letters[:n] in known)
+        ids.append(known[letters[:size]])
+        letters = letters[size:]
+    return ids
+
+
+def stops(names: Sequence[str]) -> tuple[set[int], set[int]]:
+    """Ids that end a text, and ids that no text has."""
+    ends = {number for number, name in enumerate(names) if name == END_MARK}
+    never = {number for number, name in enumerate(names) if name in MARKS} - ends
+    return ends, never

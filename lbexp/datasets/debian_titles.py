@@ -10,11 +10,18 @@ import numpy as np
 from lbexp.data.packages import examples_file
 from lbexp.data.packing import pack
 from lbexp.datasets import Dataset
-from lbexp.datasets._texts import Texts, copied, next_token_data, ngram_perplexities
+from lbexp.datasets._texts import (
+    BEGIN,
+    END,
+    MARKS,
+    UNKNOWN,
+    Texts,
+    copied,
+    next_token_data,
+    ngram_perplexities,
+)
 from lbexp.ranges import NonNegativeInteger, PositiveInteger
 
-PADDING, BEGIN, END, UNKNOWN = range(4)
-_MARKS = ('<pad>', '<begin>', '<end>', '<unknown>')
 _WORDS = (3, 14)  # of a title
 _FOLDS = 10  # of which one is the test set
 _SEED = 54013
@@ -41,9 +48,9 @@ def debian_titles(
     Raises:
         ValueError: not prepared: python -m lbexp.data.prepare debian_titles.
     """
-    if vocabulary <= len(_MARKS) or length < _WORDS[1] + 1:
+    if vocabulary <= len(MARKS) or length < _WORDS[1] + 1:
         raise ValueError(
-            f'vocabulary, length: found {vocabulary}, {length}; allowed: more than {len(_MARKS)} '
+            f'vocabulary, length: found {vocabulary}, {length}; allowed: more than {len(MARKS)} '
             f'tokens, and rows of {_WORDS[1] + 1} positions or more'
         )
     texts = _copied(str(examples_file('debian_titles')), vocabulary, length)
@@ -61,8 +68,8 @@ def _texts(file, vocabulary, length) -> Texts:
     train_titles = [title for title, held_out in zip(titles, is_test) if not held_out]
     counts = collections.Counter(word for title in train_titles for word in title)
     # ties in the order of the alphabet
-    frequent = sorted(counts, key=lambda word: (-counts[word], word))[: vocabulary - len(_MARKS)]
-    names = (*_MARKS, *frequent)
+    frequent = sorted(counts, key=lambda word: (-counts[word], word))[: vocabulary - len(MARKS)]
+    names = (*MARKS, *frequent)
     ids = {word: number for number, word in enumerate(names)}
     sequences = {False: [], True: []}
     for title, tested in zip(titles, is_test):

@@ -34,11 +34,11 @@ class Network:
 
     def __init__(self, name: str, trial: TrialComponents):
         self._name, self._trial = name, trial
-        self._workload = trial.workload
-        self.output_names = self._workload.output_names
+        self.workload = trial.workload
+        self.output_names = self.workload.output_names
         self._predict = None
-        if self._workload.predict is not None:
-            self._predict = jax.jit(_checked(name, self._workload.predict))
+        if self.workload.predict is not None:
+            self._predict = jax.jit(_checked(name, self.workload.predict))
         self._evaluations = {}  # name of a set -> (params, model_state, arrays) -> columns
 
     def predict(self, params: Any, model_state: Any, inputs: Any) -> Any:
@@ -76,7 +76,7 @@ class Network:
         return {name.removeprefix('data_'): float(mean) for name, mean in means.items()}
 
     def _inputs(self, inputs):
-        names = self._workload.inputs or tuple(sorted(self._like))
+        names = self.workload.inputs or tuple(sorted(self._like))
         if not isinstance(inputs, Mapping):
             if len(names) > 1:
                 raise Refusal(f'inputs: found one array; allowed: a dict of {", ".join(names)}')
@@ -100,7 +100,7 @@ class Network:
     def _set(self, name):
         there = {}
         for known in _SETS:
-            source = getattr(self._workload, known)
+            source = getattr(self.workload, known)
             # a stream has no stored order
             if source is not None and source.feed is None:
                 there[known] = source
@@ -112,7 +112,7 @@ class Network:
     @property
     def _like(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and types of the training examples, by name."""
-        train = self._workload.train
+        train = self.workload.train
         positions = jax.ShapeDtypeStruct((1,), np.uint32)
         seed = jax.ShapeDtypeStruct((), np.uint32)
         like = jax.eval_shape(train.draw, train.arrays, seed, positions)

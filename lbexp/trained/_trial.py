@@ -7,6 +7,7 @@ from typing import Any
 
 from lbexp.engine.state import TrialState
 from lbexp.trained._network import Network
+from lbexp.workloads import Workload
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -42,6 +43,11 @@ class Trial:
 
     def __repr__(self) -> str:
         return f'Trial({self.number}, step {self.step}, {self.status})'
+
+    @property
+    def workload(self) -> Workload:
+        """Its data and functions, as the run had them."""
+        return self._network.workload
 
     @property
     def output_names(self) -> tuple[str, ...]:
