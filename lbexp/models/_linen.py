@@ -37,6 +37,20 @@ def linen_network(
     return Network(init, apply, together)
 
 
+def table_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network:
+    """A module of the columns of a table, called as module({name: array}, train), without a state
+    of its own."""
+    blank = {name: zeros(described) for name, described in inputs.items()}
+
+    def init(key):
+        return module.init(key, blank, train=False)['params'], {}
+
+    def apply(params, state, arrays, train, key):
+        return module.apply({'params': params}, arrays, train=train), state
+
+    return Network(init, apply)
+
+
 def sequence_network(name: str, module: nn.Module, inputs: Mapping[str, Input]) -> Network:
     """A module of rows of tokens, called as module(tokens, segments, train), as (init, apply).
 
