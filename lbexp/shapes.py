@@ -48,6 +48,13 @@ SameBatch = Float[Array, '*batch']  # of whatever shape goes in
 Outputs = Float[Array, 'n {self.outputs}']
 Images = Float[Array, 'n h w c']
 Features = Float[Array, 'n h w {self.features}']
+Fields = Float[Array, 'n fields e']  # vectors of the columns of a table
+# Sequences of tokens, which may be several in a row. l: positions of a row.
+PackedRows = Integer[np.ndarray, 'n l']
+Tokens = Integer[Array, 'n l']
+Segments = Integer[Array, 'n l']  # 1, 2, ... the sequences of a row; 0: padding
+TokenLogits = Float[Array, 'n l {self.vocabulary}']
+Embedded = Float[Array, 'n l {self.width}']
 
 # Moments of a series. In a stack of states each leaf has one more axis, the first.
 Counts = Int32[Array, '*states']

@@ -60,6 +60,7 @@ LAYERS = {
     'main': 7,
     'evaluate': 7,
     'power': 7,
+    'generate': 7,
     'analyse': 7,
     'export': 7,
 }

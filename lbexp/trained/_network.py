@@ -35,11 +35,11 @@ class Network:
 
     def __init__(self, name: str, trial: TrialComponents):
         self._name, self._trial = name, trial
-        self._workload = trial.workload
-        self.output_names = self._workload.output_names
+        self.workload = trial.workload
+        self.output_names = self.workload.output_names
         self._predict = None
-        if self._workload.predict is not None:
-            self._predict = jax.jit(_checked(name, self._workload.predict))
+        if self.workload.predict is not None:
+            self._predict = jax.jit(_checked(name, self.workload.predict))
         self._evaluations = {}  # name of a set -> (params, model_state, arrays) -> columns
 
     def predict(self, params: Any, model_state: Any, inputs: Any) -> Any:
@@ -78,15 +78,15 @@ class Network:
 
     def objective(self, model_state: Any, part: Any, count: int, batch_norm: Any) -> Objective:
         """The loss over some examples, as a function of the parameters."""
-        return objective(self._workload, model_state, part, count, batch_norm)
+        return objective(self.workload, model_state, part, count, batch_norm)
 
     def _inputs(self, inputs):
-        names = self._workload.inputs or tuple(sorted(self._like))
+        names = self.workload.inputs or tuple(sorted(self._like))
         # a DataFrame has keys, and is no Mapping
         if hasattr(inputs, 'keys'):
             inputs = {name: inputs[name] for name in list(inputs)}
-            if self._workload.encode is not None and not set(names) <= set(inputs):
-                inputs = self._workload.encode(inputs)
+            if self.workload.encode is not None and not set(names) <= set(inputs):
+                inputs = self.workload.encode(inputs)
         if not isinstance(inputs, Mapping):
             if len(names) > 1:
                 raise Refusal(f'inputs: found one array; allowed: a dict of {", ".join(names)}')
@@ -110,7 +110,7 @@ class Network:
     def _set(self, name):
         there = {}
         for known in _SETS:
-            source = getattr(self._workload, known)
+            source = getattr(self.workload, known)
             # a stream has no stored order
             if source is not None and source.feed is None:
                 there[known] = source
@@ -122,7 +122,7 @@ class Network:
     @property
     def _like(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and types of the training examples, by name."""
-        train = self._workload.train
+        train = self.workload.train
         positions = jax.ShapeDtypeStruct((1,), np.uint32)
         seed = jax.ShapeDtypeStruct((), np.uint32)
         like = jax.eval_shape(train.draw, train.arrays, seed, positions)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from lbexp.engine.state import TrialState
 from lbexp.trained._network import Network
 from lbexp.trained._objective import Objective
+from lbexp.workloads import Workload
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +44,11 @@ class Trial:
 
     def __repr__(self) -> str:
         return f'Trial({self.number}, step {self.step}, {self.status})'
+
+    @property
+    def workload(self) -> Workload:
+        """Its data and functions, as the run had them."""
+        return self._network.workload
 
     @property
     def output_names(self) -> tuple[str, ...]:
