@@ -3,9 +3,10 @@
     python -m lbexp.generate --workdir=runs/titles_lstm-... --prompt='tool for' --samples=5
     python -m lbexp.generate --workdir=runs/sotu_lm-... --temperature=0.7 --top_k=20 --tokens=100
 
-A text a line; what is drawn is a function of --seed, the text's number and the position. On standard
-error: how many of the texts are whole texts of the training set, which a model that copies writes,
-and distinct-2, the share of pairs of tokens that are different (Li et al. 2016, arXiv:1510.03055).
+A text a line; what is drawn is a function of --seed, the text's number and the position. On
+standard error: how many of the texts are whole texts of the training set, which a model that copies
+writes, and distinct-2, the share of pairs of tokens that are different (Li et al. 2016,
+arXiv:1510.03055).
 What a workdir names outside lbexp runs only where --config names it too, or with --trust_workdir.
 Exit status: 0 done, 1 the disk or a part failed, 2 something given is wrong, 3 the checkpoints are
 damaged.
