@@ -23,10 +23,10 @@ def hessian_noise_scale(
     as much as it gains (McCandlish et al. 2018, arXiv:1812.06162, equation 2.7).
 
     Columns: 'hessian_noise_scale', NaN where G^T H G is not told from 0; its 95 % interval by
-    Fieller, 'hessian_noise_scale_low' and '_high': a high end of inf says "at least low", a low end
-    of -inf that the subset says nothing; 'hessian_noise' tr(H Sigma) and 'hessian_signal' G^T H G,
-    both unbiased, so that the second may be negative. Near convergence it does not resolve: more
-    examples help, more groups hardly.
+    Fieller, 'hessian_noise_scale_low' and '_high': a high end of inf (null in a row) says "at least
+    low", a low end of -inf (null too) that the subset says nothing; 'hessian_noise' tr(H Sigma) and
+    'hessian_signal' G^T H G, both unbiased, so that the second may be negative. Near convergence it
+    does not resolve: more examples help, more groups hardly.
 
     Args:
         groups: K >= 3 of the subset; K products of 2 to 3 gradients, 2 K x parameters of memory.

@@ -11,7 +11,7 @@ from lbexp.workloads.digits_squared import digits_squared
 def test_the_loss_is_half_the_squared_distance():
     workload = digits_squared(hidden=(4,), examples=20)
     assert workload.train.size == 20
-    params, state = workload.init(jax.random.key(0))
+    params, state = jax.device_get(workload.init(jax.random.key(0)))
     examples = workload.train.read(workload.train.arrays, jnp.arange(5))
     values, _ = workload.loss(params, state, examples, jax.random.key(1))
     pixels = np.asarray(examples['image']).reshape(5, 64) / 16
