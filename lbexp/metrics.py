@@ -15,13 +15,14 @@ from lbexp.shapes import IntegerLabels, Scalar, Vector
 def log_loss(logits: Vector, labels: IntegerLabels) -> Vector:
     """-y log p - (1 - y) log(1 - p) [nats] of each example, p = 1 / (1 + exp(-logit)).
 
-    Computed as softplus(z) - y z, which does not overflow.
+    Computed as softplus(z) for y = 0 and softplus(-z) for y = 1, which does not overflow and keeps
+    its digits where the loss is small.
 
     Args:
         logits: z, log p / (1 - p).
         labels: y, 0 or 1.
     """
-    return jax.nn.softplus(logits) - labels * logits
+    return jax.nn.softplus(jnp.where(labels > 0, -logits, logits))
 
 
 def roc_auc(scores: Vector, labels: IntegerLabels) -> Scalar:
@@ -74,7 +75,7 @@ def macro_f1(predictions: IntegerLabels, labels: IntegerLabels, classes: int) ->
     Args:
         predictions, labels: 0 .. classes - 1.
     """
-    numbers = jnp.arange(classes)
+    numbers = jnp.arange(classes)[None]
     predicted = predictions[:, None] == numbers
     actual = labels[:, None] == numbers
     hits = jnp.sum(predicted & actual, axis=0)

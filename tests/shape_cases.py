@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lbexp import batch_size, moments
+from lbexp import batch_size, metrics, moments
 from lbexp.data.partition import partition
 from lbexp.data.source import memory
 from lbexp.data.stream import stream
@@ -19,11 +19,12 @@ from lbexp.models.cnn import CNN, Conv3x3
 from lbexp.models.dropout import Dropout
 from lbexp.models.mlp import MLP, mlp
 from lbexp.models.norm import BatchNorm
-from lbexp.probes import UpdateInfo
+from lbexp.probes import Subject, UpdateInfo
 from lbexp.theory import exchangeable, noisy_quadratic
 from lbexp.theory.fixed_point import fixed_point
 from lbexp.theory.linear_maps import rest_of_covariance, rest_of_vector
 from lbexp.theory.process import process
+from lbexp.workloads import Ratio, SetMetrics
 from lbexp.workloads import linear_regression as regression
 from lbexp.workloads import noisy_quadratic as quadratic
 
@@ -72,6 +73,30 @@ def update_info():
     return UpdateInfo(step, ones(), params, params, params, (), ones(), is_row)
 
 
+def subject():
+    params = {'w': ones(3)}
+
+    def per_example(params, examples):
+        return examples['x'] @ params['w']
+
+    return Subject(
+        step=jnp.int32(1),
+        params=params,
+        model_state={},
+        opt_state=(),
+        learning_rate=ones(),
+        loss=lambda params: params['w'].sum(),
+        per_example=per_example,
+        predict=per_example,
+        examples={'x': ones(6, 3)},
+        key=jax.random.key(0),
+    )
+
+
+def of_scores():
+    return dict(scores=ones(6), labels=integers(6, jnp.int32))
+
+
 def of_covariance():
     return dict(process=a_process(), covariance=ones(5, 5))
 
@@ -80,6 +105,14 @@ def of_covariance():
 CASES = {
     'data.order:order': [lambda: dict(seed=jnp.uint32(1), positions=integers(6), size=200)],
     'data.source:memory': [lambda: dict(examples={'x': np.ones((6, 2)), 'y': np.arange(6)})],
+    'metrics:average_precision': [of_scores],
+    'metrics:bits_per_byte': [lambda: dict(losses=ones(6), sizes=ones(6))],
+    'metrics:log_loss': [lambda: dict(logits=ones(6), labels=integers(6, jnp.int32))],
+    'metrics:macro_f1': [
+        lambda: dict(predictions=integers(6, jnp.int32), labels=integers(6, jnp.int32), classes=7),
+    ],
+    'metrics:perplexity': [lambda: dict(losses=ones(6), tokens=ones(6))],
+    'metrics:roc_auc': [of_scores, lambda: dict(scores=ones(6), labels=ones(6) > 0)],
     'models.cnn:CNN.__call__': [lambda: dict(self=CNN([2], 3, 4), x=ones(6, 4, 5, 2), train=True)],
     'models.cnn:Conv3x3.__call__': [lambda: dict(self=Conv3x3(7), x=ones(6, 4, 5, 2))],
     'models.dropout:Dropout.__call__': [
@@ -111,6 +144,7 @@ CASES = {
         lambda: dict(series=some_batches()),
         lambda: dict(series=some_batches(), of={'a': ones(8, 3), 'b': ones(8)}),
     ],
+    'probes:Subject': [lambda: subject()._asdict()],
     'probes:UpdateInfo': [lambda: update_info()._asdict()],
     'theory.autocorrelation:autocorrelation': [
         lambda: dict(process=a_process(), noise=1.0, lags=3),
@@ -195,6 +229,7 @@ CASES = {
         lambda: dict(batch_size=8.0, learning_rate=0.1, spectrum=np.ones(3), start=ones(3)),
     ],
     'theory.steps_to_target:tuned_steps': [lambda: dict(batch_size=8.0, spectrum=ones(3))],
+    'workloads:Ratio': [lambda: Ratio(ones(6), ones(6))._asdict()],
 }
 
 
@@ -265,6 +300,17 @@ def of_network():
     yield network.init, (jax.random.key(0),)
 
 
+def of_subject(function):
+    yield getattr(subject(), function), (subject().params, subject().examples)
+
+
+def set_metrics():
+    return SetMetrics(
+        outputs=lambda params, model_state, examples: {'score': examples['x'] @ params['w']},
+        summary=lambda gathered: {'auc': metrics.roc_auc(gathered['score'], jnp.arange(6) > 2)},
+    )
+
+
 # Functions that are held to a contract, with their arguments.
 HELD = {
     'batch_size:BatchGrowth.accumulation': lambda: growth('accumulation'),
@@ -274,6 +320,13 @@ HELD = {
     'data.source:Source.draw': drawn,
     'data.source:Source.read': read,
     'models:Network.init': of_network,
+    'probes:Subject.loss': lambda: [(subject().loss, (subject().params,))],
+    'probes:Subject.per_example': lambda: of_subject('per_example'),
+    'probes:Subject.predict': lambda: of_subject('predict'),
+    'workloads:SetMetrics.outputs': lambda: [
+        (set_metrics().outputs, ({'w': ones(3)}, {}, {'x': ones(6, 3)}))
+    ],
+    'workloads:SetMetrics.summary': lambda: [(set_metrics().summary, ({'score': ones(6)},))],
     'workloads:Workload.init': initialised,
     'workloads:Workload.loss': losses,
     'workloads:Workload.metrics': lambda: evaluated('metrics'),

@@ -151,8 +151,10 @@ class CohortRunner:
             # Before the rows: what a kill leaves without them is written again.
             if self.is_at_end:
                 self._keep_examples(evaluated.per_example)
+        is_doubled = self.row.bit_count() == 1  # rows 1, 2, 4, 8, ...
+        is_due = {'evaluations': is_evaluated, 'log': is_doubled or self.is_at_end}
         for at, measure in self.program.measurements:
-            if is_evaluated if at == 'evaluations' else self._is_log_row():
+            if is_due[at]:
                 columns |= self._of_trials(mesh.fetch(measure(self.states)))
         return columns
 
@@ -163,10 +165,6 @@ class CohortRunner:
         if len(sound) and values:
             trials = [self.cohort.trials[k] for k in sound]
             self.outputs.keep_examples(trials, jax.tree.map(lambda array: array[sound], values))
-
-    def _is_log_row(self):
-        """Rows 1, 2, 4, 8, ... and the last."""
-        return self.row.bit_count() == 1 or self.is_at_end
 
     def save(self):
         """A checkpoint at the present tick; rows written before it are on the disk first.

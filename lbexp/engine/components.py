@@ -228,8 +228,14 @@ def evaluation_probes(config: dict) -> list[NamedProbe]:
     probes = []
     for part in config['probes']:
         name, probe = part['name'], lookup.build('probe', part)
-        if isinstance(probe, EvaluationProbe):
-            probes.append(NamedProbe(name, contracts.evaluation_probe(name, probe)))
+        if not isinstance(probe, EvaluationProbe):
+            continue
+        if probe.measure_at == 'evaluations' and config['num_evaluations'] == 0:
+            raise Refusal(
+                f'num_evaluations: found 0 with {name}, which measures at evaluations; allowed: '
+                ">= 1, or measure_at='log' of the probe"
+            )
+        probes.append(NamedProbe(name, contracts.evaluation_probe(name, probe)))
     return probes
 
 

@@ -201,9 +201,10 @@ def evaluation_probe(name: str, part: EvaluationProbe) -> EvaluationProbe:
             allowed = ', '.join(map(repr, words))
             raise Refusal(f'{who}: {field}: found {value!r}; allowed: {allowed}')
     for field, least in (('examples', 1), ('subset', 0)):
-        # a traced number is named by JAX, and splits programs
-        value = int(getattr(part, field))
-        if value < least:
+        value = getattr(part, field)
+        if isinstance(value, jax.core.Tracer):
+            int(value)  # raises: JAX names the number, which then splits programs
+        if not isinstance(value, int) or value < least:
             raise Refusal(f'{who}: {field}: found {value}; allowed: an integer >= {least}')
 
     def measure(subject):

@@ -111,8 +111,8 @@ def _read(look, source, size, chunk, constrain):
         def into(whole, part):
             return jax.lax.dynamic_update_slice_in_dim(whole, part, i * chunk, axis=0)
 
-        sums = {name: sums[name] + totals.total(v, weight) for name, v in values.items()}
-        return sums, jax.tree.map(into, gathered, arrays)
+        more = {name: totals.total(v, weight) for name, v in values.items()}
+        return jax.tree.map(jnp.add, sums, more), jax.tree.map(into, gathered, arrays)
 
     position = jax.ShapeDtypeStruct((1,), jnp.int32)
     example = jax.eval_shape(functools.partial(source.read, source.arrays), position)

@@ -3,6 +3,7 @@ training."""
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -45,12 +46,6 @@ def measurement(
         examples = _subset(trial, probe, who)
         losses = _losses(trial, who, model_state)
         key = jax.random.fold_in(stream_key(trial.seed, PROBE), state.step)
-        predict = None
-        if trial.workload.predict is not None:
-
-            def predict(params, examples):
-                return trial.workload.predict(params, model_state, examples)
-
         subject = Subject(
             step=state.step,
             params=params,
@@ -59,7 +54,7 @@ def measurement(
             learning_rate=jnp.asarray(trial.learning_rate(jnp.maximum(state.step - 1, 0))),
             loss=_mean_loss(losses, examples, probe.examples, chunk, constrain),
             per_example=lambda params, examples: losses(params, examples).numerator,
-            predict=predict,
+            predict=_predict(trial.workload.predict, model_state),
             examples=examples,
             key=jax.random.fold_in(key, place),
         )
@@ -101,12 +96,19 @@ def _refuse_model_state(probe, who, model_state):
         )
 
 
+def _predict(predict, model_state):
+    """(params, examples) -> outputs; None: the workload has none."""
+    if predict is None:
+        return None
+    return lambda params, examples: predict(params, model_state, examples)
+
+
 def _subset(trial, probe, who):
     """The examples that are measured."""
     source = getattr(trial.workload, probe.part)
     if source is None:
         raise Breach(
-            f"{who}: part: found {probe.part!r}, which the workload has not; allowed: 'train'"
+            f"{who}: part: found {probe.part!r}, which the workload does not have; allowed: 'train'"
         )
     if source.feed is not None:
         raise Breach(
@@ -145,24 +147,28 @@ def _mean_loss(losses, examples, count, chunk, constrain):
         examples = constrain(examples)
         return lambda params: _quotient(jax.tree.map(totals.total, losses(params, examples)))
     chunks = math.ceil(count / chunk)
-    places = np.arange(chunks * chunk)
-    weights = jnp.asarray((places < count).reshape(chunks, chunk), jnp.float32)
-    padded = jnp.asarray(np.minimum(places, count - 1).reshape(chunks, chunk))
+    places = np.arange(chunks * chunk).reshape(chunks, chunk)
+    # The last chunk reads the last example for its padding, with weight 0.
+    weights = jnp.asarray(places < count, jnp.float32)
+    places = jnp.asarray(np.minimum(places, count - 1))
+    sums = jax.checkpoint(partial(_sums, losses, examples, constrain))
 
     def loss(params):
-        @jax.checkpoint
-        def sums(params, places, weight):
-            part = constrain(jax.tree.map(lambda array: array[places], examples))
-            return jax.tree.map(lambda v: totals.total(v, weight), losses(params, part))
-
         def add(carry, chunk):
             return jax.tree.map(jnp.add, carry, sums(params, *chunk)), None
 
-        zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(sums, params, padded[0], weights[0]))
-        whole, _ = jax.lax.scan(add, zero, (padded, weights))
-        return _quotient(whole)
+        like = jax.eval_shape(sums, params, places[0], weights[0])
+        start = jax.tree.map(jnp.zeros_like, like)
+        return _quotient(jax.lax.scan(add, start, (places, weights))[0])
 
     return loss
+
+
+def _sums(losses, examples, constrain, params, places, weights):
+    """Weighted sums of the losses of the examples at these places."""
+    part = jax.tree.map(lambda array: array[places], examples)
+    values = losses(params, constrain(part))
+    return jax.tree.map(lambda v: totals.total(v, weights), values)
 
 
 def _quotient(ratio):

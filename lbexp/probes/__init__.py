@@ -5,8 +5,14 @@ A `Probe` looks at every update, inside the compiled loop: (init, update, summar
 its structure, shapes and dtypes; the summary gives numbers or small arrays by names that no other
 column of a row has.
 
+An `EvaluationProbe` looks at some rows, beside the evaluation: `measure` is a pure function of a
+`Subject`, which has parameters, states and the loss over a fixed set of examples. It has no state:
+what it draws at random comes from `subject.key`, so a run that was killed measures what it would
+have. It is compiled apart and does not touch training.
+
     import jax
     import jax.numpy as jnp
+    import optax
     from lbexp.probes import EvaluationProbe, Probe
 
     def largest_loss() -> Probe:
@@ -16,16 +22,10 @@ column of a row has.
             summary=lambda state: {'largest_loss': state},
         )
 
-An `EvaluationProbe` looks at some rows, beside the evaluation: `measure` is a pure function of a
-`Subject`, which has parameters, states and the loss over a fixed set of examples. It has no state:
-what it draws at random comes from `subject.key`, so a run that was killed measures what it would
-have. It is compiled apart and does not touch training.
-
     def gradient_length(examples: int = 64) -> EvaluationProbe:
         def measure(subject):
             gradient = jax.grad(subject.loss)(subject.params)
-            squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)]
-            return {'gradient_length': jnp.sqrt(sum(squares))}
+            return {'gradient_length': optax.tree.norm(gradient)}
 
         return EvaluationProbe(measure, examples)
 """
@@ -73,7 +73,8 @@ class Subject(NamedTuple):
     opt_state: Any  # of workers that differ, of each of them
     learning_rate: Scalar  # the scheduled rate of the last update
     loss: Callable[[Params], Scalar]  # L; large subsets pass in chunks, recomputed for gradients
-    per_example: Callable[[Params, Examples], Numbers]  # loss_i of these examples, at once
+    # loss_i of these examples, at once; of a Ratio its numerators
+    per_example: Callable[[Params, Examples], Numbers]
     predict: (
         Callable[[Params, Examples], PerExample] | None
     )  # the workload's outputs, if it has any

@@ -45,6 +45,7 @@ EXAMPLES = [
     ),
     ('lbexp.schedules', dict(schedule=dict(name='contract_example:halving'))),
     ('lbexp.probes', dict(probes=(dict(name='contract_example:largest_loss'),))),
+    ('lbexp.probes', dict(probes=(dict(name='contract_example:gradient_length'),))),
     ('lbexp.parallel.replicas', dict(replicas=dict(name='contract_example:quiet', workers=2))),
 ]
 
@@ -79,6 +80,17 @@ def test_the_workload_of_the_example_learns(example, tmp_path):
     optimizer = dict(name='sgd', learning_rate=0.5)
     rows = train(tiny(workload=dict(name='contract_example:halves'), optimizer=optimizer), tmp_path)
     assert rows[-1]['loss'] < rows[0]['loss'] / 2
+
+
+@pytest.mark.parametrize('example', ['lbexp.probes'], indirect=True)
+def test_the_evaluation_probe_of_the_example_measures(example, tmp_path):
+    probes = (dict(name='contract_example:gradient_length', examples=100),)
+    config = tiny(probes=probes, batch_size=100, steps=6, num_evaluations=6)
+    rows = train(config, tmp_path)
+    # A row's gradient is that before its update, of the weights that the row before measured; here
+    # the batch is the whole training set, and so is what is measured.
+    measured = [row['gradient_length'] for row in rows[:-1]]
+    assert measured == pytest.approx([row['gradient_norm'] for row in rows[1:]], rel=1e-5)
 
 
 @pytest.mark.processes
