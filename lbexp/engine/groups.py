@@ -130,10 +130,11 @@ def check(config: dict):
     """
     names, counts = [], []
     for part in config['probes']:
-        asked = lookup.build('probe', part).groups
-        if asked is not None:
+        probe = lookup.build('probe', part)
+        # one that looks at rows has no gradients to see
+        if isinstance(probe, Probe) and probe.groups is not None:
             names.append(part['name'])
-            counts.append(asked.pieces)
+            counts.append(probe.groups.pieces)
     if not names:
         return
     who = f'probes: found {", ".join(dict.fromkeys(names))}'
