@@ -113,6 +113,8 @@ def test_draws_that_diverged_are_left_out_and_few_have_no_interval():
     effects = np.random.default_rng(2).normal(size=(5, 9))
     lost = np.concatenate([effects, np.full((1, 9), np.nan)])
     assert crossed.two_way_interval(lost) == crossed.two_way_interval(effects)
+    lost[5, 1:] = 0.5  # one example is enough
+    assert crossed.two_way_interval(lost) == crossed.two_way_interval(effects)
     for few in (effects[:1], effects[:, :1], effects[:0], np.zeros((0, 0))):
         assert all(math.isnan(end) for end in crossed.two_way_interval(few)[1:])
         assert math.isnan(crossed.components(few).draw)

@@ -97,6 +97,15 @@ def test_the_words_name_the_error_and_what_it_exceeds():
     assert near.measured.endswith('exceeds the distance of the effect from 0.015')
 
 
+def test_the_effect_is_the_median_of_the_draws():
+    """One draw far out makes no effect large: the median is 0.011, the mean 0.026."""
+    effects = np.array([0.01, 0.01, 0.011, 0.011, 0.012, 0.1])
+    far = verdicts.beyond_grid(compared({'a': 0.02, 'b': 0.0}), claim(effects))
+    assert far.outcome == UNDECIDED
+    near = verdicts.beyond_grid(compared({'a': 0.0105, 'b': 0.0}), claim(effects))
+    assert near.outcome == REPRODUCED
+
+
 def test_the_error_of_several_tunings_is_their_median():
     errors = {'a': [0.001, 0.002, 0.9], 'b': 0.0}
     kept = verdicts.beyond_grid(compared(errors, tunings=3), claim(0.03 + SPREAD))
