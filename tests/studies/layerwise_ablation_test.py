@@ -93,9 +93,15 @@ def test_arms_are_tuned_alike_and_where_they_belong(tmp_path):
             counts[arm] = counts.get(arm, 0) + 1
             rates.setdefault(arm, []).append(entry['overrides']['optimizer.learning_rate'])
     assert set(counts.values()) == {2} and len(counts) == 11
-    # without a ratio LARS is momentum, whose rates are larger, and LAMB AdamW, whose are smaller
-    assert max(rates['LARS']) < 1 and max(rates['LARS, no trust ratio']) < 10
-    assert max(rates['LAMB, no trust ratio']) < 0.1
+    # without a ratio LARS is momentum, whose rates are ten times larger, and LAMB AdamW, whose are
+    # a tenth; the points of a search are the same shares of each space
+    for arm, other, factor in (
+        ('LARS, no trust ratio', 'LARS', 10.0),
+        ('LARS, clipped', 'LARS', 10.0),
+        ('LAMB, no trust ratio', 'LAMB', 0.1),
+        ('LAMB, clipped', 'LAMB', 1.0),
+    ):
+        assert rates[arm] == pytest.approx([factor * rate for rate in rates[other]])
 
 
 @pytest.mark.parametrize(
