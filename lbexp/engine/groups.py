@@ -15,7 +15,7 @@ from lbexp.config import lookup
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.state import TrialState
 from lbexp.errors import Refusal
-from lbexp.probes import GradientNoise
+from lbexp.probes import GradientNoise, Probe
 
 
 def start(trial: TrialComponents, params: Any, opt_state: Any) -> tuple:
