@@ -87,6 +87,25 @@ def test_the_first_tuning_is_that_of_a_study_with_one(tmp_path):
     assert first == alone
 
 
+def test_the_score_of_a_point_is_the_median_of_its_seeds(tmp_path):
+    """A lucky seed makes the highest rate the lowest once, in one of three."""
+
+    def scores(workdir):
+        entries = json.loads((workdir / 'config.json').read_text())['trials']
+        highest = max(entry['overrides'][RATE] for entry in entries)
+        numbers = {}
+        for entry in entries:
+            is_lucky = entry['overrides'][RATE] == highest and entry['overrides']['seed'] == 0
+            numbers[entry['trial']] = 0.0 if is_lucky else entry['overrides'][RATE]
+        return numbers
+
+    thrice = tuning(1)._replace(seeds_per_point=3, score=scores)
+    rounds(tmp_path, thrice)
+    found = arms.tuning_results(tmp_path, ARMS, thrice)['plain']
+    rates = [point[RATE] for point in found.points]
+    assert found.scores.tolist() == rates and found.best == {RATE: min(rates)}
+
+
 def test_values_are_means_of_tunings(tmp_path, monkeypatch):
     """Three tunings of two seeds; a seed that diverged takes its tuning along."""
     entries = rounds(tmp_path, tuning(3))

@@ -139,10 +139,9 @@ def test_the_wider_interval_decides(monkeypatch):
     after = verdicts.over_examples(pair, before, verdicts.read_mistakes(pair.workdir))
     mean, low, high = crossed.two_way_interval(effects)
     assert low < 0 < high and after.outcome == UNDECIDED
-    words = (
-        f'm over seeds; mean {mean:.3g} [{low:.3g}, {high:.3g}] over seeds and 100 test examples'
-    )
-    assert after.measured == words
+    seeds = 'over seeds alone [{:.3g}, {:.3g}]'.format(*claim_interval(before.effects))
+    both = f'over seeds and 100 test examples {mean:.3g} [{low:.3g}, {high:.3g}]'
+    assert after.measured == f'm; {seeds}, {both}'
 
 
 def test_examples_that_agree_leave_the_verdict(monkeypatch):

@@ -111,12 +111,11 @@ def over_examples(compared: Compared, claim: Claim, mistakes: Mistakes | None) -
     if not math.isfinite(low):
         return claim
     unit, examples = compare.unit_of(compared.tuning), effects.shape[1]
-    words = (
-        f'{claim.measured} over {unit}; mean {mean:.3g} [{low:.3g}, {high:.3g}] over {unit} and '
-        f'{examples} test examples'
-    )
-    claim = claim._replace(measured=words)
     lowest, highest = claim_interval(claim.effects)
+    words = f'over {unit} and {examples} test examples {mean:.3g} [{low:.3g}, {high:.3g}]'
+    if math.isfinite(lowest):
+        words = f'over {unit} alone [{lowest:.3g}, {highest:.3g}], {words}'
+    claim = claim._replace(measured=f'{claim.measured}; {words}')
     # no interval over draws (NaN) stays none
     wider = float(np.minimum(lowest, low)), float(np.maximum(highest, high))
     if RULES[claim.rule](wider, claim.margin) == claim.outcome:
