@@ -57,7 +57,7 @@ def test_metrics_are_those_of_the_whole_set(tmp_path):
 
 
 def test_values_of_each_example_are_kept(tmp_path):
-    config = clicks(keep_examples=KEPT, sweep=(('optimizer.learning_rate', (0.3, 1e38, 0.1)),))
+    config = clicks(keep_examples=KEPT, sweep=(('optimizer.learning_rate', (0.3, 3.4e38, 0.1)),))
     history = train(config, tmp_path)
     test = evaluated.arrays(1500, 1)
     trials, losses = results.per_example(tmp_path, 'loss')
@@ -101,7 +101,9 @@ def test_a_trained_network_gives_them_too(tmp_path):
     row = rows(trained(clicks(data_parallel=1), tmp_path))[-1]
     trial = opened(tmp_path).trial(0)
     there = trial.evaluate('test')
-    assert there == {name: row[f'test_{name}'] for name in ('loss', 'token_loss', 'auc')}
+    assert there.keys() == {'loss', 'token_loss', 'auc'}
+    for name, value in there.items():
+        assert np.float32(value) == np.float32(row[f'test_{name}'])
     few = {name: values[:40] for name, values in evaluated.arrays(1500, 1).items()}
     scores = trial.predict(few['x'])
     assert trial.evaluate(few)['auc'] == pytest.approx(pairs(scores, few['y']), abs=1e-7)
@@ -228,7 +230,7 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path, damage):
     train(tiny(workload=DIGITS, steps=6), tmp_path)
     (file,) = (tmp_path / 'examples').iterdir()
     content = file.read_bytes()
-    at = content.index(b'NUMPY') + 200
+    at = content.index(b'bits test_accuracy.npy') + 190  # among the bits
     if damage == 'compressed':
         np.savez_compressed(file, trials=np.zeros(1))
     elif damage == 'others':
