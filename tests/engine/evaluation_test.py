@@ -213,8 +213,9 @@ def test_a_sweep_keeps_what_a_direct_run_keeps(tmp_path):
         '    return c\n'
     )
     config = f'--config={tmp_path / "experiment.py"}'
-    for module, name in (('lbexp.main', 'direct'), ('lbexp.sweep', 'sweep')):
-        done = command(module, config, f'--workdir={tmp_path / name}', folder=tmp_path)
+    for name, words in (('direct', ['lbexp.main']), ('sweep', ['lbexp.sweep', 'run'])):
+        workdir = f'--workdir={tmp_path / name}'
+        done = command(*words, config, workdir, folder=tmp_path)
         assert done.returncode == 0, done.stderr
     direct = results.per_example(tmp_path / 'direct', 'accuracy')
     swept = results.per_example(tmp_path / 'sweep', 'accuracy')
