@@ -161,11 +161,11 @@ def test_what_is_killed_between_values_and_rows_keeps_the_same(tmp_path, monkeyp
     config = clicks(keep_examples=KEPT, num_checkpoints=1, steps=12)
     whole = train(config, tmp_path / 'whole')
 
-    def killed(writer, rows):
+    def killed(path, content):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr('lbexp.engine.kept_examples.replace', lambda path, content: killed(0, 0))
+        patched.setattr('lbexp.engine.kept_examples.replace', killed)
         with pytest.raises(KeyboardInterrupt):
             train(config, tmp_path / 'cut')
     assert train(config, tmp_path / 'cut') == whole
