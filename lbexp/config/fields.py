@@ -157,8 +157,8 @@ FIELDS = (
         'auto',
         Literal['auto'] | tuple[str, ...],
         'metrics of the test and validation set whose values of each example are kept at the end, '
-        "in examples/ of the workdir (an eighth of a byte a value of 0 or 1, else 4); 'auto': the "
-        'accuracy, where there is one; (): none',
+        "a bit each where they are 0 or 1, else 4 bytes; 'auto': the accuracy, where there is one; "
+        '(): none',
         watches=True,
     ),
     Field(
