@@ -23,7 +23,7 @@ def levels(config, workdir, level):
     def answer(trial):
         optimizer = trial['optimizer']
         if optimizer['name'] == 'momentum':
-            limit = 2 * 1.9 / 0.2
+            limit = 2 * 1.9 / 0.15
             if optimizer.get('nesterov'):
                 limit = 2 * 1.9 / (2.8 * 0.07)
         else:
