@@ -55,11 +55,10 @@ def test_without_reorthogonalisation_eigenvalues_come_twice(dense, dense_product
 
     measure = jax.jit(measure, static_argnums=1)
     top = dense.values[:20]
-    for key in range(3):
-        twice, lost = measure(jax.random.key(key), 2)
-        assert is_sound(Top(twice), top) and lost < 1e-5
-        never, lost = measure(jax.random.key(key), 0)
-        assert not is_sound(Top(never), top) and lost > 0.1
+    twice, lost = measure(jax.random.key(0), 2)
+    assert is_sound(Top(twice), top) and lost < 1e-5
+    never, lost = measure(jax.random.key(0), 0)
+    assert not is_sound(Top(never), top) and lost > 0.1
 
 
 class Top:

@@ -37,8 +37,9 @@ def test_xtrace_is_unbiased_and_better_than_hutchinson(dense, dense_product):
     # 30 products; Hutchinson's with 30 has three times the deviation
     squares = (dense.matrix**2).sum() - (np.diag(dense.matrix) ** 2).sum()
     assert values.std() < 0.45 * np.sqrt(2 * squares / 30)
-    assert np.mean(np.abs(values - exact) < 2 * errors) > 0.86
-    assert np.mean(np.abs(values - exact) < 3 * errors) > 0.95
+    # as the docstring says: within 2 errors in 87 of 100, within 3 in 95; 100 runs tell +- 7
+    assert 0.8 <= np.mean(np.abs(values - exact) < 2 * errors) <= 0.96
+    assert np.mean(np.abs(values - exact) < 3 * errors) >= 0.9
     assert errors.mean() == pytest.approx(values.std(), rel=0.3)
 
 

@@ -23,9 +23,9 @@ def levels(config, workdir, level):
     def answer(trial):
         optimizer = trial['optimizer']
         if optimizer['name'] == 'momentum':
-            limit = 2 * 1.9 / 0.1
+            limit = 2 * 1.9 / 0.15
             if optimizer.get('nesterov'):
-                limit = limit / 2.8
+                limit = 2 * 1.9 / (2.8 * 0.07)
         else:
             limit = limits[optimizer['name']]
         name = 'hessian_top'
@@ -38,6 +38,8 @@ def levels(config, workdir, level):
             if trial['batch_size'] < 512:
                 share = share * trial['batch_size'] / 512
             rows.append({'step': step, 'loss': 1.0, name: [share * limit]})
+        if level > 1.5:
+            return rows[:2], 'diverged'
         return rows, 'done'
 
     rounds(config, workdir, answer)
@@ -60,6 +62,12 @@ def test_below_the_limit_nothing_is_reproduced(config, tmp_path):
     measured = levels(config, tmp_path / 'below', 0.8)
     assert not measured.passed
     assert {claim.outcome for claim in measured.claims} == {'not reproduced'}
+
+
+def test_what_diverged_has_no_level(config, tmp_path):
+    measured = levels(config, tmp_path / 'lost', 2.0)
+    assert not measured.passed
+    assert {row[1] for row in measured.tables[0].rows} == {'none'}
 
 
 def test_another_seed_shares_no_trial(config):
