@@ -44,6 +44,17 @@ def held_out_places(
     return np.sort(chosen)
 
 
+def group_fold_places(fold: int, folds: int, groups: Any) -> np.ndarray:
+    """Places of the examples whose groups are of fold `fold` of `folds`, ascending: a group (a
+    user, a block of a map) is in one fold, and the folds are together all.
+
+    Raises:
+        ValueError: a fold or a number of folds that there is not.
+    """
+    numbers = _numbers(groups)
+    return np.flatnonzero(np.isin(numbers, fold_places(fold, folds, int(numbers.max()) + 1)))
+
+
 def fold_places(fold: int, folds: int, size: int, values: Any = None) -> np.ndarray:
     """Places of the examples of fold `fold` of `folds`, ascending; the folds are disjoint and
     together all.

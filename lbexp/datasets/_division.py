@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lbexp.data.division import fold_places, held_out_places
+from lbexp.data.division import fold_places, group_fold_places, held_out_places
 from lbexp.datasets._labels import Labels
 from lbexp.datasets._sources import Columns
 
@@ -31,6 +31,11 @@ def tested(raw: Columns, labels: Labels, division: Division) -> tuple[np.ndarray
         return raw.test, 'as the source has it'
     classes = labels.values if labels.classes else None
     test, split, by, fold, folds = division
+    if fold is not None and split == 'time':
+        raise ValueError(f"fold: found {fold} with split 'time'; allowed: another split")
+    if fold is not None and split == 'group':
+        is_test[group_fold_places(fold, folds, _column(raw, 'by', by))] = True
+        return is_test, f'fold {fold} of {folds}, by {by}'
     if fold is not None:
         is_test[fold_places(fold, folds, count, classes)] = True
         return is_test, f'fold {fold} of {folds}'
@@ -55,6 +60,8 @@ def tested(raw: Columns, labels: Labels, division: Division) -> tuple[np.ndarray
 
 
 def _column(raw, argument, name):
+    if name is None:
+        raise ValueError(f'{argument}: not set with a split by groups; allowed: a column')
     if name not in raw.arrays:
         raise ValueError(
             f'{argument}: found no column {name!r}; allowed: {", ".join(map(repr, raw.arrays))}'

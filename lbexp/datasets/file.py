@@ -68,8 +68,9 @@ def file(
         test: share of the examples to test on, or the name of a column that says it: True, 1 or
             'test'.
         split: how they are chosen: 'stratified': the same share of each class; 'group': rows with
-            one value of the column `by` stay together; 'time': the last ones by the column `by`.
-            None: stratified by class, at random by number. One choice for ever, by a fixed seed.
+            one value of the column `by` stay together, validation rows and folds too; 'time': the
+            last ones by the column `by`. None: stratified by class, at random by number. One choice
+            for ever, by a fixed seed.
         by: column of groups or times; it is no input.
         fold: the test set is this fold of `folds` instead (of makers' splits the validation set).
         folds: into which the examples are cut, stratified by class; their number: leave-one-out.
@@ -127,7 +128,7 @@ def _dataset(source, shown, stamp, asked):
     arrays, inputs = encode(raw.arrays, names, asked.choice, ~is_test)
     stored = name if name not in inputs else f'{name}_label'
     arrays[stored] = labels.values
-    parts = _parts(arrays, is_test, raw.test is not None, asked)
+    parts = _parts(raw, arrays, is_test, asked)
     trained = parts['train'].arrays
     schema = {
         'source': shown,
@@ -141,12 +142,14 @@ def _dataset(source, shown, stamp, asked):
     return Dataset(**parts, inputs=inputs, target=target, source=shown, schema=schema)
 
 
-def _parts(arrays, is_test, has_own_test, asked):
+def _parts(raw, arrays, is_test, asked):
+    division = asked.division
     train = picked(arrays, np.flatnonzero(~is_test))
     test = picked(arrays, np.flatnonzero(is_test))
     # where the makers have a test set, a fold is of the training set
-    fold = asked.division.fold if has_own_test else None
-    return divided(train, test, asked.validation, asked.replacement, fold, asked.division.folds)
+    fold = None if raw.test is None else division.fold
+    groups = raw.arrays[division.by][~is_test] if division.split == 'group' else None
+    return divided(train, test, asked.validation, asked.replacement, fold, division.folds, groups)
 
 
 def _sizes(parts: Splits) -> dict[str, int]:

@@ -90,8 +90,8 @@ class CNN(nn.Module):
 
 
 class Conv3x3(nn.Module):
-    """3x3 convolution, stride 1, zero padding: [n, h, w, c] -> [n, h, w, features]. Kernel [3, 3,
-    c, features].
+    """3x3 convolution, zero padding of 1: [n, h, w, c] -> [n, h, w, features], with a stride s
+    [n, ceil(h / s), ceil(w / s), features]. Kernel [3, 3, c, features].
 
     On CPU it is computed as nine shifted copies of the image and one matrix product: XLA:CPU runs a
     convolution inside a loop on one thread without its fast path (80 steps/s of a small network
@@ -101,37 +101,39 @@ class Conv3x3(nn.Module):
 
     features: int
     use_bias: bool = True
+    stride: int = 1
 
     @nn.compact
     def __call__(self, x: Images) -> Features:
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
         if jax.default_backend() == 'cpu':
-            y = _product_of_patches(x, kernel)
+            y = _product_of_patches(x, kernel, self.stride)
         else:
-            y = _convolution(x, kernel)
+            y = _convolution(x, kernel, self.stride)
         if self.use_bias:
             bias = self.param('bias', nn.initializers.zeros, (self.features,))
             y = y + bias.reshape(1, 1, 1, -1)
         return y
 
 
-def _product_of_patches(x, kernel):
-    n, h, w, c = x.shape
+def _product_of_patches(x, kernel, stride):
+    _, h, w, c = x.shape
     border = ((0, 0), (1, 1), (1, 1), (0, 0))
     padded = jnp.pad(x, border)
     shifted_copies = []
     # In the order of the kernel's two leading axes.
     for i, j in itertools.product(range(3), range(3)):
-        shifted_copies.append(padded[:, i : i + h, j : j + w])
+        shifted_copies.append(padded[:, i : i + h : stride, j : j + w : stride])
     patches = jnp.concatenate(shifted_copies, axis=-1)
-    products = patches.reshape(n * h * w, 9 * c) @ kernel.reshape(9 * c, -1)
-    return products.reshape(n, h, w, -1)
+    products = patches.reshape(-1, 9 * c) @ kernel.reshape(9 * c, -1)
+    return products.reshape(*patches.shape[:3], -1)
 
 
-def _convolution(x, kernel):
+def _convolution(x, kernel, stride):
+    border = ((1, 1), (1, 1))
     return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+        x, kernel, (stride, stride), border, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
     )
 
 

@@ -1,0 +1,19 @@
+"""A convolutional network tells five groups of climates from pictures of the land.
+
+    python -m lbexp.data.prepare blue_marble
+    python -m lbexp.main --config=experiments/blue_marble_cnn.py
+
+Blocks of 10 x 10 degrees are held out, so the test tiles are of land that was never seen.
+"""
+
+from lbexp import config
+
+
+def get_config():
+    c = config.base()
+    c.workload = dict(name='blue_marble_cnn')
+    c.optimizer = dict(name='adamw', learning_rate=3e-3, weight_decay=0.01)
+    c.schedule = dict(name='cosine', warmup=0.05)
+    c.batch_size, c.epochs = 128, 8.0
+    c.num_evaluations = 8
+    return c

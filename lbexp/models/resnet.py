@@ -1,0 +1,98 @@
+"""Residual networks for small pictures."""
+
+from typing import Literal
+
+import flax.linen as nn
+
+from lbexp.models import Model
+from lbexp.models._linen import linen_network
+from lbexp.models.cnn import Conv3x3
+from lbexp.models.norm import BatchNorm, together
+from lbexp.ranges import PositiveInteger, checked
+from lbexp.shapes import Images, Outputs
+
+# (width, blocks) of each stage, by the number of layers that have weights.
+_STAGES = {
+    18: ((64, 2), (128, 2), (256, 2), (512, 2)),
+    20: ((16, 3), (32, 3), (64, 3)),
+    32: ((16, 5), (32, 5), (64, 5)),
+    44: ((16, 7), (32, 7), (64, 7)),
+    56: ((16, 9), (32, 9), (64, 9)),
+}
+
+
+@checked
+def resnet(
+    depth: Literal[18, 20, 32, 44, 56] = 20,
+    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+) -> Model:
+    """A 3x3 convolution, stages of blocks, the mean over the picture, a linear layer (He et al.
+    2016, arXiv:1512.03385, section 4.2; 18 is that of ImageNet with this stem).
+
+    A block is x <- relu(F(x) + x), F = convolution, batch norm, ReLU, convolution, batch norm. The
+    first block of a later stage halves the picture, and x passes a 1x1 convolution and batch norm
+    there.
+
+    Args:
+        depth: 20 to 56: three stages of widths 16, 32, 64 (0.27 to 0.85 million parameters); 18:
+            four of 64 to 512 (11.2 million), for accelerators.
+        ghost: examples that share batch-norm statistics; must divide the microbatch. None or
+            'sync': the microbatch; 'replica': what one device has of it.
+
+    Raises:
+        ValueError: inputs that are no image.
+    """
+
+    def network(inputs, outputs):
+        shapes = {name: described.shape for name, described in inputs.items()}
+        if len(shapes) != 1 or len(next(iter(shapes.values()))) != 3:
+            raise ValueError(
+                f'resnet: found inputs of shapes {shapes}; allowed: one image (h, w, channels)'
+            )
+        module = ResNet(_STAGES[depth], outputs, ghost)
+        return linen_network(module, inputs, together(True, ghost))
+
+    return Model(network)
+
+
+class ResNet(nn.Module):
+    """Stages of residual blocks, see `resnet`.
+
+    Attributes:
+        stages: (width, blocks) of each.
+        outputs: width of the last layer [units].
+        ghost: as of BatchNorm.
+    """
+
+    stages: tuple[tuple[int, int], ...]
+    outputs: int
+    ghost: int | str | None = None
+
+    @nn.compact
+    def __call__(self, x: Images, train: bool) -> Outputs:
+        first, _ = self.stages[0]
+        x = Conv3x3(first, use_bias=False)(x)
+        x = nn.relu(BatchNorm(self.ghost)(x, train))
+        for stage, (width, blocks) in enumerate(self.stages):
+            for block in range(blocks):
+                stride = 2 if stage and not block else 1
+                x = _Block(width, stride, self.ghost)(x, train)
+        return nn.Dense(self.outputs)(x.mean((1, 2)))
+
+
+class _Block(nn.Module):
+    width: int
+    stride: int
+    ghost: int | str | None
+
+    @nn.compact
+    def __call__(self, x, train):
+        shortcut = x
+        if self.stride > 1 or x.shape[-1] != self.width:
+            shortcut = x[:, :: self.stride, :: self.stride]
+            shortcut = nn.Dense(self.width, use_bias=False)(shortcut)
+            shortcut = BatchNorm(self.ghost)(shortcut, train)
+        x = Conv3x3(self.width, use_bias=False, stride=self.stride)(x)
+        x = nn.relu(BatchNorm(self.ghost)(x, train))
+        x = Conv3x3(self.width, use_bias=False)(x)
+        return nn.relu(BatchNorm(self.ghost)(x, train) + shortcut)
