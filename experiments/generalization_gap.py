@@ -40,10 +40,11 @@ def get_config(data: str = 'mnist1d'):
     c.probes = (dict(name='distance'),)
     c.study = dict(
         name='generalization_gap',
-        batch_sizes=(32, 64, 128, 256, 512, 1024),  # examples per update
+        batch_sizes=(32, 128, 512, 1024),  # examples per update
         learning_rates=(0.01, 3.0),  # searched
-        budget=8,  # learning rates tried for each batch size and regime
-        seeds=6,
+        budget=6,  # learning rates tried for each batch size and regime, in each tuning
+        seeds=2,  # reported of each tuning
+        tunings=6,
     )
     c.num_rows, c.num_evaluations, c.num_checkpoints = 50, 25, 2
     if data == 'mnist1d':

@@ -54,8 +54,9 @@ def get_config():
         learning_rates=(0.01, 3.0),  # searched, for momentum and Lookahead around it
         lars_rates=(1.0, 100.0),
         lamb_rates=(0.001, 0.3),
-        budget=8,  # learning rates tried for each remedy
-        seeds=6,
+        budget=6,  # learning rates tried for each remedy, in each tuning
+        seeds=2,  # reported of each tuning
+        tunings=6,
     )
     c.num_rows, c.num_evaluations, c.num_checkpoints = 50, 25, 2
     return c
