@@ -23,6 +23,8 @@ class Series(NamedTuple):
             (low and high alone).
         group: series of one group share a colour and one line of the legend; None: a group of its
             own.
+        value: a number that the series is of, such as its learning rate: its colour on a continuous
+            scale; None: colours tell groups apart.
     """
 
     name: str
@@ -32,12 +34,14 @@ class Series(NamedTuple):
     high: Sequence[float] | None = None
     style: str = 'line'
     group: str | None = None
+    value: float | None = None
 
 
 class Figure(NamedTuple):
     """Series on one pair of axes; `name` is the stem of its files, scales are 'linear' or 'log'.
 
-    With `places`, x counts them, 0, 1, ..., and their names stand along the axis.
+    With `places`, x counts them, 0, 1, ..., and their names stand along the axis. With
+    `colour_label` a colour bar says what the series' `value` is, in place of a legend.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Figure(NamedTuple):
     y_scale: str = 'linear'
     caption: str = ''
     places: Sequence[str] = ()
+    colour_label: str = ''
 
 
 class Table(NamedTuple):

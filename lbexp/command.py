@@ -1,5 +1,6 @@
 """What the commands share: flags, configuration, workdir, stopping, report, exit statuses."""
 
+import ast
 import hashlib
 import json
 import math
@@ -176,6 +177,12 @@ def fingerprint_of(flag_values: flags.FlagValues, trials: list[dict]) -> dict[st
     return fingerprint(trials, flag_values.config.partition(':')[0])
 
 
+def docstring(flag_values: flags.FlagValues) -> str:
+    """What the experiment file says of itself; '': nothing."""
+    file = flag_values.config.partition(':')[0]
+    return ast.get_docstring(ast.parse(local_path(file, '--config').read_bytes())) or ''
+
+
 def workdir_of(
     flag_values: flags.FlagValues, config, overrides: list[dict], code: dict[str, str] | None = None
 ) -> pathlib.Path:
@@ -259,18 +266,21 @@ def report(
 ) -> int:
     """Writes the page, figures and claims, prints tables and verdict; returns the exit status."""
     from lbexp import results
-    from lbexp.report import claims, page, table
+    from lbexp.report import best, claims, networks, page, table
 
     path = page.page(workdir, analysis, figure_formats)
     claims.write(workdir, analysis)
     # A study that has tables of its own says in them what its trials are.
-    tables = analysis.tables or [table.table(results.final(workdir))]
+    finals, metric = results.final(workdir), networks.target(results.summary(workdir))
+    tables = analysis.tables or [table.table(finals, target=metric)]
     for content in [*claims.claims(analysis), *tables]:
         if len(content.rows) <= _PRINTED:
             table.show(content)
         else:
             print(f'{content.title}: {len(content.rows)} rows, in the report')
-    print(f'{analysis.verdict}\nreport: {path}'.lstrip(), flush=True)
+    answer = best.answer(finals, best.comparison(finals, metric))
+    lines = [line for line in (answer, analysis.verdict, f'report: {path}') if line]
+    print('\n'.join(lines), flush=True)
     return status(workdir)
 
 

@@ -16,10 +16,12 @@ from lbexp.errors import Refusal
 # fields of a configuration that no single trial has: they say which trials there are
 SPANNING = ('sweep', 'search')
 CONFIG, STATUS, COHORTS = 'config.json', 'status.json', 'cohorts.json'
+SUMMARY = 'summary.json'
 _DEPTH = 50  # of nested data; a configuration has about 6
 _SHOWN = 120  # characters of what is wrong
 
-Trial = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # the number of a trial
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # a whole number that every reader takes
+Trial = Count  # the number of a trial
 
 
 class Entry(msgspec.Struct):
@@ -94,6 +96,41 @@ class Cohort(msgspec.Struct):
 
     round: int
     trials: list[Trial]
+
+
+class Layer(msgspec.Struct):
+    """An array of parameters of summary.json."""
+
+    path: str
+    shape: list[Count]
+    dtype: str
+
+
+class Network(msgspec.Struct):
+    """A network of summary.json."""
+
+    trials: list[Trial]  # that train it
+    name: str  # of the workload
+    layers: list[Layer]
+    parameters: Count
+    examples: dict[str, Count]  # of each set
+    target: tuple[str, float] | None = None  # a test metric and the value that counts as reached
+
+
+class Schedule(msgspec.Struct):
+    """A learning rate of summary.json, as planned."""
+
+    trials: list[Trial]
+    steps: list[Count]  # updates done
+    rates: list[float]
+
+
+class Summary(msgspec.Struct):
+    """summary.json: what is trained."""
+
+    docstring: str = ''  # of the experiment file
+    networks: list[Network] = []
+    schedules: list[Schedule] = []
 
 
 def document(path: pathlib.Path, kind: Any) -> Any:

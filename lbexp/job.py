@@ -17,6 +17,7 @@ from lbexp.engine.changes import flatten
 from lbexp.engine.lock import lock
 from lbexp.engine.run import build_once, run
 from lbexp.engine.schema import keep_schema
+from lbexp.engine.summary import keep_summary
 from lbexp.errors import Refusal
 from lbexp.exit_status import STOPPED
 from lbexp.parallel import collectives, hosts
@@ -152,6 +153,7 @@ def _record(study, config, workdir, flag_values, trials) -> list[dict]:
             code=command.fingerprint_of(flag_values, resolved),
         )
         keep_schema(workdir, resolved, _print)
+        keep_summary(workdir, config, entries, command.docstring(flag_values))
         return entries
 
     return collectives.run_on_primary(write)
@@ -168,8 +170,7 @@ def _progress():
             state.step,
             state.steps,
             state.examples,
-            state.metrics.get('loss'),
-            state.metrics.get('accuracy'),
+            state.metrics,
         )
 
 

@@ -17,6 +17,7 @@ from lbexp.engine.resume import Position
 from lbexp.engine.status import Status
 from lbexp.engine.watchdog import Watchdog
 from lbexp.parallel import collectives, hosts, mesh
+from lbexp.results.metrics import headline
 
 _DISPATCH_SECONDS = 0.5  # a dispatch longer than this would make progress bar and Ctrl-C sluggish
 _INNER = ('step', 'tick', 'diverged')  # columns that no row shows as they are
@@ -28,7 +29,8 @@ class Progress(NamedTuple):
     step: int  # updates done, summed over the trials
     steps: int  # updates to do
     examples: int  # consumed by all trials together
-    metrics: dict[str, float]  # medians over the trials that have not diverged
+    # medians over the trials that have not diverged, the target's first, of the last evaluation
+    metrics: dict[str, float]
     diverged: int  # trials
 
 
@@ -78,6 +80,7 @@ class CohortRunner:
     began: float  # [s] of the monotonic clock, as if the run had never been interrupted
     chunk: int = 16  # microbatches per dispatch, until their speed is known
     columns: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # of the last dispatch
+    evaluated: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # columns, at last
     # microbatches of all trials -> updates of each: of the checkpoints that were begun
     saved: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -147,7 +150,8 @@ class CohortRunner:
         is_evaluated = self._is_due('num_evaluations')
         if is_evaluated and self.program.evaluate is not None:
             evaluated = self.program.evaluate(self.states)
-            columns |= self._of_trials(mesh.fetch(evaluated.columns))
+            self.evaluated = self._of_trials(mesh.fetch(evaluated.columns))
+            columns |= self.evaluated
             # Before the rows: what a kill leaves without them is written again.
             if self.is_at_end:
                 self._keep_examples(evaluated.per_example)
@@ -210,14 +214,12 @@ class CohortRunner:
         return statuses
 
     def progress(self) -> Progress:
-        columns, medians = self.columns, {}
-        for name in ('loss', 'accuracy'):
-            if name in columns:
-                # A trial of fewer updates than rows has rows without any: their means are of
-                # nothing.
-                finite = columns[name][~self.diverged & np.isfinite(columns[name])]
-                if len(finite):
-                    medians[name] = float(np.median(finite))
+        columns, medians = self.columns | self.evaluated, {}
+        for name in headline(columns, self.program.target):
+            # A trial of fewer updates than rows has rows without any: their means are of nothing.
+            finite = columns[name][~self.diverged & np.isfinite(columns[name])]
+            if len(finite):
+                medians[name] = float(np.median(finite))
         # A diverged trial has nothing left to do.
         stopped = self.diverged & (self.tick < self.row_starts.ticks[-1])
         steps = np.where(stopped, self.cohort.steps, columns['step'])

@@ -95,6 +95,15 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
     )
 
 
+def planned_rate(config: dict, steps: Any) -> Callable:
+    """The learning rate of `components`, for which no data are read."""
+    scaling = config['batch_scaling']
+    factor = batch_scaling(scaling['rule'], config['batch_size'], scaling['reference'])
+    rates = _Rates(config, steps, factor, accumulation_schedule(config))
+    _optimizer(config, rates, config['seed'])
+    return rates.scheduled[0] if rates.scheduled else _no_rate
+
+
 class _Rates:
     """The learning rates of a trial: its schedule, from the peak of each of its optimizers."""
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lbexp.config import lookup
 from lbexp.engine import evaluation as evaluations
 from lbexp.engine import measurement as measurements
 from lbexp.engine import step as steps
@@ -53,6 +54,7 @@ class Program(NamedTuple):
     # of a stream, microbatches given at once: a segment ends with its stretch; None: no stream
     stretch: int | None
     layout: str  # in words
+    target: str | None  # the metric of the workload's target
 
 
 class _Numbers(NamedTuple):
@@ -101,7 +103,13 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         trials=place.count,
         stretch=_STRETCH if stream(cohort.config) else None,
         layout=words,
+        target=_target(cohort),
     )
+
+
+def _target(cohort):
+    target = lookup.build('workload', cohort.config['workload']).target
+    return target[0] if target else None
 
 
 def _call(compilation, *arguments):

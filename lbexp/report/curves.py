@@ -8,11 +8,15 @@ import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Figure, Series
-from lbexp.results.metrics import COUNTS, first_figures
+from lbexp.results.metrics import COUNTS, first_figures, headline
 
 OTHERS = 8  # metrics drawn beyond those of every run; a probe may add dozens, which are in the rows
 LINES = 160  # trials drawn in one figure
 POINTS = 8000  # points drawn in one figure
+
+
+# tags by which the curves of a study are grouped
+GROUPS = ('arm', 'case')
 
 
 class _Curve(NamedTuple):
@@ -23,9 +27,17 @@ class _Curve(NamedTuple):
     end: int  # past the trial's last row
 
 
-def curves(rows: results.Columns, x: str = 'step') -> list[Figure]:
-    """Figures of metrics against `x`, trials coloured by configuration (all that varies but the
-    seed).
+class Grouping(NamedTuple):
+    """What the curves of each trial share with others."""
+
+    names: list[str]  # of each trial's group; '': there is one
+    values: list[float | None]  # the number in which the groups differ; None: in other things
+
+
+def curves(rows: results.Columns, x: str = 'step', target: str | None = None) -> list[Figure]:
+    """Figures of metrics against `x`, trials coloured by arm and case where a study tagged them,
+    else by configuration (all that varies but the seed); where configurations differ in one number,
+    by that number.
 
     Drawn are the metrics that every run has and OTHERS more. What is not drawn of these is said in
     the caption: of many trials those at evenly spaced ranks of the last value, the best and the
@@ -35,12 +47,15 @@ def curves(rows: results.Columns, x: str = 'step') -> list[Figure]:
     Args:
         rows: columns of `results.read`.
         x: 'step', 'examples', 'epoch' or 'wall_time' (s).
+        target: the metric of the workload's target, which comes first.
     """
     bounds = _bounds(rows)
-    groups = configurations(rows, [first for first, _ in bounds])
+    groups = grouping(rows, [first for first, _ in bounds])
     numeric = results.numeric(rows)
-    metrics = [name for name in first_figures() if name in numeric]
+    metrics = [name for name in first_figures(target) if name in numeric]
     others = [name for name in numeric if name not in (*metrics, *COUNTS)]
+    # what a workload adds comes before what probes do
+    others.sort(key=lambda name: name not in headline(numeric))
     figures = []
     for metric in metrics + others[:OTHERS]:
         drawing = _figure(rows, bounds, groups, x, metric)
@@ -62,13 +77,47 @@ def configurations(columns: results.Columns, places: Sequence[int]) -> list[str]
     b1 0.9', without the seed; 'none' of a trial that has nothing where others have something.
 
     A name's last part serves where that is unambiguous in the trial; a part's name needs no more
-    than itself. What a trial does not have, and lists, are left out.
+    than itself. What a trial does not have, and lists, are left out; so is what follows from the
+    rest, such as a microbatch that goes with the batch size.
     """
-    keys = compared(columns)
+    keys = _telling_apart(columns, places)
     texts = [_in_words(columns, keys, place) for place in places]
     if any(texts):
         return [words or 'none' for words in texts]
     return texts
+
+
+def _telling_apart(columns, places):
+    """Those of the compared settings that tell these trials apart, names of parts first."""
+    keys = compared(columns)
+    keys.sort(key=lambda key: _last_part(key) != 'name')
+    kept, seen = [], 1
+    cells = [()] * len(places)
+    for key in keys:
+        longer = []
+        for cell, place in zip(cells, places, strict=True):
+            longer.append((*cell, text(columns[key][place])))
+        if len(set(longer)) > seen or len(places) == 1:
+            kept.append(key)
+            cells, seen = longer, len(set(longer))
+    return [key for key in compared(columns) if key in kept]
+
+
+def grouping(rows: results.Columns, places: Sequence[int]) -> Grouping:
+    """The groups of the trials at these places: by arm and case where a study tagged its trials so,
+    else by configuration."""
+    tags = [name for name in GROUPS if name in results.tags(rows)]
+    if 'arm' in tags:
+        names = []
+        for place in places:
+            said = [text(rows[name][place]) for name in tags if rows[name][place] is not None]
+            names.append(', '.join(said) or 'none')
+        return Grouping(names, [None] * len(names))
+    keys = _telling_apart(rows, places)
+    values: list[float | None] = [None] * len(places)
+    if len(keys) == 1 and np.issubdtype(rows[keys[0]].dtype, np.number):
+        values = [float(rows[keys[0]][place]) for place in places]
+    return Grouping(configurations(rows, places), values)
 
 
 def _in_words(columns, keys, place):
@@ -142,13 +191,13 @@ def _figure(rows, bounds, groups, x, metric):
         is_thinned |= len(shown) < len(curve.finite)
         last = curve.finite[-1]
         label = _label(rows, last)
-        group = groups[curve.trial] or None
-        series.append(Series(label, rows[x][shown], values[shown], group=group))
+        group, value = groups.names[curve.trial] or None, groups.values[curve.trial]
+        series.append(Series(label, rows[x][shown], values[shown], group=group, value=value))
         if _diverged(rows, last, curve.end):
             ends.append(last)
-    if any(groups):
+    if any(groups.names):
         # the legend has the order of the trials, whichever of them are drawn
-        order = dict(zip(dict.fromkeys(groups), itertools.count()))
+        order = dict(zip(dict.fromkeys(groups.names), itertools.count()))
         series.sort(key=lambda curve: order[curve.group])
     if ends:
         series.append(Series('diverged', rows[x][ends], values[ends], style='points'))

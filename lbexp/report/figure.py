@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from lbexp.analysis import Figure, Series
+from lbexp.report.colours import ORDERED, colour_scale, colour_ticks, key, rgb
 from lbexp.report.style import (
     check,
     floats,
     is_bold,
-    key,
     label,
     placed_bars,
-    rgb,
     styles,
     tick_labels,
     ticks,
@@ -47,6 +46,8 @@ def figure(drawing: Figure, shared: Mapping[str, str] | None = None) -> dict[str
         is_first = style.named and group not in in_legend
         in_legend.add(group)
         traces += _traces(series, style, is_first, is_bold(series, drawing), drawing.x_scale)
+    if drawing.colour_label:
+        traces.append(_colour_bar(drawing))
     has_legend = any(map(operator.attrgetter('named'), groups.values()))
     layout = {
         'xaxis': _x_axis(drawing),
@@ -54,6 +55,29 @@ def figure(drawing: Figure, shared: Mapping[str, str] | None = None) -> dict[str
         'showlegend': len(drawing.series) > 1 and has_legend,
     }
     return {'data': traces, 'layout': layout}
+
+
+def _colour_bar(drawing):
+    """A trace without a point, which shows the scale of the values' colours."""
+    places, names = colour_ticks(colour_scale(drawing))
+    steps = np.linspace(0, 1, len(ORDERED)).tolist()
+    bar = {
+        'title': {'text': _escaped(drawing.colour_label), 'side': 'right'},
+        'tickvals': places,
+        'ticktext': names,
+        'thickness': 12,
+        'outlinewidth': 0,
+    }
+    marker = {
+        'color': [0, 1],
+        'cmin': 0,
+        'cmax': 1,
+        'colorscale': list(map(list, zip(steps, ORDERED, strict=True))),
+        'showscale': True,
+        'colorbar': bar,
+    }
+    empty = {'type': 'scatter', 'mode': 'markers', 'x': [None], 'y': [None]}
+    return empty | {'marker': marker, 'showlegend': False, 'hoverinfo': 'skip'}
 
 
 def _merged(all_series: Sequence[Series]) -> list[Series]:

@@ -1,21 +1,34 @@
 """The report: one HTML file that needs nothing beside it, and the figures as files for a paper."""
 
 import collections
+import itertools
 import json
 from collections.abc import Sequence
 from html import escape
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from lbexp import results
-from lbexp.analysis import Analysis, Table
+from lbexp.analysis import Analysis, Figure, Table
 from lbexp.engine.metrics_file import replace
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
-from lbexp.report import FIGURE_FORMATS, claims, curves, elements, figure, paper, table
-from lbexp.report.assets import SCRIPT, STYLE
+from lbexp.report import (
+    FIGURE_FORMATS,
+    best,
+    claims,
+    curves,
+    elements,
+    figure,
+    networks,
+    paper,
+    table,
+)
+from lbexp.report.assets import SCRIPT, STYLE, packed, plotly
+from lbexp.report.elements import Section
 from lbexp.report.file_names import file_names
 from lbexp.report.style import shared_colours
 from lbexp.results.metrics import headline
@@ -28,6 +41,15 @@ _BADGES = {
 }
 
 
+class _Drawn(NamedTuple):
+    """The figures of a page, by section."""
+
+    answer: Sequence[Figure]
+    study: Sequence[Figure]
+    curves: Sequence[Figure]
+    schedule: Sequence[Figure]
+
+
 def page(
     workdir: PathLike | str,
     analysis: Analysis | None = None,
@@ -36,9 +58,10 @@ def page(
     """Writes `workdir`/report.html and `workdir`/figures/NAME.csv, .png, .pdf; returns the path of
     the page.
 
-    The page holds the verdict, final metrics with medians and intervals over seeds, the study's
-    tables and figures, a curve of every metric of every trial, the state of the trials, the
-    resolved config and the environment.
+    The page holds the verdict, which configuration is best, final metrics with medians and
+    intervals over seeds, the study's tables and figures, a curve of every metric of every trial,
+    the network, the schedule as planned, the state of the trials, the resolved config, the
+    environment and what the experiment file says.
 
     Args:
         workdir: a workdir (or a folder above workdirs; config and environment are then those of the
@@ -54,58 +77,112 @@ def page(
     rows, finals = results.load(workdir)
     document = results.configuration(workdir)
     analysis = analysis or Analysis(_title(document['config'], workdir), '', [], [])
-    drawn = _named(analysis.figures, curves.curves(rows, _abscissa(finals)))
+    summary = results.summary(workdir)
+    metric = networks.target(summary)
+    compared = best.comparison(finals, metric)
+    drawn = _named(
+        _Drawn(
+            best.figures(finals, compared),
+            analysis.figures,
+            curves.curves(rows, _abscissa(finals), metric),
+            networks.schedule(summary, finals),
+        )
+    )
     folder = workdir / 'figures'
     # a workdir may be anybody's: nothing is written through a link out of it
     refuse_links(folder, workdir)
     # of the study's own: curves of hundreds of trials have colours of their own
     shared = shared_colours(analysis.figures)
-    for drawing in drawn:
+    all_drawn = list(itertools.chain(*drawn))
+    for drawing in all_drawn:
         paper.save(drawing, folder, figure_formats, shared)
-    body = _body(analysis, finals, document, drawn, figure_formats)
+    sections = _sections(analysis, finals, document, summary, drawn, figure_formats)
+    header = _header(analysis, finals, summary, best.answer(finals, compared))
+    body = header + elements.contents(sections)
+    body += ''.join(section.html() for section in sections)
     file = workdir / 'report.html'
-    replace(file, _html(analysis.title, body, drawn, shared).encode())
+    replace(file, _html(analysis.title, body, all_drawn, shared).encode())
     return file
 
 
-def _body(analysis, finals, document, drawn, formats):
-    """The sections of the page; of the figures drawn the study's own come first."""
-    final_metrics = table.table(finals)
-    sections = [_header(analysis, finals)]
-    sections += map(elements.table, claims.claims(analysis))
-    sections += map(elements.table, analysis.tables or [final_metrics])
-    count = len(analysis.figures)
-    if count:
-        sections.append(elements.figures('Findings', drawn[:count], 0, formats))
-    sections.append(elements.figures('Training curves', drawn[count:], count, formats))
+def _sections(analysis, finals, document, summary, drawn, formats):
+    """The sections of the page; `drawn` are its figures, by section."""
+    metric = networks.target(summary)
+    final_metrics = table.table(finals, target=metric)
+    sections = []
+    if drawn.answer:
+        figures = elements.figures(drawn.answer, 0, formats)
+        sections.append(Section('What was varied', figures, 'varied'))
+    tables = [*claims.claims(analysis), *(analysis.tables or [final_metrics])]
+    for place, content in enumerate(tables):
+        title = content.title or f'Table {place + 1}'
+        sections.append(Section(title, elements.table(content), f'table-{place + 1}'))
+    first = len(drawn.answer)
+    if drawn.study:
+        figures = elements.figures(drawn.study, first, formats)
+        sections.append(Section('Findings', figures, 'findings'))
+    first += len(drawn.study)
+    figures = elements.figures(drawn.curves, first, formats)
+    sections.append(Section('Training curves', figures, 'curves'))
     if analysis.tables:
         # A study that has tables of its own says in them what its trials are.
-        untitled = elements.table(final_metrics._replace(title=''))
-        sections.append(elements.folded(final_metrics.title, untitled, 'final'))
+        body = elements.table(final_metrics)
+        sections.append(Section(final_metrics.title, body, 'final', is_open=False))
+    sections += _model(summary, drawn.schedule, first + len(drawn.curves), formats)
+    return sections + _records(finals, document, summary, metric)
+
+
+def _model(summary, schedule, first, formats):
+    """The sections on what was trained."""
+    sections = []
+    if schedule:
+        figures = elements.figures(schedule, first, formats)
+        sections.append(Section('Schedule', figures, 'schedule'))
+    if summary.networks:
+        body = []
+        for network in summary.networks:
+            content = networks.layers(network)
+            body.append(f'<h3>{escape(content.title)}</h3>{elements.table(content)}')
+        sections.append(Section('Model', ''.join(body), 'model', is_open=False))
+    return sections
+
+
+def _records(finals, document, summary, metric):
+    """The sections on how it was run."""
     environment = document.get('environment')
     if not isinstance(environment, dict):
         environment = {}
-    config = elements.pairs(document['config'])
-    sections += [
-        elements.folded('Trials', elements.table(_trials(finals)), 'trials'),
-        elements.folded('Resolved configuration', config, 'configuration'),
-        elements.folded('Environment', elements.pairs(environment), 'environment'),
-    ]
-    return ''.join(sections)
+    bodies = {
+        'Trials': elements.table(_trials(finals, metric)),
+        'Resolved configuration': elements.pairs(document['config']),
+        'Environment': elements.pairs(environment),
+    }
+    if summary.docstring:
+        bodies['Experiment'] = f'<pre>{escape(summary.docstring)}</pre>'
+    sections = []
+    for title, body in bodies.items():
+        name = title.split()[-1].lower()
+        sections.append(Section(title, body, name, is_open=False))
+    return sections
 
 
-def _named(figures, metric_figures):
+def _named(drawn):
     """All of them, each with a name that is its files': a metric's that the study has taken is
     '..._curves'."""
-    names = [drawing.name for drawing in figures]
-    taken = set(names)
-    for drawing in metric_figures:
-        is_taken = drawing.name in taken
+    # the study's first: they keep their names
+    order = [*drawn.study, *drawn.answer, *drawn.curves, *drawn.schedule]
+    taken = {drawing.name for drawing in drawn.study}
+    names = []
+    for place, drawing in enumerate(order):
+        is_taken = place >= len(drawn.study) and drawing.name in taken
         names.append(f'{drawing.name}_curves' if is_taken else drawing.name)
     named = []
-    for drawing, stem in zip([*figures, *metric_figures], file_names(names), strict=True):
+    for drawing, stem in zip(order, file_names(names), strict=True):
         named.append(drawing._replace(name=stem))
-    return named
+    parts = iter(named)
+    study = list(itertools.islice(parts, len(drawn.study)))
+    answer = list(itertools.islice(parts, len(drawn.answer)))
+    return _Drawn(answer, study, list(itertools.islice(parts, len(drawn.curves))), list(parts))
 
 
 def _title(config, workdir):
@@ -128,7 +205,7 @@ def _abscissa(finals):
     return 'step'
 
 
-def _header(analysis, finals):
+def _header(analysis, finals, summary, answer):
     count = len(finals['trial'])
     states = table.tally(collections.Counter(finals['status']))
     facts = [f'{count} trial{"s" * (count != 1)}: {states}']
@@ -142,13 +219,19 @@ def _header(analysis, finals):
     verdict = ''
     if badge or analysis.verdict:
         verdict = f'<p class="verdict">{badge}{escape(analysis.verdict)}</p>'
+    if answer:
+        verdict = f'<p class="answer">{escape(answer)}</p>{verdict}'
+    claim = ' '.join(summary.docstring.partition('\n\n')[0].split())
+    if claim:
+        verdict += f'<p class="claim">Experiment: {escape(claim)}</p>'
+    facts += networks.facts(summary)
     return (
         f'<header><h1>{escape(analysis.title)}</h1>{verdict}<p '
         f'class="facts">{escape(" · ".join(facts))}</p></header>'
     )
 
 
-def _trials(finals):
+def _trials(finals, metric):
     """What became of each trial; those that did not end well first when there are too many."""
     settings = results.varied(finals)
     count = len(finals['trial'])
@@ -160,9 +243,7 @@ def _trials(finals):
             f'{TRIALS} of {count} trials, those not done first; all of them: python -m '
             'lbexp.results WORKDIR --csv=FILE'
         )
-    measured = results.measured(finals)
-    names = ['trial', *settings, 'status', 'step']
-    names += [name for name in headline() if name in measured]
+    names = ['trial', *settings, *headline(results.numeric(finals), metric), 'status', 'step']
     if len(set(finals['workdir'])) > 1:
         names.insert(0, 'workdir')
     rows = []
@@ -177,18 +258,13 @@ def _trials(finals):
 
 
 def _html(title, body, drawn, shared):
-    from plotly.offline import get_plotlyjs
-
     figures = [figure.figure(drawing, shared) for drawing in drawn]
     data = json.dumps(figures, separators=(',', ':'), allow_nan=False)
-    # </script> inside a string would end the element
-    data = data.replace('<', '\\u003c')
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta '
         f'charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, '
         f'initial-scale=1"><style>{STYLE}</style></head>'
-        f'<body><main>{body}</main><script>{get_plotlyjs()}</script>'
-        '<script type="application/json" '
-        f'id="figures">{data}</script><script>{SCRIPT}</script></body></html>\n'
+        f'<body><main>{body}</main>{plotly()}{packed(data, "figures")}'
+        f'<script>{SCRIPT}</script></body></html>\n'
     )

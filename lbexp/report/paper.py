@@ -16,12 +16,12 @@ import numpy as np
 from lbexp.analysis import Figure
 from lbexp.engine.metrics_file import replace
 from lbexp.report import FIGURE_FORMATS
+from lbexp.report.colours import ORDERED, colour_scale, colour_ticks, key
 from lbexp.report.file_names import file_names
 from lbexp.report.style import (
     check,
     floats,
     is_bold,
-    key,
     label,
     placed_bars,
     styles,
@@ -139,10 +139,23 @@ def _draw(page, drawing, shared=None):
     if drawing.places or len(drawing.series) > 1:
         # the width of a legend, and the height of names, are not known before
         page.set_layout_engine('constrained')
-    if len(drawing.series) > 1:
+    if drawing.colour_label:
+        _draw_colour_bar(page, axes, drawing)
+    elif len(drawing.series) > 1:
         page.legend(loc='outside right upper', fontsize=8)
     elif not drawing.places and not drawing.caption:
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
+
+
+def _draw_colour_bar(page, axes, drawing):
+    """What the colours of the values are, beside the axes."""
+    from matplotlib import cm, colors
+
+    palette = colors.LinearSegmentedColormap.from_list('ordered', ORDERED)
+    bar = page.colorbar(cm.ScalarMappable(cmap=palette), ax=axes)
+    places, names = colour_ticks(colour_scale(drawing))
+    bar.set_ticks(places, labels=names)
+    bar.set_label(_literal(drawing.colour_label))
 
 
 def _draw_series(axes, series, style, name, bold, scale):

@@ -1,9 +1,10 @@
 """How a run gets on: one live line in a terminal, a plain line now and then elsewhere."""
 
 import collections
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 WINDOW = 30.0  # seconds over which rates are measured
 LIVE = 0.2  # seconds between two drawings in a terminal
+METRICS = 3  # metrics beside the bar
 # From which number on, in what unit: thousands are written out up to five digits.
 _UNITS = ((1e9, 1e9, 'G'), (1e6, 1e6, 'M'), (1e4, 1e3, 'k'))
 
@@ -22,8 +24,7 @@ class _State(NamedTuple):
     done_steps: Any
     total_steps: Any
     examples: Any
-    loss: Any
-    accuracy: Any
+    metrics: Mapping[str, Any]
     trials_done: int
     trials_total: int
 
@@ -36,7 +37,7 @@ def progress(
     """A context manager with `update(...)`; a call that draws nothing costs a comparison of two
     times.
 
-    In a terminal: a bar with ETA, steps/s, examples/s, loss and accuracy, drawn at most five times
+    In a terminal: a bar with ETA, steps/s, examples/s and metrics, drawn at most five times
     a second and only from `update` (no thread competes with training). Elsewhere: a plain line at
     most every `every` seconds, and one at the end. Rates are over the last 30 s and start at the
     first update, so compilation is not in them.
@@ -77,8 +78,7 @@ class _Progress:
         done_steps: Any,
         total_steps: Any,
         examples: Any,
-        loss: Any = None,
-        accuracy: Any = None,
+        metrics: Mapping[str, Any] | None = None,
         trials_done: int = 0,
         trials_total: int = 1,
     ):
@@ -88,12 +88,12 @@ class _Progress:
         Args:
             done_steps, total_steps: steps over all trials.
             examples: examples consumed over all trials so far.
-            loss, accuracy: of the last row (best or mean over trials, as the caller likes); None:
-                not shown.
+            metrics: of the last row (best or mean over trials, as the caller likes), in their
+                order; METRICS of them are shown.
             trials_done, trials_total: trials finished, trials in all.
         """
         now = self._clock()
-        state = _State(done_steps, total_steps, examples, loss, accuracy, trials_done, trials_total)
+        state = _State(done_steps, total_steps, examples, metrics or {}, trials_done, trials_total)
         self._latest = state
         if now < self._next:
             return
@@ -118,10 +118,8 @@ class _Progress:
         ]
         if done >= total:
             parts[0] = 'done'
-        if state.loss is not None:
-            parts.append(f'loss {float(state.loss):.4g}')
-        if state.accuracy is not None:
-            parts.append(f'accuracy {float(state.accuracy):.4f}')
+        for name, value in itertools.islice(state.metrics.items(), METRICS):
+            parts.append(f'{name.replace("_", " ")} {float(value):.4g}')
         if state.trials_total > 1:
             parts.append(f'trials {state.trials_done}/{state.trials_total}')
         words = '  '.join(parts)

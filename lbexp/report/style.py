@@ -4,22 +4,24 @@ another."""
 import collections
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lbexp.analysis import Figure, Series
+from lbexp.report.colours import (
+    CATEGORIES,
+    PALETTE,
+    are_ordered,
+    by_value,
+    colour_scale,
+    key,
+    ordered,
+    values_in,
+    values_of,
+)
 
-# Okabe and Ito 2008: told apart with any colour vision, and dark enough on white, light enough on
-# black.
-PALETTE = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#D55E00', '#56B4E9')
-# Four more, for as many things that have no order: of Tol's muted ones (Tol 2021), and grey.
-CATEGORIES = (*PALETTE, '#882255', '#999933', '#6655aa', '#888888')
-# More groups than that, and more ordered ones than the palette has (batch sizes, learning rates),
-# are ordered, not told apart: viridis, without its ends that vanish on black or white.
-ORDERED = ('#46327e', '#365c8d', '#277f8e', '#1fa187', '#4ac16d', '#a0da39', '#d8c822')
 LEGEND = 8  # entries; of more groups every n-th is named
 # Names of plotly and of matplotlib.
 SYMBOLS = (('circle', 'o'), ('square', 's'), ('diamond', 'D'), ('triangle-up', '^'), ('cross', 'P'))
@@ -57,7 +59,7 @@ def shared_colours(drawings: Sequence[Figure]) -> dict[str, str]:
     drawn_in = collections.Counter()
     for drawing in drawings:
         groups = list(dict.fromkeys(map(key, drawing.series)))
-        if not _are_ordered(groups):
+        if not are_ordered(groups):
             drawn_in.update(groups)
     shared = [group for group, count in drawn_in.items() if count > 1]
     if len(shared) > len(CATEGORIES):
@@ -77,29 +79,27 @@ def styles(drawing: Figure, shared: Mapping[str, str] | None = None) -> dict[str
     """
     groups = list(dict.fromkeys(map(key, drawing.series)))
     with_symbols = sorted(set(_groups(drawing, 'points')), key=groups.index)
-    colours, named = _colours(groups, shared or {})
+    colours, named = _colours(groups, shared or {}, values_of(drawing))
+    if drawing.colour_label:
+        named = set()
     dashes = _dashes(groups, _groups(drawing, 'line'), with_symbols)
     sizes = np.linspace(*_SIZES, max(len(with_symbols), 2)).tolist()
     size_of = dict(zip(with_symbols, sizes, strict=False))
     offsets = _offsets(drawing)
     drawn = {}
+    has_values = colour_scale(drawing) is not None
     for place, group in enumerate(groups):
+        # Where colours are of numbers, symbols say nothing more.
+        symbol = SYMBOLS[0 if has_values else place % len(SYMBOLS)]
         drawn[group] = SeriesStyle(
             colours[group],
-            SYMBOLS[place % len(SYMBOLS)],
+            symbol,
             dashes.get(group, DASHES[0]),
-            size_of.get(group, _SIZE),
+            _SIZE if has_values else size_of.get(group, _SIZE),
             group in named,
             offsets.get(group, 0.0),
         )
     return drawn
-
-
-def key(series: Series) -> str:
-    """The group of a series."""
-    if series.group is None:
-        return series.name
-    return series.group
 
 
 def floats(values: Sequence[float | None] | np.ndarray) -> np.ndarray:
@@ -187,43 +187,30 @@ def _dashes(groups, lines, with_symbols):
     return dict(zip(bare, dashes, strict=False))
 
 
-def _colours(groups, shared):
+def _colours(groups, shared, values):
     """Colour of each group, and the groups that the legend names."""
-    most = len(PALETTE) if _are_ordered(groups) else len(CATEGORIES)
+    most = len(PALETTE) if are_ordered(groups) else len(CATEGORIES)
+    if values:
+        return by_value(groups, values), _named(groups)
     if len(groups) <= most:
         of_figure = {group: shared[group] for group in groups if group in shared}
         free = [colour for colour in CATEGORIES if colour not in of_figure.values()]
         others = [group for group in groups if group not in of_figure]
-        return of_figure | dict(zip(others, free, strict=False)), set(groups)
+        return of_figure | dict(zip(others, free, strict=False)), _named(groups)
+    values = values_in(groups)
+    if values:
+        return by_value(groups, values), _named(groups)
     last = len(groups) - 1
-    colours = {group: _ordered(place / last) for place, group in enumerate(groups)}
+    colours = {group: ordered(place / last) for place, group in enumerate(groups)}
+    return colours, _named(groups)
+
+
+def _named(groups):
+    """LEGEND groups at most, evenly spaced, the first and the last among them."""
     if len(groups) <= LEGEND:
-        return colours, set(groups)
-    # evenly spaced, the first and the last among them
-    places = np.linspace(0, last, LEGEND).astype(int)
-    return colours, {groups[place] for place in places}
-
-
-def _are_ordered(groups):
-    """Whether they differ in a number alone, as 'B 32' and 'B 64' do."""
-    stems = {re.sub(r'[-+]?\d[\d.]*(e[-+]?\d+)?', '#', group) for group in groups}
-    return len(groups) > 1 and len(stems) == 1 and '#' in stems.pop()
-
-
-def _ordered(place):
-    """The colour at `place` in [0, 1] of the ordered palette."""
-    position = place * (len(ORDERED) - 1)
-    left = min(int(position), len(ORDERED) - 2)
-    share = position - left
-    mixed = []
-    for lower, upper in zip(rgb(ORDERED[left]), rgb(ORDERED[left + 1]), strict=True):
-        mixed.append(round(lower + (upper - lower) * share))
-    return '#{:02x}{:02x}{:02x}'.format(*mixed)
-
-
-def rgb(colour: str) -> list[int]:
-    """'#0072B2' as [0, 114, 178]."""
-    return list(bytes.fromhex(colour.removeprefix('#')))
+        return set(groups)
+    places = np.linspace(0, len(groups) - 1, LEGEND).astype(int)
+    return {groups[place] for place in places}
 
 
 def _offsets(drawing):

@@ -20,34 +20,37 @@ LONGEST = 48  # characters of what a configuration sets, in a cell
 
 
 def table(
-    finals: results.Columns, metrics: Sequence[str] | None = None, confidence: float = 0.95
+    finals: results.Columns,
+    metrics: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    target: str | None = None,
 ) -> Table:
     """An `analysis.Table`: a row for each configuration (all that varies but the seed), in order of
-    appearance.
+    appearance; what was set, the metrics, how many trials.
 
     A cell reads 'median [low, high]' over the trials that did not diverge. A diverged trial has no
     final value: it is counted in the column 'trials', never averaged in.
 
     Args:
         finals: columns of `results.final`.
-        metrics: names; None: those of loss, accuracy, test_loss, test_accuracy that were recorded.
+        metrics: names; None: `headline` of those that were recorded.
         confidence: of the interval, in (0, 1).
+        target: the metric of the workload's target, which comes first.
     """
     keys = curves.compared(finals)
     if metrics is None:
-        numeric = results.numeric(finals)
-        metrics = [name for name in headline() if name in numeric]
-    groups, repeated = _groups(finals, keys)
-    rows = []
-    for texts, places in groups.items():
-        rows.append([*map(setting, texts), _count(finals['status'][places])])
+        metrics = headline(results.numeric(finals), target)
+    groups, repeated = configurations(finals, keys)
+    rows = [list(map(setting, texts)) for texts in groups]
     for metric in metrics:
         cells = _column(finals[metric], finals['status'], groups.values(), confidence)
         for row, cell in zip(rows, cells, strict=True):
             row.append(cell)
-    short = curves.shortened(keys)
-    columns = [*short.values(), 'trials']
+    for row, places in zip(rows, groups.values(), strict=True):
+        row.append(_count(finals['status'][places]))
+    columns = list(curves.shortened(keys).values())
     columns += [name.replace('_', ' ') for name in metrics]
+    columns.append('trials')
     caption = _caption(confidence, groups)
     if repeated:
         caption += (
@@ -57,9 +60,15 @@ def table(
     return Table('Final metrics', columns, rows, caption)
 
 
-def _groups(finals, keys):
+def configurations(
+    finals: results.Columns, keys: Sequence[str]
+) -> tuple[dict[tuple[str, ...], list[int]], int]:
     """{configuration: places of its trials}, and how many are left out: the same seed again is no
-    second sample."""
+    second sample.
+
+    Args:
+        keys: columns whose values make a configuration.
+    """
     groups, seen, repeated = {}, set(), 0
     seeds = finals.get('seed')
     for place in range(len(finals['trial'])):

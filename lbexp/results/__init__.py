@@ -30,6 +30,7 @@ from lbexp.results._documents import (
     part,
     roles,
     say_once,
+    summary,
 )
 from lbexp.results._rows import rows as rows_of
 from lbexp.results._trials import trials as trials_of
@@ -51,6 +52,7 @@ __all__ = [
     'read',
     'roles',
     'say_once',
+    'summary',
     'tags',
     'varied',
     'workdirs',

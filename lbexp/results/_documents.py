@@ -5,6 +5,8 @@ import pathlib
 import stat
 import sys
 
+import msgspec
+
 from lbexp import documents, owner
 from lbexp.documents import COHORTS, CONFIG, STATUS
 from lbexp.errors import Refusal
@@ -68,6 +70,20 @@ def roles(folder: pathlib.Path) -> list[tuple[int, dict]]:
         rule = 'allowed: tags, which the command that trained them adds when it is run again'
         raise Refusal(f'{pathlib.Path(folder) / CONFIG}: found no trial with tags; {rule}')
     return pairs
+
+
+def summary(folder: pathlib.Path) -> documents.Summary:
+    """summary.json of a workdir: what is trained. Empty where there is none, as an older version
+    wrote none; where it is damaged that is told."""
+    file = pathlib.Path(folder) / documents.SUMMARY
+    try:
+        if not is_readable(file, file.parent):
+            return documents.Summary()
+        content = documents.document(file, documents.Summary)
+    except (OSError, Refusal) as error:
+        say_once(f'{error}; left out')
+        return documents.Summary()
+    return msgspec.convert(content, documents.Summary)
 
 
 def part(folder: pathlib.Path, name: str) -> dict:

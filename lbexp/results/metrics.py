@@ -1,6 +1,7 @@
 """The columns that every run has, and what each is for: one list, which tables, figures and the
 terminal read. What a probe or a workload adds is shown after them."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -30,19 +31,88 @@ METRICS = (
     Metric('epoch', 'epochs', counts=True, minor=2),
     Metric('wall_time', 'wall time (s)', counts=True, minor=2),
 )
+# Of a set that training does not see: their metrics begin like that.
+HELD_OUT = ('validation_', 'test_')
+# Metrics of which less is better; of every other more is.
+LOWER_IS_BETTER = frozenset(
+    (
+        'loss',
+        'token_loss',
+        'log_loss',
+        'error',
+        'perplexity',
+        'bits_per_byte',
+        'squared_error',
+        'absolute_error',
+        'mse',
+        'rmse',
+        'mae',
+    )
+)
+MOST = 10  # columns of metrics in a table
 MINOR = {metric.name: metric.minor for metric in METRICS} | {'workdir': 2}
 # how far a trial is, and what to write along that axis
 COUNTS = {metric.name: metric.label or metric.name for metric in METRICS if metric.counts}
 
 
-def first_figures() -> list[str]:
-    """Metrics that are drawn first, in order."""
-    return _in_order('figure')
+def first_figures(target: str | None = None) -> list[str]:
+    """Metrics that are drawn first, in order; those of the target's metric before all."""
+    names = _in_order('figure')
+    if target is not None:
+        names = [prefix + target for prefix in ('test_', 'validation_', '')] + names
+    return list(dict.fromkeys(names))
 
 
-def headline() -> list[str]:
-    """Metrics of the closing table, in order."""
-    return _in_order('headline')
+def is_lower_better(name: str) -> bool:
+    """Whether less of a metric is better: 'test_perplexity' is 'perplexity' of a set."""
+    return _of_set(name) in LOWER_IS_BETTER
+
+
+def headline(recorded: Iterable[str], target: str | None = None) -> list[str]:
+    """Those of the recorded metrics that tables show, MOST at most, in their order: what the
+    workload is about, what every run has, then what a workload adds.
+
+    A workload's own are those of an evaluated set ('test_auc'), and those that a training row has
+    under the same name ('token_loss' beside 'test_token_loss'). What a probe measures is none.
+
+    Args:
+        recorded: names of numeric columns.
+        target: the metric of the workload's target, such as 'perplexity'; None: it has none.
+    """
+    names = list(recorded)
+    evaluated = [name for name in names if name.startswith(HELD_OUT)]
+    trained = [name for name in names if any(prefix + name in names for prefix in HELD_OUT)]
+    first = []
+    if target is not None:
+        first = [prefix + target for prefix in ('test_', 'validation_')]
+    order = [*first, *_in_order('headline'), *evaluated, *trained]
+    return [name for name in dict.fromkeys(order) if name in names][:MOST]
+
+
+def deciding(recorded: Iterable[str], target: str | None = None) -> str | None:
+    """The metric by which configurations are compared; None: there is none.
+
+    That of the target, else accuracy, else loss, else the first that a workload adds; of the
+    validation set where there is one, as a choice by test examples flatters what it chooses.
+
+    Args:
+        recorded, target: as in `headline`.
+    """
+    names = list(recorded)
+    wanted = [name for name in (target, 'accuracy', 'loss') if name is not None]
+    wanted += [_of_set(name) for name in names if name.startswith(HELD_OUT)]
+    for metric in wanted:
+        for prefix in HELD_OUT:
+            if prefix + metric in names:
+                return prefix + metric
+    return 'loss' if 'loss' in names else None
+
+
+def _of_set(name):
+    """'perplexity' of 'test_perplexity'."""
+    for prefix in (*HELD_OUT, 'train_'):
+        name = name.removeprefix(prefix)
+    return name
 
 
 def _in_order(place):

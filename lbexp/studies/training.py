@@ -9,6 +9,7 @@ from lbexp import results
 from lbexp.analysis import Analysis
 from lbexp.config import lookup
 from lbexp.errors import Refusal
+from lbexp.results.metrics import is_lower_better
 from lbexp.studies import Study
 
 
@@ -48,8 +49,11 @@ def _verdict(metric, level, values, statuses):
     if values.dtype.hasobject:
         return ''
     sound = values[np.isfinite(values) & (statuses != 'diverged')]
-    reached = int((sound >= level).sum())
-    share = f'{reached} of {len(values)} trials end with a test {metric} of at least {level}'
+    words, is_reached, best = f'at least {level}', sound >= level, np.max
+    if is_lower_better(metric):
+        words, is_reached, best = f'at most {level}', sound <= level, np.min
+    name = metric.replace('_', ' ')
+    share = f'{is_reached.sum()} of {len(values)} trials end with a test {name} of {words}'
     if not len(sound):
         return f'{share}; none has a result.'
-    return f'{share}; the best has {sound.max():.4f}.'
+    return f'{share}; the best has {best(sound):.4f}.'

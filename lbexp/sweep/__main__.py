@@ -141,6 +141,7 @@ def _train(flag_values, study, config, workdir, first_trials, executor, stop):
         log=functools.partial(print, flush=True),
         fingerprint=functools.partial(command.fingerprint_of, flag_values),
         restart_lost=flag_values.restart_lost,
+        docstring=command.docstring(flag_values),
     )
     finished = record.nothing_to_train(workdir)
     outcome = run(study, config, workdir, first_trials, options)

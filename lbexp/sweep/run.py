@@ -13,6 +13,7 @@ from lbexp.engine.lock import lock
 from lbexp.engine.run import build_once
 from lbexp.engine.schema import keep_schema
 from lbexp.engine.status import statuses
+from lbexp.engine.summary import keep_summary
 from lbexp.studies import Study
 from lbexp.sweep import cohorts
 from lbexp.sweep.schedule import Outcome, SchedulerOptions, schedule
@@ -59,6 +60,7 @@ def _record(study, config, workdir, options, trials):
             code=fingerprint,
         )
         keep_schema(workdir, _resolved(config, trials), options.log)
+        keep_summary(workdir, config, entries, options.docstring)
         cohorts.plan(workdir, config, entries)
     return entries
 

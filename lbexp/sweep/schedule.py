@@ -31,6 +31,7 @@ class SchedulerOptions(NamedTuple):
     # Resolved configurations -> the fingerprint of their code and data.
     fingerprint: Callable[[list[dict]], dict[str, str]] = lambda trials: {}
     restart_lost: bool = False  # what lost its checkpoints or rows trains from the start
+    docstring: str = ''  # of the experiment file
 
 
 class Outcome(NamedTuple):

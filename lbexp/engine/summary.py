@@ -1,0 +1,117 @@
+"""What is trained, and how the learning rate is planned: kept in the workdir, so that a report
+builds no model."""
+
+import json
+import math
+import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from lbexp import config as configs
+from lbexp.config import lookup
+from lbexp.documents import SUMMARY
+from lbexp.engine.components import planned_rate
+from lbexp.engine.metrics_file import replace
+from lbexp.engine.plan import in_examples, run_length
+from lbexp.engine.sources import sources
+
+NETWORKS = 8  # different ones that are told of
+SCHEDULES = 8  # different ones that are drawn
+_POINTS = 200  # of a schedule
+
+
+def keep_summary(
+    workdir: pathlib.Path, config: ConfigDict, entries: Iterable[dict], docstring: str = ''
+) -> None:
+    """Writes summary.json: layers, parameters, examples and target of the networks, the learning
+    rate as planned, and what the experiment file says of itself.
+
+    Shapes come from `jax.eval_shape` of the workload's `init`: no parameter is drawn. Of more than
+    NETWORKS networks and SCHEDULES schedules evenly spaced ones are kept.
+
+    Args:
+        config: of the run.
+        entries: the trials of the workdir, {'trial': number, 'overrides': {path: value}}.
+        docstring: of the experiment file.
+    """
+    trials = {}
+    for entry in entries:
+        trials[entry['trial']] = configs.resolve(config, entry['overrides'])
+    networks, schedules = [], []
+    for numbers in _some(_grouped(trials, _workload), NETWORKS):
+        networks.append({'trials': numbers, **_network(trials[numbers[0]])})
+    for numbers in _some(_grouped(trials, _apart_from_seed), SCHEDULES):
+        schedules.append({'trials': numbers, **_schedule(trials[numbers[0]])})
+    content = {'docstring': docstring, 'networks': networks, 'schedules': _distinct(schedules)}
+    path = workdir / SUMMARY
+    text = json.dumps(content).encode()
+    if not path.exists() or path.read_bytes() != text:
+        replace(path, text)
+
+
+def _grouped(trials, key: Callable[[dict], Any]) -> list[list[int]]:
+    """Numbers of the trials that have one key together, in order of appearance."""
+    groups = {}
+    for number, config in trials.items():
+        groups.setdefault(json.dumps(key(config), sort_keys=True), []).append(number)
+    return list(groups.values())
+
+
+def _workload(config):
+    return config['workload']
+
+
+def _apart_from_seed(config):
+    return {**config, 'seed': 0}
+
+
+def _some(groups, most):
+    if len(groups) <= most:
+        return groups
+    places = np.linspace(0, len(groups) - 1, most).astype(int)
+    return [groups[place] for place in places]
+
+
+def _network(config):
+    workload = lookup.build('workload', config['workload'])
+    params, _ = jax.eval_shape(workload.init, jax.random.key(0))
+    layers, parameters = [], 0
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        parameters += math.prod(leaf.shape)
+        name = jax.tree_util.keystr(path, simple=True, separator='/')
+        layers.append({'path': name, 'shape': list(leaf.shape), 'dtype': str(leaf.dtype)})
+    return {
+        'name': config['workload']['name'],
+        'layers': layers,
+        'parameters': parameters,
+        'examples': {name: source.size for name, source in sources(workload).items()},
+        'target': list(workload.target) if workload.target else None,
+    }
+
+
+def _schedule(config):
+    """The learning rate at evenly spaced updates."""
+    length = run_length(config)
+    rate = planned_rate(in_examples(config), length)
+    steps = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(int))
+    rates = np.asarray(jax.vmap(rate)(jnp.asarray(steps, jnp.int32)), np.float64)
+    if not np.isfinite(rates).all():  # an optimizer without a learning rate
+        return {'steps': [], 'rates': []}
+    return {'steps': steps.tolist(), 'rates': [float(f'{value:.6g}') for value in rates]}
+
+
+def _distinct(schedules):
+    """Equal schedules as one, with the trials of all."""
+    by_curve = {}
+    for schedule in schedules:
+        curve = json.dumps([schedule['steps'], schedule['rates']])
+        if curve in by_curve:
+            by_curve[curve]['trials'] += schedule['trials']
+        elif schedule['steps']:
+            by_curve[curve] = schedule
+    return list(by_curve.values())
