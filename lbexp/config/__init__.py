@@ -8,6 +8,7 @@ says.
 """
 
 from lbexp.config._experiment_file import load as load
+from lbexp.config._overriding import assign as assign
 from lbexp.config._overriding import field as field
 from lbexp.config._overriding import override as override
 from lbexp.config._plain import plain as plain

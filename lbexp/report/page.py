@@ -2,15 +2,16 @@
 
 import collections
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lbexp import results
-from lbexp.analysis import Analysis, Table
+from lbexp.analysis import Analysis, Figure, Table
 from lbexp.engine.metrics_file import replace
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
@@ -53,8 +54,8 @@ def page(
     workdir = local_path(str(workdir), 'workdir')
     rows, finals = results.load(workdir)
     document = results.configuration(workdir)
-    analysis = analysis or Analysis(_title(document['config'], workdir), '', [], [])
-    drawn = _named(analysis.figures, curves.curves(rows, _abscissa(finals)))
+    analysis = analysis or Analysis(title(document['config'], workdir), '', [], [])
+    drawn = drawings(analysis, rows, finals)
     folder = workdir / 'figures'
     # a workdir may be anybody's: nothing is written through a link out of it
     refuse_links(folder, workdir)
@@ -94,6 +95,16 @@ def _body(analysis, finals, document, drawn, formats):
     return ''.join(sections)
 
 
+def drawings(analysis: Analysis, rows: results.Columns, finals: results.Columns) -> list[Figure]:
+    """The figures of the page: the study's own, then a curve of each metric; each named as its
+    files are.
+
+    Args:
+        rows, finals: of `results.load`.
+    """
+    return _named(analysis.figures, curves.curves(rows, abscissa(finals)))
+
+
 def _named(figures, metric_figures):
     """All of them, each with a name that is its files': a metric's that the study has taken is
     '..._curves'."""
@@ -108,7 +119,7 @@ def _named(figures, metric_figures):
     return named
 
 
-def _title(config, workdir):
+def title(config: Mapping[str, Any], workdir: Path) -> str:
     """'lamb on digits_mlp', from the parts' names."""
     names = []
     for part in ('optimizer', 'workload'):
@@ -120,7 +131,7 @@ def _title(config, workdir):
     return ' on '.join(names)
 
 
-def _abscissa(finals):
+def abscissa(finals: results.Columns) -> str:
     """Trials of different batch sizes meet at equal epochs, others at equal steps."""
     batch_size_varies = 'batch' in ' '.join(results.varied(finals))
     if batch_size_varies and 'epoch' in results.numeric(finals):
