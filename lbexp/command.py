@@ -30,7 +30,8 @@ def own_flags() -> flags.FlagValues:
     # Values of their own, not absl's global ones: a command may be called more than once.
     flag_values = flags.FlagValues()
     config = (
-        'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides a field of it'
+        "experiment file, FILE.py or FILE.py:ARGUMENT, or the name of one of lbexp's; "
+        '--config.FIELD=VALUE overrides a field of it'
     )
     flags.DEFINE_string('config', None, config, flag_values=flag_values)
     workdir = (
@@ -90,8 +91,9 @@ def read(flag_values: flags.FlagValues, overrides: list) -> tuple:
     What goes wrong in the experiment file passes.
     """
     if not flag_values.is_parsed() or not flag_values.config:
-        here = ', '.join(sorted(map(str, pathlib.Path('experiments').glob('*.py'))))
-        return None, [f'--config: not given; allowed: an experiment file. There are: {here}']
+        here = ', '.join(configs.experiment_files())
+        rule = 'allowed: an experiment file FILE.py, or the name of one of lbexp'
+        return None, [f'--config: not given; {rule}: {here}']
     config, problems = experiment(flag_values.config)
     if config is None:
         return None, problems

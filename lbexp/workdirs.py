@@ -17,7 +17,7 @@ def fingerprint_of(settings: flags.FlagValues | Settings, trials: list[dict]) ->
     """Of the code and the data of resolved configurations, and of the experiment file."""
     from lbexp.engine.fingerprint import fingerprint
 
-    file = settings.config.partition(':')[0] if settings.config else None
+    file = configs.experiment_file(settings.config) if settings.config else None
     return fingerprint(trials, file)
 
 
