@@ -58,10 +58,11 @@ def _run(settings, config, changes, stop, show) -> Result:
         config, problems = command.experiment(settings.config)
     if config is not None and not problems:
         config, problems = command.overridden(config, changes, configs.assign)
+    if config is not None:
+        command.prepare(config)
+        problems += command.checked(config)
     _require_none(problems)
     assert config is not None
-    command.prepare(config)
-    _require_none(command.checked(config))
     # imports what takes a second, which a refusal should not wait for
     from lbexp.job import job, print_line
 

@@ -63,6 +63,7 @@ LAYERS = {
     'trained_flags': 6,
     'list': 7,
     'new': 7,
+    'compare': 7,
     'result': 7,
     'library': 8,
     'main': 7,
@@ -79,7 +80,10 @@ FILES = sorted((ROOT / 'lbexp').rglob('*.py'))
 
 
 def _home(path):
-    """'optimizers' for lbexp/optimizers/lamb.py, 'config' for lbexp/config.py."""
+    """'optimizers' for lbexp/optimizers/lamb.py, 'config' for lbexp/config.py; the command of a
+    package, which nothing imports, stands above all."""
+    if path.name == '__main__.py':
+        return 'main'
     return path.relative_to(ROOT / 'lbexp').with_suffix('').parts[0]
 
 

@@ -33,6 +33,7 @@ def page(
     workdir: PathLike | str,
     analysis: Analysis | None = None,
     figure_formats: Sequence[str] = FIGURE_FORMATS,
+    refresh: float | None = None,
 ) -> Path:
     """Writes `workdir`/report.html and `workdir`/figures/NAME.csv, .png, .pdf; returns the path of
     the page.
@@ -46,6 +47,7 @@ def page(
             folder, if any).
         analysis: an `analysis.Analysis`; None: the curves and the closing table alone.
         figure_formats: 'png', 'pdf', both or none; what a page links to.
+        refresh: seconds after which a browser reads the page anew; None: never.
 
     Raises:
         Refusal: no workdir there, or a link in its folder of figures leads out of it.
@@ -56,16 +58,32 @@ def page(
     document = results.configuration(workdir)
     analysis = analysis or Analysis(title(document['config'], workdir), '', [], [])
     drawn = drawings(analysis, rows, finals)
-    folder = workdir / 'figures'
-    # a workdir may be anybody's: nothing is written through a link out of it
-    refuse_links(folder, workdir)
     # of the study's own: curves of hundreds of trials have colours of their own
     shared = shared_colours(analysis.figures)
-    for drawing in drawn:
-        paper.save(drawing, folder, figure_formats, shared)
     body = _body(analysis, finals, document, drawn, figure_formats)
-    file = workdir / 'report.html'
-    replace(file, _html(analysis.title, body, drawn, shared).encode())
+    content = html(analysis.title, body, drawn, shared, refresh)
+    return write(workdir, content, drawn, shared, figure_formats)
+
+
+def write(
+    folder: Path,
+    content: str,
+    drawn: Sequence[Figure],
+    shared: Mapping[str, str],
+    figure_formats: Sequence[str],
+) -> Path:
+    """Writes `folder`/report.html and the files of its figures; returns the path of the page.
+
+    Args:
+        content: of the page (`html`).
+        shared: as in `paper.save`.
+    """
+    # a workdir may be anybody's: nothing is written through a link out of it
+    refuse_links(folder / 'figures', folder)
+    for drawing in drawn:
+        paper.save(drawing, folder / 'figures', figure_formats, shared)
+    file = folder / 'report.html'
+    replace(file, content.encode())
     return file
 
 
@@ -187,16 +205,31 @@ def _trials(finals):
     return Table('', columns, rows, caption)
 
 
-def _html(title, body, drawn, shared):
+def html(
+    title: str,
+    body: str,
+    drawn: Sequence[Figure],
+    shared: Mapping[str, str],
+    refresh: float | None = None,
+) -> str:
+    """A page that needs nothing beside it.
+
+    Args:
+        body: HTML, with a place for each figure (`elements.figures`).
+        shared, refresh: as in `page`.
+    """
     from plotly.offline import get_plotlyjs
 
     figures = [figure.figure(drawing, shared) for drawing in drawn]
+    reading = ''
+    if refresh is not None:
+        reading = f'<meta http-equiv="refresh" content="{refresh:g}">'
     data = json.dumps(figures, separators=(',', ':'), allow_nan=False)
     # </script> inside a string would end the element
     data = data.replace('<', '\\u003c')
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta '
-        f'charset="utf-8"><title>{escape(title)}</title>'
+        f'charset="utf-8"><title>{escape(title)}</title>{reading}'
         '<meta name="viewport" content="width=device-width, '
         f'initial-scale=1"><style>{STYLE}</style></head>'
         f'<body><main>{body}</main><script>{get_plotlyjs()}</script>'
