@@ -46,8 +46,8 @@ def get_config():
         ('seed', (0, 1)),
     )
 
-    # What is measured inside: python -m lbexp.list probes.
-    c.probes = (dict(name='norms'),)
+    # What is measured inside, beside loss and norms: python -m lbexp.list probes.
+    c.probes = (dict(name='distance'),)
     return c
 '''
 
