@@ -102,8 +102,14 @@ def test_what_is_wrong_is_told_in_the_lines_of_the_command(
     [
         ('absent.py', "--config: no file 'absent.py'"),
         (3, 'config: found int; allowed: lbexp.config.base()'),
-        ({'workloads': {'name': 'digits_mlp'}}, "config.workloads: no such field. Did you mean 'w"),
-        ({'optimizer': {'name': 'sgd', 'learning_rate': len}}, 'optimizer.learning_rate: found <b'),
+        (
+            {'steps': 1, 'workloads': {'name': 'digits_mlp'}},
+            'config.workloads: no such field. Did you',
+        ),
+        (
+            {'steps': 1, 'optimizer': {'name': 'sgd', 'learning_rate': len}},
+            'config.optimizer.learning_rate: found <b',
+        ),
     ],
 )
 def test_no_configuration(here, config, words):
@@ -118,6 +124,7 @@ def test_formats_of_figures(here):
         run(tiny(), figures=('gif',))
 
 
+@pytest.mark.long
 def test_the_process_stays_as_it_was(here):
     """Signals, what uncaught exceptions meet, loggers; and a thread may call it, too."""
 
@@ -154,6 +161,7 @@ def test_a_hanging_step_does_not_end_the_process(here, monkeypatch):
     assert limits == [None]
 
 
+@pytest.mark.long
 def test_stopped_it_saves_and_the_same_call_goes_on(here):
     whole = run(tiny(), workdir='whole')
     answers = iter([False] * 2)
@@ -164,6 +172,7 @@ def test_stopped_it_saves_and_the_same_call_goes_on(here):
     assert rows(here / 'run') == rows(whole.workdir)
 
 
+@pytest.mark.long
 def test_ctrl_c_passes_and_the_same_call_goes_on(here):
     whole = run(tiny(num_checkpoints=6), workdir='whole')
     asked = []
