@@ -1,17 +1,16 @@
 """What the commands share: flags, configuration, workdir, stopping, report, exit statuses."""
 
-import ast
-import hashlib
-import json
 import math
 import os
 import pathlib
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from lbexp import config as configs
 from lbexp import errors
@@ -19,7 +18,6 @@ from lbexp.analysis import Analysis
 from lbexp.config import check, lookup
 from lbexp.config.description import described
 from lbexp.exit_status import BAD_CONFIG, DIVERGED, DONE, FAILED, NO_CHECKPOINT
-from lbexp.links import refuse_links
 from lbexp.local_path import local_path
 from lbexp.report import FIGURE_FORMATS
 from lbexp.stop import Stop as Stop
@@ -32,7 +30,8 @@ def own_flags() -> flags.FlagValues:
     # Values of their own, not absl's global ones: a command may be called more than once.
     flag_values = flags.FlagValues()
     config = (
-        'experiment file, FILE.py or FILE.py:ARGUMENT; --config.FIELD=VALUE overrides a field of it'
+        "experiment file, FILE.py or FILE.py:ARGUMENT, or the name of one of lbexp's; "
+        '--config.FIELD=VALUE overrides a field of it'
     )
     flags.DEFINE_string('config', None, config, flag_values=flag_values)
     workdir = (
@@ -92,18 +91,40 @@ def read(flag_values: flags.FlagValues, overrides: list) -> tuple:
     What goes wrong in the experiment file passes.
     """
     if not flag_values.is_parsed() or not flag_values.config:
-        here = ', '.join(sorted(map(str, pathlib.Path('experiments').glob('*.py'))))
-        return None, [f'--config: not given; allowed: an experiment file. There are: {here}']
+        here = ', '.join(configs.experiment_files())
+        rule = 'allowed: an experiment file FILE.py, or the name of one of lbexp'
+        return None, [f'--config: not given; {rule}: {here}']
+    config, problems = experiment(flag_values.config)
+    if config is None:
+        return None, problems
+    return overridden(config, overrides, configs.override)
+
+
+def experiment(argument: str) -> tuple[ConfigDict | None, list[str]]:
+    """The configuration of an experiment file, FILE.py or FILE.py:ARGUMENT, and what is wrong with
+    it; what goes wrong in the file passes."""
+    file, colon, text = argument.partition(':')
     try:
-        file, colon, argument = flag_values.config.partition(':')
-        config = configs.load(f'{local_path(file, "--config")}{colon}{argument}')
+        return configs.load(f'{local_path(file, "--config")}{colon}{text}'), []
     except errors.Refusal as error:
         return None, [f'--config: {error}']
+
+
+def overridden(
+    config: ConfigDict,
+    overrides: Iterable[tuple[str, Any]],
+    override: Callable[[ConfigDict, str, Any], None],
+) -> tuple[ConfigDict | None, list[str]]:
+    """The configuration with these (path, value) set, in place, and what is wrong with it.
+
+    Args:
+        override: sets one of them: `configs.override` of texts, `configs.assign` of values.
+    """
     problems = []
     # Names first: which arguments a part takes depends on its name.
-    for path, text in sorted(overrides, key=lambda override: not override[0].endswith('.name')):
+    for path, value in sorted(overrides, key=_is_no_name):
         try:
-            configs.override(config, path, text)
+            override(config, path, value)
         except ValueError as error:
             problems.append(f'config.{error}')
     if problems:
@@ -112,6 +133,11 @@ def read(flag_values: flags.FlagValues, overrides: list) -> tuple:
     if problems:
         return None, problems
     return config, []
+
+
+def _is_no_name(override):
+    path, _ = override
+    return not path.endswith('.name')
 
 
 def trusted(flag_values: flags.FlagValues, overrides: list) -> set[str] | None:
@@ -152,14 +178,12 @@ def _split(argv):
 
 def prepare(config):
     """Sets JAX up for a run of this configuration, before JAX starts."""
-    from lbexp.engine.quiet import quiet
     from lbexp.parallel import hosts
     from lbexp.parallel.devices import devices
 
     if config.data.partition == 'independent' and config.data.hosts is None:
         # a run that goes on with other processes goes on with these orders
         config.data.hosts = hosts.count()
-    quiet()
     many_trials = bool(config.sweep or config.search) or config.study.name != 'training'
     shards = math.ceil((config.data_parallel or 1) / hosts.count())
     devices(shards, many_trials)
@@ -168,63 +192,6 @@ def prepare(config):
 def checked(config) -> list[str]:
     """What is wrong with the configuration, one line each."""
     return [f'config.{problem}' for problem in check.check(config)]
-
-
-def fingerprint_of(flag_values: flags.FlagValues, trials: list[dict]) -> dict[str, str]:
-    """Of the code and the data of resolved configurations, and of the experiment file."""
-    from lbexp.engine.fingerprint import fingerprint
-
-    return fingerprint(trials, flag_values.config.partition(':')[0])
-
-
-def docstring(flag_values: flags.FlagValues) -> str:
-    """What the experiment file says of itself; '': nothing."""
-    file = flag_values.config.partition(':')[0]
-    return ast.get_docstring(ast.parse(local_path(file, '--config').read_bytes())) or ''
-
-
-def workdir_of(
-    flag_values: flags.FlagValues, config, overrides: list[dict], code: dict[str, str] | None = None
-) -> pathlib.Path:
-    """runs/NAME-HASH-HASH: the same command finds its workdir again; another configuration, code or
-    data has another.
-
-    Args:
-        code: the fingerprint of code and data; needed where no --workdir is given.
-
-    Raises:
-        Refusal: a link in the workdir leads out of it.
-    """
-    if flag_values.workdir:
-        workdir = local_path(flag_values.workdir, '--workdir')
-        refuse_links(workdir, workdir)
-        return workdir
-    file, _, argument = flag_values.config.partition(':')
-    name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
-    # Two digests: `with_other_code` finds the workdirs that differ in the second alone.
-    of_config = _digest([configs.plain(config), overrides])[:8]
-    of_code = _digest(code)[:6]
-    workdir = pathlib.Path('runs') / f'{name}-{of_config}-{of_code}'
-    refuse_links(workdir, workdir)
-    return workdir
-
-
-def _digest(value):
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def with_other_code(flag_values: flags.FlagValues, workdir: pathlib.Path) -> list[str]:
-    """Default workdirs of the same configuration with other code or data."""
-    if flag_values.workdir:
-        return []
-    same_config = workdir.name.rpartition('-')[0]
-    others = []
-    # An older version's workdirs have no digest of the code in their names.
-    for pattern in (f'{same_config}-*', same_config):
-        for other in workdir.parent.glob(pattern):
-            if other != workdir and (other / 'config.json').exists():
-                others.append(str(other))
-    return sorted(others)
 
 
 def refuse(problems: list[str]) -> int:
@@ -245,11 +212,18 @@ def tell(error: Exception, everything: bool = False, who: str = 'lbexp') -> int:
         traceback.print_exception(error)
     if errors.refused(error):
         return refuse([str(error)])
+    line, status = ending(error)
+    print(f'{who}: {line}', file=sys.stderr)
+    return status
+
+
+def ending(error: Exception) -> tuple[str, int]:
+    """What ended a command, in one line, and the exit status."""
+    if errors.refused(error):
+        return ' '.join(str(error).split()), BAD_CONFIG
     if isinstance(error, errors.Damaged):
-        print(f'{who}: {error}', file=sys.stderr)
-        return NO_CHECKPOINT
-    print(f'{who}: {in_words(error)}', file=sys.stderr)
-    return FAILED
+        return str(error), NO_CHECKPOINT
+    return in_words(error), FAILED
 
 
 def in_words(error: Exception) -> str:
@@ -265,11 +239,25 @@ def report(
     analysis: Analysis, workdir: pathlib.Path, figure_formats: Sequence[str] = FIGURE_FORMATS
 ) -> int:
     """Writes the page, figures and claims, prints tables and verdict; returns the exit status."""
-    from lbexp import results
-    from lbexp.report import best, claims, networks, page, table
+    return show(analysis, workdir, write(analysis, workdir, figure_formats))
+
+
+def write(
+    analysis: Analysis, workdir: pathlib.Path, figure_formats: Sequence[str] = FIGURE_FORMATS
+) -> pathlib.Path:
+    """Writes the page, figures and claims; returns the path of the page."""
+    from lbexp.report import claims, page
 
     path = page.page(workdir, analysis, figure_formats)
     claims.write(workdir, analysis)
+    return path
+
+
+def show(analysis: Analysis, workdir: pathlib.Path, path: pathlib.Path) -> int:
+    """Prints tables, verdict and the path of the page; returns the exit status."""
+    from lbexp import results
+    from lbexp.report import best, claims, networks, table
+
     # A study that has tables of its own says in them what its trials are.
     finals, metric = results.final(workdir), networks.target(results.summary(workdir))
     tables = analysis.tables or [table.table(finals, target=metric)]

@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 IN_PART = 'in '  # begins the note on an exception that an installed package's part raised
@@ -25,6 +25,22 @@ class Refusal(ValueError):
     Any other exception is a defect, in a part of the user's or in lbexp, and is told with the place
     that raised it.
     """
+
+
+class RunFailed(ValueError):
+    """What `lbexp.run` raises, from whatever it came of.
+
+    Attributes:
+        lines: what the command would print, each without 'lbexp: '.
+        status: the command's exit status (lbexp.exit_status).
+    """
+
+    def __init__(self, lines: Sequence[str], status: int):
+        super().__init__('\n'.join(lines))
+        self.lines, self.status = tuple(lines), status
+
+    def __reduce__(self):  # BaseException's would call it with the text alone
+        return RunFailed, (self.lines, self.status)
 
 
 class Damaged(Exception):

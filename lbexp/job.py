@@ -5,12 +5,14 @@ import contextlib
 import functools
 import pathlib
 import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from absl import flags
 from ml_collections import ConfigDict
 
-from lbexp import command, documents, rounds
+from lbexp import command, documents, rounds, workdirs
 from lbexp import config as configs
+from lbexp.analysis import Analysis
 from lbexp.config import lookup
 from lbexp.engine import environment, record
 from lbexp.engine.changes import flatten
@@ -19,21 +21,32 @@ from lbexp.engine.run import build_once, run
 from lbexp.engine.schema import keep_schema
 from lbexp.engine.summary import keep_summary
 from lbexp.errors import Refusal
-from lbexp.exit_status import STOPPED
 from lbexp.parallel import collectives, hosts
 from lbexp.report.progress import progress
+from lbexp.settings import Settings
 from lbexp.studies import Study
 
 
-def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -> int:
-    """Trains the trials of the configuration's study and reports.
+class Outcome(NamedTuple):
+    """How a job ended: stopped, where there is no analysis and no page."""
+
+    analysis: Analysis | None
+    workdir: pathlib.Path
+    page: pathlib.Path | None
+
+
+def job(
+    settings: Settings,
+    config: ConfigDict,
+    stop: Callable[[], bool],
+    log: Callable[[str], Any] | None,
+) -> Outcome:
+    """Trains the trials of the configuration's study and writes the report.
 
     Args:
-        flag_values: of lbexp.main.
+        config: checked, in a process that `command.prepare` has set up.
         stop: true when the run is to save and end.
-
-    Returns:
-        The exit status.
+        log: is told each line, in every process; None: nothing is told, and no progress is shown.
 
     Raises:
         Refusal: the workdir is another run's, or a part refuses its arguments.
@@ -42,37 +55,51 @@ def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -
     # No daemon: a process that is refused waits for it, as one that ends in the middle of an import
     # may crash.
     threading.Thread(target=_import_ahead).start()
+    shows = log is not None
+    log = log or _ignored
     study = lookup.build('study', configs.plain(config.study))
     first_trials = study.trials(config)
-    workdir = _workdir(flag_values, config, [trial.overrides for trial in first_trials])
+    workdir = _workdir(settings, config, [trial.overrides for trial in first_trials], log)
     with contextlib.ExitStack() as stack:
         # On process 0 alone, which writes; the others hold nothing.
         collectives.run_on_primary(lambda: stack.enter_context(lock(workdir)))
-        if _train(study, config, workdir, first_trials, stop, flag_values):
+        training = _Training(study, config, workdir, settings, stop, log, shows)
+        if _train(training, first_trials):
             # Nobody reads the rows before the process that writes them is through.
             collectives.allgather_object('all rows are written')
             if study.measure is not None:
                 study.measure(config, workdir)  # together: it may use all devices
-            return _report(study, workdir, flag_values.figures)
-    cause = stop.name or 'a signal to another process'
-    _print(f'stopped by {cause}; saved in {workdir}. To go on, run the same command again.')
-    return STOPPED
+            return _report(study, workdir, settings.figures)
+    return Outcome(None, workdir, None)
 
 
-def _workdir(flag_values, config, overrides) -> pathlib.Path:
+class _Training(NamedTuple):
+    """What the rounds of a job have in common."""
+
+    study: Study
+    config: ConfigDict
+    workdir: pathlib.Path
+    settings: Settings
+    stop: Callable[[], bool]
+    log: Callable[[str], Any]
+    shows: bool
+
+
+def _workdir(settings, config, overrides, log) -> pathlib.Path:
     """The workdir, once the processes agree on it and all parts can be built."""
     if hosts.count() > 1:
         collectives.check_devices()
-        print(hosts.describe(), flush=True)
+        if log is not _ignored:
+            print(hosts.describe(), flush=True)  # of each process
         collectives.assert_equal(
             {**flatten(configs.plain(config), overrides), **environment.code()}
         )
     trials = _resolved(config, overrides)
     # Whatever may be refused on one process alone is agreed on: the others would wait for it.
     collectives.run_on_all(lambda: build_once(trials))
-    fingerprint = collectives.run_on_all(lambda: command.fingerprint_of(flag_values, trials))
+    fingerprint = collectives.run_on_all(lambda: workdirs.fingerprint_of(settings, trials))
     workdir = collectives.run_on_all(
-        lambda: command.workdir_of(flag_values, config, overrides, fingerprint)
+        lambda: workdirs.workdir_of(settings, config, overrides, fingerprint)
     )
     if hosts.count() > 1:
         collectives.assert_equal({'workdir': str(workdir), **fingerprint})
@@ -81,9 +108,9 @@ def _workdir(flag_values, config, overrides) -> pathlib.Path:
     # what is refused leaves nothing behind
     if collectives.run_on_primary(lambda: not (workdir / documents.CONFIG).exists()):
         collectives.run_on_all(lambda: build_once(trials, trace=True))
-        others = command.with_other_code(flag_values, workdir)
+        others = workdirs.with_other_code(settings, workdir)
         if others:
-            _print(
+            log(
                 'trains anew: a run of the same configuration with other code or data is in '
                 f'{", ".join(others)}'
             )
@@ -98,15 +125,15 @@ def _refuse_a_sweep(workdir):
         )
 
 
-def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bool:
+def _train(job: _Training, first_trials) -> bool:
     """Runs the first trials, and those that their results ask for, until there are none. False: it
     was stopped."""
-    record_trials = functools.partial(_record, study, config, workdir, flag_values)
+    config, workdir = job.config, job.workdir
     past_run, announcements = '', []
 
     def announce(line):
         announcements.append(line)
-        _print(line)
+        job.log(line)
 
     def train(entries):
         nonlocal past_run
@@ -114,32 +141,35 @@ def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bo
         line = f'workdir {workdir}'
         if len(entries) > 1:
             line = f'{len(entries)} trials; {line}'
-        _print(line)
-        with _progress() as on_progress:
+        job.log(line)
+        with _progress(job.shows) as on_progress:
             outcome = run(
                 _resolved(config, [entry['overrides'] for entry in entries]),
                 workdir,
                 on_progress,
                 announce,
-                stop,
+                job.stop,
                 rounds=[entry['round'] for entry in entries],
-                restart_lost=flag_values.restart_lost,
+                restart_lost=job.settings.restart_lost,
+                ends_hung=job.settings.ends_hung,
             )
         if outcome == 'preempted':
             return outcome
         return None  # the next round may begin
 
-    outcome = rounds.rounds(study, config, workdir, first_trials, record_trials, train)
+    record_trials = functools.partial(_record, job)
+    outcome = rounds.rounds(job.study, config, workdir, first_trials, record_trials, train)
     if outcome == 'preempted':
         return False
     # Where an earlier run had trained everything, and this one had nothing of its own to say.
     if past_run and not announcements:
-        _print(past_run)
+        job.log(past_run)
     return True
 
 
-def _record(study, config, workdir, flag_values, trials) -> list[dict]:
+def _record(job: _Training, trials) -> list[dict]:
     """Records the trials of a round; returns all trials of the workdir."""
+    config, workdir, settings = job.config, job.workdir, job.settings
     resolved = _resolved(config, [trial.overrides for trial in trials])
 
     def write():
@@ -147,22 +177,22 @@ def _record(study, config, workdir, flag_values, trials) -> list[dict]:
             workdir,
             configs.plain(config),
             trials,
-            grows=rounds.grows(study, config),
-            may_change=flag_values.allow_config_change,
-            log=_print,
-            code=command.fingerprint_of(flag_values, resolved),
+            grows=rounds.grows(job.study, config),
+            may_change=settings.allow_config_change,
+            log=job.log,
+            code=workdirs.fingerprint_of(settings, resolved),
         )
-        keep_schema(workdir, resolved, _print)
-        keep_summary(workdir, config, entries, command.docstring(flag_values))
+        keep_schema(workdir, resolved, job.log)
+        keep_summary(workdir, config, entries, configs.docstring(settings.config))
         return entries
 
     return collectives.run_on_primary(write)
 
 
 @contextlib.contextmanager
-def _progress():
+def _progress(shows):
     """The progress bar's `update` on process 0; elsewhere nothing is shown."""
-    if not hosts.is_primary():
+    if not (shows and hosts.is_primary()):
         yield lambda state: None
         return
     with progress() as bar:
@@ -174,18 +204,24 @@ def _progress():
         )
 
 
-def _report(study, workdir, figure_formats) -> int:
-    """Analyses, writes and prints; returns the exit status."""
+def _report(study, workdir, figure_formats) -> Outcome:
+    """Analyses and writes."""
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
         analysis = study.analyse(workdir)
-    return collectives.run_on_primary(lambda: command.report(analysis, workdir, figure_formats))
+    page = collectives.run_on_primary(lambda: command.write(analysis, workdir, figure_formats))
+    return Outcome(analysis, workdir, page)
 
 
 def _resolved(config, overrides):
     return [configs.resolve(config, changes) for changes in overrides]
 
 
-def _print(line):
+def _ignored(line):
+    """Of a job that says nothing."""
+
+
+def print_line(line: str) -> None:
+    """Prints on process 0."""
     if hosts.is_primary():
         print(line, flush=True)
 

@@ -25,8 +25,9 @@ from absl import flags
 
 from lbexp import command
 from lbexp.errors import refused, user_frame
-from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, PEER_LOST
+from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, PEER_LOST, STOPPED
 from lbexp.output import outlive_readers
+from lbexp.settings import Settings
 
 # By flag, the argument of hosts.start.
 _JOB = {
@@ -104,10 +105,12 @@ def _read(flag_values, overrides):
 
 
 def _main(flag_values, config, problems, stop, wrong_status):
+    from lbexp.engine.quiet import quiet
     from lbexp.parallel import collectives, hosts
 
     stop.listen()  # jax.distributed takes SIGTERM for itself
     if config is not None:
+        quiet()
         command.prepare(config)
         problems += command.checked(config)
     # Each told once, as most are the same on every process.
@@ -117,9 +120,17 @@ def _main(flag_values, config, problems, stop, wrong_status):
         if hosts.is_primary():
             command.refuse(problems)
         return wrong_status
-    from lbexp.job import job  # imports what takes a second, which a refusal should not wait for
+    # imports what takes a second, which a refusal should not wait for
+    from lbexp.job import job, print_line
 
-    return job(flag_values, config, stop)
+    outcome = job(Settings.of(flag_values), config, stop, print_line)
+    analysis, workdir, page = outcome
+    if analysis is None or page is None:
+        cause = stop.name or 'a signal to another process'
+        words = f'stopped by {cause}; saved in {workdir}'
+        print_line(f'{words}. To go on, run the same command again.')
+        return STOPPED
+    return collectives.run_on_primary(lambda: command.show(analysis, workdir, page))
 
 
 def _told_of(error, everything):

@@ -36,6 +36,9 @@ LAYERS = {
     'links': 0,
     'inputs': 0,
     'stop': 0,
+    'settings': 0,
+    'docstrings': 0,
+    'completion': 0,
     'optimizers': 1,
     'theory': 1,
     'curvature': 1,
@@ -54,9 +57,15 @@ LAYERS = {
     'report': 4,
     'command': 5,
     'rounds': 5,
+    'workdirs': 5,
     'job': 6,
     'sweep': 6,
     'trained_flags': 6,
+    'list': 7,
+    'new': 7,
+    'compare': 7,
+    'result': 7,
+    'library': 8,
     'main': 7,
     'evaluate': 7,
     'power': 7,
@@ -71,7 +80,10 @@ FILES = sorted((ROOT / 'lbexp').rglob('*.py'))
 
 
 def _home(path):
-    """'optimizers' for lbexp/optimizers/lamb.py, 'config' for lbexp/config.py."""
+    """'optimizers' for lbexp/optimizers/lamb.py, 'config' for lbexp/config.py; the command of a
+    package, which nothing imports, stands above all."""
+    if path.name == '__main__.py':
+        return 'main'
     return path.relative_to(ROOT / 'lbexp').with_suffix('').parts[0]
 
 

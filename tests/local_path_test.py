@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from lbexp import command
+from lbexp import command, workdirs
 from lbexp.errors import Refusal
 from lbexp.local_path import local_path
 from lbexp.sweep.__main__ import main as sweep_main
@@ -47,7 +47,7 @@ def test_every_command_takes_them_so(tmp_path, monkeypatch, capsys):
     flags = command.own_flags()
     command.parse(flags, ['', '--config=~/e.py', '--workdir=~/runs/x'])
     config, problems = command.read(flags, [])
-    assert not problems and command.workdir_of(flags, config, []) == tmp_path / 'runs' / 'x'
+    assert not problems and workdirs.workdir_of(flags, config, []) == tmp_path / 'runs' / 'x'
     before = set(tmp_path.iterdir())
     for word in ('status', 'report'):
         assert sweep_main(['', '--workdir=gs://bucket/run', word]) == 2

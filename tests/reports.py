@@ -2,11 +2,14 @@
 everything in it."""
 
 import functools
+import html.parser
 import json
 import math
 
 from lbexp.analysis import Figure, Series
 from lbexp.report.page import page
+
+NASTY = '</script><script>document.title="broken"</script><b>&"\''
 
 EVERY = Figure(
     'every',
@@ -79,3 +82,28 @@ def sweep(folder, rates=(0.1, 0.2), seeds=3, steps=40, diverged=(), environment=
 
 # Pictures take a second each: one test has them.
 bare_page = functools.partial(page, figure_formats=())
+
+
+class Source(html.parser.HTMLParser):
+    """Text, and what a page would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.words, self.tags, self._tag = [], [], [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self._tag = tag
+        if tag != 'a':
+            self.loads += [
+                value for name, value in attrs if name in ('src', 'href', 'data', 'srcset')
+            ]
+
+    def handle_data(self, data):
+        if self._tag not in ('script', 'style'):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return ' '.join(self.words)

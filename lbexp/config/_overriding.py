@@ -40,7 +40,27 @@ def override(config: ConfigDict, path: str, text: str):
         inner = sorted({*before, *_arguments(config, path.split('.'))})
         names = ', '.join(f'{path}.{name}' for name in inner or ['none that could be set here'])
         raise Refusal(f'{path}: found {text!r}; allowed: a value for one of its fields: {names}')
-    value = _parsed(path, text, annotation)
+    _set(config, path, _parsed(path, text, annotation))
+
+
+def assign(config: ConfigDict, path: str, value: Any):
+    """Sets the field `path` to a value, in place: `override` for Python, where a text is a text.
+
+    Raises:
+        Refusal: no such field, or a value that is not of the field's type.
+    """
+    field(config, path)
+    annotation, _ = _annotation(config, path)
+    value = plain(value, path)
+    if annotation is not None and (problem := violation(value, annotation)):
+        raise Refusal(f'{path}: {problem}')
+    _set(config, path, value)
+
+
+def _set(config, path, value):
+    holder, name = field(config, path)
+    _, default = _annotation(config, path)
+    before = _stored(holder, name) if name in holder else default
     # Who writes 1 for 0.1 means 1.0: an integer would be another type in the program.
     if isinstance(before, float) and type(value) is int:
         value = float(value)

@@ -1,6 +1,9 @@
-"""The table of fields in words, as the command line's --help has it."""
+"""The table of fields in words, as the command line's --help has it, and arguments of parts."""
+
+import inspect
 
 from lbexp.config import fields
+from lbexp.config._parameter import of_parameter
 from lbexp.config.violation import in_words
 
 
@@ -17,6 +20,11 @@ def described() -> str:
             allowed += f' [{field.unit}]'
         lines += [f'  {flag}', f'      {allowed}; {field.help}']
     return '\n'.join(lines)
+
+
+def parameter_in_words(parameter: inspect.Parameter) -> str:
+    """What an argument of a part may be: 'a number >= 0 or None'."""
+    return in_words(of_parameter(parameter))
 
 
 def _allowed(annotation):

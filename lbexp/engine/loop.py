@@ -24,6 +24,7 @@ def loop(
     on_progress: Callable[[Progress], Any],
     should_stop: Callable[[], bool],
     restart: Callable[[str], Any] | None = None,
+    ends_hung: bool = True,
 ) -> tuple[bool, dict[int, dict]]:
     """Trains the cohort's trials to their ends, from the last checkpoint if there is one.
 
@@ -34,13 +35,14 @@ def loop(
         should_stop: asked after each dispatch.
         restart: where what is needed to go on is lost, is told so; the trials then train from the
             start. None: the loop raises Damaged.
+        ends_hung: whether the process ends where a dispatch hangs.
 
     Returns:
         Whether the end was reached (False: `should_stop` became true, and everything is saved), and
         by trial its status ('done', 'diverged', 'running') and step.
     """
     runner = begin(cohort, program, outputs, restart)
-    watchdog = Watchdog(cohort.config['watchdog'])
+    watchdog = Watchdog(cohort.config['watchdog'] if ends_hung else None)
     try:
         events = open_events(cohort.trials, runner.row_starts.steps[runner.row])
         stopped = False

@@ -63,6 +63,7 @@ class _Run(NamedTuple):
     should_stop: Callable[[], bool]
     log: Callable[[str], Any]
     restart_lost: bool
+    ends_hung: bool
 
 
 def run(
@@ -74,6 +75,7 @@ def run(
     rounds: list[int] | None = None,
     numbers: list[int] | None = None,
     restart_lost: bool = False,
+    ends_hung: bool = True,
 ) -> str:
     """Runs what is not yet done of `trials` (resolved configurations). Returns 'done' or
     'preempted'.
@@ -91,6 +93,8 @@ def run(
             ...
         restart_lost: trials whose checkpoints or rows are lost train from the start, and
             config.json says so.
+        ends_hung: whether the process ends where a dispatch hangs, as `watchdog` of the
+            configuration says.
 
     Raises:
         Damaged: checkpoints or rows are lost without which a trial cannot go on, or rows of one
@@ -116,6 +120,7 @@ def run(
         should_stop=should_stop,
         log=log,
         restart_lost=restart_lost,
+        ends_hung=ends_hung,
     )
     for line in splits(cohorts):
         log(line)
@@ -171,6 +176,7 @@ def _train_cohort(run, name, cohort, on_progress):
             on_progress,
             run.should_stop,
             restart if run.restart_lost else None,
+            run.ends_hung,
         )
     except BaseException:
         # in a job, Orbax would wait for the others, of whom one may be lost

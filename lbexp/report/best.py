@@ -83,8 +83,8 @@ def _rank(metric):
 
 def answer(finals: results.Columns, compared: Comparison | None) -> str:
     """'Best of 4 configurations by test accuracy: learning_rate 0.3, 0.982 [0.981, 0.983] over 4
-    seeds; ...', what comes next, and whether the best lies at an edge of what was tried; '': nothing
-    was compared."""
+    seeds; ...', what comes next, and whether the best lies at an edge of what was tried; '':
+    nothing was compared."""
     if compared is None:
         return ''
     best, *others = compared.ranked

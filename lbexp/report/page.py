@@ -3,16 +3,17 @@
 import collections
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Table
+from lbexp.documents import Summary
 from lbexp.engine.metrics_file import replace
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
@@ -41,7 +42,7 @@ _BADGES = {
 }
 
 
-class _Drawn(NamedTuple):
+class Drawn(NamedTuple):
     """The figures of a page, by section."""
 
     answer: Sequence[Figure]
@@ -54,6 +55,7 @@ def page(
     workdir: PathLike | str,
     analysis: Analysis | None = None,
     figure_formats: Sequence[str] = FIGURE_FORMATS,
+    refresh: float | None = None,
 ) -> Path:
     """Writes `workdir`/report.html and `workdir`/figures/NAME.csv, .png, .pdf; returns the path of
     the page.
@@ -68,6 +70,7 @@ def page(
             folder, if any).
         analysis: an `analysis.Analysis`; None: the curves and the closing table alone.
         figure_formats: 'png', 'pdf', both or none; what a page links to.
+        refresh: seconds after which a browser reads the page anew; None: never.
 
     Raises:
         Refusal: no workdir there, or a link in its folder of figures leads out of it.
@@ -76,32 +79,40 @@ def page(
     workdir = local_path(str(workdir), 'workdir')
     rows, finals = results.load(workdir)
     document = results.configuration(workdir)
-    analysis = analysis or Analysis(_title(document['config'], workdir), '', [], [])
+    analysis = analysis or Analysis(title(document['config'], workdir), '', [], [])
     summary = results.summary(workdir)
-    metric = networks.target(summary)
-    compared = best.comparison(finals, metric)
-    drawn = _named(
-        _Drawn(
-            best.figures(finals, compared),
-            analysis.figures,
-            curves.curves(rows, _abscissa(finals), metric),
-            networks.schedule(summary, finals),
-        )
-    )
-    folder = workdir / 'figures'
-    # a workdir may be anybody's: nothing is written through a link out of it
-    refuse_links(folder, workdir)
+    drawn = drawings(analysis, rows, finals, summary)
     # of the study's own: curves of hundreds of trials have colours of their own
     shared = shared_colours(analysis.figures)
-    all_drawn = list(itertools.chain(*drawn))
-    for drawing in all_drawn:
-        paper.save(drawing, folder, figure_formats, shared)
     sections = _sections(analysis, finals, document, summary, drawn, figure_formats)
+    compared = best.comparison(finals, networks.target(summary))
     header = _header(analysis, finals, summary, best.answer(finals, compared))
     body = header + elements.contents(sections)
     body += ''.join(section.html() for section in sections)
-    file = workdir / 'report.html'
-    replace(file, _html(analysis.title, body, all_drawn, shared).encode())
+    all_drawn = list(itertools.chain(*drawn))
+    content = html(analysis.title, body, all_drawn, shared, refresh)
+    return write(workdir, content, all_drawn, shared, figure_formats)
+
+
+def write(
+    folder: Path,
+    content: str,
+    drawn: Sequence[Figure],
+    shared: Mapping[str, str],
+    figure_formats: Sequence[str],
+) -> Path:
+    """Writes `folder`/report.html and the files of its figures; returns the path of the page.
+
+    Args:
+        content: of the page (`html`).
+        shared: as in `paper.save`.
+    """
+    # a workdir may be anybody's: nothing is written through a link out of it
+    refuse_links(folder / 'figures', folder)
+    for drawing in drawn:
+        paper.save(drawing, folder / 'figures', figure_formats, shared)
+    file = folder / 'report.html'
+    replace(file, content.encode())
     return file
 
 
@@ -166,6 +177,26 @@ def _records(finals, document, summary, metric):
     return sections
 
 
+def drawings(
+    analysis: Analysis, rows: results.Columns, finals: results.Columns, summary: Summary
+) -> Drawn:
+    """The figures of the page, each named as its files are.
+
+    Args:
+        rows, finals: of `results.load`.
+        summary: of `results.summary`.
+    """
+    metric = networks.target(summary)
+    return _named(
+        Drawn(
+            best.figures(finals, best.comparison(finals, metric)),
+            analysis.figures,
+            curves.curves(rows, abscissa(finals), metric),
+            networks.schedule(summary, finals),
+        )
+    )
+
+
 def _named(drawn):
     """All of them, each with a name that is its files': a metric's that the study has taken is
     '..._curves'."""
@@ -182,10 +213,10 @@ def _named(drawn):
     parts = iter(named)
     study = list(itertools.islice(parts, len(drawn.study)))
     answer = list(itertools.islice(parts, len(drawn.answer)))
-    return _Drawn(answer, study, list(itertools.islice(parts, len(drawn.curves))), list(parts))
+    return Drawn(answer, study, list(itertools.islice(parts, len(drawn.curves))), list(parts))
 
 
-def _title(config, workdir):
+def title(config: Mapping[str, Any], workdir: Path) -> str:
     """'lamb on digits_mlp', from the parts' names."""
     names = []
     for part in ('optimizer', 'workload'):
@@ -197,7 +228,7 @@ def _title(config, workdir):
     return ' on '.join(names)
 
 
-def _abscissa(finals):
+def abscissa(finals: results.Columns) -> str:
     """Trials of different batch sizes meet at equal epochs, others at equal steps."""
     batch_size_varies = 'batch' in ' '.join(results.varied(finals))
     if batch_size_varies and 'epoch' in results.numeric(finals):
@@ -257,12 +288,27 @@ def _trials(finals, metric):
     return Table('', columns, rows, caption)
 
 
-def _html(title, body, drawn, shared):
+def html(
+    title: str,
+    body: str,
+    drawn: Sequence[Figure],
+    shared: Mapping[str, str],
+    refresh: float | None = None,
+) -> str:
+    """A page that needs nothing beside it.
+
+    Args:
+        body: HTML, with a place for each figure (`elements.figures`).
+        shared, refresh: as in `page`.
+    """
+    reading = ''
+    if refresh is not None:
+        reading = f'<meta http-equiv="refresh" content="{refresh:g}">'
     figures = [figure.figure(drawing, shared) for drawing in drawn]
     data = json.dumps(figures, separators=(',', ':'), allow_nan=False)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta '
-        f'charset="utf-8"><title>{escape(title)}</title>'
+        f'charset="utf-8"><title>{escape(title)}</title>{reading}'
         '<meta name="viewport" content="width=device-width, '
         f'initial-scale=1"><style>{STYLE}</style></head>'
         f'<body><main>{body}</main>{plotly()}{packed(data, "figures")}'

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from lbexp.report.style import (
     tick_labels,
     ticks,
 )
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 # by format
 _SAVING: dict[str, dict[str, Any]] = {
@@ -83,15 +86,17 @@ def save(
     return paths
 
 
-def _pictures(drawing, formats, shared):
-    """The contents of files, by format."""
+def picture(drawing: Figure, shared: Mapping[str, str] | None = None) -> 'matplotlib.figure.Figure':
+    """The figure as matplotlib's, of no display.
+
+    Args:
+        shared: as in `save`.
+    """
     from matplotlib import figure as canvas
     from matplotlib import rc_context
 
-    contents = {}
-    with rc_context(_SETTINGS), warnings.catch_warnings():
-        # of a letter that the font has not a box is drawn
-        warnings.filterwarnings('ignore', 'Glyph')
+    check(drawing)
+    with rc_context(_SETTINGS):
         # no pyplot: it would keep every figure, and choose a display
         lines = textwrap.wrap(drawing.caption, _CAPTION_WIDTH)
         page = canvas.Figure(figsize=(5.2, 3.4 + _LINE * len(lines)))
@@ -101,6 +106,18 @@ def _pictures(drawing, formats, shared):
             page.set_layout_engine('constrained')
             text = '\n'.join(map(_literal, lines))
             page.supxlabel(text, x=0.01, ha='left', fontsize=_CAPTION_SIZE)
+    return page
+
+
+def _pictures(drawing, formats, shared):
+    """The contents of files, by format."""
+    from matplotlib import rc_context
+
+    contents = {}
+    page = picture(drawing, shared)
+    with rc_context(_SETTINGS), warnings.catch_warnings():
+        # of a letter that the font has not a box is drawn
+        warnings.filterwarnings('ignore', 'Glyph')
         for kind in formats:
             content = io.BytesIO()
             page.savefig(content, format=kind, **_SAVING[kind])

@@ -1,6 +1,8 @@
-"""How a run gets on: one live line in a terminal, a plain line now and then elsewhere."""
+"""How a run gets on: one live line in a terminal or a notebook, a plain line now and then
+elsewhere."""
 
 import collections
+import importlib
 import itertools
 import math
 import time
@@ -38,7 +40,8 @@ def progress(
     times.
 
     In a terminal: a bar with ETA, steps/s, examples/s and metrics, drawn at most five times
-    a second and only from `update` (no thread competes with training). Elsewhere: a plain line at
+    a second and only from `update` (no thread competes with training). In a notebook: one line of
+    the cell's output, as often. Elsewhere: a plain line at
     most every `every` seconds, and one at the end. Rates are over the last 30 s and start at the
     first update, so compilation is not in them.
 
@@ -56,7 +59,8 @@ class _Progress:
     def __init__(self, console, every, clock):
         self._console, self._clock = console, clock
         self._live = console.is_terminal
-        self._every = LIVE if self._live else every
+        self._cell: _Cell | None = _Cell() if console.is_jupyter else None
+        self._every = LIVE if self._live or self._cell else every
         self._next = -math.inf
         # (time, steps, examples) of what was shown: the oldest is where rates are measured from
         self._marks = collections.deque()
@@ -123,10 +127,12 @@ class _Progress:
         if state.trials_total > 1:
             parts.append(f'trials {state.trials_done}/{state.trials_total}')
         words = '  '.join(parts)
+        line = f'step {done}/{total} ({done / max(total, 1):.0%})  {words}'
         if self._live:
             self._draw(done, total, words)
+        elif self._cell:
+            self._cell.show(line)
         else:
-            line = f'step {done}/{total} ({done / max(total, 1):.0%})  {words}'
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _draw(self, done, total, words):
@@ -146,6 +152,21 @@ class _Progress:
             self._bar.start()
             self._task = self._bar.add_task('', total=total, words=words)
         self._bar.update(self._task, completed=done, total=total, words=words, refresh=True)
+
+
+class _Cell:
+    """A line of a notebook's output that is written anew."""
+
+    def __init__(self):
+        self._handle = None
+
+    def show(self, line):
+        display = importlib.import_module('IPython.display')
+        content = {'text/plain': line}
+        if self._handle is None:
+            self._handle = display.display(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
 
 
 def _quotient(amount, divisor):

@@ -97,9 +97,13 @@ def final(path: Path | str) -> Columns:
     return load(path)[1]
 
 
-def load(path: Path | str) -> tuple[Columns, Columns]:
-    """Both at once, for one reading of the files: (columns of `read`, columns of `final`)."""
-    index, rows, trials, missing = _load(path)
+def load(*paths: Path | str) -> tuple[Columns, Columns]:
+    """Both at once, for one reading of the files: (columns of `read`, columns of `final`).
+
+    Args:
+        paths: each as in `read`; a workdir that two of them hold counts once.
+    """
+    index, rows, trials, missing = _load(paths)
     count = len(trials['trial'])
     last = _last(index, count, rows, missing)
     finals = {}
@@ -173,10 +177,14 @@ def _say_unreadable(error):
     say_once(f'{error.filename}: {error.strerror}; left out')
 
 
-def _load(path):
+def _load(paths):
     """The index of each row's trial, sorted rows, the trials, and for each metric where a row lacks
     its key."""
-    folders, configurations, parsed = _readable(workdirs(path))
+    roots = {}
+    for path in paths:
+        below = workdirs(path)
+        roots |= dict.fromkeys(below, Path(os.path.commonpath(below)))
+    folders, configurations, parsed = _readable(roots)
     home, rows, missing = _joined(parsed)
     order = _order(home, rows['trial'], rows['step'])
     rows = _at(order, rows)
@@ -202,15 +210,17 @@ def _at(places, columns):
     return {name: column[places] for name, column in columns.items()}
 
 
-def _readable(folders):
+def _readable(roots):
     """The folders that can be read, their config.json, their rows; the others are named.
+
+    Args:
+        roots: by folder, the one that no link may lead out of.
 
     Raises:
         Refusal, OSError: none can be read; the message is that of the first.
     """
     readable, problems = [], []
-    root = Path(os.path.commonpath(folders))
-    for folder in folders:
+    for folder, root in roots.items():
         try:
             # All are asked for before one is read: what is no file may never end.
             there = {name: is_readable(folder / name, root) for name in _FILES}

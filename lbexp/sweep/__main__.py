@@ -27,7 +27,7 @@ import sys
 
 from absl import flags
 
-from lbexp import command, documents
+from lbexp import command, documents, workdirs
 from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.errors import Refusal
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
     try:
         if word == 'run' or not flag_values.workdir:
             return _of_config(flag_values, overrides, word, stop)
-        workdir = command.workdir_of(flag_values, None, [])
+        workdir = workdirs.workdir_of(flag_values, None, [])
         return _of_workdir(workdir, word, command.trusted(flag_values, overrides), flag_values)
     except Exception as error:
         return command.tell(error, flag_values.traceback)
@@ -93,10 +93,13 @@ def _of_config(flag_values, overrides, word, stop):
     config, problems = command.read(flag_values, overrides)
     if config is None or problems:
         return command.refuse(problems)
+    from lbexp.engine.quiet import quiet
+
     executor = _executor(flag_values) if word == 'run' else None
     if executor:
         stop.listen()  # Ray takes signals for itself
     _plan_on_cpu()
+    quiet()
     command.prepare(config)
     problems = command.checked(config)
     if problems:
@@ -105,8 +108,8 @@ def _of_config(flag_values, overrides, word, stop):
     first_trials = study.trials(config)
     resolved = [configs.resolve(config, trial.overrides) for trial in first_trials]
     first_overrides = [trial.overrides for trial in first_trials]
-    fingerprint = command.fingerprint_of(flag_values, resolved)
-    workdir = command.workdir_of(flag_values, config, first_overrides, fingerprint)
+    fingerprint = workdirs.fingerprint_of(flag_values, resolved)
+    workdir = workdirs.workdir_of(flag_values, config, first_overrides, fingerprint)
     if executor is None:
         return _of_workdir(workdir, word, command.trusted(flag_values, overrides), flag_values)
     outcome = _train(flag_values, study, config, workdir, first_trials, executor, stop)
@@ -139,9 +142,9 @@ def _train(flag_values, study, config, workdir, first_trials, executor, stop):
         heartbeat_timeout=flag_values.lost,
         should_stop=stop,
         log=functools.partial(print, flush=True),
-        fingerprint=functools.partial(command.fingerprint_of, flag_values),
+        fingerprint=functools.partial(workdirs.fingerprint_of, flag_values),
         restart_lost=flag_values.restart_lost,
-        docstring=command.docstring(flag_values),
+        docstring=configs.docstring(flag_values.config),
     )
     finished = record.nothing_to_train(workdir)
     outcome = run(study, config, workdir, first_trials, options)

@@ -65,9 +65,11 @@ def log(folder: pathlib.Path) -> pathlib.Path:
 def _train(arguments, task, lease, should_stop):
     """Returns how it ended."""
     from lbexp.engine import record
+    from lbexp.engine.quiet import quiet
 
     document = record.read(pathlib.Path(arguments.workdir))
     config = ConfigDict(document['config'])
+    quiet()
     command.prepare(config)
     # After prepare, which counts the cores of the machine as a direct run does.
     if arguments.cores is not None:

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 from training import rows, tiny, train
 
-from lbexp import command, main
+from lbexp import command, main, workdirs
 from lbexp.errors import Refusal
 from lbexp.sweep.__main__ import main as sweep_main
 
@@ -61,7 +61,7 @@ def test_a_link_out_of_the_workdir_is_refused(tmp_path, place, target):
     (tmp_path / 'folder').mkdir()
     put(tmp_path / 'run', place, tmp_path / target)
     with pytest.raises(Refusal, match=f'{place}: found a link out of the workdir, to .*; allowed:'):
-        command.workdir_of(flags(tmp_path / 'run'), None, [])
+        workdirs.workdir_of(flags(tmp_path / 'run'), None, [])
 
 
 def test_a_pipe_would_keep_the_writer_for_ever(tmp_path):
@@ -69,7 +69,7 @@ def test_a_pipe_would_keep_the_writer_for_ever(tmp_path):
     for path in (tmp_path / 'metrics.jsonl', tmp_path / 'checkpoints' / 'pipe'):
         os.mkfifo(path)
         with pytest.raises(Refusal, match=f'{path.name}: found a pipe'):
-            command.workdir_of(flags(tmp_path), None, [])
+            workdirs.workdir_of(flags(tmp_path), None, [])
         path.unlink()
 
 
@@ -78,7 +78,7 @@ def test_links_that_lead_nowhere_else_are_fine(tmp_path):
     (tmp_path / 'disk').mkdir()
     (tmp_path / 'run').symlink_to(tmp_path / 'disk')
     (tmp_path / 'disk' / 'latest').symlink_to('checkpoints')
-    assert command.workdir_of(flags(tmp_path / 'run'), None, []) == tmp_path / 'run'
+    assert workdirs.workdir_of(flags(tmp_path / 'run'), None, []) == tmp_path / 'run'
     assert len(train(tiny(), tmp_path / 'run')) == len(rows(tmp_path / 'disk')) == 6
 
 

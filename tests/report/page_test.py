@@ -1,45 +1,17 @@
 """The page of a report: all of it in one file, in words and in a browser."""
 
-import html.parser
 import json
 import re
 import shutil
 import subprocess
 
 import pytest
-from reports import EVERY, bare_page, sweep
+from reports import EVERY, NASTY, Source, bare_page, sweep
 
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Series, Table
 from lbexp.report import table
 from lbexp.report.page import page
-
-NASTY = '</script><script>document.title="broken"</script><b>&"\''
-
-
-class Source(html.parser.HTMLParser):
-    """Text, and what a page would load."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.loads, self.words, self.tags, self._tag = [], [], [], None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self._tag = tag
-        if tag != 'a':
-            self.loads += [
-                value for name, value in attrs if name in ('src', 'href', 'data', 'srcset')
-            ]
-
-    def handle_data(self, data):
-        if self._tag not in ('script', 'style'):
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return ' '.join(self.words)
 
 
 def test_the_page_holds_everything_and_loads_nothing(tmp_path):

@@ -1,6 +1,8 @@
 """Progress lines under a clock that the test holds."""
 
 import io
+import sys
+import types
 
 import pytest
 from rich.console import Console
@@ -154,3 +156,27 @@ def test_an_exception_passes_and_the_last_state_is_told():
         bar.update(2, 10, 2)
         raise KeyError
     assert 'step 2/10' in lines(console)[-1]
+
+
+def test_a_notebook_has_one_line_that_is_written_anew(monkeypatch):
+    shown, written = [], []
+
+    class Handle:
+        def update(self, content, raw):
+            written.append(content['text/plain'])
+
+    def display(content, raw, display_id):
+        assert raw and display_id
+        shown.append(content['text/plain'])
+        return Handle()
+
+    fake = types.SimpleNamespace(display=display)
+    monkeypatch.setitem(sys.modules, 'IPython.display', fake)
+    console = Console(file=io.StringIO(), force_terminal=False, force_jupyter=True)
+    clock = Clock()
+    with progress(console, clock=clock) as bar:
+        for step in range(0, 101, 10):
+            clock.now = 100 + step
+            bar.update(step, 100, step * 32)
+    assert len(shown) == 1 and shown[0].startswith('step 0/100') and 'done' in written[-1]
+    assert len(written) == 10 and lines(console) == []

@@ -1,0 +1,68 @@
+"""Which folder a run is in."""
+
+import hashlib
+import json
+import pathlib
+import re
+
+from absl import flags
+
+from lbexp import config as configs
+from lbexp.links import refuse_links
+from lbexp.local_path import local_path
+from lbexp.settings import Settings
+
+
+def fingerprint_of(settings: flags.FlagValues | Settings, trials: list[dict]) -> dict[str, str]:
+    """Of the code and the data of resolved configurations, and of the experiment file."""
+    from lbexp.engine.fingerprint import fingerprint
+
+    file = configs.experiment_file(settings.config) if settings.config else None
+    return fingerprint(trials, file)
+
+
+def workdir_of(
+    settings: flags.FlagValues | Settings,
+    config,
+    overrides: list[dict],
+    code: dict[str, str] | None = None,
+) -> pathlib.Path:
+    """runs/NAME-HASH-HASH: the same command finds its workdir again; another configuration, code or
+    data has another.
+
+    Args:
+        code: the fingerprint of code and data; needed where no --workdir is given.
+
+    Raises:
+        Refusal: a link in the workdir leads out of it.
+    """
+    if settings.workdir:
+        workdir = local_path(settings.workdir, '--workdir')
+        refuse_links(workdir, workdir)
+        return workdir
+    file, _, argument = (settings.config or 'run').partition(':')
+    name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
+    # Two digests: `with_other_code` finds the workdirs that differ in the second alone.
+    of_config = _digest([configs.plain(config), overrides])[:8]
+    of_code = _digest(code)[:6]
+    workdir = pathlib.Path('runs') / f'{name}-{of_config}-{of_code}'
+    refuse_links(workdir, workdir)
+    return workdir
+
+
+def _digest(value):
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def with_other_code(settings: flags.FlagValues | Settings, workdir: pathlib.Path) -> list[str]:
+    """Default workdirs of the same configuration with other code or data."""
+    if settings.workdir:
+        return []
+    same_config = workdir.name.rpartition('-')[0]
+    others = []
+    # An older version's workdirs have no digest of the code in their names.
+    for pattern in (f'{same_config}-*', same_config):
+        for other in workdir.parent.glob(pattern):
+            if other != workdir and (other / 'config.json').exists():
+                others.append(str(other))
+    return sorted(others)

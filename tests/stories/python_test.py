@@ -1,0 +1,111 @@
+"""What a stranger does from Python, as she would write it: each at most 20 lines, in an empty
+folder."""
+
+import runpy
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lbexp import compare
+from lbexp.config import lookup
+
+TABLE = """
+import lbexp
+result = lbexp.run(
+    {
+        'workload': dict(name='classification', data='flowers.csv', model='mlp'),
+        'optimizer': dict(name='adamw', learning_rate=0.01),
+        'batch_size': 16,
+        'epochs': 20.0,
+    }
+)
+page = result.report.read_text()
+accuracy = result.trial().metrics['test_accuracy']
+"""
+EQUINOX = """
+import equinox as eqx
+class Net(eqx.Module):
+    mlp: eqx.nn.MLP
+    def __init__(self, outputs, key, width: int = 16):
+        self.mlp = eqx.nn.MLP(64, outputs, width, 1, key=key)
+    def __call__(self, x):
+        return self.mlp(x.reshape(-1))
+"""
+RATES = """
+import lbexp
+task = dict(name='classification', data='digits', model='equinox_net:Net')
+momentum = dict(name='momentum', learning_rate=0.1)
+fields = {'workload': task, 'optimizer': momentum, 'batch_size': 128, 'epochs': 3.0}
+result = lbexp.run(fields, {'sweep': [('optimizer.learning_rate', (0.003, 0.03, 0.3))]})
+best = result.rows.order('test_accuracy desc nulls last').fetchone()[2]
+figure = result.figure('test_accuracy')
+"""
+PICTURE = """
+import lbexp
+import numpy as np
+from PIL import Image
+task = dict(name='classification', data='digits', model='mlp')
+result = lbexp.run('momentum', {'workload': task, 'epochs': 10.0})
+trial = result.trial()
+picture = np.asarray(Image.open('zero.png'))[None, :, :, None]
+name = trial.output_names[trial.predict(picture)[0].argmax()]
+"""
+OPTIMIZERS = """
+import lbexp
+task = dict(name='classification', data='digits', model='mlp')
+for optimizer in (
+    dict(name='momentum', learning_rate=0.1),
+    dict(name='adamw', learning_rate=0.003),
+    dict(name='lamb', learning_rate=0.02),
+):
+    fields = {'workload': task, 'optimizer': optimizer, 'batch_size': 128, 'epochs': 3.0}
+    lbexp.run(fields, {'sweep': [('seed', (0, 1, 2))]}, f'runs/{optimizer["name"]}')
+"""
+
+
+@pytest.fixture
+def tell(tmp_path, monkeypatch):
+    """Runs a story in an empty folder; returns its names."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+
+    def tell(story):
+        assert len(story.strip().splitlines()) <= 20
+        (tmp_path / 'story.py').write_text(story)
+        return runpy.run_path('story.py')
+
+    return tell
+
+
+def test_a_table_to_a_report(tell, tmp_path):
+    generator = np.random.default_rng(0)
+    lines = ['length,width,species']
+    for length, width in generator.normal(5, 1, (200, 2)).round(3).tolist():
+        lines.append(f'{length},{width},{"rose" if length > width else "lily"}')
+    (tmp_path / 'flowers.csv').write_text('\n'.join(lines) + '\n')
+    names = tell(TABLE)
+    assert 'adamw on classification' in names['page'] and names['accuracy'] > 0.85
+
+
+def test_a_model_over_learning_rates(tell, tmp_path):
+    (tmp_path / 'equinox_net.py').write_text(EQUINOX)
+    names = tell(RATES)
+    assert names['best'] == 0.3 and len(names['figure'].axes[0].lines) == 3
+
+
+def test_run_and_predict_a_picture(tell, tmp_path):
+    examples = lookup.build('data', {'name': 'digits'}).test.arrays
+    zero = np.flatnonzero(examples['label'] == 0)[0]
+    picture = np.asarray(examples['image'])[zero].reshape(8, 8).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / 'zero.png')
+    assert tell(PICTURE)['name'] == '0'
+
+
+def test_three_optimizers_side_by_side(tell, tmp_path):
+    tell(OPTIMIZERS)
+    assert compare.main(['', 'runs/*', '--figures=']) == 0
+    page = (tmp_path / 'comparison' / 'report.html').read_text()
+    assert 'difference from adamw' in page and '<h2>Paired differences</h2>' in page
+    assert 'optimizer.name' in page and page.count('<td>3</td>') >= 4
