@@ -41,6 +41,7 @@ def divided(
     replacement: bool = False,
     fold: int | None = None,
     folds: int = 5,
+    places: np.ndarray | None = None,
 ) -> Splits:
     """{'train', 'validation', 'test'}: sources, or None where there is no such split.
 
@@ -53,6 +54,7 @@ def divided(
         replacement: draw training examples with replacement.
         fold: the validation examples are this fold of the training set instead, 0 .. folds - 1.
         folds: into which the training set is cut at random.
+        places: of the validation examples in the training set, ascending, instead of random ones.
 
     Raises:
         ValueError: more held out than there are, a fold that there is not, or both.
@@ -72,6 +74,8 @@ def divided(
     if fold is not None:
         held_out = fold_places(fold, folds, size)
         rest = np.setdiff1d(np.arange(size), held_out)
+    elif places is not None:
+        held_out, rest = places, np.setdiff1d(np.arange(size), places)
     elif validation:
         shuffled = np.random.default_rng(_SEED).permutation(size)
         held_out, rest = np.sort(shuffled[:validation]), np.sort(shuffled[validation:])
