@@ -59,6 +59,7 @@ LAYERS = {
     'trained_flags': 6,
     'main': 7,
     'evaluate': 7,
+    'baselines': 7,
     'power': 7,
     'generate': 7,
     'analyse': 7,

@@ -158,7 +158,7 @@ def _parts(arrays, is_test, raw, asked):
     if raw.test is None:
         fold = None
     places = None
-    count = np.count_nonzero(~is_test)
+    count = int(np.count_nonzero(~is_test))
     if 0 < asked.validation < count and split in ('group', 'time') and by in raw.arrays:
         # tuned on what the test set is, too: other groups, later times
         values = raw.arrays[by][~is_test]

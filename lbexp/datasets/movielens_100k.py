@@ -33,7 +33,7 @@ _GENRES = (
 @checked
 def movielens_100k(
     split: Literal['random', 'time'] = 'random',
-    bins: PositiveInteger = 32,
+    bins: PositiveInteger | None = 32,
     validation: NonNegativeInteger = 7286,
     replacement: bool = False,
 ) -> Dataset:
@@ -48,7 +48,7 @@ def movielens_100k(
         split: 'random': a tenth is for testing, with the same share of both labels, and most users
             and films are known from training; 'time': the last tenth, as a click log is used, whose
             users are mostly new. The validation examples are chosen alike.
-        bins: of age and year, see file.
+        bins: of age and year, see file; None: they stay numbers.
         validation: examples of the training set held out for tuning; 0: none.
         replacement: draw training examples with replacement.
 

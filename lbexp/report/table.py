@@ -30,7 +30,7 @@ def table(
 
     Args:
         finals: columns of `results.final`.
-        metrics: names; None: those of loss, accuracy, test_loss, test_accuracy that were recorded.
+        metrics: names; None: those of the headline (results.metrics) that were recorded.
         confidence: of the interval, in (0, 1).
     """
     keys = curves.compared(finals)
