@@ -10,6 +10,8 @@ what the networks are; trees are given the numbers as they are, as intervals onl
 Exit status: 0 done, 1 a part failed, 2 something given is wrong.
 """
 
+import importlib
+import importlib.util
 import signal
 import sys
 from collections.abc import Sequence
@@ -68,10 +70,10 @@ def compared(workload: dict[str, Any]) -> Table:
     """
     data = _data(workload)
     rows = [_row('logistic regression', logistic_regression(data), data)]
-    caption = f'On {data.test.size} test examples; 95 % intervals: bootstrap over them.'
-    try:
-        import xgboost  # noqa: F401 (whether it is there)
-    except ImportError:
+    caption = (
+        f'On {len(_labels(data, data.test))} test examples; 95 % intervals: bootstrap over them.'
+    )
+    if importlib.util.find_spec('xgboost') is None:
         caption += ' Boosted trees need xgboost: pip install lbexp[tabular].'
     else:
         part = dict(workload['data'])
@@ -127,7 +129,7 @@ def _design(data, source):
     from scipy import sparse
 
     arrays = normalised(data.inputs, source.arrays)
-    blocks = [np.ones((source.size, 1))]
+    blocks: list[Any] = [np.ones((source.size, 1))]
     if 'numeric' in arrays:
         blocks.append(np.asarray(arrays['numeric']))
     if 'categorical' in arrays:
@@ -162,8 +164,7 @@ def boosted_trees(data: Dataset) -> np.ndarray:
 
     Numbers are given as they are, missing ones too; categories as such.
     """
-    import xgboost
-
+    xgboost = importlib.import_module('xgboost')
     matrices = []
     for source in _parts(data):
         columns, kinds = [], []
