@@ -31,6 +31,10 @@ class Input(NamedTuple):
     columns: tuple[str, ...] = ()  # names of the columns of a table
     # categorical: the texts of each column that have the ids 1, 2, ...; 0 is any other
     categories: tuple[tuple[str, ...], ...] = ()
+    # of numbers: limits that cut each column into pieces, ascending, in the column's own unit.
+    # categorical: ids 1, 2, ... are the intervals between them, (): the column's are texts;
+    # numeric: what a model may take instead of the number, see models._fields
+    edges: tuple[tuple[float, ...], ...] = ()
     has_missing: bool = False  # NaN may stand for a number that is missing: it is given as shift
 
 
@@ -86,8 +90,13 @@ def encoded(inputs: Mapping[str, Input], columns: Mapping[str, Any]) -> dict[str
             shown = ', '.join(map(str, columns.keys())) or 'none'
             raise Refusal(f'columns: found {shown}; allowed: {missing[0]} among them')
         if described.kind == 'categorical':
-            pairs = zip(described.columns, described.categories)
-            values = [ids_of(columns[column], known) for column, known in pairs]
+            values = []
+            edges = described.edges or ((),) * len(described.columns)
+            for column, known, limits in zip(described.columns, described.categories, edges):
+                if limits:
+                    values.append(intervals_of(_floats(column, columns[column]), limits))
+                else:
+                    values.append(ids_of(columns[column], known))
         else:
             values = [_floats(column, columns[column]) for column in described.columns]
         arrays[name] = np.stack(values, axis=1)
@@ -103,6 +112,17 @@ def ids_of(values: Any, known: Sequence[str]) -> np.ndarray:
     sorted_texts = np.asarray(known, np.str_)
     places = np.minimum(np.searchsorted(sorted_texts, texts), len(known) - 1)
     return np.where(sorted_texts[places] == texts, places + 1, 0).astype(np.int32)
+
+
+def intervals_of(numbers: np.ndarray, limits: Sequence[float]) -> np.ndarray:
+    """int32 [n]: 1 + the number of inner limits that are at most the number; 0: it is NaN.
+
+    Args:
+        limits: ascending; what is beyond the first or the last is of the first or last interval.
+    """
+    inner = np.asarray(limits[1:-1], np.float32)
+    places = 1 + np.searchsorted(inner, numbers, side='right')
+    return np.where(np.isnan(numbers), 0, places).astype(np.int32)
 
 
 def _floats(column, values):

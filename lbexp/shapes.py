@@ -49,6 +49,13 @@ Outputs = Float[Array, 'n {self.outputs}']
 Images = Float[Array, 'n h w c']
 Features = Float[Array, 'n h w {self.features}']
 Fields = Float[Array, 'n fields e']  # vectors of the columns of a table
+AttendedFields = Float[Array, 'n fields {self.heads}*{self.width}']
+FieldNumbers = Float[Array, 'n fields']
+FieldPieces = Float[Array, 'n fields t']  # shares of a number's pieces
+FlatFields = Float[Array, 'n d']  # the vectors one after another
+Projection = Float[Array, 'k fields']
+FieldProducts = Float[Array, 'n fields k']
+Ids = Integer[Array, ' n']  # of one categorical column
 # Sequences of tokens, which may be several in a row. l: positions of a row.
 PackedRows = Integer[np.ndarray, 'n l']
 Tokens = Integer[Array, 'n l']

@@ -68,6 +68,7 @@ LAYERS = {
     'library': 8,
     'main': 7,
     'evaluate': 7,
+    'baselines': 7,
     'power': 7,
     'generate': 7,
     'analyse': 7,

@@ -16,7 +16,11 @@ from lbexp.data.partition import partition
 from lbexp.data.source import memory
 from lbexp.data.stream import stream
 from lbexp.inputs import Input
+from lbexp.models._fields import FieldVectors
+from lbexp.models.autoint import FieldAttention
 from lbexp.models.cnn import CNN, Conv3x3
+from lbexp.models.co_action import CoAction
+from lbexp.models.dcn import CrossLayer
 from lbexp.models.dropout import Dropout
 from lbexp.models.lstm import LSTM
 from lbexp.models.mlp import MLP, mlp
@@ -125,8 +129,39 @@ CASES |= {
     ],
     'metrics:perplexity': [lambda: dict(losses=ones(6), tokens=ones(6))],
     'metrics:roc_auc': [of_scores, lambda: dict(scores=ones(6), labels=ones(6) > 0)],
+    'models._fields:FieldVectors.__call__': [
+        lambda: dict(
+            self=FieldVectors((3, 4), 2, 5),
+            arrays={'categorical': jnp.ones((6, 2), jnp.int32), 'numeric': ones(6, 2)},
+        ),
+    ],
+    'models._fields:below': [
+        lambda: dict(numbers=ones(6, 2), pieces=()),
+        lambda: dict(numbers=ones(6, 2), pieces=((0.0, 1.0, 3.0), (0.0, 2.0))),
+    ],
+    'models._fields:flat': [lambda: dict(fields=ones(6, 2, 5))],
+    'models.autoint:FieldAttention.__call__': [
+        lambda: dict(self=FieldAttention(2, 3), fields=ones(6, 4, 5)),
+    ],
     'models.cnn:CNN.__call__': [lambda: dict(self=CNN([2], 3, 4), x=ones(6, 4, 5, 2), train=True)],
     'models.cnn:Conv3x3.__call__': [lambda: dict(self=Conv3x3(7), x=ones(6, 4, 5, 2))],
+    'models.co_action:CoAction.__call__': [
+        lambda: dict(
+            self=CoAction((7, 8), (4, 3, 2), 3),
+            network_ids=integers(6, jnp.int32),
+            input_ids=integers(6, jnp.int32),
+        ),
+    ],
+    'models.compressed_fields:products': [
+        lambda: dict(fields=ones(6, 4, 5), projection=ones(3, 4)),
+    ],
+    'models.compressed_fields:random_projection': [
+        lambda: dict(seed=0, combinations=3, fields=4),
+    ],
+    'models.dcn:CrossLayer.__call__': [
+        lambda form=form: dict(self=CrossLayer(form), start=ones(6, 5), x=ones(6, 5))
+        for form in ('vector', 'matrix', 'mixture')
+    ],
     'models.dropout:Dropout.__call__': [
         lambda: dict(self=Dropout(0.5), x=ones(6, 5), train=True),
         lambda: dict(self=Dropout(0.5), x=ones(6, 2, 3, 4), train=False),

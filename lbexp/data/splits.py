@@ -41,7 +41,7 @@ def divided(
     replacement: bool = False,
     fold: int | None = None,
     folds: int = 5,
-    groups: np.ndarray | None = None,
+    places: np.ndarray | None = None,
 ) -> Splits:
     """{'train', 'validation', 'test'}: sources, or None where there is no such split.
 
@@ -54,8 +54,7 @@ def divided(
         replacement: draw training examples with replacement.
         fold: the validation examples are this fold of the training set instead, 0 .. folds - 1.
         folds: into which the training set is cut at random.
-        groups: of the training examples, [size]: the validation examples are whole groups, as many
-            as make no more than `validation`, but one at least; None: any examples.
+        places: of the validation examples in the training set, ascending, instead of random ones.
 
     Raises:
         ValueError: more held out than there are, a fold that there is not, or both.
@@ -75,9 +74,8 @@ def divided(
     if fold is not None:
         held_out = fold_places(fold, folds, size)
         rest = np.setdiff1d(np.arange(size), held_out)
-    elif validation and groups is not None:
-        held_out = _whole_groups(groups, validation)
-        rest = np.setdiff1d(np.arange(size), held_out)
+    elif places is not None:
+        held_out, rest = places, np.setdiff1d(np.arange(size), places)
     elif validation:
         shuffled = np.random.default_rng(_SEED).permutation(size)
         held_out, rest = np.sort(shuffled[:validation]), np.sort(shuffled[validation:])
@@ -88,15 +86,6 @@ def divided(
         validation=memory(picked(train, held_out)),
         test=tested,
     )
-
-
-def _whole_groups(groups, most):
-    names, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    shuffled = np.random.default_rng(_SEED).permutation(len(names))
-    count = max(int(np.searchsorted(np.cumsum(counts[shuffled]), most, side='right')), 1)
-    if count == len(names):
-        raise ValueError(f'validation: found all of {len(names)} groups; allowed: fewer examples')
-    return np.flatnonzero(np.isin(numbers, shuffled[:count]))
 
 
 def picked(arrays: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,11 +1,13 @@
 """Columns as the arrays that a model is given, and their description."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lbexp.inputs import Input, ids_of
+from lbexp.inputs import Input, ids_of, intervals_of
 
 _TEXTS = 20  # distinct texts from which on a column with few repetitions is none of categories
 
@@ -17,6 +19,13 @@ class Choice(NamedTuple):
     numeric: Sequence[str]  # these are numbers
     categorical: Sequence[str]  # these are categories
     missing: str  # 'refuse' or 'mean', of numbers
+    bins: int | None = None  # into which numbers are cut; None: they stay numbers
+    encoding: str = 'categories'  # or 'piecewise_linear', of bins
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether numbers become categories."""
+        return self.bins is not None and self.encoding == 'categories'
 
 
 def input_names(names: list[str], choice: Choice, reserved: Sequence[str]) -> list[str]:
@@ -45,35 +54,70 @@ def encoded_table(
 
     Args:
         train: bool [rows]; categories are numbered by these rows, from 1; 0: missing or unknown.
+            Limits of intervals are quantiles of these rows.
     """
-    numeric, categorical = [], []
+    numeric, texts = [], []
     for name in names:
         is_text = arrays[name].dtype.kind in 'Ub' or name in choice.categorical
-        wanted = categorical if is_text and name not in choice.numeric else numeric
-        wanted.append(name)
+        if is_text and name not in choice.numeric:
+            texts.append(name)
+        else:
+            numeric.append(name)
+    numbers = {name: _numbers(name, arrays[name], choice) for name in numeric}
+    edges = {}
+    if choice.bins is not None:
+        edges = {name: _limits(numbers[name][train], choice.bins) for name in numeric}
     encoded, inputs = {}, {}
-    if numeric:
-        columns = [_numbers(name, arrays[name], choice.missing) for name in numeric]
-        encoded['numeric'] = np.stack(columns, axis=1)
+    if numeric and not choice.is_cut:
+        encoded['numeric'] = np.stack(list(numbers.values()), axis=1)
         inputs['numeric'] = Input(
             'numeric',
             (len(numeric),),
             'float32',
             columns=tuple(numeric),
+            edges=tuple(edges.values()),
             has_missing=bool(np.isnan(encoded['numeric']).any()),
         )
+    categorical = names if choice.is_cut else texts
     if categorical:
-        pairs = [_categories(name, arrays[name], train) for name in categorical]
-        encoded['categorical'] = np.stack([ids for ids, _ in pairs], axis=1)
+        columns = []
+        for name in categorical:
+            if name in numeric:
+                columns.append(_intervals(numbers[name], edges[name]))
+            else:
+                ids, known = _categories(name, arrays[name], train)
+                columns.append((ids, known, ()))
+        encoded['categorical'] = np.stack([ids for ids, _, _ in columns], axis=1)
+        limits = tuple(limits for _, _, limits in columns)
         inputs['categorical'] = Input(
             'categorical',
             (len(categorical),),
             'int32',
-            vocabulary=tuple(1 + len(known) for _, known in pairs),
-            categories=tuple(known for _, known in pairs),
+            vocabulary=tuple(1 + len(known) for _, known, _ in columns),
+            categories=tuple(known for _, known, _ in columns),
             columns=tuple(categorical),
+            edges=limits if any(limits) else (),
         )
     return encoded, inputs
+
+
+def _limits(values, bins):
+    """Ends of at most so many intervals, ascending: one for each value where there are as few, else
+    as many examples in each as ties allow."""
+    known = values[~np.isnan(values)]
+    distinct = np.unique(known)
+    if len(distinct) <= bins:
+        return (*distinct.astype(float).tolist(), math.inf)
+    shares = np.arange(bins) / bins
+    starts = np.unique(np.quantile(known, shares, method='lower')).astype(float).tolist()
+    largest = float(distinct[-1])
+    return (*starts, largest if largest > starts[-1] else math.inf)
+
+
+def _intervals(numbers, limits):
+    """(ids, their names from 1, limits)."""
+    names = [f'[{low:g}, {high:g})' for low, high in itertools.pairwise(limits)]
+    return intervals_of(numbers, limits), tuple(names), limits
 
 
 def encoded_arrays(
@@ -100,7 +144,7 @@ def encoded_arrays(
                 categories=(known,),
             )
         else:
-            numbers = _numbers(name, values if values.ndim > 1 else values[:, None], choice.missing)
+            numbers = _numbers(name, values if values.ndim > 1 else values[:, None], choice)
             encoded[name] = numbers
             missing = bool(np.isnan(numbers).any())
             inputs[name] = Input('numeric', numbers.shape[1:], 'float32', has_missing=missing)
@@ -123,14 +167,14 @@ def standardised(inputs: dict[str, Input], train: dict[str, np.ndarray]) -> dict
     return described
 
 
-def _numbers(name, values, missing):
+def _numbers(name, values, choice):
     if values.dtype.kind not in 'iufb':
         example = values.reshape(-1)[0]
         raise ValueError(f'column {name!r}: found texts ({str(example)!r}, ...); allowed: numbers')
     with np.errstate(over='ignore'):
         numbers = values.astype(np.float32)
     lost = np.count_nonzero(np.isnan(numbers))
-    if lost and missing == 'refuse':
+    if lost and choice.missing == 'refuse' and not choice.is_cut:
         raise ValueError(
             f'column {name!r}: found {lost} missing or NaN of {values.size}; allowed: none, or '
             "missing='mean'"

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lbexp.data.augmentation import augmented
+from lbexp.data.division import held_out_places
 from lbexp.data.splits import Splits, divided, picked
 from lbexp.datasets import Dataset
 from lbexp.datasets._columns import (
@@ -37,6 +38,8 @@ def file(
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
     missing: Literal['refuse', 'mean'] = 'refuse',
+    bins: PositiveInteger | None = None,
+    encoding: Literal['categories', 'piecewise_linear'] = 'categories',
     test: OpenFraction | str = 0.2,
     split: Literal['random', 'stratified', 'group', 'time'] | None = None,
     by: str | None = None,
@@ -65,6 +68,11 @@ def file(
         numeric, categorical: columns that are numbers, or categories, whatever they look like.
         missing: 'mean': a missing number is the mean of the training split; 'refuse': it is an
             error.
+        bins: intervals that each numeric column of a table is cut into, by quantiles of the
+            training rows; None: numbers stay numbers.
+        encoding: what models of fields (dcn, autoint, ...) take of them: 'categories': which
+            interval, 0 where it is missing; 'piecewise_linear': how much of each interval lies
+            below the number (Gorishniy et al. 2022, arXiv:2203.05556, section 3.1).
         test: share of the examples to test on, or the name of a column that says it: True, 1 or
             'test'.
         split: how they are chosen: 'stratified': the same share of each class; 'group': rows with
@@ -74,7 +82,8 @@ def file(
         by: column of groups or times; it is no input.
         fold: the test set is this fold of `folds` instead (of makers' splits the validation set).
         folds: into which the examples are cut, stratified by class; their number: leave-one-out.
-        validation: examples of the training set held out for tuning; 0: none.
+        validation: examples of the training set held out for tuning; 0: none. By group or time
+            where the test set is: about so many, the last ones before it.
         replacement: draw training examples with replacement.
         size: (height, width) to which images are resized.
         augment: of pictures, see lbexp.data.augmentation.
@@ -86,7 +95,7 @@ def file(
     asked = _Asked(
         label,
         target,
-        Choice(_tuple(columns), tuple(numeric), tuple(categorical), missing),
+        Choice(_tuple(columns), tuple(numeric), tuple(categorical), missing, bins, encoding),
         Division(test, split, by, fold, folds),
         validation,
         replacement,
@@ -128,7 +137,7 @@ def _dataset(source, shown, stamp, asked):
     arrays, inputs = encode(raw.arrays, names, asked.choice, ~is_test)
     stored = name if name not in inputs else f'{name}_label'
     arrays[stored] = labels.values
-    parts = _parts(raw, arrays, is_test, asked)
+    parts = _parts(arrays, is_test, raw, asked)
     trained = parts['train'].arrays
     schema = {
         'source': shown,
@@ -142,14 +151,20 @@ def _dataset(source, shown, stamp, asked):
     return Dataset(**parts, inputs=inputs, target=target, source=shown, schema=schema)
 
 
-def _parts(raw, arrays, is_test, asked):
-    division = asked.division
+def _parts(arrays, is_test, raw, asked):
     train = picked(arrays, np.flatnonzero(~is_test))
     test = picked(arrays, np.flatnonzero(is_test))
+    _, split, by, fold, folds = asked.division
     # where the makers have a test set, a fold is of the training set
-    fold = None if raw.test is None else division.fold
-    groups = raw.arrays[division.by][~is_test] if division.split == 'group' else None
-    return divided(train, test, asked.validation, asked.replacement, fold, division.folds, groups)
+    if raw.test is None:
+        fold = None
+    places = None
+    count = int(np.count_nonzero(~is_test))
+    if 0 < asked.validation < count and split in ('group', 'time') and by in raw.arrays:
+        # tuned on what the test set is, too: other groups, later times
+        values = raw.arrays[by][~is_test]
+        places = held_out_places(split, asked.validation / count, count, values)
+    return divided(train, test, asked.validation, asked.replacement, fold, folds, places)
 
 
 def _sizes(parts: Splits) -> dict[str, int]:

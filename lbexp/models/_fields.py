@@ -8,22 +8,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from lbexp.inputs import Input
-from lbexp.shapes import Fields
+from lbexp.shapes import FieldNumbers, FieldPieces, Fields, FlatFields
 
 
 class FieldVectors(nn.Module):
     """Each column of a table as a vector: of a category the row of a table, of a number x the
-    vector x v + b of its column.
+    vector x v + b of its column; of one in pieces sum_t e_t v_t + b, where e_t in [0, 1] is how
+    much of the piece lies below x (Gorishniy et al. 2022, arXiv:2203.05556, eq. 1).
 
     Attributes:
         categories: number of ids of each categorical column.
         numbers: numeric columns.
         width: E, of a vector.
+        pieces: limits of each numeric column's pieces, ascending, as numbers are given to models;
+            (): there are none.
+        has_offsets: whether there is a b.
     """
 
     categories: tuple[int, ...]
     numbers: int
     width: int
+    pieces: tuple[tuple[float, ...], ...] = ()
+    has_offsets: bool = True
 
     @nn.compact
     def __call__(self, arrays: Mapping[str, Any]) -> Fields:
@@ -36,20 +42,40 @@ class FieldVectors(nn.Module):
             shape = (sum(self.categories), self.width)
             vectors.append(self.param('categories', normal, shape)[ids])
         if self.numbers:
-            shape = (1, self.numbers, self.width)
-            slope = self.param('slopes', normal, shape)
-            bias = self.param('biases', normal, shape)
-            vectors.append(arrays['numeric'][..., None] * slope + bias)
+            parts = below(arrays['numeric'], self.pieces)
+            slopes = self.param('slopes', normal, (*parts.shape[1:], self.width))
+            of_numbers = jnp.einsum('nft,fte->nfe', parts, slopes)
+            if self.has_offsets:
+                of_numbers += self.param('offsets', normal, (1, self.numbers, self.width))
+            vectors.append(of_numbers)
         return jnp.concatenate(vectors, axis=1)
 
 
-def field_vectors(name: str, inputs: Mapping[str, Input], width: int) -> FieldVectors:
+def below(numbers: FieldNumbers, pieces: tuple[tuple[float, ...], ...]) -> FieldPieces:
+    """[n, columns, pieces]: how much of each piece lies below the number, in [0, 1]; of no pieces
+    the number itself."""
+    if not pieces:
+        return numbers[..., None]
+    count = max(len(limits) for limits in pieces) - 1
+    start, slope = np.zeros((2, 1, len(pieces), count), np.float32)
+    for column, limits in enumerate(pieces):
+        # columns of fewer pieces have some more of slope 0
+        used = slice(0, len(limits) - 1)
+        start[0, column, used] = limits[:-1]
+        slope[0, column, used] = 1 / np.diff(limits)
+    return jnp.clip((numbers[..., None] - start) * slope, 0, 1)
+
+
+def field_vectors(
+    name: str, inputs: Mapping[str, Input], width: int, has_offsets: bool = True
+) -> FieldVectors:
     """The vectors of a table's columns.
 
     Args:
         name: of the model, for its errors.
         inputs: 'categorical' [columns], 'numeric' [columns], or both.
         width: of a vector.
+        has_offsets: see FieldVectors.
 
     Raises:
         ValueError: inputs that are no columns of a table.
@@ -62,7 +88,21 @@ def field_vectors(name: str, inputs: Mapping[str, Input], width: int) -> FieldVe
             )
     categories = inputs['categorical'].vocabulary if 'categorical' in inputs else ()
     numbers = inputs['numeric'].shape[0] if 'numeric' in inputs else 0
-    return FieldVectors(tuple(categories), numbers, width)
+    pieces = _pieces(inputs['numeric']) if numbers else ()
+    return FieldVectors(tuple(categories), numbers, width, pieces, has_offsets)
+
+
+def _pieces(described):
+    """Limits in the unit that a model is given; what lies beyond the last one has no piece."""
+    count = described.shape[0]
+    scales = np.broadcast_to(described.scale, count)
+    shifts = np.broadcast_to(0 if described.shift is None else described.shift, count)
+    pieces = []
+    for limits, shift, scale in zip(described.edges, shifts, scales):
+        ends = np.asarray(limits, np.float64)
+        ends = (ends[np.isfinite(ends)] - shift) * scale
+        pieces.append(tuple(ends.tolist()))
+    return tuple(pieces)
 
 
 class Perceptron(nn.Module):
@@ -81,6 +121,6 @@ class Perceptron(nn.Module):
         return x
 
 
-def flat(fields: Fields) -> Any:
+def flat(fields: Fields) -> FlatFields:
     """[n, F E]: the vectors of an example one after another."""
     return fields.reshape(len(fields), -1)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from lbexp.models import Model
 from lbexp.models._fields import Perceptron, field_vectors, flat
 from lbexp.models._linen import table_network
+from lbexp.models._widths import check_widths
 from lbexp.ranges import PositiveInteger, checked
-from lbexp.shapes import Fields
+from lbexp.shapes import AttendedFields, Fields
 
 
 @checked
@@ -36,6 +37,7 @@ def autoint(
         hidden: widths of a perceptron on the vectors beside it ("AutoInt+"); (): there is none.
         embedding: width of a column's vector [units].
     """
+    check_widths('hidden', hidden)
 
     def network(inputs, outputs):
         vectors = field_vectors('autoint', inputs, embedding)
@@ -56,7 +58,7 @@ class FieldAttention(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, fields: Fields) -> Fields:
+    def __call__(self, fields: Fields) -> AttendedFields:
         shape = (self.heads, self.width)
         q, k, v = (
             nn.DenseGeneral(shape, use_bias=False, name=name)(fields)

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from lbexp.models import Model
 from lbexp.models._fields import Perceptron, field_vectors, flat
 from lbexp.models._linen import table_network
+from lbexp.models._widths import check_widths
 from lbexp.ranges import PositiveInteger, checked
-from lbexp.shapes import Batch
+from lbexp.shapes import FlatFields, Ids
 
 
 @checked
@@ -36,8 +37,15 @@ def co_action(
         powers: highest power of the input, from 1.
 
     Raises:
-        ValueError: a pair of columns that are not there, or are no categories.
+        ValueError: no pair, one of columns that are not there or are no categories, or no layer.
     """
+    if not pairs or len(widths) < 2:
+        raise ValueError(
+            f'pairs, widths: found {len(pairs)} pairs, {len(widths)} widths; allowed: one pair or '
+            'more, two widths or more'
+        )
+    check_widths('hidden', hidden)
+    check_widths('widths', widths)
 
     def network(inputs, outputs):
         vectors = field_vectors('co_action', inputs, embedding)
@@ -80,7 +88,7 @@ class CoAction(nn.Module):
     powers: int
 
     @nn.compact
-    def __call__(self, network_ids: Batch, input_ids: Batch) -> Batch:
+    def __call__(self, network_ids: Ids, input_ids: Ids) -> FlatFields:
         shapes = list(zip(self.widths, self.widths[1:]))
         sizes = [rows * columns for rows, columns in shapes]
         normal = nn.initializers.normal(0.1)

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from lbexp.models import Model
 from lbexp.models._fields import Perceptron, field_vectors, flat
 from lbexp.models._linen import table_network
+from lbexp.models._widths import check_widths
 from lbexp.ranges import NonNegativeInteger, PositiveInteger, checked
-from lbexp.shapes import Fields
+from lbexp.shapes import FieldProducts, Fields, Projection
 
 
 @checked
@@ -37,6 +38,7 @@ def compressed_fields(
         embedding: E, width of a column's vector [units].
         projection_seed: of a random P, the same in all trials.
     """
+    check_widths('hidden', hidden)
 
     def network(inputs, outputs):
         vectors = field_vectors('compressed_fields', inputs, embedding)
@@ -47,12 +49,12 @@ def compressed_fields(
     return Model(network)
 
 
-def random_projection(seed: int, combinations: int, fields: int) -> jax.Array:
+def random_projection(seed: int, combinations: int, fields: int) -> Projection:
     """P [k, F], entries N(0, 1 / k)."""
     return jax.random.normal(jax.random.key(seed), (combinations, fields)) * combinations**-0.5
 
 
-def products(fields: Fields, projection: jax.Array) -> jax.Array:
+def products(fields: Fields, projection: Projection) -> FieldProducts:
     """[n, F, k]: the dot products of each field with each combination of fields, X (P X)^T."""
     compressed = jnp.einsum('kf,nfe->nke', projection, fields)
     return jnp.einsum('nfe,nke->nfk', fields, compressed)

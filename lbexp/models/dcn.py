@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from lbexp.models import Model
 from lbexp.models._fields import Perceptron, field_vectors, flat
 from lbexp.models._linen import table_network
+from lbexp.models._widths import check_widths
 from lbexp.ranges import PositiveInteger, checked
-from lbexp.shapes import Batch
+from lbexp.shapes import FlatFields
 
 
 @checked
@@ -44,6 +45,7 @@ def dcn(
             x_0's width.
         experts: of a mixture; the gates are each layer's own.
     """
+    check_widths('hidden', hidden)
 
     def network(inputs, outputs):
         vectors = field_vectors('dcn', inputs, embedding)
@@ -68,7 +70,7 @@ class CrossLayer(nn.Module):
     experts: int = 4
 
     @nn.compact
-    def __call__(self, start: Batch, x: Batch) -> Batch:
+    def __call__(self, start: FlatFields, x: FlatFields) -> FlatFields:
         width = x.shape[-1]
         bias = self.param('bias', nn.initializers.zeros, (1, width))
         if self.form == 'vector':

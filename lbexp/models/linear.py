@@ -8,10 +8,12 @@ from lbexp.models._linen import table_network
 
 
 def linear() -> Model:
-    """A weight for each category, a slope for each number, and a bias."""
+    """A weight for each category, a slope for each number (or each piece of it, see FieldVectors),
+    and a bias: trained by `binary` it is logistic regression, by `regression` least squares."""
 
     def network(inputs, outputs):
-        return table_network(_Linear(field_vectors('linear', inputs, outputs)), inputs)
+        vectors = field_vectors('linear', inputs, outputs, has_offsets=False)
+        return table_network(_Linear(vectors), inputs)
 
     return Model(network)
 

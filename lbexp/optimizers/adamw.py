@@ -35,6 +35,7 @@ def adamw(
     eps: NonNegative = 1e-8,
     weight_decay: NonNegativeSchedule = 1e-2,
     decay: Mask = 'matrices',
+    lazy_decay: Mask = 'none',
     stacked_axes: StackedAxes = None,
     accumulator_dtype: Dtype | None = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -53,6 +54,9 @@ def adamw(
         eps: >= 0, outside the root [gradient units].
         weight_decay: >= 0 [1 / learning rate], or a function of the updates done.
         decay: which parameters (see masks.masks); optax and the paper: 'all'.
+        lazy_decay: which parameters are tables of rows, such as embeddings ('categories'): a row is
+            decayed only in updates in which it has a gradient. Otherwise what is rarely seen decays
+            as often as what every batch has, and shrinks in between.
         stacked_axes: as in lars.
         accumulator_dtype: of m; None: the parameters'.
 
@@ -63,27 +67,39 @@ def adamw(
     def init(params):
         # refuses what does not fit, before the first update
         masks(decay, params, stacked_axes, 'decay')
+        masks(lazy_decay, params, stacked_axes, 'lazy_decay')
         mu = init_buffer(params, accumulator_dtype)
         return AdamwState(jnp.zeros((), jnp.int32), mu, init_second_moment(params))
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
         flat = flatten_leaves(updates, params, decay, 'none', stacked_axes)
+        lazy = flat.flatten(masks(lazy_decay, params, stacked_axes, 'lazy_decay'))
         rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
         t = state.count + 1
         mus, nus, changes = [], [], []
         old_mus, old_nus = flat.flatten(state.mu), flat.flatten(state.nu)
-        for leaf, m, v in zip(flat.leaves, old_mus, old_nus, strict=True):
+        for leaf, is_lazy, m, v in zip(flat.leaves, lazy, old_mus, old_nus, strict=True):
             g = upcast(leaf.gradient)
             mu = b1 * upcast(m) + (1 - b1) * g
             nu = b2 * v + (1 - b2) * (g * g.conj()).real
             # Reciprocals multiplied, not quotients: see bias_correction_term.
             below = safe_sqrt(nu * (1 / bias_correction_term(b2, t, v.dtype))) + eps
             step = mu * (1 / bias_correction_term(b1, t, v.dtype)) / below
-            changes.append(-rate * leaf.add_decayed_weights(step, beta))
+            rows_beta = _of_rows(beta, g, is_lazy, leaf.stacked_axes)
+            changes.append(-rate * leaf.add_decayed_weights(step, rows_beta))
             mus.append(mu.astype(m.dtype))
             nus.append(nu.astype(v.dtype))
         return flat.cast(changes), AdamwState(t, flat.tree(mus), flat.tree(nus))
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _of_rows(decay, gradient, is_lazy, stacked_axes):
+    """The decay of each row: 0 where decay is lazy and the row's gradient 0."""
+    if is_lazy is False or gradient.ndim <= stacked_axes:
+        return decay
+    axes = tuple(range(stacked_axes + 1, gradient.ndim))
+    is_seen = (gradient != 0).any(axis=axes, keepdims=True)
+    return jnp.where(is_seen | jnp.logical_not(is_lazy), decay, 0)

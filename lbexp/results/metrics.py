@@ -22,6 +22,7 @@ METRICS = (
     Metric('accuracy', figure=2, headline=1),
     Metric('test_loss', figure=1, headline=2),
     Metric('test_accuracy', figure=3, headline=3),
+    Metric('test_auc', headline=4),
     Metric('learning_rate', figure=4, minor=2),
     Metric('gradient_norm', figure=5, minor=1),
     Metric('parameter_norm', figure=6, minor=2),

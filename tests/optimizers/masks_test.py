@@ -78,3 +78,37 @@ def test_what_is_not_adapted_takes_the_plain_step(name):
     expected, _ = plain.update(slope, plain.init(params), params)
     np.testing.assert_allclose(updates['bias'], expected['bias'], rtol=1e-5)
     assert not np.allclose(updates['kernel'], expected['kernel'], rtol=0.01)
+
+
+def test_rows_that_are_not_seen_do_not_decay_where_decay_is_lazy():
+    """A table of embeddings, two of whose rows a batch has, beside a kernel without a gradient."""
+    params = {'categories': jnp.ones((4, 3)), 'kernel': jnp.ones((4, 3))}
+    slope = {'categories': jnp.zeros((4, 3)).at[1, 2].set(0.3).at[3].set(0.2)}
+    slope['kernel'] = jnp.zeros((4, 3))
+
+    def update(**options):
+        tx = optimizers.adamw(0.1, weight_decay=0.5, **options)
+        return tx.update(slope, tx.init(params), params)[0]
+
+    dense, lazy = update(), update(lazy_decay='categories')
+    assert (dense['categories'] != 0).all(), 'as in the paper'
+    np.testing.assert_array_equal(lazy['categories'][jnp.asarray([0, 2])], 0)
+    for row in (1, 3):
+        np.testing.assert_array_equal(lazy['categories'][row], dense['categories'][row])
+    np.testing.assert_array_equal(lazy['kernel'], dense['kernel'])
+    traced = jax.jit(lambda mask: update(lazy_decay={'categories': mask, 'kernel': False}))
+    np.testing.assert_allclose(traced(True)['categories'], lazy['categories'], rtol=1e-6)
+    np.testing.assert_allclose(traced(False)['categories'], dense['categories'], rtol=1e-6)
+
+
+def test_unseen_rows_of_two_layers_of_tables():
+    params = {'table': jnp.ones((2, 3, 4))}
+    slope = {'table': jnp.zeros((2, 3, 4)).at[0, 1].set(1.0).at[1, 2].set(1.0)}
+    tx = optimizers.adamw(0.1, weight_decay=0.5, lazy_decay='all', stacked_axes=1)
+    moved = (tx.update(slope, tx.init(params), params)[0]['table'] != 0).all(axis=-1)
+    np.testing.assert_array_equal(moved, [[False, True, False], [False, False, True]])
+
+
+def test_lazy_decay_of_what_is_not_there():
+    with pytest.raises(ValueError, match=r"lazy_decay: found 'tables', which matches no parameter"):
+        optimizers.adamw(0.1, lazy_decay='tables').init(PARAMS)
