@@ -19,9 +19,11 @@ from lbexp.engine.run import build_once, run
 from lbexp.engine.schema import keep_schema
 from lbexp.errors import Refusal
 from lbexp.exit_status import STOPPED
+from lbexp.local_path import local_path
 from lbexp.parallel import collectives, hosts
 from lbexp.report.progress import progress
 from lbexp.studies import Study
+from lbexp.trained.initial_weights import gather, keep
 
 
 def job(flag_values: flags.FlagValues, config: ConfigDict, stop: command.Stop) -> int:
@@ -67,6 +69,8 @@ def _workdir(flag_values, config, overrides) -> pathlib.Path:
             {**flatten(configs.plain(config), overrides), **environment.code()}
         )
     trials = _resolved(config, overrides)
+    chosen = local_path(flag_values.workdir, '--workdir') if flag_values.workdir else None
+    collectives.run_on_all(lambda: gather(trials, chosen))
     # Whatever may be refused on one process alone is agreed on: the others would wait for it.
     collectives.run_on_all(lambda: build_once(trials))
     fingerprint = collectives.run_on_all(lambda: command.fingerprint_of(flag_values, trials))
@@ -114,9 +118,12 @@ def _train(study: Study, config, workdir, first_trials, stop, flag_values) -> bo
         if len(entries) > 1:
             line = f'{len(entries)} trials; {line}'
         _print(line)
+        trials = _resolved(config, [entry['overrides'] for entry in entries])
+        if not past_run:  # of earlier commands, too
+            collectives.run_on_all(lambda: gather(trials, workdir))
         with _progress() as on_progress:
             outcome = run(
-                _resolved(config, [entry['overrides'] for entry in entries]),
+                trials,
                 workdir,
                 on_progress,
                 announce,
@@ -152,6 +159,7 @@ def _record(study, config, workdir, flag_values, trials) -> list[dict]:
             code=command.fingerprint_of(flag_values, resolved),
         )
         keep_schema(workdir, resolved, _print)
+        keep(resolved, workdir)
         return entries
 
     return collectives.run_on_primary(write)

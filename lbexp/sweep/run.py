@@ -16,6 +16,7 @@ from lbexp.engine.status import statuses
 from lbexp.studies import Study
 from lbexp.sweep import cohorts
 from lbexp.sweep.schedule import Outcome, SchedulerOptions, schedule
+from lbexp.trained.initial_weights import gather, keep
 
 
 def run(
@@ -59,6 +60,9 @@ def _record(study, config, workdir, options, trials):
             code=fingerprint,
         )
         keep_schema(workdir, _resolved(config, trials), options.log)
+        keep(_resolved(config, trials), workdir)
+        trials = [configs.resolve(config, entry['overrides']) for entry in entries]
+        gather(trials, workdir)
         cohorts.plan(workdir, config, entries)
     return entries
 
