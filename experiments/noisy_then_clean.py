@@ -2,9 +2,9 @@
 
 MNIST-1D: 4,000 training examples of which half have the label of another class, and 400 with their
 own. Each arm has two stages of equally many updates, the second from the weights of the first.
-Noisy, then clean beats clean alone, and the reverse order is worse. Measured on 2 cores, 10 seeds, 1.5
-minutes, medians with intervals of the test error: noisy, then clean 0.591 [0.577, 0.595]; clean alone
-0.666 [0.660, 0.671]; clean, then noisy 0.673 [0.651, 0.688].
+Noisy, then clean beats clean alone, and the reverse order is worse. Measured on 2 cores in 1.5
+minutes, 10 seeds, medians with intervals of the test error: noisy, then clean 0.591 [0.577, 0.595];
+clean alone 0.666 [0.660, 0.671]; clean, then noisy 0.673 [0.651, 0.688].
 
     python -m lbexp.main --config=experiments/noisy_then_clean.py
 """

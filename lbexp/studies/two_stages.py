@@ -1,7 +1,7 @@
 """Do two trainings in a row, one on other data than the other, beat one; and does their order
 matter?"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -201,5 +201,5 @@ def _figure(workdir, arms):
     return Figure('stages', 'Test error through both stages', *labels, series, caption=_CAPTION)
 
 
-def _of_arm(trials: Mapping[tuple[str, int], int], arm: str) -> Iterable[int]:
+def _of_arm(trials: Mapping[tuple[str, int], int], arm: str) -> list[int]:
     return [trial for (name, _), trial in trials.items() if name == arm]

@@ -21,7 +21,8 @@ def rates_of(name, rate):
     """The optimizer `name` at this learning rate; lookahead around momentum."""
     if name == 'lookahead':
         return dict(name='lookahead', k=3, inner=rates_of('momentum', rate))
-    return dict(name=name, learning_rate=rate, weight_decay=0.1)
+    decay = {} if name == 'momentum' else {'weight_decay': 0.1}
+    return dict(name=name, learning_rate=rate, **decay)
 
 
 @pytest.mark.parametrize('name', ['momentum', 'adamw', 'lamb', 'lars', 'novograd', 'lookahead'])
