@@ -5,9 +5,6 @@ from typing import Annotated
 from annotated_types import Ge
 
 from lbexp.config._field import Field, NonNegativeCount
-from lbexp.ranges import Patterns
-
-_Regex = Annotated[tuple[str, ...], Patterns()]
 
 START_FIELDS = (
     Field('init_from', {}, dict, 'the weights that a trial begins from, instead of fresh ones'),
@@ -28,7 +25,7 @@ START_FIELDS = (
     Field(
         'init_from.take',
         (),
-        _Regex,
+        tuple[str, ...],
         "regular expressions: parameters whose path ('Dense_0/kernel') one of them matches "
         "somewhere, where one that begins with '!' excludes, and the statistics of their layers; "
         '(): all that the source has',
@@ -43,7 +40,7 @@ START_FIELDS = (
     Field(
         'freeze',
         (),
-        _Regex,
+        tuple[str, ...],
         'regular expressions, as above: parameters that stay as they are, without gradient and '
         'optimizer state; (): all train',
     ),
