@@ -21,10 +21,12 @@ from lbexp.engine.run import build_once, run
 from lbexp.engine.schema import keep_schema
 from lbexp.engine.summary import keep_summary
 from lbexp.errors import Refusal
+from lbexp.local_path import local_path
 from lbexp.parallel import collectives, hosts
 from lbexp.report.progress import progress
 from lbexp.settings import Settings
 from lbexp.studies import Study
+from lbexp.trained.initial_weights import gather, keep
 
 
 class Outcome(NamedTuple):
@@ -95,6 +97,8 @@ def _workdir(settings, config, overrides, log) -> pathlib.Path:
             {**flatten(configs.plain(config), overrides), **environment.code()}
         )
     trials = _resolved(config, overrides)
+    chosen = local_path(settings.workdir, '--workdir') if settings.workdir else None
+    collectives.run_on_all(lambda: gather(trials, chosen))
     # Whatever may be refused on one process alone is agreed on: the others would wait for it.
     collectives.run_on_all(lambda: build_once(trials))
     fingerprint = collectives.run_on_all(lambda: workdirs.fingerprint_of(settings, trials))
@@ -142,9 +146,12 @@ def _train(job: _Training, first_trials) -> bool:
         if len(entries) > 1:
             line = f'{len(entries)} trials; {line}'
         job.log(line)
+        trials = _resolved(config, [entry['overrides'] for entry in entries])
+        if not past_run:  # of earlier commands, too
+            collectives.run_on_all(lambda: gather(trials, workdir))
         with _progress(job.shows) as on_progress:
             outcome = run(
-                _resolved(config, [entry['overrides'] for entry in entries]),
+                trials,
                 workdir,
                 on_progress,
                 announce,
@@ -184,6 +191,7 @@ def _record(job: _Training, trials) -> list[dict]:
         )
         keep_schema(workdir, resolved, job.log)
         keep_summary(workdir, config, entries, configs.docstring(settings.config))
+        keep(resolved, workdir)
         return entries
 
     return collectives.run_on_primary(write)

@@ -11,6 +11,7 @@ from lbexp import config as configs
 from lbexp.engine.run import build_once
 from lbexp.parallel import collectives
 from lbexp.studies import Study
+from lbexp.trained.initial_weights import gather
 
 _Outcome = TypeVar('_Outcome')
 
@@ -55,6 +56,7 @@ def rounds(
         trials = [configs.Trial(**fields) for fields in collectives.run_on_primary(ask)]
         resolved = [configs.resolve(config, trial.overrides) for trial in trials]
         # Before they are recorded: a trial that cannot be built would be in the workdir for good.
+        collectives.run_on_all(functools.partial(gather, resolved, workdir))
         collectives.run_on_all(functools.partial(build_once, resolved))
 
 

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from lbexp.config._field import LARGEST, Field, Fractions, NonNegativeCount, Points
 from lbexp.config._field import Count as Count
 from lbexp.config._field import Part as Part
+from lbexp.config._start_fields import START_FIELDS
 
 ABSENT = object()  # no default: of a dict's field that need not be there
 
@@ -46,6 +47,7 @@ FIELDS = (
         'multiplies every learning rate of the optimizer',
         traced='arguments',
     ),
+    *START_FIELDS,
     # The batch, and what follows its size.
     Field('batch_scaling', {}, dict, 'how the learning rate follows the batch size'),
     Field(

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lbexp.data.augmentation import augmented
+from lbexp.data.label_noise import some_examples, with_label_noise
+from lbexp.data.source import Source, memory
 from lbexp.data.splits import splits
 from lbexp.datasets import Dataset
 from lbexp.inputs import Input, Target
@@ -19,6 +21,8 @@ class Options(NamedTuple):
     fold: int | None = None
     folds: int = 5
     augment: dict[str, Any] | None = None
+    examples: int | None = None
+    label_noise: Any = 0.0  # a number, in [0, 1)
 
 
 def prepared_images(
@@ -31,14 +35,23 @@ def prepared_images(
         classes: names of the classes.
         source: where it comes from, and its licence.
     """
-    validation, replacement, fold, folds, augment = options
-    parts = splits(name, validation, replacement, fold, folds)
-    image = parts['train'].arrays['image']
+    parts = splits(name, options.validation, options.replacement, options.fold, options.folds)
+    train = _train(parts['train'], len(classes), options)
+    image = train.arrays['image']
     return Dataset(
-        train=augmented(parts['train'], 'image', augment),
+        train=augmented(train, 'image', options.augment),
         validation=parts['validation'],
         test=parts['test'],
         inputs={'image': Input('image', image.shape[1:], image.dtype.name, scale)},
         target=Target('class', classes=tuple(classes)),
         source=source,
     )
+
+
+def _train(source: Source, classes: int, options: Options) -> Source:
+    """The examples that are trained on."""
+    if options.examples is None and not options.label_noise:
+        return source
+    labels = with_label_noise(source.arrays['label'], options.label_noise, classes)
+    arrays = some_examples({**source.arrays, 'label': labels}, options.examples)
+    return memory(arrays, options.replacement)

@@ -1,9 +1,8 @@
 """From a trial's configuration to the functions that train it. The numbers in it may be traced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -13,6 +12,8 @@ from lbexp.data.order import order
 from lbexp.data.partition import partition
 from lbexp.engine import contracts
 from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedule
+from lbexp.engine.arguments import with_arrays
+from lbexp.engine.parameter_rates import scaled_updates
 from lbexp.engine.rates import ScheduledRate, constant_rate, takes_number
 from lbexp.engine.sources import sources
 from lbexp.engine.state import WEIGHTS, stream_key
@@ -46,6 +47,7 @@ class TrialComponents(NamedTuple):
     # metrics whose values of each example are kept, 'auto': the accuracy where there is one
     keep_examples: Any
     seed: Any  # uint32
+    freeze: Sequence[str] = ()  # regular expressions of the parameters that do not train
 
 
 def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialComponents:
@@ -73,7 +75,7 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
     workload = lookup.build('workload', config['workload'])
     workload = contracts.workload(config['workload']['name'], workload)
     if arrays is not None:
-        workload = _with_arrays(workload, arrays)
+        workload = with_arrays(workload, arrays, config['init_from']['trial'])
     microbatch = config['microbatch'] or config['batch_size']
     shared = config['data']
     count = shared['hosts'] or hosts.count()
@@ -92,6 +94,7 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
         _eval_sets(workload, config['evaluate_train']),
         config['keep_examples'],
         seed,
+        config['freeze'],
     )
 
 
@@ -136,7 +139,7 @@ def _optimizer(config, rates, seed):
     if scaling['rule'] == 'square_root_adam':
         part = _adam_scaled(part, config['batch_size'], scaling['reference'])
     # Its rates come first: what a row shows is the optimizer's.
-    optimizer = _transformation(part, rates, seed)
+    optimizer = _transformation(part, rates, seed, config['rates'])
     transforms = [_transformation(transform, rates, seed) for transform in config['transforms']]
     if transforms:
         optimizer = optax.chain(*transforms, optimizer)
@@ -174,16 +177,6 @@ def _example_weights(config, source, seed):
     return contracts.weights(part['name'], weights)
 
 
-def data(config: dict) -> dict:
-    """The arrays of the workload's training, validation and test sets."""
-    return _arrays(lookup.build('workload', config['workload']))
-
-
-def stream(config: dict) -> Callable | None:
-    """The feed of a training set that is not in memory; None: it is."""
-    return lookup.build('workload', config['workload']).train.feed
-
-
 def replicas(config: dict) -> Replicas:
     """The workers of a trial.
 
@@ -205,10 +198,6 @@ def replicas(config: dict) -> Replicas:
     return contracts.replicas(part['name'], workers)
 
 
-def _arrays(workload):
-    return {name: source.arrays for name, source in sources(workload).items()}
-
-
 def _eval_sets(workload, train):
     sets = {}
     for name, source in sources(workload).items():
@@ -217,19 +206,6 @@ def _eval_sets(workload, train):
     if train and workload.train.feed is None:
         sets['train'] = workload.train, min(train, workload.train.size)
     return sets
-
-
-def _with_arrays(workload, arrays):
-    """`workload` over the arrays given, except where its own depend on traced numbers."""
-
-    def keep_traced(current, argument):
-        return current if isinstance(current, jax.core.Tracer) else argument
-
-    replaced = {}
-    for name, source in sources(workload).items():
-        mixed = jax.tree.map(keep_traced, source.arrays, arrays[name])
-        replaced[name] = source._replace(arrays=mixed)
-    return workload._replace(**replaced)
 
 
 def evaluation_probes(config: dict) -> list[NamedProbe]:
@@ -258,21 +234,29 @@ def _update_probes(config):
     return probes
 
 
-def _transformation(part, rates, seed):
+def _transformation(part, rates, seed, factors=()):
     """The gradient transformation of a part, its learning rates scheduled and its seed given; inner
-    parts likewise."""
-    arguments = {}
+    parts likewise.
+
+    Args:
+        factors: of the learning rate, (pattern, factor): of the innermost part, whose update is
+            proportional to it. What is around it, such as lookahead, averages the weights.
+    """
+    arguments, is_innermost = {}, True
     for name, value in part.items():
         # A rate that is a function already is scheduled.
         if name == 'learning_rate' and value is not None and not callable(value):
             value = rates.of(part, value)
         elif _is_part(value):
-            value = _transformation(value, rates, seed)
+            value, is_innermost = _transformation(value, rates, seed, factors), False
         arguments[name] = value
     takes_seed = 'seed' in lookup.parameters(lookup.find('optimizer', part['name']))
     if takes_seed and part.get('seed') is None:
         arguments['seed'] = seed
-    return contracts.transformation(part['name'], lookup.build('optimizer', arguments))
+    built = contracts.transformation(part['name'], lookup.build('optimizer', arguments))
+    if factors and is_innermost:
+        return scaled_updates(part['name'], built, factors)
+    return built
 
 
 def _adam_scaled(part, batch_size, reference):

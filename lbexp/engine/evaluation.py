@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lbexp.engine import totals
+from lbexp.engine import frozen, totals
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.contracts import check_distinct
 from lbexp.engine.shape_checks import Breach
@@ -37,14 +37,15 @@ def evaluation(
 
     def evaluate(state):
         params, model_state = trial.replicas.deployed(state)
+        workload = frozen.bound(trial, state.frozen).workload
         columns, per_example = {}, {}
         for prefix, (source, size) in trial.eval_sets.items():
             names = trial.keep_examples if prefix in _KEPT_SETS else ()
-            look = functools.partial(_look, trial.workload, params, model_state, names)
+            look = functools.partial(_look, workload, params, model_state, names)
             sums, gathered = _read(look, source, size, chunk, constrain)
             metrics = totals.quotients(totals.means(sums, size))
-            if trial.workload.set_metrics is not None:
-                summary = trial.workload.set_metrics.summary(gathered.outputs)
+            if workload.set_metrics is not None:
+                summary = workload.set_metrics.summary(gathered.outputs)
                 check_distinct(metrics, summary)
                 metrics |= summary
             for name, value in metrics.items():

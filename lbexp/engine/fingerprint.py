@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from lbexp.config import fields, lookup
+from lbexp.engine import initial_weights
 from lbexp.engine.named import is_key
 from lbexp.engine.source_code import code, files_of_part, imported
 from lbexp.engine.sources import sources
@@ -34,7 +35,7 @@ def fingerprint(trials: Iterable[dict], experiment: str | None = None) -> dict[s
     file of the part; the rest of lbexp, and what is installed, is environment. Of the user's it is
     the file and every file of the user's that it imports. Data is the content of the workload's
     arrays; of a stream its size and a sample of its examples; of a file that an argument names, its
-    content.
+    content. Weights that a trial begins from are all of their arrays.
 
     Args:
         trials: resolved configurations.
@@ -50,6 +51,11 @@ def fingerprint(trials: Iterable[dict], experiment: str | None = None) -> dict[s
             digests[f'file {path}'] = _content(pathlib.Path(path))
         if kind == 'workload':
             digests[f'data of workload {_call(part)}'] = _data(lookup.build(kind, part))
+    for trial in trials:
+        settings = trial['init_from']
+        weights = None if settings['weights'] is None else initial_weights.sha256(settings)
+        if weights is not None:
+            digests[f'weights of {initial_weights.described(settings)}'] = weights
     if experiment is not None:
         path = pathlib.Path(experiment).resolve()
         for name, file in {path.name: path, **imported(path, None)}.items():

@@ -12,7 +12,7 @@ import numpy as np
 
 from lbexp.config import lookup
 from lbexp.data.order import order
-from lbexp.engine import totals
+from lbexp.engine import frozen, totals
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.shape_checks import Breach
 from lbexp.engine.state import PROBE, stream_key
@@ -44,7 +44,8 @@ def measurement(
         params = jax.tree.map(upcast, params)
         _refuse_model_state(probe, who, model_state)
         examples = _subset(trial, probe, who)
-        losses = _losses(trial, who, model_state)
+        workload = frozen.bound(trial, state.frozen).workload
+        losses = _losses(workload, who, model_state)
         key = jax.random.fold_in(stream_key(trial.seed, PROBE), state.step)
         subject = Subject(
             step=state.step,
@@ -54,7 +55,7 @@ def measurement(
             learning_rate=jnp.asarray(trial.learning_rate(jnp.maximum(state.step - 1, 0))),
             loss=_mean_loss(losses, examples, probe.examples, chunk, constrain),
             per_example=lambda params, examples: losses(params, examples).numerator,
-            predict=_predict(trial.workload.predict, model_state),
+            predict=_predict(workload.predict, model_state),
             examples=examples,
             key=jax.random.fold_in(key, place),
         )
@@ -125,11 +126,11 @@ def _subset(trial, probe, who):
     return source.read(source.arrays, places)
 
 
-def _losses(trial, who, model_state):
+def _losses(workload, who, model_state):
     """(params, examples) -> Ratio of the loss of each example; of a plain loss over ones."""
 
     def losses(params, examples):
-        values = trial.workload.metrics(params, model_state, examples)
+        values = workload.metrics(params, model_state, examples)
         if 'loss' not in values:
             raise Breach(f"{who}: found metrics {sorted(values)}; allowed: 'loss' among them")
         loss = values['loss']

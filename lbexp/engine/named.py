@@ -22,6 +22,17 @@ def named(tree: Any) -> Iterator[tuple[str, Any]]:
             yield name, np.array(leaf)
 
 
+def slashed(tree: Any, prefix: str = '') -> list[str]:
+    """The path of each leaf as other programs write it, 'params/Dense_0/kernel'."""
+    names = []
+    for path, _ in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        steps = list(map(_step, path))
+        if prefix:
+            steps.insert(0, prefix)
+        names.append('/'.join(steps))
+    return names
+
+
 def non_empty(tree: Any) -> dict[str, Any]:
     """The named arrays without the empty ones. Orbax refuses those, so they are not saved: they
     hold nothing."""
@@ -52,6 +63,14 @@ def as_key(data: Any, like: Any) -> Any:
     if is_key(like):
         return jax.random.wrap_key_data(data)
     return data
+
+
+def _step(entry):
+    """A step of a path, without the brackets and dots of its kind of node."""
+    for field in ('key', 'idx', 'name'):
+        if hasattr(entry, field):
+            return str(getattr(entry, field))
+    return str(entry)
 
 
 def _data_shape(leaf):

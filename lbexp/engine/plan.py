@@ -14,7 +14,7 @@ from lbexp.batch_size import regime_adaptation
 from lbexp.config import fields, lookup
 from lbexp.engine import groups as gradient_groups
 from lbexp.engine.accumulation import accumulation_schedule, boundaries
-from lbexp.engine.components import stream
+from lbexp.engine.arguments import stream
 from lbexp.engine.numbers import entries, leaves, numbered, numeric
 from lbexp.engine.traceable import traceable
 from lbexp.errors import Refusal
@@ -157,7 +157,7 @@ def _cohort(members, untraced):
     for _, config, traced in members:
         lengths.append(run_length(config))
         batch_sizes.append(config['batch_size'])
-        numbers.append({**traced, 'seed': config['seed'], **_growth(config)})
+        numbers.append({**traced, 'seed': config['seed'], **_growth(config), **_source(config)})
     lengths, batch_sizes = np.asarray(lengths), np.asarray(batch_sizes)
     order = balanced_order(lengths * batch_sizes)
     members = [members[i] for i in order]
@@ -258,6 +258,13 @@ def _growth(config):
         if value is not None:
             numbers[f'batch_growth.{name}'] = value
     return numbers
+
+
+def _source(config):
+    """The trial of 'init_from' by path, where there is one."""
+    if config['init_from']['weights'] is None:
+        return {}
+    return {'init_from.trial': config['init_from']['trial']}
 
 
 def train_size(config: dict) -> int:

@@ -13,7 +13,8 @@ from lbexp.config import lookup
 from lbexp.engine import evaluation as evaluations
 from lbexp.engine import measurement as measurements
 from lbexp.engine import step as steps
-from lbexp.engine.components import components, data, evaluation_probes, stream
+from lbexp.engine.arguments import data, stream
+from lbexp.engine.components import components, evaluation_probes
 from lbexp.engine.memory import check_memory
 from lbexp.engine.numbers import numbered
 from lbexp.engine.placement import over_trials, placement
@@ -179,8 +180,10 @@ def _read_by_host(place):
 
 
 def _arrays(cohort):
-    """The arrays of the workload's sets; of a stream, its first stretch."""
-    return {**data(cohort.config), **_stretch(cohort, 0)}
+    """The arrays of the workload's sets, and the weights that trials begin from; of a stream, its
+    first stretch."""
+    sources = cohort.numbers.get('init_from.trial')
+    return {**data(cohort.config, sources), **_stretch(cohort, 0)}
 
 
 def _next_stretch(cohort, until):

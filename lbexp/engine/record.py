@@ -21,6 +21,7 @@ from lbexp.engine.changes import (
     refuse,
     shown,
 )
+from lbexp.engine.extension import is_extension, refuse_other_shape
 from lbexp.engine.metrics_file import replace
 from lbexp.engine.status import THROUGH, statuses, write_status
 from lbexp.errors import Refusal
@@ -44,7 +45,8 @@ def record(
     change. A change of how the run is
     watched over is announced and recorded under 'changes'; of what it computes, only where it
     `may_change` (None: it never may): every trial then goes on from its checkpoint, towards the new
-    end. A workdir in which nothing was trained yet may be about anything.
+    end. A run that is only to be longer, with a schedule that does not depend on the length, needs
+    no such leave. A workdir in which nothing was trained yet may be about anything.
 
     A tagged trial whose overrides another has is that trial, with the tags of both. Tags of an
     earlier command hold as long as configuration and code are the same; otherwise they are dropped,
@@ -83,7 +85,10 @@ def record(
         document = {**now, 'run': uuid.uuid4().hex, 'environment': environment.environment()}
     else:
         changes = changes_of(there, now, grows)
-        refuse(workdir, changes, may_change)
+        if may_change is False and is_extension(changes):
+            refuse_other_shape(there, now, workdir)
+        else:
+            refuse(workdir, changes, may_change)
         arguments = argument_changes(there, now) if grows and begun else {}
         for changed, (old, new) in {**changes, **arguments}.items():
             log(f'changed since the run was begun: {changed}: {shown(old)} there, {shown(new)} now')

@@ -8,16 +8,15 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from lbexp.data.partition import distinct
-from lbexp.engine import identity, record
+from lbexp.engine import identity, initial_weights, record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.cohort_runner import Outputs, Progress
 from lbexp.engine.components import components
 from lbexp.engine.events import Events
 from lbexp.engine.kept_examples import keeper
 from lbexp.engine.loop import loop
-from lbexp.engine.measurement import described
 from lbexp.engine.metrics_file import MetricsWriter, NullWriter
+from lbexp.engine.notes import notes
 from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
 from lbexp.engine.program import program
 from lbexp.engine.reached import damage_on_primary, open_rows, reached
@@ -41,7 +40,9 @@ def build_once(trials: list[dict], trace: bool = False):
     # Of trials that differ in their seeds alone, one.
     apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
     for config in apart_from_seeds.values():
-        components(in_examples(config), run_length(config))
+        trial = components(in_examples(config), run_length(config))
+        if config['init_from']['weights'] is not None:
+            initial_weights.taken(config['init_from'], trial.workload)
         size, batch = train_size(config), config['batch_size']
         if batch > size:
             raise Refusal(
@@ -159,10 +160,8 @@ def _train_cohort(run, name, cohort, on_progress):
     compiled = collectives.run_on_all(functools.partial(program, cohort, layout, shards))
     sizes = explain(cohort, run.cohorts)
     run.log(f'{name}: {len(cohort.trials)} trials, {sizes}, {compiled.layout}')
-    if cohort.config['data']['partition'] == 'independent':
-        words = collectives.run_on_primary(lambda: _note_shares(cohort, run.workdir))
-        run.log(f'{name}: {words}')
-    _note_probes(run, cohort)
+    for line in notes(run.workdir, cohort, run.trials):
+        run.log(f'{name}: {line}')
     folder = run.workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
     checkpoints = Checkpoints(folder, warn=run.log, identity=_identity(run, cohort))
     restart = functools.partial(_restart, run, cohort)
@@ -194,13 +193,6 @@ def _events(run):
     if hosts.is_primary():
         return functools.partial(Events, run.workdir / 'tensorboard', log=run.log)
     return lambda trials, first_steps: NullWriter()
-
-
-def _note_probes(run, cohort):
-    """What the evaluation probes of a cohort measure on, into config.json."""
-    for name, words in described(cohort.config).items():
-        note = functools.partial(record.note, run.workdir, f'probe {name}', words)
-        collectives.run_on_primary(note)
 
 
 def _restart(run, cohort, cause):
@@ -241,19 +233,6 @@ def _naming_last_step(status):
         step = max(standing['step'] for standing in status.values())
         message = f'{error.strerror}; the last good checkpoint is that of step {step}'
         raise OSError(error.errno, message, error.filename) from error
-
-
-def _note_shares(cohort, workdir):
-    """How the data is shared, and what share of it an epoch of the first trial has; also into
-    config.json."""
-    train = components(in_examples(cohort.config), 1).workload.train
-    share = distinct(train, int(cohort.numbers['seed'][0]))
-    count = cohort.config['data']['hosts'] or hosts.count()
-    words = (
-        f'independent orders of {count} hosts, {share:.3f} of the examples are in the first epoch'
-    )
-    record.note(workdir, f'data of trial {cohort.trials[0]}', words)
-    return f'data: {words}'
 
 
 def cohorts_of(

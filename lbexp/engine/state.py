@@ -30,6 +30,9 @@ class TrialState(NamedTuple):
     diverged: Any  # bool: the loss was not finite. The trial stands still from then on.
     # for each probe sums over the groups of examples since the last update; (): no probe asks
     groups: tuple = ()
+    # parameters that do not train: a tree like the model's, None in place of what `params` has; ():
+    # all of them train
+    frozen: Any = ()
 
 
 def stream_key(seed: Any, purpose: int) -> jax.Array:

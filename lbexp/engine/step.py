@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lbexp.engine import frozen as frozen_parameters
 from lbexp.engine import groups, totals
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.contracts import check_distinct
@@ -18,7 +19,9 @@ from lbexp.probes import UpdateInfo
 
 def initial_state(trial: TrialComponents) -> TrialState:
     """The state before the first microbatch: a function of the trial's seed."""
-    params, model_state = trial.workload.init(stream_key(trial.seed, INIT))
+    whole, model_state = trial.workload.init(stream_key(trial.seed, INIT))
+    params, frozen = frozen_parameters.split(trial.freeze, whole)
+    trial = frozen_parameters.bound(trial, frozen)
     opt_state = trial.optimizer.init(params)
     zero = jnp.zeros((), jnp.int32)
     # The shapes of a microbatch: it is drawn when it is trained on.
@@ -56,6 +59,7 @@ def initial_state(trial: TrialComponents) -> TrialState:
         metric_sums=sums,
         probes=tuple(probe.init(info) for probe in trial.probes),
         diverged=jnp.zeros((), bool),
+        frozen=frozen,
     )
 
 
@@ -74,6 +78,16 @@ def train_step(
         worker_axes: of the mesh, along which the workers of replicas lie; (): each device has all
             of them.
     """
+
+    def step(state, row_step):
+        bound = frozen_parameters.bound(trial, state.frozen)
+        return _step_of(bound, constrain, worker_axes)(state, row_step)
+
+    return step
+
+
+def _step_of(trial, constrain, worker_axes):
+    """The step of a trial of which all parameters train."""
     gradient = _gradient(trial, constrain, trial.replicas.pieces)
     step = trial.replicas.step(_tools(trial, gradient, worker_axes))
     count = groups.pieces(trial)

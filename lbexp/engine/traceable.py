@@ -6,7 +6,8 @@ import jax
 import numpy as np
 
 from lbexp import errors
-from lbexp.engine.components import components, data
+from lbexp.engine.arguments import data
+from lbexp.engine.components import components
 from lbexp.engine.contracts import check_distinct
 from lbexp.engine.evaluation import evaluation
 from lbexp.engine.measurement import measurement

@@ -23,7 +23,7 @@ def cnn(
     channels: Sequence[PositiveInteger] = (16, 32),
     hidden: PositiveInteger = 128,
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
     dropout: Fraction | None = None,
 ) -> Model:
     """[3x3 convolution, ReLU, 2x2 max pool] for each of `channels`, a dense layer, a linear layer;

@@ -21,7 +21,7 @@ from lbexp.shapes import Batch, Outputs
 def mlp(
     hidden: Sequence[PositiveInteger] = (128, 128),
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
     dropout: Fraction | None = None,
     embedding: PositiveInteger = 8,
 ) -> Model:
@@ -34,7 +34,8 @@ def mlp(
         hidden: widths of the hidden layers [units].
         batch_norm: normalize before each ReLU.
         ghost: examples that share batch-norm statistics; must divide the microbatch. None or
-            'sync': the microbatch; 'replica': what one device has of it.
+            'sync': the microbatch; 'replica': what one device has of it; 'frozen': the running
+            statistics normalize in training, too, and stay as they are.
         dropout: probability in [0, 1); None: no dropout.
         embedding: width of the vector of a category [units].
     """

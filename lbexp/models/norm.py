@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from lbexp.shapes import SameBatch
 
+FROZEN = 'frozen'
+
 
 class BatchNorm(nn.Module):
     """Normalizes each ghost batch by its own mean and variance (Hoffer, Hubara, Soudry 2017,
@@ -22,7 +24,8 @@ class BatchNorm(nn.Module):
         ghost: examples in a ghost batch; must divide the microbatch. None or 'sync': the
             microbatch, on however many devices, is one ghost batch. 'replica': the examples of one
             device are, as in data-parallel training without synchronised batch norm; results then
-            depend on the number of devices.
+            depend on the number of devices. 'frozen': the running statistics normalize in
+            training, too, and stay as they are: for weights that are fine-tuned.
         rate: weight of a new group in the running statistics, in (0, 1].
         eps: added to the variance.
     """
@@ -39,7 +42,7 @@ class BatchNorm(nn.Module):
         bias = self.param('bias', nn.initializers.zeros, (features,))
         mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
         variance = self.variable('batch_stats', 'variance', jnp.ones, (features,))
-        if train:
+        if train and self.ghost != FROZEN:
             groups = _groups(x, self.ghost)
             axes = tuple(range(1, groups.ndim - 1))
             group_mean = groups.mean(axes)
@@ -72,7 +75,7 @@ def _groups(x, ghost):
             replicas = 1
         ghost = len(x) // replicas
     if not isinstance(ghost, int) or isinstance(ghost, bool) or ghost < 1 or len(x) % ghost:
-        allowed = "a divisor, 'sync', 'replica'"
+        allowed = "a divisor, 'sync', 'replica', 'frozen'"
         raise ValueError(
             f'ghost: found {ghost!r} with {len(x)} examples in a microbatch; allowed: {allowed}'
         )
@@ -91,7 +94,7 @@ def _running(old, groups, rate):
 
 def together(batch_norm: bool, ghost: int | str | None) -> int | None:
     """Examples that a model with this batch norm has to see at once; None: all of a batch."""
-    if not batch_norm:
+    if not batch_norm or ghost == FROZEN:
         return 1
     if isinstance(ghost, int):
         return ghost

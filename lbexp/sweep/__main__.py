@@ -32,6 +32,7 @@ from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE, FAILED, STOPPED
+from lbexp.local_path import local_path
 from lbexp.output import outlive_readers
 
 _COMMANDS = ('run', 'status', 'report')
@@ -104,10 +105,14 @@ def _of_config(flag_values, overrides, word, stop):
     problems = command.checked(config)
     if problems:
         return command.refuse(problems)
+    from lbexp.trained.initial_weights import gather
+
     study = lookup.build('study', configs.plain(config.study))
     first_trials = study.trials(config)
     resolved = [configs.resolve(config, trial.overrides) for trial in first_trials]
     first_overrides = [trial.overrides for trial in first_trials]
+    chosen = local_path(flag_values.workdir, '--workdir') if flag_values.workdir else None
+    gather(resolved, chosen)
     fingerprint = workdirs.fingerprint_of(flag_values, resolved)
     workdir = workdirs.workdir_of(flag_values, config, first_overrides, fingerprint)
     if executor is None:

@@ -17,6 +17,7 @@ from lbexp.engine.summary import keep_summary
 from lbexp.studies import Study
 from lbexp.sweep import cohorts
 from lbexp.sweep.schedule import Outcome, SchedulerOptions, schedule
+from lbexp.trained.initial_weights import gather, keep
 
 
 def run(
@@ -61,6 +62,9 @@ def _record(study, config, workdir, options, trials):
         )
         keep_schema(workdir, _resolved(config, trials), options.log)
         keep_summary(workdir, config, entries, options.docstring)
+        keep(_resolved(config, trials), workdir)
+        trials = [configs.resolve(config, entry['overrides']) for entry in entries]
+        gather(trials, workdir)
         cohorts.plan(workdir, config, entries)
     return entries
 

@@ -76,10 +76,12 @@ def _train(arguments, task, lease, should_stop):
         _keep_to(arguments.cores, config.data_parallel or 1)
     from lbexp.engine import run
     from lbexp.engine.status import statuses
+    from lbexp.trained.initial_weights import gather
 
     members = set(task.trials)
     entries = [entry for entry in document['trials'] if entry['trial'] in members]
     trials = [configs.resolve(config, entry['overrides']) for entry in entries]
+    gather(trials, pathlib.Path(arguments.workdir))
     _refuse_other_code(arguments.workdir, document.get('fingerprint', {}), trials)
     record.cohort(task.folder, document, entries)
     outcome = run.run(

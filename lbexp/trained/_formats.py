@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pathlib
 import shutil
 import uuid
 from typing import Any
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 
 from lbexp.engine.metrics_file import replace
+from lbexp.engine.named import slashed
 from lbexp.errors import Refusal
 from lbexp.local_path import local_path
 
@@ -41,7 +43,7 @@ def export(
     target = local_path(os.fspath(path), 'the file to write')
     if not target.absolute().parent.is_dir():
         raise Refusal(f'{target}: found no folder {target.parent}; allowed: a file in one')
-    arrays = _named(tree)
+    arrays = named(tree)
     FORMATS[format](arrays, described, target)
     return arrays
 
@@ -106,29 +108,65 @@ def _orbax(arrays, described, target):
             shutil.rmtree(left)
 
 
+def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of a file, by name; whatever describes them is left out.
+
+    Raises:
+        Refusal: another format, or a file that is none of its format.
+        OSError: it cannot be read.
+    """
+    reader = READERS.get(path.suffix.removeprefix('.'))
+    if reader is None:
+        raise Refusal(f'{path}: found no known format; allowed: {", ".join(READERS)}')
+    content = path.read_bytes()
+    try:
+        arrays = reader(content)
+    except ModuleNotFoundError as error:
+        rule = "allowed: npz, msgpack; or pip install '.[export]'"
+        raise Refusal(f'{path}: {error}; {rule}') from error
+    except Exception as error:  # each library raises what it likes
+        words = (str(error).splitlines() or [repr(error)])[0][:200]
+        raise Refusal(
+            f'{path}: found no weights ({words}); allowed: what lbexp.export wrote'
+        ) from error
+    arrays.pop(_METADATA, None)
+    return arrays
+
+
+def _from_safetensors(content):
+    from safetensors.numpy import load
+
+    return load(content)
+
+
+def _from_npz(content):
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _from_msgpack(content):
+    from flax import serialization
+
+    tree: Any = serialization.msgpack_restore(content)
+    tree.pop(_METADATA, None)
+    return named(tree)
+
+
+READERS = {'safetensors': _from_safetensors, 'npz': _from_npz, 'msgpack': _from_msgpack}
 FORMATS = {'safetensors': _safetensors, 'orbax': _orbax, 'msgpack': _msgpack, 'npz': _npz}
 
 
-def _named(tree: Any) -> dict[str, np.ndarray]:
-    """{path: array}. Rows lie one after another: safetensors writes whatever lies in their
-    place."""
+def named(tree: Any) -> dict[str, np.ndarray]:
+    """{path: array}, 'params/Dense_0/kernel'. Rows lie one after another: safetensors writes
+    whatever lies in their place."""
     arrays = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        name = '/'.join(map(_key, path))
+    for name, leaf in zip(slashed(tree), jax.tree.leaves(tree), strict=True):
         if name in arrays:
             raise Refusal(f'weights: found two named {name}; allowed: names without a slash')
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
         arrays[name] = np.array(leaf, order='C')
     return arrays
-
-
-def _key(entry):
-    """A step of a path, without the brackets and dots of its kind of node."""
-    for field in ('key', 'idx', 'name'):
-        if hasattr(entry, field):
-            return str(getattr(entry, field))
-    return str(entry)
 
 
 def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

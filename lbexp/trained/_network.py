@@ -12,6 +12,7 @@ from lbexp import errors
 from lbexp.data.source import Source, memory
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.evaluation import evaluation
+from lbexp.engine.frozen import joined
 from lbexp.engine.state import TrialState
 from lbexp.errors import Refusal
 from lbexp.parallel.replicas import lone_worker
@@ -27,7 +28,8 @@ def deployed(trial: TrialComponents, state: TrialState) -> tuple[Any, Any]:
 
     Compiled, as in training: what is not would round schedule-free's weights otherwise.
     """
-    return jax.device_get(jax.jit(trial.replicas.deployed)(state))
+    params, model_state = jax.device_get(jax.jit(trial.replicas.deployed)(state))
+    return joined(params, state.frozen), model_state
 
 
 class Network:

@@ -14,7 +14,7 @@ from lbexp.workloads.classification import classification
 def digits_mlp(
     hidden: Sequence[PositiveInteger] = (128, 128),
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
     dropout: Fraction | None = None,
     label_smoothing: Fraction = 0.0,
     replacement: bool = False,
@@ -28,7 +28,8 @@ def digits_mlp(
         batch_norm: normalize before each ReLU.
         ghost: examples that share batch-norm statistics; must divide the microbatch. None or
             'sync': the microbatch;
-            'replica': what one device has of it.
+            'replica': what one device has of it; 'frozen': no examples do, the running statistics
+            normalize in training, too, and stay as they are.
         dropout: probability in [0, 1); None: no dropout.
         label_smoothing: in [0, 1).
         replacement: draw training examples with replacement.

@@ -14,7 +14,7 @@ def fashion_cnn(
     channels: Sequence[PositiveInteger] = (16, 32),
     hidden: PositiveInteger = 128,
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
     dropout: Fraction | None = None,
     label_smoothing: Fraction = 0.0,
     replacement: bool = False,

@@ -13,7 +13,7 @@ from lbexp.workloads.classification import classification
 def mnist1d(
     hidden: Sequence[PositiveInteger] = (128, 128),
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
     dropout: Fraction | None = None,
     label_smoothing: Fraction = 0.0,
     replacement: bool = False,

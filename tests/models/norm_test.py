@@ -175,3 +175,19 @@ def test_a_workload_says_what_has_to_stay_together():
         None,
         None,
     ]
+
+
+def test_frozen_statistics_normalize_in_training_and_stay():
+    """Keras' rule of training=False, also while the weights train: outputs as in evaluation, each
+    example by itself, statistics as they were."""
+    x = np.random.default_rng(2).standard_normal((8, 5)).astype(np.float32)
+    learned = BatchNorm()
+    variables = learned.init(jax.random.key(0), x, True)
+    _, new = learned.apply(variables, 3 + 2 * x, True, mutable=['batch_stats'])
+    variables = {**variables, **new}
+    frozen = BatchNorm('frozen')
+    out, after = frozen.apply(variables, x, True, mutable=['batch_stats'])
+    np.testing.assert_array_equal(out, frozen.apply(variables, x, False))
+    np.testing.assert_array_equal(out, learned.apply(variables, x, False))
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, after, new)))
+    assert together(True, 'frozen') == 1

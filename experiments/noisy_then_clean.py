@@ -1,0 +1,36 @@
+"""Many examples with wrong labels first, a few right ones after them?
+
+MNIST-1D: 4,000 training examples of which half have the label of another class, and 400 with their
+own. Each arm has two stages of equally many updates, the second from the weights of the first.
+Noisy, then clean beats clean alone, and the reverse order is worse. Measured on 2 cores in 1.5
+minutes, 10 seeds, medians with intervals of the test error: noisy, then clean 0.591 [0.577, 0.595];
+clean alone 0.666 [0.660, 0.671]; clean, then noisy 0.673 [0.651, 0.688].
+
+    python -m lbexp.main --config=experiments/noisy_then_clean.py
+"""
+
+from lbexp import config
+
+
+def data(**options):
+    return dict(
+        name='classification',
+        data=dict(name='mnist1d', **options),
+        model=dict(name='mlp', hidden=(128, 128)),
+    )
+
+
+def get_config():
+    c = config.base()
+    c.workload = data()
+    c.optimizer = dict(name='momentum', learning_rate=0.05, momentum=0.9)
+    c.study = dict(
+        name='two_stages',
+        names=('noisy', 'clean'),
+        first=dict(workload=data(label_noise=0.5)),
+        second=dict(workload=data(examples=400)),
+        seeds=10,
+    )
+    c.batch_size, c.steps = 64, 1000
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 20, 20, 1
+    return c

@@ -1,0 +1,55 @@
+"""The arrays that a program is given: the examples, and the weights that trials begin from. As
+constants XLA would copy them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+
+from lbexp.config import lookup
+from lbexp.engine import initial_weights
+from lbexp.engine.sources import sources
+from lbexp.workloads import Workload
+
+_WEIGHTS = 'init_from'
+
+
+def data(config: dict, trials: Iterable[int] | None = None) -> dict[str, Any]:
+    """The arrays of the workload's training, validation and test sets, and of 'init_from' the
+    weights that are taken.
+
+    Args:
+        trials: of the source, from which the trials of a cohort begin; None: that of `config`.
+    """
+    workload = lookup.build('workload', config['workload'])
+    arrays = {name: source.arrays for name, source in sources(workload).items()}
+    settings = config['init_from']
+    if settings['weights'] is not None:
+        if trials is None:
+            trials = [settings['trial']]
+        arrays[_WEIGHTS] = initial_weights.stacked(settings, trials, workload)
+    return arrays
+
+
+def stream(config: dict) -> Callable | None:
+    """The feed of a training set that is not in memory; None: it is."""
+    return lookup.build('workload', config['workload']).train.feed
+
+
+def with_arrays(workload: Workload, arrays: dict[str, Any], trial: Any) -> Workload:
+    """`workload` over the arrays given, except where its own depend on traced numbers.
+
+    Args:
+        trial: of the source of 'init_from'; may be traced.
+    """
+
+    def keep_traced(current, argument):
+        return current if isinstance(current, jax.core.Tracer) else argument
+
+    replaced: dict[str, Any] = {}
+    for name, source in sources(workload).items():
+        mixed = jax.tree.map(keep_traced, source.arrays, arrays[name])
+        replaced[name] = source._replace(arrays=mixed)
+    if _WEIGHTS in arrays:
+        replaced['init'] = initial_weights.init(workload.init, arrays[_WEIGHTS], trial)
+    return workload._replace(**replaced)

@@ -1,0 +1,205 @@
+"""Do two trainings in a row, one on other data than the other, beat one; and does their order
+matter?"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lbexp import results
+from lbexp.analysis import (
+    REPRODUCED,
+    UNDECIDED,
+    Analysis,
+    Figure,
+    Table,
+    above,
+    format_interval,
+    judged,
+)
+from lbexp.config.fields import TOP_LEVEL
+from lbexp.errors import Refusal
+from lbexp.ranges import PositiveInteger
+from lbexp.studies import Study, Trial
+from lbexp.studies._comparison import compare
+from lbexp.studies._comparison.arms import final_error
+from lbexp.studies._seeds import STRIDE, moved
+
+_SECOND_SEEDS = STRIDE // 2  # of the second stage: another order of the examples
+_OURS = ('seed', 'init_from', 'study', 'sweep', 'search')
+_CAPTION = (
+    'Test errors at the end of each stage: medians with intervals over seeds. The second stage '
+    'begins from the weights of the first, with a fresh optimizer state and schedule; all arms '
+    'have equally many updates. Differences are paired by seed, to the arm of the claims.'
+)
+
+
+class _Arm(NamedTuple):
+    """One order of the stages, by name."""
+
+    first: str
+    second: str
+
+    @property
+    def name(self):
+        if self.first == self.second:
+            return f'{self.first} alone'
+        return f'{self.first}, then {self.second}'
+
+
+def two_stages(
+    names: tuple[str, str],
+    first: dict[str, Any],
+    second: dict[str, Any],
+    seeds: PositiveInteger = 6,
+    take: tuple[str, ...] = (),
+    reverse: bool = True,
+) -> Study:
+    """A, then B, against B alone and against B, then A: each two stages of equally many updates.
+
+    The first round trains the first stages. The second round begins from their weights
+    (`init_from`), seed by seed: arms that share a first stage share its trials. B alone is B twice,
+    so no arm has more updates than another; each stage has the configuration's length, schedule and
+    optimizer, except where its dict sets others. Nothing is tuned here: a rate is `first` or
+    `second` to set.
+
+    The claims: the test error of 'A, then B' is lower than that of 'B alone', and lower than that
+    of 'B, then A'. The test set must be the same in both.
+
+    Args:
+        names: of A and B, such as ('noisy', 'clean').
+        first: what A sets, {field: value}: dict(workload=dict(...)).
+        second: what B sets; `freeze` and `rates` hold where it is the second stage, too.
+        seeds: trials of each arm; below 6 nothing is decided.
+        take: parameters that a second stage takes, as in `init_from.take`; (): all.
+        reverse: whether B, then A is an arm, and a claim.
+    """
+    stages = dict(zip(names, (first, second), strict=True))
+    _validate(names, stages)
+    forward, alone, backward = _Arm(*names), _Arm(names[1], names[1]), _Arm(*reversed(names))
+    arms = [forward, alone] + ([backward] if reverse else [])
+
+    def trials(config):
+        asked = []
+        for name in dict.fromkeys(arm.first for arm in arms):
+            for seed in range(seeds):
+                asked.append(Trial({**stages[name], 'seed': seed}, _first_tags(name, seed)))
+        return moved(asked, config.seed)
+
+    def more(config, workdir):
+        begun = _trials(workdir, 1)
+        asked = []
+        for arm in arms:
+            for seed in range(seeds):
+                source = begun.get((arm.first, seed))
+                if source is not None:
+                    asked.append(_second(arm, stages[arm.second], seed, source, take))
+        # The first ones, too: their tags are dropped as the weights make another fingerprint.
+        return trials(config) + moved(asked, config.seed)
+
+    def analyse(workdir):
+        errors = _errors(workdir, arms, seeds)
+        return _analysis(workdir, arms, errors)
+
+    return Study(trials, analyse, more)
+
+
+def _validate(names, stages):
+    if len(stages) < 2:
+        raise Refusal(f'names: found {names!r}; allowed: two different ones')
+    for name, fields in stages.items():
+        wrong = [field for field in fields if field not in TOP_LEVEL or field in _OURS]
+        if wrong:
+            raise Refusal(
+                f'{name}: found {", ".join(wrong)}; allowed: fields of the configuration, but for '
+                f'{", ".join(_OURS)}'
+            )
+
+
+def _first_tags(name, seed):
+    return dict(arm=name, stage=1, pair=seed)
+
+
+def _second(arm, fields, seed, source, take):
+    weights = {'weights': 'this run', 'trial': source, 'take': list(take), 'rename': []}
+    overrides = {**fields, 'init_from': weights, 'seed': _SECOND_SEEDS + seed}
+    return Trial(overrides, dict(arm=arm.name, stage=2, pair=seed))
+
+
+def _trials(workdir: Path, stage: int) -> dict[tuple[str, int], int]:
+    """{(arm, pair): trial} of a stage, of those that are done."""
+    finals = results.final(workdir)
+    status = dict(zip(finals['trial'].tolist(), finals['status'].tolist(), strict=True))
+    trials = {}
+    for trial, tags in results.roles(workdir):
+        if tags.get('stage') == stage and status.get(trial) == 'done':
+            trials[tags['arm'], tags['pair']] = trial
+    return trials
+
+
+def _errors(workdir, arms, seeds) -> dict[str, dict[int, np.ndarray]]:
+    """{arm: {stage: test error of each seed}}; NaN where a trial diverged or is not there."""
+    errors = {}
+    for arm in arms:
+        errors[arm.name] = {}
+        for stage, name in ((1, arm.first), (2, arm.name)):
+            of_seed = _trials(workdir, stage)
+            trials = [of_seed.get((name, seed)) for seed in range(seeds)]
+            errors[arm.name][stage] = final_error(workdir, trials)
+    return errors
+
+
+def _analysis(workdir, arms, errors):
+    reference, *others = [arm.name for arm in arms]
+    claims = []
+    for other in others:
+        effects = errors[other][2] - errors[reference][2]
+        claims.append(
+            judged(
+                f'"{reference}" has a lower test error than "{other}", at equally many updates',
+                f'test error, "{other}" minus "{reference}": {format_interval(effects)}',
+                above,
+                effects,
+            )
+        )
+    rows = []
+    for name, by_stage in errors.items():
+        difference = ''
+        if name != reference:
+            difference = format_interval(by_stage[2] - errors[reference][2])
+        rows.append([name, *map(format_interval, by_stage.values()), difference])
+    columns = ['arm', 'after stage 1', 'after stage 2', f'difference to {reference}']
+    words = [f'{name} {format_interval(by_stage[2])}' for name, by_stage in errors.items()]
+    outcomes = {claim.outcome for claim in claims}
+    passed = None if UNDECIDED in outcomes else outcomes <= {REPRODUCED}
+    return Analysis(
+        f'Two stages: {reference}',
+        f'Test error: {"; ".join(words)}.',
+        [Table('Arms', columns, rows, _CAPTION)],
+        [_figure(workdir, arms)],
+        passed,
+        claims,
+    )
+
+
+def _figure(workdir, arms):
+    """Test error over the updates of both stages."""
+    rows = results.read(workdir)
+    rows = {**rows, 'test_error': 1 - rows['test_accuracy']}
+    series = []
+    for arm in arms:
+        length = 0
+        for stage, name in ((1, arm.first), (2, arm.name)):
+            trials = _of_arm(_trials(workdir, stage), name)
+            steps, curves = compare.path(rows, trials, 'step', 'test_error')
+            if len(steps):
+                band = compare.band(arm.name, steps + length, curves)
+                series.append(band._replace(group=arm.name))
+                length += int(steps[-1])
+    labels = 'updates of both stages', 'test error'
+    return Figure('stages', 'Test error through both stages', *labels, series, caption=_CAPTION)
+
+
+def _of_arm(trials: Mapping[tuple[str, int], int], arm: str) -> list[int]:
+    return [trial for (name, _), trial in trials.items() if name == arm]
