@@ -93,10 +93,10 @@ def contrastive(
 
 def _name_of_pictures(data):
     shapes = {name: described.shape for name, described in data.inputs.items()}
-    kinds = [described.kind for described in data.inputs.values()]
-    if kinds != ['image']:
-        raise ValueError(f'data: found inputs of shapes {shapes}; allowed: one image')
-    (name,) = shapes
+    name, *others = shapes
+    if others or data.inputs[name].kind != 'image' or len(shapes[name]) != 3:
+        allowed = 'one image (h, w, channels)'
+        raise ValueError(f'data: found inputs of shapes {shapes}; allowed: {allowed}')
     return name
 
 

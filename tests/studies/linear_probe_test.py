@@ -88,7 +88,7 @@ def write(workdir, gains):
 
 def test_claims_are_of_trained_less_untrained(config, tmp_path):
     rounds(config, tmp_path, lambda trial: ([{'step': 24, 'loss': 1.0}], 'done'))
-    assert analysis(config, tmp_path).claims == []
+    assert not analysis(config, tmp_path).claims
     write(tmp_path, [0.1, 0.11, 0.12, 0.13, 0.14, 0.15])
     measured = analysis(config, tmp_path)
     outcomes = [claim.outcome for claim in measured.claims]
