@@ -48,6 +48,7 @@ SameBatch = Float[Array, '*batch']  # of whatever shape goes in
 Outputs = Float[Array, 'n {self.outputs}']
 Images = Float[Array, 'n h w c']
 Features = Float[Array, 'n h w {self.features}']
+Pairs = Float[Array, 'n 2 d']  # two vectors of each example
 Fields = Float[Array, 'n fields e']  # vectors of the columns of a table
 AttendedFields = Float[Array, 'n fields {self.heads}*{self.width}']
 FieldNumbers = Float[Array, 'n fields']

@@ -75,8 +75,8 @@ LAYERS = {
     'export': 7,
 }
 # Within a layer a package keeps to itself, but for these: the engine places its arrays with
-# parallel; a workload is a task on a data set.
-BESIDE = {('engine', 'parallel'), ('workloads', 'datasets')}
+# parallel; a workload is a task on a data set; a study measures what was trained.
+BESIDE = {('engine', 'parallel'), ('workloads', 'datasets'), ('studies', 'trained')}
 FILES = sorted((ROOT / 'lbexp').rglob('*.py'))
 
 

@@ -296,6 +296,10 @@ CASES |= {
         lambda: dict(batch_size=8.0, learning_rate=0.1, spectrum=np.ones(3), start=ones(3)),
     ],
     'theory.steps_to_target:tuned_steps': [lambda: dict(batch_size=8.0, spectrum=ones(3))],
+    'workloads._pairs:mean_potential': [lambda: dict(units=ones(6, 2, 3))],
+    'workloads._pairs:nt_xent': [lambda: dict(units=ones(6, 2, 3), temperature=ones())],
+    'workloads._pairs:squared_distances': [lambda: dict(units=ones(6, 2, 3))],
+    'workloads._pairs:unit': [lambda: dict(pairs=ones(6, 2, 3))],
     'workloads:Ratio': [lambda: Ratio(ones(6), ones(6))._asdict()],
 }
 

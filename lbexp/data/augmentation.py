@@ -11,8 +11,10 @@ import jax.numpy as jnp
 from lbexp.data.source import Source
 from lbexp.ranges import checking
 
-# Keeps the draws apart from the other streams of a trial's seed.
+# Keep the draws apart from the other streams of a trial's seed.
 _STREAM = 0x61756731
+_VIEWS = 0x76696577
+_STORED_VIEWS = 0x73746F72  # a seed, of views in stored order
 _ALLOWED = {
     'rotation': 'degrees, >= 0',
     'zoom': 'a fraction in [0, 1)',
@@ -60,6 +62,42 @@ def augmented(source: Source, name: str, augment: Mapping[str, Any] | None) -> S
         return {**examples, name: pictures}
 
     return source._replace(draw=draw)
+
+
+def paired(source: Source, name: str, augment: Mapping[str, Any]) -> Source:
+    """`source`, whose examples have two views of their picture beside it: 'views', [n, 2, h, w, c].
+
+    A view is the picture transformed as by `augmented`. Both are drawn apart: in training order
+    from (seed, position), in stored order from the place alone, so that whoever evaluates sees the
+    same views always.
+
+    Args:
+        name, augment: as of `augmented`.
+
+    Raises:
+        ValueError: another name in `augment`, or a number out of range.
+    """
+    check_augment(augment)
+    amounts = {known: augment.get(known, 0.0) for known in _ALLOWED}
+
+    def with_views(examples, key, numbers):
+        # what is drawn may be something else, such as the examples' numbers
+        if name not in examples:
+            return examples
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+        pairs_of_keys = jax.vmap(jax.random.split)(keys)
+        of_one_picture = jax.vmap(transformed, (0, None, None))
+        views = jax.vmap(of_one_picture, (0, 0, None))(pairs_of_keys, examples[name], amounts)
+        return {**examples, 'views': views}
+
+    def draw(arrays, seed, positions):
+        stream = jax.random.fold_in(jax.random.key(seed), _VIEWS)
+        return with_views(source.draw(arrays, seed, positions), stream, positions)
+
+    def read(arrays, places):
+        return with_views(source.read(arrays, places), jax.random.key(_STORED_VIEWS), places)
+
+    return source._replace(draw=draw, read=read)
 
 
 def check_augment(augment: Mapping[str, Any]) -> None:

@@ -52,3 +52,6 @@ class Model(NamedTuple):
     # ({name: description of an array}, outputs: numbers for each example, or each of its tokens)
     # -> Network
     network: Callable[[Mapping[str, Input], int], Network]
+    # {name: description of an array} -> Network without the last layer, whose outputs are that
+    # layer's inputs [n, features] and whose parameters have the same names; None: not offered
+    features: Callable[[Mapping[str, Input]], Network] | None = None

@@ -1,5 +1,6 @@
 """A small convolutional network with optional batch norm and dropout."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Literal
@@ -45,7 +46,7 @@ def cnn(
         module = CNN(channels, hidden, outputs, batch_norm, ghost, dropout)
         return linen_network(module, inputs, together(batch_norm, ghost))
 
-    return Model(network)
+    return Model(network, functools.partial(network, outputs=None))
 
 
 def _check_image(inputs, poolings):
@@ -64,13 +65,14 @@ class CNN(nn.Module):
     Attributes:
         channels: output channels of each convolution.
         hidden: width of the dense layer [units].
-        outputs: width of the last layer [units].
+        outputs: width of the last layer [units]; None: there is none, what it would be given comes
+            out.
         batch_norm, ghost, dropout: as in MLP.
     """
 
     channels: Sequence[int]
     hidden: int
-    outputs: int
+    outputs: int | None
     batch_norm: bool = False
     ghost: int | str | None = None
     dropout: ArrayLike | None = None
@@ -86,6 +88,8 @@ class CNN(nn.Module):
         x = nn.relu(nn.Dense(self.hidden)(x))
         if self.dropout is not None:
             x = Dropout(self.dropout)(x, train)
+        if self.outputs is None:
+            return x
         return nn.Dense(self.outputs)(x)
 
 

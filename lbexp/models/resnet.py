@@ -1,5 +1,6 @@
 """Residual networks for small pictures."""
 
+import functools
 from typing import Literal
 
 import flax.linen as nn
@@ -52,7 +53,7 @@ def resnet(
         module = ResNet(_STAGES[depth], outputs, ghost)
         return linen_network(module, inputs, together(True, ghost))
 
-    return Model(network)
+    return Model(network, functools.partial(network, outputs=None))
 
 
 class ResNet(nn.Module):
@@ -60,12 +61,13 @@ class ResNet(nn.Module):
 
     Attributes:
         stages: (width, blocks) of each.
-        outputs: width of the last layer [units].
+        outputs: width of the last layer [units]; None: there is none, the mean over the picture
+            comes out.
         ghost: as of BatchNorm.
     """
 
     stages: tuple[tuple[int, int], ...]
-    outputs: int
+    outputs: int | None
     ghost: int | str | None = None
 
     @nn.compact
@@ -77,7 +79,10 @@ class ResNet(nn.Module):
             for block in range(blocks):
                 stride = 2 if stage and not block else 1
                 x = _Block(width, stride, self.ghost)(x, train)
-        return nn.Dense(self.outputs)(x.mean((1, 2)))
+        means = x.mean((1, 2))
+        if self.outputs is None:
+            return means
+        return nn.Dense(self.outputs)(means)
 
 
 class _Block(nn.Module):
