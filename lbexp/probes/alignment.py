@@ -31,8 +31,9 @@ def alignment(
         |G|^2 / (|G|^2 + 2 tr Sigma / M) = 1 / (1 + 2 B_simple / M)
 
     with means over the window of |G|^2 and tr Sigma, unbiased from groups, in place of one split:
-    that is the mean over all ways to halve the groups. Its interval is Fieller's, 95 %; the others
-    have standard errors, by batch means.
+    that is the mean over all ways to halve the groups. Its interval is Fieller's of noise to
+    signal, 95 %, which ends at 0 where the gradient is not resolved; the others have standard
+    errors, by batch means.
 
     Cost: two passes over updates and gradients at each update measured, and a copy of the updates
     in memory; with groups also theirs (see `gradient_noise_scale`).
@@ -73,9 +74,8 @@ def alignment(
             of_gradient = -_cosine(info.updates, info.grads)
             measured = {'cosines': jnp.stack([of_updates, of_gradient])}
             if groups is not None:
-                signal, noise = info.noise.square, 2 * info.noise.trace
-                noise = noise * (1 / info.noise.batch_size)
-                measured['halves'] = jnp.stack([signal, signal + noise])
+                of_half = 2 * info.noise.trace * (1 / info.noise.batch_size)
+                measured['halves'] = jnp.stack([of_half, info.noise.square])
             return measured
 
         due = (info.step % every == 0) & (info.step > 1)
@@ -95,10 +95,12 @@ def _summary(state):
         return columns
     covariance = _window.covariance(window.series, window.series.means['halves'])
     quantile = _window.quantile(window.series)
+    # of noise to signal; what is not resolved from above reaches down to 0
     interval = noise_scale.ratio_interval(mean['halves'], covariance, quantile)
-    columns['alignment_halves'] = mean['halves'][0] / mean['halves'][1]
-    columns['alignment_halves_low'] = interval.low
-    columns['alignment_halves_high'] = interval.high
+    of_half, signal = mean['halves']
+    columns['alignment_halves'] = signal / (signal + of_half)
+    columns['alignment_halves_low'] = 1 / (1 + interval.high)
+    columns['alignment_halves_high'] = 1 / (1 + interval.low)
     return columns
 
 
