@@ -11,6 +11,7 @@ from lbexp.engine.summary import NETWORKS, SCHEDULES, keep_summary
 
 
 def kept(workdir, overrides, **fields):
+    workdir.mkdir(exist_ok=True)
     config = configs.base()
     config.workload = dict(name='digits_mlp', hidden=(4,))
     config.optimizer = dict(name='momentum', learning_rate=0.1, momentum=0.9)
