@@ -158,3 +158,16 @@ def test_an_exception_passes_and_the_last_state_is_told():
         bar.update(2, 10, 2)
         raise KeyError
     assert 'step 2/10' in lines(console)[-1]
+
+
+def test_in_a_terminal_as_many_metrics_as_there_is_room_for_the_first_ones():
+    clock = Clock()
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    metrics = {'test_perplexity': 60.5, 'validation_token_loss': 0.25, 'validation_auc': 0.875}
+    with progress(console, clock=clock) as bar:
+        for step in range(0, 1001, 500):
+            clock.now += 5
+            bar.update(step, 1000, step * 64, metrics, trials_done=3, trials_total=16)
+    output = console.file.getvalue()
+    assert output.count('\n') == 1 and 'test perplexity 60.5' in output
+    assert 'trials 3/16' in output and 'auc' not in output
