@@ -43,10 +43,12 @@ def keep_summary(
     for entry in entries:
         trials[entry['trial']] = configs.resolve(config, entry['overrides'])
     networks, schedules = [], []
-    for numbers in _some(_grouped(trials, _workload), NETWORKS):
-        networks.append({'trials': numbers, **_network(trials[numbers[0]])})
-    for numbers in _some(_grouped(trials, _apart_from_seed), SCHEDULES):
-        schedules.append({'trials': numbers, **_schedule(trials[numbers[0]])})
+    # The process that starts others leaves the accelerators to them.
+    with jax.default_device(jax.local_devices(backend='cpu')[0]):
+        for numbers in _some(_grouped(trials, _workload), NETWORKS):
+            networks.append({'trials': numbers, **_network(trials[numbers[0]])})
+        for numbers in _some(_grouped(trials, _apart_from_seed), SCHEDULES):
+            schedules.append({'trials': numbers, **_schedule(trials[numbers[0]])})
     content = {'docstring': docstring, 'networks': networks, 'schedules': _distinct(schedules)}
     path = workdir / SUMMARY
     text = json.dumps(content).encode()
@@ -85,12 +87,15 @@ def _network(config):
         parameters += math.prod(leaf.shape)
         name = jax.tree_util.keystr(path, simple=True, separator='/')
         layers.append({'path': name, 'shape': list(leaf.shape), 'dtype': str(leaf.dtype)})
+    target = None
+    if workload.target is not None:
+        target = [workload.target[0], float(workload.target[1])]
     return {
         'name': config['workload']['name'],
         'layers': layers,
         'parameters': parameters,
-        'examples': {name: source.size for name, source in sources(workload).items()},
-        'target': list(workload.target) if workload.target else None,
+        'examples': {name: int(source.size) for name, source in sources(workload).items()},
+        'target': target,
     }
 
 

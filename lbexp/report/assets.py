@@ -44,7 +44,7 @@ input { font: inherit; color: inherit; background: var(--shade); border: 1px sol
   .prose tr { border-bottom: 1px solid var(--line); padding: 6px 0; } .prose td { border: 0; padding: 1px 0; }
   .prose td:empty { display: none; } .prose td + td::before { content: attr(data-label) ': '; color: var(--soft); } }
 @media print { :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --line: #ccc; --link: #000; }
-  input, nav, .links { display: none; } main { padding: 0; max-width: none; } .tall { max-height: none; } .wide { overflow: visible; }
+  input, nav, .links { display: none; } .modebar { display: none !important; } main { padding: 0; max-width: none; } .tall { max-height: none; } .wide { overflow: visible; }
   table { font-size: 10px; width: 100%; } th, td { white-space: normal; padding-right: 6px; } thead { display: table-header-group; }
   tr, figure { break-inside: avoid; } h2, h3, summary { break-after: avoid; } .grid { display: block; } figure { margin-bottom: 18px; } }
 """  # noqa: E501

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lbexp import results
+from lbexp import inference, results
 from lbexp.analysis import Figure, Series, interval
 from lbexp.report import curves, table
 from lbexp.results.metrics import deciding, is_lower_better
@@ -82,9 +82,12 @@ def _rank(metric):
 
 
 def answer(finals: results.Columns, compared: Comparison | None) -> str:
-    """'Best of 4 configurations by test accuracy: learning_rate 0.3, 0.982 [0.981, 0.983] over 4
-    seeds; ...', what comes next, and whether the best lies at an edge of what was tried; '':
-    nothing was compared."""
+    """The best configuration with its interval over seeds, what comes next, and whether the best
+    lies at an edge of what was tried; '': nothing was compared.
+
+    'Best of 4 configurations by test accuracy: learning_rate 0.3, median 0.982 [0.981, 0.983] over
+    6 seeds. Next: ...'
+    """
     if compared is None:
         return ''
     best, *others = compared.ranked
@@ -99,12 +102,14 @@ def answer(finals: results.Columns, compared: Comparison | None) -> str:
 
 
 def _shown(configuration):
-    """The median with its interval, and over how many trials."""
-    count = configuration.trials
+    """The median with its interval, of a few trials their range, and over how many."""
+    count, (low, high) = configuration.trials, (configuration.low, configuration.high)
     text = f'{configuration.median:.4g}'
-    if math.isnan(configuration.low):
+    if math.isnan(low):
         return f'{text} (one trial: no interval)'
-    return f'{text} [{configuration.low:.4g}, {configuration.high:.4g}] over {count} seeds'
+    if count < inference.LEAST_PAIRS:
+        return f'median {text} (from {low:.4g} to {high:.4g}) over {count} trials'
+    return f'median {text} [{low:.4g}, {high:.4g}] over {count} trials'
 
 
 def _next(best, second):
@@ -115,8 +120,8 @@ def _next(best, second):
     if math.isnan(best.low) or math.isnan(second.low):
         return f'{text}.'
     if best.low <= second.high and second.low <= best.high:
-        return f'{text}; the intervals overlap: these seeds do not tell the two apart.'
-    return f'{text}; the intervals do not overlap.'
+        return f'{text}; the two overlap: these trials do not tell them apart.'
+    return f'{text}; the two do not overlap.'
 
 
 def _edges(finals, best):

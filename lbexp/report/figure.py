@@ -46,13 +46,16 @@ def figure(drawing: Figure, shared: Mapping[str, str] | None = None) -> dict[str
         is_first = style.named and group not in in_legend
         in_legend.add(group)
         traces += _traces(series, style, is_first, is_bold(series, drawing), drawing.x_scale)
+    if len(drawing.series) > ALONE:
+        for trace in traces:
+            trace['y'] = list(map(_four_figures, trace['y']))
     if drawing.colour_label:
         traces.append(_colour_bar(drawing))
     has_legend = any(map(operator.attrgetter('named'), groups.values()))
     layout = {
         'xaxis': _x_axis(drawing),
         'yaxis': _axis(drawing.y_label, drawing.y_scale, [series.y for series in drawing.series]),
-        'showlegend': len(drawing.series) > 1 and has_legend,
+        'showlegend': len(groups) > 1 and has_legend,
     }
     return {'data': traces, 'layout': layout}
 
@@ -201,6 +204,11 @@ def _values(values):
     """Numbers as JSON can hold them: five figures, whole where whole, None for what is not
     finite."""
     return list(map(_value, floats(values).tolist()))
+
+
+def _four_figures(value):
+    """Enough for one line among many; of a page of a hundred trials numbers are most."""
+    return value if value is None else float(f'{value:.4g}')
 
 
 def _value(value):

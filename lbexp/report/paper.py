@@ -158,7 +158,7 @@ def _draw(page, drawing, shared=None):
         page.set_layout_engine('constrained')
     if drawing.colour_label:
         _draw_colour_bar(page, axes, drawing)
-    elif len(drawing.series) > 1:
+    elif len(groups) > 1:
         page.legend(loc='outside right upper', fontsize=8)
     elif not drawing.places and not drawing.caption:
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WINDOW = 30.0  # seconds over which rates are measured
 LIVE = 0.2  # seconds between two drawings in a terminal
 METRICS = 3  # metrics beside the bar
+_NUMBERS = 84  # columns that the numbers need
 # From which number on, in what unit: thousands are written out up to five digits.
 _UNITS = ((1e9, 1e9, 'G'), (1e6, 1e6, 'M'), (1e4, 1e3, 'k'))
 
@@ -60,6 +61,8 @@ class _Progress:
         self._console, self._clock = console, clock
         self._live = console.is_terminal
         self._cell: _Cell | None = _Cell() if console.is_jupyter else None
+        # of the numbers beside the percentage
+        self._room = min(console.width, _NUMBERS) - len('100%  ')
         self._every = LIVE if self._live or self._cell else every
         self._next = -math.inf
         # (time, steps, examples) of what was shown: the oldest is where rates are measured from
@@ -122,11 +125,16 @@ class _Progress:
         ]
         if done >= total:
             parts[0] = 'done'
+        metrics = []
         for name, value in itertools.islice(state.metrics.items(), METRICS):
-            parts.append(f'{name.replace("_", " ")} {float(value):.4g}')
+            metrics.append(f'{name.replace("_", " ")} {float(value):.4g}')
+        trials = []
         if state.trials_total > 1:
-            parts.append(f'trials {state.trials_done}/{state.trials_total}')
-        words = '  '.join(parts)
+            trials.append(f'trials {state.trials_done}/{state.trials_total}')
+        words = '  '.join([*parts, *metrics, *trials])
+        while self._live and metrics and len(words) > self._room:
+            metrics.pop()  # the last are the least
+            words = '  '.join([*parts, *metrics, *trials])
         line = f'step {done}/{total} ({done / max(total, 1):.0%})  {words}'
         if self._live:
             self._draw(done, total, words)
@@ -143,8 +151,8 @@ class _Progress:
                 rich.TaskProgressColumn(),
                 rich.TextColumn('{task.fields[words]}', markup=False),
             ]
-            # the numbers need 84 columns, the bar has the rest
-            room = self._console.width - 84
+            # the bar has what the numbers leave
+            room = self._console.width - _NUMBERS
             if room >= 12:
                 columns.insert(0, rich.BarColumn(bar_width=min(room, 24)))
             # refreshed by `update` alone: a thread would compete with training

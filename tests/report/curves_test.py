@@ -1,10 +1,13 @@
 """The curves of a report: which trials and rows are drawn, and what is said of the others."""
 
+import json
+
 import numpy as np
 import pytest
 from reports import sweep
 
 from lbexp import results
+from lbexp.analysis import Figure, Series
 from lbexp.report import curves, figure
 
 
@@ -79,3 +82,47 @@ def test_no_rows_no_figures_and_one_row_is_a_point(tmp_path):
     (tmp_path / 'none' / 'report.html').unlink(missing_ok=True)
     drawn = curves.curves(results.read(sweep(tmp_path / 'one', rates=(0.1,), seeds=1, steps=1)))[0]
     assert figure.figure(drawn)['data'][0]['mode'] == 'markers'
+
+
+def test_curves_of_a_study_are_grouped_by_arm(tmp_path):
+    folder = sweep(tmp_path, rates=(0.1, 0.2, 0.3), seeds=2)
+    content = json.loads((folder / 'config.json').read_text())
+    for trial in content['trials']:
+        arm = 'small' if trial['trial'] < 4 else 'large'
+        trial['tags'] = [{'arm': arm, 'phase': 'tuning', 'point': trial['trial']}]
+    (folder / 'config.json').write_text(json.dumps(content))
+    loss = curves.curves(results.read(folder))[0]
+    assert [series.group for series in loss.series] == ['small'] * 4 + ['large'] * 2
+    assert {series.value for series in loss.series} == {None}
+
+
+def test_a_legend_names_what_differs_and_not_what_follows_from_it(tmp_path):
+    folder = sweep(tmp_path, rates=(0.1, 0.2, 0.3), seeds=1)
+    content = json.loads((folder / 'config.json').read_text())
+    for trial, size in zip(content['trials'], (64, 128, 256), strict=True):
+        trial['overrides'] = {'batch_size': size, 'microbatch': size // 2, 'steps': 4096 // size}
+    (folder / 'config.json').write_text(json.dumps(content))
+    loss = curves.curves(results.read(folder))[0]
+    assert [series.group for series in loss.series] == [f'batch_size {n}' for n in (64, 128, 256)]
+    assert [series.value for series in loss.series] == [64, 128, 256]
+
+
+def test_no_legend_has_more_than_eight_entries():
+    for names in (list('abcdefghij'), [f'rate {n}' for n in range(1, 13)], list('abcdefghijklmn')):
+        lines = [Series(name, [0, 1], [0, 1]) for name in names]
+        traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
+        assert sum(trace['showlegend'] for trace in traces) == 8
+
+
+def test_metrics_that_a_workload_adds_are_drawn_before_those_of_probes():
+    rows = {
+        'workdir': np.full(4, 'w', object),
+        'trial': np.zeros(4, int),
+        'step': np.arange(4),
+    }
+    rows |= dict.fromkeys([f'probe_{n}' for n in range(9)], np.arange(4.0))
+    rows |= dict.fromkeys(['loss', 'test_loss', 'test_perplexity'], np.arange(4.0))
+    names = [drawing.name for drawing in curves.curves(rows, target='perplexity')]
+    assert names[0] == 'test_perplexity'
+    names = [drawing.name for drawing in curves.curves(rows)]
+    assert names[:4] == ['loss', 'test_loss', 'test_perplexity', 'probe_0']

@@ -104,10 +104,10 @@ def same_twice(folder):
 
 def test_a_configuration_that_is_there_twice_counts_once(tmp_path):
     content = table.table(results.final(same_twice(tmp_path)))
-    assert [row[1] for row in content.rows] == ['2', '2'] and '2 trials repeat' in content.caption
+    assert [row[-1] for row in content.rows] == ['2', '2'] and '2 trials repeat' in content.caption
     assert (
-        content.rows[0][2]
-        == table.table(results.final(sweep(tmp_path / 'x', seeds=2, steps=10))).rows[0][2]
+        content.rows[0][1]
+        == table.table(results.final(sweep(tmp_path / 'x', seeds=2, steps=10))).rows[0][1]
     )
 
 

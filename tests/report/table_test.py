@@ -15,11 +15,12 @@ from lbexp.report import table
 def test_medians_and_intervals_over_seeds_without_diverged_trials(tmp_path):
     finals = results.final(sweep(tmp_path, seeds=5, diverged=[7]))
     content = table.table(finals, ['test_loss'])
-    assert content.columns == ['learning_rate', 'trials', 'test loss']
-    assert [row[:2] for row in content.rows] == [['0.1', '5'], ['0.2', '4 of 5 (1 diverged)']]
+    assert content.columns == ['learning_rate', 'test loss', 'trials']
+    assert [row[0] for row in content.rows] == ['0.1', '0.2']
+    assert [row[2] for row in content.rows] == ['5', '4 of 5 (1 diverged)']
     for row, trials in zip(content.rows, ([0, 1, 2, 3, 4], [5, 6, 8, 9])):
         expected = interval([(2 + trial) / 40 for trial in trials])
-        told = [float(number) for number in re.findall(r'[\d.]+', row[2])]
+        told = [float(number) for number in re.findall(r'[\d.]+', row[1])]
         assert told == pytest.approx(expected, abs=0.006)
     assert 'not averaged in' in content.caption
 
@@ -27,7 +28,7 @@ def test_medians_and_intervals_over_seeds_without_diverged_trials(tmp_path):
 def test_one_trial_has_a_value_and_no_interval(tmp_path):
     content = table.table(results.final(sweep(tmp_path, rates=(0.1,), seeds=1)))
     assert (
-        content.rows == [['0.1', '1', '0.025', '0.9875', '0.05', '0.9']]
+        content.rows == [['0.1', '0.025', '0.9875', '0.05', '0.9', '1']]
         and 'no interval' in content.caption
     )
 
@@ -35,12 +36,12 @@ def test_one_trial_has_a_value_and_no_interval(tmp_path):
 def test_the_accuracy_of_a_diverged_trial_is_not_averaged_in_though_finite(tmp_path):
     finals = results.final(sweep(tmp_path, rates=(0.1,), seeds=2, diverged=[0]))
     assert finals['accuracy'].tolist() == [1 - 0.5 / 20, 1 - 0.5 / 40]
-    assert table.table(finals, ['accuracy']).rows == [['0.1', '1 of 2 (1 diverged)', '0.9875']]
+    assert table.table(finals, ['accuracy']).rows == [['0.1', '0.9875', '1 of 2 (1 diverged)']]
 
 
 def test_a_configuration_that_diverged_altogether_has_no_value(tmp_path):
     content = table.table(results.final(sweep(tmp_path, seeds=2, diverged=[2, 3])), ['loss'])
-    assert content.rows[1] == ['0.2', '0 of 2 (2 diverged)', '–']
+    assert content.rows[1] == ['0.2', '–', '0 of 2 (2 diverged)']
 
 
 def test_the_table_in_the_terminal_shows_markup_as_text():
