@@ -39,7 +39,7 @@ momentum = dict(name='momentum', learning_rate=0.1)
 fields = {'workload': task, 'optimizer': momentum, 'batch_size': 128, 'epochs': 3.0}
 result = lbexp.run(fields, {'sweep': [('optimizer.learning_rate', (0.003, 0.03, 0.3))]})
 evaluated = result.rows.filter('isfinite(test_accuracy)').order('test_accuracy desc')
-best = evaluated.project('"optimizer.learning_rate", test_accuracy').fetchone()
+best = evaluated.project('"optimizer.learning_rate", test_accuracy').limit(1).fetchall()[0]
 figure = result.figure('test_accuracy')
 """
 PICTURE = """
