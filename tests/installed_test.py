@@ -15,10 +15,8 @@ pytestmark = [pytest.mark.long, pytest.mark.processes]
 def installed(tmp_path_factory):
     """The folder of a package that was installed from its wheel."""
     folder = tmp_path_factory.mktemp('installed')
-    ignored = shutil.ignore_patterns('.git', 'runs', 'results', 'build', '*.egg-info')
+    ignored = shutil.ignore_patterns('.git', 'runs', 'build', '*.egg-info', '__pycache__')
     source = shutil.copytree(ROOT, folder / 'source', ignore=ignored)
-    # what is ignored above by its name is a package, too
-    shutil.copytree(ROOT / 'lbexp' / 'results', source / 'lbexp' / 'results', dirs_exist_ok=True)
     build = ['wheel', '--no-deps', '--quiet', '--wheel-dir', str(folder), str(source)]
     subprocess.run([sys.executable, '-m', 'pip', *build], check=True, capture_output=True)
     (wheel,) = folder.glob('*.whl')

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lbexp import compare
+from lbexp import compare, results
 from lbexp.config import lookup
 
 TABLE = """
@@ -38,7 +38,8 @@ task = dict(name='classification', data='digits', model='equinox_net:Net')
 momentum = dict(name='momentum', learning_rate=0.1)
 fields = {'workload': task, 'optimizer': momentum, 'batch_size': 128, 'epochs': 3.0}
 result = lbexp.run(fields, {'sweep': [('optimizer.learning_rate', (0.003, 0.03, 0.3))]})
-best = result.rows.order('test_accuracy desc nulls last').fetchone()[2]
+evaluated = result.rows.filter('isfinite(test_accuracy)').order('test_accuracy desc')
+best = evaluated.project('"optimizer.learning_rate", test_accuracy').limit(1).fetchall()[0]
 figure = result.figure('test_accuracy')
 """
 PICTURE = """
@@ -92,7 +93,12 @@ def test_a_table_to_a_report(tell, tmp_path):
 def test_a_model_over_learning_rates(tell, tmp_path):
     (tmp_path / 'equinox_net.py').write_text(EQUINOX)
     names = tell(RATES)
-    assert names['best'] == 0.3 and len(names['figure'].axes[0].lines) == 3
+    recorded = results.read(names['result'].workdir)
+    place = np.nanargmax(recorded['test_accuracy'])
+    rate, accuracy = names['best']
+    assert accuracy == recorded['test_accuracy'][place] > 0.5
+    assert rate in recorded['optimizer.learning_rate'][recorded['test_accuracy'] == accuracy]
+    assert len(names['figure'].axes[0].lines) == 3
 
 
 def test_run_and_predict_a_picture(tell, tmp_path):
