@@ -30,39 +30,40 @@ def is_extension(changes: dict[str, list]) -> bool:
     return bool(paths)
 
 
-def refuse_other_shape(there: dict, now: dict, workdir: Any) -> None:
+def refuse_other_shape(there: dict, now: dict, workdir: Any, may_change: bool) -> None:
     """Raises Refusal where a longer run would have begun otherwise: its schedule, or how its batch
     grows, is a shape over the whole of it.
 
     Args:
         there, now: of config.json.
+        may_change: a schedule may go on as that of the longer run. A growing batch may not: which
+            microbatches make an update is known from their counts alone.
     """
     for entry in now['trials']:
         before = configs.resolve(ConfigDict(there['config']), entry['overrides'])
         longer = configs.resolve(ConfigDict(now['config']), entry['overrides'])
-        shape = _shape_over_the_run(before, longer)
-        if shape:
-            name = 'steps' if longer['epochs'] is None else 'epochs'
+        name = 'steps' if longer['epochs'] is None else 'epochs'
+        found = f'{name}: found {before[name]} there, {longer[name]} now, with'
+        anew = (
+            f'a new run with --config.init_from.weights={workdir}, whose schedule and optimizer '
+            'state begin anew'
+        )
+        if longer['batch_growth']:
+            raise Refusal(f'{found} batch_growth, which depends on the length; allowed: {anew}')
+        if not may_change and _schedule_differs(before, longer):
             raise Refusal(
-                f'{name}: found {before[name]} there, {longer[name]} now, with {shape}, which '
-                'depends on the length; allowed: --allow_config_change, to go on as the longer run '
-                'would from here, or a new run with '
-                f'--config.init_from.weights={workdir}, whose schedule and optimizer state begin '
-                'anew'
+                f'{found} schedule {longer["schedule"]["name"]!r}, which depends on the length; '
+                'allowed: --allow_config_change, to go on as the longer run would from here, or '
+                f'{anew}'
             )
 
 
-def _shape_over_the_run(before, longer):
-    """What depends on the length, in words; '': nothing."""
-    if longer['batch_growth']:
-        return 'batch_growth'
+def _schedule_differs(before, longer):
+    """Whether the longer run would have had other rates."""
     steps = run_length(before)
     counts = np.unique(np.linspace(0, steps - 1, _POINTS).astype(int))
-    if not np.array_equal(
-        _rates(before, steps, counts), _rates(longer, run_length(longer), counts)
-    ):
-        return f'schedule {longer["schedule"]["name"]!r}'
-    return ''
+    rates = _rates(longer, run_length(longer), counts)
+    return not np.array_equal(_rates(before, steps, counts), rates)
 
 
 def _rates(config, steps, counts):

@@ -85,8 +85,8 @@ def record(
         document = {**now, 'run': uuid.uuid4().hex, 'environment': environment.environment()}
     else:
         changes = changes_of(there, now, grows)
-        if may_change is False and is_extension(changes):
-            refuse_other_shape(there, now, workdir)
+        if may_change is not None and is_extension(changes):
+            refuse_other_shape(there, now, workdir, may_change)
         else:
             refuse(workdir, changes, may_change)
         arguments = argument_changes(there, now) if grows and begun else {}
