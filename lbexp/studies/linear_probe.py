@@ -189,7 +189,7 @@ def _analyse(workdir: Path) -> Analysis:
     accuracies = read_accuracies(workdir)
     if not accuracies:
         return Analysis(title, '', [], [])
-    numbers = sorted(trial for trial, _ in results.roles(workdir))
+    numbers = results.final(workdir)['trial'].tolist()
     rows, claims = [], []
     for probe, words in _PROBES.items():
         trained, untrained = [], []
