@@ -62,9 +62,10 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path):
     ):
         assert words in source.text
     names = {'every', 'loss', 'test_loss', 'accuracy', 'test_accuracy', 'learning_rate'}
+    names.add('final_learning_rate')
     files = {f'{name}.{kind}' for name in names for kind in ('png', 'pdf', 'csv')}
     assert {file.name for file in (tmp_path / 'figures').iterdir()} == files
-    links = set(re.findall(r'<a href="([^"]+)"', text[: text.index('<script>')]))
+    links = set(re.findall(r'<a href="([^#"][^"]*)"', text[: text.index('<script>')]))
     assert links == {f'figures/{name}' for name in files}
     assert not list(tmp_path.glob('*.part'))
 
@@ -211,6 +212,18 @@ def test_a_browser_draws_every_curve_without_a_word_on_the_console(tmp_path):
         layer = part[part.index('class="scatterlayer') : part.index('class="legend"')]
         lines = re.findall(r'class="js-line"[^>]* d="(M[^"]*)"', layer)
         assert len(lines) == expected and all('L' in line for line in lines)
+
+
+@pytest.mark.browser
+def test_a_click_on_the_head_of_a_column_sorts_by_its_numbers(tmp_path):
+    rows = [['b', '10 [9, 11]'], ['a', '9.5 [9, 10]'], ['c', '–'], ['d', '1e-3']]
+    path = bare_page(sweep(tmp_path / 'run'), Analysis('T', '', [Table('S', ['x', 'y'], rows)], []))
+    click = '<script>document.querySelectorAll(".sortable th")[1].click()</script></body>'
+    path.write_text(path.read_text().replace('</body>', click))
+    dom, console = browse(path, tmp_path / 'profile')
+    table = dom[dom.index('<table class="sortable">') :].partition('</table>')[0]
+    assert console == [] and re.findall(r'<td>([a-d])</td>', table) == ['d', 'a', 'b', 'c']
+    assert 'aria-sort="ascending"' in table
 
 
 def test_a_figure_of_the_study_named_like_a_metric_keeps_its_files(tmp_path):
