@@ -15,7 +15,7 @@ from lbexp import inference, results
 from lbexp.analysis import Table
 from lbexp.dotted import flatten
 from lbexp.errors import Refusal
-from lbexp.report import FIGURE_FORMATS, curves, elements, page, table
+from lbexp.report import FIGURE_FORMATS, curves, elements, html_file, page, table
 from lbexp.results.distinct import distinct
 from lbexp.results.metrics import headline
 
@@ -74,8 +74,8 @@ def write(
     sections.append(elements.Section('Training curves', figures, 'curves'))
     body = [f'<header><h1>{escape(title)}</h1></header>']
     body += [section.html() for section in sections]
-    content = page.html(title, ''.join(body), drawn, {})
-    return page.write(folder, content, drawn, {}, figure_formats)
+    content = html_file.html(title, ''.join(body), drawn, {})
+    return html_file.write(folder, content, drawn, {}, figure_formats)
 
 
 def tables(compared: Comparison) -> list[Table]:

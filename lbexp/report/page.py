@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from os import PathLike
@@ -14,8 +13,6 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import Analysis, Figure, Table
 from lbexp.documents import Summary
-from lbexp.engine.metrics_file import replace
-from lbexp.links import refuse_links
 from lbexp.local_path import local_path
 from lbexp.report import (
     FIGURE_FORMATS,
@@ -23,14 +20,12 @@ from lbexp.report import (
     claims,
     curves,
     elements,
-    figure,
     networks,
-    paper,
     table,
 )
-from lbexp.report.assets import SCRIPT, STYLE, packed, plotly
 from lbexp.report.elements import Section
 from lbexp.report.file_names import file_names
+from lbexp.report.html_file import html, write
 from lbexp.report.style import shared_colours
 from lbexp.results.metrics import headline
 
@@ -92,28 +87,6 @@ def page(
     all_drawn = list(itertools.chain(*drawn))
     content = html(analysis.title, body, all_drawn, shared, refresh)
     return write(workdir, content, all_drawn, shared, figure_formats)
-
-
-def write(
-    folder: Path,
-    content: str,
-    drawn: Sequence[Figure],
-    shared: Mapping[str, str],
-    figure_formats: Sequence[str],
-) -> Path:
-    """Writes `folder`/report.html and the files of its figures; returns the path of the page.
-
-    Args:
-        content: of the page (`html`).
-        shared: as in `paper.save`.
-    """
-    # a workdir may be anybody's: nothing is written through a link out of it
-    refuse_links(folder / 'figures', folder)
-    for drawing in drawn:
-        paper.save(drawing, folder / 'figures', figure_formats, shared)
-    file = folder / 'report.html'
-    replace(file, content.encode())
-    return file
 
 
 def _sections(analysis, finals, document, summary, drawn, formats):
@@ -286,31 +259,3 @@ def _trials(finals, metric):
     short = curves.shortened(settings)
     columns = [short.get(name, name.replace('_', ' ')) for name in names]
     return Table('', columns, rows, caption)
-
-
-def html(
-    title: str,
-    body: str,
-    drawn: Sequence[Figure],
-    shared: Mapping[str, str],
-    refresh: float | None = None,
-) -> str:
-    """A page that needs nothing beside it.
-
-    Args:
-        body: HTML, with a place for each figure (`elements.figures`).
-        shared, refresh: as in `page`.
-    """
-    reading = ''
-    if refresh is not None:
-        reading = f'<meta http-equiv="refresh" content="{refresh:g}">'
-    figures = [figure.figure(drawing, shared) for drawing in drawn]
-    data = json.dumps(figures, separators=(',', ':'), allow_nan=False)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta '
-        f'charset="utf-8"><title>{escape(title)}</title>{reading}'
-        '<meta name="viewport" content="width=device-width, '
-        f'initial-scale=1"><style>{STYLE}</style></head>'
-        f'<body><main>{body}</main>{plotly()}{packed(data, "figures")}'
-        f'<script>{SCRIPT}</script></body></html>\n'
-    )

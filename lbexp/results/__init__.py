@@ -20,6 +20,7 @@ from lbexp import owner
 from lbexp.documents import encodable
 from lbexp.errors import Refusal
 from lbexp.local_path import local_path
+from lbexp.results._columns import stacked
 from lbexp.results._documents import (
     CONFIG,
     STATUS,
@@ -243,39 +244,10 @@ def _joined(parsed):
         names |= dict.fromkeys(rows.columns)
     columns, missing = {}, {}
     for name in names:
-        columns[name] = _stacked(name, parsed)
+        columns[name] = stacked(name, parsed)
         if name not in ('trial', 'step'):  # every row has these
             missing[name] = np.concatenate([rows.lacking(name) for rows in parsed])
     return home, columns, missing
-
-
-def _stacked(name, parsed):
-    """One column of several; numbers where any are, and what is none counts as null."""
-    kind = _kind(name, parsed)
-    parts = []
-    for rows in parsed:
-        part = rows.columns.get(name)
-        if part is None or part.dtype != kind:
-            part = _blank(rows.count, kind)
-        parts.append(part)
-    return np.concatenate(parts)
-
-
-def _kind(name, parsed):
-    kinds = []
-    for rows in parsed:
-        column = rows.columns.get(name)
-        if column is None:
-            continue
-        if column.dtype != object and np.isfinite(column).any():
-            return column.dtype
-        kinds.append(column.dtype)
-    return kinds[0]
-
-
-def _blank(count, dtype):
-    """A column in which nothing was recorded."""
-    return np.full(count, None if dtype.hasobject else np.nan, dtype)
 
 
 def _with_overrides(index, rows, trials):
