@@ -50,7 +50,7 @@ def spelled(names, ids):
 
 
 def test_pairs_have_marks_and_kinds_and_lose_the_end_of_the_second_text():
-    tokenizer = word_pieces([SENTENCE] * 3, 200)
+    tokenizer = word_pieces([f'{SENTENCE} sep'] * 3, 200)
     names = names_of(tokenizer)
     assert names[:5] == MARKS
     pairs = [
@@ -66,7 +66,7 @@ def test_pairs_have_marks_and_kinds_and_lose_the_end_of_the_second_text():
         '[CLS] [SEP] silk [SEP] [PAD] [PAD] [PAD]',
         '[CLS] red [SEP] [SEP] [PAD] [PAD] [PAD]',
         '[CLS] [SEP] [SEP] [PAD] [PAD] [PAD] [PAD]',
-        # a mark in a text is text, of letters that the vocabulary does not have
+        # a mark in a text is text; brackets are not in the vocabulary
         '[CLS] red [SEP] [UNK] sep [UNK] [SEP]',
     ]
     assert kinds[0].tolist() == [0, 0, 0, 0, 1, 1, 1]
