@@ -41,7 +41,8 @@ class Input(NamedTuple):
 class Target(NamedTuple):
     """The array that a model learns to tell from the inputs."""
 
-    kind: Literal['class', 'number', 'tokens']
+    # tokens: the one after each; masked_tokens: those of the inputs that a task hides
+    kind: Literal['class', 'number', 'tokens', 'masked_tokens']
     name: str = 'label'  # of the array
     classes: tuple[str, ...] = ()  # names of the classes, by their id
     # of a number: mean and standard deviation over the training split, > 0 [units of the target]

@@ -63,6 +63,11 @@ Tokens = Integer[Array, 'n l']
 Segments = Integer[Array, 'n l']  # 1, 2, ... the sequences of a row; 0: padding
 TokenLogits = Float[Array, 'n l {self.vocabulary}']
 Embedded = Float[Array, 'n l {self.width}']
+# Of a row alone, and of m places in a row.
+Row = Integer[Array, ' l']
+HiddenTokens = Integer[Array, ' m']
+PlacesInRows = Integer[Array, 'n m']
+PlaceLogits = Float[Array, 'n m {self.trunk.vocabulary}']
 
 # Moments of a series. In a stack of states each leaf has one more axis, the first.
 Counts = Int32[Array, '*states']

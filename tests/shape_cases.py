@@ -12,6 +12,7 @@ import numpy as np
 from curvature_shapes import CURVATURE
 
 from lbexp import batch_size, metrics, moments, noise_scale
+from lbexp.data.masking import hide, hiding
 from lbexp.data.partition import partition
 from lbexp.data.source import memory
 from lbexp.data.stream import stream
@@ -22,6 +23,7 @@ from lbexp.models.cnn import CNN, Conv3x3
 from lbexp.models.co_action import CoAction
 from lbexp.models.dcn import CrossLayer
 from lbexp.models.dropout import Dropout
+from lbexp.models.encoder import FirstPosition, TokensAtPlaces
 from lbexp.models.lstm import LSTM
 from lbexp.models.mlp import MLP, mlp
 from lbexp.models.norm import BatchNorm
@@ -46,6 +48,10 @@ def integers(count, dtype=jnp.uint32):
 
 def tokens():
     return jnp.ones((6, 5), jnp.int32)
+
+
+def hidden_row():
+    return hide(jax.random.key(0), tokens()[0], tokens()[0], hiding(0.3, 5, 9, 1, 0))
 
 
 def real_process():
@@ -121,6 +127,15 @@ CASES = {f'curvature.{name}': cases for name, cases in CURVATURE.items()}
 CASES |= {
     'data.order:order': [lambda: dict(seed=jnp.uint32(1), positions=integers(6), size=200)],
     'data.source:memory': [lambda: dict(examples={'x': np.ones((6, 2)), 'y': np.arange(6)})],
+    'data.masking:Hidden': [lambda: hidden_row()._asdict()],
+    'data.masking:hide': [
+        lambda: dict(
+            key=jax.random.key(0),
+            tokens=tokens()[0],
+            segments=tokens()[0],
+            how=hiding(0.3, 5, 9, 1, 0),
+        ),
+    ],
     'metrics:average_precision': [of_scores],
     'metrics:bits_per_byte': [lambda: dict(losses=ones(6), sizes=ones(6))],
     'metrics:log_loss': [lambda: dict(logits=ones(6), labels=integers(6, jnp.int32))],
@@ -165,6 +180,25 @@ CASES |= {
     'models.dropout:Dropout.__call__': [
         lambda: dict(self=Dropout(0.5), x=ones(6, 5), train=True),
         lambda: dict(self=Dropout(0.5), x=ones(6, 2, 3, 4), train=False),
+    ],
+    'models.encoder:FirstPosition.__call__': [
+        lambda: dict(
+            self=FirstPosition(Transformer(9, 4, causal=False, types=2), 3),
+            tokens=tokens(),
+            segments=tokens(),
+            train=True,
+            kinds=tokens(),
+        ),
+    ],
+    'models.encoder:TokensAtPlaces.__call__': [
+        lambda: dict(
+            self=TokensAtPlaces(Transformer(9, 4, causal=False, types=2)),
+            tokens=tokens(),
+            segments=tokens(),
+            train=True,
+            places=jnp.ones((6, 2), jnp.int32),
+            kinds=tokens(),
+        ),
     ],
     'models.lstm:LSTM.__call__': [
         lambda: dict(self=LSTM(9, 3, 4), tokens=tokens(), segments=tokens(), train=True),

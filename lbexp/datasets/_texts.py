@@ -33,18 +33,33 @@ def copied(make: Callable[..., Texts], file: str, vocabulary: int, length: int) 
 
     A copy is of one content of the file, one code and these numbers; what is damaged is made again.
     """
+
+    def arrays():
+        return _arrays(make(file, vocabulary, length))
+
     code = [make.__code__.co_filename, __file__, packing.__file__]
+    return _of_arrays(copied_arrays(arrays, file, f'{vocabulary}-{length}', code))
+
+
+def copied_arrays(
+    make: Callable[[], dict[str, np.ndarray]], file: str, numbers: str, code: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """make(), from the copy beside `file` where there is one.
+
+    Args:
+        numbers: that the arrays depend on, as a part of a file's name.
+        code: files that the arrays are computed by.
+    """
     digest = hashlib.sha256()
     for path in (file, *code):
         digest.update(pathlib.Path(path).read_bytes())
-    name = f'rows-{vocabulary}-{length}-{digest.hexdigest()[:16]}.npz'
-    copy = pathlib.Path(file).with_name(name)
+    copy = pathlib.Path(file).with_name(f'rows-{numbers}-{digest.hexdigest()[:16]}.npz')
     arrays, _ = copies.stored(copy)
     if arrays is None:
-        arrays = _arrays(make(file, vocabulary, length))
+        arrays = make()
         if os.access(copy.parent, os.W_OK):
             copies.keep(copy, arrays)
-    return _of_arrays(arrays)
+    return arrays
 
 
 def _arrays(texts):

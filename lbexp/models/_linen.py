@@ -1,7 +1,8 @@
 """Linen modules as networks."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -51,25 +52,33 @@ def table_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network:
     return Network(init, apply)
 
 
-def sequence_network(name: str, module: nn.Module, inputs: Mapping[str, Input]) -> Network:
-    """A module of rows of tokens, called as module(tokens, segments, train), as (init, apply).
+def sequence_network(
+    name: str, module: nn.Module, inputs: Mapping[str, Input], others: Sequence[str] = ()
+) -> Network:
+    """A module of rows of tokens, called as module(tokens=..., segments=..., train=...), as (init,
+    apply).
+
+    Args:
+        others: names of arrays that it may be called with, too.
 
     Raises:
         ValueError: inputs that are no rows of tokens with their segments.
     """
-    if set(inputs) != {'tokens', 'segments'}:
+    needed = {'tokens', 'segments'}
+    if not needed <= set(inputs) <= needed | set(others):
         found = ', '.join(f'{name!r} ({described.kind})' for name, described in inputs.items())
-        raise ValueError(f"{name}: found {found}; allowed: 'tokens' and 'segments', ids")
-    blank = {name: zeros(described) for name, described in inputs.items()}
+        allowed = "'tokens' and 'segments', ids"
+        if others:
+            allowed += f'; and {", ".join(map(repr, others))}'
+        raise ValueError(f'{name}: found {found}; allowed: {allowed}')
+    blank: dict[str, Any] = {name: zeros(described) for name, described in inputs.items()}
 
     def init(key):
-        variables = module.init(key, blank['tokens'], blank['segments'], train=False)
-        return variables['params'], {}
+        return module.init(key, **blank, train=False)['params'], {}
 
     def apply(params, state, arrays, train, key):
         rngs = {'dropout': key} if train else {}
-        rows = arrays['tokens'], arrays['segments']
-        return module.apply({'params': params}, *rows, train=train, rngs=rngs), state
+        return module.apply({'params': params}, **arrays, train=train, rngs=rngs), state
 
     return Network(init, apply)
 

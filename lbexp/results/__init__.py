@@ -20,7 +20,7 @@ from lbexp import owner
 from lbexp.documents import encodable
 from lbexp.errors import Refusal
 from lbexp.local_path import local_path
-from lbexp.results._columns import stacked
+from lbexp.results._columns import blank, stacked
 from lbexp.results._documents import (
     CONFIG,
     STATUS,
@@ -125,7 +125,7 @@ def _last(index, count, rows, missing):
     last = {'step': step}
     for name, is_missing in missing.items():
         column = rows[name]
-        last[name] = _blank(count, column.dtype)
+        last[name] = blank(count, column.dtype)
         present = np.flatnonzero(~is_missing)
         last[name][index[present]] = column[present]
     return last

@@ -14,7 +14,7 @@ def stacked(name: str, parsed: Sequence[Rows]) -> np.ndarray:
     for rows in parsed:
         part = rows.columns.get(name)
         if part is None or part.dtype != kind:
-            part = _blank(rows.count, kind)
+            part = blank(rows.count, kind)
         parts.append(part)
     return np.concatenate(parts)
 
@@ -31,6 +31,6 @@ def _kind(name, parsed):
     return kinds[0]
 
 
-def _blank(count, dtype):
+def blank(count: int, dtype: np.dtype) -> np.ndarray:
     """A column in which nothing was recorded."""
     return np.full(count, None if dtype.hasobject else np.nan, dtype)

@@ -1,15 +1,13 @@
 """Texts as data: splits, vocabularies, references, copies; and the task that learns them."""
 
 import collections
-import hashlib
-import json
 import math
 
-import duckdb
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from prepared_texts import prepared
 
 from lbexp.data.packing import Packed
 from lbexp.datasets import _texts, debian_titles, sotu
@@ -22,20 +20,6 @@ NOUNS = ('files', 'chess', 'maps', 'mail', 'text', 'sounds', 'trees')
 PLACES = ('here', 'on servers', 'in windows', 'for clusters (extra)', 'by hand')
 TITLES = [f'{verb} {noun} {place}' for verb in VERBS for noun in NOUNS for place in PLACES]
 SPEECHES = [f'Fellow citizens of {year}: naïve peace, and war. ' * 8 for year in range(40)]
-
-
-def prepared(folder, name, rows, columns):
-    """A data set as `lbexp.data.prepare` leaves it."""
-    home = folder / name / '1.0.0'
-    home.mkdir(parents=True)
-    file = home / 'examples.parquet'
-    with duckdb.connect() as connection:
-        connection.execute(f'create table examples ({columns})')
-        marks = ', '.join('?' * len(rows[0]))
-        connection.executemany(f'insert into examples values ({marks})', rows)
-        connection.table('examples').write_parquet(str(file))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    (home / 'about.json').write_text(json.dumps({'file': file.name, 'sha256': digest}))
 
 
 @pytest.fixture(autouse=True)
