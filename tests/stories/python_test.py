@@ -38,8 +38,8 @@ task = dict(name='classification', data='digits', model='equinox_net:Net')
 momentum = dict(name='momentum', learning_rate=0.1)
 fields = {'workload': task, 'optimizer': momentum, 'batch_size': 128, 'epochs': 3.0}
 result = lbexp.run(fields, {'sweep': [('optimizer.learning_rate', (0.003, 0.03, 0.3))]})
-evaluated = result.rows.filter('isfinite(test_accuracy)').order('test_accuracy desc')
-best = evaluated.project('"optimizer.learning_rate", test_accuracy').limit(1).fetchall()[0]
+best_first = result.rows.order('test_accuracy desc nulls last').limit(1)
+best = best_first.project('"optimizer.learning_rate", test_accuracy').fetchall()[0]
 figure = result.figure('test_accuracy')
 """
 PICTURE = """
