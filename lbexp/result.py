@@ -50,8 +50,8 @@ class Result:
     @property
     def rows(self) -> 'duckdb.DuckDBPyRelation':
         """Every row of every trial, as a DuckDB relation: .filter, .aggregate, .df(), .pl(),
-        .arrow(). What its columns are: `lbexp.results.read`; what a row does not record is NaN,
-        which DuckDB sorts above every number: .filter('isfinite(test_accuracy)')."""
+        .arrow(). What its columns are: `lbexp.results.read`; what a row does not record is
+        NULL."""
         return self._database.sql('from rows')
 
     def table(self) -> Any:
