@@ -32,6 +32,7 @@ def get_config(data: str = 'adult'):
     models = (
         (dict(name='linear'), 1e-2),
         (dict(name='mlp', hidden=(64, 64), embedding=10), 1e-3),
+        (dict(name='dcn', layers=0), 1e-3),
         (dict(name='dcn', cross='vector'), 1e-3),
         (dict(name='dcn', cross='matrix', structure='stacked'), 1e-3),
         (dict(name='dcn', cross='matrix', structure='parallel'), 1e-3),

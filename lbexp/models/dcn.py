@@ -11,14 +11,14 @@ from lbexp.models import Model
 from lbexp.models._fields import Perceptron, field_vectors, flat
 from lbexp.models._linen import table_network
 from lbexp.models._widths import check_widths
-from lbexp.ranges import PositiveInteger, checked
+from lbexp.ranges import NonNegativeInteger, PositiveInteger, checked
 from lbexp.shapes import FlatFields
 
 
 @checked
 def dcn(
     cross: Literal['vector', 'matrix', 'mixture'] = 'matrix',
-    layers: PositiveInteger = 2,
+    layers: NonNegativeInteger = 2,
     hidden: Sequence[PositiveInteger] = (64, 64),
     structure: Literal['stacked', 'parallel'] = 'stacked',
     embedding: PositiveInteger = 10,
@@ -37,7 +37,7 @@ def dcn(
 
     Args:
         cross: the form of a cross layer.
-        layers: cross layers.
+        layers: cross layers; 0: a perceptron on x_0 alone.
         hidden: widths of the perceptron's layers [units]; (): there is none.
         structure: where the perceptron stands.
         embedding: width of a column's vector [units].
