@@ -84,9 +84,9 @@ def test_the_state_is_the_optimizers():
         (
             dict(
                 rates=(('', 0.5),),
-                optimizer=dict(name='optax:contrib.schedule_free_sgd', learning_rate=0.1),
+                optimizer=dict(name='optax.contrib:schedule_free_sgd', learning_rate=0.1),
             ),
-            'rates: found optax:contrib.schedule_free_sgd, which keeps an average of the weights',
+            'rates: found optax.contrib:schedule_free_sgd, which keeps an average of the weights',
         ),
     ],
 )
