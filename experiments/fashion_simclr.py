@@ -19,7 +19,7 @@ def get_config():
         zero_ratio=1.0,
     )
     c.schedule = dict(name='cosine', warmup=0.1)
-    c.batch_size, c.steps = 256, 300
-    c.num_evaluations = 4
+    c.batch_size, c.epochs = 256, 1.0
+    c.num_evaluations = 2
     c.study = dict(name='linear_probe', seeds=1)
     return c
