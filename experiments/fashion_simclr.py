@@ -1,7 +1,15 @@
 """A small encoder learns from Fashion-MNIST without labels: SimCLR with LARS.
 
-python -m lbexp.data.prepare fashion_mnist
-python -m lbexp.main --config=experiments/fashion_simclr.py
+    python -m lbexp.data.prepare fashion_mnist
+    python -m lbexp.main --config=experiments/fashion_simclr.py
+
+The report compares what a logistic regression on 5,000 labelled pictures, and the vote of the 20
+nearest of them, make of the features with what they make of those of the untrained encoder. One
+seed decides nothing: --config.study.seeds=6 may. A loss of log(2 * 256 - 1) = 6.24 is that of an
+encoder that says nothing.
+
+The default is one epoch of 234 updates; published encoders train for hundreds of epochs
+(--config.epochs=100).
 """
 
 from lbexp import config
@@ -19,7 +27,7 @@ def get_config():
         zero_ratio=1.0,
     )
     c.schedule = dict(name='cosine', warmup=0.1)
-    c.batch_size, c.steps = 256, 300
-    c.num_evaluations = 4
+    c.batch_size, c.epochs = 256, 1.0
+    c.num_evaluations = 2
     c.study = dict(name='linear_probe', seeds=1)
     return c
