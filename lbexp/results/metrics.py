@@ -83,9 +83,9 @@ def headline(recorded: Iterable[str], target: str | None = None) -> list[str]:
     names = list(recorded)
     evaluated = [name for name in names if name.startswith(HELD_OUT)]
     trained = [name for name in names if any(prefix + name in names for prefix in HELD_OUT)]
-    first = []
+    first = _of_sets_alone(names)
     if target is not None:
-        first = [prefix + target for prefix in ('test_', 'validation_')]
+        first = [prefix + target for prefix in ('test_', 'validation_')] + first
     order = [*first, *_in_order('headline'), *evaluated, *trained]
     return [name for name in dict.fromkeys(order) if name in names][:MOST]
 
@@ -93,20 +93,32 @@ def headline(recorded: Iterable[str], target: str | None = None) -> list[str]:
 def deciding(recorded: Iterable[str], target: str | None = None) -> str | None:
     """The metric by which configurations are compared; None: there is none.
 
-    That of the target, else accuracy, else loss, else the first that a workload adds; of the
-    validation set where there is one, as a choice by test examples flatters what it chooses.
+    That of the target, else the first of whole sets (AUC, perplexity), else accuracy, else loss; of
+    the validation set where there is one, as a choice by test examples flatters what it chooses.
 
     Args:
         recorded, target: as in `headline`.
     """
     names = list(recorded)
-    wanted = [name for name in (target, 'accuracy', 'loss') if name is not None]
-    wanted += [_of_set(name) for name in names if name.startswith(HELD_OUT)]
+    wanted = [_of_set(name) for name in _of_sets_alone(names)] + ['accuracy', 'loss']
+    if target is not None:
+        wanted.insert(0, target)
     for metric in wanted:
         for prefix in HELD_OUT:
             if prefix + metric in names:
                 return prefix + metric
     return 'loss' if 'loss' in names else None
+
+
+def _of_sets_alone(names):
+    """What a workload measures of whole sets, and no training row has: what it is about."""
+    alone = []
+    for name in names:
+        metric = _of_set(name)
+        is_usual = metric in ('loss', 'accuracy') or metric in names
+        if name.startswith(HELD_OUT) and not is_usual:
+            alone.append(name)
+    return alone
 
 
 def _of_set(name):

@@ -114,5 +114,6 @@ def test_metrics_of_a_table_begin_with_the_target():
         'test_token_loss',
         'token_loss',
     ]
-    assert metrics.deciding(recorded) == 'test_loss'
+    assert metrics.headline(recorded)[0] == metrics.deciding(recorded) == 'test_perplexity'
+    assert metrics.deciding(['loss', 'test_loss']) == 'test_loss'
     assert metrics.deciding(['loss']) == 'loss' and metrics.deciding(['step']) is None

@@ -10,7 +10,7 @@ import pytest
 from reports import EVERY
 
 from lbexp.analysis import Figure, Series
-from lbexp.report import figure, paper, style
+from lbexp.report import colours, figure, paper, style
 
 
 def test_plotly_takes_the_figure_and_finds_the_numbers():
@@ -149,7 +149,11 @@ def test_what_has_no_order_is_told_apart_by_hue_and_batch_sizes_are_a_scale():
     assert [drawn.colour for drawn in styles.values()] == list(style.CATEGORIES[:7])
     sizes = [Series(f'B {2**i}', [0, 1], [0, 1]) for i in range(7)]
     styles = style.styles(Figure('f', 'F', 'x', 'y', sizes))
-    assert styles['B 1'].colour == style.ORDERED[0] and styles['B 64'].colour == style.ORDERED[-1]
+    assert styles['B 1'].colour == colours.ORDERED[0]
+    assert styles['B 64'].colour == colours.ORDERED[-1]
+    # by the value's logarithm, whatever lies between
+    uneven = [Series(f'B {size}', [0, 1], [0, 1]) for size in (1, 2, 8, 16, 20, 32, 64)]
+    assert style.styles(Figure('f', 'F', 'x', 'y', uneven))['B 8'].colour == colours.ORDERED[3]
     assert len(set(style.CATEGORIES)) == len(style.CATEGORIES)
 
 
