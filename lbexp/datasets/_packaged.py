@@ -18,5 +18,5 @@ def packaged_table(name: str, source: str, **arguments: Any) -> Dataset:
         ValueError: not prepared; the message says what to run.
     """
     data = file(str(examples_file(name)), **arguments)
-    told = f'{source} ({licences(name)["licence"]})'
-    return data._replace(source=told, schema={**data.schema, 'source': name})
+    described = f'{source} ({licences(name)["licence"]})'
+    return data._replace(source=described, schema={**data.schema, 'source': name})

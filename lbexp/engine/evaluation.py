@@ -87,13 +87,13 @@ def _kept(values: Mapping[str, Any], names):
             f'keep_examples: found {unknown[0]!r}; allowed: {", ".join(sorted(values))}, which the '
             "workload's metrics and set_metrics give of each example"
         )
-    kept = {}
+    chosen = {}
     for name in names:
         value = values[name]
         if isinstance(value, Ratio):
             value = jnp.stack(value, axis=-1)
-        kept[name] = value
-    return kept
+        chosen[name] = value
+    return chosen
 
 
 def _read(look, source, size, chunk, constrain):

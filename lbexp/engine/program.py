@@ -158,13 +158,13 @@ def _compilations(cohort, place, placements, arguments):
 def _measurements(cohort, place, arguments):
     """The evaluation probes, each a function that is compiled when it is first asked for."""
     arrays, numbers, _ = arguments
-    found = []
+    measurements = []
     for number, (_, probe) in enumerate(evaluation_probes(cohort.config)):
         measure = over_trials(place, partial(_measure, cohort, place, number))
         compiled = jax.jit(measure, out_shardings=_read_by_host(place))
         call = partial(_call_on, place.mesh, compiled, arrays, numbers)
-        found.append(Measurement(probe.measure_at, call))
-    return tuple(found)
+        measurements.append(Measurement(probe.measure_at, call))
+    return tuple(measurements)
 
 
 def _call_on(mesh, function, *arguments):

@@ -30,8 +30,8 @@ def nnx_network(construct: Callable) -> Network:
 
     def apply(params, state, arrays, train, key):
         generators = _generators(generators_like, jax.random.key(0) if key is None else key)
-        trained, kept = _filled(params_like, params), _filled(others_like, state)
-        module = nnx.merge(graph, trained, generators, kept)
+        trained, others = _filled(params_like, params), _filled(others_like, state)
+        module = nnx.merge(graph, trained, generators, others)
         if train:
             module.train()
         else:

@@ -88,10 +88,10 @@ def by_value(groups: Sequence[str], values: Mapping[str, float]) -> dict[str, st
 
 def values_in(groups: Sequence[str]) -> dict[str, float]:
     """{group: the number in its name} where the names differ in one number alone."""
-    found = [list(map(float, _NUMBER_IN_NAME.findall(group))) for group in groups]
-    if len(set(map(len, found))) > 1 or not are_ordered(groups):
+    numbers = [list(map(float, _NUMBER_IN_NAME.findall(group))) for group in groups]
+    if len(set(map(len, numbers))) > 1 or not are_ordered(groups):
         return {}
-    slots = [slot for slot in zip(*found, strict=True) if len(set(slot)) > 1]
+    slots = [slot for slot in zip(*numbers, strict=True) if len(set(slot)) > 1]
     if len(slots) != 1:
         return {}
     return dict(zip(groups, slots[0], strict=True))

@@ -91,16 +91,16 @@ def _telling_apart(columns, places):
     """Those of the compared settings that tell these trials apart, names of parts first."""
     keys = compared(columns)
     keys.sort(key=lambda key: _last_part(key) != 'name')
-    kept, seen = [], 1
+    chosen, seen = [], 1
     cells = [()] * len(places)
     for key in keys:
         longer = []
         for cell, place in zip(cells, places, strict=True):
             longer.append((*cell, text(columns[key][place])))
         if len(set(longer)) > seen or len(places) == 1:
-            kept.append(key)
+            chosen.append(key)
             cells, seen = longer, len(set(longer))
-    return [key for key in compared(columns) if key in kept]
+    return [key for key in compared(columns) if key in chosen]
 
 
 def grouping(rows: results.Columns, places: Sequence[int]) -> Grouping:

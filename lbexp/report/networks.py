@@ -26,11 +26,11 @@ def facts(summary: Summary) -> list[str]:
     text = f'{counts[0]:,}'
     if len(counts) > 1:
         text = f'{counts[0]:,} to {counts[-1]:,}'
-    told = [f'{text} parameter{"s" * (counts[-1] != 1)}']
+    facts = [f'{text} parameter{"s" * (counts[-1] != 1)}']
     examples = summary.networks[0].examples
     if examples and all(network.examples == examples for network in summary.networks):
-        told.append(f'{_sizes(examples)} examples')
-    return told
+        facts.append(f'{_sizes(examples)} examples')
+    return facts
 
 
 def _sizes(examples):

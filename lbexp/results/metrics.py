@@ -100,10 +100,10 @@ def deciding(recorded: Iterable[str], target: str | None = None) -> str | None:
         recorded, target: as in `headline`.
     """
     names = list(recorded)
-    wanted = [_of_set(name) for name in _of_sets_alone(names)] + ['accuracy', 'loss']
+    order = [_of_set(name) for name in _of_sets_alone(names)] + ['accuracy', 'loss']
     if target is not None:
-        wanted.insert(0, target)
-    for metric in wanted:
+        order.insert(0, target)
+    for metric in order:
         for prefix in HELD_OUT:
             if prefix + metric in names:
                 return prefix + metric

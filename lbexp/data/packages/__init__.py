@@ -42,8 +42,8 @@ class Package(NamedTuple):
     def command(self) -> list[str]:
         """Writes `file` into the current folder, or prints it, as apt-cache does."""
         if self.manager == 'pip':
-            wanted = f'{self.name}=={self.version}'
-            return [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', wanted]
+            requirement = f'{self.name}=={self.version}'
+            return [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', requirement]
         if self.manager == 'npm':
             return ['npm', 'pack', '--silent', f'{self.name}@{self.version}']
         if self.manager == 'apt':

@@ -46,8 +46,10 @@ def linear_accuracy(
 
     start = np.zeros(x.shape[1] * classes)
     options = {'maxiter': 1000, 'maxcor': 20}
-    found = scipy.optimize.minimize(objective, start, jac=True, method='L-BFGS-B', options=options)
-    logits = _with_one((test_features - mean) * scale) @ found.x.reshape(-1, classes)
+    solution = scipy.optimize.minimize(
+        objective, start, jac=True, method='L-BFGS-B', options=options
+    )
+    logits = _with_one((test_features - mean) * scale) @ solution.x.reshape(-1, classes)
     return float((logits.argmax(axis=1) == test_labels).mean())
 
 
