@@ -64,8 +64,8 @@ def _of_class(whole, subject, framework):
             offered = {'outputs': outputs, 'shape': only({k: v.shape for k, v in inputs.items()})}
             known = {k: v for k, v in offered.items() if k in signature.parameters}
             construct = functools.partial(subject, **known, **arguments)
-            network = _NETWORKS[framework](construct, inputs)
-            return _told(whole, subject, network, inputs)
+            functions = _NETWORKS[framework](construct, inputs)
+            return _told(whole, subject, functions, inputs)
 
         return Model(network)
 
