@@ -5,7 +5,29 @@
     python -m lbexp.baselines --config=experiments/ctr.py:adult
 
 `:movielens_100k` and `:movielens_100k_time` (the last tenth of all ratings is the test set) are the
-others.
+others; in `:adult_pieces` numbers are given in pieces, not as one of 32 intervals.
+
+Measured after the last update, median [range] of 3 seeds, the same split for all; of both baselines
+the 95 % interval over test examples, which is the wider.
+
+                    adult: test AUC       log loss  movielens: test AUC   log loss
+    linear          .9129 [.9126, .9129]  .3089     .8376 [.8374, .8382]  .4037
+    mlp             .9135 [.9134, .9137]  .3055     .8194 [.8192, .8195]  .4203
+    dcn, vector     .9155 [.9154, .9160]  .3019     .8445 [.8444, .8445]  .3939
+    dcn, stacked    .9159 [.9156, .9160]  .3013     .8450 [.8447, .8452]  .3927
+    dcn, parallel   .9154 [.9153, .9157]  .3021     .8446 [.8445, .8449]  .3939
+    dcn, mixture    .9160 [.9156, .9161]  .3011     .8477 [.8474, .8495]  .3892
+    autoint         .9154 [.9152, .9158]  .3026     .8445 [.8440, .8446]  .3930
+    co_action       .9148 [.9145, .9153]  .3029     .8173 [.8151, .8206]  .4378
+    compressed      .9156 [.9155, .9158]  .3020     .8446 [.8444, .8448]  .3930
+    logistic regr.  .9146 [.9065, .9223]  .3043     .8469 [.8352, .8570]  .3910
+    boosted trees   .9298 [.9225, .9369]  .2741     .8537 [.8434, .8638]  .3840
+
+On Adult trees are ahead of every network by 0.0138 or more. On MovieLens the mixture's AUC is 0.006
+below theirs, within the interval over test examples. By time everything is harder: logistic
+regression has .7569 [.7442, .7694], trees .7751 [.7623, .7872]; networks were not run. After three
+epochs of MovieLens `linear` and `mlp` are still rising, and `co_action` is past its best, .8376
+after 1.8. `dcn` without crosses, a perceptron on the same vectors, is not in the table.
 """
 
 from lbexp import config

@@ -78,27 +78,30 @@ def encoded_table(
             edges=tuple(edges.values()),
             has_missing=bool(np.isnan(encoded['numeric']).any()),
         )
-    categorical = names if choice.is_cut else texts
-    if categorical:
-        columns = []
-        for name in categorical:
-            if name in numeric:
-                columns.append(_intervals(numbers[name], edges[name]))
-            else:
-                ids, known = _categories(name, arrays[name], train)
-                columns.append((ids, known, ()))
-        encoded['categorical'] = np.stack([ids for ids, _, _ in columns], axis=1)
-        limits = tuple(limits for _, _, limits in columns)
-        inputs['categorical'] = Input(
-            'categorical',
-            (len(categorical),),
-            'int32',
-            vocabulary=tuple(1 + len(known) for _, known, _ in columns),
-            categories=tuple(known for _, known, _ in columns),
-            columns=tuple(categorical),
-            edges=limits if any(limits) else (),
-        )
+    columns = {}
+    for name in names if choice.is_cut else texts:
+        if name in numbers:
+            columns[name] = _intervals(numbers[name], edges[name])
+        else:
+            columns[name] = (*_categories(name, arrays[name], train), ())
+    if columns:
+        encoded['categorical'] = np.stack([ids for ids, _, _ in columns.values()], axis=1)
+        inputs['categorical'] = _categorical(columns)
     return encoded, inputs
+
+
+def _categorical(columns):
+    """The description of {name: (ids, the texts of the ids from 1, limits)}."""
+    _, known, limits = zip(*columns.values())
+    return Input(
+        'categorical',
+        (len(columns),),
+        'int32',
+        vocabulary=tuple(1 + len(texts) for texts in known),
+        categories=known,
+        columns=tuple(columns),
+        edges=limits if any(limits) else (),
+    )
 
 
 def _limits(values, bins):

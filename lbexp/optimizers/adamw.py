@@ -35,9 +35,9 @@ def adamw(
     eps: NonNegative = 1e-8,
     weight_decay: NonNegativeSchedule = 1e-2,
     decay: Mask = 'matrices',
-    lazy_decay: Mask = 'none',
     stacked_axes: StackedAxes = None,
     accumulator_dtype: Dtype | None = None,
+    lazy_decay: Mask = 'none',
 ) -> optax.GradientTransformationExtraArgs:
     """AdamW (Kingma and Ba 2015, arXiv:1412.6980, Alg. 1; Loshchilov and Hutter 2019,
     arXiv:1711.05101, Alg. 2).
@@ -54,11 +54,11 @@ def adamw(
         eps: >= 0, outside the root [gradient units].
         weight_decay: >= 0 [1 / learning rate], or a function of the updates done.
         decay: which parameters (see masks.masks); optax and the paper: 'all'.
+        stacked_axes: as in lars.
+        accumulator_dtype: of m; None: the parameters'.
         lazy_decay: which parameters are tables of rows, such as embeddings ('categories'): a row is
             decayed only in updates in which it has a gradient. Otherwise what is rarely seen decays
             as often as what every batch has, and shrinks in between.
-        stacked_axes: as in lars.
-        accumulator_dtype: of m; None: the parameters'.
 
     Raises:
         ValueError: a number out of its range; in update, no parameters.
