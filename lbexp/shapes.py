@@ -62,7 +62,6 @@ PackedRows = Integer[np.ndarray, 'n l']
 Tokens = Integer[Array, 'n l']
 Segments = Integer[Array, 'n l']  # 1, 2, ... the sequences of a row; 0: padding
 TokenLogits = Float[Array, 'n l {self.vocabulary}']
-Embedded = Float[Array, 'n l {self.width}']
 # Of a row alone, and of m places in a row.
 Row = Integer[Array, ' l']
 HiddenTokens = Integer[Array, ' m']

@@ -94,7 +94,6 @@ class Source(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.tags.append(tag)
         self._tag = tag
         if tag != 'a':
             self.loads += [

@@ -27,6 +27,7 @@ from lbexp.models.encoder import FirstPosition, TokensAtPlaces
 from lbexp.models.lstm import LSTM
 from lbexp.models.mlp import MLP, mlp
 from lbexp.models.norm import BatchNorm
+from lbexp.models.resnet import ResNet
 from lbexp.models.transformer import Transformer
 from lbexp.probes import Subject, UpdateInfo
 from lbexp.theory import exchangeable, noisy_quadratic
@@ -202,6 +203,12 @@ CASES |= {
     ],
     'models.lstm:LSTM.__call__': [
         lambda: dict(self=LSTM(9, 3, 4), tokens=tokens(), segments=tokens(), train=True),
+    ],
+    'data.packing:Packed': [
+        lambda: dict.fromkeys(('tokens', 'targets', 'segments'), np.ones((6, 5), np.int32)),
+    ],
+    'models.resnet:ResNet.__call__': [
+        lambda: dict(self=ResNet(((2, 1), (4, 1)), 4), x=ones(6, 4, 5, 2), train=True),
     ],
     'models.mlp:MLP.__call__': [
         lambda: dict(self=MLP([3], 4), x=ones(6, 5), train=False),

@@ -11,7 +11,7 @@ from lbexp.models import Model
 from lbexp.models._linen import sequence_network
 from lbexp.models.dropout import Dropout
 from lbexp.ranges import Fraction, PositiveInteger, checked
-from lbexp.shapes import Embedded, Segments, TokenLogits, Tokens
+from lbexp.shapes import Segments, TokenLogits, Tokens
 
 # (width, blocks, heads) by the number of parameters beside those of tokens and positions: 12 width
 # squared in each block.
@@ -133,9 +133,9 @@ class Transformer(nn.Module):
         return self.logits(self.features(tokens, segments, train, kinds))
 
     def features(
-        self, tokens: Tokens, segments: Segments, train: bool, kinds: Segments | None = None
-    ) -> Embedded:
-        """The normalized vector of each position."""
+        self, tokens: jax.Array, segments: jax.Array, train: bool, kinds: jax.Array | None = None
+    ) -> jax.Array:
+        """The normalized vector of each position, [n, l, width]."""
         length = tokens.shape[1]
         if length > self.positions:
             raise ValueError(f'tokens: found rows of {length}; allowed: up to {self.positions}')
@@ -148,8 +148,8 @@ class Transformer(nn.Module):
             x = block(x, mask, train)
         return self.norm(x)
 
-    def logits(self, features: Embedded) -> TokenLogits:
-        """Products with the embeddings, in float32."""
+    def logits(self, features: jax.Array) -> jax.Array:
+        """Products of features [n, l, width] with the embeddings, in float32."""
         table = self.embedding.astype(self.dtype)
         return jnp.einsum('...d,vd->...v', features, table).astype(jnp.float32)
 

@@ -186,10 +186,10 @@ def _features(trial, examples, label):
 
 def _analyse(workdir: Path) -> Analysis:
     title = 'Features of a trained encoder'
+    numbers = [entry['trial'] for entry in results.entries(workdir)]
     accuracies = read_accuracies(workdir)
     if not accuracies:
         return Analysis(title, '', [], [])
-    numbers = results.final(workdir)['trial'].tolist()
     rows, claims = [], []
     for probe, words in _PROBES.items():
         trained, untrained = [], []

@@ -14,7 +14,14 @@ from lbexp.config import fields, load, lookup
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 # Their data has to be prepared, which no test does.
-_OF_PREPARED_DATA = ('blue_marble_cnn.py', 'sotu_lm.py', 'titles_lstm.py')
+_OF_PREPARED_DATA = (
+    'blue_marble_cnn.py',
+    'ctr.py',
+    'fashion_simclr.py',
+    'reviews_bert.py',
+    'sotu_lm.py',
+    'titles_lstm.py',
+)
 _FILES = sorted(path.name for path in (ROOT / 'experiments').glob('*.py'))
 EXPERIMENTS = [name for name in _FILES if name not in _OF_PREPARED_DATA]
 

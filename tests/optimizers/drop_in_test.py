@@ -168,7 +168,13 @@ def test_importing_the_optimizers_loads_jax_and_optax_alone():
     packages = {m.partition('.')[0] for m in loaded} - set(sys.stdlib_module_names)
     assert 'lbexp' in packages and packages <= {'lbexp', 'optax', 'jax', 'annotated_types'}
     ours = {m for m in loaded if m.startswith('lbexp.')}
-    own = ('lbexp.optimizers', 'lbexp.ranges', 'lbexp.annotations', 'lbexp.precision')
+    own = (
+        'lbexp.optimizers',
+        'lbexp.ranges',
+        'lbexp.annotations',
+        'lbexp.precision',
+        'lbexp.errors',
+    )
     assert all(m.startswith(own) for m in ours)
     program = 'import sys; from lbexp import optimizers; print(*sys.modules)'
     loaded = subprocess.run(

@@ -149,7 +149,7 @@ def test_what_is_damaged_is_read_or_named_and_never_takes_a_tree_along(
 def test_the_report_of_what_is_damaged(tmp_path, capsys, name, monkeypatch):
     """The same without the pictures, which take a second each; and once with them."""
     save = paper.save
-    monkeypatch.setattr(paper, 'save', lambda drawing, folder, formats: {})
+    monkeypatch.setattr(paper, 'save', lambda *arguments: {})
     for seed in [*range(10), *range(10, 40, 3)]:
         workdir = tmp_path / str(seed)
         config = {'study': {'name': 'training'}, 'workload': {'name': 'noisy_quadratic'}}
@@ -162,7 +162,7 @@ def test_the_report_of_what_is_damaged(tmp_path, capsys, name, monkeypatch):
         told = capsys.readouterr().err
         read = status in (0, 78) and 'Traceback' not in told
         assert read or (status == 2 and one_line(told) and name in told), (seed, told)
-        monkeypatch.setattr(paper, 'save', lambda drawing, folder, formats: {})
+        monkeypatch.setattr(paper, 'save', lambda *arguments: {})
 
 
 def test_where_nothing_can_be_read_the_exit_status_says_so(tmp_path, capsys):

@@ -11,6 +11,9 @@ from lbexp.errors import Refusal
 from lbexp.studies import generalization_gap
 
 FOLDER = pathlib.Path(studies.__file__).parent
+NEEDED = {
+    'two_stages': {'names': ('a', 'b'), 'first': {'batch_size': 1}, 'second': {'batch_size': 2}}
+}
 STUDIES = sorted(path.stem for path in FOLDER.glob('[a-z]*.py'))
 CONTENTS = {
     'empty': '',
@@ -29,7 +32,7 @@ def test_there_are_studies():
 
 @pytest.mark.parametrize('name', STUDIES)
 def test_a_damaged_configuration_is_named(tmp_path, name):
-    study = lookup.build('study', {'name': name})
+    study = lookup.build('study', {'name': name, **NEEDED.get(name, {})})
     workdir = sweep(tmp_path, steps=4, seeds=2)
     for content in CONTENTS.values():
         (workdir / 'config.json').write_text(content)

@@ -19,7 +19,7 @@ ENOUGH = {32: (0.0, 0.30), 128: (0.0, 0.30), 512: (0.0, 0.30)}
 
 def experiment(**study):
     config = configs.load(str(ROOT / 'experiments' / 'generalization_gap.py'))
-    arguments = dict(batch_sizes=SIZES, budget=6, seeds=6, extensions=0, speed=False)
+    arguments = dict(batch_sizes=SIZES, budget=6, seeds=6, tunings=1, extensions=0, speed=False)
     config.study.update(**{**arguments, **study})
     return config
 

@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def gap():
     config = configs.load(str(ROOT / 'experiments' / 'generalization_gap.py') + ':digits')
-    config.study.update(batch_sizes=(64, 256), budget=3, seeds=2, extensions=0)
+    config.study.update(batch_sizes=(64, 256), budget=3, seeds=2, tunings=1, extensions=0)
     return config
 
 

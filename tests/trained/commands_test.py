@@ -74,7 +74,9 @@ def named(name):
     return change
 
 
-def test_nothing_that_a_workdir_names_runs(copied, mine, capsys):
+def test_nothing_that_a_workdir_names_runs(copied, mine, capsys, monkeypatch):
+    # a module of this name may be there of another test
+    monkeypatch.delitem(sys.modules, 'mine', raising=False)
     set_config(copied, named('mine:net'))
     for command, flags in ((evaluate, []), (export, [f'--to={mine}/a'])):
         assert command.main(['', f'--workdir={copied}', '--trial=0', *flags]) == 2
