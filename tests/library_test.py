@@ -54,6 +54,7 @@ def test_a_file_is_the_command(here, capsys):
     assert other.report == here / 'other' / 'report.html' and other.report.exists()
 
 
+@pytest.mark.long
 def test_a_configuration_is_given_as_it_is_and_stays_so(here):
     config = tiny()
     before = config.to_json()

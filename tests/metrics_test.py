@@ -36,6 +36,7 @@ def sample(count, distinct, seed):
     return scores.astype(np.float32), labels.astype(np.int32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('count, distinct', [(2, 100), (7, 1), (300, 1), (301, 4), (2000, 1e6)])
 @pytest.mark.parametrize('metric, definition', [('roc_auc', pairs), ('average_precision', steps)])
 def test_of_ranks_against_all_pairs(metric, definition, count, distinct):
@@ -71,6 +72,7 @@ def test_ranks_alone_count():
     np.testing.assert_allclose(both, 1, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_a_million_examples_are_counted_exactly():
     """All positives below all negatives but one: float32 sums of ranks would be off by 1e-3."""
     count = 10**6

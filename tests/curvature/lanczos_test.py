@@ -9,6 +9,7 @@ from curvature_cases import quadratic
 from lbexp.curvature import lanczos, operators, trees
 
 
+@pytest.mark.long
 def test_extremes_of_a_network(dense, dense_product):
     def measure(key):
         return lanczos.extremes(dense_product, dense.params, key, 40, 4)

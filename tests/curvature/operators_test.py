@@ -76,6 +76,7 @@ def jacobian_form(dense):
     return few, matrix
 
 
+@pytest.mark.long
 def test_the_gauss_newton_product(dense, vector):
     few, matrix = jacobian_form(dense)
     exact = matrix @ flat(vector)

@@ -132,6 +132,7 @@ def workload_of(data):
     return language_model(data=data, model=lstm(embedding=3, hidden=4))
 
 
+@pytest.mark.long
 def test_metrics_are_those_of_the_tokens_alone():
     """Losses, accuracy, perplexity and bits per byte against sums over tokens in float64."""
     data = sotu.sotu(vocabulary=257, length=16)

@@ -56,6 +56,7 @@ def test_metrics_are_those_of_the_whole_set(tmp_path):
     assert {'validation_auc', 'train_auc', 'train_token_loss'} <= row.keys()
 
 
+@pytest.mark.long
 def test_values_of_each_example_are_kept(tmp_path):
     config = clicks(keep_examples=KEPT, sweep=(('optimizer.learning_rate', (0.3, 3.4e38, 0.1)),))
     history = train(config, tmp_path)
@@ -83,6 +84,7 @@ def test_a_training_column_is_a_ratio_of_sums(tmp_path):
     assert row['token_loss'] != pytest.approx(row['loss'], rel=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('microbatch, replicas', [(10, {}), (None, dict(name='local_sgd'))])
 def test_a_ratio_does_not_depend_on_how_a_batch_is_cut(tmp_path, microbatch, replicas):
     """Sums over microbatches, over workers and over the updates of a row."""
@@ -97,6 +99,7 @@ def test_a_ratio_does_not_depend_on_how_a_batch_is_cut(tmp_path, microbatch, rep
     assert row['token_loss'] == pytest.approx(other['token_loss'], rel=1e-6)
 
 
+@pytest.mark.long
 def test_a_trained_network_gives_them_too(tmp_path):
     row = rows(trained(clicks(data_parallel=1), tmp_path))[-1]
     trial = opened(tmp_path).trial(0)
@@ -109,6 +112,7 @@ def test_a_trained_network_gives_them_too(tmp_path):
     assert trial.evaluate(few)['auc'] == pytest.approx(pairs(scores, few['y']), abs=1e-7)
 
 
+@pytest.mark.long
 def test_alone_is_as_in_company(tmp_path):
     rates = (0.3, 0.1, 0.03)
     together = train(
@@ -147,6 +151,7 @@ def stopped(config, workdir, dispatches):
     raise AssertionError('it never ends')
 
 
+@pytest.mark.long
 def test_what_is_stopped_keeps_the_same(tmp_path):
     config = clicks(keep_examples=KEPT)
     train(config, tmp_path / 'whole')
@@ -185,6 +190,7 @@ def test_by_default_accuracies_are_kept_in_bits(tmp_path):
     assert file.stat().st_size < 8 * 359 / 8 + 1500  # and the names of arrays
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'fields',
     [
@@ -200,6 +206,7 @@ def test_where_there_is_nothing_to_keep_there_is_no_file(tmp_path, fields):
         results.per_example(tmp_path, 'accuracy')
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_a_sweep_keeps_what_a_direct_run_keeps(tmp_path):
     (tmp_path / 'experiment.py').write_text(

@@ -33,6 +33,7 @@ def flat(params):
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(params)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'fields',
     [
@@ -87,6 +88,7 @@ def test_nothing_is_kept_of_them_and_no_gradient_is_taken():
     assert (products([]), products(['Dense_0'])) == (5, 3)
 
 
+@pytest.mark.long
 def test_the_others_train_as_if_they_were_all(tmp_path):
     """One step of SGD moves what trains exactly as where all of it does."""
     fields = dict(workload=DIGITS, optimizer=dict(name='sgd', learning_rate=0.1), steps=1)
@@ -100,6 +102,7 @@ def test_the_others_train_as_if_they_were_all(tmp_path):
     assert not np.array_equal(part.params['Dense_0']['kernel'], whole.params['Dense_0']['kernel'])
 
 
+@pytest.mark.long
 def test_alone_is_in_company_and_stopped_is_whole(tmp_path):
     config = tiny(workload=DIGITS, freeze=('Dense_0',), optimizer=MOMENTUM)
     config.sweep = (('seed', (0, 1, 2)),)
@@ -112,6 +115,7 @@ def test_alone_is_in_company_and_stopped_is_whole(tmp_path):
     assert of_trial(train(config, tmp_path / 'alone'), 0) == of_trial(together, 1)
 
 
+@pytest.mark.long
 def test_probes_see_what_trains(tmp_path):
     """Norms are of trained parameters; groups of gradients and curvature work beside frozen
     ones."""

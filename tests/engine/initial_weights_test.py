@@ -147,6 +147,7 @@ def test_a_pickle_is_not_executed(tmp_path):
         gather([resolved(begun(tmp_path / 'a.npz'))], None)
 
 
+@pytest.mark.long
 def test_trials_from_several_trials_are_one_program(source, tmp_path):
     """Each begins from its own, and alone is in company."""
     config = begun(source, sweep=((('init_from.trial', 'seed'), ((0, 5), (2, 6), (2, 7))),))
@@ -162,6 +163,7 @@ def test_trials_from_several_trials_are_one_program(source, tmp_path):
     assert of_trial(train(config, tmp_path / 'other'), 0) != of_trial(alone, 0)
 
 
+@pytest.mark.long
 def test_sharded_over_devices(source, tmp_path):
     lone = begun(source, data_parallel=1)
     gather([resolved(lone)], None)
@@ -198,6 +200,7 @@ def command(source, tmp_path, capsys):
     return run
 
 
+@pytest.mark.long
 def test_the_command_tells_what_it_takes_and_keeps_it(command, tmp_path):
     status, out, _ = command()
     assert status == 0 and out.count('begins from trial 0 of') == 1
@@ -215,6 +218,7 @@ def test_the_command_tells_what_it_takes_and_keeps_it(command, tmp_path):
     assert command()[0] == 0 and rows(tmp_path / 'run') == whole
 
 
+@pytest.mark.long
 def test_other_weights_are_refused(command, source, tmp_path):
     assert command()[0] == 0
     shutil.rmtree(tmp_path / 'source')

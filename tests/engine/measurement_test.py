@@ -44,6 +44,7 @@ def state_of(workdir):
     return lbexp.open(workdir, trust_workdir=True).trial(0).state
 
 
+@pytest.mark.long
 def test_what_a_probe_sees(tmp_path):
     """The whole test set as its subset: the loss is the test loss, the rate that of the row."""
     workload = dict(name='evaluated:without_set_metrics', size=40)
@@ -70,6 +71,7 @@ def test_its_loss_passes_large_subsets_in_chunks(tmp_path):
         assert row['seen_loss'] == pytest.approx(row['seen_mean'], rel=1e-6)
 
 
+@pytest.mark.long
 def test_training_does_not_see_it(tmp_path):
     """Rows and states with and without are the same to the bit."""
     probes = (seen(), dict(name='directional_curvature', examples=50))
@@ -84,6 +86,7 @@ def test_training_does_not_see_it(tmp_path):
             np.testing.assert_array_equal(leaf, other)
 
 
+@pytest.mark.long
 def test_alone_is_as_in_company(tmp_path):
     """Numbers, vectors and random draws, to the bit; and trials of other seeds draw others."""
     sweep = (('optimizer.learning_rate', (0.1, 0.02)), ('seed', (0, 1)))
@@ -96,6 +99,7 @@ def test_alone_is_as_in_company(tmp_path):
     assert len({end['seen_key'] for end in ends}) == 2
 
 
+@pytest.mark.long
 def test_the_subset_is_drawn_with_a_seed_of_its_own(tmp_path):
     """The same of all trials and rows, another for another `subset`, and not the first examples."""
     drawn = {}
@@ -133,6 +137,7 @@ def test_measured_at_rows_that_double(tmp_path):
     assert [row['step'] for row in measured if 'test_loss' in row] == [22]
 
 
+@pytest.mark.long
 def test_fast_and_evaluated_weights(tmp_path):
     """With Lookahead the weights that are trained and those that are evaluated differ between its
     synchronisations."""
@@ -209,6 +214,7 @@ CURVATURE = dict(name='directional_curvature', examples=64)
 WITH_NORM = dict(name='digits_mlp', hidden=(16,), batch_norm=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'fields, told',
     [

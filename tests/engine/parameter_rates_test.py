@@ -25,6 +25,7 @@ def rates_of(name, rate):
     return dict(name=name, learning_rate=rate, **decay)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', ['momentum', 'adamw', 'lamb', 'lars', 'novograd', 'lookahead'])
 def test_a_factor_of_all_is_another_learning_rate(tmp_path, name):
     fields = dict(workload=DIGITS, schedule=dict(name='cosine'))
@@ -37,6 +38,7 @@ def test_a_factor_of_all_is_another_learning_rate(tmp_path, name):
                 assert a[column] == pytest.approx(b[column], rel=2e-4), column
 
 
+@pytest.mark.long
 def test_the_first_pattern_that_matches_counts(tmp_path):
     """0 leaves a parameter as it is; what nothing matches has the rate of the optimizer."""
     sgd = dict(name='sgd', learning_rate=0.1)
@@ -56,6 +58,7 @@ def test_the_first_pattern_that_matches_counts(tmp_path):
     np.testing.assert_array_equal(scaled['Dense_1']['kernel'], plain['Dense_1']['kernel'])
 
 
+@pytest.mark.long
 def test_factors_are_numbers_of_one_program(tmp_path):
     values = [(('Dense_0', factor),) for factor in (0.1, 0.0, 2.0)]
     config = tiny(workload=DIGITS, sweep=(('rates', values),))

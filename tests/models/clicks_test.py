@@ -69,6 +69,7 @@ def with_noise(module, *arguments):
     return outputs, jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', MODELS)
 def test_an_example_alone_is_what_it_is_in_company_and_every_parameter_is_used(name):
     part = binary(data(), MODELS[name])
@@ -124,6 +125,7 @@ def test_crosses_without_weights_are_polynomials():
     np.testing.assert_allclose(x2, x0 + 2 * x0**2 + x0**3, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('form', ['vector', 'matrix', 'mixture'])
 @pytest.mark.parametrize('layers', [1, 3])
 def test_a_network_of_crosses_has_a_known_degree(form, layers):
@@ -165,6 +167,7 @@ def crossed(form, params, x0, x):
     return total
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('form', ['vector', 'matrix', 'low rank', 'mixture'])
 def test_a_cross_layer_is_the_papers(form):
     module = CrossLayer('matrix', rank=2) if form == 'low rank' else CrossLayer(form, experts=3)

@@ -28,6 +28,7 @@ def variables(model, tokens, segments, scale=10.0):
     return jax.tree.map(lambda leaf: leaf * scale, made)
 
 
+@pytest.mark.long
 def test_a_packed_sequence_is_read_as_if_alone(model):
     tokens, _, segments = map(jnp.asarray, pack(SEQUENCES, 12))
     values = variables(model, tokens, segments)
@@ -128,6 +129,7 @@ def test_transformer_against_its_equations():
     np.testing.assert_allclose(logits[0], expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.long
 def test_rematerialised_blocks_compute_the_same():
     tokens = jnp.asarray([[1, 2, 3, 4]])
     segments = jnp.ones_like(tokens)

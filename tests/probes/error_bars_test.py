@@ -43,6 +43,7 @@ def test_error_bars_cover(many_runs, name, truth):
     assert 0.9 < covered < 0.985
 
 
+@pytest.mark.long
 def test_stationarity(many_runs):
     for name in ('fast_stationarity_z', 'fast_loss_stationarity_z'):
         z = np.asarray(many_runs[name])
@@ -67,6 +68,7 @@ def test_many_coordinates_have_leaf_errors():
     np.testing.assert_allclose(few['fast_variance_error'], found['fast_variance_error'], rtol=0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('length', [1, 3, 40])
 def test_population_is_unbiased_whatever_the_correlation(length):
     """The time variance of one replica over 3 correlated values is far too small; the pooled one is
@@ -92,6 +94,7 @@ def test_population_is_unbiased_whatever_the_correlation(length):
         )
 
 
+@pytest.mark.long
 def test_population_errors_cover():
     series = jnp.asarray(ar1(0.9, 20, (300, 200), seed=7).transpose(1, 0, 2)[..., None])
 

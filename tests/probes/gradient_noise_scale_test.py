@@ -34,6 +34,7 @@ def without_probe(rows):
     return plain
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('arguments', [dict(microbatch=10), dict(groups=2)])
 def test_at_fixed_weights_it_is_the_closed_form(tmp_path, arguments):
     """Linear regression at its start: the weights of seed 0, and the data's own moments."""
@@ -73,6 +74,7 @@ def test_at_fixed_weights_it_is_the_closed_form(tmp_path, arguments):
     assert row['noise_updates'] == 400
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'fields, arguments',
     [
@@ -90,6 +92,7 @@ def test_it_does_not_change_what_is_trained(tmp_path, fields, arguments):
     assert all(row['gradient_trace'] > 0 for row in probed)
 
 
+@pytest.mark.long
 def test_pieces_and_microbatches_are_the_same_groups(tmp_path):
     fields = dict(workload=DIGITS, steps=8, num_rows=2)
     microbatches = train(tiny(microbatch=4, probes=probe(), **fields), tmp_path / 'microbatches')
@@ -208,6 +211,7 @@ def test_lamb_sees_them_times_the_trust_ratio_of_the_layer():
         np.testing.assert_allclose(squares['b'], 10 * np.abs(GRADIENT['b']).sum(), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_row_is_of_its_own_updates():
     """Values far from each other in two rows, told apart."""
     part = gradient_noise_scale(2, every=2)

@@ -74,6 +74,7 @@ def test_a_gap_at_equal_training_error_that_updates_close(tmp_path):
     assert '1811.03600' in shallue.paper
 
 
+@pytest.mark.long
 def test_a_large_batch_that_generalizes_better(tmp_path):
     better = {**SOUND, 512: (0.0, 0.25)}
     keskar, shallue, shrinks, left = claims(tmp_path, made_up(better, better))
@@ -82,6 +83,7 @@ def test_a_large_batch_that_generalizes_better(tmp_path):
     assert shrinks.outcome == UNDECIDED  # nothing to shrink
 
 
+@pytest.mark.long
 def test_updates_that_close_nothing(tmp_path):
     _, shallue, shrinks, left = claims(tmp_path, made_up(SOUND, {**SOUND, 512: (0.0, 0.40)}))
     assert outcomes([shallue, shrinks, left]) == [NOT_REPRODUCED] * 3
@@ -111,6 +113,7 @@ def test_where_no_batch_fits_all_are_under_trained(tmp_path):
     assert outcomes(found) == [UNDER_TRAINED] * 4
 
 
+@pytest.mark.long
 def test_a_batch_that_fits_better_than_the_small_one_fits(tmp_path):
     """Less training error and more test error is a gap all the more."""
     noisy = {32: (0.05, 0.30), 128: (0.0, 0.30), 512: (0.0, 0.36)}
@@ -118,6 +121,7 @@ def test_a_batch_that_fits_better_than_the_small_one_fits(tmp_path):
     assert keskar.outcome == REPRODUCED
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('fit_margin, outcome', [(0.02, UNDER_TRAINED), (0.2, REPRODUCED)])
 def test_the_margin_of_fit_is_an_argument(tmp_path, fit_margin, outcome):
     errors = {32: (0.0, 0.30), 512: (0.12, 0.42)}
@@ -125,6 +129,7 @@ def test_the_margin_of_fit_is_an_argument(tmp_path, fit_margin, outcome):
     assert claims(tmp_path, made_up(errors), **study)[0].outcome == outcome
 
 
+@pytest.mark.long
 def test_few_seeds_and_lost_ones_decide_nothing(tmp_path):
     assert set(outcomes(claims(tmp_path / 'few', made_up(), seeds=3))) == {UNDECIDED}
     lost = {(512, seed) for seed in (2, 4)}
@@ -133,6 +138,7 @@ def test_few_seeds_and_lost_ones_decide_nothing(tmp_path):
     assert '2 of 6 diverged' in largest.measured
 
 
+@pytest.mark.long
 def test_what_is_claimed_is_of_the_test_set(tmp_path):
     """Validation errors that say the opposite change nothing."""
     keskar, *_ = claims(tmp_path, made_up(validation=0.2))
@@ -143,6 +149,7 @@ def test_what_is_claimed_is_of_the_test_set(tmp_path):
     assert float(table.rows[0][column].split()[0]) == pytest.approx(0.30, abs=0.004)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     'distance, outcome', [(np.log, REPRODUCED), (np.sqrt, NOT_REPRODUCED), (None, None)]
 )
@@ -157,6 +164,7 @@ def test_growth_of_the_distance(tmp_path, distance, outcome):
         assert 'first 20 updates' in diffusion[0].measured
 
 
+@pytest.mark.long
 def test_a_seed_that_diverged_is_told_of_the_distance(tmp_path):
     answer = made_up(distance=lambda step: float(np.log(step) + 0.01 * (step % 3)))
     lost = made_up(diverging={(512, 3)})
@@ -165,6 +173,7 @@ def test_a_seed_that_diverged_is_told_of_the_distance(tmp_path):
     assert '1 of 7 diverged' in diffusion.measured and diffusion.outcome == UNDECIDED
 
 
+@pytest.mark.long
 def test_figures_tell_optimization_and_generalization_apart(tmp_path):
     config = experiment()
     rounds(config, tmp_path, made_up())

@@ -61,6 +61,7 @@ def test_nt_xent_against_its_equation(temperature):
     assert np.array_equal(found, finds) and 0 < finds.mean() < 1
 
 
+@pytest.mark.long
 def test_limits_of_nt_xent():
     np.testing.assert_allclose(losses(pairs(1), 0.1), 0, atol=1e-5)
     np.testing.assert_allclose(losses(pairs(40), 1e6), np.log(79), rtol=1e-5)
@@ -92,6 +93,7 @@ def test_alignment_and_uniformity_by_their_definitions():
     assert float(mean_potential(units)) == pytest.approx(np.mean(potentials), rel=1e-5)
 
 
+@pytest.mark.long
 def test_a_vector_of_no_length_has_a_gradient():
     def total(vectors):
         return nt_xent(unit(vectors), jnp.float32(0.5))[0].sum()
@@ -100,6 +102,7 @@ def test_a_vector_of_no_length_has_a_gradient():
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.long
 def test_views_depend_on_seed_and_position_alone():
     pictures = GENERATOR.integers(0, 256, (20, 7, 6, 3), np.uint8)
     stored = memory({'image': pictures, 'label': np.arange(20)})
@@ -122,6 +125,7 @@ def test_views_depend_on_seed_and_position_alone():
         assert np.array_equal(drawn['views'][:, view], drawn['image'])
 
 
+@pytest.mark.long
 def test_stored_views_are_of_the_place():
     pictures = GENERATOR.integers(0, 256, (20, 7, 6, 3), np.uint8)
     source = paired(memory({'image': pictures}), 'image', dict(shift=0.2, rotation=30.0))
@@ -132,6 +136,7 @@ def test_stored_views_are_of_the_place():
     assert not np.array_equal(whole['views'][:, 0], whole['views'][:, 1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('model', [cnn((4,), 6, batch_norm=True), resnet(20)])
 def test_features_are_what_the_last_layer_is_given(model):
     inputs = {'image': Input('image', (8, 8, 1), 'uint8')}
@@ -147,6 +152,7 @@ def test_features_are_what_the_last_layer_is_given(model):
     np.testing.assert_allclose(features @ kernel + bias[None], outputs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_the_workload_as_its_parts():
     """Loss and features from the parameters, written out; a set in blocks of 16."""
     part = lookup.build('workload', PART)
