@@ -12,14 +12,13 @@ under-trained, and its test error tells of optimization first.
 Every arm is tuned six times, which takes about twice as long as what was measured. Expected: test
 error that rises from some batch size on. Measured earlier (six batch sizes, medians of 6 seeds of
 one tuning; three cores of a server, 3 minutes): 0.312 at batch 32, 0.308 at 64, 0.386 at 1024,
-where the paired difference to batch 32 is 0.070 [0.042, 0.091]; with as many updates as batch 32 has,
-0.040 [0.028, 0.059]. At equal epochs the training error of batch 1024 is 0.12, so that much of its
-test error is no matter of
-generalization; at equal updates it is 0, and the 0.040 is. The best learning rate follows the
-linear rule up to batch 256 and stops at 0.56 there. Earlier, with 5 seeds:
-on fashion_mlp (5 epochs, 39 trials, 7.5 minutes) the difference of batch
-2048 to batch 32 is 0.040 [0.039, 0.048]; on fashion_cnn (1 epoch, 5 minutes) 0.221 [0.192, 0.244],
-with ghost batch norm 0.119 [0.117, 0.193]: batch 2048 makes 27 updates.
+where the paired difference to batch 32 is 0.070 [0.042, 0.091]; with as many updates as batch 32
+has, 0.040 [0.028, 0.059]. At equal epochs the training error of batch 1024 is 0.12, so that much
+of its test error is no matter of generalization; at equal updates it is 0, and the 0.040 is. The
+best learning rate follows the linear rule up to batch 256 and stops at 0.56 there. Earlier, with
+5 seeds: on fashion_mlp (5 epochs, 39 trials, 7.5 minutes) the difference of batch 2048 to batch
+32 is 0.040 [0.039, 0.048]; on fashion_cnn (1 epoch, 5 minutes) 0.221 [0.192, 0.244], with ghost
+batch norm 0.119 [0.117, 0.193]: batch 2048 makes 27 updates.
 """
 
 from lbexp import config

@@ -8,9 +8,9 @@ on validation examples.
     python -m lbexp.main --config=experiments/remedies.py
 
 Every arm is tuned six times. Batch 512 for 60 epochs: tuned, it fits its training set (rates from
-0.1 on, one seed: a training error of 0), and what its test error has beyond that of the small batch is a gap. Claims on
-arms that do not fit are 'under-trained'. Expected: each rung of the ladder closes more, the last
-one all.
+0.1 on, one seed: a training error of 0), and what its test error has beyond that of the small
+batch is a gap. Claims on arms that do not fit are 'under-trained'. Expected: each rung of the
+ladder closes more, the last one all.
 
 Measured earlier, at batch 1024 and 30 epochs, where the large batch was under-trained (training
 error 0.34), so that the shares are of its excess test error, 0.179 [0.151, 0.189] (6 seeds of one
