@@ -169,7 +169,7 @@ def test_the_loss_of_the_training_rows_is_the_mean_over_hidden_tokens(hiding_tas
 def test_the_order_of_a_batch_and_what_stands_on_padding_change_nothing(hiding_task):
     task = binary(clothing_reviews(**SIZES), encoder(width=8, heads=2))
     for part in (task, hiding_task):
-        params, source = grown(part), part.test
+        params, source = grown(part), part.train
         rows = np.flatnonzero((source.arrays['segments'] == 0).any(1))
         places = jnp.asarray([*rows[:2], *range(6)])
         examples = dict(source.read(source.arrays, places))

@@ -55,10 +55,10 @@ def of_settings(fixed, kept, reference=0.1):
             {4: 0.1, 32: 0.09},
             [REPRODUCED, REPRODUCED, REPRODUCED, REPRODUCED],
         ),
-        # the half-life hurts batch 4 and does nothing for batch 32, which is too small to be good
+        # the half-life hurts batch 4 and helps batch 32 by more than the grid's error
         (
             {4: 0.1, 32: 0.15},
-            {4: 0.105, 32: 0.149},
+            {4: 0.105, 32: 0.147},
             [NOT_REPRODUCED, REPRODUCED, REPRODUCED, NOT_REPRODUCED],
         ),
         (
