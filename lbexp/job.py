@@ -216,8 +216,9 @@ def _report(study, workdir, figure_formats) -> Outcome:
     """Analyses and writes."""
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
         analysis = study.analyse(workdir)
-    page = collectives.run_on_primary(lambda: command.write(analysis, workdir, figure_formats))
-    return Outcome(analysis, workdir, page)
+    # as text, which processes can tell each other
+    page = collectives.run_on_primary(lambda: str(command.write(analysis, workdir, figure_formats)))
+    return Outcome(analysis, workdir, pathlib.Path(page))
 
 
 def _resolved(config, overrides):
