@@ -57,10 +57,10 @@ def ready(data: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
 
 def _keep(folder, name, split, arrays):
     """A decoded copy as `lbexp.data.load` keeps it, whose name says which files it is of."""
-    from lbexp.data import load
+    from lbexp.data import copies
 
     stand_in = folder / f'{name}-{split}.array_record-00000-of-00001'
     stand_in.touch()
     facts = [(stand_in.name, stand_in.stat().st_size, stand_in.stat().st_mtime_ns)]
     stamp = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
-    load._keep(folder / f'decoded-{split}-{stamp}.npz', split, arrays)
+    copies.keep(folder / f'decoded-{split}-{stamp}.npz', arrays)
