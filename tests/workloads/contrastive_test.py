@@ -197,7 +197,7 @@ def test_devices_share_a_batch(tmp_path):
     shared = train(tiny(**CONFIG, data_parallel=2), tmp_path / 'shared')
     assert_close(shared, lone, 2e-4)
     assert {'test_loss', 'validation_accuracy', 'test_uniformity', 'alignment'} <= lone[-1].keys()
-    assert lone[-1]['loss'] < lone[0]['loss'] < np.log(31)
+    assert lone[-1]['loss'] < lone[0]['loss']
 
 
 @pytest.mark.long
