@@ -23,12 +23,12 @@ import sys
 
 from absl import flags
 
-from lbexp import command
+from lbexp import flag_command
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
 from lbexp.local_path import local_path
 from lbexp.output import outlive_readers
-from lbexp.trained_flags import HELP, command_flags, opened
+from lbexp.trained_flags import command_flags, opened
 
 _COMMANDS = ('hessian', 'landscape', 'interpolation')
 
@@ -36,25 +36,26 @@ _COMMANDS = ('hessian', 'landscape', 'interpolation')
 def main(argv: list[str]) -> int:
     """Parses, measures, writes, says where. Returns the exit status."""
     flag_values = _flags()
-    if HELP & set(argv):
-        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}')
-        return DONE
-    overrides, words, problems = command.parse(flag_values, argv, _COMMANDS)
+
+    def check(overrides, words):
+        return _problems(words, flag_values.other)
+
+    def act(overrides, words):
+        return _analyse(words[0], flag_values, overrides)
+
+    return flag_command.run(argv, __doc__, flag_values, act, check, _COMMANDS)
+
+
+def _problems(words, other):
+    problems = []
     if len(words) != 1:
         shown = ' and '.join(words) or 'no command'
         problems.append(f'found {shown}; allowed: one of {", ".join(_COMMANDS)}')
-    if flag_values.is_parsed() and words:
-        is_pair = 'interpolation' in words
-        if is_pair and flag_values.other is None:
-            problems.append('--other: not given; allowed: the number of another trial')
-        if not is_pair and flag_values.other is not None:
-            problems.append(f"--other: given to {words[0]}; allowed: with 'interpolation'")
-    if problems:
-        return command.refuse(problems)
-    try:
-        return _analyse(words[0], flag_values, overrides)
-    except Exception as error:
-        return command.tell(error, flag_values.traceback)
+    if 'interpolation' in words and other is None:
+        problems.append('--other: not given; allowed: the number of another trial')
+    elif words and 'interpolation' not in words and other is not None:
+        problems.append(f"--other: given to {words[0]}; allowed: with 'interpolation'")
+    return problems
 
 
 def _flags():

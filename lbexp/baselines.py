@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lbexp import command
+from lbexp import command, flag_command
 from lbexp.analysis import Table
 from lbexp.config import lookup
 from lbexp.datasets import Dataset
@@ -29,7 +29,6 @@ from lbexp.inference import Interval
 from lbexp.inputs import normalised
 from lbexp.output import outlive_readers
 from lbexp.report import table
-from lbexp.trained_flags import HELP
 
 _PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)  # of the squared weights
 _ROUNDS, _PATIENCE = 300, 30
@@ -46,20 +45,15 @@ class Scores(NamedTuple):
 def main(argv: list[str]) -> int:
     """Parses, fits, prints. Returns the exit status."""
     flag_values = command.own_flags()
-    if HELP & set(argv):
-        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}')
-        return DONE
-    overrides, _, problems = command.parse(flag_values, argv)
-    if problems:
-        return command.refuse(problems)
-    try:
+
+    def act(overrides, words):
         config, problems = command.read(flag_values, overrides)
         if problems:
             return command.refuse(problems)
         table.show(compared(config.workload.to_dict()))
-    except Exception as error:
-        return command.tell(error, flag_values.traceback)
-    return DONE
+        return DONE
+
+    return flag_command.run(argv, __doc__, flag_values, act)
 
 
 def compared(workload: dict[str, Any]) -> Table:

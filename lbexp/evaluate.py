@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from lbexp import command
+from lbexp import flag_command
 from lbexp.analysis import Table
 from lbexp.errors import Damaged, Refusal
 from lbexp.exit_status import DONE
 from lbexp.local_path import local_path
 from lbexp.output import outlive_readers
 from lbexp.report import table
-from lbexp.trained_flags import HELP, command_flags, opened
+from lbexp.trained_flags import command_flags, opened
 
 _SETS = ('test', 'validation', 'train')
 
@@ -35,16 +35,11 @@ def main(argv: list[str]) -> int:
     flag_values = command_flags()
     data = "'test', 'validation', 'train', or a file .npz with arrays named as the training set's"
     flags.DEFINE_string('data', 'test', data, flag_values=flag_values)
-    if HELP & set(argv):
-        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}')
-        return DONE
-    overrides, _, problems = command.parse(flag_values, argv)
-    if problems:
-        return command.refuse(problems)
-    try:
+
+    def act(overrides, words):
         return _evaluate(flag_values, overrides)
-    except Exception as error:
-        return command.tell(error, flag_values.traceback)
+
+    return flag_command.run(argv, __doc__, flag_values, act)
 
 
 def _evaluate(flag_values, overrides):

@@ -22,11 +22,11 @@ import sys
 
 from absl import flags
 
-from lbexp import command
+from lbexp import flag_command
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
 from lbexp.output import outlive_readers
-from lbexp.trained_flags import HELP, command_flags, opened
+from lbexp.trained_flags import command_flags, opened
 
 
 def main(argv: list[str]) -> int:
@@ -36,18 +36,14 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_string('format', 'safetensors', formats, flag_values=flag_values)
     target = 'file to write; of orbax a folder that is not there'
     flags.DEFINE_string('to', None, target, flag_values=flag_values)
-    if HELP & set(argv):
-        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}')
-        return DONE
-    overrides, _, problems = command.parse(flag_values, argv)
-    if flag_values.is_parsed() and not flag_values.to:
-        problems.append('--to: not given; allowed: a file to write')
-    if problems:
-        return command.refuse(problems)
-    try:
+
+    def check(overrides, words):
+        return [] if flag_values.to else ['--to: not given; allowed: a file to write']
+
+    def act(overrides, words):
         return _export(flag_values, overrides)
-    except Exception as error:
-        return command.tell(error, flag_values.traceback)
+
+    return flag_command.run(argv, __doc__, flag_values, act, check)
 
 
 def _export(flag_values, overrides):

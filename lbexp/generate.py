@@ -21,27 +21,22 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from lbexp import command
+from lbexp import flag_command
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
 from lbexp.output import outlive_readers
-from lbexp.trained_flags import HELP, command_flags, opened
+from lbexp.trained_flags import command_flags, opened
 
 
 def main(argv: list[str]) -> int:
     """Parses, generates, prints. Returns the exit status."""
     flag_values = command_flags()
     _define(flag_values)
-    if HELP & set(argv):
-        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}')
-        return DONE
-    overrides, _, problems = command.parse(flag_values, argv)
-    if problems:
-        return command.refuse(problems)
-    try:
+
+    def act(overrides, words):
         return _generate(flag_values, overrides)
-    except Exception as error:
-        return command.tell(error, flag_values.traceback)
+
+    return flag_command.run(argv, __doc__, flag_values, act)
 
 
 def _define(flag_values):

@@ -26,6 +26,7 @@ from lbexp.config.description import described, parameter_in_words
 from lbexp.docstrings import arguments, first_sentence, papers
 from lbexp.errors import Refusal, refused
 from lbexp.exit_status import DONE
+from lbexp.flag_command import HELP
 from lbexp.output import outlive_readers
 
 # By the name of the command, that of the lookup.
@@ -42,12 +43,11 @@ _PARTS = {
     'executors': 'executor',
 }
 KINDS = (*_PARTS, 'experiments', 'fields')
-_HELP = {'--help', '-h', '-help', '--helpfull'}
 
 
 def main(argv: list[str]) -> int:
     """Prints what is asked for. Returns the exit status."""
-    if _HELP & set(argv):
+    if HELP & set(argv):
         print(__doc__)
         return DONE
     words = argv[1:]

@@ -26,6 +26,7 @@ from absl import flags
 from lbexp import command
 from lbexp.errors import refused, user_frame
 from lbexp.exit_status import BAD_CONFIG, DONE, FAILED, PEER_LOST, STOPPED
+from lbexp.flag_command import HELP
 from lbexp.output import outlive_readers
 from lbexp.settings import Settings
 
@@ -44,7 +45,7 @@ _WORD = 3.0  # s in which whoever watches over the job ends this process, with w
 def main(argv: list[str]) -> int:
     """Parses, checks, runs and reports. Returns the exit status; a process of a job that has
     several ends with it."""
-    if {'--help', '-h', '-help', '--helpfull'} & set(argv):
+    if HELP & set(argv):
         print(f'{__doc__}\nFlags:\n{_flags().get_help()}\n\n{command.fields_help()}')
         return DONE
     stop = command.Stop()

@@ -10,6 +10,7 @@ import sys
 from lbexp import command
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
+from lbexp.flag_command import HELP
 from lbexp.local_path import local_path
 from lbexp.output import outlive_readers
 
@@ -54,7 +55,7 @@ def get_config():
 
 def main(argv: list[str]) -> int:
     """Writes the file. Returns the exit status."""
-    if {'--help', '-h', '-help', '--helpfull'} & set(argv):
+    if HELP & set(argv):
         print(__doc__)
         return DONE
     try:

@@ -19,7 +19,7 @@ import sys
 
 from absl import flags
 
-from lbexp import command
+from lbexp import flag_command
 from lbexp.analysis import Table
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE
@@ -34,7 +34,6 @@ from lbexp.power_analysis import (
 )
 from lbexp.report import table
 from lbexp.studies._comparison.pilot import pilot, reported
-from lbexp.trained_flags import HELP
 
 _TUNINGS, _SEEDS = (6, 8, 10, 15, 20, 30), (1, 2, 4, 8, 16)  # of --table
 Pilots = dict[str, tuple[Spread, Budget]]
@@ -51,19 +50,15 @@ def main(argv: list[str]) -> int:
     grid = 'detectable effect against tunings and seeds'
     flags.DEFINE_bool('table', False, grid, flag_values=flag_values)
     flags.DEFINE_bool('traceback', False, 'show every frame of an error', flag_values=flag_values)
-    if HELP & set(argv):
-        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}')
-        return DONE
-    overrides, _, problems = command.parse(flag_values, argv)
-    problems += [f'--config.{path}: not a flag of this command' for path, _ in overrides]
-    if flag_values.is_parsed():
-        problems += _problems(flag_values)
-    if problems:
-        return command.refuse(problems)
-    try:
+
+    def check(overrides, words):
+        problems = [f'--config.{path}: not a flag of this command' for path, _ in overrides]
+        return [*problems, *_problems(flag_values)]
+
+    def act(overrides, words):
         return _plan(flag_values)
-    except Exception as error:
-        return command.tell(error, flag_values.traceback)
+
+    return flag_command.run(argv, __doc__, flag_values, act, check)
 
 
 def _problems(flag_values):

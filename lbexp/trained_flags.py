@@ -10,8 +10,6 @@ from lbexp.errors import Refusal
 if TYPE_CHECKING:
     from lbexp.trained import Run
 
-HELP = {'--help', '-h', '-help', '--helpfull'}
-
 
 def command_flags() -> flags.FlagValues:
     """--workdir, --trial, and whose functions may run."""

@@ -61,6 +61,7 @@ LAYERS = {
     'job': 6,
     'sweep': 6,
     'trained_flags': 6,
+    'flag_command': 6,
     'list': 7,
     'new': 7,
     'compare': 7,

@@ -15,11 +15,10 @@ import time
 
 from absl import flags
 
-from lbexp import command, documents, results
+from lbexp import command, documents, flag_command, results
 from lbexp.analysis import Analysis
 from lbexp.config import lookup
 from lbexp.errors import Refusal
-from lbexp.exit_status import DONE
 from lbexp.output import outlive_readers
 from lbexp.report import page
 from lbexp.workdirs import workdir_of
@@ -30,18 +29,15 @@ _ENDED = ('done', 'diverged')
 def main(argv: list[str]) -> int:
     """Parses, writes, says where. Returns the exit status."""
     flag_values = _flags()
-    if {'--help', '-h', '-help', '--helpfull'} & set(argv):
-        print(f'{__doc__}\nFlags:\n{flag_values.get_help()}')
-        return DONE
-    overrides, _, problems = command.parse(flag_values, argv)
-    if flag_values.is_parsed() and not flag_values.workdir:
-        problems.append('--workdir: not given; allowed: the folder of a run')
-    if problems:
-        return command.refuse(problems)
-    try:
+
+    def check(overrides, words):
+        is_known = flag_values.workdir
+        return [] if is_known else ['--workdir: not given; allowed: the folder of a run']
+
+    def act(overrides, words):
         return _report(flag_values, overrides)
-    except Exception as error:
-        return command.tell(error, flag_values.traceback)
+
+    return flag_command.run(argv, __doc__, flag_values, act, check)
 
 
 def _flags():

@@ -32,6 +32,7 @@ from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.errors import Refusal
 from lbexp.exit_status import DONE, FAILED, STOPPED
+from lbexp.flag_command import HELP
 from lbexp.local_path import local_path
 from lbexp.output import outlive_readers
 
@@ -41,7 +42,7 @@ _COMMANDS = ('run', 'status', 'report')
 def main(argv: list[str]) -> int:
     """Parses, checks, and does what is asked. Returns the exit status."""
     flag_values = _flags()
-    if {'--help', '-h', '-help', '--helpfull'} & set(argv):
+    if HELP & set(argv):
         print(f'{__doc__}\nFlags:\n{flag_values.get_help()}\n\n{command.fields_help()}')
         return DONE
     overrides, words, problems = command.parse(flag_values, argv, _COMMANDS)
