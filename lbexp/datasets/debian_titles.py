@@ -65,6 +65,11 @@ def _copied(file, vocabulary, length):
 def _texts(file, vocabulary, length) -> Texts:
     titles = _titles(file)
     is_test = _held_out(titles)
+    if all(is_test) or not any(is_test):
+        raise ValueError(
+            f'{file}: found {len(titles)} titles of {_WORDS[0]} to {_WORDS[1]} words; allowed: '
+            'enough to train and to test'
+        )
     train_titles = [title for title, held_out in zip(titles, is_test) if not held_out]
     counts = collections.Counter(word for title in train_titles for word in title)
     # ties in the order of the alphabet

@@ -54,6 +54,14 @@ def test_titles_with_one_beginning_are_of_one_split():
     assert count == len(cleaned)
 
 
+def test_too_few_titles_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'few'))
+    few = [(title, 'misc') for title in TITLES[:2]]
+    prepared(tmp_path / 'few', 'debian_titles', few, 'title text, s text')
+    with pytest.raises(ValueError, match='found 2 titles of 3 to 14 words; allowed: enough'):
+        debian_titles.debian_titles()
+
+
 def test_the_vocabulary_is_the_frequent_words_of_the_training_titles():
     data = debian_titles.debian_titles(vocabulary=9)
     everything = debian_titles.debian_titles(vocabulary=100)
