@@ -43,9 +43,9 @@ def tested(raw: Columns, labels: Labels, division: Division) -> tuple[np.ndarray
         marks = _column(raw, 'test', test).astype(np.str_)
         is_test = np.isin(np.char.lower(marks), ('true', '1', '1.0', 'test'))
         if not 0 < is_test.sum() < count:
-            found = f'{is_test.sum()} of {count} rows by column {test!r}'
+            counts = f'{is_test.sum()} of {count} rows by column {test!r}'
             allowed = "some that are True, 1 or 'test', and some that are not"
-            raise ValueError(f'test: found {found}; allowed: {allowed}')
+            raise ValueError(f'test: found {counts}; allowed: {allowed}')
         return is_test, f'column {test}'
     split = split or ('random' if classes is None else 'stratified')
     values = classes

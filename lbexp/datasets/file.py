@@ -92,7 +92,7 @@ def file(
         ValueError: what the file holds is not what is asked for.
     """
     source = local_path(os.fspath(path), 'path')
-    asked = _Asked(
+    options = _Options(
         label,
         target,
         Choice(_tuple(columns), tuple(numeric), tuple(categorical), missing, bins, encoding),
@@ -102,7 +102,7 @@ def file(
         _tuple(size),
     )
     # Built many times in a run, and read once; augmentation may have traced numbers.
-    data = _dataset(source, str(path), stamp(source), asked)
+    data = _dataset(source, str(path), stamp(source), options)
     return data._replace(train=_augmented(data.train, data.inputs, augment))
 
 
@@ -110,7 +110,7 @@ def _tuple(values):
     return None if values is None else tuple(values)
 
 
-class _Asked(NamedTuple):
+class _Options(NamedTuple):
     """The arguments of `file`, but for path and augmentation."""
 
     label: str | None
@@ -123,21 +123,21 @@ class _Asked(NamedTuple):
 
 
 @functools.lru_cache(8)
-def _dataset(source, shown, stamp, asked):
-    raw = read(source, asked.size)
+def _dataset(source, shown, stamp, options):
+    raw = read(source, options.size)
     is_table = source.suffix in TABLES
-    name = label_name(list(raw.arrays), asked.label, is_table)
-    labels = labels_of(name, raw.arrays[name], asked.target)
+    name = label_name(list(raw.arrays), options.label, is_table)
+    labels = labels_of(name, raw.arrays[name], options.target)
     if len(labels.values) < _FEWEST:
-        found = f'{len(labels.values)} examples'
-        raise ValueError(f'{shown}: found {found}; allowed: {_FEWEST} or more')
-    is_test, how = tested(raw, labels, asked.division)
-    names = input_names(list(raw.arrays), asked.choice, asked.division.reserved(name))
+        count = f'{len(labels.values)} examples'
+        raise ValueError(f'{shown}: found {count}; allowed: {_FEWEST} or more')
+    is_test, how = tested(raw, labels, options.division)
+    names = input_names(list(raw.arrays), options.choice, options.division.reserved(name))
     encode = encoded_table if is_table else encoded_arrays
-    arrays, inputs = encode(raw.arrays, names, asked.choice, ~is_test)
+    arrays, inputs = encode(raw.arrays, names, options.choice, ~is_test)
     stored = name if name not in inputs else f'{name}_label'
     arrays[stored] = labels.values
-    parts = _parts(arrays, is_test, raw, asked)
+    parts = _parts(arrays, is_test, raw, options)
     trained = parts['train'].arrays
     schema = {
         'source': shown,
@@ -151,20 +151,20 @@ def _dataset(source, shown, stamp, asked):
     return Dataset(**parts, inputs=inputs, target=target, source=shown, schema=schema)
 
 
-def _parts(arrays, is_test, raw, asked):
+def _parts(arrays, is_test, raw, options):
     train = picked(arrays, np.flatnonzero(~is_test))
     test = picked(arrays, np.flatnonzero(is_test))
-    _, split, by, fold, folds = asked.division
+    _, split, by, fold, folds = options.division
     # where the makers have a test set, a fold is of the training set
     if raw.test is None:
         fold = None
     places = None
     count = int(np.count_nonzero(~is_test))
-    if 0 < asked.validation < count and split in ('group', 'time') and by in raw.arrays:
+    if 0 < options.validation < count and split in ('group', 'time') and by in raw.arrays:
         # tuned on what the test set is, too: other groups, later times
         values = raw.arrays[by][~is_test]
-        places = held_out_places(split, asked.validation / count, count, values)
-    return divided(train, test, asked.validation, asked.replacement, fold, folds, places)
+        places = held_out_places(split, options.validation / count, count, values)
+    return divided(train, test, options.validation, options.replacement, fold, folds, places)
 
 
 def _sizes(parts: Splits) -> dict[str, int]:

@@ -62,9 +62,9 @@ def _arrays(dataset, folder):
     builder = library.builder_from_directory(versions[-1].parent)
     features, splits = builder.info.features or {}, builder.info.splits
     if not {'image', 'label'} <= set(features) or not {'train', 'test'} <= set(splits):
-        found = f'features {sorted(features)}, splits {sorted(splits)}'
+        contents = f'features {sorted(features)}, splits {sorted(splits)}'
         allowed = 'image and label, train and test'
-        raise ValueError(f'{dataset}: found {found}; allowed: {allowed}')
+        raise ValueError(f'{dataset}: found {contents}; allowed: {allowed}')
     arrays = []
     for split in ('train', 'test'):
         records = Records(builder.as_data_source(split=split), [versions[-1]])

@@ -43,16 +43,16 @@ def refuse_other_shape(there: dict, now: dict, workdir: Any, may_change: bool) -
         before = configs.resolve(ConfigDict(there['config']), entry['overrides'])
         longer = configs.resolve(ConfigDict(now['config']), entry['overrides'])
         name = 'steps' if longer['epochs'] is None else 'epochs'
-        found = f'{name}: found {before[name]} there, {longer[name]} now, with'
+        change = f'{name}: found {before[name]} there, {longer[name]} now, with'
         anew = (
             f'a new run with --config.init_from.weights={workdir}, whose schedule and optimizer '
             'state begin anew'
         )
         if longer['batch_growth']:
-            raise Refusal(f'{found} batch_growth, which depends on the length; allowed: {anew}')
+            raise Refusal(f'{change} batch_growth, which depends on the length; allowed: {anew}')
         if not may_change and _schedule_differs(before, longer):
             raise Refusal(
-                f'{found} schedule {longer["schedule"]["name"]!r}, which depends on the length; '
+                f'{change} schedule {longer["schedule"]["name"]!r}, which depends on the length; '
                 'allowed: --allow_config_change, to go on as the longer run would from here, or '
                 f'{anew}'
             )

@@ -66,11 +66,11 @@ def sequence_network(
     """
     needed = {'tokens', 'segments'}
     if not needed <= set(inputs) <= needed | set(others):
-        found = ', '.join(f'{name!r} ({described.kind})' for name, described in inputs.items())
+        kinds = ', '.join(f'{name!r} ({described.kind})' for name, described in inputs.items())
         allowed = "'tokens' and 'segments', ids"
         if others:
             allowed += f'; and {", ".join(map(repr, others))}'
-        raise ValueError(f'{name}: found {found}; allowed: {allowed}')
+        raise ValueError(f'{name}: found {kinds}; allowed: {allowed}')
     blank: dict[str, Any] = {name: zeros(described) for name, described in inputs.items()}
 
     def init(key):

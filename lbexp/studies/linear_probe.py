@@ -152,8 +152,8 @@ def _read(source, places, workload, label):
     def read(arrays, places):
         examples = source.read(arrays, places)
         if label not in examples:
-            found = ', '.join(map(repr, examples))
-            raise Refusal(f'label: found {label!r}; allowed: {found}')
+            names = ', '.join(map(repr, examples))
+            raise Refusal(f'label: found {label!r}; allowed: {names}')
         return {name: examples[name] for name in (*workload.inputs, label)}
 
     # compiled: what else is read, such as views, is not computed

@@ -82,8 +82,8 @@ def _losses(workload, model_state, is_batch, params, examples):
     else:
         values = workload.metrics(params, model_state, examples)
     if 'loss' not in values:
-        found = ', '.join(map(repr, sorted(values)))
-        raise Refusal(f"workload: found metrics {found}; allowed: 'loss' among them")
+        names = ', '.join(map(repr, sorted(values)))
+        raise Refusal(f"workload: found metrics {names}; allowed: 'loss' among them")
     if isinstance(values['loss'], Ratio):
         raise Refusal('workload: found a loss that is a ratio of sums; allowed: one an example')
     return values['loss']

@@ -27,8 +27,8 @@ def binary(data: Dataset, model: Model, target: ClosedFraction | None = None) ->
     """
     check_target('binary', data, 'class')
     if len(data.target.classes) != 2:
-        found = f'{len(data.target.classes)} classes'
-        raise ValueError(f'data: found {data.target.name!r} of {found} with binary; allowed: 2')
+        classes = f'{len(data.target.classes)} classes'
+        raise ValueError(f'data: found {data.target.name!r} of {classes} with binary; allowed: 2')
     task, name = Task('binary', data, model, 1), data.target.name
 
     def values(logits, examples):

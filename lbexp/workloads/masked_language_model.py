@@ -49,8 +49,8 @@ def masked_language_model(
     check_ids(data)
     names = data.target.classes
     if names[: len(MARKS)] != MARKS:
-        found = ', '.join(names[: len(MARKS)])
-        raise ValueError(f'data: found tokens {found}, ...; allowed: {", ".join(MARKS)} first')
+        first = ', '.join(names[: len(MARKS)])
+        raise ValueError(f'data: found tokens {first}, ...; allowed: {", ".join(MARKS)} first')
     (length,) = data.inputs['tokens'].shape
     how = hiding(rate, length, len(names), len(MARKS), MASK)
     most, per_row = how.counts[length], _mean_count(data.train.arrays, how)
