@@ -224,8 +224,11 @@ def test_claims_of_asynchronous_lookahead_follow_the_gains(tmp_path, wrong):
     assert papers == [False, False, False, True, False, False, True, False, False]
     # a velocity of momentum 0.9 is ten gradients long: its rates are a tenth
     rates = {'sgd': [], 'momentum': []}
-    for trial in (configs.resolve(config, entry['overrides']) for entry in entries):
-        if trial['workload']['name'] == 'mnist1d':
+    for entry in entries:
+        trial = configs.resolve(config, entry['overrides'])
+        # of the first round, which does not leave its space
+        first_round = any(dict(tags).get('extension') == 0 for tags in entry['tags'])
+        if trial['workload']['name'] == 'mnist1d' and first_round:
             optimizer = trial['optimizer'].get('inner', trial['optimizer'])
             rates[optimizer['name']].append(optimizer['learning_rate'])
     assert min(rates['sgd']) >= 0.01 and max(rates['sgd']) <= 1.0

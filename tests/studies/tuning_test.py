@@ -223,6 +223,7 @@ STUDY = [
     '--config.study.batch_sizes=(64, 256)',
     '--config.study.budget=2',
     '--config.study.extensions=0',
+    '--config.study.tunings=1',
     '--config.epochs=1.0',
     '--config.num_rows=4',
     '--config.num_evaluations=2',
@@ -269,6 +270,8 @@ def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
     )
     # Another question is another workdir.
     assert run('--config.study.seeds=3', '--config.epochs=2.0') == 2
+    assert 'epochs: found 1.0 there, 2.0 now' in capsys.readouterr().err
+    assert run('--config.study.seeds=3', '--config.optimizer.momentum=0.8') == 2
     assert 'another configuration' in capsys.readouterr().err
 
 

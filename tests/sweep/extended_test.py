@@ -67,6 +67,7 @@ def test_a_study_that_asks_for_more_gets_its_rounds(tmp_path):
     ]
     study += ['--config.study.budget=2', '--config.study.extensions=0', '--config.study.seeds=1']
     study += [
+        '--config.study.tunings=1',
         '--config.epochs=1.0',
         '--config.microbatch=64',
         '--config.num_rows=4',
