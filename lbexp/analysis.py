@@ -146,16 +146,18 @@ def judged(
     )
 
 
-def claim_interval(effects: Sequence[float | None] | np.ndarray) -> tuple[float, float]:
-    """(low, high) that a claim is judged by: the exact 95 % interval of the median
-    (`inference.median_interval`), and none (NaN) below six effects.
+def claim_interval(
+    effects: Sequence[float | None] | np.ndarray, confidence: float = 0.95
+) -> tuple[float, float]:
+    """(low, high) that a claim is judged by: the exact interval of the median
+    (`inference.median_interval`), and none (NaN) of too few effects, below six at 95 %.
 
     An effect that is NaN or None may be anything: the interval is that of all its values.
     """
     numbers = np.array(list(effects), np.float64)
     lost = ~np.isfinite(numbers)
-    _, low, _ = inference.median_interval(np.where(lost, -_HUGE, numbers))
-    _, _, high = inference.median_interval(np.where(lost, _HUGE, numbers))
+    _, low, _ = inference.median_interval(np.where(lost, -_HUGE, numbers), confidence)
+    _, _, high = inference.median_interval(np.where(lost, _HUGE, numbers), confidence)
     return low, high
 
 

@@ -12,7 +12,7 @@ a scalar.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import annotated_types
 import jax
@@ -31,6 +31,7 @@ OpenFraction = Annotated[Number, annotated_types.Interval(gt=0, lt=1)]
 NonNegativeInteger = Annotated[int, annotated_types.Ge(0)]
 PositiveInteger = Annotated[int, annotated_types.Ge(1)]
 Trials = Annotated[int, annotated_types.Interval(ge=1, le=10**6)]
+Draws = Trials | Literal['auto']  # 'auto': until claims are decided
 ArrayLength = Annotated[int, annotated_types.Interval(ge=1, le=10**8)]  # of an array made at once
 FiniteNonNegative = Annotated[Number, annotated_types.Interval(ge=0, le=FINITE)]
 FinitePositive = Annotated[Number, annotated_types.Interval(gt=0, le=FINITE)]

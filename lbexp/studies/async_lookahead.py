@@ -21,10 +21,11 @@ from lbexp.analysis import (
     judged,
 )
 from lbexp.errors import Refusal
-from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, Trials
+from lbexp.ranges import Draws, Fraction, Positive, PositiveFraction, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._judgement import contrast
 from lbexp.studies._noisy_quadratic import asynchronous as quadratic
 from lbexp.studies._noisy_quadratic.cases import verdict
@@ -50,8 +51,8 @@ def async_lookahead(
     slow_step_size: PositiveFraction = 0.5,
     rates: tuple[Positive, Positive] = (0.003, 1.0),
     budget: Trials = 6,
-    seeds: Trials = 6,
-    tunings: Trials = 1,
+    seeds: Draws = 6,
+    tunings: Draws = 1,
     updates: PositiveInteger = 1500,
     repeats: Trials = 16,
 ) -> Study:
@@ -76,9 +77,9 @@ def async_lookahead(
         rates: from, to, of the learning rates of SGD tried first; those of momentum are 1 -
             momentum times these.
         budget: points tried for each arm.
-        seeds: trials reported for each arm, and each tuning.
+        seeds: trials reported for each arm, and each tuning; 'auto': of one tuning, until decided.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
-            over tunings.
+            over tunings; 'auto': until decided.
         updates: measured on the quadratic, per trial.
         repeats: trials of each case on the quadratic.
 
@@ -107,7 +108,7 @@ def async_lookahead(
 
     return comparison(
         lambda config: compared_arms,
-        arms.Tuning(budget, seeds, arms.validation_error, extensions=1, tunings=tunings),
+        tuning_of(budget, seeds, tunings, arms.validation_error, extensions=1),
         analyse,
         others=quadratic.trials(k, alpha, updates, repeats),
     )

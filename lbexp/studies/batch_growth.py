@@ -23,10 +23,11 @@ from lbexp.analysis import (
 )
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
-from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger, Trials
+from lbexp.ranges import Draws, NonNegativeInteger, OpenFraction, Positive, PositiveInteger, Trials
 from lbexp.studies import Study, _papers
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._judgement import TEST, contrast, drawn
 from lbexp.studies._presentation.batch_growth import arms_table, figures, runs_of, updates_saved
 
@@ -41,10 +42,10 @@ def batch_growth(
     largest: PositiveInteger = 128,
     learning_rates: tuple[Positive, Positive] = (0.01, 1.0),
     budget: Trials = 8,
-    seeds: Trials = 10,
+    seeds: Draws = 10,
     extensions: NonNegativeInteger = 2,
     margin: Positive = 0.006,
-    tunings: Trials = 1,
+    tunings: Draws = 1,
 ) -> Study:
     """Four arms of `config.optimizer`, which differ after the first boundary only:
 
@@ -66,20 +67,18 @@ def batch_growth(
         largest: of the hybrid [examples per update], a multiple of batch_size.
         learning_rates: lowest and highest tried.
         budget: learning rates tried.
-        seeds: trials reported for each arm, and each tuning.
+        seeds: trials reported for each arm, and each tuning; 'auto': of one tuning, until decided.
         extensions: rounds of a search after the first, which share half of its budget.
         margin: difference of test error that counts as none; at least that of 2 test examples.
         tunings: times that the rate is tuned, with other points and seeds; with several, intervals
-            are over tunings.
+            are over tunings; 'auto': until decided.
 
     Source: Smith, Kindermans, Ying, Le 2018, arXiv:1711.00489, Sections 3 and 5.1 (factor 5, epochs
         60, 120, 160 of
     200).
     """
     _validate(batch_size, boundaries, factor, largest, margin)
-    tuning = arms.Tuning(
-        budget, seeds, arms.validation_error, extensions=extensions, tunings=tunings
-    )
+    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=extensions)
     overrides = _overrides(list(map(float, boundaries)), factor, largest)
 
     def arms_of(config):

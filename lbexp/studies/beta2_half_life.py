@@ -7,11 +7,12 @@ from annotated_types import Gt, Lt
 
 from lbexp.analysis import above, below
 from lbexp.errors import Refusal
-from lbexp.ranges import Number, Positive, PositiveInteger, Trials
+from lbexp.ranges import Draws, Number, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies import _questions as questions
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._questions import Question
 
 _HALF_LIFE = (
@@ -31,8 +32,8 @@ def beta2_half_life(
     b2: Annotated[Number, Gt(0), Lt(1)] = 0.95,
     rates: tuple[Positive, Positive] = (0.0001, 0.01),
     budget: Trials = 5,
-    seeds: Trials = 6,
-    tunings: Trials = 1,
+    seeds: Draws = 6,
+    tunings: Draws = 1,
     margin: Positive = 0.01,
 ) -> Study:
     """Adam at small batches, with b2 as at the reference batch, and with its half-life kept in
@@ -51,9 +52,9 @@ def beta2_half_life(
         b2: of Adam there, in (0, 1).
         rates: from, to, of the learning rates tried first.
         budget: points tried for each arm.
-        seeds: trials reported for each arm, and each tuning.
+        seeds: trials reported for each arm, and each tuning; 'auto': of one tuning, until decided.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
-            over tunings.
+            over tunings; 'auto': until decided.
         margin: difference of test error that counts as none, > 0.
 
     Source: Marek et al. 2025, arXiv:2507.07101.
@@ -68,7 +69,7 @@ def beta2_half_life(
         optimizer = dict(name='adamw', b1=0.9, b2=decay, weight_decay=0.0)
         overrides = {'optimizer': optimizer, 'batch_size': size}
         compared_arms.append(arms.Arm(name, overrides, space))
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1, tunings=tunings)
+    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=1)
 
     def analyse(compared):
         measured = compare.measure(compared.workdir, *compared.tunings)

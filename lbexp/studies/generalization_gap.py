@@ -17,10 +17,11 @@ from lbexp.engine import speed as speeds
 from lbexp.engine.metrics_file import replace
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
-from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
+from lbexp.ranges import Draws, NonNegativeInteger, Positive, PositiveInteger, Trials
 from lbexp.studies import Study, _papers
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._judgement import TRAINING, Fitting, contrast, drawn, largest_fitting
 from lbexp.studies._presentation import generalization_gap as presentation
 
@@ -34,8 +35,8 @@ def generalization_gap(
     batch_sizes: Sequence[PositiveInteger] = (32, 128, 512, 2048),
     learning_rates: tuple[Positive, Positive] = (0.01, 3.0),
     budget: Trials = 8,
-    seeds: Trials = 6,
-    tunings: Trials = 1,
+    seeds: Draws = 6,
+    tunings: Draws = 1,
     equal_updates: bool = True,
     extensions: NonNegativeInteger = 2,
     speed: bool = True,
@@ -59,9 +60,9 @@ def generalization_gap(
         batch_sizes: examples per update; the smallest is the reference.
         learning_rates: (low, high) of the search, logarithmic, > 0.
         budget: learning rates tried for each batch size and regime.
-        seeds: trials reported for each, and each tuning.
+        seeds: trials reported for each, and each tuning; 'auto': of one tuning, until decided.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
-            over tunings.
+            over tunings; 'auto': until decided.
         equal_updates: also the regime of equal updates, where a larger batch sees more epochs
             (Hoffer et al. 2017, "regime adaptation").
         extensions: rounds of a search after the first, which share half of its budget.
@@ -81,9 +82,7 @@ def generalization_gap(
             f'batch_sizes, learning_rates: found {tuple(batch_sizes)}, {tuple(learning_rates)}; '
             'allowed: numbers >= 1, and (low, high)'
         )
-    tuning = arms.Tuning(
-        budget, seeds, arms.validation_error, extensions=extensions, tunings=tunings
-    )
+    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=extensions)
 
     def arms_of(config):
         return _arms(config, sizes, learning_rates, equal_updates)

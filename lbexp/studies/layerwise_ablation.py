@@ -5,11 +5,12 @@ from typing import Any
 
 from lbexp.analysis import above, within
 from lbexp.errors import Refusal
-from lbexp.ranges import Positive, PositiveInteger, Trials
+from lbexp.ranges import Draws, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies import _questions as questions
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._questions import Question
 
 LARS, LAMB = 'LARS', 'LAMB'
@@ -45,8 +46,8 @@ def layerwise_ablation(
     batch_size: PositiveInteger = 512,
     last: str = 'Dense_2',
     budget: Trials = 8,
-    seeds: Trials = 6,
-    tunings: Trials = 1,
+    seeds: Draws = 6,
+    tunings: Draws = 1,
     margin: Positive = 0.01,
 ) -> Study:
     """LARS and LAMB, and each with one part changed, tuned alike: learning rate and weight decay.
@@ -60,9 +61,9 @@ def layerwise_ablation(
         batch_size: [examples per update].
         last: a regular expression that the paths of the last layer's parameters match.
         budget: points tried for each arm.
-        seeds: trials reported for each arm, and each tuning.
+        seeds: trials reported for each arm, and each tuning; 'auto': of one tuning, until decided.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
-            over tunings.
+            over tunings; 'auto': until decided.
         margin: difference of test error that counts as none, > 0.
 
     Source: You et al. 2017, arXiv:1708.03888; You et al. 2020, arXiv:1904.00962; Fong et al. 2020,
@@ -79,7 +80,7 @@ def layerwise_ablation(
         }
         overrides = {'optimizer': optimizer, 'batch_size': batch_size}
         compared_arms.append(arms.Arm(name, overrides, space))
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=0, tunings=tunings)
+    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=0)
 
     def analyse(compared):
         measured = compare.measure(compared.workdir, *compared.tunings)

@@ -17,10 +17,11 @@ from lbexp.analysis import (
     within,
 )
 from lbexp.errors import Refusal
-from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger, Trials
+from lbexp.ranges import Draws, Fraction, Positive, PositiveFraction, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._finals import row_of_trial
 from lbexp.studies._judgement import contrast
 from lbexp.studies._noisy_quadratic import local_sgd as quadratic
@@ -57,8 +58,8 @@ def local_sgd(
     rates: tuple[Positive, Positive] = (0.01, 1.0),
     adamw_rates: tuple[Positive, Positive] = (0.0003, 0.03),
     budget: Trials = 6,
-    seeds: Trials = 6,
-    tunings: Trials = 1,
+    seeds: Draws = 6,
+    tunings: Draws = 1,
     margin: Positive = 0.01,
     updates: PositiveInteger = 1600,
 ) -> Study:
@@ -84,9 +85,9 @@ def local_sgd(
         rates: from, to, of the learning rates tried first.
         adamw_rates: likewise, of AdamW.
         budget: points tried for each arm.
-        seeds: trials reported for each arm, and each tuning.
+        seeds: trials reported for each arm, and each tuning; 'auto': of one tuning, until decided.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
-            over tunings.
+            over tunings; 'auto': until decided.
         margin: difference of test error that counts as none; at least that of 2 test examples.
         updates: measured on the quadratic, per trial.
 
@@ -100,7 +101,7 @@ def local_sgd(
             f'workers, ks: found {tuple(workers)}, {tuple(ks)}; allowed: integers '
             '>= 1, some of each'
         )
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1, tunings=tunings)
+    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=1)
     slow = [float(alpha) for alpha in slow_step_sizes if alpha != 1.0]
 
     def arms_of(config):

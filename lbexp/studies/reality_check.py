@@ -22,10 +22,11 @@ from lbexp.analysis import (
     within,
 )
 from lbexp.errors import Refusal
-from lbexp.ranges import Positive, PositiveInteger, Trials
+from lbexp.ranges import Draws, Positive, PositiveInteger, Trials
 from lbexp.studies import Study, _papers
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._judgement import TEST
 from lbexp.studies._spaces import optimizer_spaces
 
@@ -62,8 +63,8 @@ def reality_check(
     ),
     batch_size: PositiveInteger = 512,
     budget: Trials = 16,
-    seeds: Trials = 10,
-    tunings: Trials = 1,
+    seeds: Draws = 10,
+    tunings: Draws = 1,
     margin: Positive = 0.01,
     spaces: Sequence[Mapping[str, Any]] = (),
 ) -> Study:
@@ -79,9 +80,9 @@ def reality_check(
             last two.
         batch_size: [examples per update].
         budget: points tried for each.
-        seeds: trials reported for each, and each tuning.
+        seeds: trials reported for each, and each tuning; 'auto': of one tuning, until decided.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
-            over tunings.
+            over tunings; 'auto': until decided.
         margin: difference of test error that counts as none; at least that of 2 test examples.
         spaces: what replaces the space of an optimizer: dict(optimizer=..., FIELD=(scale, low,
             high)), its fields, as in lbexp.config.search.
@@ -94,7 +95,7 @@ def reality_check(
     for name in optimizers:
         overrides = {'optimizer': _OPTIMIZERS[name], 'batch_size': batch_size}
         compared_arms.append(arms.Arm(name, overrides, space_of[name]))
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=0, tunings=tunings)
+    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=0)
 
     def analyse(compared):
         return _analyse(compared, batch_size, float(margin))

@@ -17,10 +17,11 @@ from lbexp.analysis import (
     format_interval,
 )
 from lbexp.errors import Refusal
-from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
+from lbexp.ranges import Draws, NonNegativeInteger, Positive, PositiveInteger, Trials
 from lbexp.studies import Study, _papers
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._judgement import TRAINING, Fitting, contrast, drawn, fit
 from lbexp.studies._presentation.generalization_gap import error_paths, path_figures_of_parts
 
@@ -72,8 +73,8 @@ def remedies(
     lars_rates: tuple[Positive, Positive] = (1.0, 100.0),
     lamb_rates: tuple[Positive, Positive] = (0.001, 0.3),
     budget: Trials = 8,
-    seeds: Trials = 6,
-    tunings: Trials = 1,
+    seeds: Draws = 6,
+    tunings: Draws = 1,
     extensions: NonNegativeInteger = 2,
     fit_margin: Positive = 0.02,
     margin: Positive = 0.01,
@@ -98,9 +99,9 @@ def remedies(
             around it.
         lars_rates, lamb_rates: likewise.
         budget: learning rates tried for each.
-        seeds: trials reported for each, and each tuning.
+        seeds: trials reported for each, and each tuning; 'auto': of one tuning, until decided.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
-            over tunings.
+            over tunings; 'auto': until decided.
         extensions: rounds of a search after the first, which share half of its budget.
         fit_margin: difference of training error up to which two arms fit alike, > 0.
         margin: difference of test error that counts as none, > 0.
@@ -115,9 +116,7 @@ def remedies(
     for name, rates in spaces.items():
         if len(rates) != 2:
             raise Refusal(f'{name}: found {tuple(rates)}; allowed: (low, high)')
-    tuning = arms.Tuning(
-        budget, seeds, arms.validation_error, extensions=extensions, tunings=tunings
-    )
+    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=extensions)
 
     def arms_of(config):
         if not config['workload'].get('batch_norm'):

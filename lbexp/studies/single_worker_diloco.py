@@ -1,11 +1,12 @@
 """Does outer Nesterov momentum around AdamW help a single worker, once both are tuned alike?"""
 
 from lbexp.analysis import above
-from lbexp.ranges import Fraction, Positive, PositiveInteger, Trials
+from lbexp.ranges import Draws, Fraction, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies import _questions as questions
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._questions import Question
 
 INNER, LOOKAHEAD, SNOO = 'AdamW', 'Lookahead of AdamW', 'SNOO of AdamW'
@@ -27,8 +28,8 @@ def single_worker_diloco(
     rates: tuple[Positive, Positive] = (0.0003, 0.03),
     decays: tuple[Positive, Positive] = (0.001, 1.0),
     budget: Trials = 8,
-    seeds: Trials = 6,
-    tunings: Trials = 1,
+    seeds: Draws = 6,
+    tunings: Draws = 1,
 ) -> Study:
     """AdamW alone, in Lookahead, and in SNOO (DiLoCo with one worker): learning rate and weight
     decay of AdamW tuned with the same budget in each.
@@ -48,9 +49,9 @@ def single_worker_diloco(
         batch_size: [examples per update].
         rates, decays: from, to, of the learning rates and weight decays tried first.
         budget: points tried for each arm.
-        seeds: trials reported for each arm, and each tuning.
+        seeds: trials reported for each arm, and each tuning; 'auto': of one tuning, until decided.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
-            over tunings.
+            over tunings; 'auto': until decided.
 
     Source: Kallusky et al. 2025, arXiv:2510.15830; its best settings are quoted from notes on it.
     """
@@ -68,7 +69,7 @@ def single_worker_diloco(
     for name, way in ways.items():
         overrides = {'optimizer': dict(name='adamw'), 'batch_size': batch_size, **way}
         compared_arms.append(arms.Arm(name, overrides, space))
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1, tunings=tunings)
+    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=1)
     setting = f'k {k}, outer rate {outer_rate:g}, momentum {outer_momentum:g}, both tuned alike'
 
     def analyse(compared):

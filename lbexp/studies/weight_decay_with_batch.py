@@ -7,11 +7,12 @@ import numpy as np
 
 from lbexp.analysis import above, format_interval, judged, within
 from lbexp.errors import Refusal
-from lbexp.ranges import Positive, PositiveInteger, Trials
+from lbexp.ranges import Draws, Positive, PositiveInteger, Trials
 from lbexp.studies import Study
 from lbexp.studies import _questions as questions
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import comparison
+from lbexp.studies._comparison.stopping import tuning_of
 from lbexp.studies._questions import Question
 
 _DECAY = 'optimizer.weight_decay'
@@ -26,8 +27,8 @@ def weight_decay_with_batch(
     learning_rate: Positive = 0.003,
     decays: tuple[Positive, Positive] = (0.01, 30.0),
     budget: Trials = 8,
-    seeds: Trials = 6,
-    tunings: Trials = 1,
+    seeds: Draws = 6,
+    tunings: Draws = 1,
     tolerance: Positive = 0.3,
 ) -> Study:
     """AdamW's weight decay tuned at several batch sizes, at one learning rate and as many epochs.
@@ -47,8 +48,9 @@ def weight_decay_with_batch(
         learning_rate: of all.
         decays: from, to, of the weight decays tried first.
         budget: points tried for each batch size.
-        seeds: trials reported for each, and each tuning.
-        tunings: times that each is tuned, with other points and seeds; slopes are one a tuning.
+        seeds: trials reported for each, and each tuning; 'auto': of one tuning, until decided.
+        tunings: times that each is tuned, with other points and seeds; slopes are one a tuning;
+            'auto': until decided.
         tolerance: difference from a slope of 1 that counts as none, > 0.
 
     Source: Bergsma et al. 2025, arXiv:2505.13738; Wang and Aitchison 2025, arXiv:2405.13698.
@@ -65,7 +67,7 @@ def weight_decay_with_batch(
     untuned = f'{_name(sizes[-1])}, the decay of {_name(sizes[0])}'
     overrides = {'optimizer': optimizer, 'batch_size': sizes[-1]}
     compared_arms.append(arms.Arm(untuned, overrides, {}, tuned_as=_name(sizes[0])))
-    tuning = arms.Tuning(budget, seeds, arms.validation_error, extensions=1, tunings=tunings)
+    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=1)
 
     def analyse(compared):
         measured = compare.measure(compared.workdir, *compared.tunings)

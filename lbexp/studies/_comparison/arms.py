@@ -41,6 +41,10 @@ _SEEDS_OF_TUNING = 128  # of which no other tuning of the study has any
 _MOST_TUNINGS = STRIDE // _SEEDS_OF_TUNING
 
 
+# (workdir) -> {trial: number to be lowest; inf where there is none}
+Score = Callable[[Path], Mapping[int, float]]
+
+
 class Arm(NamedTuple):
     """One of the things compared."""
 
@@ -56,8 +60,7 @@ class Tuning(NamedTuple):
 
     budget: int  # points tried for each arm, in all rounds together
     seeds: int  # trials reported for each arm
-    # (workdir) -> {trial: number to be lowest; inf where there is none}
-    score: Callable[[Path], Mapping[int, float]]
+    score: Score
     # seeds with which each point is tried; its score is their median. One lucky run is soon the
     # lowest of many, where scores are noisy
     seeds_per_point: int = 1
@@ -71,6 +74,8 @@ class Tuning(NamedTuple):
     # is tuned and there is such a vertex. Of noisy scores the vertex has a lower true one: on the
     # surfaces of the tests the regret falls to between a tenth and a half from budget 8 on
     optimum: Literal['best', 'fitted'] = 'fitted'
+    # of what more are drawn until the claims are decided (`stopping`); None: nothing
+    grows: Literal['seeds', 'tunings'] | None = None
 
 
 class TuningResult(NamedTuple):

@@ -13,6 +13,7 @@ from lbexp.config import lookup
 from lbexp.crossed import require_resolution
 from lbexp.errors import Refusal
 from lbexp.studies import Study, Trial
+from lbexp.studies._comparison import stopping
 from lbexp.studies._comparison.arms import (
     Arm,
     Tuning,
@@ -24,6 +25,7 @@ from lbexp.studies._comparison.arms import (
 )
 from lbexp.studies._comparison.compared import Compared as Compared
 from lbexp.studies._comparison.sensitivity import sensitivity_figures
+from lbexp.studies._comparison.tagged import recorded
 from lbexp.studies._comparison.verdicts import stand, told_changes
 from lbexp.studies._seeds import first_seed, moved
 
@@ -63,21 +65,36 @@ def comparison(
 
     def more(config: ConfigDict, workdir: Path) -> list[Trial]:
         arms, seeded = arms_of(configs.plain(config)), _seeded(tuning, config.seed)
-        return next_trials(workdir, arms, seeded)
+        if seeded.grows is None:
+            return next_trials(workdir, arms, seeded)
+        draws = stopping.latest_look(workdir, arms, seeded)
+        trials = next_trials(workdir, arms, stopping.of_look(seeded, draws))
+        if not recorded(workdir, trials):
+            return trials
+        analysis = analyse(_compared(workdir, arms, seeded))
+        return stopping.trials_of_next_look(workdir, arms, seeded, analysis) or trials
 
     def analyse_workdir(workdir: Path) -> Analysis:
         # said first: what follows would complain of fields that another study has not
         results.roles(workdir)  # refuses a workdir that is no study's
         config = configuration(workdir)
         arms, seeded = arms_of(config), _seeded(tuning, config['seed'])
-        tunings = [tuning_results(workdir, arms, each) for each in each_tuning(seeded)]
-        compared = Compared(Path(workdir), config, arms, seeded, tunings)
-        analysis = stand(compared, analyse(compared))
+        compared = _compared(workdir, arms, seeded)
+        taken_back = stopping.at_level_of_looks if seeded.grows else None
+        analysis = stand(compared, analyse(compared), taken_back)
         figures = [*analysis.figures, *sensitivity_figures(arms, compared.results)]
         analysis = analysis._replace(figures=figures)
         return told_changes(analysis, results.changes(workdir))
 
     return Study(trials, analyse_workdir, more, measure)
+
+
+def _compared(workdir, arms, tuning):
+    """Arms with what tuning found, as far as the workdir has it."""
+    if tuning.grows is not None:
+        tuning = stopping.of_look(tuning, stopping.latest_look(workdir, arms, tuning))
+    tunings = [tuning_results(workdir, arms, each) for each in each_tuning(tuning)]
+    return Compared(Path(workdir), configuration(workdir), arms, tuning, tunings)
 
 
 def _seeded(tuning, seed):

@@ -5,6 +5,7 @@ is the value of the vertex where a trial runs there. Trials of the tunings after
 tagged with 'tuning'.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def tagged_trials(workdir: Path) -> dict[Key, int]:
         if 'arm' in tags and 'phase' in tags:
             trial_of[_key(tags, seeds[trial])] = trial
     return trial_of
+
+
+def recorded(workdir: Path, trials: Sequence[Trial]) -> bool:
+    """Whether the workdir has all of the trials."""
+    trial_of = tagged_trials(workdir)
+    return all(key_of(trial) in trial_of for trial in trials)
 
 
 def _key(tags, seed):

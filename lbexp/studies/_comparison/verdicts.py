@@ -6,7 +6,7 @@ been missed.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,14 +37,23 @@ class Mistakes(NamedTuple):
     values: np.ndarray  # [trials, examples], 0 or 1
 
 
-def stand(compared: Compared, analysis: Analysis) -> Analysis:
+def stand(
+    compared: Compared,
+    analysis: Analysis,
+    taken_back: Callable[[Claim], Claim] | None = None,
+) -> Analysis:
     """The analysis whose claims on differences of two arms (`Claim.contrast`) stand all that.
 
     Where one is taken back, the study has no more passed, and its verdict says how many were.
+
+    Args:
+        taken_back: what each claim has to stand before, if anything.
     """
     mistakes = read_mistakes(compared.workdir)
     claims = []
     for claim in analysis.claims:
+        if taken_back is not None:
+            claim = taken_back(claim)
         if claim.contrast is not None and claim.rule:
             claim = over_examples(compared, claim, mistakes)
             claim = beyond_grid(compared, claim)
@@ -55,7 +64,7 @@ def stand(compared: Compared, analysis: Analysis) -> Analysis:
         return analysis._replace(claims=claims)
     verdict = (
         f'{analysis.verdict} Of these claims {count} are undecided for the grid of points or '
-        'the test set: see what was measured.'
+        'the test set, or as they were judged several times: see what was measured.'
     )
     return analysis._replace(claims=claims, verdict=verdict, passed=None)
 
