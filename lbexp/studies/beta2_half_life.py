@@ -78,7 +78,7 @@ def beta2_half_life(
         title = "The half-life of Adam's second moment"
         return questions.analysis(title, compared, measured, claims, _fixed(reference, b2))
 
-    return comparison(lambda config: compared_arms, tuning, analyse)
+    return comparison(lambda config: compared_arms, tuning, analyse, margin=float(margin))
 
 
 def kept_half_life(b2: float, reference: int, batch_size: int) -> float:

@@ -93,7 +93,8 @@ def generalization_gap(
     def analyse(compared):
         return _analyse(compared, float(fit_margin), float(margin))
 
-    return comparison(arms_of, tuning, analyse, measure=measure if speed else None)
+    step = measure if speed else None
+    return comparison(arms_of, tuning, analyse, measure=step, margin=float(margin))
 
 
 def _arms(config, sizes, learning_rates, equal_updates):

@@ -88,7 +88,7 @@ def layerwise_ablation(
         title = 'Parts of LARS and LAMB'
         return questions.analysis(title, compared, measured, claims, LARS)
 
-    return comparison(lambda config: compared_arms, tuning, analyse)
+    return comparison(lambda config: compared_arms, tuning, analyse, margin=float(margin))
 
 
 def _optimizers(last):

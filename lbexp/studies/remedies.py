@@ -129,7 +129,7 @@ def remedies(
     def analyse(compared):
         return _analyse(compared, small, large, Fitting(SMALL, float(fit_margin)), float(margin))
 
-    return comparison(arms_of, tuning, analyse)
+    return comparison(arms_of, tuning, analyse, margin=float(margin))
 
 
 def _arms(optimizer, small, large, spaces):

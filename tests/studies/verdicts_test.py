@@ -297,3 +297,22 @@ def test_figures_of_many_arms_have_six_each():
 def test_the_interval_over_draws_is_the_one_that_claims_are_judged_by():
     assert claim(0.03 + SPREAD).effects == tuple(0.03 + SPREAD)
     assert claim_interval(claim(0.03 + SPREAD).effects) == pytest.approx((0.028, 0.032))
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'batch_growth',
+        'beta2_half_life',
+        'generalization_gap',
+        'layerwise_ablation',
+        'local_sgd',
+        'reality_check',
+        'remedies',
+    ],
+)
+def test_a_margin_that_the_test_set_does_not_resolve_is_refused(name):
+    config = configs.load(str(ROOT / 'experiments' / f'{name}.py'))
+    study = lookup.build('study', {**configs.plain(config.study), 'margin': 1e-4})
+    with pytest.raises(Refusal, match='margin'):
+        study.trials(config)
