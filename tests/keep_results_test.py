@@ -21,7 +21,6 @@ KEPT = ROOT / 'experiments' / 'results'
 OLD = {
     'async_lookahead',
     'async_lookahead_fashion_mlp',
-    'batch_growth',
     'generalization_gap',
     'generalization_gap_fashion_cnn',
     'generalization_gap_fashion_cnn_bn',
