@@ -26,7 +26,6 @@ OLD = {
     'generalization_gap_fashion_cnn_bn',
     'generalization_gap_fashion_mlp',
     'h200',
-    'local_sgd',
     'local_sgd_fashion_mlp',
     'reality_check',
     'remedies',
