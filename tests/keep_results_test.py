@@ -27,7 +27,6 @@ OLD = {
     'generalization_gap_fashion_mlp',
     'h200',
     'local_sgd_fashion_mlp',
-    'reality_check',
     'remedies',
     'steady_state',
     'steps_to_target',

@@ -62,10 +62,10 @@ def stand(
     count = sum(before.outcome != after.outcome for before, after in pairs)
     if not count:
         return analysis._replace(claims=claims)
-    verdict = (
-        f'{analysis.verdict} Of these claims {count} are undecided for the grid of points or '
-        'the test set, or as they were judged several times: see what was measured.'
-    )
+    why = 'the grid of points or the test set'
+    if taken_back is not None:
+        why += ', or as they are judged several times'
+    verdict = f'{analysis.verdict} Of these claims {count} are undecided for {why}: see what was measured.'
     return analysis._replace(claims=claims, verdict=verdict, passed=None)
 
 
