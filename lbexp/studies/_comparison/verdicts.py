@@ -65,7 +65,10 @@ def stand(
     why = 'the grid of points or the test set'
     if taken_back is not None:
         why += ', or as they are judged several times'
-    verdict = f'{analysis.verdict} Of these claims {count} are undecided for {why}: see what was measured.'
+    verdict = (
+        f'{analysis.verdict} Of these claims {count} are undecided for {why}: see what was '
+        'measured.'
+    )
     return analysis._replace(claims=claims, verdict=verdict, passed=None)
 
 
