@@ -28,11 +28,10 @@ OLD = {
     'h200',
     'local_sgd_fashion_mlp',
     'remedies',
-    'steady_state',
     'steps_to_target',
 }
 # Folders whose claims are no comparison of draws.
-EXACT = {'quadratic_convergence', 'steady_state'}
+EXACT = {'quadratic_convergence', 'steady_state', 'steady_state_seed_1'}
 keep = runpy.run_path(str(ROOT / 'scripts' / 'keep_results.py'))
 
 
