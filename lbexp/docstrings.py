@@ -1,4 +1,4 @@
-"""What a docstring says of a part: its first sentence, its arguments, its papers."""
+"""What a docstring says of a part: its first sentence, its sections, its arguments, its papers."""
 
 import inspect
 import re
@@ -21,20 +21,40 @@ def first_sentence(text: str | None) -> str:
     return line[: end.start()] if end else line
 
 
-def arguments(text: str | None) -> dict[str, str]:
-    """{name: what the sections of arguments say of it}; of 'a, b: ...' both have the text."""
-    meanings, names = {}, []
-    for line in _section_lines(text):
+def sections(text: str | None) -> dict[str, str]:
+    """{name of a section, such as 'Args' or 'Raises': its text}; '' has what stands before them."""
+    lines = {'': []}
+    name = ''
+    for line in inspect.cleandoc(text or '').splitlines():
+        match = _SECTION.match(line)
+        if match:
+            name, line = match[1], line[match.end() :].strip()
+        elif line and not line.startswith(' '):
+            name = ''  # what follows a section with no indentation is no more of it
+        lines.setdefault(name, []).append(line)
+    return {name: inspect.cleandoc('\n'.join(part)) for name, part in lines.items()}
+
+
+def meanings(section: str) -> dict[str, str]:
+    """{name: what a section says of it}; of 'a, b: ...' both have the text."""
+    texts, names = {}, []
+    for line in section.splitlines():
         # A line that is indented no further begins an argument, or several.
         if not line.startswith(' '):
             names = []
             for start, end, named in _parts(line):
                 names = named.split(', ')
-                meanings |= dict.fromkeys(names, line[start:end])
+                texts |= dict.fromkeys(names, line[start:end])
         else:
             for name in names:
-                meanings[name] = f'{meanings[name]} {line.strip()}'
-    return meanings
+                texts[name] = f'{texts[name]} {line.strip()}'
+    return texts
+
+
+def arguments(text: str | None) -> dict[str, str]:
+    """{name: what the sections of arguments say of it}."""
+    parts = sections(text)
+    return meanings(parts.get('Args', '')) | meanings(parts.get('Arguments common to all', ''))
 
 
 def papers(text: str | None) -> list[str]:
@@ -48,14 +68,3 @@ def _parts(line):
     matches = list(_ARGUMENT.finditer(line))
     ends = [match.start() for match in matches[1:]] + [len(line)]
     return [(match.end(), end, match[1]) for match, end in zip(matches, ends, strict=True)]
-
-
-def _section_lines(text):
-    """The lines of the sections of arguments, without their common indentation."""
-    inside = False
-    for line in inspect.cleandoc(text or '').splitlines():
-        if line and not line.startswith(' '):
-            match = _SECTION.match(line)
-            inside = match is not None and match[1] in ('Args', 'Arguments common to all')
-        elif inside and line.strip():
-            yield line.removeprefix('    ')
