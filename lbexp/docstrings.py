@@ -6,7 +6,8 @@ import re
 # A full stop that ends a sentence stands before a capital letter: not that of 'et al. 2020'.
 _SENTENCE = re.compile(r'\.(?=\s+[A-Z]|$)')
 _SECTION = re.compile(r'(Args|Arguments common to all|Attributes|Returns|Raises|Source)\s*:')
-_ARGUMENT = re.compile(r'(?:^|; )(\w+(?:, \w+)*): ')
+# 'None: ...' says what a value means, and belongs to the argument before it.
+_ARGUMENT = re.compile(r'(?:^|; )((?!None|True|False)\w+(?:, \w+)*): ')
 _PAPER = re.compile(
     r'[A-Z][\w-]+(?:,? (?:et al\.|and [A-Z][\w-]+|[A-Z][\w-]+))*,? '  # authors
     r'\(?\d{4}\)?(?:, arXiv:[\w./]+)?'
@@ -66,5 +67,7 @@ def papers(text: str | None) -> list[str]:
 def _parts(line):
     """(start, end, names) of the text of each argument that a line begins."""
     matches = list(_ARGUMENT.finditer(line))
+    if not matches:
+        return []
     ends = [match.start() for match in matches[1:]] + [len(line)]
     return [(match.end(), end, match[1]) for match, end in zip(matches, ends, strict=True)]

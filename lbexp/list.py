@@ -27,7 +27,7 @@ from lbexp.flag_command import HELP
 from lbexp.output import outlive_readers
 
 # By the name of the command, that of the lookup.
-_PARTS = {
+PARTS = {
     'workloads': 'workload',
     'data': 'data',
     'models': 'model',
@@ -39,7 +39,7 @@ _PARTS = {
     'studies': 'study',
     'executors': 'executor',
 }
-KINDS = (*_PARTS, 'experiments', 'fields')
+KINDS = (*PARTS, 'experiments', 'fields')
 
 
 def main(argv: list[str]) -> int:
@@ -66,7 +66,7 @@ def names(kind: str) -> list[str]:
         return list(configs.experiment_files())
     if kind == 'fields':
         return [field for field, _ in _fields()]
-    return lookup.names(_PARTS[kind])
+    return lookup.names(PARTS[kind])
 
 
 def _completion(shell):
@@ -91,10 +91,10 @@ def _lines(words):
     if kind == 'experiments':
         return _lines_of_experiments(*name)
     if name:
-        return _lines_of_part(_PARTS[kind], *name)
+        return _lines_of_part(PARTS[kind], *name)
     lines = []
     for known in names(kind):
-        lines.append(f'{known}: {part_sentence(lookup.find(_PARTS[kind], known))}')
+        lines.append(f'{known}: {part_sentence(lookup.find(PARTS[kind], known))}')
     return lines
 
 
