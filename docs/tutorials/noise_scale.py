@@ -1,13 +1,14 @@
 # %% [markdown]
 # # The gradient noise scale
 #
-# How large may a batch be before it stops to pay? The gradient of a batch of B examples is the mean gradient G plus noise of
-# covariance Σ / B. Their sizes are equal at
+# How large may a batch be before it stops to pay? The gradient of a batch of B examples is the
+# mean gradient G plus noise of covariance Σ / B. Their sizes are equal at
 #
 #     B_simple = tr Σ / |G|²
 #
-# (McCandlish et al. 2018, arXiv:1812.06162). Below it an update is mostly noise, and twice the batch nearly halves the number
-# of updates; far above it more examples change little. A probe measures it inside the compiled loop.
+# (McCandlish et al. 2018, arXiv:1812.06162). Below it an update is mostly noise, and twice the
+# batch nearly halves the number of updates; far above it more examples change little. A probe
+# measures it inside the compiled loop.
 
 # %%
 import numpy as np
@@ -15,7 +16,8 @@ import numpy as np
 import lbexp
 
 # %% [markdown]
-# `groups=8` compares the mean gradients of eight pieces of each batch. What is trained stays the same to the bit.
+# `groups=8` compares the mean gradients of eight pieces of each batch. What is trained stays the
+# same to the bit.
 
 # %%
 fields = {
@@ -29,8 +31,9 @@ fields = {
 result = lbexp.run(fields, workdir='noise', figures=[])
 
 # %% [markdown]
-# A row has tr Σ and |G|² over the updates since the last row, and their ratio with Fieller's interval. Where the gradient is
-# not resolved the interval has no upper end: the noise scale is at least `noise_scale_low`.
+# A row has tr Σ and |G|² over the updates since the last row, and their ratio with Fieller's
+# interval. Where the gradient is not resolved the interval has no upper end: the noise scale is
+# at least `noise_scale_low`.
 
 # %%
 columns = ['epoch', 'loss', 'gradient_trace', 'gradient_square', 'noise_scale_low', 'noise_scale']
@@ -38,8 +41,8 @@ table = result.table()[[*columns, 'noise_scale_high']]
 table.round(3)
 
 # %% [markdown]
-# It grows while the loss falls: the mean gradient shrinks faster than its noise. That is why a batch that grows in training
-# (`batch_growth`) costs little.
+# It grows while the loss falls: the mean gradient shrinks faster than its noise. That is why a
+# batch that grows in training (`batch_growth`) costs little.
 
 # %%
 result.figure('noise_scale')
@@ -51,8 +54,9 @@ result.figure('noise_scale')
 #
 #     S(B) = S_min + E_min / B,
 #
-# a hyperbola whose corner E_min / S_min is the critical batch size: both updates and examples are twice their least there. On
-# a quadratic with curvatures 1 / i the fewest updates are an exact recursion, so it can be seen without training.
+# a hyperbola whose corner E_min / S_min is the critical batch size: both updates and examples are
+# twice their least there. On a quadratic with curvatures 1 / i the fewest updates are an exact
+# recursion, so it can be seen without training.
 
 # %%
 import jax
@@ -71,5 +75,5 @@ for name, momentum in (('SGD', 0.0), ('momentum 0.9', 0.9)):
 
 # %% [markdown]
 # Momentum extends the range in which a larger batch pays. With real networks the experiments
-# [`steps_to_target`](../results/steps_to_target.md) measure the same: a probe gives the scale in one run, a study measures
-# what it predicts, with intervals.
+# [`steps_to_target`](../results/steps_to_target.md) measure the same: a probe gives the scale in
+# one run, a study measures what it predicts, with intervals.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Your own data
 #
-# From a table in a file to a trained network and its predictions. Nothing but the table is needed: what its columns are is
-# inferred, told, and kept.
+# From a table in a file to a trained network and its predictions. Nothing but the table is
+# needed: what its columns are is inferred, told, and kept.
 
 # %%
 import json
@@ -12,7 +12,8 @@ import numpy as np
 import lbexp
 
 # %% [markdown]
-# A table of 600 flowers: two lengths, a colour, and the species that is to be predicted. Some lengths are missing.
+# A table of 600 flowers: two lengths, a colour, and the species that is to be predicted. Some
+# lengths are missing.
 
 # %%
 generator = np.random.default_rng(0)
@@ -30,8 +31,8 @@ with open('flowers.csv', 'w') as file:
 print('\n'.join(lines[:4]))
 
 # %% [markdown]
-# A workload is a task on a data set with a model. `mlp` takes numbers and categories; they are standardised and encoded by
-# the training rows.
+# A workload is a task on a data set with a model. `mlp` takes numbers and categories; they are
+# standardised and encoded by the training rows.
 
 # %%
 task = dict(name='classification', data='flowers.csv', model='mlp')
@@ -43,8 +44,9 @@ except lbexp.RunFailed as error:
     print(error)
 
 # %% [markdown]
-# Twelve lengths are missing, and nothing is made up for them in silence: the error names the column and what there is to
-# choose from. Nothing was written. Here the missing ones become the mean of the training rows, with a column that says where.
+# Twelve lengths are missing, and nothing is made up for them in silence: the error names the
+# column and what there is to choose from. Nothing was written. Here the missing ones become the
+# mean of the training rows, with a column that says where.
 
 # %%
 table = dict(name='file', path='flowers.csv', missing='mean')
@@ -59,8 +61,8 @@ schema = json.loads((result.workdir / 'schema.json').read_text())
 print(json.dumps(schema, indent=1)[:900])
 
 # %% [markdown]
-# The rows of the run are a DataFrame, the figures of the report are figures of matplotlib, and the whole page is
-# `result.report`.
+# The rows of the run are a DataFrame, the figures of the report are figures of matplotlib, and
+# the whole page is `result.report`.
 
 # %%
 result.table()[['epoch', 'loss', 'accuracy', 'test_loss', 'test_accuracy']].dropna().tail(3)
@@ -78,8 +80,9 @@ for logits in trial.predict(rows):
     print(trial.output_names[logits.argmax()], logits.round(1))
 
 # %% [markdown]
-# Which rows are held out is a rule of the data, not of the trial's seed. `fold` makes it cross-validation, and a fold is an
-# axis like any other: three folds are three trials of one command.
+# Which rows are held out is a rule of the data, not of the trial's seed. `fold` makes it
+# cross-validation, and a fold is an axis like any other: three folds are three trials of one
+# command.
 
 # %%
 folds = [('workload.data.fold', range(3))]

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Your own optimizer
 #
-# An optimizer is a function that returns an optax gradient transformation. In a file that Python finds, lbexp trains with it
-# by its name: swept, beside others, and around or inside others.
+# An optimizer is a function that returns an optax gradient transformation. In a file that Python
+# finds, lbexp trains with it by its name: swept, beside others, and around or inside others.
 
 # %%
 import pathlib
@@ -20,9 +20,9 @@ from lbexp import optimizers
 #
 #     u = sign(b1 m + (1 - b1) g);  m <- b2 m + (1 - b2) g;  w <- w - rate (u + decay w)
 #
-# `learning_rate` arrives as a function of the updates done, also under a constant schedule. Other numbers may be traced:
-# the update looks at none of them with a Python `if`, so trials that differ in them share one compiled program.
-# Annotations say what a configuration may give.
+# `learning_rate` arrives as a function of the updates done, also under a constant schedule. Other
+# numbers may be traced: the update looks at none of them with a Python `if`, so trials that
+# differ in them share one compiled program. Annotations say what a configuration may give.
 
 # %%
 SOURCE = '''
@@ -102,8 +102,8 @@ result = lbexp.run(fields, {'optimizer': around}, workdir='around', figures=[])
 result.final()[['test_accuracy', 'test_loss']]
 
 # %% [markdown]
-# Outside the trainer it is what optax says that it is. lbexp's own optimizers are too: here Lookahead around Lion in a bare
-# loop, on a bowl.
+# Outside the trainer it is what optax says that it is. lbexp's own optimizers are too: here
+# Lookahead around Lion in a bare loop, on a bowl.
 
 # %%
 from mine import lion as make_lion

@@ -21,7 +21,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 from documentation.markdown import block
 
-_MARK = re.compile(r'^# %%( \[markdown\])?$')
+_MARK = re.compile('^# %%', flags=re.MULTILINE)
 _ESCAPES = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]')  # colours and movements of a terminal
 
 
@@ -50,22 +50,15 @@ def main(argv: list[str]) -> int:
 
 def read(file: pathlib.Path) -> list[Cell]:
     """The cells of a file in percent format."""
-    cells, lines = [], []
-    for line in [*file.read_text().splitlines(), '# %%']:
-        match = _MARK.match(line)
-        if match is None:
-            lines.append(line)
-            continue
-        if ''.join(lines).strip():
-            cells.append(_cell(is_text, lines))
-        is_text, lines = match[1] is not None, []
+    cells = []
+    for part in _MARK.split(file.read_text())[1:]:
+        kind, _, source = part.partition('\n')
+        is_text = kind.strip() == '[markdown]'
+        if is_text:
+            lines = source.splitlines()
+            source = '\n'.join(line.removeprefix('#').removeprefix(' ') for line in lines)
+        cells.append(Cell(is_text, source.strip('\n')))
     return cells
-
-
-def _cell(is_text, lines):
-    if is_text:
-        lines = [line.removeprefix('#').removeprefix(' ') for line in lines]
-    return Cell(is_text, '\n'.join(lines).strip('\n'))
 
 
 def jupyter(cells: list[Cell]) -> str:
