@@ -57,8 +57,10 @@ result = lbexp.run(fields, workdir='first', figures=[])
 # What was inferred is in the workdir.
 
 # %%
-schema = json.loads((result.workdir / 'schema.json').read_text())
-print(json.dumps(schema, indent=1)[:900])
+schema = json.loads((result.workdir / 'schema.json').read_text())['flowers.csv']
+print(schema['label'])
+for column, description in schema['columns'].items():
+    print(column, description)
 
 # %% [markdown]
 # The rows of the run are a DataFrame, the figures of the report are figures of matplotlib, and

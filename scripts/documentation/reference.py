@@ -12,6 +12,7 @@ from lbexp import config
 from lbexp import list as listing
 from lbexp.config import lookup
 from lbexp.config.description import Entry, described_part, field_entries
+from lbexp.docstrings import first_sentence
 
 _TITLES = {
     'workloads': 'Tasks and workloads',
@@ -104,8 +105,13 @@ def fields() -> str:
 
 def experiments() -> str:
     """The experiment files with what each claims."""
-    lines = ['# Experiments', '']
-    for name, file in config.experiment_files().items():
+    files = config.experiment_files()
+    rows = []
+    for name in files:
+        sentence = first_sentence(config.docstring(name))
+        rows.append([f'[`{name}`](#{name})', cell(sentence)])
+    lines = ['# Experiments', '', table(['name', 'claims or asks'], rows), '']
+    for name, file in files.items():
         source = file.read_text()
         text = ast.get_docstring(ast.parse(source))
         body = source[source.index('from lbexp import config') :]
