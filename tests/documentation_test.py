@@ -17,7 +17,7 @@ from lbexp import list as listing
 
 sys.path.append(str(ROOT / 'scripts'))
 
-from documentation import interface, markdown, notebook, reference
+from documentation import gallery, interface, markdown, notebook, reference
 
 DOCS = ROOT / 'docs'
 TUTORIALS = sorted((DOCS / 'tutorials').glob('*.py'))
@@ -61,6 +61,27 @@ def test_every_command_kind_and_page_is_in_the_navigation():
     commands = set(reference.command_names())
     assert {'lbexp.main', 'lbexp.list', 'lbexp.sweep.__main__', 'lbexp.data.prepare'} <= commands
     assert 'lbexp.sweep.worker' not in commands
+
+
+def test_the_readme_is_a_page_with_a_picture_and_links_that_lead_somewhere():
+    text = (ROOT / 'README.md').read_text()
+    assert len(text.splitlines()) <= 100
+    for link in re.findall(r'\]\(([^)]+)\)', text):
+        assert (ROOT / link).exists(), link
+    assert 5_000 < (DOCS / 'report.png').stat().st_size < 150_000
+
+
+def test_every_kept_result_is_in_the_gallery(tmp_path):
+    results = ROOT / 'experiments' / 'results'
+    gallery.write(results, tmp_path / 'results')
+    index = (tmp_path / 'results' / 'index.md').read_text()
+    for folder in results.iterdir():
+        if folder.is_dir():
+            assert f'## [{folder.name}' in index
+    page = (tmp_path / 'results' / 'remedies.md').read_text()
+    assert '| Regime adaptation closes more (Hoffer et al. 2017) |' in page
+    for file in re.findall(r'\]\(([^)]+)\)', page):
+        assert (tmp_path / 'results' / file).exists(), file
 
 
 @pytest.mark.parametrize('file', TUTORIALS, ids=lambda file: file.stem)
