@@ -1,4 +1,4 @@
-"""What a docstring says of a part: its first sentence, its arguments, its papers."""
+"""What a docstring says of a part: its first sentence, its sections, its arguments, its papers."""
 
 import inspect
 import re
@@ -6,7 +6,8 @@ import re
 # A full stop that ends a sentence stands before a capital letter: not that of 'et al. 2020'.
 _SENTENCE = re.compile(r'\.(?=\s+[A-Z]|$)')
 _SECTION = re.compile(r'(Args|Arguments common to all|Attributes|Returns|Raises|Source)\s*:')
-_ARGUMENT = re.compile(r'(?:^|; )(\w+(?:, \w+)*): ')
+# 'None: ...' says what a value means, and belongs to the argument before it.
+_ARGUMENT = re.compile(r'(?:^|; )((?!None|True|False)\w+(?:, \w+)*): ')
 _PAPER = re.compile(
     r'[A-Z][\w-]+(?:,? (?:et al\.|and [A-Z][\w-]+|[A-Z][\w-]+))*,? '  # authors
     r'\(?\d{4}\)?(?:, arXiv:[\w./]+)?'
@@ -21,20 +22,40 @@ def first_sentence(text: str | None) -> str:
     return line[: end.start()] if end else line
 
 
-def arguments(text: str | None) -> dict[str, str]:
-    """{name: what the sections of arguments say of it}; of 'a, b: ...' both have the text."""
-    meanings, names = {}, []
-    for line in _section_lines(text):
+def sections(text: str | None) -> dict[str, str]:
+    """{name of a section, such as 'Args' or 'Raises': its text}; '' has what stands before them."""
+    lines = {'': []}
+    name = ''
+    for line in inspect.cleandoc(text or '').splitlines():
+        match = _SECTION.match(line)
+        if match:
+            name, line = match[1], line[match.end() :].strip()
+        elif line and not line.startswith(' '):
+            name = ''  # what follows a section with no indentation is no more of it
+        lines.setdefault(name, []).append(line)
+    return {name: inspect.cleandoc('\n'.join(part)) for name, part in lines.items()}
+
+
+def meanings(section: str) -> dict[str, str]:
+    """{name: what a section says of it}; of 'a, b: ...' both have the text."""
+    texts, names = {}, []
+    for line in section.splitlines():
         # A line that is indented no further begins an argument, or several.
         if not line.startswith(' '):
             names = []
             for start, end, named in _parts(line):
                 names = named.split(', ')
-                meanings |= dict.fromkeys(names, line[start:end])
+                texts |= dict.fromkeys(names, line[start:end])
         else:
             for name in names:
-                meanings[name] = f'{meanings[name]} {line.strip()}'
-    return meanings
+                texts[name] = f'{texts[name]} {line.strip()}'
+    return texts
+
+
+def arguments(text: str | None) -> dict[str, str]:
+    """{name: what the sections of arguments say of it}."""
+    parts = sections(text)
+    return meanings(parts.get('Args', '')) | meanings(parts.get('Arguments common to all', ''))
 
 
 def papers(text: str | None) -> list[str]:
@@ -46,16 +67,7 @@ def papers(text: str | None) -> list[str]:
 def _parts(line):
     """(start, end, names) of the text of each argument that a line begins."""
     matches = list(_ARGUMENT.finditer(line))
+    if not matches:
+        return []
     ends = [match.start() for match in matches[1:]] + [len(line)]
     return [(match.end(), end, match[1]) for match, end in zip(matches, ends, strict=True)]
-
-
-def _section_lines(text):
-    """The lines of the sections of arguments, without their common indentation."""
-    inside = False
-    for line in inspect.cleandoc(text or '').splitlines():
-        if line and not line.startswith(' '):
-            match = _SECTION.match(line)
-            inside = match is not None and match[1] in ('Args', 'Arguments common to all')
-        elif inside and line.strip():
-            yield line.removeprefix('    ')

@@ -1,4 +1,4 @@
-"""Exit statuses of the commands, as README's table lists them."""
+"""Exit statuses of the commands, as docs/how_to/resume.md lists them."""
 
 DONE = 0
 FAILED = 1

@@ -12,25 +12,22 @@ done, 2 there is no such thing.
 """
 
 import ast
-import importlib
 import inspect
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from lbexp import command, completion
 from lbexp import config as configs
 from lbexp.config import lookup
-from lbexp.config.description import described, parameter_in_words
-from lbexp.docstrings import arguments, first_sentence, papers
+from lbexp.config.description import described, described_part, field_entries, part_sentence
+from lbexp.docstrings import first_sentence
 from lbexp.errors import Refusal, refused
 from lbexp.exit_status import DONE
 from lbexp.flag_command import HELP
 from lbexp.output import outlive_readers
 
 # By the name of the command, that of the lookup.
-_PARTS = {
+PARTS = {
     'workloads': 'workload',
     'data': 'data',
     'models': 'model',
@@ -42,7 +39,7 @@ _PARTS = {
     'studies': 'study',
     'executors': 'executor',
 }
-KINDS = (*_PARTS, 'experiments', 'fields')
+KINDS = (*PARTS, 'experiments', 'fields')
 
 
 def main(argv: list[str]) -> int:
@@ -69,7 +66,7 @@ def names(kind: str) -> list[str]:
         return list(configs.experiment_files())
     if kind == 'fields':
         return [field for field, _ in _fields()]
-    return lookup.names(_PARTS[kind])
+    return lookup.names(PARTS[kind])
 
 
 def _completion(shell):
@@ -94,40 +91,23 @@ def _lines(words):
     if kind == 'experiments':
         return _lines_of_experiments(*name)
     if name:
-        return _lines_of_part(_PARTS[kind], *name)
+        return _lines_of_part(PARTS[kind], *name)
     lines = []
     for known in names(kind):
-        lines.append(f'{known}: {_sentence(lookup.find(_PARTS[kind], known))}')
+        lines.append(f'{known}: {part_sentence(lookup.find(PARTS[kind], known))}')
     return lines
 
 
-def _sentence(function: Callable) -> str:
-    """Of a part that is a file, the file's; else the function's."""
-    module = importlib.import_module(function.__module__)
-    is_file = module.__name__.rpartition('.')[2] == function.__name__
-    return first_sentence(module.__doc__ if is_file else function.__doc__)
-
-
 def _lines_of_part(kind, name):
-    function = lookup.find(kind, name)
-    module = inspect.getmodule(function)
-    text = function.__doc__ or ''
-    lines = [f'{name}: {_sentence(function)}', '']
-    lines += inspect.cleandoc(text).partition('\nArgs:')[0].rstrip().splitlines()
-    meanings = {**arguments(getattr(module, '__doc__', '')), **arguments(text)}
-    parameters = lookup.parameters(function)
-    for argument in lookup.KINDS[kind].given:  # by the engine: nobody's to set
-        parameters.pop(argument, None)
-    lines += ['', 'Arguments:' if parameters else 'No arguments.']
-    for argument, parameter in parameters.items():
-        default = ''
-        if parameter.default is not parameter.empty:
-            default = f'={parameter.default!r}'
-        words = [parameter_in_words(parameter), meanings.get(argument, '')]
-        lines += [f'  {argument}{default}', f'      {"; ".join(filter(None, words))}']
-    named = papers(f'{getattr(module, "__doc__", "")} {text}')
-    if named:
-        lines += ['', f'Papers: {"; ".join(named)}']
+    part = described_part(kind, name)
+    lines = [f'{name}: {part.sentence}', '', *part.text.splitlines()]
+    lines += ['', 'Arguments:' if part.arguments else 'No arguments.']
+    for argument in part.arguments:
+        default = '' if argument.default is None else f'={argument.default}'
+        words = '; '.join(filter(None, [argument.allowed, argument.meaning]))
+        lines += [f'  {argument.name}{default}', f'      {words}']
+    if part.papers:
+        lines += ['', f'Papers: {"; ".join(part.papers)}']
     return lines
 
 
@@ -157,13 +137,12 @@ def _lines_of_fields(name=None):
     return lines
 
 
-def _fields() -> list[tuple[str, Any]]:
+def _fields() -> list[tuple[str, str]]:
     """(name, two lines) of each field."""
     lines = described().splitlines()
     fields = []
-    for head, text in zip(lines[::2], lines[1::2], strict=True):
-        name = head.strip().removeprefix('--config.').partition('=')[0]
-        fields.append((name, f'{head}\n{text}'))
+    for entry, head, text in zip(field_entries(), lines[::2], lines[1::2], strict=True):
+        fields.append((entry.name, f'{head}\n{text}'))
     return fields
 
 

@@ -1,9 +1,8 @@
 """Runs one experiment: trains its trials, writes rows, checkpoints and a report into a workdir.
 
     python -m lbexp.main --config=experiments/lamb.py
-    python -m lbexp.main --config=experiments/lamb.py:fashion_mnist
-    --config.optimizer.learning_rate=0.02 srun -N2 -n2 python -m lbexp.main
-    --config=experiments/lamb.py --workdir=/shared/lamb
+    python -m lbexp.main --config=lamb:fashion_mnist --config.optimizer.learning_rate=0.02
+    srun -N2 -n2 python -m lbexp.main --config=experiments/lamb.py --workdir=/shared/lamb
 
 Ctrl-C, SIGTERM and SIGHUP, to any process of a job, save and stop; the same command goes on. Exit
 status: 0 done, 1 the disk failed, or a part raised an exception (told with its place in your code;

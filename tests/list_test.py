@@ -54,9 +54,9 @@ def test_what_the_engine_gives_is_left_out_and_common_arguments_are_told(capsys)
     assert any('length of the warm-up [fraction of steps]' in line for line in lines)
 
 
-@pytest.mark.parametrize('kind', [kind for kind in command.KINDS if kind in command._PARTS])
+@pytest.mark.parametrize('kind', [kind for kind in command.KINDS if kind in command.PARTS])
 def test_every_argument_of_every_part_is_there(capsys, kind):
-    part = command._PARTS[kind]
+    part = command.PARTS[kind]
     for name in command.names(kind):
         status, lines, _ = told(capsys, kind, name)
         heads = {line.strip().partition('=')[0] for line in lines if line.startswith('  ')}

@@ -1,8 +1,7 @@
 """Results of a workdir, or of a tree of workdirs, as columns.
 
     python -m lbexp.results PATH                     the final metrics of every trial
-    python -m lbexp.results PATH --csv=FILE          the same as CSV (--csv alone: on standard
-    output)
+    python -m lbexp.results PATH --csv=FILE          the same as CSV (--csv alone: printed)
     python -m lbexp.results PATH --parquet=FILE      the same as Parquet
     python -m lbexp.results PATH --sql="select trial, min(loss) from rows group by trial"
 

@@ -2,17 +2,16 @@
 or a Ray cluster.
 
     python -m lbexp.sweep --config=experiments/sweep_lr.py --executor=local run
-    python -m lbexp.sweep --config=experiments/reality_check.py --executor=slurm
-    --workdir=/shared/check run python -m lbexp.sweep --workdir=/shared/check status
+    python -m lbexp.sweep --config=reality_check --executor=slurm --workdir=/shared/check run
+    python -m lbexp.sweep --workdir=/shared/check status
     python -m lbexp.sweep --workdir=/shared/check report
 
 run     trains what is not done, and reports; what a direct run would write is written, to the bit
-where workers have
-        as many devices as it has (on a CPU: cores of the machine, or that Slurm gives to a task)
+        where workers have as many devices as it has (on a CPU: cores of the machine, or that Slurm
+        gives to a task)
 status  a table of the cohorts
 report  report.html from what is there so far; what a workdir names outside lbexp runs only where
---config names it
-        too, or with --trust_workdir
+        --config names it too, or with --trust_workdir
 
 What became of a cohort is in its folder of the workdir. The same command again skips what is done,
 goes on with what was interrupted, and tries again what failed; two of them at once share the work.

@@ -1,5 +1,5 @@
 """Models of the user's: a Linen, an NNX, an Equinox module, a plain pair, each by its name. The
-examples are those of docs/own.md."""
+examples are those of docs/how_to/own_model.md."""
 
 import importlib
 import pathlib
@@ -18,7 +18,7 @@ from lbexp.engine.fingerprint import fingerprint
 from lbexp.engine.run import build_once
 from lbexp.errors import Refusal
 
-PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'own.md'
+PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'how_to' / 'own_model.md'
 BLOCKS = re.findall('```python\n(.*?)```', PAGE.read_text(), flags=re.DOTALL)
 SOURCES = dict(zip(('linen', 'nnx', 'equinox', 'pair'), BLOCKS, strict=True))
 

@@ -1,6 +1,7 @@
 """What optax 0.2.8 does in lookahead and noise, and what ours do: each test shows both.
 
-A test that fails in its first half says that optax has changed: then the claim in the README goes.
+A test that fails in its first half says that optax has changed: then the claim in
+docs/reference/optimizers.md goes.
 """
 
 import flax.serialization

@@ -63,7 +63,7 @@ def test_lookahead_has_less_variance_than_sgd(h, k, alpha):
 
 @settings(deadline=None, max_examples=200)
 @given(st.floats(0.001, 0.999), cycles, alphas)
-def test_the_factor_below_sgd_that_the_readme_names(h, k, alpha):
+def test_the_factor_below_sgd_that_the_documentation_names(h, k, alpha):
     """With rate times curvature below 1: from alpha / (2 - alpha) for long cycles to alpha."""
     factor = float(compiled_proposition_2(h, 1.0, 1.0, k, alpha)) / (h / (2 - h))
     assert alpha / (2 - alpha) * (1 - 1e-9) <= factor <= alpha * (1 + 1e-9)

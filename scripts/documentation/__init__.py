@@ -1,0 +1,1 @@
+"""The pages of the documentation that are made when it is built (scripts/build_docs.py)."""
