@@ -112,7 +112,7 @@ def build(kind: str, part: dict, **given: Any) -> Any:
             raise
         raise Refusal(f'{part["name"]}: {error}') from error
     if not _is_built(kind, built):
-        raise Refusal(f'{part["name"]}: returns {_short(built)}; allowed: {_described(kind)}')
+        raise Refusal(f'{part["name"]}: returns {_short(built)}; allowed: {_in_words(kind)}')
     return built
 
 
@@ -240,12 +240,12 @@ def _outside(kind, module, name):
         function = getattr(importlib.import_module(module), adapting)(whole, function)
     if not callable(function):
         raise Refusal(
-            f'{whole}: found {_short(function)}; allowed: a function that returns {_described(kind)}'
+            f'{whole}: found {_short(function)}; allowed: a function that returns {_in_words(kind)}'
         )
     if _returns(kind, function) is False:
         annotation = inspect.formatannotation(return_annotation(function))
         raise Refusal(
-            f'{whole} returns {annotation}; allowed: a function that returns {_described(kind)}'
+            f'{whole} returns {annotation}; allowed: a function that returns {_in_words(kind)}'
         )
     try:
         inspect.signature(function)
@@ -256,7 +256,7 @@ def _outside(kind, module, name):
     return function
 
 
-def _described(kind):
+def _in_words(kind):
     returned = ' or '.join(KINDS[_kind(kind)].returns).replace(':', '.')
     return f'{with_article(kind)} ({returned})'
 

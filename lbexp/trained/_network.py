@@ -131,9 +131,10 @@ class Network:
         like = jax.eval_shape(train.draw, train.arrays, seed, positions)
         # a workload of the user's may give any tree
         if not isinstance(like, dict):
+            found = with_article(type(like).__name__)
             raise Refusal(
-                f'workload {self._name}: its examples are {with_article(type(like).__name__)}; allowed: '
-                'a dict of arrays, where some of the user are to be evaluated'
+                f'workload {self._name}: its examples are {found}; allowed: a dict of arrays, '
+                'where some of the user are to be evaluated'
             )
         return like
 
