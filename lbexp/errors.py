@@ -15,6 +15,7 @@ _OURS = str(pathlib.Path(__file__).parent) + os.sep
 _PATHS = sysconfig.get_paths()
 _STANDARD = tuple(_PATHS[name] + os.sep for name in ('stdlib', 'platstdlib'))
 _INSTALLED = {'site-packages', 'dist-packages'}
+_CYTHON = ('.pyx', '.pxi', '.pxd')
 _FRAME_IN_TEXT = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 
 
@@ -166,6 +167,9 @@ def _is_ours(file):
 
 def _is_user(file):
     if _is_ours(file) or file.startswith('<'):  # '<frozen runpy>', '<string>'
+        return False
+    # Cython names its sources from where a package was built: of the user's own they are there.
+    if file.endswith(_CYTHON) and not os.path.exists(file):
         return False
     return not _INSTALLED & set(pathlib.Path(file).parts) and not file.startswith(_STANDARD)
 

@@ -2,20 +2,21 @@
 
     python -m lbexp.evaluate --workdir=runs/lamb-... --trial=0
     python -m lbexp.evaluate --workdir=runs/sweep-... --data=validation
-    python -m lbexp.evaluate --workdir=runs/lamb-... --data=mine.npz
+    python -m lbexp.evaluate --workdir=runs/lamb-... --data=mine.csv
 
 Prints a line for each trial: each of the workload's metrics over the whole set, with the weights
-that the optimizer would deploy. A file has the arrays that the training examples have, by name.
-Trials that diverged or were never saved are named on standard error. What a workdir names outside
-lbexp runs only where --config names it too, or with --trust_workdir. Exit status: 0 done, 1 the
-disk or a part failed, 2 something given is wrong, 3 the checkpoints are damaged.
+that the optimizer would deploy. A table, an archive or a folder of images of your own is read as
+the data that was trained on was: columns by name, with its classes and its normalisation; an
+archive for a data set of lbexp has the arrays of its training examples, by name. Trials that
+diverged or were never saved are named on standard error. What a workdir names outside lbexp runs
+only where --config names it too, or with --trust_workdir. Exit status: 0 done, 1 the disk or a part
+failed, 2 something given is wrong, 3 the checkpoints are damaged.
 """
 
+import pathlib
 import signal
 import sys
-from typing import Any
 
-import numpy as np
 from absl import flags
 
 from lbexp import flag_command
@@ -33,7 +34,10 @@ _SETS = ('test', 'validation', 'train')
 def main(argv: list[str]) -> int:
     """Parses, evaluates, prints. Returns the exit status."""
     flag_values = command_flags()
-    data = "'test', 'validation', 'train', or a file .npz with arrays named as the training set's"
+    data = (
+        "'test', 'validation', 'train', or a table (.csv, .tsv, .parquet), an archive (.npz) or a "
+        'folder of images, read as the data that was trained on'
+    )
     flags.DEFINE_string('data', 'test', data, flag_values=flag_values)
 
     def act(overrides, words):
@@ -64,22 +68,15 @@ def _evaluate(flag_values, overrides):
     return DONE
 
 
-def _examples(data: str) -> str | dict[str, Any]:
-    """The name of a set, or the arrays of a file."""
+def _examples(data: str) -> str | pathlib.Path:
+    """The name of a set, or the path of a file or folder."""
     if data in _SETS:
         return data
     path = local_path(data, '--data')
-    allowed = f'allowed: {", ".join(_SETS)}, or a file .npz of arrays'
-    if not path.is_file():
-        raise Refusal(f'--data: found {data!r}; {allowed}')
-    try:
-        # opened here: NumPy leaves a file open that is no archive
-        with path.open('rb') as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file}
-    except OSError:
-        raise
-    except Exception as error:  # what NumPy and zipfile raise on files that are none
-        raise Refusal(f'--data: {data} cannot be read ({error}); {allowed}') from error
+    if not path.exists():
+        allowed = f'{", ".join(_SETS)}, a table, an archive (.npz) or a folder of images'
+        raise Refusal(f'--data: found {data!r}; allowed: {allowed}')
+    return path
 
 
 if __name__ == '__main__':

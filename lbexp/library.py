@@ -13,6 +13,7 @@ from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.errors import Refusal, RunFailed
 from lbexp.exit_status import BAD_CONFIG
+from lbexp.parallel import launchers
 from lbexp.report import FIGURE_FORMATS
 from lbexp.result import Result
 from lbexp.settings import Settings
@@ -31,9 +32,12 @@ def run(
     stop: Callable[[], bool] | None,
     allow_config_change: bool,
     restart_lost: bool,
+    alone: bool,
 ) -> Result:
     """See `lbexp.run`."""
     try:
+        if not alone:
+            launchers.refuse_a_call_in_each()
         file, read, changes = _source(config)
         settings = Settings(
             config=file,

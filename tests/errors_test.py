@@ -12,6 +12,7 @@ from lbexp import main
 from lbexp.config import lookup
 from lbexp.engine import contracts
 from lbexp.errors import Refusal, describe, refused
+from lbexp.wording import with_article
 
 BUGS = """
 import jax
@@ -225,6 +226,25 @@ def without_own_frames(function):
         while traceback.tb_next is not None and traceback.tb_frame.f_code.co_filename == __file__:
             traceback = traceback.tb_next
         return error.with_traceback(traceback)
+
+
+@pytest.mark.parametrize('is_there', [False, True])
+def test_frames_of_compiled_packages_are_not_the_users(tmp_path, monkeypatch, is_there):
+    """Their sources are named from where they were built; a user's own are there."""
+    monkeypatch.chdir(tmp_path)
+    if is_there:
+        (tmp_path / 'error.pxi').touch()
+    code = compile("raise ValueError('no')", 'error.pxi', 'exec')
+    error = without_own_frames(lambda: exec(code))
+    assert ('error.pxi:1' in describe(error)) is is_there
+
+
+def test_a_noun_has_its_article():
+    assert with_article('optimizer') == 'an optimizer'
+    assert with_article('EmptyState') == 'an EmptyState'
+    assert with_article('probe') == 'a probe'
+    with lookup.recorded(), pytest.raises(Refusal, match='names an optimizer outside lbexp'):
+        lookup.find('optimizer', 'mine:optimizer')
 
 
 def test_a_defect_of_lbexps_says_so():

@@ -27,6 +27,7 @@ LAYERS = {
     'results': 0,
     'errors': 0,
     'exit_status': 0,
+    'wording': 0,
     'shapes': 0,
     'output': 0,
     'ranges': 0,

@@ -120,6 +120,21 @@ def test_no_configuration(here, config, words):
     assert not (here / 'runs').exists()
 
 
+@pytest.mark.parametrize('name', ['SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE'])
+def test_one_of_several_processes_is_told_what_to_use(here, monkeypatch, name):
+    monkeypatch.setenv(name, '4')
+    with pytest.raises(
+        lbexp.RunFailed, match=rf'found 4 processes.*{name}.*lbexp\.main'
+    ) as refused:
+        lbexp.run({'steps': 0})
+    assert refused.value.status == 2 and len(refused.value.lines) == 1
+    for how in (dict(alone=True), {}):
+        if not how:
+            monkeypatch.setenv(name, '1')
+        with pytest.raises(lbexp.RunFailed, match='steps'):  # as far as its configuration
+            lbexp.run({'steps': 0}, **how)
+
+
 def test_formats_of_figures(here):
     with pytest.raises(lbexp.RunFailed, match=r"figures: found \('gif',\); allowed: png, pdf"):
         run(tiny(), figures=('gif',))

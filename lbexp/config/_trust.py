@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lbexp.errors import Refusal
+from lbexp.wording import with_article
 
 _reads_workdir = contextvars.ContextVar('reads_workdir', default=False)
 # names outside lbexp; None: all of them
@@ -64,7 +65,7 @@ def refuse_untrusted(kind: str, name: str) -> None:
     trusted = _trusted.get()
     if _reads_workdir.get() and trusted is not None and name not in trusted:
         raise Refusal(
-            f'the workdir names a {kind} outside lbexp: found {name!r}; allowed: parts of lbexp. '
-            'To run it, give the --config that names it, or --trust_workdir; in '
-            'Python: lookup.trusting'
+            f'the workdir names {with_article(kind)} outside lbexp: found {name!r}; allowed: parts '
+            'of lbexp. To run it, give the --config that names it, or --trust_workdir; in Python: '
+            'lookup.trusting'
         )

@@ -20,6 +20,7 @@ from lbexp.config._trust import refuse_untrusted
 from lbexp.config._trust import trusting as trusting
 from lbexp.config.violation import part_class
 from lbexp.errors import Refusal, user_frame
+from lbexp.wording import with_article
 
 
 def find(kind: str, name: str) -> Callable:
@@ -111,7 +112,7 @@ def build(kind: str, part: dict, **given: Any) -> Any:
             raise
         raise Refusal(f'{part["name"]}: {error}') from error
     if not _is_built(kind, built):
-        raise Refusal(f'{part["name"]}: returns {_short(built)}; allowed: {_article(kind)}')
+        raise Refusal(f'{part["name"]}: returns {_short(built)}; allowed: {_in_words(kind)}')
     return built
 
 
@@ -239,12 +240,12 @@ def _outside(kind, module, name):
         function = getattr(importlib.import_module(module), adapting)(whole, function)
     if not callable(function):
         raise Refusal(
-            f'{whole}: found {_short(function)}; allowed: a function that returns {_article(kind)}'
+            f'{whole}: found {_short(function)}; allowed: a function that returns {_in_words(kind)}'
         )
     if _returns(kind, function) is False:
         annotation = inspect.formatannotation(return_annotation(function))
         raise Refusal(
-            f'{whole} returns {annotation}; allowed: a function that returns {_article(kind)}'
+            f'{whole} returns {annotation}; allowed: a function that returns {_in_words(kind)}'
         )
     try:
         inspect.signature(function)
@@ -255,10 +256,9 @@ def _outside(kind, module, name):
     return function
 
 
-def _article(kind):
+def _in_words(kind):
     returned = ' or '.join(KINDS[_kind(kind)].returns).replace(':', '.')
-    article = 'an' if kind[0] in 'aeiou' else 'a'
-    return f'{article} {kind} ({returned})'
+    return f'{with_article(kind)} ({returned})'
 
 
 def _short(value):

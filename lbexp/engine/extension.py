@@ -1,6 +1,7 @@
 """A run that is to be longer than it was begun: what goes on as if it had been asked for at once,
 and what has to be chosen."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ from ml_collections import ConfigDict
 
 from lbexp import config as configs
 from lbexp.config import lookup
+from lbexp.engine.accumulation import accumulation_schedule
 from lbexp.engine.changes import computing
-from lbexp.engine.plan import run_length
+from lbexp.engine.plan import in_examples, run_length
 from lbexp.errors import Refusal
 
 _LENGTHS = ('steps', 'epochs')
@@ -56,6 +58,35 @@ def refuse_other_shape(there: dict, now: dict, workdir: Any, may_change: bool) -
                 'allowed: --allow_config_change, to go on as the longer run would from here, or '
                 f'{anew}'
             )
+
+
+def refuse_other_updates(there: dict, now: dict, steps: Mapping[int, int]) -> None:
+    """Raises Refusal where the updates that a trial has done would have taken other microbatches:
+    as counts alone say which microbatches make an update, the next one would never be due, or be
+    the mean of others.
+
+    Args:
+        there, now: of config.json.
+        steps: updates done, by trial.
+    """
+    before, after = (ConfigDict(document['config']) for document in (there, now))
+    for entry in now['trials']:
+        done = steps.get(entry['trial'], 0)
+        trained = configs.resolve(before, entry['overrides'])
+        asked = configs.resolve(after, entry['overrides'])
+        counts = np.arange(done + 1)
+        if done and not np.array_equal(_taken(trained, counts), _taken(asked, counts)):
+            raise Refusal(
+                f'trial {entry["trial"]}: found {done} updates of {_taken(trained, done)} '
+                f'microbatches there, which would have been {_taken(asked, done)} now '
+                '(batch_size, microbatch, batch_growth, and the length of a run whose batch '
+                'grows); allowed: as many. Choose another --workdir'
+            )
+
+
+def _taken(config, counts):
+    """Microbatches in the first `counts` updates."""
+    return np.asarray(accumulation_schedule(in_examples(config)).position(counts))
 
 
 def _schedule_differs(before, longer):

@@ -21,9 +21,10 @@ from lbexp.engine.changes import (
     refuse,
     shown,
 )
-from lbexp.engine.extension import is_extension, refuse_other_shape
+from lbexp.engine.extension import is_extension, refuse_other_shape, refuse_other_updates
 from lbexp.engine.metrics_file import replace
 from lbexp.engine.status import THROUGH, statuses, write_status
+from lbexp.engine.trial_entries import contents
 from lbexp.errors import Refusal
 
 
@@ -73,13 +74,13 @@ def record(
     begun = bool(there) and _is_begun(workdir)
     if there and begun:
         _refuse_old_names(path, there)
-    now = _now(there, config, resolved, grows, code)
+    now = contents(there, config, resolved, grows, code)
     if there and grows:
         overrides = [trial.overrides for trial in resolved]
         _refuse_foreign_names(path, there['trials'], [config, overrides])
     # A workdir in which nothing was trained yet may be about anything.
     if there and not begun and computing(changes_of(there, now, grows)):
-        there, now = None, _now(None, config, resolved, grows, code)
+        there, now = None, contents(None, config, resolved, grows, code)
     if there is None:
         workdir.mkdir(parents=True, exist_ok=True)
         document = {**now, 'run': uuid.uuid4().hex, 'environment': environment.environment()}
@@ -89,6 +90,8 @@ def record(
             refuse_other_shape(there, now, workdir, may_change)
         else:
             refuse(workdir, changes, may_change)
+        if computing(changes):
+            refuse_other_updates(there, now, _saved(workdir))
         arguments = argument_changes(there, now) if grows and begun else {}
         for changed, (old, new) in {**changes, **arguments}.items():
             log(f'changed since the run was begun: {changed}: {shown(old)} there, {shown(new)} now')
@@ -175,43 +178,6 @@ def nothing_to_train(workdir: pathlib.Path) -> str:
     return f'nothing to train: done on {ended} with {_commit(document)}'
 
 
-def _now(there, config, trials, grows, code) -> dict[str, Any]:
-    """What config.json is to say."""
-    fingerprint = {**fingerprint_of(there), **(code or {})}
-    before = there['trials'] if there and grows else []
-    if before and (there['config'] != config or fingerprint_of(there) != fingerprint):
-        before = [_without_tags(entry) for entry in before]
-    return {'config': config, 'trials': _with_asked(before, trials), 'fingerprint': fingerprint}
-
-
-def _with_asked(before, trials) -> list[dict[str, Any]]:
-    """The entries that are there, and those of the trials that are not, as a round of their own."""
-    entries: list[dict[str, Any]] = [dict(entry) for entry in before]
-    by_overrides: dict[str, dict[str, Any]] = {}
-    number = 0  # of the round
-    for entry in entries:
-        by_overrides[_key(entry['overrides'])] = entry
-        number = max(number, entry['round'] + 1)
-    for trial in trials:
-        entry: dict[str, Any] | None = by_overrides.get(_key(trial.overrides))
-        # A search over few integers meets them again: without tags both are trials.
-        if entry is None or (entry['round'] == number and not trial.tags):
-            entry = {'trial': len(entries), 'round': number, 'overrides': trial.overrides}
-            entries.append(entry)
-            by_overrides.setdefault(_key(trial.overrides), entry)
-        if trial.tags and trial.tags not in entry.get('tags', []):
-            entry['tags'] = [*entry.get('tags', []), trial.tags]
-    return entries
-
-
-def _key(overrides):
-    return json.dumps(overrides, sort_keys=True)
-
-
-def _without_tags(entry):
-    return {name: value for name, value in entry.items() if name != 'tags'}
-
-
 def _not_through(workdir):
     """Statuses of a run that was changed: each trial goes on from where it was."""
     remaining = {}
@@ -221,6 +187,15 @@ def _not_through(workdir):
             if name in status:
                 remaining[trial][name] = status[name]
     return remaining
+
+
+def _saved(workdir):
+    """By trial, the updates in its last checkpoint; an older version told those done alone."""
+    updates = {}
+    for trial, standing in statuses(workdir).items():
+        saved = standing.get('saved')
+        updates[trial] = standing['step'] if saved is None else saved
+    return updates
 
 
 def _is_begun(workdir):

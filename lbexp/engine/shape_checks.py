@@ -14,6 +14,7 @@ import numpy as np
 
 from lbexp import errors
 from lbexp.errors import Refusal
+from lbexp.wording import with_article
 from lbexp.workloads import Ratio
 
 
@@ -215,8 +216,8 @@ def short(value: Any) -> str:
     if value is None or isinstance(value, (bool, int, float, str)):
         return repr(value)[:60]
     if isinstance(value, (tuple, list)):
-        return f'a {type(value).__name__} of {len(value)}'
+        return f'{with_article(type(value).__name__)} of {len(value)}'
     shape, dtype = _shape_and_dtype(value)
     if shape is None:
-        return f'a {type(value).__name__}'
+        return with_article(type(value).__name__)
     return f'an array {dtype}{list(shape)}'

@@ -7,6 +7,9 @@ from jax._src import clusters
 
 from lbexp.errors import Refusal
 
+# How many processes of the present step or job there are.
+_PROCESSES = {'srun': 'SLURM_STEP_NUM_TASKS', 'mpirun': 'OMPI_COMM_WORLD_SIZE'}
+
 # JAX offers no public way to ask its detection before it starts.
 
 
@@ -76,6 +79,19 @@ def refuse_to_train_alone():
             '(OpenMPI 5 does not tell JAX where process 0 is). Give '
             '--coordinator_address=HOST:PORT, or --distributed=off'
         )
+
+
+def refuse_a_call_in_each():
+    """Raises Refusal in a process of which srun or mpirun started several: each would train alone,
+    all of it. Only their variables are asked, as JAX may be in use already."""
+    for launcher, name in _PROCESSES.items():
+        processes = int(os.environ.get(name) or 1)
+        if processes > 1:
+            raise Refusal(
+                f'lbexp.run: found {processes} processes, which {launcher} started ({name}); '
+                'allowed: python -m lbexp.main, which trains one run in all of them, or alone=True '
+                'with a workdir for each'
+            )
 
 
 def _counts(launcher):

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lbexp.annotations import limits, members, range_in_words, variants
+from lbexp.wording import with_article
 
 # What reads annotations takes finite bounds alone: the largest float stands for "below infinity".
 FINITE = sys.float_info.max
@@ -222,7 +223,7 @@ def _kind_in_words(kind):
     if collections.abc.Callable in (kind, get_origin(kind)):
         return 'a function'
     name = getattr(kind, '__name__', str(kind))
-    return _WORDS.get(kind, f'a {name}')
+    return _WORDS.get(kind, with_article(name))
 
 
 def _shown(value):

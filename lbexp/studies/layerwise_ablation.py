@@ -3,10 +3,16 @@ bias correction?"""
 
 from typing import Any
 
+import jax
+from ml_collections import ConfigDict
+
+from lbexp import config as configs
 from lbexp.analysis import above, within
+from lbexp.config import lookup
 from lbexp.errors import Refusal
+from lbexp.optimizers import masks
 from lbexp.ranges import Draws, Positive, PositiveInteger, Trials
-from lbexp.studies import Study
+from lbexp.studies import Study, Trial
 from lbexp.studies import _questions as questions
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import comparison
@@ -88,7 +94,20 @@ def layerwise_ablation(
         title = 'Parts of LARS and LAMB'
         return questions.analysis(title, compared, measured, claims, LARS)
 
-    return comparison(lambda config: compared_arms, tuning, analyse, margin=float(margin))
+    study = comparison(lambda config: compared_arms, tuning, analyse, margin=float(margin))
+
+    def trials(config: ConfigDict) -> list[Trial]:
+        _require_layer(config, last)
+        return study.trials(config)
+
+    return study._replace(trials=trials)
+
+
+def _require_layer(config, last):
+    """Refuses a name that no parameter of the network has, as its arms do once they are traced."""
+    workload = lookup.build('workload', configs.plain(config.workload))
+    params, _ = jax.eval_shape(workload.init, jax.random.key(0))
+    masks([last], params, argument='last')
 
 
 def _optimizers(last):

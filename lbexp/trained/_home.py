@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from lbexp import config as configs
 from lbexp import results
 from lbexp.config import check
+from lbexp.config.completed import completed
 from lbexp.engine import record
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.identity import Identity
@@ -33,14 +34,22 @@ class _Cohort(NamedTuple):
 
 
 class Home:
-    """Configurations, statuses, rows and checkpoints of the trials that one folder has."""
+    """Configurations, statuses, rows and checkpoints of the trials that one folder has.
+
+    Attributes:
+        document: config.json.
+        configuration: that of the run, with the defaults of fields that it lacks.
+        absent: their names.
+    """
 
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
         self.document = record.read(folder)
+        # Checkpoints have the digest of what was written: the document stays as it is.
+        self.configuration, self.absent = completed(self.document['config'])
         self._refuse_another_version()
         self.entries = {entry['trial']: entry for entry in self.document['trials']}
-        self._config = ConfigDict(self.document['config'])
+        self._config = ConfigDict(self.configuration)
         self._last: _Cohort | None = None  # trials are asked for one after another
 
     def config(self, trial: int) -> dict:
@@ -156,7 +165,7 @@ class Home:
 
     def _refuse_another_version(self):
         path = self.folder / results.CONFIG
-        problems = check.check_fields(ConfigDict(self.document['config']))
+        problems = check.check_fields(ConfigDict(self.configuration))
         if problems:
             raise Refusal(f'{path}: {"; ".join(problems[:3])}. {_remedy(self.document)}')
         if not self.document.get('run'):

@@ -18,6 +18,7 @@ from lbexp.errors import Refusal
 from lbexp.parallel.replicas import lone_worker
 from lbexp.trained._examples import as_examples
 from lbexp.trained._objective import Objective, objective
+from lbexp.wording import with_article
 
 _CHUNK = 1024  # examples at once, as many as the engine evaluates
 _SETS = ('test', 'validation', 'train')
@@ -130,9 +131,10 @@ class Network:
         like = jax.eval_shape(train.draw, train.arrays, seed, positions)
         # a workload of the user's may give any tree
         if not isinstance(like, dict):
+            found = with_article(type(like).__name__)
             raise Refusal(
-                f'workload {self._name}: its examples are a {type(like).__name__}; allowed: a dict '
-                'of arrays, where some of the user are to be evaluated'
+                f'workload {self._name}: its examples are {found}; allowed: a dict of arrays, '
+                'where some of the user are to be evaluated'
             )
         return like
 

@@ -48,11 +48,17 @@ class Run:
         # a workdir may be anybody's: what is read and shown must be in it
         refuse_links(self.workdir, self.workdir)
         self._trusted = _names(trust_workdir)
-        self._homes = {self.workdir: Home(self.workdir)}
+        home = Home(self.workdir)
+        self._homes = {self.workdir: home}
         self._networks: dict[str, Network] = {}
         self._folders = _cohort_folders(self.workdir)
-        self.config: dict[str, Any] = copy.deepcopy(self._homes[self.workdir].document['config'])
-        self.trials = sorted(self._homes[self.workdir].entries)
+        self.config: dict[str, Any] = copy.deepcopy(home.configuration)
+        self.trials = sorted(home.entries)
+        if home.absent:
+            results.say_once(
+                f'{self.workdir}: an older version of lbexp wrote its configuration; by default: '
+                f'{", ".join(home.absent)}'
+            )
 
     def __len__(self) -> int:
         return len(self.trials)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from lbexp.engine.state import TrialState
+from lbexp.trained._file import examples_of_file
 from lbexp.trained._network import Network
 from lbexp.trained._objective import Objective
 from lbexp.workloads import Workload
@@ -73,17 +74,25 @@ class Trial:
         """
         return self._network.predict(self.params, self.model_state, inputs)
 
-    def evaluate(self, data: str | Mapping[str, Any] = 'test') -> dict[str, float]:
+    def evaluate(
+        self, data: str | os.PathLike[str] | Mapping[str, Any] = 'test'
+    ) -> dict[str, float]:
         """Each of the workload's metrics over all examples of a set, those of a whole set (an AUC)
         among them.
 
         Args:
-            data: 'test', 'validation', 'train' (all of it, in evaluation mode), or {name: array} as
-                the training set has them.
+            data: 'test', 'validation', 'train' (all of it, in evaluation mode); {name: array} as
+                the training set has them; or the pathlib.Path of a table, an archive or a folder
+                of images, read as the data that was trained on: columns by name, its ids of texts
+                and classes, its normalisation.
 
         Raises:
-            lbexp.errors.Refusal: no such set, or other names, shapes or types.
+            lbexp.errors.Refusal: no such set, other names, shapes or types, or classes that were
+                not trained on.
+            ValueError: a file that cannot be read.
         """
+        if isinstance(data, os.PathLike):
+            data = examples_of_file(data, self.config)
         return self._network.evaluate(self.params, self.model_state, data)
 
     def objective(

@@ -52,7 +52,7 @@ def test_a_check_answers_by_the_trust_of_its_own_time(trusted_first):
             assert problems(['optax:sgd']) == []
         else:
             (line,) = problems([])
-            assert 'optimizer.name: the workdir names a optimizer outside lbexp' in line
+            assert 'optimizer.name: the workdir names an optimizer outside lbexp' in line
 
 
 def test_internals_are_not_offered():

@@ -10,7 +10,7 @@ import lbexp
 from lbexp import config as configs
 from lbexp.engine import record, run
 from lbexp.engine.extension import is_extension
-from lbexp.engine.status import statuses
+from lbexp.engine.status import statuses, write_status
 from lbexp.errors import Refusal
 
 
@@ -82,6 +82,56 @@ def test_what_depends_on_the_length_asks_for_a_choice(tmp_path, fields, what):
     assert '--allow_config_change' in line
     command(longer, tmp_path, may_change=True)
     assert rows(tmp_path)[-1]['step'] == 48
+
+
+GROWTH = dict(boundaries=(0.5,), factor=2.0, largest=32)
+
+
+def recorded(config, workdir, **how):
+    """As `command`, without the training."""
+    record.record(workdir, configs.plain(config), [{}], **how)
+
+
+def trial_config(**fields):
+    return tiny(**{'microbatch': 16, **fields})
+
+
+@pytest.mark.parametrize(
+    'fields, now, counts',
+    [
+        (dict(batch_growth=GROWTH), dict(batch_growth=GROWTH, steps=12), (18, 24, 30)),
+        (dict(batch_size=32), dict(batch_size=16), (24, 48, 24)),
+        (dict(batch_size=16), dict(batch_size=32), (24, 24, 48)),
+        (dict(batch_size=32), dict(batch_size=32, microbatch=8), (24, 48, 96)),
+    ],
+)
+def test_updates_of_other_microbatches_are_refused(tmp_path, fields, now, counts):
+    """Where none would be due again, or one would be the mean of others; whatever is allowed."""
+    updates, taken, asked = counts
+    recorded(trial_config(**fields), tmp_path)
+    write_status(tmp_path, 'done', {0: dict(status='done', step=updates, saved=updates)})
+    before = (tmp_path / 'config.json').read_bytes()
+    with pytest.raises(Refusal) as refused:
+        recorded(trial_config(**now), tmp_path, may_change=True)
+    line = str(refused.value)
+    assert line.startswith(f'trial 0: found {updates} updates of {taken} microbatches there, ')
+    assert f'would have been {asked} now' in line
+    assert (tmp_path / 'config.json').read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    'now, saved',
+    [
+        (dict(batch_size=32, steps=12), 24),
+        (dict(batch_size=16), 0),  # no checkpoint: it begins anew
+        (dict(batch_size=32, batch_growth=GROWTH), 12),  # so far no other batch
+    ],
+)
+def test_a_change_that_keeps_the_updates_goes_on(tmp_path, now, saved):
+    recorded(trial_config(batch_size=32), tmp_path)
+    write_status(tmp_path, 'preempted', {0: dict(status='running', step=24, saved=saved)})
+    recorded(trial_config(**now), tmp_path, may_change=True)
+    assert len(record.read(tmp_path)['changes']) == 1
 
 
 def test_shorter_or_other_is_refused_as_before(tmp_path):

@@ -246,3 +246,17 @@ def test_tags_are_recorded_and_are_no_part_of_a_trial(tmp_path):
     assert [entry.get('tags') for entry in entries] == [None, [{'arm': 'c'}]]
     digests = record.stage(record.read(tmp_path))['configurations']
     assert digests == record.stage({**record.read(tmp_path), 'trials': bare})['configurations']
+
+
+@pytest.mark.parametrize(
+    'code, tags', [({'a': '1' * 64, 'b': '2' * 64}, [{'arm': 'a'}]), ({'a': '2' * 64}, None)]
+)
+def test_a_part_that_a_later_round_names_first_drops_no_tags(tmp_path, code, tags):
+    """Other code of a part that is there does."""
+    config = configs.plain(tiny(study=dict(name='batch_growth')))
+    first = [configs.Trial({'seed': 0}, {'arm': 'a'})]
+    record.record(tmp_path, config, first, grows=True, code={'a': '1' * 64})
+    (tmp_path / 'metrics.jsonl').write_text('{"trial": 0, "step": 1}\n')
+    more = [configs.Trial({'seed': 1}, {'arm': 'b'})]
+    entries = record.record(tmp_path, config, more, grows=True, may_change=True, code=code)
+    assert [entry.get('tags') for entry in entries] == [tags, [{'arm': 'b'}]]

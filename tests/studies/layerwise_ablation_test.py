@@ -108,6 +108,7 @@ def test_arms_are_tuned_alike_and_where_they_belong(tmp_path):
     'study, told',
     [
         (dict(last=''), "last: found ''"),
+        (dict(last='Dense_9'), "last: found 'Dense_9', which matches no parameter. There are: "),
         (dict(margin=0.0), 'margin'),
         (dict(batch_size=0), 'batch_size: found 0'),
     ],

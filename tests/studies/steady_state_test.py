@@ -141,6 +141,12 @@ def test_the_verdict_rejects_wrong_error_bars(factor, passes):
     assert passed is passes, words
 
 
+def test_the_verdict_on_rows_without_any_difference():
+    """No logarithm of nothing."""
+    passed, words = verdict([Row('SGD', {'weights': 'deployed'}, 1.0, 0.01, 1.0, 0)] * 9)
+    assert 'largest |z| 0.00 (p 1 for' in words and not passed
+
+
 @pytest.mark.parametrize(
     'argument, told',
     [

@@ -11,6 +11,7 @@ from training import tiny
 import lbexp
 from lbexp import evaluate
 from lbexp.data.load import load
+from lbexp.engine import record
 from lbexp.engine.plan import run_length
 from lbexp.errors import Damaged, Refusal
 from lbexp.optimizers import evaluation_params
@@ -203,6 +204,29 @@ def test_anothers_checkpoint_is_not_taken(copied, tmp_path):
     set_config(copied, lambda document: document.update(run='another'))
     with pytest.raises(Damaged, match='it is of run'):
         lbexp.open(copied).trial(0)
+
+
+def older(document):
+    """As a version wrote it that knew fewer fields."""
+    config = document['config']
+    del config['init_from'], config['freeze'], config['watchdog'], config['data']['hosts']
+
+
+def test_fields_that_an_older_version_did_not_know_take_their_defaults(copied, capsys):
+    """Checkpoints are held against what was written."""
+    expected = lbexp.open(copied).trial(0)
+    stage = record.stage(record.read(copied))
+    set_config(copied, older)
+    run = lbexp.open(copied)
+    said = one_line(capsys)
+    assert said.endswith('by default: init_from, freeze, watchdog, data.hosts')
+    assert run.config['init_from']['weights'] is None
+    with pytest.raises(Damaged, match='no usable checkpoint'):
+        run.trial(0)
+    set_config(copied, lambda document: document.update(stages=[stage]))
+    trial = lbexp.open(copied).trial(0)
+    assert trial.config == expected.config
+    assert trial.evaluate('test') == expected.evaluate('test')
 
 
 def without(name):

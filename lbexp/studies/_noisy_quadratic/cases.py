@@ -63,7 +63,7 @@ def cases_of_trials(workdir: Path, cases: Sequence[Case]) -> Iterator[tuple[int,
 
 def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
     """Whether measurement and theory agree, in one sentence."""
-    from scipy import stats
+    from scipy import special, stats
 
     z = np.array([row.z for row in rows])
     # Fast and deployed weights of a trial are correlated; each trial and curvature counts once in
@@ -73,7 +73,7 @@ def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
     chi = stats.chi2.sf(float(deployed @ deployed), len(deployed))
     # Sidak's correction: the chance that the largest of as many is as large
     two_sided = 2 * stats.norm.sf(largest)
-    sidak = -np.expm1(len(z) * np.log1p(-two_sided))
+    sidak = -np.expm1(special.xlog1py(len(z), -two_sided))  # 1, where every z is 0
     widest = max(row.error / row.theory for row in rows)
     passed = bool(largest <= 4 and 0.001 < chi < 0.999)
     agree = 'agree' if passed else 'do NOT agree'
