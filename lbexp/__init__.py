@@ -30,6 +30,7 @@ def run(
     stop: Callable[[], bool] | None = None,
     allow_config_change: bool = False,
     restart_lost: bool = False,
+    trackers: Sequence[str] = ('tensorboard',),
 ) -> 'Result':
     """Trains, reports, and returns what came of it, as `python -m lbexp.main` does; what was begun
     in the workdir is gone on with, and what is done is not done again.
@@ -50,6 +51,8 @@ def run(
             'stopped'.
         allow_config_change: go on in a workdir with another configuration, code or data.
         restart_lost: train from the start the trials whose checkpoints or rows are lost.
+        trackers: what shows the rows elsewhere while they come: 'tensorboard', 'wandb', 'mlflow',
+            or 'package.module:function' (lbexp.trackers).
 
     Raises:
         RunFailed: the configuration is wrong, the workdir another run's, a part or the disk failed:
@@ -66,6 +69,7 @@ def run(
         stop=stop,
         allow_config_change=allow_config_change,
         restart_lost=restart_lost,
+        trackers=trackers,
     )
 
 

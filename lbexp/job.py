@@ -159,6 +159,7 @@ def _train(job: _Training, first_trials) -> bool:
                 rounds=[entry['round'] for entry in entries],
                 restart_lost=job.settings.restart_lost,
                 ends_hung=job.settings.ends_hung,
+                trackers=job.settings.trackers,
             )
         if outcome == 'preempted':
             return outcome

@@ -31,6 +31,7 @@ def run(
     stop: Callable[[], bool] | None,
     allow_config_change: bool,
     restart_lost: bool,
+    trackers: Sequence[str],
 ) -> Result:
     """See `lbexp.run`."""
     try:
@@ -41,6 +42,7 @@ def run(
             figures=_known(figures),
             allow_config_change=allow_config_change,
             restart_lost=restart_lost,
+            trackers=trackers,
             ends_hung=False,
         )
         with _turn:
@@ -60,7 +62,7 @@ def _run(settings, config, changes, stop, show) -> Result:
         config, problems = command.overridden(config, changes, configs.assign)
     if config is not None:
         command.prepare(config)
-        problems += command.checked(config)
+        problems += command.checked(config, settings.trackers)
     _require_none(problems)
     assert config is not None
     # imports what takes a second, which a refusal should not wait for
