@@ -88,7 +88,8 @@ def numbers(row: dict[str, Any]) -> dict[str, float]:
         if column in ('trial', 'step') or value is None or np.ndim(value):
             continue
         if math.isfinite(value):
-            values[tag(column)] = float(value)
+            # of a float32 the digits that metrics.jsonl has
+            values[tag(column)] = float(str(value))
     return values
 
 
