@@ -31,6 +31,7 @@ def run(
     allow_config_change: bool = False,
     restart_lost: bool = False,
     trackers: Sequence[str] = ('tensorboard',),
+    profile: str | None = None,
 ) -> 'Result':
     """Trains, reports, and returns what came of it, as `python -m lbexp.main` does; what was begun
     in the workdir is gone on with, and what is done is not done again.
@@ -53,6 +54,7 @@ def run(
         restart_lost: train from the start the trials whose checkpoints or rows are lost.
         trackers: what shows the rows elsewhere while they come: 'tensorboard', 'wandb', 'mlflow',
             or 'package.module:function' (lbexp.trackers).
+        profile: 'START:STOP', updates that the JAX profiler traces, into profile/ of the workdir.
 
     Raises:
         RunFailed: the configuration is wrong, the workdir another run's, a part or the disk failed:
@@ -70,6 +72,7 @@ def run(
         allow_config_change=allow_config_change,
         restart_lost=restart_lost,
         trackers=trackers,
+        profile=profile,
     )
 
 

@@ -32,6 +32,7 @@ def run(
     allow_config_change: bool,
     restart_lost: bool,
     trackers: Sequence[str],
+    profile: str | None,
 ) -> Result:
     """See `lbexp.run`."""
     try:
@@ -43,6 +44,7 @@ def run(
             allow_config_change=allow_config_change,
             restart_lost=restart_lost,
             trackers=trackers,
+            profile=profile,
             ends_hung=False,
         )
         with _turn:

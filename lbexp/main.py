@@ -179,6 +179,11 @@ def _flags():
     )
     flags.DEFINE_bool('restart_lost', False, restart, flag_values=flag_values)
     command.define_trackers(flag_values)
+    profile = (
+        'START:STOP: the JAX profiler traces the updates from START to STOP, into profile/ of the '
+        'workdir; START > 0 leaves out compilation'
+    )
+    flags.DEFINE_string('profile', None, profile, flag_values=flag_values)
     several = "join the processes of a job: 'auto' where a launcher started several, 'on', 'off'"
     flags.DEFINE_string('distributed', 'auto', several, flag_values=flag_values)
     address = 'HOST:PORT of process 0; with the next two, where no launcher says'

@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from lbexp.engine.cohort_runner import CohortRunner, Outputs, Progress, row_starts_of
+from lbexp.engine.cohort_runner import CohortRunner, Outputs, Progress
 from lbexp.engine.plan import Cohort
 from lbexp.engine.program import Program
 from lbexp.engine.resume import Position, resume
+from lbexp.engine.row_starts import row_starts_of
 from lbexp.engine.tracking import Tracking
 from lbexp.engine.watchdog import Watchdog
 
@@ -45,6 +46,8 @@ def loop(
     runner = begin(cohort, program, outputs, restart)
     watchdog = Watchdog(cohort.config['watchdog'] if ends_hung else None)
     tracking = open_tracking(runner.row > 0)
+    if outputs.profiler is not None:
+        outputs.profiler.begin(cohort)
     stopped = False
     try:
         while not runner.is_at_end and not stopped:
@@ -65,6 +68,8 @@ def loop(
         raise OSError(error.errno, message, error.filename) from error
     finally:
         watchdog.close()
+        if outputs.profiler is not None:
+            outputs.profiler.end()
     statuses = runner.statuses()
     tracking.finish({trial: standing['status'] for trial, standing in statuses.items()})
     return runner.is_at_end, statuses

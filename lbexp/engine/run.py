@@ -18,6 +18,7 @@ from lbexp.engine.loop import loop
 from lbexp.engine.metrics_file import MetricsWriter, NullWriter
 from lbexp.engine.notes import notes
 from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
+from lbexp.engine.profile import Profiler
 from lbexp.engine.program import program
 from lbexp.engine.reached import damage_on_primary, open_rows, reached
 from lbexp.engine.status import THROUGH, Status
@@ -68,6 +69,7 @@ class _Run(NamedTuple):
     restart_lost: bool
     ends_hung: bool
     trackers: dict[str, Tracker]
+    profiler: Profiler | None
 
 
 def run(
@@ -81,6 +83,7 @@ def run(
     restart_lost: bool = False,
     ends_hung: bool = True,
     trackers: Sequence[str] = ('tensorboard',),
+    profile: range | None = None,
 ) -> str:
     """Runs what is not yet done of `trials` (resolved configurations). Returns 'done' or
     'preempted'.
@@ -101,6 +104,7 @@ def run(
         ends_hung: whether the process ends where a dispatch hangs, as `watchdog` of the
             configuration says.
         trackers: names of what shows the rows elsewhere.
+        profile: updates that the JAX profiler traces; None: none.
 
     Raises:
         Damaged: checkpoints or rows are lost without which a trial cannot go on, or rows of one
@@ -128,6 +132,7 @@ def run(
         restart_lost=restart_lost,
         ends_hung=ends_hung,
         trackers=build(trackers) if hosts.is_primary() else {},
+        profiler=None if profile is None else Profiler(profile, workdir, log),
     )
     for line in splits(cohorts):
         log(line)
@@ -176,7 +181,13 @@ def _train_cohort(run, name, cohort, on_progress):
             cohort,
             compiled,
             train_size(cohort.config),
-            Outputs(checkpoints, run.rows, run.status, keeper(run.workdir, cohort.trials)),
+            Outputs(
+                checkpoints,
+                run.rows,
+                run.status,
+                keeper(run.workdir, cohort.trials),
+                run.profiler,
+            ),
             functools.partial(_tracking, run, cohort),
             on_progress,
             run.should_stop,

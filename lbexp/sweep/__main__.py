@@ -134,6 +134,7 @@ def _of_config(flag_values, overrides, word, stop):
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
         if study.measure is not None:
             study.measure(config, workdir)
+        print('writing the report', flush=True)  # which takes seconds
         return command.report(study.analyse(workdir), workdir, flag_values.figures)
 
 
