@@ -1,9 +1,9 @@
 """Learning rates as functions of the number of updates done.
 
-Every schedule but `rising` is `(peak, steps, warmup=0.0, warmup_from=0.0, ...) -> f(count)` with f(count) the
-rate of the update that comes after `count` updates. Shapes are given as fractions of `peak` and of
-`steps`, so a schedule keeps its form when either is swept. All numbers may be traced (no Python
-branch looks at them), so a sweep over any of them vmaps.
+Every schedule (but `rising`, which takes no warm-up) is `(peak, steps, warmup=0.0, warmup_from=0.0,
+...) -> f(count)` with f(count) the rate of the update that comes after `count` updates. Shapes are
+given as fractions of `peak` and of `steps`, so a schedule keeps its form when either is swept. All
+numbers may be traced (no Python branch looks at them), so a sweep over any of them vmaps.
 
 Gradual warm-up (Goyal et al. 2017, arXiv:1706.02677, section 2.2), the same in every schedule: over
 the first warmup * steps updates
