@@ -31,6 +31,8 @@ def run(
     allow_config_change: bool = False,
     restart_lost: bool = False,
     alone: bool = False,
+    trackers: Sequence[str] = ('tensorboard',),
+    profile: str | None = None,
 ) -> 'Result':
     """Trains, reports, and returns what came of it, as `python -m lbexp.main` does; what was begun
     in the workdir is gone on with, and what is done is not done again.
@@ -54,6 +56,9 @@ def run(
         alone: train in this process even where srun or mpirun started several of them, each of
             which then needs a workdir of its own. Otherwise that is refused: the command trains
             one run in all of them.
+        trackers: what shows the rows elsewhere while they come: 'tensorboard', 'wandb', 'mlflow',
+            or 'package.module:function' (lbexp.trackers).
+        profile: 'START:STOP', updates that the JAX profiler traces, into profile/ of the workdir.
 
     Raises:
         RunFailed: the configuration is wrong, the workdir another run's, a part or the disk failed:
@@ -71,6 +76,8 @@ def run(
         allow_config_change=allow_config_change,
         restart_lost=restart_lost,
         alone=alone,
+        trackers=trackers,
+        profile=profile,
     )
 
 

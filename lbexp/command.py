@@ -189,9 +189,24 @@ def prepare(config):
     devices(shards, many_trials)
 
 
-def checked(config) -> list[str]:
-    """What is wrong with the configuration, one line each."""
-    return [f'config.{problem}' for problem in check.check(config)]
+def define_trackers(flag_values: flags.FlagValues) -> None:
+    """Defines --trackers, of the commands that train."""
+    trackers = (
+        "what shows the rows elsewhere while they come: 'tensorboard', 'wandb', 'mlflow', or "
+        "'package.module:function'; none: --trackers="
+    )
+    flags.DEFINE_list('trackers', ['tensorboard'], trackers, flag_values=flag_values)
+
+
+def checked(config, trackers: Sequence[str] = ()) -> list[str]:
+    """What is wrong with the configuration, and with the trackers of these names, one line each."""
+    problems = [f'config.{problem}' for problem in check.check(config)]
+    for name in trackers:
+        try:
+            lookup.build('tracker', {'name': name})
+        except errors.Refusal as error:
+            problems.append(f'--trackers: {error}')
+    return problems
 
 
 def refuse(problems: list[str]) -> int:

@@ -17,6 +17,7 @@ from lbexp.errors import Refusal
 SPANNING = ('sweep', 'search')
 CONFIG, STATUS, COHORTS = 'config.json', 'status.json', 'cohorts.json'
 SUMMARY = 'summary.json'
+PREDICTIONS = 'predictions.json'
 _DEPTH = 50  # of nested data; a configuration has about 6
 _SHOWN = 120  # characters of what is wrong
 
@@ -131,6 +132,29 @@ class Summary(msgspec.Struct):
     docstring: str = ''  # of the experiment file
     networks: list[Network] = []
     schedules: list[Schedule] = []
+
+
+class Hard(msgspec.Struct):
+    """An example of predictions.json whose loss is large."""
+
+    place: Count  # in the stored order of its set
+    label: str
+    predicted: str
+    probability: float  # of the label
+    # PNG in base 64; '': it is no picture
+    picture: Annotated[str, msgspec.Meta(pattern='^[A-Za-z0-9+/=]*$', max_length=200_000)] = ''
+
+
+class Predictions(msgspec.Struct):
+    """predictions.json: what a trained network gets wrong, or writes."""
+
+    trial: Trial
+    step: Count
+    examples: Count = 0  # of the test set that were looked at
+    classes: list[str] = []
+    confusion: list[list[Count]] = []  # [label, prediction]
+    hardest: list[Hard] = []  # by loss, the largest first
+    texts: list[str] = []
 
 
 def document(path: pathlib.Path, kind: Any) -> Any:

@@ -15,8 +15,6 @@ damaged.
 import itertools
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from absl import flags
@@ -68,65 +66,17 @@ def _generate(flag_values, overrides):
         name = trial.config['workload']['name']
         raise Refusal(f'workload {name}: it writes no texts; allowed: a language model')
     from lbexp.datasets import _texts
+    from lbexp.trained.continuation import Draw, continued
 
     names = trial.output_names
     prompt = _texts.ids_of(flag_values.prompt, names, schema['unit'])
     texts = []
     for sample in range(flag_values.samples):
-        draw = _Draw(flag_values.temperature, flag_values.top_k, (flag_values.seed, sample))
+        draw = Draw(flag_values.temperature, flag_values.top_k, (flag_values.seed, sample))
         texts.append(continued(trial, prompt, flag_values.tokens, draw, _texts.stops(names)))
         print(_texts.spelled(names, texts[-1], schema['unit']), flush=True)
     _tell(trial, texts)
     return DONE
-
-
-class _Draw:
-    """One token from logits."""
-
-    def __init__(self, temperature, top_k, seed):
-        self._temperature, self._top_k, self._seed = temperature, top_k, seed
-
-    def token(self, logits: np.ndarray, position: int) -> int:
-        """The token for a position; -inf is never drawn."""
-        if self._temperature == 0:
-            return int(logits.argmax())
-        logits = logits / self._temperature
-        if 0 < self._top_k < len(logits):
-            least = np.partition(logits, -self._top_k)[-self._top_k]
-            logits = np.where(logits >= least, logits, -np.inf)
-        weights = np.exp(logits - logits.max())
-        generator = np.random.default_rng([*self._seed, position])
-        return int(generator.choice(len(weights), p=weights / weights.sum()))
-
-
-def continued(
-    trial: Any, prompt: Sequence[int], count: int, draw: _Draw, stops: tuple[set[int], set[int]]
-) -> list[int]:
-    """The prompt and up to `count` tokens after it, until an end is drawn.
-
-    A model sees the last tokens that fit into one of its rows.
-
-    Args:
-        trial: of a language model.
-        stops: ids that end a text, and ids that are never drawn.
-    """
-    ends, never = stops
-    length = trial.workload.train.arrays['tokens'].shape[1]
-    tokens = list(prompt)
-    for position in range(count):
-        window = tokens[-length:]
-        row = np.zeros((1, length), np.int32)
-        segments = np.zeros((1, length), np.int32)
-        row[0, : len(window)] = window
-        segments[0, : len(window)] = 1
-        logits = trial.predict({'tokens': row, 'segments': segments})[0, len(window) - 1]
-        logits = np.asarray(logits, np.float64)
-        logits[list(never)] = -np.inf
-        token = draw.token(logits, position)
-        if token in ends:
-            break
-        tokens.append(token)
-    return tokens
 
 
 def _tell(trial, texts):

@@ -17,6 +17,7 @@ from lbexp.config import lookup
 from lbexp.engine import environment, record
 from lbexp.engine.changes import flatten
 from lbexp.engine.lock import lock
+from lbexp.engine.profile import steps_of
 from lbexp.engine.run import build_once, run
 from lbexp.engine.schema import keep_schema
 from lbexp.engine.summary import keep_summary
@@ -71,6 +72,7 @@ def job(
             collectives.allgather_object('all rows are written')
             if study.measure is not None:
                 study.measure(config, workdir)  # together: it may use all devices
+            log('writing the report')  # which takes seconds
             return _report(study, workdir, settings.figures)
     return Outcome(None, workdir, None)
 
@@ -101,6 +103,7 @@ def _workdir(settings, config, overrides, log) -> pathlib.Path:
     collectives.run_on_all(lambda: gather(trials, chosen))
     # Whatever may be refused on one process alone is agreed on: the others would wait for it.
     collectives.run_on_all(lambda: build_once(trials))
+    collectives.run_on_all(lambda: bool(_profiled(settings, trials)))
     fingerprint = collectives.run_on_all(lambda: workdirs.fingerprint_of(settings, trials))
     workdir = collectives.run_on_all(
         lambda: workdirs.workdir_of(settings, config, overrides, fingerprint)
@@ -159,6 +162,8 @@ def _train(job: _Training, first_trials) -> bool:
                 rounds=[entry['round'] for entry in entries],
                 restart_lost=job.settings.restart_lost,
                 ends_hung=job.settings.ends_hung,
+                trackers=job.settings.trackers,
+                profile=_profiled(job.settings, trials),
             )
         if outcome == 'preempted':
             return outcome
@@ -219,6 +224,11 @@ def _report(study, workdir, figure_formats) -> Outcome:
     # as text, which processes can tell each other
     page = collectives.run_on_primary(lambda: str(command.write(analysis, workdir, figure_formats)))
     return Outcome(analysis, workdir, pathlib.Path(page))
+
+
+def _profiled(settings, trials):
+    """The updates that are to be traced; None: none."""
+    return None if settings.profile is None else steps_of(settings.profile, trials)
 
 
 def _resolved(config, overrides):

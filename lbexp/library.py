@@ -33,6 +33,8 @@ def run(
     allow_config_change: bool,
     restart_lost: bool,
     alone: bool,
+    trackers: Sequence[str],
+    profile: str | None,
 ) -> Result:
     """See `lbexp.run`."""
     try:
@@ -45,6 +47,8 @@ def run(
             figures=_known(figures),
             allow_config_change=allow_config_change,
             restart_lost=restart_lost,
+            trackers=trackers,
+            profile=profile,
             ends_hung=False,
         )
         with _turn:
@@ -64,7 +68,7 @@ def _run(settings, config, changes, stop, show) -> Result:
         config, problems = command.overridden(config, changes, configs.assign)
     if config is not None:
         command.prepare(config)
-        problems += command.checked(config)
+        problems += command.checked(config, settings.trackers)
     _require_none(problems)
     assert config is not None
     # imports what takes a second, which a refusal should not wait for

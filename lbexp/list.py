@@ -7,8 +7,8 @@
     python -m lbexp.list --completion=bash    a script of the shell (or zsh) that completes commands
 
 Kinds: workloads, data, models, optimizers, schedules, example_weights, probes, replicas, studies,
-executors, experiments, fields. A name may be 'package.module:function', of yours. Exit status: 0
-done, 2 there is no such thing.
+trackers, executors, experiments, fields. A name may be 'package.module:function', of yours. Exit
+status: 0 done, 2 there is no such thing.
 """
 
 import ast
@@ -37,6 +37,7 @@ PARTS = {
     'probes': 'probe',
     'replicas': 'replicas',
     'studies': 'study',
+    'trackers': 'tracker',
     'executors': 'executor',
 }
 KINDS = (*PARTS, 'experiments', 'fields')

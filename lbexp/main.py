@@ -112,7 +112,7 @@ def _main(flag_values, config, problems, stop, wrong_status):
     if config is not None:
         quiet()
         command.prepare(config)
-        problems += command.checked(config)
+        problems += command.checked(config, flag_values.trackers)
     # Each told once, as most are the same on every process.
     by_process = collectives.allgather_object(problems)
     problems = list(dict.fromkeys(itertools.chain.from_iterable(by_process)))
@@ -177,6 +177,12 @@ def _flags():
         'train from the start the trials whose checkpoints or rows are lost; it is recorded there'
     )
     flags.DEFINE_bool('restart_lost', False, restart, flag_values=flag_values)
+    command.define_trackers(flag_values)
+    profile = (
+        'START:STOP: the JAX profiler traces the updates from START to STOP, into profile/ of the '
+        'workdir; START > 0 leaves out compilation'
+    )
+    flags.DEFINE_string('profile', None, profile, flag_values=flag_values)
     several = "join the processes of a job: 'auto' where a launcher started several, 'on', 'off'"
     flags.DEFINE_string('distributed', 'auto', several, flag_values=flag_values)
     address = 'HOST:PORT of process 0; with the next two, where no launcher says'

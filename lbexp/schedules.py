@@ -1,9 +1,9 @@
 """Learning rates as functions of the number of updates done.
 
-Every schedule is `(peak, steps, warmup=0.0, warmup_from=0.0, ...) -> f(count)` with f(count) the
-rate of the update that comes after `count` updates. Shapes are given as fractions of `peak` and of
-`steps`, so a schedule keeps its form when either is swept. All numbers may be traced (no Python
-branch looks at them), so a sweep over any of them vmaps.
+Every schedule (but `rising`, which takes no warm-up) is `(peak, steps, warmup=0.0, warmup_from=0.0,
+...) -> f(count)` with f(count) the rate of the update that comes after `count` updates. Shapes are
+given as fractions of `peak` and of `steps`, so a schedule keeps its form when either is swept. All
+numbers may be traced (no Python branch looks at them), so a sweep over any of them vmaps.
 
 Gradual warm-up (Goyal et al. 2017, arXiv:1706.02677, section 2.2), the same in every schedule: over
 the first warmup * steps updates
@@ -107,6 +107,31 @@ def polynomial(
         return end + (1 - end) * (1 - p) ** power
 
     return _schedule(shape, peak, steps, warmup, warmup_from)
+
+
+@checked
+def rising(
+    peak: FiniteNonNegative,
+    steps: FinitePositive,
+    start: PositiveFraction = 1e-5,
+    scale: Literal['log', 'linear'] = 'log',
+) -> Schedule:
+    """rate rises from start * peak to peak: 'log': peak * start^(1 - p), equal factors an update;
+    'linear': peak * (start + (1 - start) p).
+
+    Of a learning-rate range test, which no run for its own sake needs (study learning_rate_range):
+    without warm-up.
+
+    Args:
+        start: first rate [fraction of peak], in (0, 1].
+
+    Smith 2017, arXiv:1506.01186, section 3.3 (linear).
+    """
+    shapes = {
+        'log': lambda p, count: start ** (1 - p),
+        'linear': lambda p, count: start + (1 - start) * p,
+    }
+    return _schedule(shapes[scale], peak, steps, warmup=0.0, warmup_from=0.0)
 
 
 @checked

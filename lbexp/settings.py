@@ -13,6 +13,8 @@ class Settings(NamedTuple):
         figures: formats of the files of each figure.
         allow_config_change: go on in a workdir with another configuration, code or data.
         restart_lost: train from the start the trials whose checkpoints or rows are lost.
+        trackers: names of what shows the rows elsewhere.
+        profile: 'START:STOP', updates that the JAX profiler traces; None: none.
         ends_hung: whether the process ends where a dispatch hangs; the command's may, that of a
             notebook may not.
     """
@@ -22,6 +24,8 @@ class Settings(NamedTuple):
     figures: Sequence[str]
     allow_config_change: bool = False
     restart_lost: bool = False
+    trackers: Sequence[str] = ('tensorboard',)
+    profile: str | None = None
     ends_hung: bool = True
 
     @classmethod
@@ -33,4 +37,6 @@ class Settings(NamedTuple):
             flag_values.figures,
             flag_values.allow_config_change,
             flag_values.restart_lost,
+            flag_values.trackers,
+            flag_values.profile,
         )

@@ -51,6 +51,7 @@ LAYERS = {
     'datasets': 2,
     'workloads': 2,
     'probes': 2,
+    'trackers': 2,
     'engine': 3,
     'parallel': 3,
     'studies': 4,
@@ -151,7 +152,8 @@ def test_shapes_have_their_names_in_one_file(path):
 
 
 @pytest.mark.parametrize(
-    'kind', ['optimizer', 'workload', 'data', 'model', 'probe', 'study', 'replicas', 'executor']
+    'kind',
+    ['optimizer', 'workload', 'data', 'model', 'probe', 'study', 'replicas', 'tracker', 'executor'],
 )
 def test_a_part_is_a_file(kind):
     """Whatever file has a function of its own name that returns such a part is one, and the lookup

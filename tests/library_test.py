@@ -43,6 +43,7 @@ def test_a_file_is_the_command(here, capsys):
     """The same workdir, and what the one has trained the other does not train again."""
     assert main.main(['', '--config=experiment.py', '--config.steps=12', '--figures=']) == 0
     (workdir,) = (here / 'runs').iterdir()
+    assert 'writing the report\n' in capsys.readouterr().out
     before = (workdir / 'metrics.jsonl').stat().st_mtime_ns
     result = run('experiment.py', {'steps': 12})
     assert result.workdir.resolve() == workdir and result.status == 'done'

@@ -25,18 +25,19 @@ NUMBERS = {
     'end': ((-0.1, 10, math.nan), (0.0, 1.0)),
     'power': ((-1.0, 0, math.inf, math.nan), (0.5, 3)),
     'factor': ((0.0, -0.1, 10, math.nan), (0.1, 1.0)),
+    'start': ((0.0, -0.1, 10, math.nan), (0.1, 1.0)),
     'cooldown': ((20, 0.0, -0.1, 1.1, math.nan), (0.1, 1.0)),
 }
 CASES = [
     (shape, argument)
     for shape, function in SHAPES.items()
     for argument in inspect.signature(function).parameters
-    if argument not in ('boundaries', 'anneal')
+    if argument not in ('boundaries', 'anneal', 'scale')
 ]
 
 
 def build(shape, **numbers):
-    return SHAPES[shape](**{'peak': 0.1, 'steps': 100, 'warmup': 0.0, **numbers})
+    return SHAPES[shape](**{'peak': 0.1, 'steps': 100, **numbers})
 
 
 @pytest.mark.parametrize('shape, argument', CASES)

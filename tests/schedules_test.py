@@ -14,7 +14,8 @@ from lbexp.config import lookup
 
 pytestmark = pytest.mark.quick
 
-SHAPES = ('constant', 'cosine', 'one_cycle', 'polynomial', 'step', 'trapezoid')
+SHAPES = ('constant', 'cosine', 'one_cycle', 'polynomial', 'rising', 'step', 'trapezoid')
+WARMED = tuple(name for name in SHAPES if name != 'rising')
 COUNTS = jnp.arange(121)
 
 
@@ -32,7 +33,7 @@ def test_the_shapes_are_all_that_have_a_peak():
     assert tuple(with_peak) == SHAPES
 
 
-@pytest.mark.parametrize('name', SHAPES)
+@pytest.mark.parametrize('name', WARMED)
 def test_warmup_is_the_same_line_in_every_shape(name):
     if name == 'one_cycle':
         found = rates(name, peak=2.0, steps=100, warmup=0.2, warmup_from=0.25, anneal='linear')
@@ -42,12 +43,12 @@ def test_warmup_is_the_same_line_in_every_shape(name):
     close(found[20], 2.0)
 
 
-@pytest.mark.parametrize('name', [n for n in SHAPES if n != 'one_cycle'])
+@pytest.mark.parametrize('name', [n for n in WARMED if n != 'one_cycle'])
 def test_no_warmup_starts_at_the_peak(name):
     close(rates(name, peak=0.3, steps=100)[0], 0.3)
 
 
-@pytest.mark.parametrize('name', SHAPES)
+@pytest.mark.parametrize('name', WARMED)
 def test_the_last_rate_is_kept(name):
     found = rates(name, peak=1.0, steps=100, warmup=0.1)
     close(found[100:], np.full(21, found[100]))
@@ -61,6 +62,13 @@ def test_cosine_equals_optax():
             jax.vmap(expected)(COUNTS),
             1e-5,
         )
+
+
+def test_rising_is_a_line_in_the_logarithm_or_in_the_rate():
+    share = np.minimum(np.arange(121) / 100, 1)
+    close(rates('rising', peak=3.0, steps=100, start=1e-4), 3.0 * 10 ** (-4 * (1 - share)), 1e-5)
+    found = rates('rising', peak=3.0, steps=100, start=0.1, scale='linear')
+    close(found, 0.3 + 2.7 * share)
 
 
 def test_polynomial_equals_optax_after_warmup():
@@ -105,7 +113,9 @@ def test_trapezoid_is_three_lines():
 def test_every_number_may_be_traced(name):
     """vmap over each numeric argument equals the loop over it."""
     function = getattr(schedules, name)
-    numbers = {'peak': 0.3, 'steps': 50.0, 'warmup': 0.1, 'warmup_from': 0.2}
+    numbers = {'peak': 0.3, 'steps': 50.0}
+    if name in WARMED:
+        numbers |= {'warmup': 0.1, 'warmup_from': 0.2}
     for argument, parameter in inspect.signature(function).parameters.items():
         if isinstance(parameter.default, float):
             numbers.setdefault(argument, parameter.default or 0.1)
@@ -120,7 +130,7 @@ def test_every_number_may_be_traced(name):
         close(traced, looped, 1e-5)
 
 
-@pytest.mark.parametrize('name', SHAPES)
+@pytest.mark.parametrize('name', WARMED)
 def test_low_precision_peaks_do_not_round_the_schedule(name):
     found = getattr(schedules, name)(jnp.bfloat16(0.25), 1000, warmup=0.5)(jnp.int32(251))
     assert found.dtype == jnp.float32

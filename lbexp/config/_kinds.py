@@ -38,6 +38,7 @@ KINDS = {
         'lbexp.parallel.replicas', ('lbexp.parallel.replicas:Replicas',), given=('seed',)
     ),
     'study': Kind('lbexp.studies', ('lbexp.studies:Study',)),
+    'tracker': Kind('lbexp.trackers', ('lbexp.trackers:Tracker',)),
     'executor': Kind(
         'lbexp.sweep.executors', ('lbexp.sweep.executors:Executor',), given=('resources',)
     ),

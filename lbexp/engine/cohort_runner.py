@@ -12,8 +12,10 @@ import numpy as np
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.metrics_file import MetricsWriter
 from lbexp.engine.plan import Cohort
+from lbexp.engine.profile import Profiler
 from lbexp.engine.program import Program
 from lbexp.engine.resume import Position
+from lbexp.engine.row_starts import RowStarts
 from lbexp.engine.status import Status
 from lbexp.engine.watchdog import Watchdog
 from lbexp.parallel import collectives, hosts, mesh
@@ -42,25 +44,7 @@ class Outputs(NamedTuple):
     status: Status  # is told of each checkpoint and, now and then, of each trial's step
     # (trials, {metric: [trials, n]}): keeps the values of each example of the last evaluation
     keep_examples: Callable[[list[int], dict[str, np.ndarray]], Any]
-
-
-class RowStarts(NamedTuple):
-    """Where the rows of each trial lie: row r comes after floor(steps r / num_rows) updates,
-    whatever its batch size."""
-
-    steps: np.ndarray  # [num_rows + 1, K] updates
-    ticks: np.ndarray  # [num_rows + 1, K] microbatches
-
-    def last_passed(self, tick: np.ndarray, frozen: np.ndarray) -> int:
-        """The last row that every trial has reached; one that has diverged reaches all."""
-        passed = ((self.ticks <= tick) | frozen).all(-1)
-        return int(np.flatnonzero(passed)[-1])
-
-
-def row_starts_of(cohort: Cohort) -> RowStarts:
-    num_rows = cohort.config['num_rows']
-    steps = cohort.steps * np.arange(num_rows + 1)[:, None] // num_rows
-    return RowStarts(steps, cohort.ticks(steps))
+    profiler: Profiler | None = None  # traces some updates
 
 
 @dataclasses.dataclass
@@ -108,9 +92,11 @@ class CohortRunner:
         if stretch is not None:
             # A dispatch ends with the examples of a stream that it was given.
             until = np.minimum(until, (self.tick // stretch + 1) * stretch)
+        if self.outputs.profiler is not None:
+            until = self.outputs.profiler.dispatch(self.tick, until)
         row_start = self.row_starts.ticks[self.row]
         row_step = self.row_starts.steps[self.row + 1]
-        with watchdog:
+        with watchdog, jax.profiler.StepTraceAnnotation('updates', step_num=int(self.step[0])):
             began = time.monotonic()
             self.states, columns = self.program.segment(self.states, until, row_start, row_step)
             columns = mesh.fetch(columns)

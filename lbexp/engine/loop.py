@@ -8,10 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from lbexp.engine.cohort_runner import CohortRunner, Outputs, Progress, row_starts_of
+from lbexp.engine.cohort_runner import CohortRunner, Outputs, Progress
 from lbexp.engine.plan import Cohort
 from lbexp.engine.program import Program
 from lbexp.engine.resume import Position, resume
+from lbexp.engine.row_starts import row_starts_of
+from lbexp.engine.tracking import Tracking
 from lbexp.engine.watchdog import Watchdog
 
 
@@ -20,7 +22,7 @@ def loop(
     program: Program,
     train_size: int,
     outputs: Outputs,
-    open_events: Callable,
+    open_tracking: Callable[[bool], Tracking],
     on_progress: Callable[[Progress], Any],
     should_stop: Callable[[], bool],
     restart: Callable[[str], Any] | None = None,
@@ -30,7 +32,7 @@ def loop(
 
     Args:
         train_size: examples in an epoch.
-        open_events: (trials, first steps) -> what writes the rows for TensorBoard.
+        open_tracking: whether there are rows of these trials -> what shows the rows elsewhere.
         on_progress: called after each dispatch.
         should_stop: asked after each dispatch.
         restart: where what is needed to go on is lost, is told so; the trials then train from the
@@ -43,25 +45,34 @@ def loop(
     """
     runner = begin(cohort, program, outputs, restart)
     watchdog = Watchdog(cohort.config['watchdog'] if ends_hung else None)
+    tracking = open_tracking(runner.row > 0)
+    if outputs.profiler is not None:
+        outputs.profiler.begin(cohort)
+    stopped = False
     try:
-        events = open_events(cohort.trials, runner.row_starts.steps[runner.row])
-        stopped = False
         while not runner.is_at_end and not stopped:
             at_row, stopped = runner.dispatch(watchdog, should_stop)
             on_progress(runner.progress())
             if at_row:
-                events.write(runner.write_row(train_size))
+                tracking.write(runner.write_row(train_size))
         # Where it was stopped, too: what was trained since the last checkpoint is not lost.
         runner.save()
         outputs.checkpoints.wait()
         outputs.rows.sync()
-    except OSError as error:
+    except BaseException as error:
+        tracking.finish(dict.fromkeys(cohort.trials, 'failed'), patience=0.0)
+        if not isinstance(error, OSError):
+            raise
         # The disk is full, or gone.
         message = f'{error.strerror}; {runner.last_saved()}'
         raise OSError(error.errno, message, error.filename) from error
     finally:
         watchdog.close()
-    return runner.is_at_end, runner.statuses()
+        if outputs.profiler is not None:
+            outputs.profiler.end()
+    statuses = runner.statuses()
+    tracking.finish({trial: standing['status'] for trial, standing in statuses.items()})
+    return runner.is_at_end, statuses
 
 
 def begin(

@@ -5,25 +5,28 @@ import contextlib
 import functools
 import json
 import pathlib
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lbexp.engine import identity, initial_weights, record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.cohort_runner import Outputs, Progress
 from lbexp.engine.components import components
-from lbexp.engine.events import Events
 from lbexp.engine.kept_examples import keeper
 from lbexp.engine.loop import loop
 from lbexp.engine.metrics_file import MetricsWriter, NullWriter
 from lbexp.engine.notes import notes
 from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
+from lbexp.engine.profile import Profiler
 from lbexp.engine.program import program
 from lbexp.engine.reached import damage_on_primary, open_rows, reached
 from lbexp.engine.status import THROUGH, Status
+from lbexp.engine.tracking import Tracking, build, rows_of, run_name
 from lbexp.errors import Refusal
 from lbexp.links import refuse_links
 from lbexp.parallel import collectives, hosts
+from lbexp.trackers import TrackedCohort, TrackedTrial, Tracker
 
 
 def build_once(trials: list[dict], trace: bool = False):
@@ -65,6 +68,8 @@ class _Run(NamedTuple):
     log: Callable[[str], Any]
     restart_lost: bool
     ends_hung: bool
+    trackers: dict[str, Tracker]
+    profiler: Profiler | None
 
 
 def run(
@@ -77,6 +82,8 @@ def run(
     numbers: list[int] | None = None,
     restart_lost: bool = False,
     ends_hung: bool = True,
+    trackers: Sequence[str] = ('tensorboard',),
+    profile: range | None = None,
 ) -> str:
     """Runs what is not yet done of `trials` (resolved configurations). Returns 'done' or
     'preempted'.
@@ -96,6 +103,8 @@ def run(
             config.json says so.
         ends_hung: whether the process ends where a dispatch hangs, as `watchdog` of the
             configuration says.
+        trackers: names of what shows the rows elsewhere.
+        profile: updates that the JAX profiler traces; None: none.
 
     Raises:
         Damaged: checkpoints or rows are lost without which a trial cannot go on, or rows of one
@@ -122,6 +131,8 @@ def run(
         log=log,
         restart_lost=restart_lost,
         ends_hung=ends_hung,
+        trackers=build(trackers) if hosts.is_primary() else {},
+        profiler=None if profile is None else Profiler(profile, workdir, log),
     )
     for line in splits(cohorts):
         log(line)
@@ -170,8 +181,14 @@ def _train_cohort(run, name, cohort, on_progress):
             cohort,
             compiled,
             train_size(cohort.config),
-            Outputs(checkpoints, run.rows, run.status, keeper(run.workdir, cohort.trials)),
-            _events(run),
+            Outputs(
+                checkpoints,
+                run.rows,
+                run.status,
+                keeper(run.workdir, cohort.trials),
+                run.profiler,
+            ),
+            functools.partial(_tracking, run, cohort),
             on_progress,
             run.should_stop,
             restart if run.restart_lost else None,
@@ -188,11 +205,19 @@ def _train_cohort(run, name, cohort, on_progress):
     return ended
 
 
-def _events(run):
-    """What opens the events of a cohort: on process 0 alone."""
-    if hosts.is_primary():
-        return functools.partial(Events, run.workdir / 'tensorboard', log=run.log)
-    return lambda trials, first_steps: NullWriter()
+def _tracking(run, cohort, goes_on):
+    """What shows the rows of a cohort elsewhere: nothing, but on process 0."""
+    # A workdir without config.json has no name.
+    identity, rows, trials = run.about[0] or uuid.uuid4().hex, [], []
+    if run.trackers:
+        if goes_on:
+            rows = rows_of(run.workdir / 'metrics.jsonl', cohort.trials)
+        entries = record.read(run.workdir)['trials']
+        overrides = {entry['trial']: entry['overrides'] for entry in entries}
+        for number in cohort.trials:
+            trials.append(TrackedTrial(number, run.trials[number], overrides.get(number, {})))
+    about = TrackedCohort(run_name(run.workdir), identity, run.workdir, trials, rows)
+    return Tracking(run.trackers, about, run.log)
 
 
 def _restart(run, cohort, cause):

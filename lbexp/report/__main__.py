@@ -2,6 +2,11 @@
 
     python -m lbexp.report --workdir=runs/lamb-...
     python -m lbexp.report --workdir=runs/lamb-... --live     # in a browser, while it trains
+    python -m lbexp.report --workdir=runs/lamb-... --predictions
+
+--predictions adds what the best trained network gets wrong: the confusion matrix and the hardest
+test examples of a classifier, as pictures where they are some; of a language model texts that it
+writes. Both are computed from the last checkpoint, and kept in predictions.json.
 
 Nothing is trained. Until every trial has ended the page has curves and no verdict; with --live it
 is written every few seconds until then, and a browser that shows it reads it anew. What a workdir
@@ -46,6 +51,13 @@ def _flags():
     flags.DEFINE_bool('live', False, live, flag_values=flag_values)
     every = 'seconds between two pages, with --live'
     flags.DEFINE_float('every', 10.0, every, lower_bound=0.1, flag_values=flag_values)
+    looked = (
+        'compute what a trained network gets wrong on the test set, or which texts it writes, and '
+        'show it from now on'
+    )
+    flags.DEFINE_bool('predictions', False, looked, flag_values=flag_values)
+    trial = 'number of the network, with --predictions; default: the best'
+    flags.DEFINE_integer('trial', None, trial, lower_bound=0, flag_values=flag_values)
     trust = "run what the workdir names outside lbexp: a workdir is data, and may be anybody's"
     flags.DEFINE_bool('trust_workdir', False, trust, flag_values=flag_values)
     return flag_values
@@ -59,6 +71,8 @@ def _report(flag_values, overrides):
             'python -m lbexp.sweep --workdir=... report'
         )
     trusted = command.trusted(flag_values, overrides)
+    if flag_values.predictions:
+        _predict(workdir, trusted, flag_values.trial)
     while flag_values.live and not _has_ended(workdir):
         path = page.page(workdir, _so_far(workdir), (), refresh=flag_values.every)
         print(f'report: {path}', flush=True)
@@ -68,6 +82,17 @@ def _report(flag_values, overrides):
     with lookup.trusting(trusted), lookup.recorded():
         analysis = lookup.build('study', results.part(workdir, 'study')).analyse(workdir)
     return command.report(analysis, workdir, flag_values.figures)
+
+
+def _predict(workdir, trusted, number):
+    # imports JAX, which a page does not need
+    from lbexp.engine.quiet import quiet
+    from lbexp.parallel.devices import devices
+    from lbexp.trained import Run, predictions
+
+    quiet()
+    devices(1, many_trials=False)
+    predictions.keep(Run(workdir, True if trusted is None else trusted), number)
 
 
 def _has_ended(workdir):

@@ -32,6 +32,11 @@ th:first-child, td:first-child, .pairs td { text-align: left; }
 .pairs td:first-child { white-space: nowrap; }
 .prose td { white-space: normal; text-align: left; vertical-align: top; } .prose th { text-align: left; }
 code { font: 13px/1.4 ui-monospace, monospace; } pre { font: 13px/1.5 ui-monospace, monospace; white-space: pre-wrap; }
+.tools { font-size: 14px; margin: 0 0 10px; } .tools label { margin-right: 18px; } .tools input { width: auto; margin: 0 4px 0 0; }
+select { font: inherit; color: inherit; background: var(--shade); border: 1px solid var(--line); border-radius: 4px; }
+.matrix td { text-align: center; padding: 4px 8px; } .matrix tbody th { text-align: left; } .matrix { font-size: 13px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: 14px; }
+.card img { width: 96px; height: 96px; object-fit: contain; image-rendering: pixelated; background: var(--shade); display: block; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); gap: 26px 32px; }
 figure { margin: 0; min-width: 0; } .plot { height: 370px; }
 a { color: var(--link); } details { border-top: 1px solid var(--line); padding-bottom: 18px; }
@@ -44,7 +49,7 @@ input { font: inherit; color: inherit; background: var(--shade); border: 1px sol
   .prose tr { border-bottom: 1px solid var(--line); padding: 6px 0; } .prose td { border: 0; padding: 1px 0; }
   .prose td:empty { display: none; } .prose td + td::before { content: attr(data-label) ': '; color: var(--soft); } }
 @media print { :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --line: #ccc; --link: #000; }
-  input, nav, .links { display: none; } .modebar { display: none !important; } main { padding: 0; max-width: none; } .tall { max-height: none; } .wide { overflow: visible; }
+  input, nav, .links, .tools { display: none; } .modebar { display: none !important; } main { padding: 0; max-width: none; } .tall { max-height: none; } .wide { overflow: visible; }
   table { font-size: 10px; width: 100%; } th, td { white-space: normal; padding-right: 6px; } thead { display: table-header-group; }
   tr, figure { break-inside: avoid; } h2, h3, summary { break-after: avoid; } .grid { display: block; } figure { margin-bottom: 18px; } }
 """  # noqa: E501
@@ -73,6 +78,17 @@ function layout(base) {
     modebar: {bgcolor: 'rgba(0,0,0,0)', color: read('--soft'), activecolor: read('--ink')},
     legend: {orientation: 'h', yref: 'container', y: 0, yanchor: 'bottom', x: 0}};
 }
+function smoothed(trace) {
+  if (trace.mode !== 'lines' || trace.fill) return trace;
+  let mean = 0, weight = 0;
+  const y = trace.y.map(value => {
+    if (value === null) { mean = weight = 0; return null; }
+    mean = 0.9 * mean + 0.1 * value;
+    weight = 0.9 * weight + 0.1;
+    return mean / weight;
+  });
+  return {...trace, y};
+}
 async function drawAll() {
   if (!window.DecompressionStream) {
     document.querySelectorAll('.plot').forEach(plot => plot.textContent = 'This browser is too old to draw it; its files are below.');
@@ -82,10 +98,17 @@ async function drawAll() {
   library.textContent = await unpack('plotly');
   document.head.append(library);
   const figures = JSON.parse(await unpack('figures'));
+  const tools = document.querySelector('.tools'), views = figures.map((_, i) => document.getElementById('plot-' + i).closest('#curves'));
   const options = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['select2d', 'lasso2d']};
   const draw = size => figures.forEach((each, i) =>
-    Plotly.react('plot-' + i, each.data, {...layout(each.layout), ...size}, options));
+    Plotly.react('plot-' + i, ...viewed(each, views[i] && tools), options));
+  function viewed(each, tools) {
+    const [smooth, scale] = tools ? [tools.querySelector('input').checked, tools.querySelector('select').value] : [false, ''];
+    const data = smooth ? each.data.map(smoothed) : each.data, yaxis = {title: each.layout.yaxis.title, type: scale, automargin: true};
+    return [data, {...layout(scale ? {...each.layout, yaxis} : each.layout), ...size}];
+  }
   draw({});
+  if (tools) tools.addEventListener('change', () => draw({}));
   dark.addEventListener('change', () => draw({}));
   addEventListener('beforeprint', () => draw({width: 660, height: 340}));
   addEventListener('afterprint', () => draw({}));

@@ -13,6 +13,12 @@ from lbexp.report.colours import key
 from lbexp.report.style import LEGEND
 
 PROSE = 60  # characters of a cell that is to be wrapped
+# of the figures in a section: the script reads them
+TOOLS = (
+    '<p class="tools"><label><input type="checkbox" autocomplete="off">smooth</label><label>scale '
+    '<select autocomplete="off"><option value="">as it fits</option><option '
+    'value="linear">linear</option><option value="log">logarithmic</option></select></label></p>'
+)
 TALL = 40  # rows beyond which a table scrolls
 
 

@@ -21,6 +21,7 @@ from lbexp.report import (
     curves,
     elements,
     networks,
+    predictions,
     table,
 )
 from lbexp.report.elements import Section
@@ -79,7 +80,8 @@ def page(
     drawn = drawings(analysis, rows, finals, summary)
     # of the study's own: curves of hundreds of trials have colours of their own
     shared = shared_colours(analysis.figures)
-    sections = _sections(analysis, finals, document, summary, drawn, figure_formats)
+    kept = predictions.sections(results.predictions(workdir))
+    sections = _sections(analysis, finals, document, summary, drawn, figure_formats, kept)
     compared = best.comparison(finals, networks.target(summary))
     header = _header(analysis, finals, summary, best.answer(finals, compared))
     body = header + elements.contents(sections)
@@ -89,8 +91,9 @@ def page(
     return write(workdir, content, all_drawn, shared, figure_formats)
 
 
-def _sections(analysis, finals, document, summary, drawn, formats):
-    """The sections of the page; `drawn` are its figures, by section."""
+def _sections(analysis, finals, document, summary, drawn, formats, predicted):
+    """The sections of the page; `drawn` are its figures, by section, `predicted` those on what a
+    network gets wrong."""
     metric = networks.target(summary)
     final_metrics = table.table(finals, target=metric)
     sections = []
@@ -107,7 +110,10 @@ def _sections(analysis, finals, document, summary, drawn, formats):
         sections.append(Section('Findings', figures, 'findings'))
     first += len(drawn.study)
     figures = elements.figures(drawn.curves, first, formats)
+    if drawn.curves:
+        figures = elements.TOOLS + figures
     sections.append(Section('Training curves', figures, 'curves'))
+    sections += predicted
     if analysis.tables:
         # A study that has tables of its own says in them what its trials are.
         body = elements.table(final_metrics)

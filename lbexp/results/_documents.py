@@ -86,6 +86,20 @@ def summary(folder: pathlib.Path) -> documents.Summary:
     return msgspec.convert(content, documents.Summary)
 
 
+def predictions(folder: pathlib.Path) -> documents.Predictions | None:
+    """predictions.json of a workdir: what a trained network gets wrong. None where there is none;
+    where it is damaged that is told."""
+    file = pathlib.Path(folder) / documents.PREDICTIONS
+    try:
+        if not is_readable(file, file.parent):
+            return None
+        content = documents.document(file, documents.Predictions)
+    except (OSError, Refusal) as error:
+        say_once(f'{error}; left out')
+        return None
+    return msgspec.convert(content, documents.Predictions)
+
+
 def part(folder: pathlib.Path, name: str) -> dict:
     """A part of the configuration of a workdir, such as its workload: a dict with a 'name'.
 

@@ -70,6 +70,7 @@ def _flags():
     flag_values = command.own_flags()
     where = "where cohorts train: 'local', 'slurm', 'ray': a file of lbexp/sweep/executors"
     flags.DEFINE_string('executor', 'local', where, flag_values=flag_values)
+    command.define_trackers(flag_values)
     at_once = 'cohorts at once; default: as many as there is room for'
     flags.DEFINE_integer('workers', None, at_once, lower_bound=1, flag_values=flag_values)
     cores = 'cores of each worker; default: a share of this machine, or 1 of a cluster'
@@ -102,7 +103,7 @@ def _of_config(flag_values, overrides, word, stop):
     _plan_on_cpu()
     quiet()
     command.prepare(config)
-    problems = command.checked(config)
+    problems = command.checked(config, flag_values.trackers if executor else ())
     if problems:
         return command.refuse(problems)
     from lbexp.trained.initial_weights import gather
@@ -132,6 +133,7 @@ def _of_config(flag_values, overrides, word, stop):
     with lookup.trusting(None):  # the workdir has the names of this configuration, and no others
         if study.measure is not None:
             study.measure(config, workdir)
+        print('writing the report', flush=True)  # which takes seconds
         return command.report(study.analyse(workdir), workdir, flag_values.figures)
 
 
@@ -150,6 +152,7 @@ def _train(flag_values, study, config, workdir, first_trials, executor, stop):
         fingerprint=functools.partial(workdirs.fingerprint_of, flag_values),
         restart_lost=flag_values.restart_lost,
         docstring=configs.docstring(flag_values.config),
+        trackers=flag_values.trackers,
     )
     finished = record.nothing_to_train(workdir)
     outcome = run(study, config, workdir, first_trials, options)

@@ -6,7 +6,7 @@ import itertools
 import pathlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lbexp.sweep import leases
@@ -32,6 +32,7 @@ class SchedulerOptions(NamedTuple):
     fingerprint: Callable[[list[dict]], dict[str, str]] = lambda trials: {}
     restart_lost: bool = False  # what lost its checkpoints or rows trains from the start
     docstring: str = ''  # of the experiment file
+    trackers: Sequence[str] = ('tensorboard',)  # what shows rows elsewhere
 
 
 class Outcome(NamedTuple):
@@ -126,6 +127,7 @@ class _Scheduler:
             heartbeat=attempt.heartbeat,
             heartbeat_timeout=self.options.heartbeat_timeout,
             restart_lost=self.options.restart_lost,
+            trackers=self.options.trackers,
         )
 
     def stop(self) -> bool:

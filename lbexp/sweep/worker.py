@@ -7,6 +7,7 @@ import pathlib
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -28,6 +29,7 @@ class WorkerArguments(NamedTuple):
     heartbeat_timeout: float  # seconds without one after which this attempt will count as lost
     cores: list[int] | None = None  # that the process keeps to; None: those it is given
     restart_lost: bool = False  # train from the start where checkpoints or rows are lost
+    trackers: Sequence[str] = ('tensorboard',)
 
 
 def worker(arguments: WorkerArguments) -> None:
@@ -92,6 +94,7 @@ def _train(arguments, task, lease, should_stop):
         lambda: should_stop() or lease.should_stop(),
         numbers=task.trials,
         restart_lost=arguments.restart_lost,
+        trackers=arguments.trackers,
     )
     states = {state['status'] for state in statuses(task.folder).values()}
     if outcome == 'done' and states == {'diverged'}:

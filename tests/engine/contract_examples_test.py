@@ -93,6 +93,14 @@ def test_the_evaluation_probe_of_the_example_measures(example, tmp_path):
     assert measured == pytest.approx([row['gradient_norm'] for row in rows[1:]], rel=1e-5)
 
 
+@pytest.mark.parametrize('example', ['lbexp.trackers'], indirect=True)
+def test_the_tracker_of_the_example_writes_every_row(example, tmp_path):
+    rows = train(tiny(), tmp_path, trackers=['contract_example:one_table'])
+    lines = (tmp_path / 'all.csv').read_text().splitlines()
+    losses = [line for line in lines if ',train/loss,' in line]
+    assert losses == [f'0,{row["step"]},train/loss,{row["loss"]}' for row in rows]
+
+
 @pytest.mark.processes
 @pytest.mark.parametrize('example', ['lbexp.sweep.executors'], indirect=True)
 def test_the_executor_of_the_example_trains(example, tmp_path):

@@ -1,9 +1,8 @@
-"""What a run leaves beside its report: metrics.jsonl, TensorBoard events, config.json."""
+"""What a run leaves beside its report: metrics.jsonl, config.json."""
 
 import concurrent.futures
 import json
 import os
-import struct
 import subprocess
 import time
 import uuid
@@ -11,104 +10,12 @@ import uuid
 import jax
 import numpy as np
 import pytest
-from tensorboardX.crc32c import crc32c
-from tensorboardX.proto.event_pb2 import Event
 from training import rows, tiny, train
 
 from lbexp import config as configs
 from lbexp.engine import record
-from lbexp.engine.events import Events
 from lbexp.engine.metrics_file import MetricsWriter, replace
 from lbexp.errors import Damaged
-
-
-def events(folder):
-    """The events of all files of a folder, oldest first; the frame and checksums of each record are
-    checked."""
-    found = []
-    # as TensorBoard does
-    for file in sorted(folder.glob('*tfevents*'), key=lambda path: path.name):
-        content, at = file.read_bytes(), 0
-        while at < len(content):
-            head = content[at : at + 8]
-            (size,) = struct.unpack('<Q', head)
-            data = content[at + 12 : at + 12 + size]
-            assert struct.unpack('<I', content[at + 8 : at + 12])[0] == _masked(head)
-            assert struct.unpack('<I', content[at + 12 + size : at + 16 + size])[0] == _masked(data)
-            found.append(Event.FromString(data))
-            at += 16 + size
-    return found
-
-
-def _masked(data):
-    crc = crc32c(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def shown(folder):
-    """{(name, step): value} as TensorBoard shows it: a session start hides what earlier files hold
-    from its step on."""
-    values = {}
-    for event in events(folder):
-        if event.HasField('session_log') and event.session_log.status == event.session_log.START:
-            values = {key: value for key, value in values.items() if key[1] < event.step}
-        for value in event.summary.value:
-            assert (value.tag, event.step) not in values, 'written twice'
-            values[value.tag, event.step] = value.simple_value
-    return values
-
-
-def test_tensorboard_shows_every_row_also_of_a_run_that_was_taken_up_again(tmp_path):
-    config = tiny(
-        steps=48, num_rows=12, num_evaluations=4, num_checkpoints=3, sweep=(('seed', (0, 1)),)
-    )
-    left = iter([False] * 7)
-    train(config, tmp_path, should_stop=lambda: next(left, True))
-    # As if killed after its last checkpoint: rows beyond it are written again.
-    newest = max(
-        (tmp_path / 'checkpoints' / 'trial-00000').iterdir(), key=lambda path: int(path.name)
-    )
-    for file in newest.rglob('*'):
-        if file.is_file():
-            file.unlink()
-    written = train(config, tmp_path)
-    for trial in (0, 1):
-        expected = {
-            (name, row['step']): value
-            for row in written
-            if row['trial'] == trial
-            for name, value in row.items()
-            if name not in ('trial', 'step')
-        }
-        found = shown(tmp_path / 'tensorboard' / f'trial-{trial:05d}')
-        found = {key: value for key, value in found.items() if key[0] != 'wall_time'}
-        assert found == pytest.approx(expected, rel=1e-6)
-
-
-def test_tensorboard_shows_no_point_twice_of_a_run_that_was_killed_before_its_first_checkpoint(
-    tmp_path, monkeypatch
-):
-    row = {'trial': 3, 'step': 1, 'loss': 2.0}
-    Events(tmp_path, [3], [0]).write([row, {**row, 'step': 2}])
-    monkeypatch.setattr(time, 'time', lambda: 1e9)  # another host's clock, years behind
-    Events(tmp_path, [3], [0]).write([{**row, 'loss': 5.0}])
-    files = sorted(path.name for path in (tmp_path / 'trial-00003').iterdir())
-    assert len(files) == 2
-    assert shown(tmp_path / 'trial-00003') == {('loss', 1): 5.0}
-
-
-def test_that_tensorboard_gets_nothing_of_very_many_trials_is_said(tmp_path):
-    said = []
-    events = Events(tmp_path, range(65), [0] * 65, log=said.append)
-    events.write([{'trial': 0, 'step': 1, 'loss': 2.0}])
-    assert (
-        len(said) == 1
-        and '65 trials' in said[0]
-        and 'lbexp.results' in said[0]
-        and not any(tmp_path.iterdir())
-    )
-    Events(tmp_path, range(64), [0] * 64, log=said.append)
-    assert len(said) == 1 and len(list(tmp_path.iterdir())) == 64
 
 
 def test_config_json_says_what_ran_where_and_with_what(tmp_path):

@@ -1,0 +1,121 @@
+"""Rows on their way to trackers, which training does not wait for."""
+
+import json
+import pathlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lbexp.config import lookup
+from lbexp.errors import describe
+from lbexp.trackers import TrackedCohort, Tracker
+
+PACE = 2.0  # s between two times that a tracker is handed rows
+PATIENCE = 60.0  # s that the end of a cohort waits for a tracker
+
+
+def build(names: Sequence[str]) -> dict[str, Tracker]:
+    """The trackers of these names.
+
+    Raises:
+        Refusal: there is none of such a name, or what it needs is not installed.
+    """
+    return {name: lookup.build('tracker', {'name': name}) for name in names}
+
+
+class Tracking:
+    """The trackers of a cohort, each in a thread of its own."""
+
+    def __init__(
+        self, trackers: dict[str, Tracker], cohort: TrackedCohort, log: Callable[[str], Any]
+    ):
+        self._log = log
+        self._threads = [_Thread(*tracker, cohort) for tracker in trackers.items()]
+
+    def write(self, rows: list[dict]) -> None:
+        """Hands rows on. What went wrong since the last ones is told."""
+        for thread in self._threads:
+            thread.rows.put(rows)
+        self._tell()
+
+    def finish(self, statuses: dict[int, str], patience: float = PATIENCE) -> None:
+        """Returns when all trackers have all rows, or after `patience` seconds."""
+        for thread in self._threads:
+            thread.end(statuses)
+        for thread in self._threads:
+            thread.join(patience)
+        self._tell()
+        for thread in self._threads:
+            if thread.is_alive() and patience:
+                self._log(
+                    f'tracker {thread.name}: still busy after {patience:.0f} s, and left alone; '
+                    'all rows are in metrics.jsonl'
+                )
+
+    def _tell(self):
+        for thread in self._threads:
+            if thread.problem:
+                self._log(f'tracker {thread.name}: {thread.problem}; training goes on without it')
+                thread.problem = ''
+
+
+class _Thread(threading.Thread):
+    """Hands rows to a tracker. It ends no process, and no process waits for it at its end."""
+
+    def __init__(self, name, tracker, cohort):
+        super().__init__(name=name, daemon=True)
+        self.rows = queue.SimpleQueue()  # lists of rows; None: there are no more
+        self.problem = ''  # not told yet
+        self._tracker, self._cohort = tracker, cohort
+        self._ending, self._statuses = threading.Event(), {}
+        self.start()
+
+    def end(self, statuses):
+        """No more rows come."""
+        self._statuses = statuses
+        self._ending.set()
+        self.rows.put(None)
+
+    def run(self):
+        try:
+            session = self._tracker.begin(self._cohort)
+            while (rows := self._next()) is not None:
+                self._tracker.write(session, rows)
+                self._ending.wait(PACE)
+            self._tracker.finish(session, self._statuses)
+        except (Exception, SystemExit) as error:
+            self.problem = describe(error)
+
+    def _next(self):
+        """All rows that have come, at least one; None: there are no more."""
+        rows = self.rows.get()
+        if rows is None:
+            return None
+        rows = list(rows)
+        while not self.rows.empty():
+            more = self.rows.get()
+            if more is None:
+                self.rows.put(None)  # told the next time
+                break
+            rows += more
+        return rows
+
+
+def rows_of(path: pathlib.Path, trials: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows of these trials in metrics.jsonl."""
+    from lbexp.engine.metrics_file import lines
+
+    members, rows = set(trials), []
+    for trial, line in lines(path):
+        if trial in members:
+            rows.append(json.loads(line))
+    return rows
+
+
+def run_name(workdir: pathlib.Path) -> str:
+    """The name of the workdir; of a cohort of a sweep, that of the sweep's."""
+    workdir = workdir.absolute()
+    if workdir.parent.name == 'cohorts':
+        workdir = workdir.parent.parent
+    return workdir.name
