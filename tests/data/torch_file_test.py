@@ -101,9 +101,7 @@ class Harmful:
 
 def test_a_pickle_runs_nothing(write, tmp_path):
     harmful = Harmful(tmp_path / 'touched')
-    with pytest.raises(
-        ValueError, match=r'found the name __builtin__.getattr in a file of weights'
-    ):
+    with pytest.raises(ValueError, match=r'found the name __builtin__.getattr in a file'):
         torch_arrays(write({**tensors(), 'bad': harmful}))
     assert not (tmp_path / 'touched').exists()
 
