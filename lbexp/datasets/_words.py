@@ -53,12 +53,14 @@ def title_rows(
     frequent = sorted(counts, key=lambda word: (-counts[word], word))[: vocabulary - len(MARKS)]
     names = (*MARKS, *frequent)
     ids = {word: number for number, word in enumerate(names)}
-    packed = []
-    for part in (train, test):
-        sequences = []
-        for title in part:
-            words = [ids.get(word, UNKNOWN) for word in title]
-            sequences.append([BEGIN, *words, END])
-        packed.append(pack(sequences, length))
-    references = ngram_perplexities(*packed, len(names))
-    return Texts(*packed, names, 'words', source, split, references)
+    trained, tested = (pack(_sequences(part, ids), length) for part in (train, test))
+    references = ngram_perplexities(trained, tested, len(names))
+    return Texts(trained, tested, names, 'words', source, split, references)
+
+
+def _sequences(titles, ids):
+    sequences = []
+    for title in titles:
+        words = [ids.get(word, UNKNOWN) for word in title]
+        sequences.append([BEGIN, *words, END])
+    return sequences

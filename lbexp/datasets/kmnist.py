@@ -53,6 +53,6 @@ def _read(folder: pathlib.Path):
         images, labels = (folder / f'kmnist-{part}-{kind}.npz' for kind in ('imgs', 'labels'))
         if not labels.is_file() or not images.is_file():
             raise missing(folder, labels.name, images.name, labels.name)
-        arrays = [next(iter(archive(file).arrays.values())) for file in (images, labels)]
-        pairs.append(labelled(*arrays, len(_CLASSES), images))
+        pixels, numbers = (next(iter(archive(file).arrays.values())) for file in (images, labels))
+        pairs.append(labelled(pixels, numbers, len(_CLASSES), images))
     return pairs[0], pairs[1]
