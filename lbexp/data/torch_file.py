@@ -3,7 +3,7 @@ pickle may say."""
 
 import collections
 import pickle
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def torch_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
+def torch_arrays(file: IO[bytes]) -> dict[str, np.ndarray]:
     """The arrays of a state dict, by name.
 
     Such a file is five pickles in a row (a magic number, the version, sizes of types, the state

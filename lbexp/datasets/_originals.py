@@ -104,10 +104,11 @@ def idx_parts(folder: pathlib.Path, prefix: str, classes: int) -> tuple[Arrays, 
             dotted = name.replace('-idx', '.idx')
             names = [f'{prefix}{part}-{each}' for each in (name, dotted)]
             files.append(first_file(folder, names))
-        if None in files:
+        of_images, of_labels = files
+        if of_images is None or of_labels is None:
             return None
-        images, labels = (idx(file, rank) for file, rank in zip(files, (3, 1)))
-        examples.append(labelled(images, labels, classes, files[0]))
+        arrays = idx(of_images, 3), idx(of_labels, 1)
+        examples.append(labelled(*arrays, classes, of_images))
     return examples[0], examples[1]
 
 

@@ -11,7 +11,7 @@ from lbexp.models import Model
 from lbexp.models._linen import linen_network
 from lbexp.models.norm import BatchNorm, together
 from lbexp.ranges import PositiveInteger, checked
-from lbexp.shapes import Features, Images, Outputs
+from lbexp.shapes import Images, Outputs
 
 # (blocks, window, stride of the first, widening, channels) of each stage.
 _STAGES = (
@@ -139,7 +139,7 @@ def relu6(x: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def depthwise(x: Images, kernel: jax.Array, stride: int) -> Features:
+def depthwise(x: Images, kernel: jax.Array, stride: int) -> jax.Array:
     """Each channel of x [n, h, w, c] convolved with a window of its own, kernel [k, k, c].
 
     On CPU as k^2 shifted copies, each times a number: XLA's convolution of as many groups as

@@ -43,6 +43,7 @@ def _write(files, folder):
             is_drawing = path.parts[:1] == ('symbols',) or 'cartoon' in path.parts
             if path.suffix == '.png' and member.isfile() and not is_drawing:
                 opened = archive.extractfile(member)
+                assert opened is not None  # of a file
                 images.append(_square(Image.open(opened)))
                 names.append(name)
     groups = [re.split(r'[_\-0-9]', pathlib.PurePosixPath(name).stem)[0].lower() for name in names]
