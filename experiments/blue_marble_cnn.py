@@ -14,6 +14,6 @@ def get_config():
     c.workload = dict(name='blue_marble_cnn')
     c.optimizer = dict(name='adamw', learning_rate=3e-3, weight_decay=0.01)
     c.schedule = dict(name='cosine', warmup=0.05)
-    c.batch_size, c.epochs = 128, 8.0
-    c.num_evaluations = 8
+    c.batch_size, c.epochs = 128, 4.0
+    c.num_evaluations = 4
     return c

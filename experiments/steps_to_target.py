@@ -7,6 +7,9 @@ Shallue et al. 2019 (arXiv:1811.03600); McCandlish et al. 2018 (arXiv:1812.06162
     python -m lbexp.main --config=experiments/steps_to_target.py
     --config.study.optimizers="('sgd','momentum')"
 
+`:sotu_lm` asks the same of a language model, `:ctr` of a model of clicks, each at a loss of the
+validation set: --config.study.target=4.2.
+
 Any optimizer by name, with a space of its own:
 
     optimizers=('momentum', 'optax.contrib:muon'),
@@ -26,20 +29,34 @@ reported runs did not reach the target: censored.
 from lbexp import config
 
 
-def get_config():
+def get_config(workload: str = 'digits'):
+    if workload not in ('digits', 'sotu_lm', 'ctr'):
+        raise ValueError(f"workload: found {workload!r}; allowed: 'digits', 'sotu_lm', 'ctr'")
     c = config.base()
     c.workload = dict(name='digits_mlp', hidden=(32,), validation=360)
     c.study = dict(
         name='steps_to_target',
         optimizers=('sgd', 'momentum', 'lookahead', 'lars', 'lamb', 'novograd'),
         batch_sizes=(4, 8, 16, 32, 64, 128, 256, 512),  # examples per update
-        target=0.05,  # validation error
+        metric='error',  # of the validation set
+        target=0.05,
         examples=10000,  # a run has updates + examples / batch size updates
         updates=150,
         budget=7,  # learning rates tried at each setting,
         seeds_per_point=3,  # with as many seeds each: first crossings are noisy
         seeds=15,
     )
+    if workload == 'sotu_lm':
+        c.workload = dict(name='sotu_lm', size='0.1M', validation=256)
+        c.study.update(optimizers=('momentum', 'adamw', 'lamb'), metric='token_loss', target=4.5)
+        c.study.update(batch_sizes=(4, 8, 16, 32, 64, 128), examples=8000, updates=200)
+        c.study.update(budget=5, seeds_per_point=1, seeds=6)
+    if workload == 'ctr':
+        data = dict(name='adult', validation=4000)
+        c.workload = dict(name='binary', data=data, model=dict(name='dcn', cross='matrix'))
+        c.study.update(optimizers=('momentum', 'adamw', 'lamb'), metric='loss', target=0.32)
+        c.study.update(batch_sizes=(32, 128, 512, 2048, 8192), examples=60000, updates=150)
+        c.study.update(budget=5, seeds_per_point=1, seeds=6)
     c.steps = 1  # each trial sets its own
     c.num_rows, c.num_evaluations, c.num_checkpoints = (
         150,

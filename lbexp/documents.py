@@ -116,6 +116,8 @@ class Network(msgspec.Struct):
     parameters: Count
     examples: dict[str, Count]  # of each set
     target: tuple[str, float] | None = None  # a test metric and the value that counts as reached
+    # operations of a forward and backward pass, an example; None: an older version
+    flops: float | None = None
 
 
 class Schedule(msgspec.Struct):

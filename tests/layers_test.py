@@ -33,6 +33,7 @@ LAYERS = {
     'ranges': 0,
     'documents': 0,
     'owner': 0,
+    'quantities': 0,
     'local_path': 0,
     'links': 0,
     'inputs': 0,

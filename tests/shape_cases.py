@@ -23,6 +23,7 @@ from lbexp.models.cnn import CNN, Conv3x3
 from lbexp.models.co_action import CoAction
 from lbexp.models.dcn import CrossLayer
 from lbexp.models.dropout import Dropout
+from lbexp.models.efficientnet_lite0 import EfficientNetLite0
 from lbexp.models.encoder import FirstPosition, TokensAtPlaces
 from lbexp.models.lstm import LSTM
 from lbexp.models.mlp import MLP, mlp
@@ -168,6 +169,7 @@ CASES |= {
             input_ids=integers(6, jnp.int32),
         ),
     ],
+    'models.compressed_fields:principal': [lambda: dict(moments=ones(5, 5), combinations=3)],
     'models.compressed_fields:products': [
         lambda: dict(fields=ones(6, 4, 5), projection=ones(3, 4)),
     ],
@@ -206,6 +208,12 @@ CASES |= {
     ],
     'data.packing:Packed': [
         lambda: dict.fromkeys(('tokens', 'targets', 'segments'), np.ones((6, 5), np.int32)),
+    ],
+    'models.efficientnet_lite0:EfficientNetLite0.__call__': [
+        lambda: dict(self=EfficientNetLite0(4), x=ones(6, 32, 33, 3), train=True)
+    ],
+    'models.efficientnet_lite0:depthwise': [
+        lambda: dict(x=ones(6, 4, 5, 2), kernel=ones(3, 3, 2), stride=1)
     ],
     'models.resnet:ResNet.__call__': [
         lambda: dict(self=ResNet(((2, 1), (4, 1)), 4), x=ones(6, 4, 5, 2), train=True),

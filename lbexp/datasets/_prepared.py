@@ -1,12 +1,15 @@
-"""Labelled images that `lbexp.data.prepare` prepares, as data sets."""
+"""Labelled pictures as data sets: those that `lbexp.data.prepare` prepares, and others."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lbexp.data.augmentation import augmented
 from lbexp.data.label_noise import some_examples, with_label_noise
+from lbexp.data.load import load
 from lbexp.data.source import Source, memory
-from lbexp.data.splits import splits
+from lbexp.data.splits import divided
 from lbexp.datasets import Dataset
 from lbexp.inputs import Input, Target
 
@@ -31,15 +34,34 @@ def prepared_images(
     """The data set `name` of lbexp.data.load, with the test split of its makers.
 
     Args:
+        scale, classes, source: as of `labelled_images`.
+    """
+    train, test = load(name, 'train'), load(name, 'test')
+    return labelled_images(train, test, scale, classes, source, options)
+
+
+def labelled_images(
+    train: dict[str, np.ndarray],
+    test: dict[str, np.ndarray],
+    scale: float,
+    classes: Sequence[str],
+    source: str,
+    options: Options,
+) -> Dataset:
+    """Pictures 'image' [n, h, w, c] with a 'label' [n].
+
+    Args:
+        train, test: as their makers divide them.
         scale: pixels are multiplied by it.
         classes: names of the classes.
-        source: where it comes from, and its licence.
+        source: where they come from, and their licence.
     """
-    parts = splits(name, options.validation, options.replacement, options.fold, options.folds)
-    train = _train(parts['train'], len(classes), options)
-    image = train.arrays['image']
+    validation, replacement, fold, folds, *_ = options
+    parts = divided(train, test, validation, replacement, fold, folds)
+    trained = _train(parts['train'], len(classes), options)
+    image = trained.arrays['image']
     return Dataset(
-        train=augmented(train, 'image', options.augment),
+        train=augmented(trained, 'image', options.augment),
         validation=parts['validation'],
         test=parts['test'],
         inputs={'image': Input('image', image.shape[1:], image.dtype.name, scale)},

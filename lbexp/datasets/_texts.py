@@ -28,16 +28,21 @@ class Texts(NamedTuple):
     references: dict[str, float]  # what simpler models reach on the test set, by name
 
 
-def copied(make: Callable[..., Texts], file: str, vocabulary: int, length: int) -> Texts:
+def copied(
+    make: Callable[..., Texts], file: str, vocabulary: int, length: int, code: Sequence[str] = ()
+) -> Texts:
     """make(file, vocabulary, length), from the copy beside `file` where there is one.
 
     A copy is of one content of the file, one code and these numbers; what is damaged is made again.
+
+    Args:
+        code: files that the rows are computed by, beside that of `make`.
     """
 
     def arrays():
         return _arrays(make(file, vocabulary, length))
 
-    code = [make.__code__.co_filename, __file__, packing.__file__]
+    code = [make.__code__.co_filename, *code, __file__, packing.__file__]
     return _of_arrays(copied_arrays(arrays, file, f'{vocabulary}-{length}', code))
 
 

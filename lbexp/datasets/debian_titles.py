@@ -1,28 +1,16 @@
 """Titles of Debian packages: 54,000 headlines, a language model's smallest real data."""
 
-import collections
 import functools
-import re
 
 import duckdb
 import numpy as np
 
 from lbexp.data.packages import examples_file
-from lbexp.data.packing import pack
-from lbexp.datasets import Dataset
-from lbexp.datasets._texts import (
-    BEGIN,
-    END,
-    MARKS,
-    UNKNOWN,
-    Texts,
-    copied,
-    next_token_data,
-    ngram_perplexities,
-)
+from lbexp.datasets import Dataset, _words
+from lbexp.datasets._texts import Texts, copied, next_token_data
+from lbexp.datasets._words import FEWEST, MOST, check_sizes, title_rows, titles
 from lbexp.ranges import NonNegativeInteger, PositiveInteger
 
-_WORDS = (3, 14)  # of a title
 _FOLDS = 10  # of which one is the test set
 _SEED = 54013
 
@@ -48,68 +36,48 @@ def debian_titles(
     Raises:
         ValueError: not prepared: python -m lbexp.data.prepare debian_titles.
     """
-    if vocabulary <= len(MARKS) or length < _WORDS[1] + 1:
-        raise ValueError(
-            f'vocabulary, length: found {vocabulary}, {length}; allowed: more than {len(MARKS)} '
-            f'tokens, and rows of {_WORDS[1] + 1} positions or more'
-        )
+    check_sizes(vocabulary, length)
     texts = _copied(str(examples_file('debian_titles')), vocabulary, length)
     return next_token_data(texts, validation, replacement)
 
 
 @functools.lru_cache(4)
 def _copied(file, vocabulary, length):
-    return copied(_texts, file, vocabulary, length)
+    return copied(_texts, file, vocabulary, length, [_words.__file__])
 
 
 def _texts(file, vocabulary, length) -> Texts:
-    titles = _titles(file)
-    is_test = _held_out(titles)
+    shuffled = _shuffled(file)
+    is_test = _held_out(shuffled)
     if all(is_test) or not any(is_test):
         raise ValueError(
-            f'{file}: found {len(titles)} titles of {_WORDS[0]} to {_WORDS[1]} words; allowed: '
+            f'{file}: found {len(shuffled)} titles of {FEWEST} to {MOST} words; allowed: '
             'enough to train and to test'
         )
-    train_titles = [title for title, held_out in zip(titles, is_test) if not held_out]
-    counts = collections.Counter(word for title in train_titles for word in title)
-    # ties in the order of the alphabet
-    frequent = sorted(counts, key=lambda word: (-counts[word], word))[: vocabulary - len(MARKS)]
-    names = (*MARKS, *frequent)
-    ids = {word: number for number, word in enumerate(names)}
-    sequences = {False: [], True: []}
-    for title, tested in zip(titles, is_test):
-        words = [ids.get(word, UNKNOWN) for word in title]
-        sequences[tested].append([BEGIN, *words, END])
-    train, test = pack(sequences[False], length), pack(sequences[True], length)
-    return Texts(
+    train = [title for title, held_out in zip(shuffled, is_test) if not held_out]
+    test = [title for title, held_out in zip(shuffled, is_test) if held_out]
+    return title_rows(
         train,
         test,
-        names,
-        'words',
+        vocabulary,
+        length,
         'titles of Debian packages (metadata of Debian)',
         'a tenth of the groups of titles that begin with the same three words',
-        ngram_perplexities(train, test, len(names)),
     )
 
 
-def _titles(file):
-    """Lists of words, each once, in a random order that is always the same."""
+def _shuffled(file):
+    """The titles in a random order that is always the same."""
     with duckdb.connect() as connection:
         rows = connection.read_parquet(file).project('title').fetchall()
-    titles = {}
-    for (title,) in rows:
-        text = re.sub(r'[(\[{].*?[)\]}]', ' ', title.lower())
-        words = re.findall(r"[a-z0-9+#.'-]*[a-z0-9+#]", text)
-        if _WORDS[0] <= len(words) <= _WORDS[1]:
-            titles[tuple(words)] = None
-    ordered = sorted(titles)
+    ordered = sorted(titles(title for (title,) in rows))
     shuffled = np.random.default_rng(_SEED).permutation(len(ordered))
     return [ordered[place] for place in shuffled]
 
 
-def _held_out(titles):
+def _held_out(shuffled):
     """[bool]: of the test set."""
-    groups = sorted({title[:3] for title in titles})
+    groups = sorted({title[:3] for title in shuffled})
     fold = np.random.default_rng(_SEED).integers(_FOLDS, size=len(groups))
     of_group = dict(zip(groups, fold == 0))
-    return [bool(of_group[title[:3]]) for title in titles]
+    return [bool(of_group[title[:3]]) for title in shuffled]

@@ -34,6 +34,8 @@ class Progress(NamedTuple):
     # medians over the trials that have not diverged, the target's first, of the last evaluation
     metrics: dict[str, float]
     diverged: int  # trials
+    # a second, of all trials, in dispatches after the first, which compiles; 0: there was none yet
+    examples_per_second: float = 0.0
 
 
 class Outputs(NamedTuple):
@@ -63,6 +65,7 @@ class CohortRunner:
     row: int  # rows written
     began: float  # [s] of the monotonic clock, as if the run had never been interrupted
     chunk: int = 16  # microbatches per dispatch, until their speed is known
+    timed: tuple[int, float] = (0, 0.0)  # examples, seconds of the dispatches after the first
     columns: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # of the last dispatch
     evaluated: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # columns, at last
     # microbatches of all trials -> updates of each: of the checkpoints that were begun
@@ -104,9 +107,14 @@ class CohortRunner:
             # dispatch.
             answers = [time.monotonic() - began, should_stop()]
             seconds, stopped = collectives.allgather(answers).max(0)
-        self.columns = self._of_trials(columns)
+        is_first, self.columns = not self.columns, self._of_trials(columns)
         self.diverged = self.columns['diverged']
-        self._choose_chunk(self.columns['tick'] - self.tick, float(seconds))
+        ticks = self.columns['tick'] - self.tick
+        if not is_first:
+            examples, spent = self.timed
+            examples += int(ticks.sum()) * self.cohort.microbatch
+            self.timed = examples, spent + float(seconds)
+        self._choose_chunk(ticks, float(seconds))
         self.tick = self.columns['tick'].astype(int)
         self.step = self.columns['step'].astype(int)
         at_row = (self.tick >= row_tick) | self.diverged
@@ -208,6 +216,7 @@ class CohortRunner:
                 medians[name] = float(np.median(finite))
         # A diverged trial has nothing left to do.
         stopped = self.diverged & (self.tick < self.row_starts.ticks[-1])
+        examples, seconds = self.timed
         steps = np.where(stopped, self.cohort.steps, columns['step'])
         return Progress(
             step=int(steps.sum()),
@@ -215,6 +224,7 @@ class CohortRunner:
             examples=int(self.tick.sum()) * self.cohort.microbatch,
             metrics=medians,
             diverged=int(self.diverged.sum()),
+            examples_per_second=examples / seconds if seconds else 0.0,
         )
 
     def _status(self, k, trial):

@@ -1,16 +1,22 @@
-"""What is only known of a cohort once it begins, written into config.json: how hosts share its
-data, what its probes measure on, which weights it begins from."""
+"""What is only known of a cohort once it begins, or has ended: how hosts share its data, what its
+probes measure on, which weights it begins from, how large it is and how fast it was. config.json
+has it, too."""
 
 import functools
 import pathlib
+from typing import Any
+
+import jax
 
 from lbexp.config import lookup
 from lbexp.data.partition import distinct
 from lbexp.engine import initial_weights, record
 from lbexp.engine.components import components
+from lbexp.engine.flops import flops_per_example
 from lbexp.engine.measurement import described
 from lbexp.engine.plan import Cohort, in_examples
 from lbexp.parallel import collectives, hosts
+from lbexp.quantities import with_prefix
 
 
 def notes(workdir: pathlib.Path, cohort: Cohort, trials: dict[int, dict]) -> list[str]:
@@ -35,6 +41,34 @@ def notes(workdir: pathlib.Path, cohort: Cohort, trials: dict[int, dict]) -> lis
     for name, words in facts.items():
         collectives.run_on_primary(functools.partial(record.note, workdir, name, words))
     return lines
+
+
+def size_of(cohort: Cohort, states: Any) -> str:
+    """Parameters of a trial that train, and what an example costs, in words.
+
+    Args:
+        states: shapes of the states of all trials.
+    """
+    count = sum(leaf.size // len(leaf) for leaf in jax.tree.leaves(states.params))
+    cost = with_prefix(flops_per_example(cohort.config), 'FLOP')
+    return f'{count:,} parameters, {cost} an example'
+
+
+def speed(workdir: pathlib.Path, cohort: Cohort, examples_per_second: float) -> list[str]:
+    """Notes how fast all trials of the cohort trained together; returns the line, if there is one.
+
+    Args:
+        examples_per_second: without compilation and evaluation; 0: nobody knows.
+    """
+    if not examples_per_second:
+        return []
+    reached = with_prefix(examples_per_second * flops_per_example(cohort.config), 'FLOP/s')
+    words = f'{examples_per_second:,.0f} examples/s, {reached} in matrix products'
+    name = f'speed of trial {min(cohort.trials)}'
+    if len(cohort.trials) > 1:
+        name = f'speed of trials {min(cohort.trials)}, ..., {len(cohort.trials)} together'
+    collectives.run_on_primary(functools.partial(record.note, workdir, name, words))
+    return [f'trained {words}']
 
 
 def _shares(cohort):

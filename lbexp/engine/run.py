@@ -16,7 +16,7 @@ from lbexp.engine.components import components
 from lbexp.engine.kept_examples import keeper
 from lbexp.engine.loop import loop
 from lbexp.engine.metrics_file import MetricsWriter, NullWriter
-from lbexp.engine.notes import notes
+from lbexp.engine.notes import notes, size_of, speed
 from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
 from lbexp.engine.profile import Profiler
 from lbexp.engine.program import program
@@ -170,12 +170,21 @@ def _train_cohort(run, name, cohort, on_progress):
     layout, shards = cohort.config['layout'], cohort.config['data_parallel']
     compiled = collectives.run_on_all(functools.partial(program, cohort, layout, shards))
     sizes = explain(cohort, run.cohorts)
-    run.log(f'{name}: {len(cohort.trials)} trials, {sizes}, {compiled.layout}')
+    # While XLA compiles: what is traced for it keeps nobody waiting.
+    cost = size_of(cohort, compiled.states)
+    run.log(f'{name}: {len(cohort.trials)} trials, {sizes}, {compiled.layout}, {cost}')
     for line in notes(run.workdir, cohort, run.trials):
         run.log(f'{name}: {line}')
     folder = run.workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
     checkpoints = Checkpoints(folder, warn=run.log, identity=_identity(run, cohort))
     restart = functools.partial(_restart, run, cohort)
+    last = Progress(0, 0, 0, {}, 0)
+
+    def watch(progress):
+        nonlocal last
+        last = progress
+        on_progress(progress)
+
     try:
         ended, statuses = loop(
             cohort,
@@ -189,7 +198,7 @@ def _train_cohort(run, name, cohort, on_progress):
                 run.profiler,
             ),
             functools.partial(_tracking, run, cohort),
-            on_progress,
+            watch,
             run.should_stop,
             restart if run.restart_lost else None,
             run.ends_hung,
@@ -201,6 +210,8 @@ def _train_cohort(run, name, cohort, on_progress):
         raise
     checkpoints.close()
     with _naming_last_step(statuses):
+        for line in speed(run.workdir, cohort, last.examples_per_second):
+            run.log(f'{name}: {line}')
         run.status.update(statuses, 'running' if ended else 'preempted')
     return ended
 

@@ -16,6 +16,7 @@ from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.documents import SUMMARY
 from lbexp.engine.components import planned_rate
+from lbexp.engine.flops import flops_per_example
 from lbexp.engine.metrics_file import replace
 from lbexp.engine.plan import in_examples, run_length
 from lbexp.engine.sources import sources
@@ -28,8 +29,8 @@ _POINTS = 200  # of a schedule
 def keep_summary(
     workdir: pathlib.Path, config: ConfigDict, entries: Iterable[dict], docstring: str = ''
 ) -> None:
-    """Writes summary.json: layers, parameters, examples and target of the networks, the learning
-    rate as planned, and what the experiment file says of itself.
+    """Writes summary.json: layers, parameters, operations, examples and target of the networks, the
+    learning rate as planned, and what the experiment file says of itself.
 
     Shapes come from `jax.eval_shape` of the workload's `init`: no parameter is drawn. Of more than
     NETWORKS networks and SCHEDULES schedules evenly spaced ones are kept.
@@ -94,6 +95,7 @@ def _network(config):
         'name': config['workload']['name'],
         'layers': layers,
         'parameters': parameters,
+        'flops': flops_per_example(config),
         'examples': {name: int(source.size) for name, source in sources(workload).items()},
         'target': target,
     }

@@ -39,15 +39,19 @@ def linen_network(
 
 
 def table_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network:
-    """A module of the columns of a table, called as module({name: array}, train), without a state
-    of its own."""
+    """A module of the columns of a table, called as module({name: array}, train)."""
     blank = {name: zeros(described) for name, described in inputs.items()}
 
     def init(key):
-        return module.init(key, blank, train=False)['params'], {}
+        variables = dict(module.init(key, blank, train=False))
+        params = variables.pop('params')
+        return params, variables
 
     def apply(params, state, arrays, train, key):
-        return module.apply({'params': params}, arrays, train=train), state
+        variables = {'params': params, **state}
+        if not (train and state):
+            return module.apply(variables, arrays, train=train), state
+        return module.apply(variables, arrays, train=True, mutable=list(state))
 
     return Network(init, apply)
 

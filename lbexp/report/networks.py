@@ -6,6 +6,7 @@ import math
 from lbexp import results
 from lbexp.analysis import Figure, Series, Table
 from lbexp.documents import Network, Summary
+from lbexp.quantities import with_prefix
 from lbexp.report import curves
 
 LAYERS = 400  # rows of the table of a network
@@ -27,6 +28,10 @@ def facts(summary: Summary) -> list[str]:
     if len(counts) > 1:
         text = f'{counts[0]:,} to {counts[-1]:,}'
     facts = [f'{text} parameter{"s" * (counts[-1] != 1)}']
+    costs = sorted({network.flops for network in summary.networks if network.flops})
+    if costs:
+        words = dict.fromkeys(with_prefix(cost, 'FLOP') for cost in (costs[0], costs[-1]))
+        facts.append(f'{" to ".join(words)} an example, forward and backward')
     examples = summary.networks[0].examples
     if examples and all(network.examples == examples for network in summary.networks):
         facts.append(f'{_sizes(examples)} examples')

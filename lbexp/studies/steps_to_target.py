@@ -14,7 +14,8 @@ from lbexp import results
 from lbexp.analysis import REPRODUCED, UNDECIDED, Analysis
 from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
-from lbexp.ranges import NonNegativeInteger, OpenFraction, Positive, PositiveInteger, Trials
+from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
+from lbexp.results.metrics import is_lower_better
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
 from lbexp.studies._comparison.comparison import Compared, comparison
@@ -63,7 +64,7 @@ _SPACES = {
 def steps_to_target(
     optimizers: Sequence[str] = ('sgd', 'momentum', 'lamb'),
     batch_sizes: Sequence[PositiveInteger] = (4, 8, 16, 32, 64, 128, 256, 512),
-    target: OpenFraction = 0.05,
+    target: Positive = 0.05,
     examples: PositiveInteger = 10000,
     updates: PositiveInteger = 150,
     budget: Trials = 7,
@@ -74,9 +75,10 @@ def steps_to_target(
     tolerance: Positive = 0.2,
     tunings: Trials = 1,
     spaces: Sequence[Mapping[str, Any]] = (),
+    metric: str = 'error',
 ) -> Study:
-    """Steps until the validation error is at most `target`, for each batch size at the learning
-    rate that needs fewest.
+    """Steps until the validation error, or another metric, reaches `target`, for each batch size at
+    the learning rate that needs fewest.
 
     A run has updates + examples / B updates, which grows with falling batch size as the S = S_min +
     E_min / B that is fitted does. What does not reach the target within that is censored: it counts
@@ -86,7 +88,7 @@ def steps_to_target(
         optimizers: sgd, momentum, lookahead, lars, lamb, novograd, adamw, or any other by the name
             of its part, 'optax:rmsprop', with one of `spaces`.
         batch_sizes: [examples per update], ascending, at least 3.
-        target: validation error, in (0, 1).
+        target: of the metric, in its unit; an error in (0, 1).
         examples, updates: of which a run's length is made.
         budget: learning rates tried for each optimizer and batch size.
         seeds_per_point: seeds with which each of them is tried; the median decides.
@@ -98,14 +100,17 @@ def steps_to_target(
             each tuning is one draw, and intervals are over tunings.
         spaces: what replaces the space of an optimizer: dict(optimizer=..., FIELD=(scale, low,
             high)), its fields, as in lbexp.config.search.
+        metric: of the validation set: 'error', the share that is told wrong; or one that the
+            workload has, 'loss', 'token_loss', 'perplexity', 'auc': at most the target where less
+            is better, else at least.
 
     Source: Shallue et al. 2019, arXiv:1811.03600; McCandlish et al. 2018, arXiv:1812.06162, Section
         2.3.
     """
-    _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance)
+    _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance, metric)
     space_of = optimizer_spaces(spaces, _SPACES, optimizers)
     lengths = {size: updates + math.ceil(examples / size) for size in batch_sizes}
-    score = functools.partial(first_reached, target=float(target))
+    score = functools.partial(first_reached, target=float(target), metric=metric)
     tuning = arms.Tuning(budget, seeds, score, seeds_per_point, extensions, tunings=tunings)
 
     def arms_of(config):
@@ -116,17 +121,20 @@ def steps_to_target(
         return compared
 
     def analyse(compared):
-        reached = first_reached(compared.workdir, float(target))
+        reached = first_reached(compared.workdir, float(target), metric)
         scalings: dict[str, Scaling] = {}
         for name in optimizers:
             scalings[name] = _scaling(compared, reached, name, lengths)
         words = drawn(compared.tuning)
-        return _analyse(scalings, float(target), words, float(margin), float(tolerance))
+        aim = f'{target:.0%} validation error'
+        if metric != 'error':
+            aim = f'a validation {metric.replace("_", " ")} of {target:g}'
+        return _analyse(scalings, aim, words, float(margin), float(tolerance))
 
     return comparison(arms_of, tuning, analyse)
 
 
-def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance):
+def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance, metric):
     if not optimizers or len(set(optimizers)) < len(optimizers):
         raise Refusal(
             f'optimizers: found {list(optimizers) or "none"}; allowed: one or more, each once'
@@ -137,9 +145,10 @@ def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolera
             f'batch_sizes: found {tuple(batch_sizes)}; allowed: 3 or more whole '
             'numbers >= 1, ascending'
         )
-    if not 0 < target < 1:
+    if metric == 'error' and not 0 < target < 1:
         raise Refusal(f'target: found {target}; allowed: a validation error in (0, 1)')
-    positive = dict(examples=examples, updates=updates, margin=margin, tolerance=tolerance)
+    positive = dict(target=target, examples=examples, updates=updates, margin=margin)
+    positive['tolerance'] = tolerance
     for name, value in positive.items():
         if not value > 0:
             raise Refusal(f'{name}: found {value}; allowed: a number > 0')
@@ -159,13 +168,23 @@ def _name(optimizer, size):
     return f'{optimizer}, batch {size}'
 
 
-def first_reached(workdir: Path, target: float) -> dict[int, float]:
-    """{trial: step of the first evaluation with a validation error of at most the target; inf:
-    none, or diverged}."""
+def first_reached(workdir: Path, target: float, metric: str = 'error') -> dict[int, float]:
+    """{trial: step of the first evaluation at which the validation metric reaches the target; inf:
+    none, or diverged}.
+
+    Args:
+        metric: 'error', or the name of a metric of the validation set.
+    """
     rows, finals = results.load(workdir)
     unmeasured = np.full(len(rows['trial']), np.nan)
-    error = 1 - rows.get('validation_accuracy', unmeasured)
-    reached = error <= target + 1e-9  # accuracies are means in float32
+    name = 'accuracy' if metric == 'error' else metric
+    values = rows.get(f'validation_{name}', unmeasured)
+    if metric == 'error':
+        reached = 1 - values <= target + 1e-9  # accuracies are means in float32
+    elif is_lower_better(metric):
+        reached = values <= target
+    else:
+        reached = values >= target
     first = dict.fromkeys(rows['trial'].tolist(), math.inf)
     trials, steps = rows['trial'][reached], rows['step'][reached]
     for trial, step in zip(trials.tolist(), steps.tolist(), strict=True):
@@ -199,7 +218,7 @@ def _rate(result):
 
 
 def _analyse(
-    scalings: Mapping[str, Scaling], target: float, words: str, margin: float, tolerance: float
+    scalings: Mapping[str, Scaling], aim: str, words: str, margin: float, tolerance: float
 ) -> Analysis:
     claims, sentences = [], []
     for name, scaling in scalings.items():
@@ -225,7 +244,7 @@ def _analyse(
     sentences += _lost(scalings)
     if any(len(setting.steps) < 2 for setting in _settings(scalings)):
         sentences.append('one seed: no interval')
-    title = f'Steps to {target:.0%} validation error against batch size'
+    title = f'Steps to {aim} against batch size'
     tables = [fits_table(scalings), steps_table(scalings, words)]
     return Analysis(title, '; '.join(sentences) + '.', tables, _figures(scalings), passed, claims)
 

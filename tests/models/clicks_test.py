@@ -1,5 +1,7 @@
 """Models of clicks: their equations in float64, and what they do not depend on."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,12 @@ from lbexp.inputs import Input, Target
 from lbexp.models._fields import FieldVectors, below
 from lbexp.models.autoint import FieldAttention, autoint
 from lbexp.models.co_action import CoAction, co_action
-from lbexp.models.compressed_fields import compressed_fields, products, random_projection
+from lbexp.models.compressed_fields import (
+    compressed_fields,
+    principal,
+    products,
+    random_projection,
+)
 from lbexp.models.dcn import CrossLayer, dcn
 from lbexp.models.linear import linear
 from lbexp.workloads.binary import binary
@@ -37,6 +44,7 @@ MODELS = {
     'co_action': co_action([('film', 'user')], hidden=(4,), embedding=3, widths=(3, 2)),
     'random': compressed_fields(2, 'random', hidden=(4,), embedding=3),
     'learned': compressed_fields(2, 'learned', hidden=(4,), embedding=3),
+    'pca': compressed_fields(2, 'pca', hidden=(4,), embedding=3),
 }
 
 
@@ -330,3 +338,38 @@ def test_data_that_is_not_what_is_described(change, problem):
     arrays = {key: values for key, values in {**table(), **change}.items() if values is not None}
     with pytest.raises(ValueError, match=problem):
         binary(data(arrays), linear())
+
+
+def test_principal_directions_keep_the_most():
+    """As many of the largest squared singular values as there are directions (Ky Fan 1949)."""
+    x = numbers((200, 6, 3)).astype(np.float64) @ np.diag([3.0, 1.0, 0.5])
+    x[:, 2] += 2 * x[:, 0]
+    moments = np.einsum('nfe,nge->fg', x, x) / len(x)
+    projection = np.asarray(principal(jnp.asarray(moments), 2), np.float64)
+    np.testing.assert_allclose(projection @ projection.T, np.eye(2), atol=1e-6)
+    singular = np.linalg.svd(x.transpose(1, 0, 2).reshape(6, -1), compute_uv=False)
+    kept = np.einsum('kf,nfe->nke', projection, x)
+    assert (kept**2).sum() == pytest.approx((singular[:2] ** 2).sum(), rel=1e-5)
+    assert np.all(projection[np.arange(2), np.abs(projection).argmax(1)] > 0)
+
+
+def test_principal_directions_are_those_of_the_training_rows_and_then_stay(monkeypatch):
+    monkeypatch.setattr('lbexp.models.compressed_fields._FITTED', 3)
+    part = binary(data(), compressed_fields(2, 'pca', hidden=(4,), embedding=3))
+    params, state = part.init(jax.random.key(0))
+    params = jax.tree.map(lambda leaf: leaf + 0.3 * numbers(leaf.shape), params)
+    arrays = table()
+    fields = FieldVectors((4, 3, 5), 2, 3).apply({'params': params['vectors']}, arrays)
+    step = jax.jit(lambda state: part.loss(params, state, arrays, None)[1])
+    first = step(state)['principal']
+    expected = np.einsum('nfe,nge->fg', *[np.asarray(fields, np.float64)] * 2) / (40 * 3)
+    np.testing.assert_allclose(first['moments'], expected, rtol=1e-4, atol=1e-6)
+    states = [state]
+    for _ in range(4):
+        states.append(step(states[-1]))
+    moments = [each['principal']['moments'] for each in states]
+    assert [np.array_equal(*pair) for pair in itertools.pairwise(moments)] == [False] * 3 + [True]
+    # evaluation looks, and changes nothing
+    assert part.metrics(params, state, arrays)['loss'].shape == (40,)
+    with pytest.raises(ValueError, match="found 6 combinations of 5 columns with 'pca'"):
+        binary(data(), compressed_fields(6, 'pca'))

@@ -37,6 +37,14 @@ def test_parameters_are_counted_in_the_table_and_in_the_header():
     assert networks.facts(Summary()) == []
 
 
+def test_what_an_example_costs_is_told_where_it_is_known():
+    costs = [network(13) for _ in range(3)]
+    costs[1].flops, costs[2].flops = 10112.0, 69.2e6
+    cost = ' an example, forward and backward'
+    assert networks.facts(Summary(networks=costs[:2]))[1] == '10.1 kFLOP' + cost
+    assert networks.facts(Summary(networks=costs))[1] == '10.1 kFLOP to 69.2 MFLOP' + cost
+
+
 def test_the_target_is_that_of_all_networks():
     assert networks.target(Summary(networks=[network(1), network(2)])) == 'accuracy'
     assert networks.target(Summary(networks=[network(1), network(2, ('auc', 0.9))])) is None

@@ -270,6 +270,38 @@ def test_a_lucky_run_decides_only_where_each_point_is_tried_once(tmp_path, tries
     assert ('0 of 35 reported runs censored' in verdict) == (tries == 3)
 
 
+@pytest.mark.parametrize(
+    ('metric', 'target', 'values'),
+    [('token_loss', 4.5, (6.0, 4.5)), ('auc', 0.9, (0.5, 0.9)), ('perplexity', 65.0, (99.0, 64.0))],
+)
+def test_the_target_may_be_of_any_metric_of_the_validation_set(tmp_path, metric, target, values):
+    """At most the target where less is better, at least where more is."""
+    config = experiment(optimizers=('sgd',), metric=metric, target=target, seeds=3)
+    answer = made_up(hyperbola(dict(sgd=60.0)), best=0.3)
+
+    def of_metric(trial):
+        rows, status = answer(trial)
+        for row in rows:
+            row[f'validation_{metric}'] = values[row.pop('validation_accuracy') > 0.9]
+        return rows, status
+
+    rounds(config, tmp_path, of_metric)
+    found = analysis(config, tmp_path)
+    words = f'a validation {metric.replace("_", " ")} of {target:g}'
+    assert found.title == f'Steps to {words} against batch size'
+    assert '0 of 15 reported runs censored' in found.verdict
+
+
+@pytest.mark.parametrize(('workload', 'name'), [('sotu_lm', 'sotu_lm'), ('ctr', 'binary')])
+def test_the_experiment_has_language_and_clicks(workload, name):
+    config = configs.load(f'{ROOT / "experiments" / "steps_to_target.py"}:{workload}')
+    assert config.workload.name == name
+    study = lookup.build('study', configs.plain(config.study))
+    assert study.more is not None
+    with pytest.raises(Exception, match=r"workload: found 'nothing'; allowed: 'digits', 'sotu_lm'"):
+        configs.load(f'{ROOT / "experiments" / "steps_to_target.py"}:nothing')
+
+
 def test_one_seed_has_no_interval(tmp_path):
     config = experiment(seeds=1)
     rounds(config, tmp_path, made_up(hyperbola(dict(sgd=60.0, momentum=240.0))))

@@ -93,9 +93,12 @@ def test_an_mlp_on_a_table_has_a_vector_for_each_category():
         'numeric': Input('numeric', (2,), 'float32'),
         'categorical': Input('categorical', (2,), 'int32', vocabulary=(3, 5)),
     }
-    network = mlp((4,), embedding=6).network(inputs, 1)
+    network = mlp((32,), embedding=6).network(inputs, 1)
     params, state = network.init(jax.random.key(0))
-    assert params['categorical_embedding']['embedding'].shape == (3 + 5, 6)
+    table = params['categorical_embedding']['embedding']
+    assert table.shape == (3 + 5, 6)
+    # as small as in the models of clicks
+    assert 0.003 < np.std(table) < 0.03
     x = {'numeric': X[:1], 'categorical': jnp.array([[2, 4]])}
 
     def output(params):

@@ -1,0 +1,38 @@
+"""A network that knows a million photographs learns from 350 others: its head first, then its last
+blocks at a small rate, or those from the start?
+
+    python -m lbexp.data.prepare tuxpaint_photos
+    python -m lbexp.data.prepare efficientnet_lite0
+    python -m lbexp.main --config=experiments/photos_transfer.py
+
+EfficientNet-Lite0 at 96 pixels, trained on ImageNet; animal or not. 'head': the base is frozen, the
+new head trains at 1e-3. 'blocks': blocks 11 to 15 train, too, at 1e-5. Each stage has three passes
+over the training photographs. One seed and one fold decide nothing: --config.study.seeds=6, and
+--config.workload.fold=1 to 4.
+"""
+
+from lbexp import config
+from lbexp.data.packages import examples_file
+
+BASE = ('stem', 'block_', 'head')
+EARLY = ('stem', 'block_([0-9]|10)/')
+
+
+def get_config():
+    c = config.base()
+    c.workload = dict(name='photos_transfer')
+    c.init_from.weights = str(examples_file('efficientnet_lite0'))
+    c.init_from.take = BASE  # all but the last layer, which had 1,000 outputs
+    c.optimizer = dict(name='adamw', learning_rate=1e-3, weight_decay=0.0)
+    slow = dict(name='adamw', learning_rate=1e-5, weight_decay=0.0)
+    c.study = dict(
+        name='two_stages',
+        names=('head', 'blocks'),
+        first=dict(freeze=BASE),
+        second=dict(freeze=EARLY, optimizer=slow),
+        seeds=1,
+        reverse=False,
+    )
+    c.batch_size, c.epochs = 16, 3.0
+    c.num_evaluations, c.num_checkpoints = 3, 1
+    return c
