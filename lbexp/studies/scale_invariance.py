@@ -23,6 +23,7 @@ from lbexp.studies._comparison import compare
 from lbexp.studies._finals import row_of_trial
 from lbexp.studies._seeds import moved
 
+_PROBE = dict(name='rotation', layers='matrices')
 _LARGEST_Z = 4
 # what needs no more than independent gradients: |z| is held to _LARGEST_Z
 _EXACT = ('SGD', 'momentum')
@@ -93,8 +94,7 @@ def scale_invariance(
         asked = []
         for case in cases:
             for seed in range(seeds):
-                fields = {'steps': updates, 'num_rows': 2, 'seed': seed}
-                fields['probes'] = [dict(name='rotation', layers='matrices')]
+                fields = {'steps': updates, 'num_rows': 2, 'probes': [_PROBE], 'seed': seed}
                 asked.append(Trial(fields | case.overrides, case.tags))
         return moved(asked, config.seed)
 
