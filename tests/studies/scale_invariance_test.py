@@ -26,7 +26,7 @@ def config():
 
 
 def expected(trial):
-    """The closed form of a trial, from the papers' equations (LARS: from its balance, by halving)."""
+    """The closed form of a trial, from the equations (LARS: from its balance, by halving)."""
     optimizer = trial['optimizer']
     rate, name = optimizer['learning_rate'], optimizer['name']
     if name == 'lamb':
