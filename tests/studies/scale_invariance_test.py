@@ -49,7 +49,7 @@ def expected(trial):
     return math.sqrt(2 * rate * decay / (1 + optimizer.get('momentum', 0)))
 
 
-def planted(config, workdir, factor_of, error=0.002):
+def planted(config, workdir, factor_of):
     """The analysis of angles that are `factor_of(name of the optimizer)` times the closed form's,
     with noise of 0.2 %."""
 
@@ -60,9 +60,7 @@ def planted(config, workdir, factor_of, error=0.002):
             draws = np.random.default_rng((seed, place, round(1e6 * expected(trial))))
             noise = 0.002 * draws.standard_normal()
             row[f'rotation/{layer}'] = expected(trial) * factor_of(name) * (1 + noise)
-            row[f'rotation_error/{layer}'] = error * expected(trial)
-        row[f'rotation/{OTHER}'] = 0.3 * expected(trial)
-        row[f'rotation_error/{OTHER}'] = error * expected(trial)
+        row[f'rotation/{OTHER}'] = 0.3 * expected(trial) * (1 + 1e-6 * seed)
         early = {key: 2 * value for key, value in row.items()} | {'step': trial['steps'] // 2}
         return [early, row], 'diverged' if factor_of(name) is math.inf else 'done'
 
@@ -77,7 +75,7 @@ def test_what_turns_as_predicted_is_reproduced(config, tmp_path):
     assert len(table.rows) == 3 * 10
     without = [row for row in table.rows if row[3] == 'no']
     assert {row[2] for row in without} == {OTHER}
-    assert all(row[6] == 0.3 and row[-1] < -100 for row in without)
+    assert all(row[6] == pytest.approx(0.3, rel=1e-4) and row[-1] < -4 for row in without)
     (figure,) = answer.figures
     assert len(figure.places) == 10 and {series.name for series in figure.series} == set(LAYERS)
 
@@ -89,11 +87,11 @@ def test_what_turns_as_predicted_is_reproduced(config, tmp_path):
         ({'adamw': 0.9}, {'AdamW': NOT_REPRODUCED}, False),
         ({'lars': 1.12}, {'LARS': NOT_REPRODUCED}, False),
         # on its edge
-        ({'lamb': 1.05}, {'LAMB': UNDECIDED}, False),
+        ({'lamb': 1.05}, {'LAMB': UNDECIDED}, None),
         # within it, but not within errors
         ({'sgd': 1.02}, {}, False),
         ({'adamw': 1.02}, {}, True),
-        ({'momentum': math.inf}, {'momentum': UNDECIDED}, False),
+        ({'momentum': math.inf}, {'momentum': UNDECIDED}, None),
     ],
 )
 def test_another_angle_is_noticed(config, tmp_path, factors, outcomes, passed):
