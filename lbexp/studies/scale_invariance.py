@@ -246,7 +246,8 @@ def _table(measured):
     rows = []
     for each in measured:
         norm = 'yes' if each.has_norm else 'no'
-        cells = [each.case.label, each.case.rate, each.layer, norm, each.case.expected]
+        rate = f'{each.case.rate:.4g}'
+        cells = [each.case.label, rate, each.layer, norm, each.case.expected]
         cells += [format_interval(each.ratios, 4), round(each.mean, 4), round(each.error, 4)]
         rows.append([*cells, round(each.z, 2)])
     caption = (
