@@ -10,6 +10,19 @@ KESKAR = (
     'within 1.7 points. The paper claims that the minima are sharp (F1: sharpness 1.23 against '
     '205 at epsilon 1e-3); that is not measured here, its premise is'
 )
+KESKAR_SHARPNESS = (
+    'Keskar et al. 2017 (arXiv:1609.04836, Table 3): sharpness at epsilon 1e-3 of network F1, 1.23 '
+    'of the small batch against 205 of the large one; Adam, untuned'
+)
+ANDRIUSHCHENKO = (
+    'Andriushchenko et al. 2023 (arXiv:2302.07011, abstract): sharpness "does not correlate well '
+    'with generalization but rather with some training parameters like the learning rate"; '
+    'CIFAR-10, ImageNet, MNLI'
+)
+DINH = (
+    'Dinh et al. 2017 (arXiv:1703.04933): minima of rectifier networks have equivalents that are '
+    'arbitrarily sharp; proved. Kwon et al. 2021 (arXiv:2102.11600): adaptive sharpness has not'
+)
 SHALLUE_ERROR = (
     'Shallue et al. 2019 (arXiv:1811.03600, abstract): 35 workloads, 168,160 models, tuned at '
     'each batch size: "no evidence that larger batch sizes degrade out-of-sample performance"; no'

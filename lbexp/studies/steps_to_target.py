@@ -5,27 +5,19 @@ import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lbexp import results
 from lbexp.analysis import REPRODUCED, UNDECIDED, Analysis
-from lbexp.engine.plan import shared_microbatch
 from lbexp.errors import Refusal
 from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger, Trials
-from lbexp.results.metrics import is_lower_better
 from lbexp.studies import Study
 from lbexp.studies._comparison import arms
-from lbexp.studies._comparison.comparison import Compared, comparison
+from lbexp.studies._comparison.comparison import comparison
 from lbexp.studies._comparison.scaling_figures import scaling_figures
-from lbexp.studies._comparison.scaling_fits import scaling_fit, span
+from lbexp.studies._comparison.scaling_fits import span
 from lbexp.studies._judgement import drawn
 from lbexp.studies._presentation.steps_to_target import (
-    AtSize,
     Scaling,
-    draws,
     fits_table,
     format_span,
     steps_table,
@@ -37,28 +29,9 @@ from lbexp.studies._scaling_claims import (
     preconditioned_over_momentum,
 )
 from lbexp.studies._spaces import optimizer_spaces
+from lbexp.studies._targets import SPACES, arms_at_sizes, first_reached, lengths, scaling_of
 
-_MOMENTUM = dict(name='momentum', momentum=0.9)
 _PRECONDITIONED = ('adamw', 'optax:adam', 'optax:adamw')
-
-# What a name means; any other is a part's.
-_OPTIMIZERS = {
-    'momentum': _MOMENTUM,
-    'lookahead': dict(name='lookahead', k=5, slow_step_size=0.5, inner=_MOMENTUM),
-    'lars': dict(name='lars', trust_coefficient=1.0, weight_decay=0.0),
-    'lamb': dict(name='lamb', weight_decay=0.0),
-    'adamw': dict(name='adamw', weight_decay=0.0),
-}
-# before a range is extended
-_SPACES = {
-    'sgd': dict(learning_rate=('log', 0.03, 3.0)),
-    'momentum': dict(learning_rate=('log', 0.003, 1.0)),
-    'lookahead': dict(inner=dict(learning_rate=('log', 0.003, 1.0))),
-    'lars': dict(learning_rate=('log', 0.001, 0.3)),
-    'lamb': dict(learning_rate=('log', 0.002, 0.3)),
-    'novograd': dict(learning_rate=('log', 0.001, 0.3)),
-    'adamw': dict(learning_rate=('log', 0.0003, 0.1)),
-}
 
 
 def steps_to_target(
@@ -108,23 +81,19 @@ def steps_to_target(
         2.3.
     """
     _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance, metric)
-    space_of = optimizer_spaces(spaces, _SPACES, optimizers)
-    lengths = {size: updates + math.ceil(examples / size) for size in batch_sizes}
+    space_of = optimizer_spaces(spaces, SPACES, optimizers)
+    length_of = lengths(batch_sizes, examples, updates)
     score = functools.partial(first_reached, target=float(target), metric=metric)
     tuning = arms.Tuning(budget, seeds, score, seeds_per_point, extensions, tunings=tunings)
 
     def arms_of(config):
-        microbatch = shared_microbatch(config['workload'], batch_sizes)
-        compared = []
-        for name, size in itertools.product(optimizers, batch_sizes):
-            compared.append(_arm(name, space_of[name], size, microbatch, lengths[size]))
-        return compared
+        return arms_at_sizes(config['workload'], space_of, length_of)
 
     def analyse(compared):
         reached = first_reached(compared.workdir, float(target), metric)
         scalings: dict[str, Scaling] = {}
         for name in optimizers:
-            scalings[name] = _scaling(compared, reached, name, lengths)
+            scalings[name] = scaling_of(compared, reached, name, length_of)
         words = drawn(compared.tuning)
         aim = f'{target:.0%} validation error'
         if metric != 'error':
@@ -152,69 +121,6 @@ def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolera
     for name, value in positive.items():
         if not value > 0:
             raise Refusal(f'{name}: found {value}; allowed: a number > 0')
-
-
-def _arm(name, space, size, microbatch, steps):
-    overrides = {
-        'optimizer': _OPTIMIZERS.get(name, dict(name=name)),
-        'batch_size': size,
-        'microbatch': microbatch,
-        'steps': steps,
-    }
-    return arms.Arm(_name(name, size), overrides, space)
-
-
-def _name(optimizer, size):
-    return f'{optimizer}, batch {size}'
-
-
-def first_reached(workdir: Path, target: float, metric: str = 'error') -> dict[int, float]:
-    """{trial: step of the first evaluation at which the validation metric reaches the target; inf:
-    none, or diverged}.
-
-    Args:
-        metric: 'error', or the name of a metric of the validation set.
-    """
-    rows, finals = results.load(workdir)
-    unmeasured = np.full(len(rows['trial']), np.nan)
-    name = 'accuracy' if metric == 'error' else metric
-    values = rows.get(f'validation_{name}', unmeasured)
-    if metric == 'error':
-        reached = 1 - values <= target + 1e-9  # accuracies are means in float32
-    elif is_lower_better(metric):
-        reached = values <= target
-    else:
-        reached = values >= target
-    first = dict.fromkeys(rows['trial'].tolist(), math.inf)
-    trials, steps = rows['trial'][reached], rows['step'][reached]
-    for trial, step in zip(trials.tolist(), steps.tolist(), strict=True):
-        first[trial] = min(first[trial], float(step))
-    diverged = finals['trial'][finals['status'] == 'diverged']
-    # what it reached before it diverged does not count
-    first.update(dict.fromkeys(diverged.tolist(), math.inf))
-    return first
-
-
-def _scaling(compared: Compared, reached: Mapping[int, float], name, lengths):
-    at_sizes = []
-    for size, length in lengths.items():
-        by_tuning = [tuned[_name(name, size)] for tuned in compared.tunings]
-        # a trial without a row has reached nothing yet
-        runs = [[reached.get(trial, math.inf) for trial in each.trials] for each in by_tuning]
-        every_run = list(itertools.chain.from_iterable(runs))
-        first = by_tuning[0]
-        at_sizes.append(AtSize(size, length, _rate(first), first, draws(runs), every_run))
-    sizes, limits = list(lengths), list(lengths.values())
-    fit = scaling_fit(sizes, [of_size.steps for of_size in at_sizes], limits)
-    return Scaling(fit, at_sizes)
-
-
-def _rate(result):
-    """The learning rate of the best point; NaN: none reached the target, or none is tuned."""
-    for path, value in (result.best or {}).items():
-        if path.endswith('learning_rate'):
-            return value
-    return math.nan
 
 
 def _analyse(
