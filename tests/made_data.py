@@ -38,12 +38,12 @@ def clicks() -> Dataset:
     numbers = generator.normal(size=(96, 2)).astype(np.float32)
     label = (categories[:, 0] % 2) ^ (numbers[:, 0] > 0)
     inputs = {
-        'categories': Input(
+        'categorical': Input(
             'categorical', (3,), 'int32', vocabulary=(4, 4, 4), columns=('a', 'b', 'c')
         ),
-        'numbers': Input('numeric', (2,), 'float32', columns=('d', 'e')),
+        'numeric': Input('numeric', (2,), 'float32', columns=('d', 'e')),
     }
-    arrays = dict(categories=categories, numbers=numbers, label=label)
+    arrays = dict(categorical=categories, numeric=numbers, label=label)
     return _dataset(arrays, inputs, Target('class', classes=('no', 'yes')))
 
 

@@ -65,6 +65,16 @@ def config(workload, **fields):
     )
 
 
+def assert_same(alone, together):
+    """To the bit; of the perplexity of a test set to the last bit of a float32, as XLA sums the
+    losses of a set in the order that suits its program."""
+    for left, right in zip(alone, together, strict=True):
+        left, right = dict(left), dict(right)
+        for name in left.keys() & {'test_perplexity'}:
+            assert left.pop(name) == pytest.approx(right.pop(name), rel=2.4e-7)
+        assert left == right
+
+
 @pytest.mark.parametrize(
     'name',
     [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in WORKLOADS],
@@ -74,7 +84,7 @@ def test_a_workload_of_every_kind(tmp_path, name):
     seeds = (('seed', (0, 5, 7)),)
     together = train(config(workload, sweep=seeds), tmp_path / 'together')
     alone = train(config(workload, seed=5), tmp_path / 'alone')
-    assert of_trial(alone, 0) == of_trial(together, 1)
+    assert_same(of_trial(alone, 0), of_trial(together, 1))
     assert alone[-1]['loss'] != of_trial(together, 0)[-1]['loss']
 
     for _ in range(20):  # stopped at every second dispatch, until it is done
