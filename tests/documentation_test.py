@@ -35,7 +35,7 @@ def test_a_docstring_reads_as_it_stands():
 def test_a_signature_is_that_of_the_source():
     described = interface.described('lbexp:run', 2)
     assert described.startswith('## `run` { #lbexp.run }\n\n```python\nlbexp.run(\n    config: ')
-    assert "\n) -> 'Result'\n```" in described
+    assert '\n) -> Result\n```' in described
     assert '| `restart_lost` | train from the start' in described
     assert '\n* RunFailed: the configuration is wrong' in described
     assert 'Trial.predict(self, inputs: Any) -> Any' in interface.described(

@@ -4,12 +4,14 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import textwrap
 from typing import Any
 
 from documentation.markdown import block, cell, code, prose, table
 from lbexp.docstrings import meanings, sections
 
+_QUOTED = re.compile(r"(: |-> )'([^']*)'")  # an annotation in quotes
 _PYTHON = {
     'Runs': ('lbexp:run', 'lbexp.result:Result', 'lbexp.errors:RunFailed'),
     'Trained networks': ('lbexp:open', 'lbexp.trained:Run', 'lbexp.trained:Trial'),
@@ -128,6 +130,7 @@ def _signature(item, where):
     (node,) = ast.parse(source).body
     head = source.splitlines()[node.lineno - 1 : node.body[0].lineno - 1]
     text = '\n'.join(head).removeprefix('def ').rstrip(': \n')
+    text = _QUOTED.sub(r'\1\2', text)
     if isinstance(item, property):
         return f'{where}{text[text.index(")") + 1 :]}'
     prefix = where if '.' not in where or where.startswith('lbexp') else where.rpartition('.')[0]
