@@ -96,6 +96,25 @@ def test_a_tutorial_is_a_notebook(file):
     assert [''.join(cell['source']) for cell in book['cells']] == [cell.source for cell in cells]
 
 
+@pytest.mark.long
+@pytest.mark.processes
+def test_a_cell_shows_what_it_prints_and_its_value_and_ends_the_build_where_it_fails(tmp_path):
+    script = [sys.executable, str(ROOT / 'scripts' / 'documentation' / 'notebook.py')]
+    source = tmp_path / 'sums.py'
+
+    def run(text):
+        source.write_text(f'# %% [markdown]\n# # Sums\n\n# %%\nprint("three")\n{text}\n')
+        command = [*script, str(source), str(tmp_path / 'pages')]
+        return subprocess.run(command, env=environment(), capture_output=True, text=True)
+
+    assert run('1 + 2').returncode == 0
+    page = (tmp_path / 'pages' / 'sums.md').read_text()
+    assert page.startswith('# Sums\n\n```python\nprint("three")\n1 + 2\n```')
+    assert '```text\nthree\n```\n\n```text\n3\n```' in page
+    failed = run('1 / 0')
+    assert failed.returncode == 1 and 'ZeroDivisionError' in failed.stderr
+
+
 def test_a_page_that_fetches_something_is_told(tmp_path, capsys):
     tell_outside = runpy.run_path(str(ROOT / 'scripts' / 'build_docs.py'))['tell_outside']
     page = tmp_path / 'index.html'
