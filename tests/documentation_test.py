@@ -29,6 +29,9 @@ def test_a_docstring_reads_as_it_stands():
         'v\\_t = b \\* v \\<- \\[0, 1), `a*b`\n\n    w <- w - v\n\nthe end:\n\n    x_1\n* an item'
     )
     assert markdown.prose(text) == expected
+    assert markdown.prose('A list.\n\nlamb   layers\n       go on\nlars   *older*') == (
+        'A list.\n\n* `lamb`: layers go on\n* `lars`: \\*older\\*'
+    )
     assert markdown.cell('|g|  and\n|w|') == '\\|g\\| and \\|w\\|'
 
 
