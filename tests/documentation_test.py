@@ -29,13 +29,16 @@ def test_a_docstring_reads_as_it_stands():
         'v\\_t = b \\* v \\<- \\[0, 1), `a*b`\n\n    w <- w - v\n\nthe end:\n\n    x_1\n* an item'
     )
     assert markdown.prose(text) == expected
+    assert markdown.prose('A list.\n\nlamb   layers\n       go on\nlars   *older*') == (
+        'A list.\n\n* `lamb`: layers go on\n* `lars`: \\*older\\*'
+    )
     assert markdown.cell('|g|  and\n|w|') == '\\|g\\| and \\|w\\|'
 
 
 def test_a_signature_is_that_of_the_source():
     described = interface.described('lbexp:run', 2)
     assert described.startswith('## `run` { #lbexp.run }\n\n```python\nlbexp.run(\n    config: ')
-    assert "\n) -> 'Result'\n```" in described
+    assert '\n) -> Result\n```' in described
     assert '| `restart_lost` | train from the start' in described
     assert '\n* RunFailed: the configuration is wrong' in described
     assert 'Trial.predict(self, inputs: Any) -> Any' in interface.described(
@@ -94,6 +97,25 @@ def test_a_tutorial_is_a_notebook(file):
             compile(cell.source, file.name, 'exec')
     book = json.loads(notebook.jupyter(cells))
     assert [''.join(cell['source']) for cell in book['cells']] == [cell.source for cell in cells]
+
+
+@pytest.mark.long
+@pytest.mark.processes
+def test_a_cell_shows_what_it_prints_and_its_value_and_ends_the_build_where_it_fails(tmp_path):
+    script = [sys.executable, str(ROOT / 'scripts' / 'documentation' / 'notebook.py')]
+    source = tmp_path / 'sums.py'
+
+    def run(text):
+        source.write_text(f'# %% [markdown]\n# # Sums\n\n# %%\nprint("three")\n{text}\n')
+        command = [*script, str(source), str(tmp_path / 'pages')]
+        return subprocess.run(command, env=environment(), capture_output=True, text=True)
+
+    assert run('1 + 2').returncode == 0
+    page = (tmp_path / 'pages' / 'sums.md').read_text()
+    assert page.startswith('# Sums\n\n```python\nprint("three")\n1 + 2\n```')
+    assert '```text\nthree\n```\n\n```text\n3\n```' in page
+    failed = run('1 / 0')
+    assert failed.returncode == 1 and 'ZeroDivisionError' in failed.stderr
 
 
 def test_a_page_that_fetches_something_is_told(tmp_path, capsys):

@@ -4,12 +4,13 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import textwrap
-from typing import Any
 
 from documentation.markdown import block, cell, code, prose, table
 from lbexp.docstrings import meanings, sections
 
+_QUOTED = re.compile(r"(: |-> )'([^']*)'")  # an annotation in quotes
 _PYTHON = {
     'Runs': ('lbexp:run', 'lbexp.result:Result', 'lbexp.errors:RunFailed'),
     'Trained networks': ('lbexp:open', 'lbexp.trained:Run', 'lbexp.trained:Trial'),
@@ -54,12 +55,8 @@ def package(name: str, title: str) -> str:
     lines = [f'# {title}', '']
     for found in pkgutil.iter_modules(importlib.import_module(name).__path__):
         module = importlib.import_module(f'{name}.{found.name}')
-        lines += [
-            f'## `{module.__name__}` {{ #{found.name} }}',
-            '',
-            prose(inspect.getdoc(module)),
-            '',
-        ]
+        lines += [f'## `{module.__name__}` {{ #{found.name} }}', '']
+        lines += [prose(inspect.getdoc(module)), '']
         for member in _members(module):
             lines += [described(f'{module.__name__}:{member}', level=3), '']
     return '\n'.join(lines)
@@ -78,8 +75,12 @@ def described(place: str, level: int) -> str:
         return '\n'.join([*lines, _documented(item, _signature(item, module))])
     lines += [_documented(item, f'from {module} import {name}')]
     for member, value in vars(item).items():
-        if not member.startswith('_') and _is_method(value):
-            lines += ['', _documented(value, _signature(value, f'{name}.{member}'))]
+        if member.startswith('_'):
+            continue
+        if isinstance(value, property):
+            lines += ['', _documented(value, _property(value, name))]
+        elif inspect.isfunction(value):
+            lines += ['', _documented(value, _signature(value, name))]
     return '\n'.join(lines)
 
 
@@ -89,10 +90,6 @@ def _members(module):
         is_code = inspect.isfunction(value) or inspect.isclass(value)
         if is_code and value.__module__ == module.__name__ and not name.startswith('_'):
             yield name
-
-
-def _is_method(value: Any) -> bool:
-    return inspect.isfunction(value) or isinstance(value, property)
 
 
 def _documented(item, signature):
@@ -121,14 +118,15 @@ def _unfolded(text):
     return '\n'.join(items)
 
 
-def _signature(item, where):
-    """'lbexp.run(config, ...) -> Result', as the source has it."""
-    function = item.fget if isinstance(item, property) else inspect.unwrap(item)
-    source = textwrap.dedent(inspect.getsource(function))
+def _signature(function, home):
+    """'lbexp.run(config, ...) -> Result', as the source has it, behind the name of its home."""
+    source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
     (node,) = ast.parse(source).body
     head = source.splitlines()[node.lineno - 1 : node.body[0].lineno - 1]
     text = '\n'.join(head).removeprefix('def ').rstrip(': \n')
-    if isinstance(item, property):
-        return f'{where}{text[text.index(")") + 1 :]}'
-    prefix = where if '.' not in where or where.startswith('lbexp') else where.rpartition('.')[0]
-    return f'{prefix}.{text}'
+    return f'{home}.' + _QUOTED.sub(r'\1\2', text)
+
+
+def _property(item, home):
+    """'Result.verdict -> str'."""
+    return _signature(item.fget, home).replace('(self)', '')

@@ -5,24 +5,41 @@ from collections.abc import Iterable, Sequence
 
 # What Markdown reads as markup and a docstring means as it stands; not inside backticks.
 _MARKUP = re.compile(r'(`[^`]*`)|([*_<\[\]])')
+_COLUMNS = re.compile(r'(\w+) {2,}(\S.*)')
 _BULLET = re.compile(r'(\* |- |\d+\. )')
 
 
 def prose(text: str) -> str:
-    """A docstring's text: what is indented is code, and the rest reads as it stands."""
-    lines, after_blank, in_code = [], True, False
+    """A docstring's text: what is indented is code, columns are a list, and the rest reads as it
+    stands."""
+    return '\n\n'.join(map(_paragraph, re.split('\n{2,}', text.strip('\n'))))
+
+
+def _paragraph(text):
+    if _COLUMNS.match(text):
+        return _bullets(text)
+    lines = []
     for line in text.splitlines():
-        if line.startswith('    '):
-            # Markdown takes indented lines for code only after an empty one.
-            if not after_blank and not in_code:
-                lines.append('')
-            in_code = True
-            lines.append(line)
-        else:
-            in_code = in_code and not line
+        if not line.startswith('    '):
             lines.append(escaped(line))
-        after_blank = not line
-    return '\n'.join(lines).strip('\n')
+            continue
+        # Markdown takes indented lines for code only after an empty one.
+        if lines and not lines[-1].startswith('    '):
+            lines.append('')
+        lines.append(line)
+    return '\n'.join(lines)
+
+
+def _bullets(text):
+    """'name    what it is', which goes on in lines that are indented."""
+    items = []
+    for line in text.splitlines():
+        match = _COLUMNS.match(line)
+        if match:
+            items.append(f'* `{match[1]}`: {escaped(match[2])}')
+        else:
+            items[-1] += f' {escaped(line.strip())}'
+    return '\n'.join(items)
 
 
 def escaped(line: str) -> str:

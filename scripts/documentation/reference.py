@@ -55,7 +55,7 @@ def pages() -> dict[str, str]:
 def parts(kind: str) -> str:
     """Every part of a kind: what it is, its arguments and papers; then how one of yours is made."""
     lines = [f'# {_TITLES[kind]}', '']
-    contract = lookup.KINDS[listing.PARTS[kind]].package
+    package = lookup.KINDS[listing.PARTS[kind]].package
     names = listing.names(kind)
     rows = []
     for name in names:
@@ -64,11 +64,8 @@ def parts(kind: str) -> str:
     lines += [table(['name', 'is'], rows), '']
     for name in names:
         lines += [f'## `{name}` {{ #{name} }}', '', part(kind, name), '']
-    lines += [
-        '## Your own { #your-own }',
-        '',
-        prose(inspect.getdoc(importlib.import_module(contract))),
-    ]
+    text = inspect.getdoc(importlib.import_module(package))
+    lines += ['## Your own { #your-own }', '', prose(text)]
     for place in _CONTRACTS.get(kind, ()):
         lines += ['', interface.described(place, level=3)]
     return '\n'.join(lines) + '\n'
@@ -128,12 +125,8 @@ def commands() -> str:
         if name.endswith('.__main__') and '    python -m' not in text:
             text = importlib.import_module(name.removesuffix('.__main__')).__doc__
         name = name.removesuffix('.__main__')
-        lines += [
-            f'## `python -m {name}` {{ #{name.replace(".", "-")} }}',
-            '',
-            block(inspect.cleandoc(text)),
-            '',
-        ]
+        place = name.replace('.', '-')
+        lines += [f'## `python -m {name}` {{ #{place} }}', '', prose(inspect.cleandoc(text)), '']
     return '\n'.join(lines)
 
 
