@@ -86,12 +86,7 @@ def record(
         document = {**now, 'run': uuid.uuid4().hex, 'environment': environment.environment()}
     else:
         changes = changes_of(there, now, grows)
-        if may_change is not None and is_extension(changes):
-            refuse_other_shape(there, now, workdir, may_change)
-        else:
-            refuse(workdir, changes, may_change)
-        if computing(changes):
-            refuse_other_updates(there, now, _saved(workdir))
+        _refuse_changes(workdir, there, now, changes, may_change)
         arguments = argument_changes(there, now) if grows and begun else {}
         for changed, (old, new) in {**changes, **arguments}.items():
             log(f'changed since the run was begun: {changed}: {shown(old)} there, {shown(new)} now')
@@ -187,6 +182,15 @@ def _not_through(workdir):
             if name in status:
                 remaining[trial][name] = status[name]
     return remaining
+
+
+def _refuse_changes(workdir, there, now, changes, may_change):
+    if may_change is not None and is_extension(changes):
+        refuse_other_shape(there, now, workdir, may_change)
+    else:
+        refuse(workdir, changes, may_change)
+    if computing(changes):
+        refuse_other_updates(there, now, _saved(workdir))
 
 
 def _saved(workdir):
