@@ -81,7 +81,7 @@ def experiments():
         yield pytest.param(path, id=path.stem, marks=marks)
 
 
-@pytest.mark.parametrize('path', experiments())
+@pytest.mark.parametrize('path', list(experiments()))
 def test_every_experiment_is_sound(path):
     config = configs.load(str(path))
     assert check.check(config) == []
