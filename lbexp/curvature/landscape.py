@@ -33,6 +33,7 @@ def filter_normalised(direction: Params, params: Params) -> Params:
             return jnp.zeros_like(d)
         axes = tuple(range(w.ndim - 1))
         length = _norms(d, axes)
+        # A filter of the direction that is 0 stays 0: 0 / 0 is no number.
         return d * jnp.where(length > 0, _norms(w, axes) / jnp.where(length > 0, length, 1), 0)
 
     return jax.tree.map(of_leaf, direction, params)
@@ -68,6 +69,7 @@ def between(first: Params, last: Params, place: Any) -> Params:
     """(1 - a) first + a last; the ends themselves, bitwise, at a = 0 and 1."""
 
     def of_leaf(x, y):
+        # The sum rounds, also at the ends, which are taken as they are.
         mixed = (x * (1 - place) + y * place).astype(x.dtype)
         return jnp.where(place == 0, x, jnp.where(place == 1, y, mixed))
 
@@ -96,6 +98,7 @@ def barrier(losses: LossOfPoints, points: LossOfPoints) -> Barrier:
     first = losses[jnp.argmin(jnp.abs(points))]
     last = losses[jnp.argmin(jnp.abs(points - 1))]
     above = losses - (first * (1 - points) + last * points)
+    # What lies beyond the ends is drawn, and is no barrier between them.
     above = jnp.where((points >= 0) & (points <= 1), above, -jnp.inf)
     place = jnp.argmax(above)
     return Barrier(above[place], points[place])

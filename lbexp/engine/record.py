@@ -24,7 +24,7 @@ from lbexp.engine.changes import (
 from lbexp.engine.extension import is_extension, refuse_other_shape, refuse_other_updates
 from lbexp.engine.metrics_file import replace
 from lbexp.engine.status import THROUGH, statuses, write_status
-from lbexp.engine.trial_entries import contents
+from lbexp.engine.trial_entries import with_asked, without_tags
 from lbexp.errors import Refusal
 
 
@@ -74,24 +74,19 @@ def record(
     begun = bool(there) and _is_begun(workdir)
     if there and begun:
         _refuse_old_names(path, there)
-    now = contents(there, config, resolved, grows, code)
+    now = _contents(there, config, resolved, grows, code)
     if there and grows:
         overrides = [trial.overrides for trial in resolved]
         _refuse_foreign_names(path, there['trials'], [config, overrides])
     # A workdir in which nothing was trained yet may be about anything.
     if there and not begun and computing(changes_of(there, now, grows)):
-        there, now = None, contents(None, config, resolved, grows, code)
+        there, now = None, _contents(None, config, resolved, grows, code)
     if there is None:
         workdir.mkdir(parents=True, exist_ok=True)
         document = {**now, 'run': uuid.uuid4().hex, 'environment': environment.environment()}
     else:
         changes = changes_of(there, now, grows)
-        if may_change is not None and is_extension(changes):
-            refuse_other_shape(there, now, workdir, may_change)
-        else:
-            refuse(workdir, changes, may_change)
-        if computing(changes):
-            refuse_other_updates(there, now, _saved(workdir))
+        _refuse_changes(workdir, there, now, changes, may_change)
         arguments = argument_changes(there, now) if grows and begun else {}
         for changed, (old, new) in {**changes, **arguments}.items():
             log(f'changed since the run was begun: {changed}: {shown(old)} there, {shown(new)} now')
@@ -187,6 +182,29 @@ def _not_through(workdir):
             if name in status:
                 remaining[trial][name] = status[name]
     return remaining
+
+
+def _contents(there, config, trials, grows, code) -> dict[str, Any]:
+    """What config.json is to say of configuration, trials and code."""
+    code_there = fingerprint_of(there)
+    fingerprint = {**code_there, **(code or {})}
+    # Parts that a later round names for the first time change nothing of what is there.
+    same_code = all(fingerprint[name] == digest for name, digest in code_there.items())
+    before: list[dict[str, Any]] = []
+    if there and grows:
+        before = there['trials']
+        if there['config'] != config or not same_code:
+            before = [without_tags(entry) for entry in before]
+    return {'config': config, 'trials': with_asked(before, trials), 'fingerprint': fingerprint}
+
+
+def _refuse_changes(workdir, there, now, changes, may_change):
+    if may_change is not None and is_extension(changes):
+        refuse_other_shape(there, now, workdir, may_change)
+    else:
+        refuse(workdir, changes, may_change)
+    if computing(changes):
+        refuse_other_updates(there, now, _saved(workdir))
 
 
 def _saved(workdir):

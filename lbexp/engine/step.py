@@ -32,16 +32,7 @@ def initial_state(trial: TrialComponents) -> TrialState:
     )
     loss = jnp.zeros((), values['loss'].dtype)
     sums = {**totals.zeros(values), 'examples': jnp.zeros(())}
-    info = UpdateInfo(
-        step=zero,
-        loss=loss,
-        grads=params,
-        updates=params,
-        params=params,
-        opt_state=opt_state,
-        learning_rate=jnp.zeros(()),
-        logging=jnp.zeros((), bool),
-    )
+    info = _first_info(params, opt_state, loss)
     params, model_state, opt_state, extra = trial.replicas.start(params, model_state, opt_state)
     if 'opt_state' in trial.replicas.by_worker:
         info = info._replace(opt_state=())
@@ -60,6 +51,20 @@ def initial_state(trial: TrialComponents) -> TrialState:
         probes=tuple(probe.init(info) for probe in trial.probes),
         diverged=jnp.zeros((), bool),
         frozen=frozen,
+    )
+
+
+def _first_info(params, opt_state, loss) -> UpdateInfo:
+    """What probes are told before the first update: of the right shapes."""
+    return UpdateInfo(
+        step=jnp.zeros((), jnp.int32),
+        loss=loss,
+        grads=params,
+        updates=params,
+        params=params,
+        opt_state=opt_state,
+        learning_rate=jnp.zeros(()),
+        logging=jnp.zeros((), bool),
     )
 
 

@@ -5,37 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from lbexp.config import Trial
-from lbexp.engine.changes import fingerprint_of
 
 
-def contents(
-    there: dict | None,
-    config: dict,
-    trials: Sequence[Trial],
-    grows: bool,
-    code: dict[str, str] | None,
-) -> dict[str, Any]:
-    """What config.json is to say of configuration, trials and code.
-
-    Args:
-        there: what it says; None: it is not there.
-        trials: that are asked for.
-        grows: trials that are there stay, and those that are not become a round of their own.
-        code: the fingerprint of code and data; what it does not name is as it was.
-    """
-    code_there = fingerprint_of(there)
-    fingerprint = {**code_there, **(code or {})}
-    # Parts that a later round names for the first time change nothing of what is there.
-    same_code = all(fingerprint[name] == digest for name, digest in code_there.items())
-    before: list[dict[str, Any]] = []
-    if there and grows:
-        before = there['trials']
-        if there['config'] != config or not same_code:
-            before = [_without_tags(entry) for entry in before]
-    return {'config': config, 'trials': _with_asked(before, trials), 'fingerprint': fingerprint}
-
-
-def _with_asked(before, trials) -> list[dict[str, Any]]:
+def with_asked(before: Sequence[dict], trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """The entries that are there, and those of the trials that are not, as a round of their own."""
     entries: list[dict[str, Any]] = [dict(entry) for entry in before]
     by_overrides: dict[str, dict[str, Any]] = {}
@@ -59,5 +31,6 @@ def _key(overrides):
     return json.dumps(overrides, sort_keys=True)
 
 
-def _without_tags(entry):
+def without_tags(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry as nobody asked for it."""
     return {name: value for name, value in entry.items() if name != 'tags'}

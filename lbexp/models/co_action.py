@@ -93,10 +93,12 @@ class CoAction(nn.Module):
         sizes = [rows * columns for rows, columns in shapes]
         normal = nn.initializers.normal(0.1)
         networks, inputs = self.vocabularies
+        # An id's vector is all its matrices, one after another.
         of_network = self.param('networks', normal, (networks, sum(sizes)))[network_ids]
         vector = self.param('inputs', normal, (inputs, self.widths[0]))[input_ids]
         outputs = []
         for power in range(1, self.powers + 1):
+            # The powers share the matrices: only what passes through them differs.
             h, first = vector**power, 0
             for (rows, columns), size in zip(shapes, sizes):
                 matrix = of_network[:, first : first + size].reshape(-1, rows, columns)

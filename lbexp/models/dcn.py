@@ -75,9 +75,11 @@ class CrossLayer(nn.Module):
         bias = self.param('bias', nn.initializers.zeros, (1, width))
         if self.form == 'vector':
             weight = self.param('weight', nn.initializers.lecun_normal(), (width, 1))
+            # x_l . w_l is one number for each example, which scales all of x_0.
             return start * (x @ weight) + bias + x
         if self.form == 'matrix':
             if self.rank is not None:
+                # W = U V^T is never formed: two thin products, 2 d r numbers in place of d^2.
                 x_low = nn.Dense(self.rank, use_bias=False, name='down')(x)
                 product = nn.Dense(width, use_bias=False, name='up')(x_low)
             else:
@@ -88,6 +90,7 @@ class CrossLayer(nn.Module):
         down = self.param('down', normal, (self.experts, width, rank))
         middle = self.param('middle', normal, (self.experts, rank, rank))
         up = self.param('up', normal, (self.experts, rank, width))
+        # All experts in one product each: V_i^T x_l, then C_i.
         h = jnp.tanh(jnp.einsum('nd,edr->ner', x, down))
         h = jnp.tanh(jnp.einsum('ner,ers->nes', h, middle))
         of_expert = start[:, None] * (jnp.einsum('ner,erd->ned', h, up) + bias[None])

@@ -85,11 +85,13 @@ class LSTM(nn.Module):
         kernel = self.param(f'{name}_kernel', nn.initializers.lecun_normal(), (x.shape[-1], width))
         recurrent = self.param(f'{name}_recurrent', _orthogonal, (self.hidden, width))
         bias = self.param(f'{name}_bias', _forget_gate(self.forget_bias), (width,))
+        # Of all positions at once: only the recurrent product has to wait for the step before.
         inputs = x @ kernel + bias.reshape(1, 1, width)
 
         def update(state, step):
             h, c = state
             of_inputs, begin = step
+            # What the row held before is another sequence: its state is forgotten.
             going_on = 1 - begin[:, None]
             h, c = h * going_on, c * going_on
             i, f, g, o = jnp.split(of_inputs + h @ recurrent, 4, axis=-1)
@@ -98,6 +100,7 @@ class LSTM(nn.Module):
             return (h, c), h
 
         start = jnp.zeros((len(x), self.hidden), x.dtype)
+        # The scan runs along the first axis: time.
         by_time = inputs.swapaxes(0, 1), begins.swapaxes(0, 1).astype(x.dtype)
         _, states = jax.lax.scan(update, (start, start), by_time)
         return states.swapaxes(0, 1)

@@ -91,25 +91,21 @@ def gradient_noise(
         grads = updates
         count = jnp.asarray(optax.safe_increment(state.count))
         s = jnp.sqrt(eta / (1.0 + state.count.astype(jnp.float32)) ** gamma)
-
-        def draw(t):
-            return _normal(_key(state.seed, axis_name), t, grads)
-
+        key = _key(state.seed, axis_name)
         moment = state.second_moment
         if kind == 'isotropic':
-            noise = draw(state.count)
+            noise = _normal(key, state.count, grads)
         elif kind == 'anticorrelated':
-            noise = jax.tree.map(jnp.subtract, draw(count), draw(state.count))
+            newer, older = _normal(key, count, grads), _normal(key, state.count, grads)
+            noise = jax.tree.map(jnp.subtract, newer, older)
         elif kind == 'diagonal_fisher':
             if 'squared_gradients' in extra_args:
                 fisher = extra_args['squared_gradients']
             else:
-                rate = weight_of_newest(decay, count)
-                fisher = moment = mean_of_squares(moment, grads, rate)
-            noise = jax.tree.map(lambda xi, f: safe_sqrt(f) * xi, draw(state.count), fisher)
+                fisher = moment = mean_of_squares(moment, grads, weight_of_newest(decay, count))
+            noise = jax.tree.map(_scaled, _normal(key, state.count, grads), fisher)
         else:
-            key = jax.random.fold_in(_key(state.seed, axis_name), state.count)
-            noise = _along_difference(key, extra_args)
+            noise = _along_difference(jax.random.fold_in(key, state.count), extra_args)
         noisy = _added(grads, s, noise, _dtypes(grads, params))
         return noisy, GradientNoiseState(count, state.seed, moment)
 
@@ -129,6 +125,10 @@ def _key(seed, axis_name):
     if axis_name is None:
         return key
     return jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def _scaled(xi, fisher):
+    return safe_sqrt(fisher) * xi
 
 
 def _along_difference(key, extra_args):

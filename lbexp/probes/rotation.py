@@ -64,45 +64,21 @@ def rotation(
         2024, arXiv:2305.17212.
     """
 
-    def totals(tree, params):
-        paths = _chosen(layers, params, stacked_axes)
-        sums = by_path(tree, params, stacked_axes)
-        return {path: sums[path] for path in paths}
-
-    def lengths(params, rate):
-        squares = totals(jax.tree.map(_squared, params), params)
-        columns = {}
-        for path, square in squares.items():
-            columns[f'weight_norm/{path}'] = jnp.sqrt(square)
-            columns[f'effective_rate/{path}'] = rate / square
-        return columns
-
-    def angles(info):
-        squares = totals(jax.tree.map(_squared, info.params), info.params)
-        along = totals(jax.tree.map(_product, info.updates, info.params), info.params)
-        shares = {}
-        for path, square in squares.items():
-            shares[path] = along[path] / jnp.where(square > 0, square, 1)
-        across = jax.tree.map(_squared, _rejection(info.updates, info.params, shares, stacked_axes))
-        turned = {}
-        for path, square in totals(across, info.params).items():
-            ahead = jnp.sqrt(squares[path]) * (1 - shares[path])
-            turned[path] = jnp.square(jnp.arctan2(jnp.sqrt(square), ahead))
-        return turned
+    chosen = _Layers(layers, stacked_axes)
 
     def init(info):
-        if not _chosen(layers, info.params, stacked_axes):
+        if not chosen.paths(info.params):
             raise ValueError(f'layers: found {layers!r}; allowed: what some parameters are')
-        last = jax.eval_shape(lengths, info.params, info.learning_rate)
+        last = jax.eval_shape(chosen.lengths, info.params, info.learning_rate)
         zeros = {name: jnp.zeros(x.shape, x.dtype) for name, x in last.items()}
-        return RotationState(_window.window(jax.eval_shape(angles, info), batches), zeros)
+        return RotationState(_window.window(jax.eval_shape(chosen.angles, info), batches), zeros)
 
     def update(state, info):
         due = info.step % every == 0
-        squares = _window.measure(state.squares, due, lambda: angles(info), info.logging)
+        squares = _window.measure(state.squares, due, lambda: chosen.angles(info), info.logging)
         last = jax.lax.cond(
             due & info.logging,
-            lambda: lengths(info.params, info.learning_rate),
+            lambda: chosen.lengths(info.params, info.learning_rate),
             lambda: state.last,
         )
         return RotationState(squares, last)
@@ -118,6 +94,46 @@ def rotation(
         return columns
 
     return Probe(init, update, summary)
+
+
+class _Layers(NamedTuple):
+    """The parameters that are looked at, as layers."""
+
+    which: Mask
+    stacked_axes: StackedAxes
+
+    def paths(self, params):
+        mask = jax.tree.leaves(optimizers.masks(self.which, params, self.stacked_axes, 'layers'))
+        paths = list(optimizers.layers(params, self.stacked_axes))
+        return [path for path, is_chosen in zip(paths, mask, strict=True) if is_chosen]
+
+    def totals(self, tree, params):
+        """The sum over each layer."""
+        sums = by_path(tree, params, self.stacked_axes)
+        return {path: sums[path] for path in self.paths(params)}
+
+    def lengths(self, params, rate):
+        """The columns of a layer's length."""
+        columns = {}
+        for path, square in self.totals(jax.tree.map(_squared, params), params).items():
+            columns[f'weight_norm/{path}'] = jnp.sqrt(square)
+            columns[f'effective_rate/{path}'] = rate / square
+        return columns
+
+    def angles(self, info):
+        """The squared angle of each layer."""
+        squares = self.totals(jax.tree.map(_squared, info.params), info.params)
+        along = self.totals(jax.tree.map(_product, info.updates, info.params), info.params)
+        shares = {}
+        for path, square in squares.items():
+            shares[path] = along[path] / jnp.where(square > 0, square, 1)
+        rejection = _rejection(info.updates, info.params, shares, self.stacked_axes)
+        across = self.totals(jax.tree.map(_squared, rejection), info.params)
+        turned = {}
+        for path, square in across.items():
+            ahead = jnp.sqrt(squares[path]) * (1 - shares[path])
+            turned[path] = jnp.square(jnp.arctan2(jnp.sqrt(square), ahead))
+        return turned
 
 
 class ScaleInvariance(NamedTuple):
@@ -170,13 +186,6 @@ def scale_invariance(
 
 def _or_one(length):
     return jnp.where(length > 0, length, 1)
-
-
-def _chosen(layers, params, stacked_axes):
-    """The paths of the parameters that are looked at."""
-    mask = jax.tree.leaves(optimizers.masks(layers, params, stacked_axes, 'layers'))
-    paths = list(optimizers.layers(params, stacked_axes))
-    return [path for path, is_chosen in zip(paths, mask, strict=True) if is_chosen]
 
 
 def _squared(x):

@@ -1,7 +1,6 @@
 """Mean and variance of weights and loss once a run has come to rest, with honest error bars."""
 
 import functools
-import math
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
@@ -10,7 +9,7 @@ from annotated_types import Ge
 
 from lbexp import moments, optimizers
 from lbexp.precision import upcast
-from lbexp.probes import Probe
+from lbexp.probes import Probe, _at_rest
 from lbexp.ranges import NonNegativeCount, NonNegativeInteger, PositiveCount
 
 _DRIFT = 3  # |z| beyond which a stretch is not taken for one at rest
@@ -88,33 +87,16 @@ def stationary_moments(
         ValueError: an unknown `weights`, every < 1, burn_in < 0, latest <= burn_in or without a
             burn-in, batches odd or < 4.
     """
-    read = _reader(weights)
     _check(burn_in, latest, every, offset)
     name = weights if prefix is None else prefix
+    columns_of = _at_rest.population if population else _at_rest.one_run
     features_of = functools.partial(_features, population, coordinates)
-    columns_of = _population if population else _one_run
-
-    def look(info):
-        return read(info), jnp.asarray(info.loss)
-
-    def init(info):
-        values = jax.eval_shape(look, info)
-        weights, loss = empty = tuple(map(moments.zeros, values))
-        features = jax.eval_shape(lambda values: features_of(empty, empty, values), values)
-        begin = jnp.asarray(burn_in, jnp.int32)
-        means = moments.batch_means(features, batches)
-        return StationaryState(weights, loss, means, begin, 2 * begin)
-
-    def measure(state, info):
-        values = look(info)
-        old = state.weights, state.loss
-        weights, loss = new = tuple(map(moments.update, old, values))
-        series = moments.push(state.series, features_of(old, new, values))
-        return StationaryState(weights, loss, series, state.begin, state.tested)
+    start = functools.partial(_start, _reader(weights), features_of, burn_in, batches)
+    measure = functools.partial(_measured, _reader(weights), features_of)
 
     def test(state, info):
-        drifts = _drifts(columns_of(state, coordinates), _loss(state))
-        anew = init(info)._replace(begin=info.step)
+        drifts = _drifts(columns_of(state, coordinates), _at_rest.of_loss(state))
+        anew = start(info)._replace(begin=info.step)
         state = jax.tree.map(lambda new, old: jnp.where(drifts, new, old), anew, state)
         # The next stretch is as long as all before it: half of the updates at most are thrown away.
         return state._replace(tested=2 * info.step)
@@ -132,10 +114,39 @@ def stationary_moments(
         if latest is not None:
             columns['burn_in'] = state.begin
         columns |= columns_of(state, coordinates)
-        columns |= _loss(state)
+        columns |= _at_rest.of_loss(state)
         return {f'{name}_{key}': value for key, value in columns.items()}
 
-    return Probe(init, update, summary)
+    return Probe(start, update, summary)
+
+
+def _start(read, features_of, burn_in, batches, info) -> StationaryState:
+    """Nothing measured yet, from update `burn_in` on.
+
+    Args:
+        read: info -> the weights that are looked at.
+        features_of: (moments before, after, values) -> the series.
+    """
+    values = jax.eval_shape(functools.partial(_values, read), info)
+    weights, loss = empty = tuple(map(moments.zeros, values))
+    features = jax.eval_shape(functools.partial(features_of, empty, empty), values)
+    begin = jnp.asarray(burn_in, jnp.int32)
+    means = moments.batch_means(features, batches)
+    return StationaryState(weights, loss, means, begin, 2 * begin)
+
+
+def _measured(read, features_of, state, info) -> StationaryState:
+    """With this update; arguments as of `_start`."""
+    values = _values(read, info)
+    old = state.weights, state.loss
+    weights, loss = new = tuple(map(moments.update, old, values))
+    series = moments.push(state.series, features_of(old, new, values))
+    return StationaryState(weights, loss, series, state.begin, state.tested)
+
+
+def _values(read, info):
+    """Weights and loss."""
+    return read(info), jnp.asarray(info.loss)
 
 
 def _drifts(columns, loss_columns):
@@ -169,11 +180,6 @@ def _reader(weights):
     return readers[weights]
 
 
-def _are_few(leaves, coordinates):
-    """Whether the coordinates of one run are reported one by one."""
-    return sum(x.size for x in leaves) <= coordinates
-
-
 def _features(population, coordinates, old, new, values):
     """The series whose batch means give the errors: vectors over coordinates, or over leaves where
     they are many.
@@ -184,12 +190,12 @@ def _features(population, coordinates, old, new, values):
     """
     params, loss = values
     (old_weights, old_loss), (new_weights, new_loss) = old, new
-    one_by_one = not population and _are_few(jax.tree.leaves(params), coordinates)
+    one_by_one = not population and _at_rest.are_few(jax.tree.leaves(params), coordinates)
 
     def vector(tree):
         wide = jax.tree.map(upcast, tree)
         if one_by_one:
-            return _flat(wide)
+            return _at_rest.flat(wide)
         return jnp.concatenate([x.mean()[None] for x in jax.tree.leaves(wide)])
 
     if population:
@@ -202,98 +208,4 @@ def _features(population, coordinates, old, new, values):
         'square': vector(square),
         'loss': loss,
         'loss_square': moments.increments(old_loss, new_loss.mean, loss),
-    }
-
-
-def _flat(tree):
-    """All coordinates as one vector."""
-    return jnp.concatenate([x.reshape(-1) for x in jax.tree.leaves(tree)])
-
-
-def _one_run(state, coordinates):
-    leaves = jax.tree.leaves(state.weights.m2)
-    one_by_one = _are_few(leaves, coordinates)
-    # Each entry of the series stands for so many coordinates.
-    sizes = [x.size for x in leaves]
-    if one_by_one:
-        sizes = [1] * sum(sizes)
-    share = jnp.asarray(sizes, leaves[0].dtype) / sum(sizes)
-    batches = state.series.means
-    pooled = {
-        'mean': jnp.sum(batches['mean'] * share[None], axis=-1),
-        'square': jnp.sum(batches['square'] * share[None], axis=-1),
-    }
-    errors = moments.standard_error(state.series, batches)
-    pooled_errors = moments.standard_error(state.series, pooled)
-    variances = _flat(moments.variance(state.weights, 0))
-    means = _flat(state.weights.mean)
-    # What autocorrelation takes from m2 / T: se(mean)^2.
-    missing = errors['mean'] ** 2 if one_by_one else jnp.zeros_like(errors['mean'])
-    complete = state.series.count // state.series.length
-    # `missing` is itself an estimate, with n - 1 degrees of freedom.
-    doubt = missing * jnp.sqrt(2 / jnp.maximum(complete - 1, 1)).astype(missing.dtype)
-    seen = state.weights.count > 0
-    columns = {
-        'count': state.weights.count,
-        'mean': jnp.where(seen, means.mean(), jnp.nan),
-        'mean_error': pooled_errors['mean'],
-        'variance': variances.mean() + missing.mean(),
-        'variance_error': jnp.hypot(pooled_errors['square'], doubt.mean()),
-        'stationarity_z': moments.stationarity(state.series, pooled['square'], early=(0.25, 0.5)),
-    }
-    if one_by_one:
-        columns |= {
-            'coordinate_mean': jnp.where(seen, means, jnp.nan),
-            'coordinate_mean_error': errors['mean'],
-            'coordinate_variance': variances + missing,
-            'coordinate_variance_error': jnp.hypot(errors['square'], doubt),
-        }
-    return columns
-
-
-def _population(state, coordinates):
-    def by_replica(tree):
-        return jnp.concatenate([x.reshape(x.shape[0], -1) for x in jax.tree.leaves(tree)], axis=1)
-
-    # [replicas, coordinates]: w_r and x_r of the docstring
-    within = by_replica(moments.variance(state.weights, 0))
-    means = by_replica(state.weights.mean)
-    replicas = means.shape[0]
-    centre = means.mean(0)
-    between = jnp.sum((means - centre[None]) ** 2, axis=0) / (replicas - 1)
-    # Of each replica a value whose mean is the variance: their spread is its error.
-    per_replica = within + (means - centre[None]) ** 2 * (replicas / (replicas - 1))
-
-    def error(values):
-        return jnp.std(values, axis=0, ddof=1) / math.sqrt(replicas)
-
-    square = jnp.mean(state.series.means['square'], axis=-1)
-    columns = {
-        'count': state.weights.count,
-        'mean': jnp.where(state.weights.count > 0, centre.mean(), jnp.nan),
-        'mean_error': error(means.mean(1)),
-        'variance': jnp.mean(within.mean(0) + between),
-        'variance_error': error(per_replica.mean(1)),
-        'stationarity_z': moments.stationarity(state.series, square),
-    }
-    if means.shape[1] <= coordinates:
-        columns |= {
-            'coordinate_mean': centre,
-            'coordinate_mean_error': error(means),
-            'coordinate_variance': within.mean(0) + between,
-            'coordinate_variance_error': error(per_replica),
-        }
-    return columns
-
-
-def _loss(state):
-    series = {'loss': state.series.means['loss'], 'loss_square': state.series.means['loss_square']}
-    errors = moments.standard_error(state.series, series)
-    z = moments.stationarity(state.series, series)
-    return {
-        'loss_mean': jnp.where(state.loss.count > 0, state.loss.mean, jnp.nan),
-        'loss_mean_error': errors['loss'],
-        'loss_variance': moments.variance(state.loss, 0) + errors['loss'] ** 2,
-        'loss_variance_error': errors['loss_square'],
-        'loss_stationarity_z': z['loss'],
     }

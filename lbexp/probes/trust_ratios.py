@@ -59,6 +59,7 @@ def trust_ratios(every: PositiveCount = 1, size: Annotated[int, Ge(4)] = 64) -> 
 
     def update(state, info):
         fresh = _empty(state.least.shape, size)
+        # The columns of a row are of its own updates: after one that was logged all begins anew.
         begun = jax.tree.map(lambda new, old: jnp.where(state.is_over, new, old), fresh, state)
         state = jax.lax.cond(
             info.step % every == 0,
@@ -103,6 +104,8 @@ def _measured(state, report):
     count = state.count + 1
     is_full = count == size * state.stride
 
+    # A full sample gives up every other entry, and from now on every other update is taken: it
+    # stays evenly spaced, whatever the number of updates between two rows.
     def halved():
         return jnp.concatenate([sample[0::2], jnp.zeros_like(sample[0::2])])
 
@@ -119,6 +122,7 @@ def _measured(state, report):
 def _summary(state):
     filled = -(-state.count // state.stride)
     is_filled = jnp.arange(state.sample.shape[0])[:, None] < filled
+    # Infinity sorts behind all that was measured.
     values = jnp.sort(jnp.where(is_filled, state.sample, jnp.inf), axis=0)
     columns = {'min': state.least}
     for name, q in _QUANTILES.items():

@@ -65,6 +65,7 @@ def _configuration(finals, metric, words, places):
     is_sound = finals['status'][places] != 'diverged'
     values = finals[metric][places]
     sound = values[is_sound & np.isfinite(values)]
+    # The median of those that are left would be that of the lucky half.
     if 2 * len(sound) <= len(places):
         return Configuration(words, places, len(sound), math.nan, math.nan, math.nan)
     return Configuration(words, places, len(sound), *interval(sound))
@@ -132,6 +133,7 @@ def _edges(finals, best):
         values = numbers(finals[key])
         tried = np.unique(values[np.isfinite(values)])
         value = values[best.places[0]]
+        # A number that had one value was not varied: it has no edge.
         if len(tried) < 2 or value not in (tried[0], tried[-1]):
             continue
         end = 'smallest' if value == tried[0] else 'largest'
@@ -146,6 +148,7 @@ def numbers(column: np.ndarray) -> np.ndarray:
     """A column as float64; NaN for what is no number."""
     values = np.full(len(column), np.nan)
     for place, value in enumerate(column.tolist()):
+        # True is an int to Python; a reader would not have it on an axis of numbers.
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             values[place] = value
     return values

@@ -106,16 +106,9 @@ def _of_config(flag_values, overrides, word, stop):
     problems = command.checked(config, flag_values.trackers if executor else ())
     if problems:
         return command.refuse(problems)
-    from lbexp.trained.initial_weights import gather
-
     study = lookup.build('study', configs.plain(config.study))
     first_trials = study.trials(config)
-    resolved = [configs.resolve(config, trial.overrides) for trial in first_trials]
-    first_overrides = [trial.overrides for trial in first_trials]
-    chosen = local_path(flag_values.workdir, '--workdir') if flag_values.workdir else None
-    gather(resolved, chosen)
-    fingerprint = workdirs.fingerprint_of(flag_values, resolved)
-    workdir = workdirs.workdir_of(flag_values, config, first_overrides, fingerprint)
+    workdir = _workdir_of(flag_values, config, first_trials)
     if executor is None:
         return _of_workdir(workdir, word, command.trusted(flag_values, overrides), flag_values)
     outcome = _train(flag_values, study, config, workdir, first_trials, executor, stop)
@@ -135,6 +128,18 @@ def _of_config(flag_values, overrides, word, stop):
             study.measure(config, workdir)
         print('writing the report', flush=True)  # which takes seconds
         return command.report(study.analyse(workdir), workdir, flag_values.figures)
+
+
+def _workdir_of(flag_values, config, first_trials):
+    """The workdir, once what the trials begin from is there."""
+    from lbexp.trained.initial_weights import gather
+
+    resolved = [configs.resolve(config, trial.overrides) for trial in first_trials]
+    chosen = local_path(flag_values.workdir, '--workdir') if flag_values.workdir else None
+    gather(resolved, chosen)
+    fingerprint = workdirs.fingerprint_of(flag_values, resolved)
+    overrides = [trial.overrides for trial in first_trials]
+    return workdirs.workdir_of(flag_values, config, overrides, fingerprint)
 
 
 def _train(flag_values, study, config, workdir, first_trials, executor, stop):

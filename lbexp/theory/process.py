@@ -180,18 +180,11 @@ def _build(
     h = learning_rate * curvature
     names = _names(k is not None, buffer_policy, tail or averaging is not None)
     update = _optimizer_step(names, h, momentum, damping, nesterov)
-    last = update
+    inner, last = _cycle(names, update, k, slow_step_size, buffer_policy, averaging, tail)
     deployed, offset = 'fast', ()
     if k is not None:
-        synchronisation = _synchronisation(slow_step_size, buffer_policy)
-        last = last.then(_matrix(names, synchronisation))
         deployed, offset = 'slow', ('fast',)
-    if 'average' in names:
-        average = _average(names, averaging, tail)
-        update, last = update.then(average), last.then(average)
-    if averaging is None:
-        averaging = 1.0
-    else:
+    if averaging is not None:
         deployed = 'average'
 
     def ones(*chosen):
@@ -199,21 +192,31 @@ def _build(
 
     buffers = ones('momentum', 'start')
     dtype = buffers.dtype
-    if k is None:
-        k = 1
     return Process(
-        inner=update,
+        inner=inner,
         last=last,
-        k=jnp.asarray(k),
+        k=jnp.asarray(1 if k is None else k),
         fast=ones('fast'),
         evaluation=ones(deployed),
         initial_mask=ones('fast', 'slow'),
-        averaging=jnp.asarray(averaging, dtype),
+        averaging=jnp.asarray(1.0 if averaging is None else averaging, dtype),
         step=jnp.asarray(h, dtype),
         units=jnp.where(buffers > 0, jnp.asarray(1 / learning_rate, dtype), 1.0),
         offset=ones(*offset),
         base=ones('slow'),
     )
+
+
+def _cycle(names, update, k, slow_step_size, buffer_policy, averaging, tail):
+    """(an update inside a cycle, its last one, after which slow weights are synchronised)."""
+    last = update
+    if k is not None:
+        last = last.then(_matrix(names, _synchronisation(slow_step_size, buffer_policy)))
+    if 'average' not in names:
+        return update, last
+    # An average sees the weights after the synchronisation.
+    average = _average(names, averaging, tail)
+    return update.then(average), last.then(average)
 
 
 def _names(has_slow_weights, buffer_policy, has_average):

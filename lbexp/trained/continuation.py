@@ -21,6 +21,7 @@ class Draw:
             return int(logits.argmax())
         logits = logits / self._temperature
         if 0 < self._top_k < len(logits):
+            # Ties with the last of them stay: a choice among them would be one by id.
             least = np.partition(logits, -self._top_k)[-self._top_k]
             logits = np.where(logits >= least, logits, -np.inf)
         weights = np.exp(logits - logits.max())
@@ -43,6 +44,7 @@ def continued(
     length = trial.workload.train.arrays['tokens'].shape[1]
     tokens = list(prompt)
     for position in range(count):
+        # A row is as long as those that were trained on; what does not fit is forgotten.
         window = tokens[-length:]
         row = np.zeros((1, length), np.int32)
         segments = np.zeros((1, length), np.int32)

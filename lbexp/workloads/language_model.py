@@ -1,6 +1,6 @@
 """The next token at each position of a text: any data set of tokens, a model of sequences."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from lbexp.datasets import Dataset
 from lbexp.datasets._ids import check_ids
 from lbexp.datasets._texts import byte_count
 from lbexp.metrics import bits_per_byte, perplexity
-from lbexp.models import Model
+from lbexp.models import Model, Network
 from lbexp.ranges import Positive, checked
 from lbexp.workloads import Ratio, SetMetrics, Workload
 from lbexp.workloads._task import check_target
@@ -44,48 +44,57 @@ def language_model(data: Dataset, model: Model, target: Positive | None = None) 
     sizes = None
     if data.schema.get('unit') == 'bytes':
         sizes = np.array([byte_count(name) for name in names])
-
-    def logits_of(params, model_state, examples, train, key):
-        inputs = {name: examples[name] for name in data.inputs}
-        logits, new_state = network.apply(params, model_state, inputs, train, key)
-        _check_shape(logits, examples['tokens'], len(names))
-        return logits, new_state
-
-    def loss(params, model_state, examples, key) -> Any:
-        logits, new_state = logits_of(params, model_state, examples, True, key)
-        return _values(logits, examples, per_row), new_state
-
-    def metrics(params, model_state, examples) -> Any:
-        logits, _ = logits_of(params, model_state, examples, False, None)
-        return _values(logits, examples, per_row)
-
-    def predict(params, model_state, examples):
-        return logits_of(params, model_state, examples, False, None)[0]
-
-    def sums(params, model_state, examples):
-        losses, is_token = _losses(predict(params, model_state, examples), examples)
-        gathered = {'loss': losses.sum(1), 'tokens': is_token.sum(1)}
-        if sizes is not None:
-            of_targets = jnp.asarray(sizes)[examples['targets']]
-            gathered['bytes'] = (is_token * of_targets).sum(1)
-        return gathered
-
+    task = _LanguageModel(network, tuple(data.inputs), len(names), per_row, sizes)
     reached: Any = None if target is None else ('perplexity', target)
     return Workload(
         init=network.init,
-        loss=loss,
-        metrics=metrics,
+        loss=task.loss,
+        metrics=task.metrics,
         train=data.train,
         test=data.test,
         validation=data.validation,
         together=network.together,
         target=reached,
-        predict=predict,
+        predict=task.predict,
         inputs=tuple(data.inputs),
-        set_metrics=SetMetrics(sums, _summary),
+        set_metrics=SetMetrics(task.sums, _summary),
         output_names=names,
         schema=data.schema,
     )
+
+
+class _LanguageModel(NamedTuple):
+    """The functions of the workload."""
+
+    network: Network
+    inputs: tuple[str, ...]  # names
+    tokens: int  # different ones
+    per_row: float  # tokens, on average over the training set
+    sizes: np.ndarray | None  # of each token [bytes]; None: it is not text of bytes
+
+    def loss(self, params, model_state, examples, key) -> Any:
+        logits, new_state = self.logits(params, model_state, examples, True, key)
+        return _values(logits, examples, self.per_row), new_state
+
+    def metrics(self, params, model_state, examples) -> Any:
+        return _values(self.predict(params, model_state, examples), examples, self.per_row)
+
+    def predict(self, params, model_state, examples):
+        return self.logits(params, model_state, examples, False, None)[0]
+
+    def sums(self, params, model_state, examples):
+        losses, is_token = _losses(self.predict(params, model_state, examples), examples)
+        gathered = {'loss': losses.sum(1), 'tokens': is_token.sum(1)}
+        if self.sizes is not None:
+            of_targets = jnp.asarray(self.sizes)[examples['targets']]
+            gathered['bytes'] = (is_token * of_targets).sum(1)
+        return gathered
+
+    def logits(self, params, model_state, examples, train, key):
+        inputs = {name: examples[name] for name in self.inputs}
+        logits, new_state = self.network.apply(params, model_state, inputs, train, key)
+        _check_shape(logits, examples['tokens'], self.tokens)
+        return logits, new_state
 
 
 def _losses(logits, examples):

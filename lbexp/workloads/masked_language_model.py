@@ -1,6 +1,6 @@
 """Hidden tokens from those on both sides: any data set of texts with marks, a model of places."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from lbexp.datasets._ids import check_ids
 from lbexp.datasets._wordpiece import MARKS, MASK
 from lbexp.inputs import Input
 from lbexp.metrics import perplexity
-from lbexp.models import Model
+from lbexp.models import Model, Network
 from lbexp.ranges import Fraction, Positive, checked
 from lbexp.workloads import Ratio, SetMetrics, Workload
 from lbexp.workloads._task import check_target
@@ -53,55 +53,66 @@ def masked_language_model(
         raise ValueError(f'data: found tokens {first}, ...; allowed: {", ".join(MARKS)} first')
     (length,) = data.inputs['tokens'].shape
     how = hiding(rate, length, len(names), len(MARKS), MASK)
-    most, per_row = how.counts[length], _mean_count(data.train.arrays, how)
+    per_row = _mean_count(data.train.arrays, how)
     if not per_row:
         raise ValueError(f'rate: found {rate}, which hides nothing; allowed: more')
-    places = Input('tokens', (most,), 'int32', vocabulary=(length,))
+    places = Input('tokens', (how.counts[length],), 'int32', vocabulary=(length,))
     inputs = {**data.inputs, 'places': places}
     network = model.network(inputs, len(names))
-
-    def hidden_in(source):
-        return None if source is None else masked(source, how)
-
-    def logits_of(params, model_state, examples, train, key):
-        arrays = {name: examples[name] for name in inputs}
-        logits, new_state = network.apply(params, model_state, arrays, train, key)
-        _check_shape(logits, (*examples['places'].shape, len(names)))
-        return logits, new_state
-
-    def loss(params, model_state, examples, key) -> Any:
-        logits, new_state = logits_of(params, model_state, examples, True, key)
-        return _values(logits, examples, per_row), new_state
-
-    def metrics(params, model_state, examples) -> Any:
-        return _values(predict(params, model_state, examples), examples, per_row)
-
-    def predict(params, model_state, examples):
-        return logits_of(params, model_state, examples, False, None)[0]
-
-    def sums(params, model_state, examples):
-        losses = _losses(predict(params, model_state, examples), examples)
-        return {'loss': losses.sum(1), 'tokens': examples['hidden'].sum(1)}
-
-    def summary(gathered):
-        return {'perplexity': perplexity(gathered['loss'], gathered['tokens'])}
-
+    task = _MaskedLanguageModel(network, tuple(inputs), len(names), per_row)
     reached: Any = None if target is None else ('perplexity', target)
     return Workload(
         init=network.init,
-        loss=loss,
-        metrics=metrics,
+        loss=task.loss,
+        metrics=task.metrics,
         train=masked(data.train, how),
-        test=hidden_in(data.test),
-        validation=hidden_in(data.validation),
+        test=_masked_set(data.test, how),
+        validation=_masked_set(data.validation, how),
         together=network.together,
         target=reached,
-        predict=predict,
+        predict=task.predict,
         inputs=tuple(inputs),
-        set_metrics=SetMetrics(sums, summary),
+        set_metrics=SetMetrics(task.sums, _summary),
         output_names=names,
         schema=data.schema,
     )
+
+
+class _MaskedLanguageModel(NamedTuple):
+    """The functions of the workload."""
+
+    network: Network
+    inputs: tuple[str, ...]  # names
+    tokens: int  # different ones
+    per_row: float  # hidden tokens, on average over the training set
+
+    def loss(self, params, model_state, examples, key) -> Any:
+        logits, new_state = self.logits(params, model_state, examples, True, key)
+        return _values(logits, examples, self.per_row), new_state
+
+    def metrics(self, params, model_state, examples) -> Any:
+        return _values(self.predict(params, model_state, examples), examples, self.per_row)
+
+    def predict(self, params, model_state, examples):
+        return self.logits(params, model_state, examples, False, None)[0]
+
+    def sums(self, params, model_state, examples):
+        losses = _losses(self.predict(params, model_state, examples), examples)
+        return {'loss': losses.sum(1), 'tokens': examples['hidden'].sum(1)}
+
+    def logits(self, params, model_state, examples, train, key):
+        arrays = {name: examples[name] for name in self.inputs}
+        logits, new_state = self.network.apply(params, model_state, arrays, train, key)
+        _check_shape(logits, (*examples['places'].shape, self.tokens))
+        return logits, new_state
+
+
+def _summary(gathered):
+    return {'perplexity': perplexity(gathered['loss'], gathered['tokens'])}
+
+
+def _masked_set(source, how):
+    return None if source is None else masked(source, how)
 
 
 def _mean_count(arrays, how):

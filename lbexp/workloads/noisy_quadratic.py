@@ -2,7 +2,7 @@
 optimizers and probes."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,40 +78,52 @@ def noisy_quadratic(
     # The mean of b draws has 1 / sqrt(b) of the standard deviation.
     sigma = sigma / jnp.sqrt(jnp.asarray(examples_per_draw, dtype))
     require('noise', sigma, sigma >= 0, 'standard deviations >= 0')
-    shape = (replicas, dimension)
+    problem = _Problem(a, sigma, optimum, (replicas, dimension), dtype)
 
     def init(key):
         mean = jnp.asarray(start, dtype)
         spread = jnp.asarray(start_spread, dtype)
-        away = mean + spread * jax.random.normal(key, shape, dtype)
+        away = mean + spread * jax.random.normal(key, problem.shape, dtype)
         return {'x': jnp.asarray(optimum, dtype) + away}, {}
 
-    def draw(arrays, seed, positions):
+    train = Source(epoch, (), problem.draw, problem.read)
+    test = Source(1, (), problem.draw, problem.read)
+    return Workload(init, problem.loss, problem.metrics, train, test)
+
+
+class _Problem(NamedTuple):
+    """The quadratic and its noise."""
+
+    curvature: jax.Array  # a [dimension]
+    deviation: jax.Array  # of one draw [dimension]
+    optimum: Any
+    shape: tuple[int, int]  # of the weights: replicas, dimension
+    dtype: str
+
+    def draw(self, arrays, seed, positions):
         stream = jax.random.fold_in(jax.random.key(seed), _STREAM)
 
         def standard_normal(position):
-            return jax.random.normal(jax.random.fold_in(stream, position), shape, dtype)
+            return jax.random.normal(jax.random.fold_in(stream, position), self.shape, self.dtype)
 
         return {'xi': jax.vmap(standard_normal)(positions)}
 
-    def read(arrays, positions):
+    def read(self, arrays, positions):
         # Without noise: the loss of the test example is the excess.
-        return {'xi': jnp.zeros((positions.shape[0], *shape), dtype)}
+        return {'xi': jnp.zeros((positions.shape[0], *self.shape), self.dtype)}
 
-    def losses(params, examples):
-        from_optimum = params['x'][None] - jnp.asarray(optimum, dtype)
-        distance = from_optimum - sigma[None, None] * examples['xi']  # x - c
-        return jnp.sum(a[None, None] * distance**2, axis=-1) / 2
+    def losses(self, params, examples):
+        """[n, replicas]."""
+        from_optimum = params['x'][None] - jnp.asarray(self.optimum, self.dtype)
+        distance = from_optimum - self.deviation[None, None] * examples['xi']  # x - c
+        return jnp.sum(self.curvature[None, None] * distance**2, axis=-1) / 2
 
-    def loss(params, model_state, examples, key):
-        return {'loss': _mean_with_gradient_of_sum(losses(params, examples))}, model_state
+    def loss(self, params, model_state, examples, key):
+        losses = self.losses(params, examples)
+        return {'loss': _mean_with_gradient_of_sum(losses)}, model_state
 
-    def metrics(params, model_state, examples):
-        return {'loss': losses(params, examples).mean(1)}
-
-    train = Source(epoch, (), draw, read)
-    test = Source(1, (), draw, read)
-    return Workload(init, loss, metrics, train, test)
+    def metrics(self, params, model_state, examples):
+        return {'loss': self.losses(params, examples).mean(1)}
 
 
 @jax.custom_jvp

@@ -71,9 +71,18 @@ def test_an_absent_or_missing_or_broken_file(tmp_path, experiment, capsys):
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=lambda p: p.stem)
-def test_every_experiment_is_sound(path):
+# Their trials' lengths are those of the theory, whose programs take ten seconds to compile.
+THEORETICAL = ('steady_state', 'quadratic_convergence')
 
+
+def experiments():
+    for path in sorted((ROOT / 'experiments').glob('*.py')):
+        marks = [pytest.mark.long] if path.stem in THEORETICAL else []
+        yield pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize('path', list(experiments()))
+def test_every_experiment_is_sound(path):
     config = configs.load(str(path))
     assert check.check(config) == []
     docstring = path.read_text().split('"""')[1]

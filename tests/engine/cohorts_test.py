@@ -49,6 +49,7 @@ def test_a_trial_with_the_whole_kit_is_the_same_alone_and_in_company(tmp_path, o
     assert of_trial(alone, 0) == of_trial(together, 3)
 
 
+@pytest.mark.long
 def test_vmap_agrees_with_map(tmp_path):
     sweep = (('optimizer.learning_rate', RATES), ('seed', (0, 7)))
     mapped = train(tiny(workload=SMALL, sweep=sweep), tmp_path / 'map')
@@ -57,6 +58,7 @@ def test_vmap_agrees_with_map(tmp_path):
     assert_close(mapped, batched, 2e-4)
 
 
+@pytest.mark.long
 def test_a_diverged_trial_stands_still_and_disturbs_nobody(tmp_path):
     sound = train(tiny(sweep=(('optimizer.learning_rate', (0.02, 0.05)),)), tmp_path / 'sound')
     mixed = train(
@@ -104,6 +106,7 @@ def test_a_trial_that_waits_for_others_at_a_row_keeps_its_means(tmp_path, monkey
     assert all(np.isfinite(row['loss']) for row in whole)
 
 
+@pytest.mark.long
 def test_one_compilation_per_cohort(tmp_path):
     """The training program compiles once, whatever the number of trials, rows and evaluations."""
     names = []

@@ -258,6 +258,7 @@ def test_a_number_that_python_looks_at_splits_alone_and_is_named(name):
     assert len(plan(trials(optimizer=found, sweep=(*RATES, ('optimizer.clip', (1.0, 2.0)))))) == 2
 
 
+@pytest.mark.long
 def test_what_splits_is_announced_once(tmp_path):
     lines = []
     found = dict(name='breaches:branchy', learning_rate=0.1, clip=1.0)

@@ -132,6 +132,7 @@ def test_probes_see_what_trains(tmp_path):
     assert rows(tmp_path / 'open')[-1]['parameter_norm'] == pytest.approx(norm, rel=1e-5)
 
 
+@pytest.mark.long
 def test_an_export_has_all_parameters(tmp_path):
     config = tiny(workload=DIGITS, freeze=('Dense_0',))
     lbexp.open(trained(config, tmp_path / 'run')).trial(0).export(tmp_path / 'a.npz', 'npz')

@@ -26,6 +26,7 @@ def get_config():
 """
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_is_no_longer_running(tmp_path):
     (tmp_path / 'experiment.py').write_text(EXPERIMENT)
     workdir = tmp_path / 'run'

@@ -129,6 +129,7 @@ def test_a_changed_configuration(tmp_path, capsys):
     ]
 
 
+@pytest.mark.long
 def test_a_changed_model_is_refused_even_so(tmp_path, capsys):
     assert run(tmp_path) == 0
     arguments = [

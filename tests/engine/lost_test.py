@@ -135,6 +135,7 @@ def get_config():
 """
 
 
+@pytest.mark.long
 def test_the_command_ends_with_3_and_says_what_it_restarts(tmp_path, capsys):
     (tmp_path / 'experiment.py').write_text(EXPERIMENT)
     arguments = ['main', f'--config={tmp_path}/experiment.py', f'--workdir={tmp_path}/run']

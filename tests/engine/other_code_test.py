@@ -50,6 +50,7 @@ def change(file, old, new):
     file.write_text(file.read_text().replace(old, new))
 
 
+@pytest.mark.long
 def test_a_direct_run_says_what_it_does_not_train_and_what_it_trains_anew(folder):
     first = run(folder, 'lbexp.main')
     assert first.returncode == 0 and 'nothing to train' not in first.stdout, first.stderr

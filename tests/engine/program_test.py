@@ -39,6 +39,7 @@ def test_a_large_model_is_not_copied_at_each_step(monkeypatch):
     assert copies() > 0  # what the option is for; when the compiler no longer needs it, it can go
 
 
+@pytest.mark.long
 def test_the_numbers_do_not_know_of_it(tmp_path, monkeypatch):
     config = tiny(workload=LARGE)
     rows = train(config, tmp_path / 'in_place')

@@ -125,12 +125,13 @@ def _failures(seed, count, monkeypatch):
     return [text for text in found if text]
 
 
-def test_no_mutation_ends_in_a_traceback(monkeypatch):
+@pytest.mark.parametrize('count', [100, pytest.param(500, marks=pytest.mark.long)])
+def test_no_mutation_ends_in_a_traceback(monkeypatch, count):
     if 'LBEXP_FUZZ' in os.environ:
         seed, number = map(int, os.environ['LBEXP_FUZZ'].split(':'))
         outcome(case(seed, number), monkeypatch)
         return
-    assert not _failures(SEED, 500, monkeypatch)
+    assert not _failures(SEED, count, monkeypatch)
 
 
 @pytest.mark.parametrize('experiment', EXPERIMENTS)

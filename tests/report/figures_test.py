@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 
-import numpy as np
 import pytest
 from reports import EVERY
 
@@ -38,21 +37,6 @@ def test_plotly_takes_the_figure_and_finds_the_numbers():
         )
         == 2
     )
-
-
-def test_batch_sizes_are_the_ticks_of_their_axis(tmp_path):
-    lines = [Series('lamb', [16, 32, 64, 1024], [4, 3, 2, 1]), Series('rule', [16, 20], [4, 2])]
-    drawing = Figure('f', 'F', 'batch size', 'steps', lines, x_scale='log')
-    axis = figure.figure(drawing)['layout']['xaxis']
-    assert axis['tickvals'] == [16, 32, 64, 1024] and axis['ticktext'] == ['16', '32', '64', '1024']
-    fit = Series('fit', np.geomspace(16, 1024, 60), np.ones(60), group='lamb')
-    measured = drawing._replace(series=[lines[0]._replace(style='points'), fit])
-    assert figure.figure(measured)['layout']['xaxis']['tickvals'] == [16, 32, 64, 1024]
-    for other in (
-        drawing._replace(x_scale='linear'),
-        drawing._replace(series=[Series('s', [1, 1.2, 0], [1, 1, 1])]),
-    ):
-        assert 'tickvals' not in figure.figure(other)['layout']['xaxis']
 
 
 def test_ticks_between_powers_of_ten_are_whole_numbers():
@@ -126,20 +110,6 @@ def test_error_bars_stand_side_by_side_and_all_else_where_it_belongs(tmp_path, s
     assert alone[0]['x'] == x and alone[2]['x'] == [48]
 
 
-def test_the_picture_has_its_symbols_at_the_true_place(tmp_path):
-    from matplotlib import figure as canvas
-
-    x = [32, 64, 512]
-    bars = [Series(name, x, [1, 2, 3], [0, 1, 2], [2, 3, 4], 'points', name) for name in 'ab']
-    page = canvas.Figure()
-    paper._draw(page, Figure('f', 'F', 'x', 'y', bars, 'log'))
-    (axes,) = page.axes
-    symbols = [line for line in axes.lines if line.get_marker() in ('o', 's')]
-    assert [list(line.get_xdata()) for line in symbols] == [x, x]
-    segments = [bars_of.get_segments() for bars_of in axes.collections]
-    assert all(segment[0][0] != 512 for of_group in segments for segment in of_group[2:])
-
-
 OPTIMIZERS = ('sgd', 'momentum', 'lookahead', 'lars', 'lamb', 'novograd', 'adamw')
 
 
@@ -177,30 +147,6 @@ def test_an_optimizer_has_one_colour_in_all_figures_of_a_report():
     assert style.shared_colours([many, many]) == {}
 
 
-def test_a_caption_goes_where_the_picture_goes(tmp_path):
-    from matplotlib import figure as canvas
-
-    caption = 'Medians with 95 % intervals over 6 seeds, $ as it is. ' * 4
-    drawing = Figure('f', 'F', 'x', 'y', [Series('s', [1, 2], [1, 2])], caption=caption)
-    written = []
-    original = canvas.Figure.supxlabel
-
-    def supxlabel(page, text, **arguments):
-        written.append(text)
-        return original(page, text, **arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(canvas.Figure, 'supxlabel', supxlabel)
-        with_caption = paper.save(drawing, tmp_path / 'with')
-        without = paper.save(drawing._replace(caption=''), tmp_path / 'without')
-    (text,) = written
-    assert text.replace('\n', ' ').replace('\\$', '$') == caption.strip()
-    from matplotlib.image import imread
-
-    heights = [imread(paths['png']).shape[0] for paths in (with_caption, without)]
-    assert heights[0] > heights[1]
-
-
 def test_hundreds_of_lines_become_one_trace_a_group_and_a_short_legend():
     lines = [Series(f'{i}', [0, 1], [i, i + 1], group=f'g{i % 40}') for i in range(400)]
     traces = figure.figure(Figure('f', 'F', 'x', 'y', lines))['data']
@@ -208,45 +154,6 @@ def test_hundreds_of_lines_become_one_trace_a_group_and_a_short_legend():
     assert len({trace['line']['color'] for trace in traces}) == 40
     drawn = next(trace for trace in traces if trace['name'] == 'g3')['y']
     assert drawn[:6] == [3, 4, None, 43, 44, None] and len(drawn) == 30
-
-
-def test_files_for_paper_and_numbers(tmp_path):
-    paths = paper.save(EVERY, tmp_path / 'figures')
-    png, pdf, numbers = paths['png'], paths['pdf'], paths['csv']
-    assert png.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n' and pdf.read_bytes()[:5] == b'%PDF-'
-    assert {path.name for path in (png, pdf, numbers)} == {'every.png', 'every.pdf', 'every.csv'}
-    rows = list(csv.reader(numbers.read_text().splitlines()))
-    assert rows[0] == ['series', 'group', 'batch <size>', 'steps', 'low', 'high']
-    assert rows[4] == ['in a band', 'in a band', '1', '3', '2', '4'] and len(rows) == 12
-    from matplotlib.image import imread
-
-    picture = imread(png)
-    assert picture.shape[1] >= 800 and picture.std() > 0.05
-
-
-def test_formats_that_are_asked_for(tmp_path):
-    """What is not asked for goes: an older drawing would pass for this one."""
-    assert set(paper.save(EVERY, tmp_path)) == {'csv', 'png', 'pdf'}
-    assert set(paper.save(EVERY, tmp_path, ['pdf'])) == {'csv', 'pdf'}
-    assert {path.name for path in tmp_path.iterdir()} == {'every.csv', 'every.pdf'}
-    paper.save(EVERY, tmp_path, [])
-    assert {path.name for path in tmp_path.iterdir()} == {'every.csv'}
-
-
-@pytest.mark.parametrize('span', [(2, 9), (20, 500), (1, 1e5)])
-def test_printed_labels_of_a_logarithmic_axis_do_not_overlap(span):
-    from matplotlib import figure as canvas
-
-    x = np.geomspace(*span, 30)
-    page = canvas.Figure(figsize=(5.2, 3.4))
-    paper._draw(page, Figure('f', 'F', 'x', 'y', [Series('s', x, x)], 'log', 'log'))
-    page.canvas.draw()
-    (axes,) = page.axes
-    labels = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
-    boxes = [label.get_window_extent() for label in labels if label.get_text()]
-    low, high = axes.bbox.x0 - 1, axes.bbox.x1 + 1
-    shown = sorted((box.x0, box.x1) for box in boxes if low <= (box.x0 + box.x1) / 2 <= high)
-    assert len(shown) >= 2 and all(left[1] < right[0] for left, right in itertools.pairwise(shown))
 
 
 def test_only_values_that_cannot_be_drawn_and_a_single_point(tmp_path):

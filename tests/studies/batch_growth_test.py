@@ -69,6 +69,7 @@ def test_a_growing_batch_is_the_bare_loop(tmp_path):
     assert rows[-1]['parameter_norm'] != pytest.approx(wrong[-1]['parameter_norm'], rel=2e-5)
 
 
+@pytest.mark.long
 def test_stopped_in_mid_ramp_it_ends_the_same(tmp_path):
     """To the bit, though stops fall inside global batches: a dispatch has 16 microbatches of 4
     examples."""

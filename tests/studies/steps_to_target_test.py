@@ -3,11 +3,11 @@ shape is noticed."""
 
 import json
 import math
-import pathlib
 
 import numpy as np
 import pytest
 from rounds import analysis, rounds
+from targets import experiment, hyperbola, made_up, numbers
 
 from lbexp import analysis as words
 from lbexp import config as configs
@@ -17,60 +17,11 @@ from lbexp.studies._comparison import scaling_fits
 from lbexp.studies._comparison.scaling_fits import scaling_fit, span
 from lbexp.studies._presentation.steps_to_target import draws
 
-ROOT = pathlib.Path(__file__).parents[2]
-SIZES = (8, 32, 128, 512, 2048)
-
-
-def experiment(**study):
-    config = configs.load(str(ROOT / 'experiments' / 'steps_to_target.py'))
-    small = dict(
-        optimizers=('sgd', 'momentum'),
-        batch_sizes=SIZES,
-        examples=40000,
-        updates=400,
-        budget=3,
-        seeds=7,
-        seeds_per_point=1,
-    )
-    with config.unlocked():
-        config.study = {**configs.plain(config.study), **small, 'target': 0.1, **study}
-    return config
-
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
     """Intervals of 200 resamples are rougher, and cover as they should."""
     monkeypatch.setattr(scaling_fits, 'RESAMPLES', 200)
-
-
-def hyperbola(critical, fewest=100.0):
-    return {name: lambda size, own=own: fewest * (1 + own / size) for name, own in critical.items()}
-
-
-def made_up(steps, best=0.1, noise=0.03, censored=()):
-    """Trials that reach the target after steps[optimizer](batch size), longer away from the best
-    learning rate."""
-
-    def answer(trial):
-        name, size, seed = trial['optimizer']['name'], trial['batch_size'], trial['seed']
-        rate = trial['optimizer']['learning_rate']
-        generator = np.random.default_rng([seed, size, len(name)])
-        until = steps[name](size) * math.exp(
-            noise * generator.standard_normal() + 0.1 * abs(math.log(rate / best))
-        )
-        if (name, size, seed) in censored:
-            until = math.inf
-        marks = np.unique(np.linspace(1, trial['steps'], 1000).astype(int))
-        shown = [marks[0], *marks[(marks > 0.9 * until) & (marks < 1.2 * until)], marks[-1]]
-
-        def accuracy(step):
-            return 0.95 if step >= until else 0.5
-
-        return [
-            dict(step=int(s), validation_accuracy=accuracy(s)) for s in dict.fromkeys(shown)
-        ], 'done'
-
-    return answer
 
 
 def test_a_known_critical_batch_size_comes_back(tmp_path):
@@ -198,78 +149,6 @@ def test_momentum_that_gains_nothing_is_told(tmp_path):
     assert found.claims[-1].outcome == words.NOT_REPRODUCED and found.passed is False
 
 
-@pytest.mark.long
-def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
-    """3 of 7 seeds: the median rises to that of the longest; 4 of 7: it is censored, and the fit
-    knows it."""
-    steps = hyperbola(dict(sgd=60.0, momentum=240.0))
-    plain, some, most = experiment(), experiment(), experiment()
-
-    def lost(count):
-        return {('sgd', 32, seed) for seed in range(1, count + 1)}
-
-    tables, critical = {}, {}
-    for config, name, censored in (
-        (plain, 'none', ()),
-        (some, 'some', lost(3)),
-        (most, 'most', lost(4)),
-    ):
-        rounds(config, tmp_path / name, made_up(steps, censored=censored))
-        found = analysis(config, tmp_path / name)
-        tables[name] = {tuple(row[:2]): row for row in found.tables[1].rows}
-        if name != 'some':
-            critical[name] = _critical(found)
-        assert f'{len(censored)} of 70 reported runs censored' in found.verdict
-    middle = {name: table['sgd', 32][5] for name, table in tables.items()}
-    assert [tables[name]['sgd', 32][4] for name in ('some', 'most')] == ['4 of 7', '3 of 7']
-    assert float(middle['some'].split()[0]) > numbers(middle['none'])[0] and middle[
-        'some'
-    ].endswith('> 1650]')
-    assert middle['most'].startswith('> 1650') and tables['most']['sgd', 32][6] == 'censored'
-    assert critical['none'][1] <= 60 <= critical['none'][2] < critical['most'][0]
-
-
-def test_a_bound_that_the_fit_agrees_with_does_not_bend_it():
-    """Runs at batch 8 are stopped at 200 of the 850 steps that they need: what is left says all."""
-    need = [[100 * (1 + 60 / size)] * 3 for size in SIZES]
-    fit = scaling_fit(SIZES, [[math.inf] * 3, *need[1:]], [200] + [1000] * 4)
-    assert fit.critical[0] == pytest.approx(60, rel=1e-6) and fit.fewest_steps[0] == pytest.approx(
-        100, rel=1e-6
-    )
-    assert math.isinf(fit.medians[0, 0])
-
-
-def test_a_target_that_is_never_reached_is_told_in_words(tmp_path):
-    config = experiment()
-    never = dict(sgd=lambda size: math.inf, momentum=hyperbola(dict(momentum=60.0))['momentum'])
-    rounds(config, tmp_path, made_up(never))
-    found = analysis(config, tmp_path)
-    assert 'at 5 settings no learning rate reached the target' in found.verdict
-    assert [row[2] for row in found.tables[1].rows[:5]] == ['none reached'] * 5
-    assert found.claims[-1].outcome == words.UNDECIDED and found.passed is None
-
-
-@pytest.mark.parametrize('tries', [1, 3])
-def test_a_lucky_run_decides_only_where_each_point_is_tried_once(tmp_path, tries):
-    """With the first tuning seed the rates furthest from the best reach the target at once, with no
-    other ever."""
-    config = experiment(optimizers=('sgd',), seeds_per_point=tries, extensions=0)
-    plain = made_up(hyperbola(dict(sgd=60.0)), best=0.3)
-
-    def answer(trial):
-        far = abs(math.log(trial['optimizer']['learning_rate'] / 0.3)) > 1.2
-        reached = [dict(step=1, validation_accuracy=0.95)], 'done'
-        never = [dict(step=trial['steps'], validation_accuracy=0.5)], 'done'
-        return plain(trial) if not far else reached if trial['seed'] == 0 else never
-
-    entries = rounds(config, tmp_path, answer)
-    rates = [e['overrides']['optimizer.learning_rate'] for e in entries]
-    assert any(abs(math.log(rate / 0.3)) > 1.2 for rate in rates), 'no rate is far'
-    verdict = analysis(config, tmp_path).verdict
-    assert ('35 of 35 reported runs censored' in verdict) == (tries == 1)
-    assert ('0 of 35 reported runs censored' in verdict) == (tries == 3)
-
-
 @pytest.mark.parametrize(
     ('metric', 'target', 'values'),
     [('token_loss', 4.5, (6.0, 4.5)), ('auc', 0.9, (0.5, 0.9)), ('perplexity', 65.0, (99.0, 64.0))],
@@ -378,15 +257,3 @@ def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
     trials = {json.loads(line)['trial'] for line in rows[len(first) :].splitlines()}
     assert trials and trials.isdisjoint({json.loads(line)['trial'] for line in first.splitlines()})
     assert 'Shallue' in (tmp_path / 'claims.md').read_text() and (tmp_path / 'report.html').exists()
-
-
-def numbers(text):
-    """'3.1 [2.9, 3.4]...' as three numbers."""
-    middle, _, ends = text.partition(' [')
-    low, high = ends.partition(']')[0].split(', ')
-    return float(middle), float(low), float(high)
-
-
-def _critical(found):
-    """Of SGD."""
-    return numbers(found.tables[0].rows[0][1])

@@ -286,7 +286,7 @@ def test_a_study_end_to_end_and_extended(tmp_path, capsys, monkeypatch):
         (['--config.study.batch_sizes=()'], 'allowed: numbers >= 1, and (low, high)'),
         (
             ['--config.study.batch_sizes=(64, 4096)'],
-            ('batch_size: found 4096 with 1138 training examples'),
+            'batch_size: found 4096 with 1138 training examples',
         ),
         (['--config.microbatch=48'], 'microbatch: found 48 with batch_size 64'),
         (['--config.workload.validation=2000'], 'validation: found 2000; allowed: 0 .. 1437'),

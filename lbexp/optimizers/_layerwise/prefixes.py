@@ -72,6 +72,7 @@ class _Entry(NamedTuple):
 
 def _owner(keys, entries):
     """The longest prefix of a parameter's path that has an entry: the deepest entry decides."""
+    # Down to the empty path, whose entry is one value for all parameters.
     for length in range(len(keys), -1, -1):
         if keys[:length] in entries:
             return keys[:length]

@@ -1,0 +1,25 @@
+"""The walk of `config` from the command to the first row grows no longer."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from jobs import ROOT
+
+ROOMS = 22  # files of lbexp in which a function is called with it
+
+
+@pytest.mark.long
+@pytest.mark.processes
+def test_config_passes_through_no_more_files_than_it_did(tmp_path):
+    done = subprocess.run(
+        [sys.executable, f'{ROOT}/scripts/walk.py'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rooms, climbs, returns = map(int, re.findall(r'\d+', done.stdout.splitlines()[-1]))
+    assert 'engine/components.py' in done.stdout and climbs >= returns
+    assert rooms <= ROOMS
