@@ -128,10 +128,9 @@ def _standings(workdir, rungs):
     metric = deciding(results.numeric(finals))
     row_of = row_of_trial(finals)
     if metric is None:
-        values = np.full(len(row_of), np.nan)
-    else:
-        values = final_metric(finals, metric)
-    costs = values if metric is None or is_lower_better(metric) else -values
+        metric, finals = 'loss', {**finals, 'loss': np.full(len(row_of), np.nan)}
+    values = final_metric(finals, metric)
+    costs = values if is_lower_better(metric) else -values
     costs = np.where(np.isfinite(costs), costs, np.inf)
     standings: list[list[_Standing]] = [[] for _ in range(rungs + 1)]
     for trial, tags in results.roles(workdir):

@@ -40,7 +40,8 @@ def test_counts_losses_and_pictures_are_those_of_the_test_set(run):
     assert hard.probability == pytest.approx(of_label.min(), rel=1e-4)
     assert hard.label == str(labels[hard.place])
     assert hard.predicted == str(logits[hard.place].argmax())
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(hard.picture))))
+    content = io.BytesIO(base64.b64decode(hard.picture))
+    picture = np.asarray(Image.open(content).convert('L'))
     assert picture.shape == test['image'].shape[1:3]
     # brighter where the digit is
     assert np.corrcoef(picture.ravel(), test['image'][hard.place].ravel())[0, 1] > 0.999
