@@ -143,7 +143,7 @@ class Hard(msgspec.Struct):
     label: str
     predicted: str
     probability: float  # of the label
-    # PNG in base 64; '': it is no picture
+    # WebP in base 64; '': it is no picture
     picture: Annotated[str, msgspec.Meta(pattern='^[A-Za-z0-9+/=]*$', max_length=200_000)] = ''
 
 

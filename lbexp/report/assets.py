@@ -43,7 +43,7 @@ a { color: var(--link); } details { border-top: 1px solid var(--line); padding-b
 summary { cursor: pointer; padding: 10px 0; } details:not([open]) { padding-bottom: 0; }
 input { font: inherit; color: inherit; background: var(--shade); border: 1px solid var(--line); border-radius: 4px;
   padding: 4px 8px; margin: 0 0 8px; width: min(100%, 320px); }
-@media (max-width: 700px) { main { padding: 16px 12px 40px; } h1 { font-size: 21px; } .plot { height: 320px; }
+@media (max-width: 700px) { main { padding: 16px 12px 40px; } h1 { font-size: 21px; } .plot { height: 400px; }
   table { font-size: 12.5px; } th, td { white-space: normal; padding-right: 8px; } .pairs td:first-child { white-space: normal; }
   .prose thead { display: none; } .prose, .prose tbody, .prose tr, .prose td { display: block; }
   .prose tr { border-bottom: 1px solid var(--line); padding: 6px 0; } .prose td { border: 0; padding: 1px 0; }
@@ -76,7 +76,7 @@ function layout(base) {
     paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', hovermode: 'closest',
     font: {color: read('--ink'), family: 'system-ui, sans-serif', size: 12}, margin: {l: 60, r: 8, t: 26, b: 44},
     modebar: {bgcolor: 'rgba(0,0,0,0)', color: read('--soft'), activecolor: read('--ink')},
-    legend: {orientation: 'h', yref: 'container', y: 0, yanchor: 'bottom', x: 0}};
+    legend: {orientation: 'h', yref: 'container', y: 0, yanchor: 'bottom', x: 0, font: {size: innerWidth < 700 ? 10 : 12}}};
 }
 function smoothed(trace) {
   if (trace.mode !== 'lines' || trace.fill) return trace;
@@ -101,8 +101,8 @@ async function drawAll() {
   const tools = document.querySelector('.tools'), views = figures.map((_, i) => document.getElementById('plot-' + i).closest('#curves'));
   const options = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['select2d', 'lasso2d']};
   const draw = size => figures.forEach((each, i) =>
-    Plotly.react('plot-' + i, ...viewed(each, views[i] && tools), options));
-  function viewed(each, tools) {
+    Plotly.react('plot-' + i, ...viewed(each, views[i] && tools, size), options));
+  function viewed(each, tools, size) {
     const [smooth, scale] = tools ? [tools.querySelector('input').checked, tools.querySelector('select').value] : [false, ''];
     const data = smooth ? each.data.map(smoothed) : each.data, yaxis = {title: each.layout.yaxis.title, type: scale, automargin: true};
     return [data, {...layout(scale ? {...each.layout, yaxis} : each.layout), ...size}];

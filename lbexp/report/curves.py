@@ -12,7 +12,7 @@ from lbexp.results.metrics import COUNTS, first_figures, headline
 
 OTHERS = 8  # metrics drawn beyond those of every run; a probe may add dozens, which are in the rows
 LINES = 160  # trials drawn in one figure
-POINTS = 3600  # points drawn in one figure
+POINTS = 3000  # points drawn in one figure
 
 
 # tags by which the curves of a study are grouped

@@ -70,7 +70,7 @@ def _hardest(kept, of):
     for hard in kept.hardest:
         picture = ''
         if hard.picture:
-            source = f'data:image/png;base64,{escape(hard.picture)}'
+            source = f'data:image/webp;base64,{escape(hard.picture)}'
             picture = f'<img src="{source}" alt="test example {hard.place}">'
         words = f'{hard.label}, taken for {hard.predicted}'
         if hard.label == hard.predicted:

@@ -23,9 +23,10 @@ from lbexp.trained.continuation import Draw, continued
 
 _EXAMPLES = 20_000  # of the test set, the first
 _CHUNK = 1000  # examples at once
-_HARDEST = 24
+_HARDEST = 16
 _TEXTS, _TOKENS = 12, 60  # of a language model
-_LARGEST = 96  # pixels of a side of a picture; a larger one is made smaller
+_LARGEST = 48  # pixels of a side of a picture; a larger one is made smaller
+_EXACT = 32  # pixels of a side up to which every one of them is kept
 
 
 def keep(run: Run, number: int | None = None) -> Predictions:
@@ -84,7 +85,7 @@ def _mistakes(trial: Trial) -> Predictions:
             classes[labels[place]],
             classes[predicted[place]],
             float(np.exp(-losses[place])),
-            '' if pictures is None else _png(pictures[place]),
+            '' if pictures is None else _webp(pictures[place]),
         )
         hardest.append(hard)
     return Predictions(
@@ -144,11 +145,11 @@ def _pictures(workload, examples):
     return None
 
 
-def _png(picture):
+def _webp(picture):
     image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
     image.thumbnail((_LARGEST, _LARGEST))
     content = io.BytesIO()
-    image.save(content, 'PNG')
+    image.save(content, 'WEBP', lossless=max(image.size) <= _EXACT, quality=85)
     return base64.b64encode(content.getvalue()).decode()
 
 

@@ -215,6 +215,38 @@ def test_a_browser_draws_every_curve_without_a_word_on_the_console(tmp_path):
 
 
 @pytest.mark.browser
+def test_the_reader_smooths_the_curves_and_chooses_their_scale(tmp_path):
+    path = bare_page(sweep(tmp_path / 'run'), Analysis('T', '', [], [EVERY]))
+    script = """<script>
+    const state = i => { const plot = document.getElementById('plot-' + i);
+      return {y: plot.data[0].y, type: plot.layout.yaxis.type}; };
+    const change = (smooth, scale) => { const tools = document.querySelector('.tools');
+      tools.querySelector('input').checked = smooth; tools.querySelector('select').value = scale;
+      tools.dispatchEvent(new Event('change', {bubbles: true})); };
+    setTimeout(() => { const seen = [[state(1), state(2)]];
+      for (const how of [[true, 'log'], [false, 'linear'], [false, '']]) {
+        change(...how); seen.push([state(1), state(2)]); }
+      document.body.append(Object.assign(document.createElement('pre'),
+        {id: 'seen', textContent: JSON.stringify(seen)})); }, 5000);
+    </script></body>"""
+    path.write_text(path.read_text().replace('</body>', script))
+    dom, console = browse(path, tmp_path / 'profile')
+    assert console == []
+    seen = json.loads(re.findall(r'<pre id="seen">(.*?)</pre>', dom)[0])
+    before, smooth, linear, again = seen
+    assert again == before and linear[1] == {**before[1], 'type': 'linear'}
+    # those of the study stay as they are
+    assert all(state[0] == before[0] for state in seen)
+    mean = weight = 0.0
+    expected = []
+    for value in before[1]['y']:
+        mean, weight = 0.9 * mean + 0.1 * value, 0.9 * weight + 0.1
+        expected.append(mean / weight)
+    assert smooth[1]['y'] == pytest.approx(expected) and smooth[1]['type'] == 'log'
+    assert len(expected) > 2 and expected != pytest.approx(before[1]['y'])
+
+
+@pytest.mark.browser
 def test_a_click_on_the_head_of_a_column_sorts_by_its_numbers(tmp_path):
     rows = [['b', '10 [9, 11]'], ['a', '9.5 [9, 10]'], ['c', '–'], ['d', '1e-3']]
     path = bare_page(sweep(tmp_path / 'run'), Analysis('T', '', [Table('S', ['x', 'y'], rows)], []))

@@ -5,8 +5,10 @@ from networks import one_line, trained
 from prepared_texts import prepared
 from training import tiny
 
+import lbexp
 from lbexp import generate
 from lbexp.datasets import debian_titles
+from lbexp.trained import predictions
 
 VERBS, NOUNS = ('reads', 'plays', 'draws', 'sorts'), ('mail', 'chess', 'go', 'maps', 'text')
 TITLES = [f'{verb} {noun} daily' for verb in VERBS for noun in NOUNS]
@@ -70,3 +72,10 @@ def test_what_is_wrong_is_one_line(titles, tmp_path, capsys):
     other = trained(tiny(), tmp_path / 'other')
     assert generate.main(['', f'--workdir={other}']) == 2
     assert 'linear_regression: it writes no texts' in one_line(capsys)
+
+
+def test_the_report_shows_what_the_model_writes(titles, tmp_path, capsys):
+    run = lbexp.open(titles)
+    kept = predictions.keep(run)
+    drawn, _ = written(capsys, titles, '--samples=12', '--tokens=60')
+    assert kept.texts == drawn and not kept.confusion
