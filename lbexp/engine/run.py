@@ -167,13 +167,7 @@ def _train_cohort(run, name, cohort, on_progress):
     folder = run.workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
     checkpoints = Checkpoints(folder, warn=run.log, identity=_identity(run, cohort))
     restart = functools.partial(_restart, run, cohort)
-    last = Progress(0, 0, 0, {}, 0)
-
-    def watch(progress):
-        nonlocal last
-        last = progress
-        on_progress(progress)
-
+    watch = _Watch(on_progress)
     try:
         ended, statuses = loop(
             cohort,
@@ -193,10 +187,22 @@ def _train_cohort(run, name, cohort, on_progress):
         raise
     checkpoints.close()
     with _naming_last_step(statuses):
-        for line in speed(run.workdir, cohort, last.examples_per_second):
+        for line in speed(run.workdir, cohort, watch.last.examples_per_second):
             run.log(f'{name}: {line}')
         run.status.update(statuses, 'running' if ended else 'preempted')
     return ended
+
+
+class _Watch:
+    """Tells progress, and remembers the last."""
+
+    def __init__(self, on_progress):
+        self.last = Progress(0, 0, 0, {}, 0)
+        self._on_progress = on_progress
+
+    def __call__(self, progress: Progress):
+        self.last = progress
+        self._on_progress(progress)
 
 
 def _events(run):
