@@ -5,6 +5,9 @@
 
 `:mlm` trains the same trunk on hidden tokens instead, without labels; `:noisy` on the labels that
 the ratings give.
+
+Measured, one seed: test AUC .926 after half an epoch, .948 after one of the two, accuracy .899;
+always 'yes' has .819, the rating (4 or 5) .935.
 """
 
 from lbexp import config

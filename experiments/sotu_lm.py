@@ -4,6 +4,10 @@
     python -m lbexp.main --config=experiments/sotu_lm.py
 
 `:0.4M` up to `:96M` are larger ones, see lbexp.models.transformer.SIZES.
+
+Measured, one seed, on addresses that were held out: 2.12 bits a byte after 0.5 million tokens, 1.95
+after 1.0, 1.84 after 1.6 of the 4.1 million that the default has, still falling. A unigram and a
+bigram of the same tokens are told at the start.
 """
 
 from lbexp import config

@@ -2,6 +2,7 @@
 pickle may say."""
 
 import collections
+import math
 import pickle
 from typing import IO, Any, NamedTuple
 
@@ -86,6 +87,9 @@ class _Plain(pickle.Unpickler):
 
 
 def _described(storage, offset, shape, strides, *_):
+    numbers = (offset, *shape, *strides)
+    if not all(isinstance(number, int) and 0 <= number < _MOST for number in numbers):
+        raise ValueError(f'found an array of {numbers}; allowed: whole numbers >= 0')
     return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
@@ -114,8 +118,8 @@ def _array(name, tensor, storages):
     last = tensor.offset
     for length, stride in zip(tensor.shape, tensor.strides, strict=True):
         last += max(length - 1, 0) * stride
-    is_inside = numbers is not None and tensor.offset >= 0 and last < max(len(numbers), 1)
-    if not is_inside or min((*tensor.shape, *tensor.strides, 0)) < 0:
+    # of no more numbers than there are, too: strides of 0 would make many of a few
+    if numbers is None or max(last + 1, math.prod(tensor.shape)) > len(numbers):
         raise ValueError(f'{name}: found an array beyond its storage; allowed: one within')
     strides = [stride * numbers.itemsize for stride in tensor.strides]
     view = np.lib.stride_tricks.as_strided(numbers[tensor.offset :], tensor.shape, strides)

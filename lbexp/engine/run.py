@@ -178,13 +178,7 @@ def _train_cohort(run, name, cohort, on_progress):
     folder = run.workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
     checkpoints = Checkpoints(folder, warn=run.log, identity=_identity(run, cohort))
     restart = functools.partial(_restart, run, cohort)
-    last = Progress(0, 0, 0, {}, 0)
-
-    def watch(progress):
-        nonlocal last
-        last = progress
-        on_progress(progress)
-
+    watch = _Watch(on_progress)
     try:
         ended, statuses = loop(
             cohort,
@@ -210,7 +204,7 @@ def _train_cohort(run, name, cohort, on_progress):
         raise
     checkpoints.close()
     with _naming_last_step(statuses):
-        for line in speed(run.workdir, cohort, last.examples_per_second):
+        for line in speed(run.workdir, cohort, watch.last.examples_per_second):
             run.log(f'{name}: {line}')
         run.status.update(statuses, 'running' if ended else 'preempted')
     return ended
@@ -229,6 +223,18 @@ def _tracking(run, cohort, goes_on):
             trials.append(TrackedTrial(number, run.trials[number], overrides.get(number, {})))
     about = TrackedCohort(run_name(run.workdir), identity, run.workdir, trials, rows)
     return Tracking(run.trackers, about, run.log)
+
+
+class _Watch:
+    """Tells progress, and remembers the last."""
+
+    def __init__(self, on_progress):
+        self.last = Progress(0, 0, 0, {}, 0)
+        self._on_progress = on_progress
+
+    def __call__(self, progress: Progress):
+        self.last = progress
+        self._on_progress(progress)
 
 
 def _restart(run, cohort, cause):

