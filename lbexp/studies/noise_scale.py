@@ -203,16 +203,15 @@ def _prediction(name, noise, factor):
     # 0 where no turn from perfect scaling is seen
     with np.errstate(divide='ignore'):
         ends = np.log([low, high])
-    kind = (
-        'noise scale of the preconditioned gradient' if name in _PRECONDITIONED else 'noise scale'
-    )
+    kind = 'noise scale'
+    if name in _PRECONDITIONED:
+        kind += ' of the preconditioned gradient'
     claim = (
         f'{name}: the {kind} is the critical batch size within a factor of {factor:g} (McCandlish '
         'et al. 2018, arXiv:1812.06162)'
     )
-    return Claim(
-        claim, _ratio_words(noise), within(tuple(ends), math.log(factor)), paper=_papers.MCCANDLISH
-    )
+    outcome = within(tuple(ends), math.log(factor))
+    return Claim(claim, _ratio_words(noise), outcome, paper=_papers.MCCANDLISH)
 
 
 def _growth(name, noise):
@@ -269,8 +268,8 @@ def _table(noise_of, measured_at):
     for name, noise in noise_of.items():
         parts = [format_interval(scales) for scales in noise.scales.T]
         critical = format_span(span(noise.scaling.fit.critical, noise.scaling.fit.seeds))
-        rows.append([name, *parts, format_interval(noise.of_run), critical])
-        rows[-1].append(_ratio_words(noise))
+        cells = [format_interval(noise.of_run), critical, _ratio_words(noise)]
+        rows.append([name, *parts, *cells])
     caption = (
         f'tr Sigma / |G|^2 [examples] over quarters of the updates until the target, at batch '
         f'size {measured_at}: medians and intervals over seeds; of AdamW and LAMB of the '

@@ -120,7 +120,7 @@ def _paths(workdir, sizes):
 
 def _claims(name, paths):
     """That log t tells of a seed better than t^1/2, and no worse than t^p."""
-    errors = [held_out_errors(*paths[:2], power) for power in (_LOG, _ROOT, None)]
+    errors = [held_out_errors(paths.t, paths.distances, power) for power in (_LOG, _ROOT, None)]
     # a seed that diverged may have had any effect
     lost = np.full(paths.lost, np.nan)
     over_root = np.concatenate([np.log(errors[0] / errors[1]), lost])
@@ -147,7 +147,7 @@ def _row(name, paths):
     exponents = [curve(paths.t, path).power for path in paths.distances]
     cells = [name, format_interval(exponents)]
     for power in (_LOG, _ROOT, None):
-        cells.append(format_interval(np.sqrt(held_out_errors(*paths[:2], power))))
+        cells.append(format_interval(np.sqrt(held_out_errors(paths.t, paths.distances, power))))
     return cells
 
 
