@@ -22,6 +22,7 @@ from lbexp.studies import Study, _papers
 from lbexp.studies._comparison import arms, compare
 from lbexp.studies._comparison.comparison import Compared, comparison
 from lbexp.studies._comparison.stopping import tuning_of
+from lbexp.studies._diffusion import misfit
 from lbexp.studies._judgement import TRAINING, Fitting, contrast, drawn, largest_fitting
 from lbexp.studies._presentation import generalization_gap as presentation
 
@@ -277,12 +278,5 @@ def _misfits(rows, trials):
     # a diverged trial has no whole path: the others are those that have
     for place, of_seed in enumerate(distances):
         y = of_seed[early]
-        ratios[place] = _misfit(np.log(t), y) / _misfit(np.sqrt(t), y)
+        ratios[place] = misfit(t, y, 0.0) / misfit(t, y, 0.5)
     return ratios, int(t.max())
-
-
-def _misfit(x, y):
-    """1 - R^2 of the straight line through the points."""
-    _, residuals, *_ = np.polyfit(x, y, 1, full=True)
-    # their sum of squares; empty where many lines fit
-    return residuals.sum() / y.var() / len(y)

@@ -186,26 +186,32 @@ def _ratio(noise):
     return span(medians / fit.critical, min(fit.seeds, len(known)))
 
 
-def _prediction(name, noise, factor):
-    """That the noise scale is the critical batch size, within a factor."""
+def _ratio_words(noise):
     ratio, low, high = _ratio(noise)
-    lost = int(np.sum(~np.isfinite(noise.of_run)))
     words = 'unknown'
     if math.isfinite(ratio):
         words = format_span((ratio, low, high))
+    lost = int(np.sum(~np.isfinite(noise.of_run)))
     if lost:
         words += f'; {lost} of {len(noise.scales)} seeds have none'
+    return words
+
+
+def _prediction(name, noise, factor):
+    """That the noise scale is the critical batch size, within a factor."""
+    _, low, high = _ratio(noise)
     # 0 where no turn from perfect scaling is seen
     with np.errstate(divide='ignore'):
         ends = np.log([low, high])
-    kind = (
-        'noise scale of the preconditioned gradient' if name in _PRECONDITIONED else 'noise scale'
-    )
+    kind = 'noise scale'
+    if name in _PRECONDITIONED:
+        kind += ' of the preconditioned gradient'
     claim = (
         f'{name}: the {kind} is the critical batch size within a factor of {factor:g} (McCandlish '
         'et al. 2018, arXiv:1812.06162)'
     )
-    return Claim(claim, words, within(tuple(ends), math.log(factor)), paper=_papers.MCCANDLISH)
+    outcome = within(tuple(ends), math.log(factor))
+    return Claim(claim, _ratio_words(noise), outcome, paper=_papers.MCCANDLISH)
 
 
 def _growth(name, noise):
@@ -245,7 +251,9 @@ def _noisy_quadratic():
     critical = critical_batch_size(sizes.tolist(), steps.tolist()).critical
     place = int(np.abs(np.log(np.asarray(sizes) / critical)).argmin())
     size, count = float(sizes[place]), int(steps[place])
-    return _ClosedForm(noise_scales(count, size, rates[place], spectrum, PARTS), critical)
+    return _ClosedForm(
+        noise_scales(count, size, rates[place], np.asarray(spectrum), PARTS), critical
+    )
 
 
 def _table(noise_of, measured_at):
@@ -260,8 +268,8 @@ def _table(noise_of, measured_at):
     for name, noise in noise_of.items():
         parts = [format_interval(scales) for scales in noise.scales.T]
         critical = format_span(span(noise.scaling.fit.critical, noise.scaling.fit.seeds))
-        ratio = _prediction(name, noise, 2.0).measured
-        rows.append([name, *parts, format_interval(noise.of_run), critical, ratio])
+        cells = [format_interval(noise.of_run), critical, _ratio_words(noise)]
+        rows.append([name, *parts, *cells])
     caption = (
         f'tr Sigma / |G|^2 [examples] over quarters of the updates until the target, at batch '
         f'size {measured_at}: medians and intervals over seeds; of AdamW and LAMB of the '

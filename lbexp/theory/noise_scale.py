@@ -1,15 +1,19 @@
 """The gradient noise scale on the way of SGD down a noisy quadratic."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from lbexp.shapes import Spectrum
 from lbexp.theory.limits import require
 
 
 def noise_scales(
-    steps: int, batch_size: Any, learning_rate: Any, spectrum: Spectrum, parts: int = 1
+    steps: int,
+    batch_size: Any,
+    learning_rate: Any,
+    spectrum: Sequence[float] | np.ndarray,
+    parts: int = 1,
 ) -> np.ndarray:
     """tr Sigma / |G|^2 of each of equal parts of a run of SGD [parts], [examples].
 

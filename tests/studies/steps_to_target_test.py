@@ -3,6 +3,7 @@ shape is noticed."""
 
 import json
 import math
+import pathlib
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from lbexp.config import check, lookup
 from lbexp.studies._comparison import scaling_fits
 from lbexp.studies._comparison.scaling_fits import scaling_fit, span
 from lbexp.studies._presentation.steps_to_target import draws
+
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
