@@ -18,7 +18,6 @@ from lbexp.studies._comparison import scaling_fits
 from lbexp.studies._comparison.scaling_fits import scaling_fit, span
 from lbexp.studies._presentation.steps_to_target import draws
 
-
 ROOT = pathlib.Path(__file__).parents[2]
 
 
