@@ -19,7 +19,6 @@ ROOT = pathlib.Path(__file__).parents[1]
 KEPT = ROOT / 'experiments' / 'results'
 # Folders from before claims.json and trials.csv were kept: their intervals cannot be checked here.
 OLD = {
-    'async_lookahead',
     'async_lookahead_fashion_mlp',
     'generalization_gap',
     'generalization_gap_fashion_cnn',
