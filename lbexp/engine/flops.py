@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.config import lookup
-from lbexp.engine import contracts
 from lbexp.engine.frozen import joined, split
 
 
@@ -34,8 +33,7 @@ def flops_per_example(config: dict) -> float:
 @functools.lru_cache(64)
 def _cost(workload: str, size: int, freeze: tuple[str, ...]) -> float:
     """Operations of a microbatch of `size` examples."""
-    described = json.loads(workload)
-    part = contracts.workload(described['name'], lookup.build('workload', described))
+    part = lookup.build('workload', json.loads(workload))
     key = jax.eval_shape(jax.random.key, 0)
     params, model_state = jax.eval_shape(part.init, key)
     trained, frozen = split(freeze, params)
