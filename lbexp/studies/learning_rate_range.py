@@ -101,6 +101,7 @@ def smoothed(losses: np.ndarray) -> np.ndarray:
 
 
 def _analyse(workdir: pathlib.Path) -> Analysis:
+    optimizer = results.part(workdir, 'optimizer')['name']
     finals, rows = results.final(workdir), results.read(workdir)
     curves, by_trial = [], []
     for trial, status in zip(finals['trial'].tolist(), finals['status'].tolist(), strict=True):
@@ -116,7 +117,7 @@ def _analyse(workdir: pathlib.Path) -> Analysis:
         ['is back at its beginning, or diverged', format_interval([of.back for of in by_trial])],
     ]
     table = Table('Learning-rate range test', columns, cells, _CAPTION)
-    title = f'Learning-rate range of {results.part(workdir, "optimizer")["name"]}'
+    title = f'Learning-rate range of {optimizer}'
     return Analysis(title, _verdict(by_trial, curves), [table], [_figure(curves, by_trial)])
 
 

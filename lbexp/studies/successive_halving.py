@@ -144,6 +144,7 @@ def _standings(workdir, rungs):
 
 
 def _analyse(workdir: pathlib.Path, rungs, points) -> Analysis:
+    results.roles(workdir)  # refuses a workdir that is no study's
     *of_rungs, searched = _standings(workdir, len(rungs))
     metric = deciding(results.numeric(results.final(workdir))) or 'loss'
     words = metric.replace('_', ' ')

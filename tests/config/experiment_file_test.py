@@ -10,6 +10,7 @@ from experiment_files import BASE, problems, refusals
 
 from lbexp import config as configs
 from lbexp.config import check
+from lbexp.data.packages import is_prepared
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,8 @@ def experiments():
 
 @pytest.mark.parametrize('path', list(experiments()))
 def test_every_experiment_is_sound(path):
+    if path.stem == 'photos_transfer' and not is_prepared('efficientnet_lite0'):
+        pytest.skip('its weights are not prepared')
     config = configs.load(str(path))
     assert check.check(config) == []
     docstring = path.read_text().split('"""')[1]

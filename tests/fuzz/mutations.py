@@ -17,7 +17,9 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 _OF_PREPARED_DATA = (
     'blue_marble_cnn.py',
     'ctr.py',
+    'fashion_asl_cnn.py',
     'fashion_simclr.py',
+    'photos_transfer.py',
     'reviews_bert.py',
     'sotu_lm.py',
     'titles_lstm.py',

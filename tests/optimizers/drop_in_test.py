@@ -174,6 +174,7 @@ def test_importing_the_optimizers_loads_jax_and_optax_alone():
         'lbexp.annotations',
         'lbexp.precision',
         'lbexp.errors',
+        'lbexp.wording',
     )
     assert all(m.startswith(own) for m in ours)
     program = 'import sys; from lbexp import optimizers; print(*sys.modules)'

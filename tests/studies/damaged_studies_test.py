@@ -12,7 +12,8 @@ from lbexp.studies import generalization_gap
 
 FOLDER = pathlib.Path(studies.__file__).parent
 NEEDED = {
-    'two_stages': {'names': ('a', 'b'), 'first': {'batch_size': 1}, 'second': {'batch_size': 2}}
+    'two_stages': {'names': ('a', 'b'), 'first': {'batch_size': 1}, 'second': {'batch_size': 2}},
+    'successive_halving': {'space': (('optimizer.learning_rate', 'log', 0.01, 1.0),)},
 }
 STUDIES = sorted(path.stem for path in FOLDER.glob('[a-z]*.py'))
 CONTENTS = {
