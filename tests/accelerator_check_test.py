@@ -25,6 +25,7 @@ def rows(out):
     return [json.loads(line) for line in (out / 'results.jsonl').read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_stages_are_measured_and_told(tmp_path):
     done = check(tmp_path, '--stages=environment,peaks')
     assert done.returncode == 0, done.stderr

@@ -60,6 +60,7 @@ def test_logistic_regression_on_intervals_finds_what_a_line_cannot():
     assert cut.loss.value < line.loss.value
 
 
+@pytest.mark.long
 def test_trees_are_given_the_numbers():
     pytest.importorskip('xgboost')
     labels = baselines._labels(data(), data().test)

@@ -62,6 +62,7 @@ def test_all_begin_equal(way):
             assert (leaf == leaf[:1]).all() or leaf.shape[0] != 4
 
 
+@pytest.mark.long
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
     """With a clock, slow weights and workers apart in the checkpoint: the same rows, to the bit."""
     for way in (local(k=5), asynchronous(delay='geometric')):

@@ -96,6 +96,7 @@ def test_the_curve_is_the_same_in_shares(tmp_path, optimizer):
         states, _ = ready.segment(states, np.array([2]), np.array([0]), np.array([1]))
 
 
+@pytest.mark.long
 def test_a_run_in_shares_goes_on_to_the_bit(tmp_path):
     fields = dict(
         workload=dict(name='digits_mlp'),

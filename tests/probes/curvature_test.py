@@ -29,6 +29,7 @@ def is_curvature(name):
     return name.startswith(('hessian', 'noise', 'spectral', 'sam', 'gauss', 'preconditioned'))
 
 
+@pytest.mark.long
 def test_the_columns_of_a_run(tmp_path):
     probes = [
         dict(name='hessian', examples=128, products=12, layers=('Dense_1',)),

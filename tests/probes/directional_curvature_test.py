@@ -18,6 +18,7 @@ def of_matrix(hessian, gradient):
     return c, np.linalg.norm(hessian @ u - c * u)
 
 
+@pytest.mark.long
 def test_of_a_linear_regression(tmp_path):
     """H = mean of z z^T and g = mean of (w . z - y) z, z = (x, 1), over the whole test set."""
     workload = dict(name='linear_regression', size=60, weights=(3.0, -1.0), noise=0.5)
