@@ -66,12 +66,12 @@ def config(workload, **fields):
 
 
 def assert_same(alone, together):
-    """To the bit; of the perplexity of a test set to the last bit of a float32, as XLA sums the
-    losses of a set in the order that suits its program."""
+    """To the bit; of a perplexity the logarithm to the last bit of a float32 (2.4e-7 at 3 nats):
+    XLA sums the losses of a set in the order that suits its program."""
     for left, right in zip(alone, together, strict=True):
         left, right = dict(left), dict(right)
         for name in left.keys() & {'test_perplexity'}:
-            assert left.pop(name) == pytest.approx(right.pop(name), rel=2.4e-7)
+            assert left.pop(name) == pytest.approx(right.pop(name), rel=5e-7)
         assert left == right
 
 
