@@ -26,7 +26,6 @@ OLD = {
     'generalization_gap_fashion_mlp',
     'h200',
     'local_sgd_fashion_mlp',
-    'remedies',
     'steps_to_target',
 }
 # Folders whose claims are no comparison of draws.
