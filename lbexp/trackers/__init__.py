@@ -82,12 +82,15 @@ def tag(column: str) -> str:
 
 
 def numbers(row: dict[str, Any]) -> dict[str, float]:
-    """{tag: value} of what is a finite number in a row, without the trial and the step."""
+    """{tag: value} of what is a finite number in a row, without the trial and the step; yes is
+    1, no is 0."""
     values = {}
     for column, value in row.items():
         if column in ('trial', 'step') or value is None or np.ndim(value):
             continue
-        if math.isfinite(value):
+        if isinstance(value, (bool, np.bool_)):
+            values[tag(column)] = float(value)
+        elif math.isfinite(value):
             # of a float32 the digits that metrics.jsonl has
             values[tag(column)] = float(str(value))
     return values

@@ -1,9 +1,11 @@
 """A tracker is never on the way of training: what it breaks is told, and the rows are the same."""
 
+import math
 import threading
 import time
 import types
 
+import numpy as np
 import pytest
 from training import tiny, train
 
@@ -11,7 +13,7 @@ import lbexp
 from lbexp.config import lookup
 from lbexp.engine import tracking
 from lbexp.errors import RunFailed
-from lbexp.trackers import TrackedCohort, Tracker
+from lbexp.trackers import TrackedCohort, Tracker, numbers
 
 
 def broken(place):
@@ -106,3 +108,8 @@ def test_a_tracker_that_is_not_there_is_refused_before_anything_is_written(tmp_p
     assert first.startswith("--trackers: no tracker is named 'tensorbord'. Did you mean 'tensor")
     assert second == '--trackers: wandb: not installed; pip install lbexp[wandb]'
     assert failure.value.status == 2 and not (tmp_path / 'run').exists()
+
+
+def test_yes_and_no_are_numbers_too():
+    row = {'trial': 0, 'step': 2, 'resolved': True, 'bound': np.bool_(False), 'loss': math.inf}
+    assert numbers(row) == {'train/resolved': 1.0, 'train/bound': 0.0}
