@@ -160,7 +160,7 @@ def _draw(page, drawing, shared=None):
         _draw_colour_bar(page, axes, drawing)
     elif len(groups) > 1:
         page.legend(loc='outside right upper', fontsize=8)
-    elif not drawing.places and not drawing.caption:
+    elif len(drawing.series) < 2 and not drawing.places and not drawing.caption:
         page.subplots_adjust(0.14, 0.14, 0.97, 0.92)
 
 

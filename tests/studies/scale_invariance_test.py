@@ -125,4 +125,4 @@ def test_it_runs(config, tmp_path):
     changes = {f'study.{name}': value for name, value in few.items()}
     result = lbexp.run(config, changes, workdir=tmp_path / 'run', show=False)
     assert [claim.outcome for claim in result.claims] == [UNDECIDED] * 2
-    assert result.final['rotation/Dense_0/kernel'].to_list() == pytest.approx([0.01] * 2, rel=0.05)
+    assert list(result.final()['rotation/Dense_0/kernel']) == pytest.approx([0.01] * 2, rel=0.05)
