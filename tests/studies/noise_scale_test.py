@@ -123,7 +123,7 @@ def test_what_cannot_be_measured_is_refused(arguments, words):
         noise_scale(**arguments)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_it_runs(tmp_path):
     config = experiment(optimizers=('sgd',), target=0.5, updates=30, examples=320)
     small = dict(batch_sizes=(8, 16, 32), budget=1, extensions=0, seeds=2)
@@ -131,5 +131,5 @@ def test_it_runs(tmp_path):
     changes |= {'num_rows': 20, 'num_evaluations': 20}
     result = lbexp.run(config, changes, workdir=tmp_path / 'run', show=False)
     assert [claim.outcome for claim in result.claims] == [UNDECIDED] * 2
-    scales = result.final['noise_scale'].to_numpy()
+    scales = result.final()['noise_scale'].to_numpy()
     assert len(scales) and np.isfinite(scales).any()

@@ -148,7 +148,7 @@ def test_rescaled_layers_are_the_same_function():
         require_layers(part, ('Dense_0', 'Dense_7'))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_it_runs(tmp_path):
     """Adaptive sharpness of a trained network stays, box sharpness moves."""
     config = experiment(batch_sizes=(32, 64), budget=1, extensions=0, seeds=2, examples=32)

@@ -91,12 +91,12 @@ def test_all_but_one_diverged(config, tmp_path):
     assert not answer.claims and answer.tables[0].rows[0][1] == 'fewer than two seeds'
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_it_runs(config, tmp_path):
     small = {'batch_sizes': (32,), 'updates': 40, 'seeds': 2}
     changes = {f'study.{name}': value for name, value in small.items()}
     changes |= {'workload.hidden': (8,), 'num_rows': 20}
     result = lbexp.run(config, changes, workdir=tmp_path / 'run', show=False)
     assert [claim.outcome for claim in result.claims] == [UNDECIDED] * 2
-    distances = result.final['distance'].to_numpy()
+    distances = result.final()['distance'].to_numpy()
     assert (distances > 0).all()
