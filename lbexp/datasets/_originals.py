@@ -86,12 +86,12 @@ def labelled(images: np.ndarray, labels: np.ndarray, classes: int, where: pathli
     if images.ndim == 3:
         images = images[..., None]
     if len(images) != len(labels) or images.dtype != np.uint8 or images.ndim != 4:
-        found = f'{images.dtype} {images.shape}, labels {labels.shape}'
-        raise ValueError(f'{where}: found {found}; allowed: bytes [n, h, w], labels [n]')
+        shapes = f'{images.dtype} {images.shape}, labels {labels.shape}'
+        raise ValueError(f'{where}: found {shapes}; allowed: bytes [n, h, w], labels [n]')
     labels = labels.reshape(-1).astype(np.int32)
     if not len(labels) or labels.min() < 0 or labels.max() >= classes:
-        found = f'{labels.min()} .. {labels.max()}' if len(labels) else 'no examples'
-        raise ValueError(f'{where}: found labels {found}; allowed: 0 .. {classes - 1}')
+        limits = f'{labels.min()} .. {labels.max()}' if len(labels) else 'of no examples'
+        raise ValueError(f'{where}: found labels {limits}; allowed: 0 .. {classes - 1}')
     return {'image': np.ascontiguousarray(images), 'label': labels}
 
 

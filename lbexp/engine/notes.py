@@ -4,6 +4,7 @@ has it, too."""
 
 import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import jax
 from lbexp.config import lookup
 from lbexp.data.partition import distinct
 from lbexp.engine import initial_weights, record
+from lbexp.engine.cohort_runner import Progress
 from lbexp.engine.components import components
 from lbexp.engine.flops import flops_per_example
 from lbexp.engine.measurement import described
@@ -89,3 +91,15 @@ def _weights(cohort, trials):
         words = initial_weights.in_words(trials[trial]['init_from'], workload)
         facts[f'initial weights of trial {trial}'] = words
     return facts
+
+
+class LastProgress:
+    """Passes progress on, and remembers the last."""
+
+    def __init__(self, on_progress: Callable[[Progress], Any]):
+        self.last = Progress(0, 0, 0, {}, 0)
+        self._on_progress = on_progress
+
+    def __call__(self, progress: Progress) -> None:
+        self.last = progress
+        self._on_progress(progress)

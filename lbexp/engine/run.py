@@ -5,7 +5,6 @@ import contextlib
 import functools
 import json
 import pathlib
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,17 +15,17 @@ from lbexp.engine.components import components
 from lbexp.engine.kept_examples import keeper
 from lbexp.engine.loop import loop
 from lbexp.engine.metrics_file import MetricsWriter, NullWriter
-from lbexp.engine.notes import notes, size_of, speed
+from lbexp.engine.notes import LastProgress, notes, size_of, speed
 from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
 from lbexp.engine.profile import Profiler
 from lbexp.engine.program import program
 from lbexp.engine.reached import damage_on_primary, open_rows, reached
 from lbexp.engine.status import THROUGH, Status
-from lbexp.engine.tracking import Tracking, build, rows_of, run_name
+from lbexp.engine.tracking import Tracking, build, tracked_cohort
 from lbexp.errors import Refusal
 from lbexp.links import refuse_links
 from lbexp.parallel import collectives, hosts
-from lbexp.trackers import TrackedCohort, TrackedTrial, Tracker
+from lbexp.trackers import Tracker
 
 
 def build_once(trials: list[dict], trace: bool = False):
@@ -178,7 +177,7 @@ def _train_cohort(run, name, cohort, on_progress):
     folder = run.workdir / 'checkpoints' / f'trial-{min(cohort.trials):05d}'
     checkpoints = Checkpoints(folder, warn=run.log, identity=_identity(run, cohort))
     restart = functools.partial(_restart, run, cohort)
-    watch = _Watch(on_progress)
+    watch = LastProgress(on_progress)
     try:
         ended, statuses = loop(
             cohort,
@@ -212,29 +211,9 @@ def _train_cohort(run, name, cohort, on_progress):
 
 def _tracking(run, cohort, goes_on):
     """What shows the rows of a cohort elsewhere: nothing, but on process 0."""
-    # A workdir without config.json has no name.
-    identity, rows, trials = run.about[0] or uuid.uuid4().hex, [], []
-    if run.trackers:
-        if goes_on:
-            rows = rows_of(run.workdir / 'metrics.jsonl', cohort.trials)
-        entries = record.read(run.workdir)['trials']
-        overrides = {entry['trial']: entry['overrides'] for entry in entries}
-        for number in cohort.trials:
-            trials.append(TrackedTrial(number, run.trials[number], overrides.get(number, {})))
-    about = TrackedCohort(run_name(run.workdir), identity, run.workdir, trials, rows)
-    return Tracking(run.trackers, about, run.log)
-
-
-class _Watch:
-    """Tells progress, and remembers the last."""
-
-    def __init__(self, on_progress):
-        self.last = Progress(0, 0, 0, {}, 0)
-        self._on_progress = on_progress
-
-    def __call__(self, progress: Progress):
-        self.last = progress
-        self._on_progress(progress)
+    trials = {number: run.trials[number] for number in cohort.trials} if run.trackers else {}
+    described = tracked_cohort(run.workdir, run.about[0], trials, goes_on)
+    return Tracking(run.trackers, described, run.log)
 
 
 def _restart(run, cohort, cause):

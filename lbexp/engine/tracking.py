@@ -4,12 +4,15 @@ import json
 import pathlib
 import queue
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from lbexp.config import lookup
+from lbexp.engine import record
+from lbexp.engine.metrics_file import lines
 from lbexp.errors import describe
-from lbexp.trackers import TrackedCohort, Tracker
+from lbexp.trackers import TrackedCohort, TrackedTrial, Tracker
 
 PACE = 2.0  # s between two times that a tracker is handed rows
 PATIENCE = 60.0  # s that the end of a cohort waits for a tracker
@@ -102,18 +105,38 @@ class _Thread(threading.Thread):
         return rows
 
 
-def rows_of(path: pathlib.Path, trials: Sequence[int]) -> list[dict[str, Any]]:
-    """The rows of these trials in metrics.jsonl."""
-    from lbexp.engine.metrics_file import lines
+def tracked_cohort(
+    workdir: pathlib.Path, identity: str, trials: dict[int, dict[str, Any]], goes_on: bool
+) -> TrackedCohort:
+    """Trials that train together, as trackers are told of them.
 
-    members, rows = set(trials), []
+    Args:
+        identity: random hexadecimal digits, of config.json; '': there is none.
+        trials: resolved configurations, by number; {}: nobody tracks them.
+        goes_on: with the rows that there are.
+    """
+    if not trials:
+        return TrackedCohort(_run_name(workdir), identity, workdir, [], [])
+    rows = _rows_of(workdir / 'metrics.jsonl', trials) if goes_on else []
+    entries = record.read(workdir)['trials']
+    overrides = {entry['trial']: entry['overrides'] for entry in entries}
+    tracked = []
+    for number, config in trials.items():
+        tracked.append(TrackedTrial(number, config, overrides.get(number, {})))
+    # A workdir without config.json has no name.
+    return TrackedCohort(_run_name(workdir), identity or uuid.uuid4().hex, workdir, tracked, rows)
+
+
+def _rows_of(path, trials):
+    """The rows of these trials in metrics.jsonl."""
+    rows = []
     for trial, line in lines(path):
-        if trial in members:
+        if trial in trials:
             rows.append(json.loads(line))
     return rows
 
 
-def run_name(workdir: pathlib.Path) -> str:
+def _run_name(workdir):
     """The name of the workdir; of a cohort of a sweep, that of the sweep's."""
     workdir = workdir.absolute()
     if workdir.parent.name == 'cohorts':

@@ -17,19 +17,19 @@ def sections(kept: Predictions | None) -> list[Section]:
     if kept is None:
         return []
     of = f'trial {kept.trial}, step {kept.step}'
-    made = []
+    parts = []
     if kept.confusion:
         caption = f'Counts of {kept.examples:,} test examples; {of}. Shade: share of the row.'
         body = _matrix(kept) if len(kept.classes) <= _WIDEST else _pairs(kept)
         body += f'<p class="caption">{escape(caption)}</p>'
-        made.append(Section('Confusion', body, 'confusion'))
+        parts.append(Section('Confusion', body, 'confusion'))
     if kept.hardest:
-        made.append(Section('Hardest test examples', _hardest(kept, of), 'hardest'))
+        parts.append(Section('Hardest test examples', _hardest(kept, of), 'hardest'))
     if kept.texts:
         lines = ''.join(f'<li>{escape(text)}</li>' for text in kept.texts)
         body = f'<ol>{lines}</ol><p class="caption">{escape(of)}; drawn without a prompt.</p>'
-        made.append(Section('Samples', body, 'samples'))
-    return made
+        parts.append(Section('Samples', body, 'samples'))
+    return parts
 
 
 def _matrix(kept):

@@ -131,9 +131,9 @@ class Network:
         like = jax.eval_shape(train.draw, train.arrays, seed, positions)
         # a workload of the user's may give any tree
         if not isinstance(like, dict):
-            found = with_article(type(like).__name__)
+            kind = with_article(type(like).__name__)
             raise Refusal(
-                f'workload {self._name}: its examples are {found}; allowed: a dict of arrays, '
+                f'workload {self._name}: its examples are {kind}; allowed: a dict of arrays, '
                 'where some of the user are to be evaluated'
             )
         return like

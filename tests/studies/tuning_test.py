@@ -1,5 +1,4 @@
-"""Arms: what is tried, where a search grows, what is reported; a study stopped, gone on with and
-extended."""
+"""Arms: what is tried, where a search grows, what is reported; a study that is extended."""
 
 import itertools
 import json

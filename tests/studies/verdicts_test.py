@@ -28,7 +28,6 @@ from lbexp.engine import record
 from lbexp.errors import Refusal
 from lbexp.studies._comparison import arms, verdicts
 from lbexp.studies._comparison.compared import Compared
-from lbexp.studies._comparison.comparison import comparison
 from lbexp.studies._comparison.sensitivity import sensitivity_figures
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -261,22 +260,6 @@ def test_arguments_of_a_workdir_without_results_may_change_unsaid(tmp_path):
     assert results.changes(tmp_path) == []
 
 
-def test_a_margin_below_the_resolution_of_the_test_set_is_refused():
-    arm = arms.Arm('one', {}, RATE)
-    tuning = arms.Tuning(2, 1, arms.validation_error)
-
-    def study(margin):
-        return comparison(
-            lambda config: [arm], tuning, lambda of: Analysis('', '', [], []), margin=margin
-        )
-
-    config = study_config()
-    size = lookup.build('workload', configs.plain(config.workload)).test.size
-    assert study(2 / size).trials(config) and study(None).trials(config)
-    with pytest.raises(Refusal, match=rf'margin: found .* of {size} test examples'):
-        study(1.9 / size).trials(config)
-
-
 def test_figures_of_many_arms_have_six_each():
     many = [arms.Arm(f'arm {number}', {}, RATE) for number in range(8)]
     follower = arms.Arm('follower', {}, {}, tuned_as='arm 0')
@@ -297,22 +280,3 @@ def test_figures_of_many_arms_have_six_each():
 def test_the_interval_over_draws_is_the_one_that_claims_are_judged_by():
     assert claim(0.03 + SPREAD).effects == tuple(0.03 + SPREAD)
     assert claim_interval(claim(0.03 + SPREAD).effects) == pytest.approx((0.028, 0.032))
-
-
-@pytest.mark.parametrize(
-    'name',
-    [
-        'batch_growth',
-        'beta2_half_life',
-        'generalization_gap',
-        'layerwise_ablation',
-        'local_sgd',
-        'reality_check',
-        'remedies',
-    ],
-)
-def test_a_margin_that_the_test_set_does_not_resolve_is_refused(name):
-    config = configs.load(str(ROOT / 'experiments' / f'{name}.py'))
-    study = lookup.build('study', {**configs.plain(config.study), 'margin': 1e-4})
-    with pytest.raises(Refusal, match='margin'):
-        study.trials(config)
