@@ -123,7 +123,7 @@ def test_what_cannot_be_measured_is_refused(arguments, words):
         noise_scale(**arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_runs(tmp_path):
     config = experiment(optimizers=('sgd',), target=0.5, updates=30, examples=320)
     small = dict(batch_sizes=(8, 16, 32), budget=1, extensions=0, seeds=2)

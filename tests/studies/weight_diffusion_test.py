@@ -91,7 +91,7 @@ def test_all_but_one_diverged(config, tmp_path):
     assert not answer.claims and answer.tables[0].rows[0][1] == 'fewer than two seeds'
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_runs(config, tmp_path):
     small = {'batch_sizes': (32,), 'updates': 40, 'seeds': 2}
     changes = {f'study.{name}': value for name, value in small.items()}
