@@ -86,7 +86,7 @@ def numbers(row: dict[str, Any]) -> dict[str, float]:
     1, no is 0."""
     values = {}
     for column, value in row.items():
-        if column in ('trial', 'step') or value is None or np.ndim(value):
+        if column in ('trial', 'step') or value is None or isinstance(value, str) or np.ndim(value):
             continue
         if isinstance(value, (bool, np.bool_)):
             values[tag(column)] = float(value)

@@ -101,3 +101,12 @@ def test_printed_labels_of_a_logarithmic_axis_do_not_overlap(span):
     low, high = axes.bbox.x0 - 1, axes.bbox.x1 + 1
     shown = sorted((box.x0, box.x1) for box in boxes if low <= (box.x0 + box.x1) / 2 <= high)
     assert len(shown) >= 2 and all(left[1] < right[0] for left, right in itertools.pairwise(shown))
+
+
+@pytest.mark.parametrize('group', [None, 'one'])
+@pytest.mark.parametrize('count', [1, 2])
+@pytest.mark.parametrize('more', [{}, {'caption': 'C.'}, {'places': ('a', 'b')}])
+def test_every_arrangement_is_drawn_without_a_warning(tmp_path, group, count, more):
+    """Each has one way to place its axes."""
+    series = [Series(f's{number}', [0, 1], [1.0, 2.0], group=group) for number in range(count)]
+    assert 'png' in paper.save(Figure('f', 'F', 'x', 'y', series, **more), tmp_path, ['png'])

@@ -110,6 +110,12 @@ def test_a_tracker_that_is_not_there_is_refused_before_anything_is_written(tmp_p
     assert failure.value.status == 2 and not (tmp_path / 'run').exists()
 
 
-def test_yes_and_no_are_numbers_too():
+def test_numbers_are_taken_out_of_whatever_a_row_may_hold():
     row = {'trial': 0, 'step': 2, 'resolved': True, 'bound': np.bool_(False), 'loss': math.inf}
-    assert numbers(row) == {'train/resolved': 1.0, 'train/bound': 0.0}
+    row |= {'values': [1.0, 2.0], 'missing': None, 'text': 'x', 'rate': np.float32(0.1), 'count': 3}
+    assert numbers(row) == {
+        'train/resolved': 1.0,
+        'train/bound': 0.0,
+        'train/rate': 0.1,
+        'train/count': 3.0,
+    }
