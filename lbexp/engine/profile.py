@@ -79,7 +79,13 @@ class Profiler:
     def _start(self):
         self._traces = True
         if hosts.is_primary():
-            jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+            # Compiled updates have no Python frames; those of the threads that save and report
+            # would only fill the trace, and are walked while they run.
+            options = jax.profiler.ProfileOptions()
+            options.python_tracer_level = 0
+            jax.profiler.start_trace(
+                self._folder, create_perfetto_trace=True, profiler_options=options
+            )
 
     def end(self) -> None:
         """Ends the trace, if there is one; where its updates were done before, says so."""
