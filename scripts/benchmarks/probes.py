@@ -26,6 +26,7 @@ _PROBES = {
     'alignment': dict(name='alignment'),
     'rotation': dict(name='rotation'),
     'trust_ratios': dict(name='trust_ratios'),
+    'dead_units': dict(name='dead_units'),
 }
 _GROUPS = 8  # pieces of a batch without microbatches
 
@@ -48,7 +49,8 @@ def main(argv):
 def _compare(options, microbatch):
     ways = {'none': _way(options, microbatch, None)}
     for name, part in _PROBES.items():
-        part = {**part, 'every': options.every}
+        if part['name'] != 'dead_units':  # which looks at every update
+            part = {**part, 'every': options.every}
         if microbatch == 0 and part['name'] == 'gradient_noise_scale':
             part['groups'] = _GROUPS
         ways[name] = _way(options, microbatch, part)
