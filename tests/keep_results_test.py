@@ -19,13 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 KEPT = ROOT / 'experiments' / 'results'
 # Folders from before claims.json and trials.csv were kept: their intervals cannot be checked here.
 OLD = {
-    'async_lookahead_fashion_mlp',
-    'generalization_gap',
-    'generalization_gap_fashion_cnn',
-    'generalization_gap_fashion_cnn_bn',
-    'generalization_gap_fashion_mlp',
     'h200',
-    'local_sgd_fashion_mlp',
     'steps_to_target',
 }
 # Folders whose claims are no comparison of draws.
