@@ -15,8 +15,7 @@ from lbexp.config import fields, lookup
 from lbexp.engine import groups as gradient_groups
 from lbexp.engine.accumulation import accumulation_schedule, boundaries
 from lbexp.engine.arguments import stream
-from lbexp.engine.numbers import entries, leaves, numbered, numeric
-from lbexp.engine.traceable import traceable
+from lbexp.engine.numbers import entries, leaves, numbered, numeric, traceable
 from lbexp.errors import Refusal
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
