@@ -11,7 +11,7 @@ from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.engine.accumulation import accumulation_schedule
 from lbexp.engine.changes import computing
-from lbexp.engine.plan import in_examples, run_length
+from lbexp.engine.trial_plan import in_examples, run_length
 from lbexp.errors import Refusal
 
 _LENGTHS = ('steps', 'epochs')

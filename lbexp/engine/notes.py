@@ -16,7 +16,8 @@ from lbexp.engine.cohort_runner import Progress
 from lbexp.engine.components import components
 from lbexp.engine.flops import flops_per_example
 from lbexp.engine.measurement import described
-from lbexp.engine.plan import Cohort, in_examples
+from lbexp.engine.plan import Cohort
+from lbexp.engine.trial_plan import in_examples
 from lbexp.parallel import collectives, hosts
 from lbexp.quantities import with_prefix
 

@@ -1,22 +1,19 @@
 """Which trials share a program, and how they lie on the devices."""
 
-import functools
 import itertools
 import json
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lbexp.batch_size import regime_adaptation
 from lbexp.config import fields, lookup
 from lbexp.engine import groups as gradient_groups
-from lbexp.engine.accumulation import accumulation_schedule, boundaries
+from lbexp.engine.accumulation import accumulation_schedule
 from lbexp.engine.arguments import stream
 from lbexp.engine.numbers import entries, leaves, numbered, numeric, traceable
-from lbexp.errors import Refusal
+from lbexp.engine.trial_plan import in_examples, run_length
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
 
@@ -197,59 +194,6 @@ def balanced_order(work: np.ndarray) -> np.ndarray:
     return longest_first[ranks]
 
 
-def run_length(config: dict) -> int:
-    """Updates in a run: `steps`, or what `epochs` passes over the training set make, rounded up.
-
-    Where the batch grows these say how many examples the run has, and there are fewer updates.
-
-    Raises:
-        Refusal: a run that is longer than its counters.
-    """
-    examples = _examples(config)
-    _refuse_too_long(config, examples)
-    if config['batch_growth']:
-        schedule = accumulation_schedule(in_examples(config))
-        return int(schedule.updates(math.ceil(examples / config['microbatch'])))
-    if config['steps'] is not None:
-        return int(config['steps'])
-    return math.ceil(examples / config['batch_size'])
-
-
-def _refuse_too_long(config, examples):
-    """Updates and microbatches are counted in int32, positions of examples in uint32."""
-    length = 'steps'
-    if config['steps'] is None:
-        length = 'epochs'
-    passes = examples / (config['microbatch'] or config['batch_size'])
-    limits = (
-        (passes, 31, 'forward and backward passes', 'a program counts them in 32 bits'),
-        (examples, 32, 'examples', 'their positions have 32 bits'),
-    )
-    for count, power, unit, why in limits:
-        if count > 2**power - 1:
-            problem = f'{length}: found {config[length]}, which is {float(count):.3g} {unit}'
-            raise Refusal(f'{problem}; allowed: at most 2^{power} - 1, as {why}')
-
-
-def _examples(config):
-    """Examples in a run. A float such as 0.1 means the decimal that it prints as."""
-    if config['steps'] is not None:
-        return Fraction(int(config['steps']) * config['batch_size'])
-    examples = Fraction(str(config['epochs'])) * train_size(config)
-    reference = config['regime_adaptation']
-    if reference is None:
-        return examples
-    return regime_adaptation(examples, config['batch_size'], Fraction(reference))
-
-
-def in_examples(config: dict) -> dict:
-    """`config` with the boundaries of a growing batch in examples, as the parts of a trial take
-    them."""
-    if not config['batch_growth']:
-        return config
-    return numbered(config, {'batch_growth.boundaries': boundaries(config, _examples(config))})
-
-
 def _growth(config):
     """The numbers of batch_growth by path, boundaries in examples."""
     numbers = {}
@@ -264,16 +208,6 @@ def _source(config):
     if config['init_from']['weights'] is None:
         return {}
     return {'init_from.trial': config['init_from']['trial']}
-
-
-def train_size(config: dict) -> int:
-    """Examples in an epoch."""
-    return _train_size(json.dumps(config['workload']))
-
-
-@functools.lru_cache(64)
-def _train_size(workload):
-    return lookup.build('workload', json.loads(workload)).train.size
 
 
 def _split(config, paths):

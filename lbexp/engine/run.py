@@ -16,12 +16,13 @@ from lbexp.engine.kept_examples import keeper
 from lbexp.engine.loop import loop
 from lbexp.engine.metrics_file import MetricsWriter, NullWriter
 from lbexp.engine.notes import LastProgress, notes, size_of, speed
-from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
+from lbexp.engine.plan import Cohort, explain, plan, splits
 from lbexp.engine.profile import Profiler
 from lbexp.engine.program import program
 from lbexp.engine.reached import damage_on_primary, open_rows, reached
 from lbexp.engine.status import THROUGH, Status
 from lbexp.engine.tracking import Tracking, build, tracked_cohort
+from lbexp.engine.trial_plan import in_examples, run_length, train_size
 from lbexp.errors import Refusal
 from lbexp.links import refuse_links
 from lbexp.parallel import collectives, hosts

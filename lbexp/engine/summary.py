@@ -18,8 +18,8 @@ from lbexp.documents import SUMMARY
 from lbexp.engine.components import planned_rate
 from lbexp.engine.flops import flops_per_example
 from lbexp.engine.metrics_file import replace
-from lbexp.engine.plan import in_examples, run_length
 from lbexp.engine.sources import sources
+from lbexp.engine.trial_plan import in_examples, run_length
 
 NETWORKS = 8  # different ones that are told of
 SCHEDULES = 8  # different ones that are drawn

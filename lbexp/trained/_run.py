@@ -13,7 +13,7 @@ from lbexp.config import fields, lookup
 from lbexp.engine.changes import fingerprint_of
 from lbexp.engine.components import components
 from lbexp.engine.fingerprint import fingerprint
-from lbexp.engine.plan import in_examples, run_length
+from lbexp.engine.trial_plan import in_examples, run_length
 from lbexp.errors import Refusal
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
