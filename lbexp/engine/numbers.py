@@ -157,4 +157,5 @@ def _trace(config, steps, paths):
 
     numbers = entries(config, paths)
     seed, one_microbatch = np.uint32(config['seed']), np.int32(1)
-    jax.eval_shape(run, numbers, seed, np.int32(steps), one_microbatch, data(config))
+    arrays = data(config['workload'], config['init_from'])
+    jax.eval_shape(run, numbers, seed, np.int32(steps), one_microbatch, arrays)

@@ -13,7 +13,7 @@ from lbexp.engine import groups as gradient_groups
 from lbexp.engine.accumulation import accumulation_schedule
 from lbexp.engine.arguments import stream
 from lbexp.engine.numbers import entries, leaves, numbered, numeric, traceable
-from lbexp.engine.trial_plan import in_examples, run_length
+from lbexp.engine.trial_plan import TrialPlan, trial_plan
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
 
@@ -22,7 +22,7 @@ class Cohort(NamedTuple):
     """Trials that share one compiled program. What differs between them is in `numbers`."""
 
     trials: list[int]  # indices of the trials in the study
-    # configuration of the first; the entries named in `numbers` are replaced in each trial
+    # that of the plan of the first; the entries named in `numbers` are replaced in each trial
     config: dict
     numbers: dict[str, np.ndarray]  # path in the configuration -> one value per trial [K]
     accumulate: bool  # batch size is a number: an update takes several microbatches
@@ -47,9 +47,9 @@ class Cohort(NamedTuple):
         return set((self.accumulation * self.microbatch).tolist())
 
     def _accumulation_schedule(self, k):
-        numbers = {path: values[k] for path, values in self.numbers.items()}
-        numbers['batch_size'] = int(self.accumulation[k]) * self.microbatch
-        return accumulation_schedule(numbered(self.config, numbers))
+        config = numbered(self.config, {path: values[k] for path, values in self.numbers.items()})
+        batch_size = int(self.accumulation[k]) * self.microbatch
+        return accumulation_schedule(batch_size, config['microbatch'], config['batch_growth'])
 
 
 def plan(trials: list[dict]) -> list[Cohort]:
@@ -66,17 +66,24 @@ def plan(trials: list[dict]) -> list[Cohort]:
     """
     groups, traceable_of = {}, {}
     for index, config in enumerate(trials):
-        gradient_groups.check(config)
+        gradient_groups.check(
+            config['probes'],
+            config['workload'],
+            config['batch_size'],
+            config['microbatch'],
+            bool(config['replicas']),
+        )
+        planned = trial_plan(config)
         shape, _ = _split(config, numeric(config))
         # Traced once for all trials that differ in numbers alone: it is slow.
         if shape not in traceable_of:
-            traceable_of[shape] = traceable(in_examples(config), run_length(config))
+            traceable_of[shape] = traceable(*planned)
         paths, untraced = traceable_of[shape]
         key, numbers = _split(config, paths)
-        if stream(config) is not None:
+        if stream(config['workload']) is not None:
             key += f' alone: {index}'  # trials do not share what is read from the disk
         members, _ = groups.setdefault(key, ([], untraced))
-        members.append(_Member(index, config, numbers))
+        members.append(_Member(index, planned, numbers))
     return list(itertools.starmap(_cohort, groups.values()))
 
 
@@ -144,20 +151,20 @@ class _Member(NamedTuple):
     """A trial of a cohort."""
 
     index: int  # in the study
-    config: dict
+    plan: TrialPlan
     numbers: dict[str, Any]  # path -> traced number
 
 
 def _cohort(members, untraced):
     lengths, batch_sizes, numbers = [], [], []
-    for _, config, traced in members:
-        lengths.append(run_length(config))
+    for _, (config, steps), traced in members:
+        lengths.append(steps)
         batch_sizes.append(config['batch_size'])
         numbers.append({**traced, 'seed': config['seed'], **_growth(config), **_source(config)})
     lengths, batch_sizes = np.asarray(lengths), np.asarray(batch_sizes)
     order = balanced_order(lengths * batch_sizes)
     members = [members[i] for i in order]
-    first = members[0].config
+    first = members[0].plan.config
     microbatch = first['microbatch'] or first['batch_size']
     return Cohort(
         trials=[member.index for member in members],
@@ -195,9 +202,9 @@ def balanced_order(work: np.ndarray) -> np.ndarray:
 
 
 def _growth(config):
-    """The numbers of batch_growth by path, boundaries in examples."""
+    """The numbers of batch_growth by path."""
     numbers = {}
-    for name, value in in_examples(config)['batch_growth'].items():
+    for name, value in config['batch_growth'].items():
         if value is not None:
             numbers[f'batch_growth.{name}'] = value
     return numbers

@@ -1,15 +1,46 @@
-"""How long a trial runs, and what follows from it for its configuration."""
+"""How long a trial runs, and what follows from it for its configuration: the one thing of a trial
+that is worked out from all of it."""
 
 import functools
 import json
 import math
 from fractions import Fraction
+from typing import NamedTuple
 
 from lbexp.batch_size import regime_adaptation
 from lbexp.config import lookup
-from lbexp.engine.accumulation import accumulation_schedule, boundaries
-from lbexp.engine.numbers import numbered
+from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedule, boundaries
 from lbexp.errors import Refusal
+
+
+class TrialPlan(NamedTuple):
+    """A trial as its components take it."""
+
+    config: dict  # resolved, with the boundaries of a growing batch in examples
+    steps: int  # updates
+
+
+def trial_plan(config: dict) -> TrialPlan:
+    """The plan of one trial.
+
+    Args:
+        config: plain data, as config.resolve returns it.
+
+    Raises:
+        Refusal: a run that is longer than its counters.
+    """
+    growth = _growth_in_examples(config)
+    return TrialPlan({**config, 'batch_growth': growth}, run_length(config))
+
+
+def trial_accumulation(config: dict) -> AccumulationSchedule:
+    """How the microbatches of a trial make its updates.
+
+    Args:
+        config: plain data, as config.resolve returns it.
+    """
+    growth = _growth_in_examples(config)
+    return accumulation_schedule(config['batch_size'], config['microbatch'], growth)
 
 
 def run_length(config: dict) -> int:
@@ -23,7 +54,7 @@ def run_length(config: dict) -> int:
     examples = _examples(config)
     _refuse_too_long(config, examples)
     if config['batch_growth']:
-        schedule = accumulation_schedule(in_examples(config))
+        schedule = trial_accumulation(config)
         return int(schedule.updates(math.ceil(examples / config['microbatch'])))
     if config['steps'] is not None:
         return int(config['steps'])
@@ -50,24 +81,28 @@ def _examples(config):
     """Examples in a run. A float such as 0.1 means the decimal that it prints as."""
     if config['steps'] is not None:
         return Fraction(int(config['steps']) * config['batch_size'])
-    examples = Fraction(str(config['epochs'])) * train_size(config)
+    examples = Fraction(str(config['epochs'])) * train_size(config['workload'])
     reference = config['regime_adaptation']
     if reference is None:
         return examples
     return regime_adaptation(examples, config['batch_size'], Fraction(reference))
 
 
-def in_examples(config: dict) -> dict:
-    """`config` with the boundaries of a growing batch in examples, as the parts of a trial take
-    them."""
-    if not config['batch_growth']:
-        return config
-    return numbered(config, {'batch_growth.boundaries': boundaries(config, _examples(config))})
+def _growth_in_examples(config):
+    """`batch_growth` of a configuration with its boundaries in examples."""
+    growth = config['batch_growth']
+    if not growth:
+        return growth
+    return {**growth, 'boundaries': boundaries(growth['boundaries'], _examples(config))}
 
 
-def train_size(config: dict) -> int:
-    """Examples in an epoch."""
-    return _train_size(json.dumps(config['workload']))
+def train_size(workload: dict) -> int:
+    """Examples in an epoch.
+
+    Args:
+        workload: the part of the configuration.
+    """
+    return _train_size(json.dumps(workload))
 
 
 @functools.lru_cache(64)

@@ -160,7 +160,7 @@ def _analyse(compared: Compared, fit_margin: float, margin: float) -> Analysis:
         *presentation.path_figures(rows, at_epochs, tuned),
     ]
     if all(str(size) in known_speeds for size in sizes):
-        train_size = trial_plan.train_size(compared.config)
+        train_size = trial_plan.train_size(compared.config['workload'])
         figures += presentation.speed_figures(known_speeds, sizes, train_size)
     fitting = Fitting(smallest.name, fit_margin)
     epochs_names = [arm.name for arm in at_epochs]
