@@ -105,9 +105,7 @@ def _workdir(settings, config, overrides, log) -> pathlib.Path:
     collectives.run_on_all(lambda: build_once(trials))
     collectives.run_on_all(lambda: bool(_profiled(settings, trials)))
     fingerprint = collectives.run_on_all(lambda: workdirs.fingerprint_of(settings, trials))
-    workdir = collectives.run_on_all(
-        lambda: workdirs.workdir_of(settings, config, overrides, fingerprint)
-    )
+    workdir = collectives.run_on_all(lambda: _named(settings, config, overrides, fingerprint))
     if hosts.count() > 1:
         collectives.assert_equal({'workdir': str(workdir), **fingerprint})
         collectives.check_shared(workdir)
@@ -122,6 +120,13 @@ def _workdir(settings, config, overrides, log) -> pathlib.Path:
                 f'{", ".join(others)}'
             )
     return workdir
+
+
+def _named(settings, config, overrides, fingerprint):
+    if settings.workdir:
+        return workdirs.chosen_workdir(settings.workdir)
+    content = configs.digest(config, overrides)
+    return workdirs.default_workdir(settings.config, content, fingerprint)
 
 
 def _refuse_a_sweep(workdir):
@@ -189,13 +194,17 @@ def _record(job: _Training, trials) -> list[dict]:
             workdir,
             configs.plain(config),
             trials,
-            grows=rounds.grows(job.study, config),
+            grows=rounds.grows(job.study, config.search),
             may_change=settings.allow_config_change,
             log=job.log,
             code=workdirs.fingerprint_of(settings, resolved),
         )
         keep_schema(workdir, resolved, job.log)
-        keep_summary(workdir, config, entries, configs.docstring(settings.config))
+        numbers = [entry['trial'] for entry in entries]
+        recorded = _resolved(config, [entry['overrides'] for entry in entries])
+        keep_summary(
+            workdir, dict(zip(numbers, recorded, strict=True)), configs.docstring(settings.config)
+        )
         keep(resolved, workdir)
         return entries
 

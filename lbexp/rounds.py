@@ -60,6 +60,10 @@ def rounds(
         collectives.run_on_all(functools.partial(build_once, resolved))
 
 
-def grows(study: Study, config: ConfigDict) -> bool:
-    """Whether trials may be added to those that a workdir has."""
-    return study.more is not None or bool(config.search)
+def grows(study: Study, search: ConfigDict) -> bool:
+    """Whether trials may be added to those that a workdir has.
+
+    Args:
+        search: of the configuration; empty: there is none.
+    """
+    return study.more is not None or bool(search)

@@ -21,37 +21,36 @@ def fingerprint_of(settings: flags.FlagValues | Settings, trials: list[dict]) ->
     return fingerprint(trials, file)
 
 
-def workdir_of(
-    settings: flags.FlagValues | Settings,
-    config,
-    overrides: list[dict],
-    code: dict[str, str] | None = None,
-) -> pathlib.Path:
-    """runs/NAME-HASH-HASH: the same command finds its workdir again; another configuration, code or
-    data has another.
-
-    Args:
-        code: the fingerprint of code and data; needed where no --workdir is given.
+def chosen_workdir(path: str) -> pathlib.Path:
+    """The folder that --workdir names.
 
     Raises:
-        Refusal: a link in the workdir leads out of it.
+        Refusal: it is no path, or a link in the workdir leads out of it.
     """
-    if settings.workdir:
-        workdir = local_path(settings.workdir, '--workdir')
-        refuse_links(workdir, workdir)
-        return workdir
-    file, _, argument = (settings.config or 'run').partition(':')
-    name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
-    # Two digests: `with_other_code` finds the workdirs that differ in the second alone.
-    of_config = _digest([configs.plain(config), overrides])[:8]
-    of_code = _digest(code)[:6]
-    workdir = pathlib.Path('runs') / f'{name}-{of_config}-{of_code}'
+    workdir = local_path(path, '--workdir')
     refuse_links(workdir, workdir)
     return workdir
 
 
-def _digest(value):
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+def default_workdir(experiment: str | None, content: str, code: dict[str, str]) -> pathlib.Path:
+    """runs/NAME-HASH-HASH: the same command finds its workdir again; another configuration, code or
+    data has another.
+
+    Args:
+        experiment: the experiment file, FILE.py or FILE.py:ARGUMENT; None: there is none.
+        content: the digest of the configuration and its trials, `lbexp.config.digest`.
+        code: the fingerprint of code and data.
+
+    Raises:
+        Refusal: a link in the workdir leads out of it.
+    """
+    file, _, argument = (experiment or 'run').partition(':')
+    name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
+    # Two digests: `with_other_code` finds the workdirs that differ in the second alone.
+    of_code = hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
+    workdir = pathlib.Path('runs') / f'{name}-{content[:8]}-{of_code[:6]}'
+    refuse_links(workdir, workdir)
+    return workdir
 
 
 def with_other_code(settings: flags.FlagValues | Settings, workdir: pathlib.Path) -> list[str]:

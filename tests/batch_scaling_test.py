@@ -14,7 +14,8 @@ from training import tiny
 from lbexp import config as configs
 from lbexp.config.check import check
 from lbexp.engine.components import components
-from lbexp.engine.plan import plan, run_length
+from lbexp.engine.plan import plan
+from lbexp.engine.trial_plan import run_length
 
 REFERENCE = 16
 

@@ -46,8 +46,8 @@ def test_every_command_takes_them_so(tmp_path, monkeypatch, capsys):
     (tmp_path / 'e.py').write_text(EXPERIMENT)
     flags = command.own_flags()
     command.parse(flags, ['', '--config=~/e.py', '--workdir=~/runs/x'])
-    config, problems = command.read(flags, [])
-    assert not problems and workdirs.workdir_of(flags, config, []) == tmp_path / 'runs' / 'x'
+    _, problems = command.read(flags, [])
+    assert not problems and workdirs.chosen_workdir(flags.workdir) == tmp_path / 'runs' / 'x'
     before = set(tmp_path.iterdir())
     for word in ('status', 'report'):
         assert sweep_main(['', '--workdir=gs://bucket/run', word]) == 2

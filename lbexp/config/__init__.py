@@ -17,6 +17,8 @@ from lbexp.config._overriding import override as override
 from lbexp.config._plain import plain as plain
 from lbexp.config._trials import Trial as Trial
 from lbexp.config._trials import asked as asked
+from lbexp.config._trials import digest as digest
 from lbexp.config._trials import resolve as resolve
+from lbexp.config._trials import trial_digest as trial_digest
 from lbexp.config._trials import trials as trials
 from lbexp.config.fields import base as base

@@ -1,13 +1,16 @@
 """The trials of a configuration."""
 
 import copy
+import hashlib
 import itertools
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FieldReference
 
 from lbexp.config._plain import plain
+from lbexp.config.fields import watching
 from lbexp.config.search import search
 from lbexp.documents import SPANNING
 from lbexp.errors import Refusal
@@ -76,6 +79,21 @@ def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
         holder, name = _place(resolved, path)
         holder[name] = copy.deepcopy(value)  # a later path may lead into it
     return resolved
+
+
+def digest(config: ConfigDict, overrides: list[dict[str, Any]]) -> str:
+    """SHA-256 of a configuration and of what its trials override."""
+    return _digest([plain(config), overrides])
+
+
+def trial_digest(config: dict) -> str:
+    """SHA-256 of what the resolved configuration of a trial computes."""
+    apart = (*watching(), 'study', *SPANNING)
+    return _digest({name: value for name, value in config.items() if name not in apart})
+
+
+def _digest(content):
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _place(config, path):

@@ -1,6 +1,6 @@
 """How many microbatches make an update, and when: one, a constant number, or one that grows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -37,25 +37,27 @@ def every_microbatch() -> AccumulationSchedule:
     )
 
 
-def accumulation_schedule(config: dict) -> AccumulationSchedule:
+def accumulation_schedule(
+    batch_size: Any, microbatch: int | None, growth: dict
+) -> AccumulationSchedule:
     """The schedule of a trial.
 
     Args:
-        config: resolved; batch_size and the numbers of batch_growth may be traced. batch_growth's
-            boundaries are counted in examples here (see `boundaries`).
+        batch_size: examples per update, before the batch grows; may be traced.
+        microbatch: examples per forward and backward pass; None: all of an update.
+        growth: `batch_growth` of the configuration, whose boundaries are counted in examples here
+            (see `boundaries`), and whose numbers may be traced; {}: the batch does not grow.
     """
-    size = config['microbatch']
-    if size is None:
+    if microbatch is None:
         return every_microbatch()
-    if config['batch_growth']:
-        return _growing(config, size)
-    return _constant(jnp.asarray(config['batch_size'] // size, jnp.int32))
+    if growth:
+        return _growing(batch_size, microbatch, growth)
+    return _constant(jnp.asarray(batch_size // microbatch, jnp.int32))
 
 
-def boundaries(config: dict, examples: Fraction) -> list[Any]:
+def boundaries(fractions: Sequence[float], examples: Fraction) -> list[int]:
     """Where the batch of a run of so many examples grows [examples]: what the configuration gives
     as fractions."""
-    fractions = config['batch_growth']['boundaries']
     # A float such as 0.1 means the decimal that it prints as.
     return [int(Fraction(str(fraction)) * examples) for fraction in fractions]
 
@@ -70,8 +72,8 @@ def _constant(count):
     )
 
 
-def _growing(config, size):
-    grown = batch_growth(config['batch_size'], microbatch=size, **config['batch_growth'])
+def _growing(batch_size, size, growth):
+    grown = batch_growth(batch_size, microbatch=size, **growth)
 
     def position(updates):
         return (grown.position(updates) // size).astype(jnp.int32)

@@ -14,26 +14,30 @@ from lbexp.workloads import Workload
 _WEIGHTS = 'init_from'
 
 
-def data(config: dict, trials: Iterable[int] | None = None) -> dict[str, Any]:
+def data(workload: dict, init_from: dict, trials: Iterable[int] | None = None) -> dict[str, Any]:
     """The arrays of the workload's training, validation and test sets, and of 'init_from' the
     weights that are taken.
 
     Args:
-        trials: of the source, from which the trials of a cohort begin; None: that of `config`.
+        workload, init_from: of the configuration.
+        trials: of the source, from which the trials of a cohort begin; None: that of `init_from`.
     """
-    workload = lookup.build('workload', config['workload'])
-    arrays = {name: source.arrays for name, source in sources(workload).items()}
-    settings = config['init_from']
-    if settings['weights'] is not None:
+    built = lookup.build('workload', workload)
+    arrays = {name: source.arrays for name, source in sources(built).items()}
+    if init_from['weights'] is not None:
         if trials is None:
-            trials = [settings['trial']]
-        arrays[_WEIGHTS] = initial_weights.stacked(settings, trials, workload)
+            trials = [init_from['trial']]
+        arrays[_WEIGHTS] = initial_weights.stacked(init_from, trials, built)
     return arrays
 
 
-def stream(config: dict) -> Callable | None:
-    """The feed of a training set that is not in memory; None: it is."""
-    return lookup.build('workload', config['workload']).train.feed
+def stream(workload: dict) -> Callable | None:
+    """The feed of a training set that is not in memory; None: it is.
+
+    Args:
+        workload: the part of the configuration.
+    """
+    return lookup.build('workload', workload).train.feed
 
 
 def with_arrays(workload: Workload, arrays: dict[str, Any], trial: Any) -> Workload:

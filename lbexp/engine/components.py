@@ -68,10 +68,7 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
         Refusal: a part refuses its arguments, or batch_scaling needs betas that the optimizer does
             not have.
     """
-    seed, scaling = config['seed'], config['batch_scaling']
-    factor = batch_scaling(scaling['rule'], config['batch_size'], scaling['reference'])
-    accumulation = accumulation_schedule(config)
-    rates = _Rates(config, steps, factor, accumulation)
+    seed, rates = config['seed'], _Rates(config, steps)
     workload = lookup.build('workload', config['workload'])
     workload = contracts.workload(config['workload']['name'], workload)
     if arrays is not None:
@@ -87,7 +84,7 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
         rates.scheduled[0] if rates.scheduled else _no_rate,
         _weighting(config, workload.train, seed),
         microbatch,
-        accumulation,
+        rates.accumulation,
         (norms.norms(), *_update_probes(config)),
         tuple(evaluation_probes(config)),
         replicas(config),
@@ -100,31 +97,33 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
 
 def planned_rate(config: dict, steps: Any) -> Callable:
     """The learning rate of `components`, for which no data are read."""
-    scaling = config['batch_scaling']
-    factor = batch_scaling(scaling['rule'], config['batch_size'], scaling['reference'])
-    rates = _Rates(config, steps, factor, accumulation_schedule(config))
+    rates = _Rates(config, steps)
     _optimizer(config, rates, config['seed'])
     return rates.scheduled[0] if rates.scheduled else _no_rate
 
 
 class _Rates:
-    """The learning rates of a trial: its schedule, from the peak of each of its optimizers."""
+    """The learning rates of a trial: its schedule, from the peak of each of its optimizers, and
+    how it follows the batch."""
 
-    def __init__(self, config, steps, factor, accumulation):
-        self._config, self._steps = config, steps
-        self._factor, self._accumulation = factor, accumulation
+    def __init__(self, config, steps):
+        size, scaling = config['batch_size'], config['batch_scaling']
+        growth = config['batch_growth']
+        self._factor = batch_scaling(scaling['rule'], size, scaling['reference'])
+        self.accumulation = accumulation_schedule(size, config['microbatch'], growth)
+        self._schedule, self._steps, self._grows = config['schedule'], steps, bool(growth)
         # (updates done -> rate) of each peak, as they are met: the optimizer's own comes first
         self.scheduled = []
 
     def of(self, part, peak):
         """The learning rate that the optimizer `part` is given in place of its peak."""
-        schedule, peak = self._config['schedule'], peak * self._factor
+        schedule, peak = self._schedule, peak * self._factor
         rate = lookup.build('schedule', schedule, peak=peak, steps=self._steps)
         rate = contracts.schedule(schedule['name'], rate)
-        rate = self._accumulation.scale_rate(rate)
+        rate = self.accumulation.scale_rate(rate)
         self.scheduled.append(rate)
         if takes_number(lookup.find('optimizer', part['name'])):
-            return constant_rate(part['name'], peak, self._config)
+            return constant_rate(part['name'], peak, schedule, self._grows)
         return ScheduledRate(rate)
 
 

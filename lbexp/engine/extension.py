@@ -9,9 +9,8 @@ from ml_collections import ConfigDict
 
 from lbexp import config as configs
 from lbexp.config import lookup
-from lbexp.engine.accumulation import accumulation_schedule
 from lbexp.engine.changes import computing
-from lbexp.engine.plan import in_examples, run_length
+from lbexp.engine.trial_plan import run_length, trial_accumulation
 from lbexp.errors import Refusal
 
 _LENGTHS = ('steps', 'epochs')
@@ -86,7 +85,7 @@ def refuse_other_updates(there: dict, now: dict, steps: Mapping[int, int]) -> No
 
 def _taken(config, counts):
     """Microbatches in the first `counts` updates."""
-    return np.asarray(accumulation_schedule(in_examples(config)).position(counts))
+    return np.asarray(trial_accumulation(config).position(counts))
 
 
 def _schedule_differs(before, longer):

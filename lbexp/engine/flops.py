@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from lbexp.config import lookup
 from lbexp.engine.frozen import joined, split
 
 
-def flops_per_example(config: dict) -> float:
+def flops_per_example(workload: dict, microbatch: int, freeze: Sequence[str] = ()) -> float:
     """Operations [FLOP] of the loss and its gradient, for each example of a microbatch.
 
     Products of matrices and convolutions are counted, an addition and a multiplication each: what
@@ -22,12 +23,15 @@ def flops_per_example(config: dict) -> float:
     computed again for the gradient (`rematerialise`) is, and so are products with padding. A scan
     counts as often as it goes round, which XLA's own analysis does not know; another loop once.
 
+    Nothing is compiled.
+
     Args:
-        config: of a trial, resolved. Nothing is compiled.
+        workload: the part of the configuration.
+        microbatch: examples of a forward and backward pass.
+        freeze: regular expressions of the parameters that do not train.
     """
-    size = config['microbatch'] or config['batch_size']
-    workload = json.dumps(config['workload'], sort_keys=True)
-    return _cost(workload, size, tuple(config['freeze'])) / size
+    part = json.dumps(workload, sort_keys=True)
+    return _cost(part, microbatch, tuple(freeze)) / microbatch
 
 
 @functools.lru_cache(64)

@@ -122,14 +122,23 @@ def cleared(state: TrialState) -> TrialState:
     return state._replace(groups=jax.tree.map(jnp.zeros_like, state.groups))
 
 
-def check(config: dict):
+def check(
+    probes: list[dict],
+    workload: dict,
+    batch_size: int,
+    microbatch: int | None,
+    has_replicas: bool,
+) -> None:
     """Raises Refusal where the probes of a trial ask for groups that it does not have.
 
     Args:
-        config: resolved, its numbers not traced.
+        probes, workload: parts of the configuration.
+        batch_size: examples per update.
+        microbatch: examples per forward and backward pass; None: all of an update.
+        has_replicas: whether several workers train.
     """
     names, counts = [], []
-    for part in config['probes']:
+    for part in probes:
         probe = lookup.build('probe', part)
         # one that looks at rows has no gradients to see
         if isinstance(probe, Probe) and probe.groups is not None:
@@ -141,18 +150,18 @@ def check(config: dict):
     counts = sorted(set(counts))
     if len(counts) > 1:
         raise Refusal(f'{who} with groups {counts}; allowed: one number, as they share gradients')
-    if config['replicas']:
+    if has_replicas:
         raise Refusal(
             f'{who} with replicas; allowed: one worker, whose microbatches or their pieces are the '
             'groups'
         )
-    _check_pieces(config, who, counts[0])
+    _check_pieces(workload, batch_size, microbatch or batch_size, who, counts[0])
 
 
-def _check_pieces(config, who, count):
-    size = config['microbatch'] or config['batch_size']
+def _check_pieces(workload, batch_size, size, who, count):
+    """Of a pass over `size` examples."""
     if count == 1:
-        if config['batch_size'] == size:
+        if batch_size == size:
             raise Refusal(
                 f'{who} with one group, a batch of {size} in one microbatch; allowed: a microbatch '
                 'of half the batch size or less, or groups >= 2 of the probe'
@@ -162,7 +171,7 @@ def _check_pieces(config, who, count):
         raise Refusal(
             f'{who} with groups {count} and {size} examples at once; allowed: a divisor of {size}'
         )
-    together = lookup.build('workload', config['workload']).together
+    together = lookup.build('workload', workload).together
     if together is None:
         raise Refusal(
             f'{who} with groups {count} and batch norm over all of a batch, of which a piece has '

@@ -1,13 +1,6 @@
 """Whose a checkpoint is: the manifest in it, and what it must say to be restored."""
 
-import hashlib
-import json
 from typing import Any, NamedTuple
-
-from lbexp.config import fields
-
-# which trials there are: each has its own digest
-_APART = (*fields.watching(), 'study', 'sweep', 'search')
 
 
 class Identity(NamedTuple):
@@ -60,9 +53,3 @@ class Identity(NamedTuple):
 
 
 NOBODY = Identity('', [], [], [], '')
-
-
-def digest(config: dict) -> str:
-    """Of what a resolved configuration computes."""
-    computed = {name: value for name, value in config.items() if name not in _APART}
-    return hashlib.sha256(json.dumps(computed, sort_keys=True).encode()).hexdigest()

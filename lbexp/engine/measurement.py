@@ -64,10 +64,14 @@ def measurement(
     return measure
 
 
-def described(config: dict) -> dict[str, str]:
-    """What each evaluation probe of a configuration measures on, in words, by its name."""
+def described(probes: list[dict]) -> dict[str, str]:
+    """What each evaluation probe of a configuration measures on, in words, by its name.
+
+    Args:
+        probes: the parts of the configuration; those that look at every update are passed over.
+    """
     words = {}
-    for part in config['probes']:
+    for part in probes:
         probe = lookup.build('probe', part)
         if isinstance(probe, EvaluationProbe):
             words[part['name']] = (

@@ -16,7 +16,7 @@ from lbexp.engine.cohort_runner import Progress
 from lbexp.engine.components import components
 from lbexp.engine.flops import flops_per_example
 from lbexp.engine.measurement import described
-from lbexp.engine.plan import Cohort, in_examples
+from lbexp.engine.plan import Cohort
 from lbexp.parallel import collectives, hosts
 from lbexp.quantities import with_prefix
 
@@ -32,7 +32,7 @@ def notes(workdir: pathlib.Path, cohort: Cohort, trials: dict[int, dict]) -> lis
         words = collectives.run_on_primary(lambda: _shares(cohort))
         facts[f'data of trial {cohort.trials[0]}'] = words
         lines.append(f'data: {words}')
-    for name, words in described(cohort.config).items():
+    for name, words in described(cohort.config['probes']).items():
         facts[f'probe {name}'] = words
     if cohort.config['init_from']['weights'] is not None:
         of_trials = _weights(cohort, trials)
@@ -52,7 +52,7 @@ def size_of(cohort: Cohort, states: Any) -> str:
         states: shapes of the states of all trials.
     """
     count = sum(leaf.size // len(leaf) for leaf in jax.tree.leaves(states.params))
-    cost = with_prefix(flops_per_example(cohort.config), 'FLOP')
+    cost = with_prefix(_flops(cohort), 'FLOP')
     return f'{count:,} parameters, {cost} an example'
 
 
@@ -64,7 +64,7 @@ def speed(workdir: pathlib.Path, cohort: Cohort, examples_per_second: float) -> 
     """
     if not examples_per_second:
         return []
-    reached = with_prefix(examples_per_second * flops_per_example(cohort.config), 'FLOP/s')
+    reached = with_prefix(examples_per_second * _flops(cohort), 'FLOP/s')
     words = f'{examples_per_second:,.0f} examples/s, {reached} in matrix products'
     name = f'speed of trial {min(cohort.trials)}'
     if len(cohort.trials) > 1:
@@ -73,9 +73,15 @@ def speed(workdir: pathlib.Path, cohort: Cohort, examples_per_second: float) -> 
     return [f'trained {words}']
 
 
+def _flops(cohort):
+    """Operations of an example."""
+    config = cohort.config
+    return flops_per_example(config['workload'], cohort.microbatch, config['freeze'])
+
+
 def _shares(cohort):
     """How the data is shared, and what share of it an epoch of the first trial has."""
-    train = components(in_examples(cohort.config), 1).workload.train
+    train = components(cohort.config, 1).workload.train
     share = distinct(train, int(cohort.numbers['seed'][0]))
     count = cohort.config['data']['hosts'] or hosts.count()
     return (

@@ -1,23 +1,19 @@
 """Which trials share a program, and how they lie on the devices."""
 
-import functools
 import itertools
 import json
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lbexp.batch_size import regime_adaptation
 from lbexp.config import fields, lookup
 from lbexp.engine import groups as gradient_groups
-from lbexp.engine.accumulation import accumulation_schedule, boundaries
+from lbexp.engine.accumulation import accumulation_schedule
 from lbexp.engine.arguments import stream
-from lbexp.engine.numbers import entries, leaves, numbered, numeric
-from lbexp.engine.traceable import traceable
-from lbexp.errors import Refusal
+from lbexp.engine.numbers import entries, leaves, numbered, numeric, traceable
+from lbexp.engine.trial_plan import TrialPlan, trial_plan
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
 
@@ -26,7 +22,7 @@ class Cohort(NamedTuple):
     """Trials that share one compiled program. What differs between them is in `numbers`."""
 
     trials: list[int]  # indices of the trials in the study
-    # configuration of the first; the entries named in `numbers` are replaced in each trial
+    # that of the plan of the first; the entries named in `numbers` are replaced in each trial
     config: dict
     numbers: dict[str, np.ndarray]  # path in the configuration -> one value per trial [K]
     accumulate: bool  # batch size is a number: an update takes several microbatches
@@ -51,9 +47,9 @@ class Cohort(NamedTuple):
         return set((self.accumulation * self.microbatch).tolist())
 
     def _accumulation_schedule(self, k):
-        numbers = {path: values[k] for path, values in self.numbers.items()}
-        numbers['batch_size'] = int(self.accumulation[k]) * self.microbatch
-        return accumulation_schedule(numbered(self.config, numbers))
+        config = numbered(self.config, {path: values[k] for path, values in self.numbers.items()})
+        batch_size = int(self.accumulation[k]) * self.microbatch
+        return accumulation_schedule(batch_size, config['microbatch'], config['batch_growth'])
 
 
 def plan(trials: list[dict]) -> list[Cohort]:
@@ -70,17 +66,24 @@ def plan(trials: list[dict]) -> list[Cohort]:
     """
     groups, traceable_of = {}, {}
     for index, config in enumerate(trials):
-        gradient_groups.check(config)
+        gradient_groups.check(
+            config['probes'],
+            config['workload'],
+            config['batch_size'],
+            config['microbatch'],
+            bool(config['replicas']),
+        )
+        planned = trial_plan(config)
         shape, _ = _split(config, numeric(config))
         # Traced once for all trials that differ in numbers alone: it is slow.
         if shape not in traceable_of:
-            traceable_of[shape] = traceable(in_examples(config), run_length(config))
+            traceable_of[shape] = traceable(*planned)
         paths, untraced = traceable_of[shape]
         key, numbers = _split(config, paths)
-        if stream(config) is not None:
+        if stream(config['workload']) is not None:
             key += f' alone: {index}'  # trials do not share what is read from the disk
         members, _ = groups.setdefault(key, ([], untraced))
-        members.append(_Member(index, config, numbers))
+        members.append(_Member(index, planned, numbers))
     return list(itertools.starmap(_cohort, groups.values()))
 
 
@@ -148,20 +151,20 @@ class _Member(NamedTuple):
     """A trial of a cohort."""
 
     index: int  # in the study
-    config: dict
+    plan: TrialPlan
     numbers: dict[str, Any]  # path -> traced number
 
 
 def _cohort(members, untraced):
     lengths, batch_sizes, numbers = [], [], []
-    for _, config, traced in members:
-        lengths.append(run_length(config))
+    for _, (config, steps), traced in members:
+        lengths.append(steps)
         batch_sizes.append(config['batch_size'])
         numbers.append({**traced, 'seed': config['seed'], **_growth(config), **_source(config)})
     lengths, batch_sizes = np.asarray(lengths), np.asarray(batch_sizes)
     order = balanced_order(lengths * batch_sizes)
     members = [members[i] for i in order]
-    first = members[0].config
+    first = members[0].plan.config
     microbatch = first['microbatch'] or first['batch_size']
     return Cohort(
         trials=[member.index for member in members],
@@ -198,63 +201,10 @@ def balanced_order(work: np.ndarray) -> np.ndarray:
     return longest_first[ranks]
 
 
-def run_length(config: dict) -> int:
-    """Updates in a run: `steps`, or what `epochs` passes over the training set make, rounded up.
-
-    Where the batch grows these say how many examples the run has, and there are fewer updates.
-
-    Raises:
-        Refusal: a run that is longer than its counters.
-    """
-    examples = _examples(config)
-    _refuse_too_long(config, examples)
-    if config['batch_growth']:
-        schedule = accumulation_schedule(in_examples(config))
-        return int(schedule.updates(math.ceil(examples / config['microbatch'])))
-    if config['steps'] is not None:
-        return int(config['steps'])
-    return math.ceil(examples / config['batch_size'])
-
-
-def _refuse_too_long(config, examples):
-    """Updates and microbatches are counted in int32, positions of examples in uint32."""
-    length = 'steps'
-    if config['steps'] is None:
-        length = 'epochs'
-    passes = examples / (config['microbatch'] or config['batch_size'])
-    limits = (
-        (passes, 31, 'forward and backward passes', 'a program counts them in 32 bits'),
-        (examples, 32, 'examples', 'their positions have 32 bits'),
-    )
-    for count, power, unit, why in limits:
-        if count > 2**power - 1:
-            problem = f'{length}: found {config[length]}, which is {float(count):.3g} {unit}'
-            raise Refusal(f'{problem}; allowed: at most 2^{power} - 1, as {why}')
-
-
-def _examples(config):
-    """Examples in a run. A float such as 0.1 means the decimal that it prints as."""
-    if config['steps'] is not None:
-        return Fraction(int(config['steps']) * config['batch_size'])
-    examples = Fraction(str(config['epochs'])) * train_size(config)
-    reference = config['regime_adaptation']
-    if reference is None:
-        return examples
-    return regime_adaptation(examples, config['batch_size'], Fraction(reference))
-
-
-def in_examples(config: dict) -> dict:
-    """`config` with the boundaries of a growing batch in examples, as the parts of a trial take
-    them."""
-    if not config['batch_growth']:
-        return config
-    return numbered(config, {'batch_growth.boundaries': boundaries(config, _examples(config))})
-
-
 def _growth(config):
-    """The numbers of batch_growth by path, boundaries in examples."""
+    """The numbers of batch_growth by path."""
     numbers = {}
-    for name, value in in_examples(config)['batch_growth'].items():
+    for name, value in config['batch_growth'].items():
         if value is not None:
             numbers[f'batch_growth.{name}'] = value
     return numbers
@@ -265,16 +215,6 @@ def _source(config):
     if config['init_from']['weights'] is None:
         return {}
     return {'init_from.trial': config['init_from']['trial']}
-
-
-def train_size(config: dict) -> int:
-    """Examples in an epoch."""
-    return _train_size(json.dumps(config['workload']))
-
-
-@functools.lru_cache(64)
-def _train_size(workload):
-    return lookup.build('workload', json.loads(workload)).train.size
 
 
 def _split(config, paths):

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from lbexp.engine.plan import Cohort, run_length
+from lbexp.engine.plan import Cohort
+from lbexp.engine.trial_plan import run_length
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 

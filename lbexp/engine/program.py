@@ -102,7 +102,7 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         measurements=measured,
         place=lambda states: meshes.put(jax.tree.map(place.pad, states), placements),
         trials=place.count,
-        stretch=_STRETCH if stream(cohort.config) else None,
+        stretch=_STRETCH if stream(cohort.config['workload']) else None,
         layout=words,
         target=_target(cohort),
     )
@@ -182,8 +182,9 @@ def _read_by_host(place):
 def _arrays(cohort):
     """The arrays of the workload's sets, and the weights that trials begin from; of a stream, its
     first stretch."""
-    sources = cohort.numbers.get('init_from.trial')
-    return {**data(cohort.config, sources), **_stretch(cohort, 0)}
+    config, trials = cohort.config, cohort.numbers.get('init_from.trial')
+    whole = data(config['workload'], config['init_from'], trials)
+    return {**whole, **_stretch(cohort, 0)}
 
 
 def _next_stretch(cohort, until):
@@ -195,7 +196,7 @@ def _next_stretch(cohort, until):
 
 def _stretch(cohort, first):
     """{'train': the examples of a stream from the position `first` on}; {}: there is no stream."""
-    feed = stream(cohort.config)
+    feed = stream(cohort.config['workload'])
     if feed is None:
         return {}
     seed = int(cohort.numbers['seed'][0])  # a stream's trial is alone in its cohort

@@ -53,14 +53,18 @@ def takes_number(function: Callable) -> bool:
     return float in members and not any(map(_is_callable, members))
 
 
-def constant_rate(name: str, peak: Any, config: dict) -> Any:
+def constant_rate(name: str, peak: Any, schedule: dict, batch_grows: bool) -> Any:
     """The number for an optimizer that takes no schedule: `peak`, which nothing in the
     configuration changes.
+
+    Args:
+        name: of the optimizer.
+        schedule: the part of the configuration.
+        batch_grows: which scales the rate.
 
     Raises:
         Refusal: the configuration schedules the rate.
     """
-    schedule = config['schedule']
     warmup = concrete(schedule.get('warmup'))  # where it is traced it was looked at before
     warms_up = warmup is not None and warmup > 0
     problem = ''
@@ -68,7 +72,7 @@ def constant_rate(name: str, peak: Any, config: dict) -> Any:
         problem = f'schedule: found {schedule["name"]!r}'
         if warmup:
             problem += f' with warmup {warmup}'
-    elif config['batch_growth']:
+    elif batch_grows:
         problem = 'batch_growth: found one'
     if problem:
         raise Refusal(

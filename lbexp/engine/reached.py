@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lbexp.engine.metrics_file import REMEDY, MetricsWriter, NullWriter, differences
-from lbexp.engine.plan import run_length
 from lbexp.engine.status import expected_rows, statuses
+from lbexp.engine.trial_plan import run_length
 from lbexp.errors import Damaged
 from lbexp.parallel import collectives
 

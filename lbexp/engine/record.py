@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from lbexp import config as configs
 from lbexp import documents
 from lbexp.config import fields, lookup
-from lbexp.engine import environment, fingerprint, identity
+from lbexp.engine import environment, fingerprint
 from lbexp.engine.changes import (
     argument_changes,
     changes_of,
@@ -136,8 +136,13 @@ def stage(document: dict) -> dict:
     digests = {}
     for entry in document['trials']:
         resolved = configs.resolve(config, entry['overrides'])
-        digests[str(entry['trial'])] = identity.digest(resolved)
-    return {'configurations': digests, 'code': fingerprint.joined(fingerprint_of(document))}
+        digests[str(entry['trial'])] = configs.trial_digest(resolved)
+    return {'configurations': digests, 'code': code_digest(document)}
+
+
+def code_digest(document: dict) -> str:
+    """SHA-256 of the fingerprint of code and data in config.json."""
+    return fingerprint.joined(fingerprint_of(document))
 
 
 def changed(workdir: pathlib.Path, changes: dict[str, list]):

@@ -8,20 +8,23 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from lbexp.engine import identity, initial_weights, record
+from lbexp.config import trial_digest
+from lbexp.engine import initial_weights, record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.cohort_runner import Outputs, Progress
 from lbexp.engine.components import components
+from lbexp.engine.identity import Identity
 from lbexp.engine.kept_examples import keeper
 from lbexp.engine.loop import loop
 from lbexp.engine.metrics_file import MetricsWriter, NullWriter
 from lbexp.engine.notes import LastProgress, notes, size_of, speed
-from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
+from lbexp.engine.plan import Cohort, explain, plan, splits
 from lbexp.engine.profile import Profiler
 from lbexp.engine.program import program
 from lbexp.engine.reached import damage_on_primary, open_rows, reached
 from lbexp.engine.status import THROUGH, Status
 from lbexp.engine.tracking import Tracking, build, tracked_cohort
+from lbexp.engine.trial_plan import train_size, trial_plan
 from lbexp.errors import Refusal
 from lbexp.links import refuse_links
 from lbexp.parallel import collectives, hosts
@@ -42,10 +45,10 @@ def build_once(trials: list[dict], trace: bool = False):
     # Of trials that differ in their seeds alone, one.
     apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
     for config in apart_from_seeds.values():
-        trial = components(in_examples(config), run_length(config))
+        trial = components(*trial_plan(config))
         if config['init_from']['weights'] is not None:
             initial_weights.taken(config['init_from'], trial.workload)
-        size, batch = train_size(config), config['batch_size']
+        size, batch = train_size(config['workload']), config['batch_size']
         if batch > size:
             raise Refusal(
                 f'batch_size: found {batch} with {size} training examples; allowed: at most as many'
@@ -182,7 +185,7 @@ def _train_cohort(run, name, cohort, on_progress):
         ended, statuses = loop(
             cohort,
             compiled,
-            train_size(cohort.config),
+            train_size(cohort.config['workload']),
             Outputs(
                 checkpoints,
                 run.rows,
@@ -227,16 +230,15 @@ def _restart(run, cohort, cause):
 def _about(workdir):
     """What config.json says that checkpoints must say too."""
     document = record.read(workdir)
-    name, code = document.get('run', ''), record.stage(document)['code']
-    return [name, code, document.get('stages', [])]
+    return [document.get('run', ''), record.code_digest(document), document.get('stages', [])]
 
 
 def _identity(run, cohort):
     name, code, stages = run.about
-    configs = [run.trials[trial] for trial in cohort.trials]
-    seeds = [config['seed'] for config in configs]
-    digests = list(map(identity.digest, configs))
-    return identity.Identity(name, cohort.trials, seeds, digests, code, tuple(stages))
+    resolved = [run.trials[trial] for trial in cohort.trials]
+    seeds = [config['seed'] for config in resolved]
+    digests = list(map(trial_digest, resolved))
+    return Identity(name, cohort.trials, seeds, digests, code, tuple(stages))
 
 
 @functools.lru_cache(8)

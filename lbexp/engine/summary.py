@@ -4,31 +4,27 @@ builds no model."""
 import json
 import math
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
-from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.documents import SUMMARY
 from lbexp.engine.components import planned_rate
 from lbexp.engine.flops import flops_per_example
 from lbexp.engine.metrics_file import replace
-from lbexp.engine.plan import in_examples, run_length
 from lbexp.engine.sources import sources
+from lbexp.engine.trial_plan import trial_plan
 
 NETWORKS = 8  # different ones that are told of
 SCHEDULES = 8  # different ones that are drawn
 _POINTS = 200  # of a schedule
 
 
-def keep_summary(
-    workdir: pathlib.Path, config: ConfigDict, entries: Iterable[dict], docstring: str = ''
-) -> None:
+def keep_summary(workdir: pathlib.Path, trials: Mapping[int, dict], docstring: str = '') -> None:
     """Writes summary.json: layers, parameters, operations, examples and target of the networks, the
     learning rate as planned, and what the experiment file says of itself.
 
@@ -36,13 +32,9 @@ def keep_summary(
     NETWORKS networks and SCHEDULES schedules evenly spaced ones are kept.
 
     Args:
-        config: of the run.
-        entries: the trials of the workdir, {'trial': number, 'overrides': {path: value}}.
+        trials: of the workdir, by number: resolved configurations.
         docstring: of the experiment file.
     """
-    trials = {}
-    for entry in entries:
-        trials[entry['trial']] = configs.resolve(config, entry['overrides'])
     networks, schedules = [], []
     # The process that starts others leaves the accelerators to them.
     with jax.default_device(jax.local_devices(backend='cpu')[0]):
@@ -88,6 +80,7 @@ def _network(config):
         parameters += math.prod(leaf.shape)
         name = jax.tree_util.keystr(path, simple=True, separator='/')
         layers.append({'path': name, 'shape': list(leaf.shape), 'dtype': str(leaf.dtype)})
+    size = config['microbatch'] or config['batch_size']
     target = None
     if workload.target is not None:
         target = [workload.target[0], float(workload.target[1])]
@@ -95,7 +88,7 @@ def _network(config):
         'name': config['workload']['name'],
         'layers': layers,
         'parameters': parameters,
-        'flops': flops_per_example(config),
+        'flops': flops_per_example(config['workload'], size, config['freeze']),
         'examples': {name: int(source.size) for name, source in sources(workload).items()},
         'target': target,
     }
@@ -103,8 +96,8 @@ def _network(config):
 
 def _schedule(config):
     """The learning rate at evenly spaced updates."""
-    length = run_length(config)
-    rate = planned_rate(in_examples(config), length)
+    plan = trial_plan(config)
+    rate, length = planned_rate(*plan), plan.steps
     steps = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(int))
     rates = np.asarray(jax.vmap(rate)(jnp.asarray(steps, jnp.int32)), np.float64)
     if not np.isfinite(rates).all():  # an optimizer without a learning rate

@@ -26,7 +26,7 @@ from lbexp.config import lookup
 from lbexp.errors import Refusal
 from lbexp.output import outlive_readers
 from lbexp.report import page
-from lbexp.workdirs import workdir_of
+from lbexp.workdirs import chosen_workdir
 
 _ENDED = ('done', 'diverged')
 
@@ -64,7 +64,7 @@ def _flags():
 
 
 def _report(flag_values, overrides):
-    workdir = workdir_of(flag_values, None, [])
+    workdir = chosen_workdir(flag_values.workdir)
     if (workdir / documents.COHORTS).exists():
         raise Refusal(
             f'--workdir: found the cohorts of lbexp.sweep in {str(workdir)!r}; allowed: '

@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
     try:
         if word == 'run' or not flag_values.workdir:
             return _of_config(flag_values, overrides, word, stop)
-        workdir = workdirs.workdir_of(flag_values, None, [])
+        workdir = workdirs.chosen_workdir(flag_values.workdir)
         return _of_workdir(workdir, word, command.trusted(flag_values, overrides), flag_values)
     except Exception as error:
         return command.tell(error, flag_values.traceback)
@@ -139,7 +139,10 @@ def _workdir_of(flag_values, config, first_trials):
     gather(resolved, chosen)
     fingerprint = workdirs.fingerprint_of(flag_values, resolved)
     overrides = [trial.overrides for trial in first_trials]
-    return workdirs.workdir_of(flag_values, config, overrides, fingerprint)
+    if flag_values.workdir:
+        return workdirs.chosen_workdir(flag_values.workdir)
+    content = configs.digest(config, overrides)
+    return workdirs.default_workdir(flag_values.config, content, fingerprint)
 
 
 def _train(flag_values, study, config, workdir, first_trials, executor, stop):

@@ -55,16 +55,18 @@ def _record(study, config, workdir, options, trials):
             workdir,
             configs.plain(config),
             trials,
-            grows=rounds.grows(study, config),
+            grows=rounds.grows(study, config.search),
             may_change=None,
             log=options.log,
             code=fingerprint,
         )
         keep_schema(workdir, _resolved(config, trials), options.log)
-        keep_summary(workdir, config, entries, options.docstring)
+        recorded = {}
+        for entry in entries:
+            recorded[entry['trial']] = configs.resolve(config, entry['overrides'])
+        keep_summary(workdir, recorded, options.docstring)
         keep(_resolved(config, trials), workdir)
-        trials = [configs.resolve(config, entry['overrides']) for entry in entries]
-        gather(trials, workdir)
+        gather(list(recorded.values()), workdir)
         cohorts.plan(workdir, config, entries)
     return entries
 

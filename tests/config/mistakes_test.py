@@ -189,7 +189,7 @@ def test_values_are_plain_data(written):
 
 
 def test_longer_runs_than_a_program_counts_are_refused(written):
-    from lbexp.engine.plan import run_length
+    from lbexp.engine.trial_plan import run_length
 
     config = configs.load(str(written('c.epochs, c.steps = 1e9, None')))
     with pytest.raises(Refusal, match=r'epochs: found 1000000000.0, which is .* at most 2\^31 - 1'):

@@ -274,15 +274,15 @@ def test_what_splits_is_announced_once(tmp_path):
 def test_all_is_traced_in_one_abstract_evaluation(monkeypatch):
     """Where nothing is refused."""
     count = []
-    monkeypatch.setattr('lbexp.engine.traceable._trace', _counted(count))
+    monkeypatch.setattr('lbexp.engine.numbers._trace', _counted(count))
     plan(trials(sweep=RATES))
     assert len(count) == 1
 
 
 def _counted(count):
-    from lbexp.engine import traceable
+    from lbexp.engine import numbers
 
-    trace = traceable._trace
+    trace = numbers._trace
 
     def counted(*arguments):
         count.append(arguments)

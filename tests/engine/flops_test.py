@@ -15,7 +15,9 @@ from lbexp.workloads import Workload
 
 
 def cost(workload, **fields):
-    return flops_per_example(configs.resolve(tiny(workload=workload, **fields), {}))
+    trial = configs.resolve(tiny(workload=workload, **fields), {})
+    size = trial['microbatch'] or trial['batch_size']
+    return flops_per_example(trial['workload'], size, trial['freeze'])
 
 
 def of_pixels(output):

@@ -47,7 +47,8 @@ def initial(config):
     """(params, model_state) with which the trial begins."""
     trial = resolved(config)
     gather([trial], None)
-    return components(trial, 1, data(trial)).workload.init(jax.random.key(0))
+    arrays = data(trial['workload'], trial['init_from'])
+    return components(trial, 1, arrays).workload.init(jax.random.key(0))
 
 
 def same(left, right):

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 from training import rows, tiny, train
 
-from lbexp import command, main, workdirs
+from lbexp import main, workdirs
 from lbexp.errors import Refusal
 from lbexp.sweep.__main__ import main as sweep_main
 
@@ -42,12 +42,6 @@ PLACES = (
 )
 
 
-def flags(workdir):
-    given = command.own_flags()
-    given(['', f'--workdir={workdir}'])
-    return given
-
-
 def put(workdir, place, target):
     path = workdir / place
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +55,7 @@ def test_a_link_out_of_the_workdir_is_refused(tmp_path, place, target):
     (tmp_path / 'folder').mkdir()
     put(tmp_path / 'run', place, tmp_path / target)
     with pytest.raises(Refusal, match=f'{place}: found a link out of the workdir, to .*; allowed:'):
-        workdirs.workdir_of(flags(tmp_path / 'run'), None, [])
+        workdirs.chosen_workdir(str(tmp_path / 'run'))
 
 
 def test_a_pipe_would_keep_the_writer_for_ever(tmp_path):
@@ -69,7 +63,7 @@ def test_a_pipe_would_keep_the_writer_for_ever(tmp_path):
     for path in (tmp_path / 'metrics.jsonl', tmp_path / 'checkpoints' / 'pipe'):
         os.mkfifo(path)
         with pytest.raises(Refusal, match=f'{path.name}: found a pipe'):
-            workdirs.workdir_of(flags(tmp_path), None, [])
+            workdirs.chosen_workdir(str(tmp_path))
         path.unlink()
 
 
@@ -78,7 +72,7 @@ def test_links_that_lead_nowhere_else_are_fine(tmp_path):
     (tmp_path / 'disk').mkdir()
     (tmp_path / 'run').symlink_to(tmp_path / 'disk')
     (tmp_path / 'disk' / 'latest').symlink_to('checkpoints')
-    assert workdirs.workdir_of(flags(tmp_path / 'run'), None, []) == tmp_path / 'run'
+    assert workdirs.chosen_workdir(str(tmp_path / 'run')) == tmp_path / 'run'
     assert len(train(tiny(), tmp_path / 'run')) == len(rows(tmp_path / 'disk')) == 6
 
 

@@ -7,7 +7,8 @@ from training import tiny
 
 from lbexp import config as configs
 from lbexp.engine import program as programs
-from lbexp.engine.plan import plan, run_length
+from lbexp.engine.plan import plan
+from lbexp.engine.trial_plan import run_length
 from lbexp.errors import Refusal
 
 

@@ -19,8 +19,8 @@ def kept(workdir, overrides, **fields):
     config.steps, config.batch_size = 40, 32
     for name, value in fields.items():
         config[name] = value
-    entries = [{'trial': place, 'overrides': each} for place, each in enumerate(overrides)]
-    keep_summary(workdir, config, entries, 'A claim.\n\nMore.')
+    trials = [configs.resolve(config, changes) for changes in overrides]
+    keep_summary(workdir, dict(enumerate(trials)), 'A claim.\n\nMore.')
     return results.summary(workdir)
 
 

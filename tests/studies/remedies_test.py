@@ -8,7 +8,7 @@ import pytest
 from rounds import analysis, rounds
 
 from lbexp import config as configs
-from lbexp.engine.plan import run_length
+from lbexp.engine.trial_plan import run_length
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ import lbexp
 from lbexp import evaluate
 from lbexp.data.load import load
 from lbexp.engine import record
-from lbexp.engine.plan import run_length
+from lbexp.engine.trial_plan import run_length
 from lbexp.errors import Damaged, Refusal
 from lbexp.optimizers import evaluation_params
 

@@ -1,0 +1,110 @@
+"""How long a trial runs, and what follows from it for its configuration: the one thing of a trial
+that is worked out from all of it."""
+
+import functools
+import json
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+from lbexp.batch_size import regime_adaptation
+from lbexp.config import lookup
+from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedule, boundaries
+from lbexp.errors import Refusal
+
+
+class TrialPlan(NamedTuple):
+    """A trial as its components take it."""
+
+    config: dict  # resolved, with the boundaries of a growing batch in examples
+    steps: int  # updates
+
+
+def trial_plan(config: dict) -> TrialPlan:
+    """The plan of one trial.
+
+    Args:
+        config: plain data, as config.resolve returns it.
+
+    Raises:
+        Refusal: a run that is longer than its counters.
+    """
+    growth = _growth_in_examples(config)
+    return TrialPlan({**config, 'batch_growth': growth}, run_length(config))
+
+
+def trial_accumulation(config: dict) -> AccumulationSchedule:
+    """How the microbatches of a trial make its updates.
+
+    Args:
+        config: plain data, as config.resolve returns it.
+    """
+    growth = _growth_in_examples(config)
+    return accumulation_schedule(config['batch_size'], config['microbatch'], growth)
+
+
+def run_length(config: dict) -> int:
+    """Updates in a run: `steps`, or what `epochs` passes over the training set make, rounded up.
+
+    Where the batch grows these say how many examples the run has, and there are fewer updates.
+
+    Raises:
+        Refusal: a run that is longer than its counters.
+    """
+    examples = _examples(config)
+    _refuse_too_long(config, examples)
+    if config['batch_growth']:
+        schedule = trial_accumulation(config)
+        return int(schedule.updates(math.ceil(examples / config['microbatch'])))
+    if config['steps'] is not None:
+        return int(config['steps'])
+    return math.ceil(examples / config['batch_size'])
+
+
+def _refuse_too_long(config, examples):
+    """Updates and microbatches are counted in int32, positions of examples in uint32."""
+    length = 'steps'
+    if config['steps'] is None:
+        length = 'epochs'
+    passes = examples / (config['microbatch'] or config['batch_size'])
+    limits = (
+        (passes, 31, 'forward and backward passes', 'a program counts them in 32 bits'),
+        (examples, 32, 'examples', 'their positions have 32 bits'),
+    )
+    for count, power, unit, why in limits:
+        if count > 2**power - 1:
+            problem = f'{length}: found {config[length]}, which is {float(count):.3g} {unit}'
+            raise Refusal(f'{problem}; allowed: at most 2^{power} - 1, as {why}')
+
+
+def _examples(config):
+    """Examples in a run. A float such as 0.1 means the decimal that it prints as."""
+    if config['steps'] is not None:
+        return Fraction(int(config['steps']) * config['batch_size'])
+    examples = Fraction(str(config['epochs'])) * train_size(config['workload'])
+    reference = config['regime_adaptation']
+    if reference is None:
+        return examples
+    return regime_adaptation(examples, config['batch_size'], Fraction(reference))
+
+
+def _growth_in_examples(config):
+    """`batch_growth` of a configuration with its boundaries in examples."""
+    growth = config['batch_growth']
+    if not growth:
+        return growth
+    return {**growth, 'boundaries': boundaries(growth['boundaries'], _examples(config))}
+
+
+def train_size(workload: dict) -> int:
+    """Examples in an epoch.
+
+    Args:
+        workload: the part of the configuration.
+    """
+    return _train_size(json.dumps(workload))
+
+
+@functools.lru_cache(64)
+def _train_size(workload):
+    return lookup.build('workload', json.loads(workload)).train.size
