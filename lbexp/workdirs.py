@@ -1,5 +1,6 @@
 """Which folder a run is in."""
 
+import glob
 import hashlib
 import json
 import pathlib
@@ -40,14 +41,30 @@ def workdir_of(
         workdir = local_path(settings.workdir, '--workdir')
         refuse_links(workdir, workdir)
         return workdir
-    file, _, argument = (settings.config or 'run').partition(':')
-    name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
     # Two digests: `with_other_code` finds the workdirs that differ in the second alone.
     of_config = _digest([configs.plain(config), overrides])[:8]
     of_code = _digest(code)[:6]
-    workdir = pathlib.Path('runs') / f'{name}-{of_config}-{of_code}'
+    workdir = pathlib.Path('runs') / f'{_name(settings)}-{of_config}-{of_code}'
     refuse_links(workdir, workdir)
     return workdir
+
+
+def candidates(settings: flags.FlagValues | Settings) -> list[pathlib.Path]:
+    """Workdirs that a command may have, as far as is known before code and data are: that of
+    --workdir, or each of the name.
+
+    Raises:
+        Refusal: --workdir is no path of this machine.
+    """
+    if settings.workdir:
+        return [local_path(settings.workdir, '--workdir')]
+    return sorted(pathlib.Path('runs').glob(f'{glob.escape(_name(settings))}-*'))
+
+
+def _name(settings):
+    """Of the experiment file and its argument."""
+    file, _, argument = (settings.config or 'run').partition(':')
+    return '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
 
 
 def _digest(value):
