@@ -1,6 +1,5 @@
 """Which trials share a program, and how they lie on the devices."""
 
-import functools
 import itertools
 import json
 import math
@@ -14,9 +13,9 @@ from lbexp.batch_size import regime_adaptation
 from lbexp.config import fields, lookup
 from lbexp.engine import groups as gradient_groups
 from lbexp.engine.accumulation import accumulation_schedule, boundaries
-from lbexp.engine.arguments import stream
 from lbexp.engine.numbers import entries, leaves, numbered, numeric
 from lbexp.engine.traceable import traceable
+from lbexp.engine.training_set import training_set
 from lbexp.errors import Refusal
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
@@ -77,7 +76,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
             traceable_of[shape] = traceable(in_examples(config), run_length(config))
         paths, untraced = traceable_of[shape]
         key, numbers = _split(config, paths)
-        if stream(config) is not None:
+        if training_set(config).is_stream:
             key += f' alone: {index}'  # trials do not share what is read from the disk
         members, _ = groups.setdefault(key, ([], untraced))
         members.append(_Member(index, config, numbers))
@@ -269,12 +268,7 @@ def _source(config):
 
 def train_size(config: dict) -> int:
     """Examples in an epoch."""
-    return _train_size(json.dumps(config['workload']))
-
-
-@functools.lru_cache(64)
-def _train_size(workload):
-    return lookup.build('workload', json.loads(workload)).train.size
+    return training_set(config).size
 
 
 def _split(config, paths):

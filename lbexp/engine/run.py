@@ -8,21 +8,20 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from lbexp.engine import identity, initial_weights, record
+from lbexp.engine import identity, record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.cohort_runner import Outputs, Progress
-from lbexp.engine.components import components
+from lbexp.engine.construction import build_different
 from lbexp.engine.kept_examples import keeper
 from lbexp.engine.loop import loop
 from lbexp.engine.metrics_file import MetricsWriter, NullWriter
 from lbexp.engine.notes import LastProgress, notes, size_of, speed
-from lbexp.engine.plan import Cohort, explain, in_examples, plan, run_length, splits, train_size
+from lbexp.engine.plan import Cohort, explain, plan, splits, train_size
 from lbexp.engine.profile import Profiler
 from lbexp.engine.program import program
 from lbexp.engine.reached import damage_on_primary, open_rows, reached
 from lbexp.engine.status import THROUGH, Status
 from lbexp.engine.tracking import Tracking, build, tracked_cohort
-from lbexp.errors import Refusal
 from lbexp.links import refuse_links
 from lbexp.parallel import collectives, hosts
 from lbexp.trackers import Tracker
@@ -39,17 +38,7 @@ def build_once(trials: list[dict], trace: bool = False):
     Raises:
         ValueError: a part refuses its arguments; the message says which and why.
     """
-    # Of trials that differ in their seeds alone, one.
-    apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
-    for config in apart_from_seeds.values():
-        trial = components(in_examples(config), run_length(config))
-        if config['init_from']['weights'] is not None:
-            initial_weights.taken(config['init_from'], trial.workload)
-        size, batch = train_size(config), config['batch_size']
-        if batch > size:
-            raise Refusal(
-                f'batch_size: found {batch} with {size} training examples; allowed: at most as many'
-            )
+    build_different(trials)
     if trace:
         _planned(json.dumps(trials))
 

@@ -1,0 +1,32 @@
+"""What plans need of a training set: a study of many trials asks for each once, as its workload may
+read it."""
+
+import json
+from typing import NamedTuple
+
+from lbexp.config import lookup
+from lbexp.workloads import Workload
+
+
+class TrainingSet(NamedTuple):
+    """Facts of a training set, without its examples."""
+
+    size: int  # examples in an epoch
+    is_stream: bool  # read from the disk as it is trained on
+
+
+_known: dict[str, TrainingSet] = {}  # by the workload as text
+
+
+def training_set(config: dict) -> TrainingSet:
+    """Of the workload of a resolved configuration."""
+    text = json.dumps(config['workload'])
+    if text not in _known:
+        keep_training_set(config, lookup.build('workload', config['workload']))
+    return _known[text]
+
+
+def keep_training_set(config: dict, workload: Workload) -> None:
+    """Notes the facts of a workload that was built for this configuration."""
+    facts = TrainingSet(workload.train.size, workload.train.feed is not None)
+    _known[json.dumps(config['workload'])] = facts
