@@ -18,6 +18,7 @@ SPANNING = ('sweep', 'search')
 CONFIG, STATUS, COHORTS = 'config.json', 'status.json', 'cohorts.json'
 SUMMARY = 'summary.json'
 PREDICTIONS = 'predictions.json'
+FINISHED = 'finished.json'
 _DEPTH = 50  # of nested data; a configuration has about 6
 _SHOWN = 120  # characters of what is wrong
 
@@ -97,6 +98,14 @@ class Cohort(msgspec.Struct):
 
     round: int
     trials: list[Trial]
+
+
+class Finished(msgspec.Struct):
+    """finished.json: what a sweep ended with."""
+
+    asked: str  # a digest of what was asked for, and of the code that did it
+    # of each file that it left, or that it came from: bytes, time of its last change [ns]
+    files: dict[str, tuple[int, int]]
 
 
 class Layer(msgspec.Struct):

@@ -55,9 +55,6 @@ def job(
         Refusal: the workdir is another run's, or a part refuses its arguments.
         Damaged: checkpoints or rows are lost.
     """
-    # No daemon: a process that is refused waits for it, as one that ends in the middle of an import
-    # may crash.
-    threading.Thread(target=_import_ahead).start()
     shows = log is not None
     log = log or _ignored
     study = lookup.build('study', configs.plain(config.study))
@@ -157,6 +154,8 @@ def _train(job: _Training, first_trials) -> bool:
         trials = _resolved(config, [entry['overrides'] for entry in entries])
         if not past_run:  # of earlier commands, too
             collectives.run_on_all(lambda: gather(trials, workdir))
+        # No daemon: a process that ends in the middle of an import may crash.
+        threading.Thread(target=_import_ahead, args=(bool(job.settings.figures),)).start()
         with _progress(job.shows) as on_progress:
             outcome = run(
                 trials,
@@ -254,8 +253,16 @@ def print_line(line: str) -> None:
         print(line, flush=True)
 
 
-def _import_ahead():
-    """What is needed only after training has begun is imported while XLA compiles."""
+def _import_ahead(draws):
+    """What is needed only after training has begun is imported while XLA compiles.
+
+    Args:
+        draws: whether the report has files of figures.
+    """
     with contextlib.suppress(Exception):  # told where it is needed
         import tensorboardX
         from orbax.checkpoint import v1
+
+        if draws:
+            from matplotlib import figure
+            from matplotlib.backends import backend_agg, backend_pdf

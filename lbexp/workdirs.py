@@ -1,5 +1,6 @@
 """Which folder a run is in."""
 
+import glob
 import hashlib
 import json
 import pathlib
@@ -44,13 +45,29 @@ def default_workdir(experiment: str | None, content: str, code: dict[str, str]) 
     Raises:
         Refusal: a link in the workdir leads out of it.
     """
-    file, _, argument = (experiment or 'run').partition(':')
-    name = '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
     # Two digests: `with_other_code` finds the workdirs that differ in the second alone.
     of_code = hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
-    workdir = pathlib.Path('runs') / f'{name}-{content[:8]}-{of_code[:6]}'
+    workdir = pathlib.Path('runs') / f'{_name(experiment)}-{content[:8]}-{of_code[:6]}'
     refuse_links(workdir, workdir)
     return workdir
+
+
+def candidates(settings: flags.FlagValues | Settings) -> list[pathlib.Path]:
+    """Workdirs that a command may have, as far as is known before code and data are: that of
+    --workdir, or each of the name.
+
+    Raises:
+        Refusal: --workdir is no path of this machine.
+    """
+    if settings.workdir:
+        return [local_path(settings.workdir, '--workdir')]
+    return sorted(pathlib.Path('runs').glob(f'{glob.escape(_name(settings.config))}-*'))
+
+
+def _name(experiment):
+    """Of the experiment file and its argument."""
+    file, _, argument = (experiment or 'run').partition(':')
+    return '-'.join(filter(None, [pathlib.Path(file).stem, re.sub(r'\W+', '_', argument)]))
 
 
 def with_other_code(settings: flags.FlagValues | Settings, workdir: pathlib.Path) -> list[str]:

@@ -140,9 +140,10 @@ FIELDS = (
     ),
     Field(
         'num_checkpoints',
-        5,
-        NonNegativeCount,
-        'evenly spaced over the run; one more when it is interrupted',
+        'auto',
+        Literal['auto'] | NonNegativeCount,
+        "evenly spaced over the run; 'auto': 5, without those that come within 10 s of the one "
+        'before; one more at the end, and when it is interrupted',
         'checkpoints per cohort',
         watches=True,
     ),

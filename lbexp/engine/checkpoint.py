@@ -59,8 +59,13 @@ class Checkpoints:
         self._warn, self._identity = warn, identity
         # called when a checkpoint is complete, in the background, before it counts
         self.completed: Callable[[int], Any] = lambda step: None
+        self._manager: Any = None
+        self.saved: int | None = None
+        self._pending: int | None = None
         with refusal_as_oserror(directory):
-            self._open()
+            # The processes of a job must open it together. Alone, it is opened when it is needed.
+            if hosts.count() > 1 or any(directory.iterdir()):
+                self._open()
         # Even Orbax's asynchronous save keeps its caller for 60 ms. The processes of a job must
         # meet in it: they wait.
         self._writer = None
@@ -69,18 +74,20 @@ class Checkpoints:
         self._writing = None
 
     def _open(self):
-        # Orbax takes a second to import; a run that is refused before it trains should not wait for
-        # it.
+        self._manager = self._opened()
+        latest = self._manager.latest
+        self.saved = self._pending = latest and latest.step
+
+    def _opened(self):
+        # Orbax takes a second to import: the first step should not wait for it.
         from orbax.checkpoint import v1 as ocp
 
         policy: Any = ocp.training.preservation_policies.LatestN(self._keep)
-        self._manager = ocp.training.Checkpointer(
+        return ocp.training.Checkpointer(
             str(self._directory.absolute()),
             preservation_policy=policy,
             cleanup_tmp_directories=True,
         )
-        latest = self._manager.latest
-        self.saved = self._pending = latest and latest.step
 
     def save(self, step: int, tree: Any, before: Callable[[], Any] = lambda: None):
         """Copies `tree` and writes it in the background; a second save waits for the first.
@@ -105,6 +112,8 @@ class Checkpoints:
         before()
         manifest = json.dumps(self._identity.manifest(step)).encode()
         with full_disk_as_oserror(self._directory):
+            if self._manager is None:
+                self._manager = self._opened()
             # Without force, Orbax silently skips a save while another is in progress.
             leaves = {**leaves, MANIFEST: np.frombuffer(manifest, np.uint8)}
             tree: Any = {**leaves, DIGEST: digest(leaves)}
@@ -211,6 +220,8 @@ class Checkpoints:
 
     def _steps(self):
         """Of all checkpoints, the newest first."""
+        if self._manager is None:  # the folder was empty
+            return []
         steps = [checkpoint.step for checkpoint in self._manager.checkpoints]
         return sorted(steps, reverse=True)
 
@@ -267,6 +278,8 @@ class Checkpoints:
         writing, self._writing = self._writing, None
         if writing:
             writing.result()
+        if self._manager is None:  # nothing was saved
+            return
         with full_disk_as_oserror(self._directory):
             self._manager.wait()
             if not self._writer and hosts.is_primary() and pending != self.saved:
@@ -279,4 +292,5 @@ class Checkpoints:
         if self._writer:
             self._writer.shutdown()
         with contextlib.suppress(Exception):
-            self._manager.close()
+            if self._manager is not None:
+                self._manager.close()

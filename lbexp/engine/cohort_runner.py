@@ -16,12 +16,15 @@ from lbexp.engine.profile import Profiler
 from lbexp.engine.program import Program
 from lbexp.engine.resume import Position
 from lbexp.engine.row_starts import RowStarts
+from lbexp.engine.state import finite
 from lbexp.engine.status import Status
 from lbexp.engine.watchdog import Watchdog
 from lbexp.parallel import collectives, hosts, mesh
 from lbexp.results.metrics import headline
 
 _DISPATCH_SECONDS = 0.5  # a dispatch longer than this would make progress bar and Ctrl-C sluggish
+# A checkpoint costs 20 ms of a core, however small it is; a run of seconds is soon trained again.
+_AUTO_CHECKPOINTS, _AUTO_SECONDS = 5, 10.0
 _INNER = ('step', 'tick', 'diverged')  # columns that no row shows as they are
 
 
@@ -70,6 +73,8 @@ class CohortRunner:
     evaluated: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # columns, at last
     # microbatches of all trials -> updates of each: of the checkpoints that were begun
     saved: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    # [s] of the monotonic clock: the last checkpoint was begun, or this runner was
+    saved_at: float = 0.0
 
     @property
     def is_at_end(self) -> bool:
@@ -77,7 +82,7 @@ class CohortRunner:
 
     def begin_saving(self):
         """Says where the trials stand, and hears of each checkpoint that is complete."""
-        self.saved[int(self.tick.sum())] = self.step
+        self.saved[int(self.tick.sum())], self.saved_at = self.step, time.monotonic()
         self.outputs.checkpoints.completed = self._completed
         steps = self.step.tolist()
         status = ['running'] * len(steps)
@@ -134,14 +139,14 @@ class CohortRunner:
         reached = dict(zip(self.cohort.trials, self.step.tolist(), strict=True))
         self.outputs.status.progress(reached)
         self.frozen = self.frozen | self.diverged
-        if self._is_due('num_checkpoints'):
+        if self._is_checkpoint_due():
             self.save()
         return rows
 
     def _evaluated(self):
         """The columns of the evaluation, and of what is measured beside it, where they are due."""
         columns = {}
-        is_evaluated = self._is_due('num_evaluations')
+        is_evaluated = self._is_due(self.cohort.config['num_evaluations'])
         if is_evaluated and self.program.evaluate is not None:
             evaluated = self.program.evaluate(self.states)
             self.evaluated = self._of_trials(mesh.fetch(evaluated.columns))
@@ -172,12 +177,12 @@ class CohortRunner:
         if self.diverged.all():
             return
         states = self._of_trials(mesh.fetch(self.states))
-        if not (_sound(states.params) & ~self.diverged).any():
+        if not (finite(states.params) & ~self.diverged).any():
             return
         position = self._position()
         # Checkpoints are named by a number that grows whichever trial trains.
         total = int(self.tick.sum())
-        self.saved[total] = self.step
+        self.saved[total], self.saved_at = self.step, time.monotonic()
         self.outputs.checkpoints.save(total, (states, position), before=self.outputs.rows.sync)
 
     def _position(self):
@@ -257,9 +262,18 @@ class CohortRunner:
         count = self.program.trials
         return jax.tree.map(lambda leaf: leaf[:count], tree)
 
-    def _is_due(self, event) -> bool:
-        """Whether the event falls on this row: its count is spread evenly over the rows."""
-        count, num_rows = self.cohort.config[event], self.cohort.config['num_rows']
+    def _is_checkpoint_due(self) -> bool:
+        count = self.cohort.config['num_checkpoints']
+        if count != 'auto':
+            return self._is_due(count)
+        if not self._is_due(_AUTO_CHECKPOINTS):
+            return False
+        # All processes go the same way: by the one that has waited longest.
+        return collectives.allgather(time.monotonic() - self.saved_at).max() >= _AUTO_SECONDS
+
+    def _is_due(self, count) -> bool:
+        """Whether one of `count` events, spread evenly over the rows, falls on this row."""
+        num_rows = self.cohort.config['num_rows']
         return self.row * count // num_rows > (self.row - 1) * count // num_rows
 
     def _row(self, k, columns, seconds, train_size):
@@ -283,14 +297,3 @@ class CohortRunner:
             aim = ticks.max() * _DISPATCH_SECONDS / max(seconds, 1e-4)
             fewest, most = max(self.chunk // 4, 1), self.chunk * 16
             self.chunk = int(np.clip(aim, fewest, most))
-
-
-def _sound(params):
-    """By trial, whether its parameters are numbers. The loss of the last update does not tell: it
-    is that before it."""
-    finite = []
-    for leaf in jax.tree.leaves(params):
-        if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact):
-            by_trial = np.isfinite(leaf).reshape(len(leaf), -1)
-            finite.append(by_trial.all(axis=-1))
-    return np.all(finite, axis=0)

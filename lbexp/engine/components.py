@@ -50,7 +50,9 @@ class TrialComponents(NamedTuple):
     freeze: Sequence[str] = ()  # regular expressions of the parameters that do not train
 
 
-def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialComponents:
+def components(
+    config: dict, steps: Any, arrays: dict | None = None, workload: Workload | None = None
+) -> TrialComponents:
     """Builds the parts of one trial.
 
     Each 'learning_rate' in the optimizer's configuration, inner optimizers included, is a peak:
@@ -63,13 +65,15 @@ def components(config: dict, steps: Any, arrays: dict | None = None) -> TrialCom
         steps: length of the run [updates]; may be traced.
         arrays: what `data` returned, as arguments of the program: data should not be constants in
             it.
+        workload: the configuration's, where it is built already.
 
     Raises:
         Refusal: a part refuses its arguments, or batch_scaling needs betas that the optimizer does
             not have.
     """
     seed, rates = config['seed'], _Rates(config, steps)
-    workload = lookup.build('workload', config['workload'])
+    if workload is None:
+        workload = lookup.build('workload', config['workload'])
     workload = contracts.workload(config['workload']['name'], workload)
     if arrays is not None:
         workload = with_arrays(workload, arrays, config['init_from']['trial'])

@@ -2,8 +2,6 @@
 
 import datetime
 import functools
-import hashlib
-import importlib.metadata
 import os
 import pathlib
 import platform
@@ -12,16 +10,8 @@ import sys
 
 import jax
 
-_PACKAGES = (
-    'lbexp',
-    'jax',
-    'jaxlib',
-    'flax',
-    'optax',
-    'numpy',
-    'tensorflow-datasets',
-    'orbax-checkpoint',
-)
+from lbexp.engine.versions import PACKAGES, installed_versions, source, version_of
+
 _STARTED = datetime.datetime.now().astimezone().isoformat(timespec='milliseconds')
 _OF_THE_START = ('command', 'started')  # what no two starts share
 
@@ -38,8 +28,8 @@ def environment() -> dict:
         'devices': [f'{device.device_kind} {device.id}' for device in jax.devices()],
         'backend': jax.default_backend(),
         'git_commit': _git_commit(),
-        'source': _source(),
-        **_installed_versions(),
+        'source': source(),
+        **installed_versions(),
     }
 
 
@@ -54,39 +44,13 @@ def differences(before: dict, now: dict) -> list[str]:
 
 def code() -> dict:
     """What must be the same on all processes of a job, beside the configuration."""
-    versions = {name: _version(name) for name in _PACKAGES}
+    versions = {name: version_of(name) for name in PACKAGES}
     return {
         **versions,
         'git_commit': _git_commit(),
-        'source': _source(),
+        'source': source(),
         'python': platform.python_version(),
     }
-
-
-def _installed_versions():
-    versions = {}
-    for package in _PACKAGES:
-        version = _version(package)
-        if version is not None:
-            versions[package] = version
-    return versions
-
-
-def _version(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-@functools.cache
-def _source():
-    """A digest of all of lbexp's code: of two commits with changes that were not committed, git
-    says the same."""
-    digest, here = hashlib.sha256(), pathlib.Path(__file__).parents[1]
-    for path in sorted(here.rglob('*.py')):
-        digest.update(f'{path.relative_to(here)} '.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import numpy as np
 from lbexp.config import fields, lookup
 from lbexp.engine import initial_weights
 from lbexp.engine.named import is_key
-from lbexp.engine.source_code import code, files_of_part, imported
+from lbexp.engine.source_code import code, files_of_part, imported, is_of_lbexp
 from lbexp.engine.sources import sources
 
 _WHOLE = 256 * 2**20  # bytes of a file that are read whole; of a larger one, this many blocks are
@@ -63,6 +63,32 @@ def fingerprint(trials: Iterable[dict], experiment: str | None = None) -> dict[s
     return digests
 
 
+def files(trials: Iterable[dict], experiment: str | None = None) -> set[pathlib.Path] | None:
+    """The user's own files that a fingerprint is of: code, data that arguments name, the experiment
+    file. None: not all of it is in files that can be listed, such as a folder of pictures.
+
+    Args:
+        trials: resolved configurations.
+        experiment: the experiment file.
+    """
+    trials = list(trials)
+    if any(trial['init_from']['weights'] is not None for trial in trials):
+        return None
+    paths, parts = set(), _parts(trials)
+    for kind, part in parts:
+        for path in files_of_part(kind, part['name']).values():
+            if not is_of_lbexp(path):
+                paths.add(path)
+        for path in map(pathlib.Path, _named_paths(part)):
+            if not path.is_file():
+                return None
+            paths.add(path.resolve())
+    if experiment is not None:
+        path = pathlib.Path(experiment).resolve()
+        paths |= {path, *imported(path, None).values()}
+    return paths
+
+
 def joined(fingerprint: dict[str, str]) -> str:
     """One digest for all."""
     return _joined([f'{name} {value}' for name, value in sorted(fingerprint.items())])
@@ -101,14 +127,19 @@ def _outermost(value: Any) -> list[dict]:
 
 def _named_files(part: dict) -> list[str]:
     """Files that the arguments of a part name."""
-    files = []
+    return list(filter(os.path.isfile, _named_paths(part)))
+
+
+def _named_paths(part: dict) -> list[str]:
+    """Files and folders that the arguments of a part name."""
+    paths = []
     for value in _arguments(part).values():
         for text in value if isinstance(value, list) else [value]:
             # The system refuses to look for a name that is none.
             is_name = isinstance(text, str) and 0 < len(text) < _LONGEST and '\0' not in text
-            if is_name and os.path.isfile(text):
-                files.append(text)
-    return files
+            if is_name and os.path.exists(text):
+                paths.append(text)
+    return paths
 
 
 def _content(path: pathlib.Path) -> str:

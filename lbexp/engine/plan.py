@@ -11,8 +11,8 @@ import numpy as np
 from lbexp.config import fields, lookup
 from lbexp.engine import groups as gradient_groups
 from lbexp.engine.accumulation import accumulation_schedule
-from lbexp.engine.arguments import stream
 from lbexp.engine.numbers import entries, leaves, numbered, numeric, traceable
+from lbexp.engine.training_set import training_set
 from lbexp.engine.trial_plan import TrialPlan, trial_plan
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
@@ -80,7 +80,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
             traceable_of[shape] = traceable(*planned)
         paths, untraced = traceable_of[shape]
         key, numbers = _split(config, paths)
-        if stream(config['workload']) is not None:
+        if training_set(config['workload']).is_stream:
             key += f' alone: {index}'  # trials do not share what is read from the disk
         members, _ = groups.setdefault(key, ([], untraced))
         members.append(_Member(index, planned, numbers))

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lbexp.config import trial_digest
-from lbexp.engine import initial_weights, record
+from lbexp.engine import record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.cohort_runner import Outputs, Progress
-from lbexp.engine.components import components
+from lbexp.engine.construction import build_different
 from lbexp.engine.identity import Identity
 from lbexp.engine.kept_examples import keeper
 from lbexp.engine.loop import loop
@@ -24,8 +24,7 @@ from lbexp.engine.program import program
 from lbexp.engine.reached import damage_on_primary, open_rows, reached
 from lbexp.engine.status import THROUGH, Status
 from lbexp.engine.tracking import Tracking, build, tracked_cohort
-from lbexp.engine.trial_plan import train_size, trial_plan
-from lbexp.errors import Refusal
+from lbexp.engine.training_set import training_set
 from lbexp.links import refuse_links
 from lbexp.parallel import collectives, hosts
 from lbexp.trackers import Tracker
@@ -42,17 +41,7 @@ def build_once(trials: list[dict], trace: bool = False):
     Raises:
         ValueError: a part refuses its arguments; the message says which and why.
     """
-    # Of trials that differ in their seeds alone, one.
-    apart_from_seeds = {json.dumps({**config, 'seed': 0}): config for config in trials}
-    for config in apart_from_seeds.values():
-        trial = components(*trial_plan(config))
-        if config['init_from']['weights'] is not None:
-            initial_weights.taken(config['init_from'], trial.workload)
-        size, batch = train_size(config['workload']), config['batch_size']
-        if batch > size:
-            raise Refusal(
-                f'batch_size: found {batch} with {size} training examples; allowed: at most as many'
-            )
+    build_different(trials)
     if trace:
         _planned(json.dumps(trials))
 
@@ -185,7 +174,7 @@ def _train_cohort(run, name, cohort, on_progress):
         ended, statuses = loop(
             cohort,
             compiled,
-            train_size(cohort.config['workload']),
+            training_set(cohort.config['workload']).size,
             Outputs(
                 checkpoints,
                 run.rows,

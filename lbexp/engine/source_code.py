@@ -29,7 +29,7 @@ def files_of_part(kind: str, name: str) -> dict[str, pathlib.Path]:
         path = _source(module)
         if path is None:
             continue
-        if _LBEXP in path.parents:
+        if is_of_lbexp(path):
             files[path.relative_to(_LBEXP.parent).as_posix()] = path
         elif _is_of_the_user(path):
             files |= {_name(module, path): path, **imported(path, module)}
@@ -54,6 +54,11 @@ def imported(path: pathlib.Path, module: ModuleType | None) -> dict[str, pathlib
 def code(path: pathlib.Path) -> str:
     """SHA-256 of what a file of Python code says, without comments and docstrings."""
     return hashlib.sha256(_normalized(_tree(path)).encode()).hexdigest()
+
+
+def is_of_lbexp(path: pathlib.Path) -> bool:
+    """Whether a file is one of lbexp's."""
+    return _LBEXP in path.parents
 
 
 def _modules(path, importer):

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 # Purposes of a trial's random streams: root key -> fold_in(purpose) -> fold_in(tick).
 INIT, MODEL, WEIGHTS, PROBE = range(4)
@@ -38,3 +39,14 @@ class TrialState(NamedTuple):
 def stream_key(seed: Any, purpose: int) -> jax.Array:
     """The key of one of a trial's random streams."""
     return jax.random.fold_in(jax.random.key(seed), purpose)
+
+
+def finite(params: Any) -> np.ndarray:
+    """By trial, whether its parameters [trials, ...] are numbers. The loss of the last update does
+    not tell: it is that before it."""
+    of_leaves = []
+    for leaf in jax.tree.leaves(params):
+        if jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact):
+            by_trial = np.isfinite(leaf).reshape(len(leaf), -1)
+            of_leaves.append(by_trial.all(axis=-1))
+    return np.all(of_leaves, axis=0)

@@ -99,7 +99,8 @@ def _schedule(config):
     plan = trial_plan(config)
     rate, length = planned_rate(*plan), plan.steps
     steps = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(int))
-    rates = np.asarray(jax.vmap(rate)(jnp.asarray(steps, jnp.int32)), np.float64)
+    # as one program: alone, each operation would be compiled
+    rates = np.asarray(jax.jit(jax.vmap(rate))(jnp.asarray(steps, jnp.int32)), np.float64)
     if not np.isfinite(rates).all():  # an optimizer without a learning rate
         return {'steps': [], 'rates': []}
     return {'steps': steps.tolist(), 'rates': [float(f'{value:.6g}') for value in rates]}

@@ -1,15 +1,13 @@
 """How long a trial runs, and what follows from it for its configuration: the one thing of a trial
 that is worked out from all of it."""
 
-import functools
-import json
 import math
 from fractions import Fraction
 from typing import NamedTuple
 
 from lbexp.batch_size import regime_adaptation
-from lbexp.config import lookup
 from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedule, boundaries
+from lbexp.engine.training_set import training_set
 from lbexp.errors import Refusal
 
 
@@ -81,7 +79,7 @@ def _examples(config):
     """Examples in a run. A float such as 0.1 means the decimal that it prints as."""
     if config['steps'] is not None:
         return Fraction(int(config['steps']) * config['batch_size'])
-    examples = Fraction(str(config['epochs'])) * train_size(config['workload'])
+    examples = Fraction(str(config['epochs'])) * training_set(config['workload']).size
     reference = config['regime_adaptation']
     if reference is None:
         return examples
@@ -94,17 +92,3 @@ def _growth_in_examples(config):
     if not growth:
         return growth
     return {**growth, 'boundaries': boundaries(growth['boundaries'], _examples(config))}
-
-
-def train_size(workload: dict) -> int:
-    """Examples in an epoch.
-
-    Args:
-        workload: the part of the configuration.
-    """
-    return _train_size(json.dumps(workload))
-
-
-@functools.lru_cache(64)
-def _train_size(workload):
-    return lookup.build('workload', json.loads(workload)).train.size

@@ -12,9 +12,10 @@ import numpy as np
 from lbexp import config as configs
 from lbexp import documents, results
 from lbexp.analysis import Analysis, above, below, format_interval, judged
-from lbexp.engine import plan, trial_plan
+from lbexp.engine import plan
 from lbexp.engine import speed as speeds
 from lbexp.engine.metrics_file import replace
+from lbexp.engine.training_set import training_set
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
 from lbexp.ranges import Draws, NonNegativeInteger, Positive, PositiveInteger, Trials
@@ -160,7 +161,7 @@ def _analyse(compared: Compared, fit_margin: float, margin: float) -> Analysis:
         *presentation.path_figures(rows, at_epochs, tuned),
     ]
     if all(str(size) in known_speeds for size in sizes):
-        train_size = trial_plan.train_size(compared.config['workload'])
+        train_size = training_set(compared.config['workload']).size
         figures += presentation.speed_figures(known_speeds, sizes, train_size)
     fitting = Fitting(smallest.name, fit_margin)
     epochs_names = [arm.name for arm in at_epochs]

@@ -14,7 +14,8 @@ report  report.html from what is there so far; what a workdir names outside lbex
         --config names it too, or with --trust_workdir
 
 What became of a cohort is in its folder of the workdir. The same command again skips what is done,
-goes on with what was interrupted, and tries again what failed; two of them at once share the work.
+goes on with what was interrupted, and tries again what failed; where all is done and nothing has
+changed since, it says so and writes nothing. Two of them at once share the work.
 Ctrl-C, SIGTERM and SIGHUP save and stop. Exit status: 0 done, 1 cohorts failed, the disk or a part
 did, 2 the configuration is wrong, 3 rows of a cohort are lost, 75 stopped before the end, 78 every
 trial diverged.
@@ -34,6 +35,7 @@ from lbexp.exit_status import DONE, FAILED, STOPPED
 from lbexp.flag_command import HELP
 from lbexp.local_path import local_path
 from lbexp.output import outlive_readers
+from lbexp.sweep import finished
 
 _COMMANDS = ('run', 'status', 'report')
 
@@ -95,6 +97,16 @@ def _of_config(flag_values, overrides, word, stop):
     config, problems = command.read(flag_values, overrides)
     if config is None or problems:
         return command.refuse(problems)
+    if word == 'run':
+        workdir = finished.finished(flag_values, config)
+        if workdir is not None:
+            print(f'nothing to do: trained and reported; report: {workdir / "report.html"}')
+            return finished.status(workdir)
+    return _of_checked(flag_values, config, overrides, word, stop)
+
+
+def _of_checked(flag_values, config, overrides, word, stop):
+    """From a configuration whose fields are right."""
     from lbexp.engine.quiet import quiet
 
     executor = _executor(flag_values) if word == 'run' else None
@@ -127,7 +139,9 @@ def _of_config(flag_values, overrides, word, stop):
         if study.measure is not None:
             study.measure(config, workdir)
         print('writing the report', flush=True)  # which takes seconds
-        return command.report(study.analyse(workdir), workdir, flag_values.figures)
+        exit_status = command.report(study.analyse(workdir), workdir, flag_values.figures)
+    finished.keep(flag_values, config, workdir)
+    return exit_status
 
 
 def _workdir_of(flag_values, config, first_trials):

@@ -3,12 +3,13 @@ processes."""
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from lbexp.shapes import Correlations
 from lbexp.theory.fixed_point import fixed_point
 from lbexp.theory.geometric import autocorrelation_sum
-from lbexp.theory.limits import require
+from lbexp.theory.limits import known, require
 from lbexp.theory.linear_maps import moved
 from lbexp.theory.noisy_quadratic import cycle_change
 from lbexp.theory.process import Process, external, internal
@@ -106,13 +107,18 @@ def burn_in(radius: Any, tolerance: Any = 1e-3, gap: Any = None) -> Any:
             digits.
     """
     if gap is None:
-        gap = 1 - radius  # of a Python number in float64
-    g = jnp.asarray(gap, jnp.result_type(float, gap))
-    tolerance = jnp.asarray(tolerance)
-    contracts = (g > 0) & (g <= 1)
-    require('radius', 1 - gap, contracts, '0 <= radius < 1')
-    is_fraction = (tolerance > 0) & (tolerance < 1)
+        gap = 1 - known(radius)  # of a Python number in float64
+    g = known(jnp.asarray(gap, jnp.result_type(float, gap)))
+    require('radius', 1 - known(gap), (g > 0) & (g <= 1), '0 <= radius < 1')
+    remainder = known(tolerance)
+    is_fraction = (remainder > 0) & (remainder < 1)
     require('tolerance', tolerance, is_fraction, '0 < tolerance < 1')
+    return _burn_in(g, tolerance)
+
+
+@jax.jit
+def _burn_in(g, tolerance):
+    contracts = (g > 0) & (g <= 1)
     decay = -jnp.log1p(-jnp.where(contracts, g, 0.5))  # -log radius
     updates = jnp.ceil(-jnp.log(tolerance) * (1 / decay))
     return jnp.where(contracts, updates, jnp.inf)

@@ -21,11 +21,19 @@ def require(name: str, value: Any, holds: Any, rule: str):
     """
     if isinstance(holds, jax.core.Tracer) or isinstance(value, jax.core.Tracer):
         return
-    if np.all(holds):
+    holds = np.asarray(holds)
+    if holds.all():
         return
-    values, is_fine = np.broadcast_arrays(np.asarray(value), np.asarray(holds))
+    values, is_fine = np.broadcast_arrays(np.asarray(value), holds)
     offending = values[~is_fine]
     raise ValueError(f'{name}: found {offending.flat[0]}; allowed: {rule}')
+
+
+def known(value: Any) -> Any:
+    """A number or an array as NumPy's, whose comparisons compile nothing; traced, as it is."""
+    if isinstance(value, jax.core.Tracer):
+        return value
+    return np.asarray(value)
 
 
 def require_optimizer(

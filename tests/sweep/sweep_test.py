@@ -45,6 +45,7 @@ def test_the_table_is_that_of_a_direct_run_and_twice_does_nothing(tmp_path, dire
     )
     assert 'lbexp.sweep --figures= --config' in used['command']
     kept = (tmp_path / 'metrics.jsonl').read_bytes()
+    (tmp_path / 'report.html').unlink()
     again = command(*sweep, 'run', folder=file.parent)
     assert again.returncode == 0 and '3 of them through' in again.stdout
     assert attempts(tmp_path) == told and (tmp_path / 'metrics.jsonl').read_bytes() == kept
