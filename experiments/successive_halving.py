@@ -3,7 +3,10 @@
     python -m lbexp.main --config=experiments/successive_halving.py
 
 On 2 CPU cores: a minute. 27 configurations begin with 4 epochs; 9, 3 and 1 go on to 12, 36 and 108,
-each from the beginning; beside them 4 configurations of 108 epochs, which cost as much.
+each from the beginning; beside them 4 configurations of 108 epochs, which cost as much. Measured:
+best validation accuracy 0.950, 0.970, 0.975 and 0.975 by rung, 4,198 updates in all, and 0.975 of
+the search after 4,180: on this set four good guesses do as well. The best configuration of the
+first rung (rate 0.24, momentum 0.82) is the last one's.
 """
 
 from lbexp import config
