@@ -60,7 +60,8 @@ class Checkpoints:
         # called when a checkpoint is complete, in the background, before it counts
         self.completed: Callable[[int], Any] = lambda step: None
         self._manager: Any = None
-        self.saved = self._pending = None
+        self.saved: int | None = None
+        self._pending: int | None = None
         with refusal_as_oserror(directory):
             # The processes of a job must open it together. Alone, it is opened when it is needed.
             if hosts.count() > 1 or any(directory.iterdir()):
