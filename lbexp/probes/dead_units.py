@@ -1,6 +1,6 @@
 """Which units no example moves any more."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,11 @@ from lbexp import optimizers
 from lbexp.optimizers._layerwise.masks import Mask
 from lbexp.probes import Probe
 from lbexp.probes._layers import StackedAxes
-from lbexp.shapes import Flag
 
 
 class DeadUnitsState(NamedTuple):
     is_alive: dict[str, jax.Array]  # bool [*stack, units] of each layer, since the last row
-    is_over: Flag  # a row is written: the next update begins anew
+    is_over: Any  # bool: a row is written: the next update begins anew
 
 
 def dead_units(layers: Mask = 'matrices', stacked_axes: StackedAxes = None) -> Probe:
