@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from lbexp.shapes import Correlations
 from lbexp.theory.fixed_point import fixed_point
 from lbexp.theory.geometric import autocorrelation_sum
-from lbexp.theory.limits import known, require
+from lbexp.theory.limits import as_numpy, require
 from lbexp.theory.linear_maps import moved
 from lbexp.theory.noisy_quadratic import cycle_change
 from lbexp.theory.process import Process, external, internal
@@ -107,10 +107,10 @@ def burn_in(radius: Any, tolerance: Any = 1e-3, gap: Any = None) -> Any:
             digits.
     """
     if gap is None:
-        gap = 1 - known(radius)  # of a Python number in float64
-    g = known(jnp.asarray(gap, jnp.result_type(float, gap)))
-    require('radius', 1 - known(gap), (g > 0) & (g <= 1), '0 <= radius < 1')
-    remainder = known(tolerance)
+        gap = 1 - as_numpy(radius)  # of a Python number in float64
+    g = as_numpy(jnp.asarray(gap, jnp.result_type(float, gap)))
+    require('radius', 1 - as_numpy(gap), (g > 0) & (g <= 1), '0 <= radius < 1')
+    remainder = as_numpy(tolerance)
     is_fraction = (remainder > 0) & (remainder < 1)
     require('tolerance', tolerance, is_fraction, '0 < tolerance < 1')
     return _burn_in(g, tolerance)

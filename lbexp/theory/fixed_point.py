@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from lbexp.shapes import Covariances, Flag, Matrix, Scalar
-from lbexp.theory.limits import known, require
+from lbexp.theory.limits import as_numpy, require
 from lbexp.theory.linear_maps import Rest, rest_of_covariance, spectral_radius
 from lbexp.theory.noisy_quadratic import State, cycle_change, spread_after, trajectory
 from lbexp.theory.process import Process, external_covariance
@@ -44,7 +44,7 @@ def fixed_point(process: Process, noise: Any) -> FixedPoint:
         ValueError: not stable; with traced numbers the covariance is inf and `stable` False
             instead.
     """
-    require('noise', noise, known(noise) >= 0, 'a variance >= 0')
+    require('noise', noise, as_numpy(noise) >= 0, 'a variance >= 0')
     rest = _solve(process, noise)
     rule = (
         f'{STABILITY_RULE}: lower the learning rate (limits.learning_rate_limit), the momentum, or '

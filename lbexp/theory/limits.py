@@ -29,7 +29,7 @@ def require(name: str, value: Any, holds: Any, rule: str):
     raise ValueError(f'{name}: found {offending.flat[0]}; allowed: {rule}')
 
 
-def known(value: Any) -> Any:
+def as_numpy(value: Any) -> Any:
     """A number or an array as NumPy's, whose comparisons compile nothing; traced, as it is."""
     if isinstance(value, jax.core.Tracer):
         return value

@@ -246,8 +246,7 @@ def test_nothing_public_is_left_out():
     # parts of what is tested
     assert set(missing) == PYTHON_NUMBERS | {
         'lookahead_rate_limit',  # limits_test
-        'require',
-        'require_optimizer',
+        *('as_numpy', 'require', 'require_optimizer'),  # of limits
         'cycle_change',
         'spread_after',
         'radius_and_gap',
