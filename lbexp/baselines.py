@@ -209,6 +209,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, draws: int = _DRAWS) -> Score
 
 
 def _interval(value, draws):
+    # A resample of one class alone has no AUC.
     low, high = np.nanquantile(draws, (0.025, 0.975))
     return Interval(float(value), float(low), float(high))
 

@@ -232,4 +232,5 @@ def _uint32(x):
 
 
 def _ceil_divide(a: jax.Array, b: jax.Array):
+    # Not (a + b - 1) // b, whose sum may wrap around.
     return a // b + (a % b != 0).astype(jnp.uint32)

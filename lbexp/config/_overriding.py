@@ -168,6 +168,7 @@ def _literal(text) -> Any:
         return _CONSTANTS[text]
     try:
         return plain(ast.literal_eval(text))
+    # All that `ast.literal_eval` is documented to raise.
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return text
 

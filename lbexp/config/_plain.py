@@ -20,6 +20,7 @@ def plain(config: Any, path: str = '') -> Any:
         Refusal: a value that is no plain data, such as a function; a required value that is not
             set.
     """
+    # By its type: a float64 of NumPy is a float to isinstance.
     if config is None or isinstance(config, str) or type(config) in (bool, int, float):
         return config
     if isinstance(config, ConfigDict | FrozenConfigDict):

@@ -78,6 +78,7 @@ def _home(kind, name):
     package = KINDS[kind].package
     home = importlib.import_module(package)
     file = f'{package}.{name}'
+    # Looked for first: an import that fails inside the file is an error of its own.
     if hasattr(home, '__path__') and name.isidentifier() and importlib.util.find_spec(file):
         return importlib.import_module(file)
     return home
@@ -200,6 +201,7 @@ def _returned_types(kind):
     types = []
     for whole in KINDS[kind].returns:
         module, _, name = whole.partition(':')
+        # Imported when it is needed: the configuration lies below all of these packages.
         types.append(getattr(importlib.import_module(module), name))
     return tuple(types)
 

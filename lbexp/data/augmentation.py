@@ -119,6 +119,7 @@ def transformed(key: Any, picture: Any, amounts: Mapping[str, Any]) -> Any:
     angle = draws[0] * jnp.asarray(amounts['rotation'], jnp.float32) * (math.pi / 180)
     scale = 1 + draws[1] * amounts['zoom']
     down, right = draws[2] * amounts['shift'] * height, draws[3] * amounts['shift'] * width
+    # In [0, 1): at probability 0 never, at 1 always.
     mirrored = (draws[4] + 1) * 0.5 < amounts['flip']
     # In coordinates around the middle of the picture.
     rows = (jnp.arange(height) - (height - 1) / 2)[:, None]

@@ -39,6 +39,7 @@ def keep(copy: pathlib.Path, arrays: dict[str, np.ndarray], outdated: str = '') 
                 old.unlink()
         with open(draft, 'wb') as file:
             np.savez(file, allow_pickle=False, **arrays)
+        # Before the copy: a digest alone, which a kill may leave, is taken for no copy.
         _digest_file(copy).write_text(_digest(copy.stem, arrays))
         os.replace(draft, copy)
     except OSError:  # no space: without a copy the next start only takes longer

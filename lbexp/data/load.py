@@ -49,12 +49,14 @@ def _decoded(name, split, folder, stamp):
         print(f'lbexp: {copy}: {wrong}; decoded again', file=sys.stderr)
     if arrays is None:
         with _alone(folder, split) as may_write:
+            # Once more: whoever had the lock before may have decoded it.
             arrays, _ = stored(copy)
             if arrays is None:
                 arrays = _read(name, split)
                 if may_write:
                     keep(copy, arrays, outdated=f'decoded-{split}-*')
     for values in arrays.values():
+        # The cache gives the same arrays to all who ask.
         values.flags.writeable = False
     return arrays
 

@@ -89,6 +89,7 @@ def hide(key: RandomKey, tokens: Row, segments: Row, how: Hiding) -> Hidden:
     """
     of_order, of_action, of_token = jax.random.split(key, 3)
     can_be_hidden = (segments > 0) & (tokens >= how.special)
+    # Draws are 0 or more: what cannot be hidden comes last.
     order = jnp.where(can_be_hidden, jax.random.uniform(of_order, tokens.shape), -1.0)
     most = how.counts[len(tokens)]
     _, places = jax.lax.top_k(order, most)

@@ -76,6 +76,7 @@ class _Reader:
             indices = jax.device_get(self.indices(*arguments))
             return _stacked(self._many(indices.tolist()))
 
+        # As many as there are positions: no run is longer.
         stretches = grain.MapDataset.range(2**32 // count + 1).map(stretch)
         return stretches.to_iter_dataset(
             grain.ReadOptions(num_threads=1, prefetch_buffer_size=self.prefetch)

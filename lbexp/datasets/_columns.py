@@ -174,6 +174,7 @@ def _numbers(name, values, choice):
     if values.dtype.kind not in 'iufb':
         example = values.reshape(-1)[0]
         raise ValueError(f'column {name!r}: found texts ({str(example)!r}, ...); allowed: numbers')
+    # What overflows float32 is refused below, as infinity.
     with np.errstate(over='ignore'):
         numbers = values.astype(np.float32)
     lost = np.count_nonzero(np.isnan(numbers))

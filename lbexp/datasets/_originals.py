@@ -28,6 +28,7 @@ def parts(path: str, read: Callable[..., tuple[Arrays, Arrays]], *options: str):
     return _read(read, folder, options, stamp(folder))
 
 
+# `stamp` is for the cache alone: files that have changed are read anew.
 @functools.lru_cache(4)
 def _read(read, folder, options, stamp):
     return read(folder, *options)
@@ -70,6 +71,7 @@ def idx(file: pathlib.Path, rank: int) -> np.ndarray:
     """
     raw = content(file)
     begin = 4 + 4 * rank
+    # Filled up with zeros: a file that ends before is told by its sizes, not by NumPy.
     sizes = np.frombuffer(raw[4:begin].ljust(4 * rank, b'\0'), '>u4').astype(int)
     if raw[:4] != bytes([0, 0, 8, rank]) or len(raw) - begin != sizes.prod():
         rule = f'allowed: an IDX file of bytes with {rank} axes'

@@ -142,6 +142,7 @@ def ngram_perplexities(train: Packed, test: Packed, vocabulary: int) -> dict[str
         p(w | v) = (c(v w) + T(v) p(w)) / (c(v) + T(v))
     """
     inside = train.segments > 0
+    # A pair is numbered before * V + after, which 32 bits may not hold.
     before, after = train.tokens[inside].astype(np.int64), train.targets[inside]
     counts = np.bincount(after, minlength=vocabulary)
     unigram = (counts + 1) / (counts.sum() + vocabulary)
@@ -152,6 +153,7 @@ def ngram_perplexities(train: Packed, test: Packed, vocabulary: int) -> dict[str
     inside = test.segments > 0
     before, after = test.tokens[inside].astype(np.int64), test.targets[inside]
     keys = before * vocabulary + after
+    # What lies behind all pairs is compared with the last one, and is another.
     place = np.minimum(np.searchsorted(pairs, keys), len(pairs) - 1)
     seen = np.where(pairs[place] == keys, of_pair[place], 0)
     weight = different[before]

@@ -90,6 +90,7 @@ def _summing(microbatches, position, updates, rate_factor):
 
     def step(state: TrialState, gradient, loss, update) -> TrialState:
         accumulated = jax.tree.map(jnp.add, state.accumulated, (gradient, loss))
+        # The carry of a loop keeps its dtypes; a sum of two precisions has the wider one.
         accumulated = optax.tree.cast_like(accumulated, state.accumulated)
 
         def complete():
@@ -103,6 +104,7 @@ def _summing(microbatches, position, updates, rate_factor):
         def wait():
             return state._replace(accumulated=accumulated)
 
+        # From the two counters alone: there is no third that could disagree with them.
         due = position(state.step + 1)
         return jax.lax.cond(state.tick == due, complete, wait)
 

@@ -232,6 +232,7 @@ class Checkpoints:
         shapes = list(map(self._shapes, steps))
         # by checkpoint, the arrays that it or this configuration alone has
         differ = [sorted(saved.items() ^ wanted.items(), key=str) for saved in shapes]
+        # Where the newest does not say what it holds it is damaged, and no other configuration's.
         fits_none = all(differ) and bool(shapes[0])
         judged = [fits_none, str(differ[0][:3])]
         fits_none, difference = collectives.run_on_primary(lambda: judged)
@@ -256,6 +257,7 @@ class Checkpoints:
         return self._directory.parent / 'damaged'
 
     def _quarantine(self, step, why):
+        # Orbax lists a folder when it is opened: after the move it is opened anew.
         self._manager.close()
         target = self._damaged / f'{self._directory.name}-{step}'
 

@@ -109,6 +109,7 @@ def transformation(name: str, part: Any) -> optax.GradientTransformationExtraArg
         try:
             return function(*arguments, **extra)
         except Exception as error:
+            # Such as value_fn, which the line searches of optax ask for.
             if errors.user_frame(error) is None and 'required keyword-only argument' in str(error):
                 raise Refusal(f'{who}: {error}; the engine gives it {", ".join(extra)}') from error
             # where it is of an installed package, no frame of the user's says whose error it is

@@ -12,6 +12,7 @@ import jax
 
 from lbexp.engine.versions import PACKAGES, installed_versions, source, version_of
 
+# Of this process: `record` tells by it whether another one goes on.
 _STARTED = datetime.datetime.now().astimezone().isoformat(timespec='milliseconds')
 _OF_THE_START = ('command', 'started')  # what no two starts share
 

@@ -26,6 +26,7 @@ def is_extension(changes: dict[str, list]) -> bool:
     paths = computing(changes)
     for path in paths:
         before, now = changes[path]
+        # Where steps become epochs each is None on one side: which run is longer is not told.
         if path not in _LENGTHS or None in (before, now) or now <= before:
             return False
     return bool(paths)

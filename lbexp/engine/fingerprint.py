@@ -171,6 +171,7 @@ def _data(workload) -> str:
 def _array(leaf) -> str:
     known, digest = _arrays.get(id(leaf), (None, ''))
     if known is not leaf:  # an array that is gone may have had this id
+        # What is remembered is held in memory: some arrays, not all that a study has.
         if len(_arrays) >= _REMEMBERED:
             _arrays.clear()
         data = jax.random.key_data(leaf) if is_key(leaf) else leaf

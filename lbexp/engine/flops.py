@@ -30,6 +30,7 @@ def flops_per_example(workload: dict, microbatch: int, freeze: Sequence[str] = (
         microbatch: examples of a forward and backward pass.
         freeze: regular expressions of the parameters that do not train.
     """
+    # As text, which a cache can have for a key.
     part = json.dumps(workload, sort_keys=True)
     return _cost(part, microbatch, tuple(freeze)) / microbatch
 
@@ -67,6 +68,7 @@ def _of_equation(equation):
     if name == 'conv_general_dilated':
         return _of_convolution(equation, inputs[1])
     within = [_operations(each) for each in _programs(equation.params.values())]
+    # Which branch runs is not known before: the dearest is counted.
     if name == 'cond':
         return max(within)
     return equation.params['length'] * sum(within) if name == 'scan' else sum(within)

@@ -38,6 +38,7 @@ def joined(trained: Any, frozen: Any) -> Any:
     """The parameters of the model."""
     if not jax.tree.leaves(frozen):
         return trained
+    # To JAX None is an empty tree, no leaf: the two would differ in structure.
     return jax.tree.map(_present, trained, frozen, is_leaf=_is_absent)
 
 

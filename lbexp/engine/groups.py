@@ -57,6 +57,7 @@ def add_pieces(trial: TrialComponents, gradient: Callable, state: TrialState) ->
 
     def estimated():
         zeros = jax.tree.map(jnp.zeros_like, (state.params, state.groups))
+        # A scan, not a vmap: that would hold the gradients of all pieces at once.
         totals, _ = jax.lax.scan(of_piece, zeros, jnp.arange(count, dtype=jnp.uint32))
         mean, of_groups = jax.tree.map(lambda total: total / count, totals)
         of_mean = _measures(trial, state, mean)

@@ -21,6 +21,7 @@ def lock(workdir: pathlib.Path):
     file = workdir / owner.FILE
     file_lock = filelock.FileLock(workdir / '.lock')
     try:
+        # Now or not at all: whoever holds it may train for days.
         file_lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise Refusal(

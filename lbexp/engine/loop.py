@@ -58,8 +58,10 @@ def loop(
         # Where it was stopped, too: what was trained since the last checkpoint is not lost.
         runner.save()
         outputs.checkpoints.wait()
+        # A save that is left out, as where every trial has diverged, synced no rows.
         outputs.rows.sync()
     except BaseException as error:
+        # Without patience: a slow tracker must not hold back the error.
         tracking.finish(dict.fromkeys(cohort.trials, 'failed'), patience=0.0)
         if not isinstance(error, OSError):
             raise

@@ -46,6 +46,7 @@ def measurement(
         examples = _subset(trial, probe, who)
         workload = frozen.bound(trial, state.frozen).workload
         losses = _losses(workload, who, model_state)
+        # By step and place: a run that goes on measures with the same draws.
         key = jax.random.fold_in(stream_key(trial.seed, PROBE), state.step)
         subject = Subject(
             step=state.step,
@@ -126,6 +127,7 @@ def _subset(trial, probe, who):
             'allowed: at most as many'
         )
     positions = jnp.arange(probe.examples, dtype=jnp.uint32)
+    # Not by the trial's seed: all trials are measured on the same examples.
     places = order(jnp.uint32(probe.subset), positions, source.size)
     return source.read(source.arrays, places)
 

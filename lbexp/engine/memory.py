@@ -88,6 +88,7 @@ def _device_memory(device):
 
 def _in_words(count):
     """'24.0 TB'."""
+    # 10 bits are a little more than three digits: what comes out below 1 takes the smaller unit.
     power = min(max(count, 1).bit_length() // 10, len(_UNITS) - 1)
     scaled = count / 1000**power
     if scaled < 1 and power:

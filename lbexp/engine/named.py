@@ -17,6 +17,7 @@ def named(tree: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(leaf, jax.ShapeDtypeStruct):
             yield name, _data_shape(leaf)
         elif is_key(leaf):
+            # NumPy has no type of random keys: they are kept as their numbers.
             yield name, np.array(jax.random.key_data(leaf))
         else:
             yield name, np.array(leaf)

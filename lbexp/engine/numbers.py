@@ -110,6 +110,7 @@ def _failure(config, steps, paths):
     """What a trace with these numbers raises; None: nothing."""
     try:
         _trace(config, steps, paths)
+    # A contract is broken whichever numbers are traced.
     except Breach:
         raise
     except Exception as error:
@@ -145,6 +146,7 @@ def _trace(config, steps, paths):
         traced = {**numbers, 'seed': seed, 'batch_size': batch_size}
         trial = components(numbered(config, traced), steps, arrays)
         train = segment(trial, train_step(trial))
+        # Ticks are of no matter: only shapes are computed.
         state, columns = train(initial_state(trial), steps, steps, steps)
         evaluated = evaluation(trial, _CHUNK)(state)
         check_distinct(columns, evaluated.columns)

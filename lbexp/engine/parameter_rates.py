@@ -68,4 +68,5 @@ def _scaled(update, factor):
     # a parameter without a factor keeps its program
     if isinstance(factor, int) and factor == 1:
         return update
+    # A traced factor is float32, which would widen an update of bfloat16.
     return (update * factor).astype(update.dtype)

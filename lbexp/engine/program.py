@@ -151,6 +151,7 @@ def _compilations(cohort, place, placements, arguments):
     if jax.eval_shape(over_trials(place, assess), arrays, numbers, states).columns:
         assessing = jax.jit(over_trials(place, assess), out_shardings=read)
         evaluate = compilation(assessing, arrays, numbers, states)
+    # What was submitted is compiled all the same: only its threads end behind it.
     compiler.shutdown(wait=False)
     return init, segment, evaluate
 
@@ -168,6 +169,7 @@ def _measurements(cohort, place, arguments):
 
 
 def _call_on(mesh, function, *arguments):
+    # It is traced in the first call, which needs the mesh as `_compiled` does.
     with jax.set_mesh(mesh):
         return function(*arguments)
 

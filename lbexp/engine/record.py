@@ -229,6 +229,7 @@ def _is_begun(workdir):
     rows = workdir / 'metrics.jsonl'
     has_rows = rows.exists() and rows.stat().st_size > 0
     has_checkpoints = any((workdir / 'checkpoints').glob('*/*'))
+    # The rows of a sweep lie in the folders of its cohorts until they are merged.
     return has_rows or has_checkpoints or (workdir / 'cohorts.json').exists()
 
 

@@ -106,6 +106,7 @@ def _unloaded(name):
     """A module that an import inside a function would load, without running it; None: there is
     none."""
     parent = name.rpartition('.')[0]
+    # To look for a module in a package `find_spec` would import the package.
     if parent and parent not in sys.modules:
         return None
     try:

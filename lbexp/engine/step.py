@@ -35,6 +35,7 @@ def initial_state(trial: TrialComponents) -> TrialState:
     info = _first_info(params, opt_state, loss)
     params, model_state, opt_state, extra = trial.replicas.start(params, model_state, opt_state)
     if 'opt_state' in trial.replicas.by_worker:
+        # The optimizer states of workers differ: probes are shown none of them.
         info = info._replace(opt_state=())
     if 'metric_sums' in trial.replicas.by_worker:
         sums = copies(sums, trial.replicas.workers)
@@ -139,11 +140,14 @@ def _gradient(trial, constrain, pieces):
 
     def gradient(params, model_state, tick, piece):
         # The examples at positions tick m + piece m / pieces + 0, 1, ... of the trial's stream.
+        # In uint32, as positions are: a run has up to 2^32 examples.
         tick_start = tick.astype(jnp.uint32) * trial.microbatch
         first = tick_start + jnp.asarray(piece, jnp.uint32) * size
         positions = first + jnp.arange(size, dtype=jnp.uint32)
         examples = constrain(_draw(trial, positions))
         key = jax.random.fold_in(stream_key(trial.seed, MODEL), tick)
+        # A key for each piece: one for all would drop the same units in each. A whole microbatch
+        # keeps its own, whether or not its pieces are measured.
         if pieces > 1:
             key = jax.random.fold_in(key, piece)
         weigh = trial.weighting(positions)

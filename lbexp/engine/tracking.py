@@ -85,8 +85,10 @@ class _Thread(threading.Thread):
             session = self._tracker.begin(self._cohort)
             while (rows := self._next()) is not None:
                 self._tracker.write(session, rows)
+                # What comes meanwhile is handed over together; the end does not wait.
                 self._ending.wait(PACE)
             self._tracker.finish(session, self._statuses)
+        # SystemExit, too: a library that exits would end this thread without a word.
         except (Exception, SystemExit) as error:
             self.problem = describe(error)
 

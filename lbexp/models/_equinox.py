@@ -42,6 +42,7 @@ def equinox_network(construct: Callable) -> Network:
         count = len(jax.tree.leaves(x)[0])
         if key is None:
             return jax.vmap(lambda one: module(one, key=None))(x), state
+        # A key for each example: one for all would drop the same units in each.
         keys = jax.random.split(key, count)
         return jax.vmap(lambda one, key: module(one, key=key))(x, keys), state
 

@@ -33,6 +33,7 @@ def linen_network(
         if not train:
             return module.apply(variables, only(arrays), train=False), state
         rngs = {'dropout': key}
+        # Given `mutable`, be it an empty list, Flax returns the state as well.
         return module.apply(variables, only(arrays), train=True, rngs=rngs, mutable=list(state))
 
     return Network(init, apply, together)

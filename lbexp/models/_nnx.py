@@ -29,6 +29,7 @@ def nnx_network(construct: Callable) -> Network:
         return nnx.to_pure_dict(params), nnx.to_pure_dict(others)
 
     def apply(params, state, arrays, train, key):
+        # In evaluation nothing is to be drawn from them, but the module has to have them.
         generators = _generators(generators_like, jax.random.key(0) if key is None else key)
         trained, others = _filled(params_like, params), _filled(others_like, state)
         module = nnx.merge(graph, trained, generators, others)
@@ -47,6 +48,7 @@ def nnx_network(construct: Callable) -> Network:
 
 def _filled(like, values):
     """A state of NNX with these values, nested dicts."""
+    # A copy: NNX fills a state in place.
     state = jax.tree.map(lambda leaf: leaf, like)
     nnx.replace_by_pure_dict(state, values)
     return state

@@ -117,6 +117,7 @@ class Conv3x3(nn.Module):
             y = _convolution(x, kernel, self.stride)
         if self.use_bias:
             bias = self.param('bias', nn.initializers.zeros, (self.features,))
+            # Every axis is written out: the tests let JAX add none by itself.
             y = y + bias.reshape(1, 1, 1, -1)
         return y
 

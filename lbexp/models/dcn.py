@@ -111,6 +111,7 @@ class _DCN(nn.Module):
         start = flat(self.vectors(arrays))
         x = start
         for number in range(self.layers):
+            # A copy for each layer: Flax shares the weights of a module that is called twice.
             x = self.layer.clone(name=f'cross_{number}', parent=self)(start, x)
         if self.structure == 'stacked':
             features = Perceptron(self.hidden)(x)

@@ -108,6 +108,7 @@ class LSTM(nn.Module):
 
 def _begins(segments):
     """1 where a segment begins, also that of the padding."""
+    # No segment is -1: the first position always begins one.
     before = jnp.pad(segments, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
     return segments != before
 

@@ -94,6 +94,7 @@ class _Block(nn.Module):
     def __call__(self, x, train):
         shortcut = x
         if self.stride > 1 or x.shape[-1] != self.width:
+            # A 1x1 convolution with a stride is a product at the pixels that the stride meets.
             shortcut = x[:, :: self.stride, :: self.stride]
             shortcut = nn.Dense(self.width, use_bias=False)(shortcut)
             shortcut = BatchNorm(self.ghost)(shortcut, train)

@@ -118,6 +118,7 @@ class Transformer(nn.Module):
         self.position = self.param('position', normal, (self.positions, self.width))
         if self.types:
             self.kind = self.param('kind', normal, (self.types, self.width))
+        # Argument 3, counted from self, is `train`, at which Python looks.
         block = nn.remat(_Block, static_argnums=(3,)) if self.rematerialise else _Block
         hidden = self.perceptron or 4 * self.width
         scale = 0.02 / jnp.sqrt(2.0 * self.blocks)  # of what is added up over the blocks
@@ -196,6 +197,7 @@ def _attention(parts, mask, heads):
 
 def _places(segments):
     """[n, l]: how far each position is from the beginning of its segment."""
+    # No segment is -1: the first position always begins one.
     before = jnp.pad(segments, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
     place = jnp.broadcast_to(jnp.arange(segments.shape[1]), segments.shape)
     begin = jnp.where(segments != before, place, 0)

@@ -28,6 +28,7 @@ class Wire:
 
     def __init__(self, connection: socket.socket):
         connection.settimeout(_SEND_SECONDS)
+        # Signs of life are small: they must not wait for more to be sent with them.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = connection
         self._rest = b''  # the beginning of a line whose end has not come yet

@@ -29,6 +29,7 @@ def write(
     refuse_links(folder / 'figures', folder)
     for drawing in drawn:
         paper.save(drawing, folder / 'figures', figure_formats, shared)
+    # The page comes last: what it links to is there.
     file = folder / 'report.html'
     replace(file, content.encode())
     return file
@@ -51,6 +52,7 @@ def html(
     if refresh is not None:
         reading = f'<meta http-equiv="refresh" content="{refresh:g}">'
     figures = [figure.figure(drawing, shared) for drawing in drawn]
+    # A browser's JSON has no NaN: an error here, not a page that draws nothing.
     data = json.dumps(figures, separators=(',', ':'), allow_nan=False)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta '

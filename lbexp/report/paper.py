@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # by format
 _SAVING: dict[str, dict[str, Any]] = {
     'png': {'dpi': 160},
+    # without its date, equal drawings are equal files
     'pdf': {'metadata': {'CreationDate': None}},
 }
 _SETTINGS = {
@@ -46,6 +47,7 @@ _SETTINGS = {
     'axes.titlesize': 10,
     'axes.titlelocation': 'left',
     'legend.frameon': False,
+    # TrueType: some publishers refuse matplotlib's default, Type 3
     'pdf.fonttype': 42,
 }
 

@@ -65,6 +65,7 @@ def edge_of_stability(
 
     def trials(config):
         asked = []
+        # Under another seed of the configuration no trial has a seed of these.
         for seed in range(config.seed * seeds, (config.seed + 1) * seeds):
             for arm in arms:
                 asked.append(_trial(arm, seed, {}))

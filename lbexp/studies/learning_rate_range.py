@@ -51,6 +51,7 @@ def learning_rate_range(
 
     def trials(config):
         path = learning_rate(plain(config.optimizer))
+        # A schedule gives fractions of the optimizer's rate, which is the highest.
         schedule = {'name': 'rising', 'start': low / high, 'scale': scale}
         asked = []
         for seed in range(seeds):
@@ -147,6 +148,7 @@ def _figure(curves, by_trial):
     for name, places in zip(names, zip(*by_trial, strict=True), strict=True):
         heights = []
         for (rates, losses), rate in zip(curves, places, strict=True):
+            # NaN, no such rate, is not equal to itself.
             heights.append(float(np.interp(rate, rates, losses)) if rate == rate else math.nan)
         series.append(Series(name, list(places), heights, style='points'))
     title, labels = 'Loss while the rate rises', ('learning rate', 'training loss')

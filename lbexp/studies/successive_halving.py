@@ -89,6 +89,7 @@ class _Standing(NamedTuple):
 
 
 def _rungs(count, factor):
+    # The quotient of two rounded logarithms: log_3 243 comes out as 4.999999999999999.
     last = int(math.log(count, factor) + 1e-9)
     rungs = []
     for number in range(last + 1):
@@ -98,6 +99,7 @@ def _rungs(count, factor):
 
 def _searched(rungs):
     """Full runs that the updates of all rungs pay for."""
+    # The shares are rounded: a whole number may come out just below itself.
     return int(sum(rung.count * rung.share for rung in rungs) + 1e-9)
 
 

@@ -79,6 +79,7 @@ def take(
         heartbeat_timeout: seconds without a heartbeat after which this attempt will count as lost.
     """
     last = latest(folder)
+    # A heartbeat since it was thought lost: it lives.
     is_alive = last.state == 'running' and last.heartbeat != after.heartbeat
     if last.number != after.number or is_alive:
         return None
@@ -143,6 +144,7 @@ class Lease:
     def _exit_if_superseded(self):
         if _file(self._folder, self.attempt.number + 1).exists():
             print('lbexp: thought lost, and another has begun: this process ends', flush=True)
+            # Not sys.exit, which ends a thread alone: training would go on, and write.
             os._exit(1)
 
     def _write(self, **changes):

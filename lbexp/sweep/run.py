@@ -48,6 +48,7 @@ def _record(study, config, workdir, options, trials):
     fingerprint = options.fingerprint(_resolved(config, trials))
     # Schedulers of one workdir plan one after another: the second finds the first one's plan.
     with cohorts.mutex(workdir, options.heartbeat_timeout):
+        # A direct run in the workdir holds the lock: that is refused, and not waited for.
         # where a file system has no locks, nobody is kept out
         with contextlib.suppress(OSError), lock(workdir):
             pass

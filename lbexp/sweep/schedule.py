@@ -180,6 +180,7 @@ class _Scheduler:
     def _note_end(self, task, start, attempt, exit_reason):
         self.exit_reasons[task.number] = exit_reason
         if attempt.number == start.after:  # nobody took the cohort
+            # It leaves no file of an attempt: not counted here, it would be started for ever.
             self.vain[task.number] += 1
             self.options.log(
                 f'cohort {task.number}: a start came to nothing: {exit_reason}; '

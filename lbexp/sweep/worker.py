@@ -124,6 +124,7 @@ def _keep_to(cores, shards):
     decide last bits."""
     os.sched_setaffinity(0, cores)
     if shards > len(cores):
+        # As in `parallel.devices`: an all-reduce over more devices than threads waits for ever.
         os.environ.setdefault('NPROC', str(2 * shards))
     print(f'lbexp: cores {cores}', flush=True)
 

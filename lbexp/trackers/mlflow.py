@@ -98,6 +98,7 @@ def _write(session, rows):
             batch = metrics[start : start + _AT_ONCE]
             session.client.log_batch(session.runs[trial], metrics=batch)
         session.steps[trial] = new[-1]['step']
+        # Behind the rows that it counts: a kill between the two sends some twice, and loses none.
         session.client.set_tag(session.runs[trial], _STEP, session.steps[trial])
 
 

@@ -71,6 +71,7 @@ def _write(session, rows):
 def _finish(session, statuses):
     for trial, run in session.runs.items():
         status = statuses[trial]
+        # With an exit code that is not 0 this is 'preempted', which may go on, and not 'failed'.
         if status == 'running':
             run.mark_preempting()
         run.finish(exit_code=int(status != 'done'))

@@ -67,6 +67,7 @@ def _newest(folder, trial, identity):
             if trial not in trials:
                 return None
             return Checkpoint(trials, _sound(path, position, identity(trials)))
+        # Trials that config.json does not know: that is no damage of this checkpoint.
         except Refusal:
             raise
         except Exception as error:  # Orbax raises what it likes on damaged files

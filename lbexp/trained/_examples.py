@@ -42,6 +42,7 @@ def _example(what, values, like):
         raise Refusal(f'{what}: found shape {values.shape}; allowed: {_described(like)}')
     # Pixels of floating point where bytes were trained on would be scaled twice.
     if not np.can_cast(values.dtype, like.dtype, 'same_kind'):
+        # Integers of Python come as int64; whether they fit is looked at below.
         signed_as_unsigned = values.dtype.kind == 'i' and like.dtype.kind == 'u'
         if not signed_as_unsigned:
             raise Refusal(f'{what}: found {values.dtype}; allowed: {_described(like)}')

@@ -54,6 +54,7 @@ class Network:
             )
         examples = self._inputs(inputs)
         count = len(next(iter(examples.values())))
+        # A power of two: a few examples need no whole chunk, and few sizes are compiled.
         chunk = min(_CHUNK, 1 << (count - 1).bit_length())
         chunks = []
         for first in range(0, count, chunk):

@@ -46,6 +46,7 @@ def continued(
     for position in range(count):
         # A row is as long as those that were trained on; what does not fit is forgotten.
         window = tokens[-length:]
+        # Always of one shape, which is compiled once; the padding is another segment.
         row = np.zeros((1, length), np.int32)
         segments = np.zeros((1, length), np.int32)
         row[0, : len(window)] = window

@@ -138,6 +138,7 @@ def prepare(name: str, files_from: str | None = None) -> pathlib.Path:
 
 
 def _prepare(name, data, folder, files_from):
+    # Beside the folder: a rename is one within a file system.
     with tempfile.TemporaryDirectory(prefix='.preparing-', dir=folder.parent) as scratch:
         files = []
         for package in data.packages:

@@ -23,6 +23,7 @@ def _write(files, folder):
         fields = {}
         for line in stanza.splitlines():
             name, colon, value = line.partition(': ')
+            # A line that begins with a space goes on with the field above.
             if colon and not line.startswith(' '):
                 fields[name] = value.strip()
         if 'Description' in fields:

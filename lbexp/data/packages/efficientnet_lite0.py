@@ -49,6 +49,7 @@ def _write(files, folder):
     named = {}
     for name, values in arrays.items():
         *layer, last = name.split('.')
+        # PyTorch counts its batches; running averages of a fixed rate need no count.
         if last != 'num_batches_tracked':
             path, array = _renamed(layer, last, values)
             named[path] = array

@@ -78,5 +78,6 @@ def _data(package):
         begin = place + _MEMBER_HEADER
         if name.startswith('data.tar.xz'):
             return lzma.decompress(raw[begin : begin + size])
+        # Members of an ar archive begin at even places.
         place = begin + size + size % 2
     raise ValueError(f'{package}: found no data.tar.xz; allowed: a Debian package')

@@ -117,6 +117,7 @@ def _step(workers, times, take_pass, tools):
 
     def run(state, row_step):
         server = state.replicas
+        # Of equal times the first worker's: with constant ones they take turns.
         worker = jnp.argmin(server.remaining)
 
         def of_worker(tree):
@@ -129,9 +130,11 @@ def _step(workers, times, take_pass, tools):
         loss, sums, grads, model_state = take_pass(
             of_worker(server.copies), of_worker(state.model_state), state.tick, 0
         )
+        # The engine's sums begin anew with a row, and so do those of staleness.
         is_first_of_row = state.metric_sums['examples'] == 0
         state = after_pass(state, loss, sums, put(state.model_state, model_state))
         state = tools.update(state, grads, loss, row_step)
+        # The update of this push is counted already, and is none of those between.
         staleness = state.step - 1 - server.pulled[worker]
 
         def since_row(old):

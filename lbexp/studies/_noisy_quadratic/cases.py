@@ -75,6 +75,7 @@ def verdict(rows: Sequence[Row]) -> tuple[bool, str]:
     two_sided = 2 * stats.norm.sf(largest)
     sidak = -np.expm1(special.xlog1py(len(z), -two_sided))  # 1, where every z is 0
     widest = max(row.error / row.theory for row in rows)
+    # Too small a chi-square fails, too: the errors are then told too large.
     passed = bool(largest <= 4 and 0.001 < chi < 0.999)
     agree = 'agree' if passed else 'do NOT agree'
     words = (

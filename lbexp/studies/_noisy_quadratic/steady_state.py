@@ -126,6 +126,7 @@ def _burn_in(case, curvatures):
     for a in curvatures:
         rest = fixed_point(process_of(case, a), 1.0)
         cycles.append(float(burn_in(rest.radius, 1e-4)))
+    # The radius is that of a cycle, which has k updates.
     return int(max(cycles)) * case.get('k', 1)
 
 

@@ -48,6 +48,7 @@ def slurm(resources: Resources) -> Executor:
         executor = submitit.SlurmExecutor(folder=pathlib.Path(batch[0].workdir) / 'slurm')
         executor.update_parameters(**parameters)
         jobs = executor.map_array(worker, batch)
+        # A list from before lacks the new jobs: they would pass for ended.
         queue.forget()
         return [job.job_id for job in jobs]
 
@@ -81,6 +82,7 @@ class _Queue:
 
     def jobs(self):
         if self._at is None or time.monotonic() - self._at > _LISTED:
+            # With --array every task is a line; of an array that waits there is one otherwise.
             command = ['squeue', '--noheader', '--array', '--format=%i']
             command += ['--user', getpass.getuser()]
             listing = subprocess.run(command, capture_output=True, text=True, timeout=60)
