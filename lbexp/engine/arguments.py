@@ -5,18 +5,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import optax
 
 from lbexp.config import lookup
-from lbexp.engine import initial_weights
+from lbexp.engine import initial_optimizer, initial_weights
 from lbexp.engine.sources import sources
 from lbexp.workloads import Workload
 
-_WEIGHTS = 'init_from'
+_WEIGHTS, _OPTIMIZER = 'init_from', 'init_from.optimizer_state'
 
 
 def data(config: dict, trials: Iterable[int] | None = None) -> dict[str, Any]:
     """The arrays of the workload's training, validation and test sets, and of 'init_from' the
-    weights that are taken.
+    weights and the optimizer state that are taken.
 
     Args:
         trials: of the source, from which the trials of a cohort begin; None: that of `config`.
@@ -27,7 +28,10 @@ def data(config: dict, trials: Iterable[int] | None = None) -> dict[str, Any]:
     if settings['weights'] is not None:
         if trials is None:
             trials = [settings['trial']]
+        trials = list(trials)
         arrays[_WEIGHTS] = initial_weights.stacked(settings, trials, workload)
+        if initial_weights.takes_optimizer_state(settings):
+            arrays[_OPTIMIZER] = initial_optimizer.stacked(settings, trials)
     return arrays
 
 
@@ -53,3 +57,13 @@ def with_arrays(workload: Workload, arrays: dict[str, Any], trial: Any) -> Workl
     if _WEIGHTS in arrays:
         replaced['init'] = initial_weights.init(workload.init, arrays[_WEIGHTS], trial)
     return workload._replace(**replaced)
+
+
+def with_state(
+    optimizer: optax.GradientTransformationExtraArgs, arrays: dict[str, Any], trial: Any
+) -> optax.GradientTransformationExtraArgs:
+    """`optimizer`, whose state begins as that of the source of 'init_from', where it is taken."""
+    if _OPTIMIZER not in arrays:
+        return optimizer
+    init = initial_optimizer.init(optimizer.init, arrays[_OPTIMIZER], trial)
+    return optimizer._replace(init=init)

@@ -8,7 +8,9 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from lbexp.engine import identity, initial_weights, record
+import jax
+
+from lbexp.engine import identity, initial_optimizer, initial_weights, record
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.cohort_runner import Outputs, Progress
 from lbexp.engine.components import components
@@ -21,6 +23,7 @@ from lbexp.engine.profile import Profiler
 from lbexp.engine.program import program
 from lbexp.engine.reached import damage_on_primary, open_rows, reached
 from lbexp.engine.status import THROUGH, Status
+from lbexp.engine.step import initial_state
 from lbexp.engine.tracking import Tracking, build, tracked_cohort
 from lbexp.errors import Refusal
 from lbexp.links import refuse_links
@@ -45,6 +48,9 @@ def build_once(trials: list[dict], trace: bool = False):
         trial = components(in_examples(config), run_length(config))
         if config['init_from']['weights'] is not None:
             initial_weights.taken(config['init_from'], trial.workload)
+        if initial_weights.takes_optimizer_state(config['init_from']):
+            state = jax.eval_shape(functools.partial(initial_state, trial))
+            initial_optimizer.check(config, state.opt_state)
         size, batch = train_size(config), config['batch_size']
         if batch > size:
             raise Refusal(
