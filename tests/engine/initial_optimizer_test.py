@@ -49,9 +49,7 @@ def weights(workdir):
 @pytest.mark.parametrize('name', OPTIMIZERS)
 def test_it_goes_on_as_the_source_would_have(tmp_path, name):
     optimizer = OPTIMIZERS[name]
-    half = trained(
-        tiny(optimizer=optimizer, steps=12, batch_size=WHOLE, seed=1), tmp_path / 'half'
-    )
+    half = trained(tiny(optimizer=optimizer, steps=12, batch_size=WHOLE, seed=1), tmp_path / 'half')
     whole = trained(
         tiny(optimizer=optimizer, steps=24, batch_size=WHOLE, seed=1), tmp_path / 'whole'
     )
