@@ -1,10 +1,9 @@
 """How large may the batch be, early and late in a run? Measured by branches, beside the noise scale.
 
-Merrill et al. 2025 (arXiv:2505.23971), on MNIST-1D with SGD: from points of a run with batch size 8
-branches go on with up to 64 times that, the rate as many times higher, for 8192 examples. A batch
-counts as small enough where the loss falls by half or more of what it falls by with 8: an absolute
-epsilon, as in the paper, would let every batch pass once training is slow. Of a quadratic with one
-curvature it would be the noise scale and two batches more.
+Merrill et al. 2025 (arXiv:2505.23971), on MNIST-1D with SGD: from points of a run at batch size
+8 branches go on with up to 64 times that, the rate as many times higher, for 8192 examples. A
+batch counts as small enough where the loss falls by half or more of what it falls by with 8: an
+absolute epsilon would let every batch pass once training is slow.
 
     python -m lbexp.main --config=experiments/branching.py
 """

@@ -38,9 +38,9 @@ def critical_batch(sizes: Sequence[float], losses: Sequence[float], allowed: flo
         losses: at equal examples; inf: diverged, NaN: not there.
         allowed: >= 0.
     """
-    excess = np.asarray(losses, np.float64) - losses[0]
-    if not math.isfinite(losses[0]) or np.isnan(excess).any():
+    if not math.isfinite(losses[0]) or np.isnan(losses).any():
         return UNKNOWN
+    excess = np.asarray(losses, np.float64) - losses[0]
     beyond = np.flatnonzero(excess > allowed)
     if not len(beyond):
         return Range(float(sizes[-1]), math.inf)
@@ -49,7 +49,7 @@ def critical_batch(sizes: Sequence[float], losses: Sequence[float], allowed: flo
     if math.isinf(excess[first]):
         return Range(below, above)
     share = (allowed - excess[first - 1]) / (excess[first] - excess[first - 1])
-    size = below * (above / below) ** share
+    size = below * (above / below) ** float(share)
     return Range(size, size)
 
 

@@ -21,7 +21,7 @@ from lbexp.errors import Refusal
 from lbexp.ranges import NonNegative, Positive, PositiveInteger, Trials
 from lbexp.studies import Study, Trial, _papers
 from lbexp.studies._branches import UNKNOWN, Range, critical_batch, decided, log_ratio
-from lbexp.studies._finals import final_metric
+from lbexp.studies._finals import final_metric, row_of_trial
 from lbexp.studies._presentation.branching import Point, losses_figure, sizes_figure, table
 from lbexp.studies._seeds import STRIDE, moved
 
@@ -194,16 +194,16 @@ def _measured(workdir, points, multiples, seeds) -> list[Point]:
     finals = results.final(workdir)
     losses = final_metric(finals, 'train_loss')
     losses = np.where(finals['status'] == 'diverged', np.inf, losses)
-    scales = _noise_scales(finals)
+    scales, row_of = _noise_scales(finals), row_of_trial(finals)
     measured = {}
     for point in points:
         ends = np.full((seeds, len(multiples)), np.nan)
         measured[point] = Point(point, np.full(seeds, np.nan), ends, np.full(seeds, np.nan))
     for trial, tags in results.roles(workdir):
-        (row,) = np.flatnonzero(finals['trial'] == trial)
         at = measured.get(tags.get('point'))
         if at is None or tags['pair'] >= seeds:
             continue
+        row = row_of[trial]
         if tags['phase'] == 'trunk':
             at.begun[tags['pair']] = losses[row]
         elif tags['multiple'] in multiples:
@@ -223,7 +223,7 @@ def _noise_scales(finals: Mapping[str, np.ndarray]) -> np.ndarray:
 def _critical(point, sizes, tolerance) -> list[Range]:
     """The critical batch size of each seed."""
     ranges = []
-    for begun, ends in zip(point.begun, point.ends, strict=True):
+    for begun, ends in zip(point.begun.tolist(), point.ends.tolist(), strict=True):
         fall = begun - ends[0]
         allowed = tolerance.of(fall)
         # else a branch that does not move at all would be as good
