@@ -1,4 +1,4 @@
-"""How large may the batch be, early and late in a run? Measured by branches, beside the noise scale.
+"""How large may the batch be, early and late in a run? Measured by branches of it.
 
 Merrill et al. 2025 (arXiv:2505.23971), on MNIST-1D with SGD: from points of a run at batch size
 8 branches go on with up to 64 times that, the rate as many times higher, for 8192 examples. A
