@@ -112,6 +112,7 @@ def judged(
     effects: Sequence[float | None] | np.ndarray,
     margin: float = 0.0,
     contrast: tuple[str, str, str] | None = None,
+    lacking: str = 'diverged',
 ) -> Claim:
     """The claim with its outcome, by the interval of the effects' median.
 
@@ -123,11 +124,12 @@ def judged(
         margin: of the test.
         contrast: metric, arm and other arm, where the effects are differences of two arms. Such a
             claim of a comparison has to stand the grid of its tuning and its test set, too.
+        lacking: what is said of draws without an effect.
     """
     numbers = np.array(list(effects), np.float64)  # None becomes NaN
     lost = int(np.sum(~np.isfinite(numbers)))
     if lost:
-        measured += f'; {lost} of {len(numbers)} diverged'
+        measured += f'; {lost} of {len(numbers)} {lacking}'
     if len(numbers) < inference.LEAST_PAIRS:
         measured += f'; {len(numbers)} pairs decide nothing, {inference.LEAST_PAIRS} may'
     boundaries = (margin, -margin) if test is within else (margin,)

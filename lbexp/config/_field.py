@@ -12,6 +12,9 @@ Points = Annotated[int, Interval(ge=1, le=10**6)]
 Fractions = Annotated[float, Interval(gt=0, lt=1)]
 
 
+ABSENT = object()  # no default: of a dict's field that need not be there
+
+
 class Part(NamedTuple):
     """A dict with a 'name', which the lookup resolves, and the arguments of the function that it
     names."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from lbexp.config._field import Field, NonNegativeCount
+from lbexp.config._field import ABSENT, Field, NonNegativeCount
 
 START_FIELDS = (
     Field('init_from', {}, dict, 'the weights that a trial begins from, instead of fresh ones'),
@@ -36,6 +36,14 @@ START_FIELDS = (
         tuple[tuple[str, str], ...],
         'pairs (regular expression, replacement) that make names of this model from those of the '
         'source',
+    ),
+    Field(
+        'init_from.optimizer_state',
+        ABSENT,
+        bool,
+        'the trial goes on as its source would have, of which it takes the weights that were '
+        'trained, rather than those that were evaluated, and the state of the optimizer; at a '
+        'constant rate; absent: the optimizer begins anew',
     ),
     Field(
         'freeze',

@@ -10,12 +10,10 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Interval
 from ml_collections import ConfigDict
 
-from lbexp.config._field import LARGEST, Field, Fractions, NonNegativeCount, Points
+from lbexp.config._field import ABSENT, LARGEST, Field, Fractions, NonNegativeCount, Points
 from lbexp.config._field import Count as Count
 from lbexp.config._field import Part as Part
 from lbexp.config._start_fields import START_FIELDS
-
-ABSENT = object()  # no default: of a dict's field that need not be there
 
 FIELDS = (
     # What is trained, and by what.

@@ -5,18 +5,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import optax
 
 from lbexp.config import lookup
-from lbexp.engine import initial_weights
+from lbexp.engine import initial_optimizer, initial_weights
 from lbexp.engine.sources import sources
 from lbexp.workloads import Workload
 
-_WEIGHTS = 'init_from'
+_WEIGHTS, _OPTIMIZER = 'init_from', 'init_from.optimizer_state'
 
 
 def data(workload: dict, init_from: dict, trials: Iterable[int] | None = None) -> dict[str, Any]:
     """The arrays of the workload's training, validation and test sets, and of 'init_from' the
-    weights that are taken.
+    weights and the optimizer state that are taken.
 
     Args:
         workload, init_from: of the configuration.
@@ -27,7 +28,10 @@ def data(workload: dict, init_from: dict, trials: Iterable[int] | None = None) -
     if init_from['weights'] is not None:
         if trials is None:
             trials = [init_from['trial']]
+        trials = list(trials)
         arrays[_WEIGHTS] = initial_weights.stacked(init_from, trials, built)
+        if initial_weights.takes_optimizer_state(init_from):
+            arrays[_OPTIMIZER] = initial_optimizer.stacked(init_from, trials)
     return arrays
 
 
@@ -57,3 +61,13 @@ def with_arrays(workload: Workload, arrays: dict[str, Any], trial: Any) -> Workl
     if _WEIGHTS in arrays:
         replaced['init'] = initial_weights.init(workload.init, arrays[_WEIGHTS], trial)
     return workload._replace(**replaced)
+
+
+def with_state(
+    optimizer: optax.GradientTransformationExtraArgs, arrays: dict[str, Any], trial: Any
+) -> optax.GradientTransformationExtraArgs:
+    """`optimizer`, whose state begins as that of the source of 'init_from', where it is taken."""
+    if _OPTIMIZER not in arrays:
+        return optimizer
+    init = initial_optimizer.init(optimizer.init, arrays[_OPTIMIZER], trial)
+    return optimizer._replace(init=init)

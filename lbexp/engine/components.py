@@ -12,7 +12,7 @@ from lbexp.data.order import order
 from lbexp.data.partition import partition
 from lbexp.engine import contracts
 from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedule
-from lbexp.engine.arguments import with_arrays
+from lbexp.engine.arguments import with_arrays, with_state
 from lbexp.engine.parameter_rates import scaled_updates
 from lbexp.engine.rates import ScheduledRate, constant_rate, takes_number
 from lbexp.engine.sources import sources
@@ -75,8 +75,11 @@ def components(
     if workload is None:
         workload = lookup.build('workload', config['workload'])
     workload = contracts.workload(config['workload']['name'], workload)
+    optimizer = _optimizer(config, rates, seed)
     if arrays is not None:
-        workload = with_arrays(workload, arrays, config['init_from']['trial'])
+        source = config['init_from']['trial']
+        workload = with_arrays(workload, arrays, source)
+        optimizer = with_state(optimizer, arrays, source)
     microbatch = config['microbatch'] or config['batch_size']
     shared = config['data']
     count = shared['hosts'] or hosts.count()
@@ -84,7 +87,7 @@ def components(
     workload = workload._replace(train=train)
     return TrialComponents(
         workload,
-        _optimizer(config, rates, seed),
+        optimizer,
         rates.scheduled[0] if rates.scheduled else _no_rate,
         _weighting(config, workload.train, seed),
         microbatch,

@@ -1,10 +1,14 @@
 """Parts of trials built with their numbers as they are: what a part refuses, it refuses here."""
 
+import functools
 import json
 
+import jax
+
 from lbexp.config import lookup
-from lbexp.engine import initial_weights
+from lbexp.engine import initial_optimizer, initial_weights
 from lbexp.engine.components import components
+from lbexp.engine.step import initial_state
 from lbexp.engine.training_set import keep_training_set, training_set
 from lbexp.engine.trial_plan import trial_plan
 from lbexp.errors import Refusal
@@ -33,6 +37,9 @@ def build_different(trials: list[dict]) -> None:
             trial = components(*trial_plan(config), workload=workload)
             if config['init_from']['weights'] is not None:
                 initial_weights.taken(config['init_from'], trial.workload)
+            if initial_weights.takes_optimizer_state(config['init_from']):
+                state = jax.eval_shape(functools.partial(initial_state, trial))
+                initial_optimizer.check(config, state.opt_state)
             size, batch = training_set(part).size, config['batch_size']
             if batch > size:
                 raise Refusal(

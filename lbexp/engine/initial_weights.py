@@ -6,7 +6,7 @@ Who reads them (`lbexp.trained.initial_weights`) provides them here, before anyt
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ from lbexp.errors import Refusal
 from lbexp.optimizers import masks
 from lbexp.workloads import Workload
 
-PARAMS, MODEL_STATE = 'params', 'model_state'
+PARAMS, MODEL_STATE, OPT_STATE = 'params', 'model_state', 'opt_state'
 _SHOWN = 6  # names in a message
 # text of (source, trial) -> the arrays by name; read once, by whoever trains
 _provided: dict[str, dict[str, np.ndarray]] = {}
@@ -37,12 +37,12 @@ def provide(settings: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
 
     Args:
         settings: 'init_from' of a resolved configuration.
-        arrays: by name; names that begin with neither 'params/' nor 'model_state/' are of
-            parameters.
+        arrays: by name; names that begin with none of 'params/', 'model_state/', 'opt_state/' are
+            of parameters.
     """
     named = {}
     for name, values in arrays.items():
-        if not name.startswith((f'{PARAMS}/', f'{MODEL_STATE}/')):
+        if not name.startswith((f'{PARAMS}/', f'{MODEL_STATE}/', f'{OPT_STATE}/')):
             name = f'{PARAMS}/{name}'
         named[name] = np.asarray(values)
     _provided[source_key(settings)] = named
@@ -50,7 +50,16 @@ def provide(settings: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
 
 def source_key(settings: Mapping[str, Any]) -> str:
     """Which source it is, as text."""
-    return json.dumps([settings['weights'], int(settings['trial'])])
+    key = [settings['weights'], int(settings['trial'])]
+    # other arrays of the same trial
+    if takes_optimizer_state(settings):
+        key.append(OPT_STATE)
+    return json.dumps(key)
+
+
+def takes_optimizer_state(settings: Mapping[str, Any]) -> bool:
+    """Whether a trial goes on with the optimizer state of its source, too."""
+    return settings.get('optimizer_state', False)
 
 
 def sha256(settings: Mapping[str, Any]) -> str | None:
@@ -62,7 +71,10 @@ def sha256(settings: Mapping[str, Any]) -> str | None:
 
 def described(settings: Mapping[str, Any]) -> str:
     """'trial 3 of runs/a'."""
-    return f'trial {settings["trial"]} of {settings["weights"]}'
+    words = f'trial {settings["trial"]} of {settings["weights"]}'
+    if takes_optimizer_state(settings):
+        words += ' with its optimizer state'
+    return words
 
 
 def arrays(settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -98,12 +110,13 @@ def taken(settings: Mapping[str, Any], workload: Workload) -> Taken:
     _refuse_shapes(settings, [(name, leaves[name], provided[there[name]]) for name in names])
     if not names:
         raise Refusal(
-            f'init_from: found {_few(sorted(there))} in {described(settings)}, and of these '
-            f'nothing to take; allowed: some of {_few(sorted(leaves))}'
+            f'init_from: found {few(sorted(there))} in {described(settings)}, and of these '
+            f'nothing to take; allowed: some of {few(sorted(leaves))}'
         )
     sources = {name: there[name] for name in names}
     fresh = [name for name in leaves if name not in sources and not is_key(leaves[name])]
-    return Taken(sources, fresh, sorted(provided.keys() - set(sources.values())))
+    weights = {name for name in provided if not name.startswith(f'{OPT_STATE}/')}
+    return Taken(sources, fresh, sorted(weights - set(sources.values())))
 
 
 def in_words(settings: Mapping[str, Any], workload: Workload) -> str:
@@ -117,9 +130,9 @@ def in_words(settings: Mapping[str, Any], workload: Workload) -> str:
             counts.append(f'{count} of {total} {words}')
     line = f'{described(settings)} (SHA-256 {(sha256(settings) or "")[:8]}): {", ".join(counts)}'
     if what.fresh:
-        line += f'; fresh: {_few(what.fresh)}'
+        line += f'; fresh: {few(what.fresh)}'
     if what.unused:
-        line += f'; not used of it: {_few(what.unused)}'
+        line += f'; not used of it: {few(what.unused)}'
     return line
 
 
@@ -227,6 +240,7 @@ def _refuse_shapes(settings, pairs):
         )
 
 
-def _few(names):
+def few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     text = ', '.join(names[:_SHOWN])
     return f'{text} and {len(names) - _SHOWN} more' if len(names) > _SHOWN else text

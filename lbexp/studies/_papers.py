@@ -42,6 +42,13 @@ MCCANDLISH = (
     'McCandlish et al. 2018 (arXiv:1812.06162, abstract): the gradient noise scale predicts the '
     'largest useful batch size, of MNIST to Dota; the accuracy of the hyperbola was not verified'
 )
+MERRILL = (
+    'Merrill, Arora, Groeneveld, Hajishirzi 2025 (arXiv:2505.23971, abstract): pretraining of OLMo '
+    '1B and 7B; the critical batch size "is near 0 at initialization, increases rapidly at first, '
+    'and then plateaus"; "strong assumptions are required to justify gradient noise" in its place. '
+    'Epsilon 0.01 of the smoothed training loss, and noise scales that are lower by orders of '
+    'magnitude (a summary; sections 2 and 3 not verified)'
+)
 ZHANG_PRECONDITIONED = (
     'Zhang et al. 2019 (arXiv:1907.04164, abstract): Adam and K-FAC have "much larger critical '
     'batch sizes than stochastic gradient descent with momentum"; the factors were not verified'

@@ -6,11 +6,9 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-import jax
-import numpy as np
-
 from lbexp.config import lookup
 from lbexp.engine import initial_weights
+from lbexp.engine.frozen import joined
 from lbexp.errors import Refusal
 from lbexp.local_path import local_path
 from lbexp.trained import _formats
@@ -86,7 +84,21 @@ def _arrays(settings, workdir, trusted, runs):
         runs[path] = Run(path, trust_workdir=trusted)
     trial = runs[path].trial(settings['trial'])
     tree: Any = {'params': trial.params, 'model_state': trial.model_state}
-    return _formats.named(jax.tree.map(np.asarray, tree))
+    if initial_weights.takes_optimizer_state(settings):
+        tree = _as_trained(trial)
+    return _formats.named(tree)
+
+
+def _as_trained(trial):
+    """What a trial would have gone on with."""
+    if trial.config['replicas']:
+        raise Refusal(
+            f'init_from.optimizer_state: found a source with replicas, trial {trial.number}; '
+            'allowed: one worker'
+        )
+    state = trial.state
+    params = joined(state.params, state.frozen)
+    return {'params': params, 'model_state': state.model_state, 'opt_state': state.opt_state}
 
 
 def _copy(settings, workdir):

@@ -1,0 +1,124 @@
+"""The optimizer state that trials begin with, where it is that of a trial before them.
+
+Its arrays are provided with the weights (`initial_weights`), by names such as
+'opt_state/velocity/Dense_0/kernel'.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lbexp.engine import initial_weights
+from lbexp.engine.initial_weights import OPT_STATE
+from lbexp.engine.named import as_key, is_key, slashed
+from lbexp.errors import Refusal
+
+
+def stacked(settings: Mapping[str, Any], trials: Iterable[int]) -> dict[str, Any]:
+    """The states of these trials of one source, as arguments of a program: {'trials': [S],
+    'arrays': {name: [S, ...]}}.
+
+    Raises:
+        Refusal: a source has none, or they are of other optimizers than each other.
+    """
+    distinct = sorted(set(map(int, trials)))
+    by_trial = []
+    for trial in distinct:
+        by_trial.append(_state({**settings, 'trial': trial}))
+        if by_trial[-1].keys() != by_trial[0].keys():
+            raise Refusal(
+                f'init_from.optimizer_state: found other states in trials {distinct[0]} and '
+                f'{trial} of {settings["weights"]}; allowed: trials of one optimizer'
+            )
+    joined = {}
+    for name in by_trial[0]:
+        joined[name] = np.stack([state[name] for state in by_trial])
+    return {'trials': np.asarray(distinct, np.int32), 'arrays': joined}
+
+
+def init(fresh: Callable, states: Mapping[str, Any], trial: Any) -> Callable:
+    """In the place of `fresh` (params -> optimizer state): the state of the source.
+
+    Args:
+        states: as `stacked` gives them.
+        trial: of the source; may be traced.
+    """
+
+    def begun(params):
+        place = jnp.argmax(states['trials'] == trial)
+        leaves, structure = jax.tree.flatten(fresh(params))
+        names = slashed(jax.tree.unflatten(structure, leaves), OPT_STATE)
+        replaced = []
+        for name, leaf in zip(names, leaves, strict=True):
+            replaced.append(as_key(jnp.asarray(states['arrays'][name])[place], leaf))
+        return jax.tree.unflatten(structure, replaced)
+
+    return begun
+
+
+def check(config: Mapping[str, Any], shapes: Any) -> None:
+    """Raises Refusal where a trial cannot go on with the optimizer state that it asks for.
+
+    The state counts updates from the first one of the source, and an optimizer reads its rate by
+    that count; the trial counts from its own. So the rate has to be constant.
+
+    Args:
+        config: resolved, its numbers not traced.
+        shapes: of the state that its optimizer has.
+    """
+    settings, schedule, problems = config['init_from'], config['schedule'], []
+    if settings['weights'] is None:
+        raise Refusal('init_from.optimizer_state: found no init_from.weights; allowed: a workdir')
+    if schedule['name'] != 'constant' or schedule.get('warmup'):
+        problems.append(f'found schedule {schedule}; allowed: constant, without warmup')
+    for name in ('batch_growth', 'replicas'):
+        if config[name]:
+            problems.append(f'found {name}; allowed: none')
+    for name in ('take', 'rename'):
+        if settings[name]:
+            problems.append(f'found {name} {settings[name]}; allowed: all, by their names')
+    problems += _differences(_state(settings), _leaves(shapes))
+    if problems:
+        raise Refusal(f'init_from.optimizer_state: {"; ".join(problems)}')
+
+
+def _state(settings):
+    """Of a source, by name."""
+    state = {}
+    for name, array in initial_weights.arrays(settings).items():
+        if name.startswith(f'{OPT_STATE}/'):
+            state[name] = array
+    if not state:
+        raise Refusal(
+            f'init_from.optimizer_state: found none in {initial_weights.described(settings)}; '
+            'allowed: the workdir of a run whose optimizer has a state'
+        )
+    return state
+
+
+def _leaves(shapes):
+    """{name: shape and dtype}, random keys as numbers."""
+    leaves = {}
+    for name, leaf in zip(slashed(shapes, OPT_STATE), jax.tree.leaves(shapes), strict=True):
+        if is_key(leaf):
+            leaf = jax.eval_shape(jax.random.key_data, leaf)
+        leaves[name] = leaf
+    return leaves
+
+
+def _differences(there, here):
+    """What of two states differs, in words."""
+    differences = [f'{name} here alone' for name in here.keys() - there.keys()]
+    differences += [f'{name} there alone' for name in there.keys() - here.keys()]
+    for name in here.keys() & there.keys():
+        pair = there[name], here[name]
+        (shape, dtype), (shape_here, dtype_here) = [(leaf.shape, leaf.dtype) for leaf in pair]
+        if (shape, dtype) != (shape_here, dtype_here):
+            differences.append(f'{name} {dtype}{shape} there, {dtype_here}{shape_here} here')
+    if not differences:
+        return []
+    words = initial_weights.few(sorted(differences))
+    return [f'found {words}; allowed: the optimizer of the source']
