@@ -67,9 +67,7 @@ def _problems(words, flag_values):
         problems.append(f'--other: given to {words[0]}; allowed: with {allowed}')
     groups, examples = flag_values.groups, flag_values.examples
     if 'noise' in words and groups > examples:
-        problems.append(
-            f'--groups: found {groups} of {examples} examples; allowed: 10 .. {examples}'
-        )
+        problems.append(f'--groups: found {groups} of {examples} examples; allowed: no more groups')
     return problems
 
 
@@ -80,13 +78,13 @@ def _flags():
     )
     to = "folder to write to; default: 'analysis' in the workdir"
     flags.DEFINE_string('to', None, to, flag_values=flag_values)
-    examples = 'examples that the loss is the mean over'
+    examples = 'examples that the loss is the mean over; of a smaller test set all'
     flags.DEFINE_integer('examples', 512, examples, 1, flag_values=flag_values)
     points = 'points of a line for each unit of its length'
     flags.DEFINE_integer('points', 12, points, 1, 1000, flag_values=flag_values)
     products = 'Hessian-vector products of each Lanczos run'
     flags.DEFINE_integer('products', 40, products, 4, flag_values=flag_values)
-    flags.DEFINE_integer('seed', 0, 'of random directions', 0, flag_values=flag_values)
+    flags.DEFINE_integer('seed', 0, 'of random directions and draws', 0, flag_values=flag_values)
     updates = "of 'connectivity': updates that train the middle of the curve"
     flags.DEFINE_integer('updates', 500, updates, 1, flag_values=flag_values)
     rate = 'of those updates, by Adam'

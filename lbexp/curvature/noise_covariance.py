@@ -34,7 +34,8 @@ class Overlap(NamedTuple):
 
 
 class NoiseScale(NamedTuple):
-    """tr(H Sigma), G^T H G, and their ratio; of B_simple H = 1."""
+    """tr(H Sigma), G^T H G, and their ratio; of B_simple H = 1. Errors are the jackknife's over
+    groups: where noise hides the gradient up to sqrt(2) too large."""
 
     ratio: Ratio  # [examples]
     numerator: Scalar  # tr(H Sigma), unbiased

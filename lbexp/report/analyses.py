@@ -84,9 +84,9 @@ def interpolation(first: Any, last: Any, settings: Settings) -> Measured:
     and test examples."""
     of_one_network(first, last, settings)
     points = evenly(-1, 2, settings)
+    samples = {part: sample(first, part, settings) for part in ('train', 'test')}
     series, rows = [], []
-    for part in ('train', 'test'):
-        objective = sample(first, part, settings)
+    for part, objective in samples.items():
         measure = jax.jit(functools.partial(_between, objective.loss, points))
         losses, barrier = jax.device_get(measure(first.params, last.params))
         series.append(Series(part, points.tolist(), losses.tolist()))
@@ -94,7 +94,8 @@ def interpolation(first: Any, last: Any, settings: Settings) -> Measured:
         rows.append([part, *map(float, ends), float(barrier.height), float(barrier.place)])
     name = f'interpolation_{first.number}_{last.number}'
     title = f'From trial {first.number} to trial {last.number}'
-    caption = f'{settings.examples} examples of each set; units are not aligned.'
+    measured = ', '.join(objective.description for objective in samples.values())
+    caption = f'{measured}; units are not aligned.'
     label = f'place between trial {first.number} (0) and trial {last.number} (1)'
     figure = Figure(name, title, label, 'loss', series, caption=caption)
     columns = ['set', 'loss at 0', 'loss at 1', 'barrier', 'at']

@@ -42,13 +42,18 @@ class Measured(NamedTuple):
 
 
 def sample(trial: Any, part: str, settings: Settings) -> Any:
-    """The loss of the trial's network over examples of a set (`Trial.objective`).
+    """The loss of the trial's network over examples of a set (`Trial.objective`); of a test set
+    that is smaller over all.
 
     Raises:
         Refusal: what the set or the network does not allow.
     """
+    count = settings.examples
+    test = trial.workload.test
+    if part == 'test' and test is not None:
+        count = min(count, test.size)
     try:
-        return trial.objective(part, settings.examples, settings.batch_norm)
+        return trial.objective(part, count, settings.batch_norm)
     except Refusal as error:
         raise Refusal(f'--{error}') from error
 

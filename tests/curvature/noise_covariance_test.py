@@ -103,7 +103,8 @@ def test_b_noise(size):
     )
     for values, errors, truth in parts:
         assert abs(values.mean() - truth) < 4 * values.std() / np.sqrt(400)
-        assert np.sqrt((errors**2).mean()) == pytest.approx(values.std(), rel=0.15)
+        # the jackknife's is sqrt 2 too large of a product of noise with noise, never too small
+        assert 0.85 < np.sqrt((errors**2).mean()) / values.std() < 1.55
     ratio = measured.ratio
     truth = numerator / denominator
     held = (ratio.low <= truth) & (truth <= ratio.high)

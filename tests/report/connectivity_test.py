@@ -37,7 +37,10 @@ def trial(number, params, losses):
             loss=loss, losses=losses, examples=examples, description=f'{count} of {part}'
         )
 
-    return SimpleNamespace(number=number, params=params, model_state={}, objective=objective)
+    workload = SimpleNamespace(test=SimpleNamespace(size=40))
+    return SimpleNamespace(
+        number=number, params=params, model_state={}, workload=workload, objective=objective
+    )
 
 
 def layers(seed, widths):
@@ -100,6 +103,8 @@ def test_a_network_and_itself_in_another_order():
         np.testing.assert_allclose(losses, first, rtol=1e-5)
     assert by_path(measured)['curve'][2] < 0.5 * by_path(measured)['line'][2]
     assert measured.figures[0].name == 'connectivity_3_5'
+    # the whole of a test set that is smaller than --examples
+    assert '60 of train, 40 of test' in measured.table.caption
 
 
 def test_in_a_bowl_the_curve_is_below_the_line():

@@ -34,7 +34,7 @@ def trial(params, losses, examples, population=POPULATION):
         number=2,
         params=params,
         model_state={},
-        workload=SimpleNamespace(train=SimpleNamespace(size=population)),
+        workload=SimpleNamespace(train=SimpleNamespace(size=population), test=None),
         objective=lambda part, count, batch_norm: objective,
     )
 
