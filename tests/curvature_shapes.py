@@ -97,6 +97,9 @@ CURVATURE = {
     ],
     'landscape:barrier': [lambda: dict(losses=points(), points=points())],
     'landscape:bezier': [lambda: dict(first=params(), middle=params(), last=params(), t=0.5)],
+    'landscape:curve': [
+        lambda: dict(loss=loss, first=params(), middle=params(), last=params(), points=points()),
+    ],
     'landscape:connect': [
         lambda: dict(
             loss=loss,
@@ -111,9 +114,10 @@ CURVATURE = {
         lambda: noise_covariance.covariance(gram(), 2, 2)._asdict(),
     ],
     'noise_covariance:Overlap': [lambda: noise_covariance.overlap(rows(), rows())._asdict()],
-    'noise_covariance:HessianNoise': [
+    'noise_covariance:NoiseScale': [
         lambda: noise_covariance.hessian_noise_scale(identity, rows(), 2)._asdict(),
     ],
+    'noise_covariance:noise_scale': [lambda: dict(products=gram(), size=2, population=90)],
     'noise_covariance:group_gradients': [
         lambda: dict(losses=losses, params=params(), examples=examples(), groups=4),
     ],

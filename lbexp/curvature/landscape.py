@@ -110,6 +110,13 @@ def bezier(first: Params, middle: Params, last: Params, t: Any) -> Params:
     return between(between(first, middle, t), between(middle, last, t), t)
 
 
+def curve(
+    loss: Callable, first: Params, middle: Params, last: Params, points: LossOfPoints
+) -> LossOfPoints:
+    """L on the Bezier curve at each t of `points`, in [0, 1]."""
+    return jax.lax.map(lambda t: loss(bezier(first, middle, last, t)), points)
+
+
 def connect(
     loss: Callable,
     first: Params,

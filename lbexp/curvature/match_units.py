@@ -1,13 +1,41 @@
 """Two networks of one shape with their hidden units in one order."""
 
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 _SWEEPS = 100  # over the layers; the fit rises with each, and few are needed
+
+
+def dense_layers(params: Any) -> list[str]:
+    """Names of the layers of a network that has dense layers alone, in order, for `match_units`.
+
+    The order is that of the numbers that names end in, as Flax has it: Dense_0, Dense_1, ... Names
+    and shapes do not say that each layer feeds the next alone, through an activation of each unit
+    by itself: compare the outputs of the matched network with those before.
+
+    Raises:
+        ValueError: something else than numbered dense layers.
+    """
+    if not isinstance(params, Mapping):
+        raise ValueError('layers: found parameters without names; allowed: dense layers by name')
+    places = {}
+    for name, layer in params.items():
+        number = re.search(r'\d+$', name)
+        if number is None or not _is_dense(layer):
+            raise ValueError(f'layers: found {name!r}; allowed: dense layers with numbers alone')
+        places[name] = int(number.group())
+    return sorted(places, key=places.__getitem__)
+
+
+def _is_dense(layer):
+    if not isinstance(layer, Mapping) or not {'kernel'} <= set(layer) <= {'kernel', 'bias'}:
+        return False
+    return np.ndim(layer['kernel']) == 2
 
 
 def match_units(reference: Any, network: Any, layers: Sequence[str]) -> Any:

@@ -33,13 +33,15 @@ class Overlap(NamedTuple):
     standard_error: Scalar  # over groups
 
 
-class HessianNoise(NamedTuple):
-    """tr(H Sigma), G^T H G, and their ratio."""
+class NoiseScale(NamedTuple):
+    """tr(H Sigma), G^T H G, and their ratio; of B_simple H = 1. Errors are the jackknife's over
+    groups: where noise hides the gradient up to sqrt(2) too large."""
 
-    ratio: Ratio  # B_noise [examples]
-    numerator: Scalar  # tr(H Sigma)
+    ratio: Ratio  # [examples]
+    numerator: Scalar  # tr(H Sigma), unbiased
+    numerator_error: Scalar  # standard error
     denominator: Scalar  # G^T H G, unbiased: it may be negative
-    products: int
+    denominator_error: Scalar  # standard error
 
 
 def group_gradients(losses: Callable, params: Params, examples: Any, groups: int) -> Any:
@@ -136,7 +138,21 @@ def overlap(gradients: Any, vectors: Any) -> Overlap:
     return Overlap(value, influence.std(ddof=1) * (1 / jnp.sqrt(len(influence))))
 
 
-def hessian_noise_scale(product: Callable, gradients: Any, size: int) -> HessianNoise:
+def noise_scale(products: GramOfGroups, size: int, population: int | None = None) -> NoiseScale:
+    """B_simple = tr Sigma / |G|^2 [examples] (McCandlish et al. 2018, arXiv:1812.06162, equation
+    2.9): the batch size at which noise and gradient are of one size. `hessian_noise_scale` with
+    H = 1, of the inner products that `covariance` takes.
+
+    Args:
+        products: `gram` of K >= 3 group gradients.
+        size, population: as in `hessian_noise_scale`.
+    """
+    return _noise_scale(products, size, population)
+
+
+def hessian_noise_scale(
+    product: Callable, gradients: Any, size: int, population: int | None = None
+) -> NoiseScale:
     """B_noise = tr(H Sigma) / (G^T H G) [examples] (McCandlish et al. 2018, arXiv:1812.06162,
     equation 2.7), with M_ij = g_i^T H g_j of K group gradients:
 
@@ -148,23 +164,39 @@ def hessian_noise_scale(product: Callable, gradients: Any, size: int) -> Hessian
     with the jackknife's variances over groups, Student's t with K - 1 degrees. Near convergence G
     vanishes and the ratio means nothing: it is then not resolved, and never a number alone.
 
+    Of N examples without replacement, groups are not independent: M_ij, i != j, has the mean
+    G^T H G - tr(H Sigma) / N, G being the gradient over all N and Sigma their covariance with
+    divisor N - 1. Where the weights were fitted to these N it is most of M_ij. `population` adds
+    it again. The interval does not count that the sample may be much of the population: it is then
+    wider than it need be.
+
     Args:
         product: v -> H v.
         gradients: of K >= 3 groups, leaves [K, ...].
         size: examples of a group.
+        population: N, the examples that those of the groups were drawn from without replacement;
+            None: independent draws.
 
     Cost: K products.
     """
     images = jax.lax.map(product, gradients)
     matrix = jax.lax.map(functools.partial(trees.rows_times, gradients), images)
+    return _noise_scale(matrix, size, population)
+
+
+def _noise_scale(matrix, size, population):
+    """The ratio of M_ij = g_i^T H g_j."""
     groups = len(matrix)
     if groups < 3:
         raise ValueError(f'groups: found {groups}; allowed: 3 or more')
+    share = 0.0
+    if population is not None:
+        share = size / population
     squares, sums, whole = jnp.diag(matrix), matrix.sum(axis=1), matrix.sum()
-    numerator, denominator = _unbiased(squares.sum(), whole, groups)
+    numerator, denominator = _unbiased(squares.sum(), whole, groups, share)
     # Without group i, of a symmetric matrix.
     left = whole - 2 * sums + squares
-    numerators, denominators = _unbiased(squares.sum() - squares, left, groups - 1)
+    numerators, denominators = _unbiased(squares.sum() - squares, left, groups - 1, share)
     deviations = jnp.stack([numerators - numerators.mean(), denominators - denominators.mean()])
     spread = deviations @ deviations.T * ((groups - 1) / groups)
     quantile = special.stdtrit(groups - 1, (1 + _CONFIDENCE) / 2)
@@ -174,13 +206,15 @@ def hessian_noise_scale(product: Callable, gradients: Any, size: int) -> Hessian
     ratio = Ratio(
         per_group.value * size, per_group.low * size, per_group.high * size, per_group.resolved
     )
-    return HessianNoise(ratio, numerator * size, denominator, groups)
+    errors = jnp.sqrt(jnp.diag(spread))
+    return NoiseScale(ratio, numerator * size, errors[0] * size, denominator, errors[1])
 
 
-def _unbiased(squares, whole, groups):
+def _unbiased(squares, whole, groups, share):
     """(trace with the covariance of group means, form of the mean) of sums of M."""
     between = (whole - squares) / (groups * (groups - 1))
-    return squares / groups - between, between
+    trace = squares / groups - between
+    return trace, between + share * trace
 
 
 def _without_mean(rows):

@@ -1,8 +1,7 @@
 """The loss around trained networks as tables and figures."""
 
 import functools
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,42 +9,22 @@ import numpy as np
 
 from lbexp.analysis import Figure, Series, Table
 from lbexp.curvature import lanczos, landscape, operators, spectral_density, trace, trees
-from lbexp.errors import Refusal
-from lbexp.report import paper, table
-from lbexp.report.contour import Contour, save_contour
+from lbexp.report.contour import Contour
+from lbexp.report.measured import TOP, Measured, Settings, evenly, of_one_network, sample
 
-_TOP = 4  # eigenvalues in the table
 _PROBES = 4  # random vectors of the density
 _WIDTH = 0.3  # of its smoothing, in units of asinh(x / linear)
 
 
-class Settings(NamedTuple):
-    """What is measured, and how finely."""
-
-    examples: int
-    points: int  # of a line for each unit of its length
-    products: int  # of each Lanczos run
-    seed: int  # of random directions
-    batch_norm: str | None  # 'frozen', 'batch'
-
-
-class Measured(NamedTuple):
-    """What is printed and written."""
-
-    table: Table
-    figures: list[Figure]
-    contours: list[Contour]
-
-
 def hessian(trial: Any, settings: Settings) -> Measured:
     """Eigenvalues, trace and density of the Hessian of the training loss."""
-    objective = _objective(trial, 'train', settings)
+    objective = sample(trial, 'train', settings)
 
     @jax.jit
     def measure(params, key):
         product = operators.hessian_product(objective.loss, params)
         first, second, third = jax.random.split(key, 3)
-        count = min(_TOP, trees.size(params))
+        count = min(TOP, trees.size(params))
         ends = lanczos.extremes(product, params, first, settings.products, count)
         samples = max(2, settings.products // 2)
         mean = trace.xtrace(product, params, second, samples)
@@ -70,8 +49,8 @@ def hessian(trial: Any, settings: Settings) -> Measured:
 def slices(trial: Any, settings: Settings) -> Measured:
     """The training loss along two random filter-normalised directions, and in their plane, from -1
     to 1: the whole length of the weights."""
-    objective = _objective(trial, 'train', settings)
-    points = _line(-1, 1, settings)
+    objective = sample(trial, 'train', settings)
+    points = evenly(-1, 1, settings)
 
     @jax.jit
     def measure(params, key):
@@ -103,16 +82,11 @@ def slices(trial: Any, settings: Settings) -> Measured:
 def interpolation(first: Any, last: Any, settings: Settings) -> Measured:
     """Loss on the line from one trial's weights (0) to another's (1), from -1 to 2, over training
     and test examples."""
-    shapes = [jax.tree.map(np.shape, trial.params) for trial in (first, last)]
-    if shapes[0] != shapes[1]:
-        raise Refusal(
-            f'--other: found trial {last.number}, whose parameters have other shapes than those of '
-            f'trial {first.number}; allowed: a trial of one network'
-        )
-    points = _line(-1, 2, settings)
+    of_one_network(first, last, settings)
+    points = evenly(-1, 2, settings)
+    samples = {part: sample(first, part, settings) for part in ('train', 'test')}
     series, rows = [], []
-    for part in ('train', 'test'):
-        objective = _objective(first, part, settings)
+    for part, objective in samples.items():
         measure = jax.jit(functools.partial(_between, objective.loss, points))
         losses, barrier = jax.device_get(measure(first.params, last.params))
         series.append(Series(part, points.tolist(), losses.tolist()))
@@ -120,7 +94,8 @@ def interpolation(first: Any, last: Any, settings: Settings) -> Measured:
         rows.append([part, *map(float, ends), float(barrier.height), float(barrier.place)])
     name = f'interpolation_{first.number}_{last.number}'
     title = f'From trial {first.number} to trial {last.number}'
-    caption = f'{settings.examples} examples of each set; units are not aligned.'
+    measured = ', '.join(objective.description for objective in samples.values())
+    caption = f'{measured}; units are not aligned.'
     label = f'place between trial {first.number} (0) and trial {last.number} (1)'
     figure = Figure(name, title, label, 'loss', series, caption=caption)
     columns = ['set', 'loss at 0', 'loss at 1', 'barrier', 'at']
@@ -130,35 +105,6 @@ def interpolation(first: Any, last: Any, settings: Settings) -> Measured:
 def _between(loss, points, first, last):
     losses = landscape.interpolation(loss, first, last, points)
     return losses, landscape.barrier(losses, points)
-
-
-def save(measured: Measured, folder: Path) -> list[Path]:
-    """Writes figures and numbers; the paths."""
-    paths = []
-    for figure in measured.figures:
-        paths += paper.save(figure, folder).values()
-    for contour in measured.contours:
-        paths += save_contour(contour, folder).values()
-    return paths
-
-
-def show(measured: Measured) -> None:
-    """Prints the table and what it was measured of."""
-    table.show(measured.table)
-    print(measured.table.caption, flush=True)
-
-
-def _objective(trial, part, settings):
-    try:
-        return trial.objective(part, settings.examples, settings.batch_norm)
-    except Refusal as error:
-        raise Refusal(f'--{error}') from error
-
-
-def _line(first, last, settings):
-    """Evenly spaced, every integer among them."""
-    places = np.arange(first * settings.points, last * settings.points + 1)
-    return jnp.asarray(places / settings.points, jnp.float32)
 
 
 def _density(trial, masses, products):

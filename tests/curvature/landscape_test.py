@@ -95,6 +95,27 @@ def test_the_barrier_and_the_way_around_it():
     np.testing.assert_array_equal(middle['w'], bend(jax.random.key(0))['w'])
 
 
+def test_the_best_curve_in_a_bowl():
+    """E_t of a quadratic around 0 is least at theta = -3/4 (w1 + w2), as the integrals of
+    2 t (1 - t)^3 and 4 t^2 (1 - t)^2 are 1/10 and 2/15."""
+    stretch = jnp.array([3.0, 1.0, 0.5])
+
+    def bowl(params):
+        return jnp.sum(stretch * params['w'] ** 2)
+
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.05, 2000))
+    middle = jax.jit(lambda key: landscape.connect(bowl, FIRST, SECOND, optimizer, key, 2000))(
+        jax.random.key(0)
+    )
+    expected = -0.75 * (FIRST['w'] + SECOND['w'])
+    np.testing.assert_allclose(middle['w'], expected, atol=0.05)
+    points = jnp.linspace(0, 1, 9)
+    on_curve = landscape.curve(bowl, FIRST, middle, SECOND, points)
+    on_line = landscape.interpolation(bowl, FIRST, SECOND, points)
+    assert (on_curve[1:-1] < on_line[1:-1]).all()
+    np.testing.assert_array_equal(on_curve[jnp.array([0, -1])], on_line[jnp.array([0, -1])])
+
+
 def test_a_convex_loss_has_no_barrier():
     points = jnp.linspace(-0.5, 1.5, 21)
     bowl = landscape.interpolation(lambda p: jnp.sum(p['w'] ** 2), FIRST, SECOND, points)

@@ -7,7 +7,7 @@ import pytest
 from curvature_cases import tanh_network
 
 from lbexp.curvature import landscape
-from lbexp.curvature.match_units import match_units
+from lbexp.curvature.match_units import dense_layers, match_units
 
 LAYERS = ('one', 'two', 'three')
 WIDTHS = (6, 16, 12, 4)
@@ -72,3 +72,31 @@ def test_layers_that_do_not_follow_are_refused():
         match_units(network(0), network(1), ('one', 'three'))
     with pytest.raises(ValueError, match='layers: found 1; allowed: two or more'):
         match_units(tanh_network(0), tanh_network(1), ('first',))
+
+
+def test_dense_layers_come_in_the_order_of_their_numbers():
+    layer = {'kernel': np.ones((2, 2)), 'bias': np.ones(2)}
+    params = {'Dense_10': layer, 'Dense_9': {'kernel': np.ones((2, 2))}, 'Dense_0': layer}
+    assert dense_layers(params) == ['Dense_0', 'Dense_9', 'Dense_10']
+
+
+OTHERS = {
+    'Conv_0': {'kernel': np.ones((3, 3, 1, 2)), 'bias': np.ones(2)},
+    'BatchNorm_0': {'scale': np.ones(2), 'bias': np.ones(2)},
+    'Dense_1': {'kernel': np.ones((2, 2)), 'gain': np.ones(2)},
+    'after': {'kernel': np.ones((2, 2))},
+    'Block_0': {'Dense_0': {'kernel': np.ones((2, 2))}},
+    'scale_1': np.ones(2),
+}
+
+
+@pytest.mark.parametrize('name', OTHERS)
+def test_a_network_with_other_layers_is_refused(name):
+    params = {'Dense_0': {'kernel': np.ones((2, 2))}, name: OTHERS[name]}
+    with pytest.raises(ValueError, match=f"layers: found '{name}'; allowed: dense layers"):
+        dense_layers(params)
+
+
+def test_parameters_without_names_are_refused():
+    with pytest.raises(ValueError, match='layers: found parameters without names'):
+        dense_layers([{'kernel': np.ones((2, 2))}])

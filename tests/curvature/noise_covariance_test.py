@@ -1,5 +1,7 @@
 """Noise of gradients against covariances that are known."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,8 +97,14 @@ def test_b_noise(size):
     measured = over_keys(measure, 3, 400)
     numerator = (CURVATURE * SIGMA).sum()
     denominator = (CURVATURE * gradient**2).sum()
-    for values, truth in ((measured.numerator, numerator), (measured.denominator, denominator)):
+    parts = (
+        (measured.numerator, measured.numerator_error, numerator),
+        (measured.denominator, measured.denominator_error, denominator),
+    )
+    for values, errors, truth in parts:
         assert abs(values.mean() - truth) < 4 * values.std() / np.sqrt(400)
+        # the jackknife's is sqrt 2 too large of a product of noise with noise, never too small
+        assert 0.85 < np.sqrt((errors**2).mean()) / values.std() < 1.55
     ratio = measured.ratio
     truth = numerator / denominator
     held = (ratio.low <= truth) & (truth <= ratio.high)
@@ -106,6 +114,40 @@ def test_b_noise(size):
     else:
         assert ratio.resolved.all()
         assert abs(ratio.value / truth - 1).mean() < 0.2
+
+
+def few(count):
+    """Gradients of so many examples in four directions, and a curvature."""
+    generator = np.random.default_rng(3)
+    return generator.normal(0.4, 1, (count, 4)), np.array([2.0, 1.0, 0.5, -0.2])
+
+
+def test_b_simple_is_b_noise_of_no_curvature():
+    gradients = {'w': jnp.asarray(few(8)[0], jnp.float32)}
+    simple = noise.noise_scale(noise.gram(gradients), 5, 90)
+    other = noise.hessian_noise_scale(lambda vector: vector, gradients, 5, 90)
+    jax.tree.map(np.testing.assert_array_equal, simple, other)
+
+
+def test_without_replacement_the_mean_over_all_draws_is_that_of_the_population():
+    """Exactly, over the 35 draws of 4 of 7 examples; as of independent draws it would be less."""
+    examples, curvature = few(7)
+
+    def product(vector):
+        return {'w': vector['w'] * jnp.asarray(curvature, jnp.float32)}
+
+    parts = []
+    for places in itertools.combinations(range(7), 4):
+        gradients = {'w': jnp.asarray(examples[list(places)], jnp.float32)}
+        measured = noise.hessian_noise_scale(product, gradients, 1, 7)
+        independent = noise.hessian_noise_scale(product, gradients, 1)
+        parts.append([measured.numerator, measured.denominator, independent.denominator])
+    numerator, denominator, of_independent = np.mean(parts, axis=0)
+    noise_of_all = np.trace(np.diag(curvature) @ np.cov(examples.T))
+    mean = examples.mean(axis=0)
+    assert numerator == pytest.approx(noise_of_all, rel=1e-4)
+    assert denominator == pytest.approx(mean @ (curvature * mean), rel=1e-4)
+    assert of_independent == pytest.approx(denominator - noise_of_all / 7, rel=1e-4)
 
 
 def test_one_gradient_on_both_sides_would_be_biased():
