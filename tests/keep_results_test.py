@@ -18,10 +18,7 @@ from lbexp.report import claims as report_claims
 ROOT = pathlib.Path(__file__).parents[1]
 KEPT = ROOT / 'experiments' / 'results'
 # Folders from before claims.json and trials.csv were kept: their intervals cannot be checked here.
-OLD = {
-    'h200',
-    'steps_to_target',
-}
+OLD = {'h200'}
 # Folders whose claims are no comparison of draws.
 EXACT = {'quadratic_convergence', 'steady_state', 'steady_state_seed_1'}
 keep = runpy.run_path(str(ROOT / 'scripts' / 'keep_results.py'))
