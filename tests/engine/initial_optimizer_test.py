@@ -74,7 +74,10 @@ def source(tmp_path_factory):
 @pytest.mark.parametrize(
     'fields, problem',
     [
-        (dict(optimizer=dict(name='sgd', learning_rate=0.1)), r'found opt_state/velocity/bias there alone'),
+        (
+            dict(optimizer=dict(name='sgd', learning_rate=0.1)),
+            r'found opt_state/velocity/bias there alone',
+        ),
         (
             dict(optimizer=dict(name='adamw', learning_rate=0.1)),
             'found opt_state/mu/bias here alone, .*, opt_state/velocity/kernel there alone',
