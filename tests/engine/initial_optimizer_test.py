@@ -47,6 +47,7 @@ def weights(workdir):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name', OPTIMIZERS)
 def test_it_goes_on_as_the_source_would_have(tmp_path, name):
     optimizer = OPTIMIZERS[name]
