@@ -5,7 +5,8 @@ a machine at some moment. Beside them it leaves what every interval can be compu
 
     environment.json  command, commit, machine and versions
     claims.json       each claim with its effects, draw by draw
-    trials.csv        each trial: tags, seed, what was tuned, status, final errors
+    trials.csv        each trial: tags, seed, what was tuned, status, final errors; of a study of
+                      steps to a target the update that reached it, inf for none
     TABLE.csv         the study's tables: chosen rates, edges, counts, divergences
 """
 
@@ -15,12 +16,14 @@ import math
 import pathlib
 import shutil
 import sys
+from typing import Any
 
 from lbexp import documents, results
 from lbexp.analysis import Analysis
 from lbexp.config import lookup
 from lbexp.errors import Refusal
 from lbexp.report.file_names import file_names
+from lbexp.studies._targets import first_reached
 
 _PARTS = ('test', 'train', 'validation')
 _TAGS = ('arm', 'phase', 'tuning', 'extension', 'point', 'case')
@@ -64,7 +67,7 @@ def main(argv: list[str]) -> int:
     (target / 'verdict.txt').write_text(analysis.verdict + '\n')
     keep_claims(analysis, target)
     keep_tables(analysis, target)
-    keep_trials(workdir, target)
+    keep_trials(workdir, target, facts['config']['study'])
     return 0
 
 
@@ -86,20 +89,31 @@ def keep_tables(analysis: Analysis, target: pathlib.Path):
         _write(target / f'{name}.csv', table.columns, table.rows)
 
 
-def keep_trials(workdir: pathlib.Path, target: pathlib.Path):
-    """trials.csv: a row for each trial and set of tags; errors are empty where a trial diverged."""
+def keep_trials(workdir: pathlib.Path, target: pathlib.Path, study: dict[str, Any]):
+    """trials.csv: a row for each trial and set of tags; errors are empty where a trial diverged.
+
+    Args:
+        study: as configured.
+    """
     finals = results.final(workdir)
     row_of = {trial: row for row, trial in enumerate(finals['trial'].tolist())}
     entries = {entry['trial']: entry for entry in results.entries(workdir)}
     columns = ['trial', *_TAGS, 'seed', 'settings', 'status', 'step']
     columns += [f'{part}_error' for part in _PARTS]
+    reached = {}
+    if study['name'] == 'steps_to_target':
+        reached = first_reached(workdir, study['target'], study['metric'])
+        columns.append('reached')
     rows = []
     for trial, tags in results.roles(workdir):
         settings = dict(entries[trial]['overrides'])
         row = [trial, *(tags.get(tag, '') for tag in _TAGS), settings.pop('seed', '')]
         row.append(json.dumps(settings))
         place = row_of.get(trial)
-        rows.append([*row, *_ending(finals, place)])
+        row += _ending(finals, place)
+        if reached:
+            row.append(reached.get(trial, math.inf))
+        rows.append(row)
     _write(target / 'trials.csv', columns, rows)
 
 

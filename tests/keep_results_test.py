@@ -14,13 +14,16 @@ from lbexp import config as configs
 from lbexp.analysis import format_interval
 from lbexp.config import lookup
 from lbexp.report import claims as report_claims
+from lbexp.studies._comparison.scaling_fits import scaling_fit, span
+from lbexp.studies._presentation.steps_to_target import format_span
 
 ROOT = pathlib.Path(__file__).parents[1]
 KEPT = ROOT / 'experiments' / 'results'
 # Folders from before claims.json and trials.csv were kept: their intervals cannot be checked here.
 OLD = {'h200'}
-# Folders whose claims are no comparison of draws.
+# Folders whose claims are no comparison of draws; fits have a check of their own.
 EXACT = {'quadratic_convergence', 'steady_state', 'steady_state_seed_1'}
+FITS = ['steps_to_target', 'steps_to_target_seed_1']
 keep = runpy.run_path(str(ROOT / 'scripts' / 'keep_results.py'))
 
 
@@ -72,8 +75,33 @@ def test_every_kept_folder_can_be_checked_or_is_an_old_one():
         assert has_files != (folder.name in OLD), folder.name
         if has_files:
             intervals, _ = check(folder)
-            assert intervals or folder.name in EXACT
+            assert intervals or folder.name in {*EXACT, *FITS}
     assert {path.name for path in KEPT.iterdir() if path.is_dir()} >= OLD
+
+
+@pytest.mark.parametrize('name', FITS)
+def test_fits_are_computed_again_from_the_steps_of_each_seed(name):
+    """Critical batch sizes, deviations from the hyperbola, and the ratio of momentum to SGD."""
+    claims = (KEPT / name / 'claims.md').read_text()
+    with open(KEPT / name / 'trials.csv', newline='') as file:
+        reported = [row for row in csv.DictReader(file) if row['phase'] == 'reporting']
+    steps, limits = {}, {}
+    for row in reported:
+        optimizer, size = row['arm'].split(', batch ')
+        steps.setdefault(optimizer, {}).setdefault(int(size), []).append(float(row['reached']))
+        limits[int(size)] = json.loads(row['settings'])['steps']
+    fits = {}
+    for optimizer, by_size in steps.items():
+        sizes = sorted(limits)
+        of_sizes = [by_size.get(size, []) for size in sizes]
+        fits[optimizer] = scaling_fit(sizes, of_sizes, [limits[size] for size in sizes])
+        critical = format_span(span(fits[optimizer].critical, 15))
+        deviation = format_span(span(fits[optimizer].deviation, 15))
+        assert f'{optimizer}: critical batch size {critical}' in claims
+        assert f'deviation, root mean square: {deviation} |' in claims
+    assert len(fits) == 6 and len(reported) == 720
+    ratio = span(fits['momentum'].critical / fits['sgd'].critical, 15)
+    assert f'momentum over SGD {format_span(ratio)}' in claims
 
 
 def test_no_speed_is_kept_that_others_disturbed():
@@ -104,7 +132,7 @@ def kept_folder(tmp_path, **study):
     folder.mkdir()
     keep['keep_claims'](analysis, folder)
     keep['keep_tables'](analysis, folder)
-    keep['keep_trials'](tmp_path / 'run', folder)
+    keep['keep_trials'](tmp_path / 'run', folder, configs.plain(config.study))
     return analysis, folder
 
 
