@@ -4,6 +4,12 @@ Marek et al. 2025 (arXiv:2507.07101): kept in tokens, the half-life of batch 256
 do as well. MNIST-1D, 10 epochs, the learning rate of every arm tuned with the same budget.
 
     python -m lbexp.main --config=experiments/beta2_half_life.py
+
+On 2 CPU cores: 3 minutes. Measured with `--config.seed=0` and `1` (6 tunings, 2 seeds each): test
+error 0.433 and 0.446 at batch 256; at batch 32 with b2 0.95 0.382 and 0.373, with its half-life
+kept in examples 0.384 and 0.377; at batch 4 0.368 and 0.372, with it 0.356 and 0.355. Small batches
+do better at equal epochs, with it or without (reproduced in both runs); that the half-life is what
+they need is undecided: 0.012 [-0.001, 0.019] and 0.015 [-0.032, 0.030] at batch 4, nothing at 32.
 """
 
 from lbexp import config

@@ -5,6 +5,11 @@ beside AdamW alone: MNIST-1D, 10 epochs, learning rate and weight decay of each 
 budget.
 
     python -m lbexp.main --config=experiments/single_worker_diloco.py
+
+On 2 CPU cores: 2 minutes. Measured with `--config.seed=0` and `1` (6 tunings, 2 seeds each): test
+error of AdamW 0.373 and 0.377, of Lookahead around it 0.369 and 0.368, of SNOO 0.364 and 0.379.
+Both claims are undecided in both runs: AdamW - SNOO 0.013 [-0.012, 0.025] and 0.002 [-0.010,
+0.028].
 """
 
 from lbexp import config

@@ -5,6 +5,11 @@ best, for a given model and D examples. MNIST-1D, 20 epochs, one learning rate, 
 tuned at each batch size with the same budget.
 
     python -m lbexp.main --config=experiments/weight_decay_with_batch.py
+
+On 2 CPU cores: 2 minutes. Measured with `--config.seed=0` and `1` (6 tunings, 2 seeds each): the
+best decay grows as the batch size to the power of 0.68 [-0.93, 2.89] and 0.92 [0.76, 2.21]; at
+batch 256 the decay of batch 16 costs -0.002 [-0.008, 0.009] and 0.002 [-0.002, 0.005]. Both claims
+are undecided: at this size the test error hardly depends on the decay.
 """
 
 from lbexp import config
