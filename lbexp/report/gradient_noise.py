@@ -43,11 +43,11 @@ def gradient_noise(trial: Any, settings: Settings) -> Measured:
     measured = jax.device_get(measure(trial.params, jax.random.key(settings.seed)))
     size = settings.examples // settings.groups
     caption = (
-        f'{objective.description} of {population}, in {settings.groups} groups of {size}. Sigma: '
-        'covariance of the gradient of one example; G: mean gradient of the set. Errors: standard '
-        'errors, of eigenvalues of H residuals; low, high: 95 % intervals (Fieller). An endless '
-        "one: at least its low end. The sample's eigenvalues are too large, those held out too "
-        'small.'
+        f'{objective.description} ({population} in all), in {settings.groups} groups of {size}. '
+        'Sigma: covariance of the gradient of one example; G: mean gradient of the set. Errors: '
+        'standard errors, of eigenvalues of H residuals; low, high: 95 % intervals (Fieller). An '
+        "endless one: at least its low end. The sample's largest are too large, those held out "
+        'too small.'
     )
     columns = ['', 'value', 'error', 'low', 'high']
     title = f'Gradient noise of trial {trial.number}'
