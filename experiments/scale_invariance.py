@@ -14,7 +14,8 @@ weights; LARS 0.968 to 0.982, within the tolerance of 5 %; AdamW 0.93 to 0.96, m
 [-0.067, -0.055]: not reproduced. The formula of AdamW has gradients over the root of their second
 moment orthogonal to the weights and of unit size, and these are neither. In the last layer, which
 no norm follows, the ratio is 0.17 to 0.28 with SGD and momentum: the formula does not hold there,
-as it should not.
+as it should not. With `--config.seed=1` all verdicts are the same: 0.998 to 1.000, LARS 0.972 to
+0.983, AdamW 0.925 to 0.957.
 """
 
 from lbexp import config
