@@ -102,7 +102,8 @@ def _workdir(settings, config, overrides, log) -> pathlib.Path:
     collectives.run_on_all(lambda: build_once(trials))
     collectives.run_on_all(lambda: bool(_profiled(settings, trials)))
     fingerprint = collectives.run_on_all(lambda: workdirs.fingerprint_of(settings, trials))
-    workdir = collectives.run_on_all(lambda: _named(settings, config, overrides, fingerprint))
+    digest = functools.partial(configs.digest, config, overrides)
+    workdir = collectives.run_on_all(lambda: workdirs.workdir_of(settings, digest, fingerprint))
     if hosts.count() > 1:
         collectives.assert_equal({'workdir': str(workdir), **fingerprint})
         collectives.check_shared(workdir)
@@ -117,13 +118,6 @@ def _workdir(settings, config, overrides, log) -> pathlib.Path:
                 f'{", ".join(others)}'
             )
     return workdir
-
-
-def _named(settings, config, overrides, fingerprint):
-    if settings.workdir:
-        return workdirs.chosen_workdir(settings.workdir)
-    content = configs.digest(config, overrides)
-    return workdirs.default_workdir(settings.config, content, fingerprint)
 
 
 def _refuse_a_sweep(workdir):

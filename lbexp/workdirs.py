@@ -5,6 +5,7 @@ import hashlib
 import json
 import pathlib
 import re
+from collections.abc import Callable
 
 from absl import flags
 
@@ -20,6 +21,23 @@ def fingerprint_of(settings: flags.FlagValues | Settings, trials: list[dict]) ->
 
     file = configs.experiment_file(settings.config) if settings.config else None
     return fingerprint(trials, file)
+
+
+def workdir_of(
+    settings: flags.FlagValues | Settings, digest: Callable[[], str], code: dict[str, str]
+) -> pathlib.Path:
+    """The folder that --workdir names, or else the default one.
+
+    Args:
+        digest: gives that of the configuration and its trials; asked where no --workdir is given.
+        code: the fingerprint of code and data.
+
+    Raises:
+        Refusal: --workdir is no path, or a link in the workdir leads out of it.
+    """
+    if settings.workdir:
+        return chosen_workdir(settings.workdir)
+    return default_workdir(settings.config, digest(), code)
 
 
 def chosen_workdir(path: str) -> pathlib.Path:

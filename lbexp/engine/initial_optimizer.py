@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lbexp.engine import initial_weights
 from lbexp.engine.initial_weights import OPT_STATE
@@ -24,19 +23,16 @@ def stacked(settings: Mapping[str, Any], trials: Iterable[int]) -> dict[str, Any
     Raises:
         Refusal: a source has none, or they are of other optimizers than each other.
     """
-    distinct = sorted(set(map(int, trials)))
-    by_trial = []
-    for trial in distinct:
-        by_trial.append(_state({**settings, 'trial': trial}))
-        if by_trial[-1].keys() != by_trial[0].keys():
-            raise Refusal(
-                f'init_from.optimizer_state: found other states in trials {distinct[0]} and '
-                f'{trial} of {settings["weights"]}; allowed: trials of one optimizer'
-            )
-    joined = {}
-    for name in by_trial[0]:
-        joined[name] = np.stack([state[name] for state in by_trial])
-    return {'trials': np.asarray(distinct, np.int32), 'arrays': joined}
+
+    def refusal(first, trial):
+        return Refusal(
+            f'init_from.optimizer_state: found other states in trials {first} and {trial} of '
+            f'{settings["weights"]}; allowed: trials of one optimizer'
+        )
+
+    return initial_weights.of_trials(
+        lambda trial: _state({**settings, 'trial': trial}), trials, refusal
+    )
 
 
 def init(fresh: Callable, states: Mapping[str, Any], trial: Any) -> Callable:

@@ -145,21 +145,41 @@ def stacked(
     Raises:
         Refusal: they hold other parameters than each other.
     """
-    distinct = sorted(set(map(int, trials)))
-    by_trial = []
-    for trial in distinct:
+
+    def load(trial):
         of_trial = {**settings, 'trial': trial}
         provided = arrays(of_trial)
         sources = taken(of_trial, workload).sources
-        by_trial.append({name: provided[source] for name, source in sources.items()})
-        if by_trial[-1].keys() != by_trial[0].keys():
-            raise Refusal(
-                f'init_from: found other parameters in trials {distinct[0]} and {trial} of '
-                f'{settings["weights"]}; allowed: trials of one model'
-            )
+        return {name: provided[source] for name, source in sources.items()}
+
+    def refusal(first, trial):
+        return Refusal(
+            f'init_from: found other parameters in trials {first} and {trial} of '
+            f'{settings["weights"]}; allowed: trials of one model'
+        )
+
+    return of_trials(load, trials, refusal)
+
+
+def of_trials(
+    load: Callable[[int], dict[str, Any]],
+    trials: Iterable[int],
+    refusal: Callable[[int, int], Refusal],
+) -> dict[str, Any]:
+    """What trials hold as arguments of a program: {'trials': [S], 'arrays': {name: [S, ...]}}.
+
+    Args:
+        load: trial -> {name: array}.
+        refusal: (first trial, another) -> what is raised where their names differ.
+    """
+    distinct = sorted(set(map(int, trials)))
+    by_trial = [load(trial) for trial in distinct]
+    for trial, held in zip(distinct, by_trial, strict=True):
+        if held.keys() != by_trial[0].keys():
+            raise refusal(distinct[0], trial)
     joined = {}
     for name in by_trial[0]:
-        joined[name] = np.stack([of_trial[name] for of_trial in by_trial])
+        joined[name] = np.stack([held[name] for held in by_trial])
     return {'trials': np.asarray(distinct, np.int32), 'arrays': joined}
 
 

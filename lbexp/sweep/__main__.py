@@ -153,10 +153,8 @@ def _workdir_of(flag_values, config, first_trials):
     gather(resolved, chosen)
     fingerprint = workdirs.fingerprint_of(flag_values, resolved)
     overrides = [trial.overrides for trial in first_trials]
-    if flag_values.workdir:
-        return workdirs.chosen_workdir(flag_values.workdir)
-    content = configs.digest(config, overrides)
-    return workdirs.default_workdir(flag_values.config, content, fingerprint)
+    digest = functools.partial(configs.digest, config, overrides)
+    return workdirs.workdir_of(flag_values, digest, fingerprint)
 
 
 def _train(flag_values, study, config, workdir, first_trials, executor, stop):
