@@ -7,8 +7,10 @@ from rounds import analysis, rounds
 from targets import SIZES, critical_of, experiment, hyperbola, made_up, numbers
 
 from lbexp import analysis as words
+from lbexp import results
 from lbexp.studies._comparison import scaling_fits
 from lbexp.studies._comparison.scaling_fits import scaling_fit
+from lbexp.studies._targets import first_reached
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +48,23 @@ def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
     ].endswith('> 1650]')
     assert middle['most'].startswith('> 1650') and tables['most']['sgd', 32][6] == 'censored'
     assert critical['none'][1] <= 60 <= critical['none'][2] < critical['most'][0]
+
+
+def test_what_diverged_has_reached_nothing(tmp_path):
+    config, diverging = experiment(), ('sgd', 32, 1)
+    answer = made_up(hyperbola(dict(sgd=60.0, momentum=240.0)))
+
+    def diverged(trial):
+        rows, status = answer(trial)
+        place = trial['optimizer']['name'], trial['batch_size'], trial['seed']
+        return rows, 'diverged' if place == diverging else status
+
+    rounds(config, tmp_path, diverged)
+    finals = results.final(tmp_path)
+    lost = set(finals['trial'][finals['status'] == 'diverged'].tolist())
+    reached = first_reached(tmp_path, config.study.target)
+    assert lost and all(math.isinf(reached[trial]) for trial in lost)
+    assert sum(map(math.isinf, reached.values())) < len(reached) / 2
 
 
 def test_a_bound_that_the_fit_agrees_with_does_not_bend_it():

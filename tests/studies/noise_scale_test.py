@@ -99,6 +99,9 @@ def test_another_noise_scale_is_noticed(tmp_path, means, growth, expected):
     assert outcomes(answer) == expected and answer.passed is (
         None if UNDECIDED in expected else False
     )
+    measured = [float(answer.claims[place].measured.split()[0]) for place in (0, 2)]
+    asked = [means.get(name, 1) for name in ('sgd', 'adamw')]
+    np.testing.assert_allclose(measured, asked, rtol=0.25)  # noise scale over critical batch size
 
 
 def test_a_gradient_that_is_not_resolved_gives_none(tmp_path):
