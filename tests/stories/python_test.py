@@ -63,6 +63,21 @@ for optimizer in (
     fields = {'workload': task, 'optimizer': optimizer, 'batch_size': 128, 'epochs': 3.0}
     lbexp.run(fields, {'sweep': [('seed', (0, 1, 2))]}, f'runs/{optimizer["name"]}')
 """
+FINE_TUNE = """
+import lbexp
+task = dict(name='classification', data='digits', model='mlp')
+momentum = dict(name='momentum', learning_rate=0.1)
+fields = {'workload': task, 'optimizer': momentum, 'batch_size': 128, 'epochs': 3.0}
+first = lbexp.run(fields, workdir='first').trial().metrics
+longer = lbexp.run(fields, {'epochs': 6.0}, workdir='first')
+tuning = {
+    'optimizer.learning_rate': 0.01,
+    'init_from.weights': 'first',
+    'freeze': ('Dense_0',),
+    'epochs': 1.0,
+}
+tuned = lbexp.run(fields, tuning, workdir='tuned')
+"""
 
 
 @pytest.fixture
@@ -118,3 +133,16 @@ def test_three_optimizers_side_by_side(tell, tmp_path):
     page = (tmp_path / 'comparison' / 'report.html').read_text()
     assert 'difference from adamw' in page and '<h2>Paired differences</h2>' in page
     assert 'optimizer.name' in page and page.count('<td>3</td>') >= 4
+
+
+@pytest.mark.long
+def test_extend_and_fine_tune(tell, tmp_path):
+    names = tell(FINE_TUNE)
+    longer, tuned = names['longer'].trial(), names['tuned'].trial()
+    assert longer.step == 68  # 6 epochs of 1,438 examples
+    assert longer.metrics['test_loss'] < names['first']['test_loss']
+    # it began where the other ended, and what is frozen stays as it was there
+    assert tuned.metrics['test_accuracy'] > 0.9
+    kernels = [trial.params['Dense_0']['kernel'] for trial in (longer, tuned)]
+    np.testing.assert_array_equal(*kernels)
+    assert (longer.params['Dense_1']['kernel'] != tuned.params['Dense_1']['kernel']).any()
