@@ -1,10 +1,10 @@
 """One run in one workdir, from a checked configuration to its report. Every process of a job calls
 it alike."""
 
+import concurrent.futures
 import contextlib
 import functools
 import pathlib
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -148,9 +148,10 @@ def _train(job: _Training, first_trials) -> bool:
         trials = _resolved(config, [entry['overrides'] for entry in entries])
         if not past_run:  # of earlier commands, too
             collectives.run_on_all(lambda: gather(trials, workdir))
-        # No daemon: a process that ends in the middle of an import may crash.
-        threading.Thread(target=_import_ahead, args=(bool(job.settings.figures),)).start()
-        with _progress(job.shows) as on_progress:
+        numbers = [entry['trial'] for entry in entries]
+        summarise = functools.partial(_summarise, job, dict(zip(numbers, trials, strict=True)))
+        import_ahead = functools.partial(_import_ahead, bool(job.settings.figures))
+        with _while_compiling(import_ahead, summarise), _progress(job.shows) as on_progress:
             outcome = run(
                 trials,
                 workdir,
@@ -193,15 +194,34 @@ def _record(job: _Training, trials) -> list[dict]:
             code=workdirs.fingerprint_of(settings, resolved),
         )
         keep_schema(workdir, resolved, job.log)
-        numbers = [entry['trial'] for entry in entries]
-        recorded = _resolved(config, [entry['overrides'] for entry in entries])
-        keep_summary(
-            workdir, dict(zip(numbers, recorded, strict=True)), configs.docstring(settings.config)
-        )
         keep(resolved, workdir)
         return entries
 
     return collectives.run_on_primary(write)
+
+
+def _summarise(job, trials):
+    """Writes what the report says of the networks; of all trials of the workdir, by number."""
+    if hosts.is_primary():
+        keep_summary(job.workdir, trials, configs.docstring(job.settings.config))
+
+
+@contextlib.contextmanager
+def _while_compiling(*functions: Callable[[], None]):
+    """Calls the functions beside the body, as the first that it does is to wait for XLA.
+
+    Raises:
+        what they raise, after the body.
+    """
+    # No daemons: a process that ends in the middle of an import may crash.
+    threads = concurrent.futures.ThreadPoolExecutor(len(functions))
+    calls = [threads.submit(function) for function in functions]
+    try:
+        yield
+    finally:
+        threads.shutdown()
+    for call in calls:
+        call.result()
 
 
 @contextlib.contextmanager
