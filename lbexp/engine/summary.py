@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lbexp.config import lookup
@@ -74,7 +73,8 @@ def _some(groups, most):
 
 def _network(config):
     workload = lookup.build('workload', config['workload'])
-    params, _ = jax.eval_shape(workload.init, jax.random.key(0))
+    # Of shapes, too: a key that is drawn would be compiled.
+    params, _ = jax.eval_shape(workload.init, jax.eval_shape(jax.random.key, 0))
     layers, parameters = [], 0
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
         parameters += math.prod(leaf.shape)
@@ -97,10 +97,15 @@ def _network(config):
 def _schedule(config):
     """The learning rate at evenly spaced updates."""
     plan = trial_plan(config)
-    rate, length = planned_rate(*plan), plan.steps
-    steps = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(int))
-    # as one program: alone, each operation would be compiled
-    rates = np.asarray(jax.jit(jax.vmap(rate))(jnp.asarray(steps, jnp.int32)), np.float64)
+    length = plan.steps
+    steps = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(np.int32))
+
+    # As one program, the schedule's own constants in it: alone, each operation would be compiled.
+    @jax.jit
+    def at(steps):
+        return jax.vmap(planned_rate(*plan))(steps)
+
+    rates = np.asarray(at(steps), np.float64)
     if not np.isfinite(rates).all():  # an optimizer without a learning rate
         return {'steps': [], 'rates': []}
     return {'steps': steps.tolist(), 'rates': [float(f'{value:.6g}') for value in rates]}

@@ -21,10 +21,9 @@ def linen_network(
         module: called as module(x, train=...), x the array of inputs, or {name: array} of several.
         together: examples that must pass at once.
     """
-    blank = only({name: zeros(described) for name, described in inputs.items()})
 
     def init(key):
-        variables = dict(module.init(key, blank, train=False))
+        variables = dict(module.init(key, only(blank(inputs)), train=False))
         params = variables.pop('params')
         return params, variables
 
@@ -41,10 +40,9 @@ def linen_network(
 
 def table_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network:
     """A module of the columns of a table, called as module({name: array}, train)."""
-    blank = {name: zeros(described) for name, described in inputs.items()}
 
     def init(key):
-        variables = dict(module.init(key, blank, train=False))
+        variables = dict(module.init(key, blank(inputs), train=False))
         params = variables.pop('params')
         return params, variables
 
@@ -76,16 +74,22 @@ def sequence_network(
         if others:
             allowed += f'; and {", ".join(map(repr, others))}'
         raise ValueError(f'{name}: found {kinds}; allowed: {allowed}')
-    blank: dict[str, Any] = {name: zeros(described) for name, described in inputs.items()}
 
     def init(key):
-        return module.init(key, **blank, train=False)['params'], {}
+        arrays: dict[str, Any] = blank(inputs)
+        return module.init(key, **arrays, train=False)['params'], {}
 
     def apply(params, state, arrays, train, key):
         rngs = {'dropout': key} if train else {}
         return module.apply({'params': params}, **arrays, train=train, rngs=rngs), state
 
     return Network(init, apply)
+
+
+def blank(inputs: Mapping[str, Input]) -> dict[str, jax.Array]:
+    """One example of zeros, as a model is given it. Made where it is needed: inside a traced
+    function nothing is compiled for it."""
+    return {name: zeros(described) for name, described in inputs.items()}
 
 
 def zeros(described: Input):
@@ -97,7 +101,6 @@ def zeros(described: Input):
 def own_linen_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network:
     """A module of the user's, called as module(x, train=...), or module(x) where it takes no
     `train`. One with batch statistics is given a whole batch at once."""
-    blank = only({name: zeros(described) for name, described in inputs.items()})
     takes_train = 'train' in inspect.signature(type(module).__call__).parameters
 
     def mode(train):
@@ -105,7 +108,7 @@ def own_linen_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network
 
     def init(key):
         keys = dict(zip(('params', 'dropout'), jax.random.split(key)))
-        variables = dict(module.init(keys, blank, **mode(False)))
+        variables = dict(module.init(keys, only(blank(inputs)), **mode(False)))
         return variables.pop('params'), variables
 
     def apply(params, state, arrays, train, key):
@@ -114,14 +117,18 @@ def own_linen_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network
             return module.apply(variables, x, **mode(False)), state
         return module.apply(variables, x, **mode(True), rngs={'dropout': key}, mutable=list(state))
 
-    return Network(init, apply, together=_together(module, blank, mode(False)))
+    return Network(init, apply, together=_together(module, inputs, mode(False)))
 
 
-def _together(module, blank, mode):
+def _together(module, inputs, mode):
     """None where statistics are shared by a batch. What goes wrong here is told where the
     module is trained."""
+
+    def init():
+        return module.init(jax.random.key(0), only(blank(inputs)), **mode)
+
     try:
-        variables = jax.eval_shape(lambda: module.init(jax.random.key(0), blank, **mode))
+        variables = jax.eval_shape(init)
     except Exception:
         return 1
     return None if 'batch_stats' in variables else 1

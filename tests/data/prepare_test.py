@@ -109,6 +109,7 @@ def _originals(part):
     return hashlib.sha256(b''.join(sorted(row.tobytes() for row in rows))).hexdigest()
 
 
+@pytest.mark.long
 def test_what_is_prepared_stays(fashion):
     done = prepare(fashion, 'fashion_mnist')
     assert done.returncode == 0 and 'prepared already' in done.stdout

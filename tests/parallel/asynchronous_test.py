@@ -10,7 +10,8 @@ from lbexp.config import lookup
 pytestmark = pytest.mark.usefixtures('shared_programs')
 
 
-@pytest.mark.parametrize('push', [pytest.param('gradient', marks=pytest.mark.long), 'delta'])
+@pytest.mark.long
+@pytest.mark.parametrize('push', ['gradient', 'delta'])
 def test_a_lone_asynchronous_worker_is_synchronous_training(tmp_path, push):
     """To the bit, with Lookahead at the server; a delta of one step with rate 1 is its gradient."""
     optimizer = dict(name='lookahead', inner=MOMENTUM, k=3)

@@ -18,13 +18,11 @@ from replica_cases import (
 from training import of_trial, tiny, train
 
 pytestmark = pytest.mark.usefixtures('shared_programs')
-LONG_BUT_LOCAL = [
-    pytest.param(way, marks=[] if way['name'] == 'local_sgd' else pytest.mark.long) for way in WAYS
-]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('devices', [pytest.param(2, marks=pytest.mark.slow), 4])
-@pytest.mark.parametrize('way', LONG_BUT_LOCAL, ids=lambda way: way['name'])
+@pytest.mark.parametrize('way', WAYS, ids=lambda way: way['name'])
 def test_the_same_numbers_on_any_number_of_devices(tmp_path, way, devices):
     """Rounding alone differs, in 24 updates with batch norm and dropout."""
     fields = dict(workload=dict(NORMED, dropout=0.1), batch_size=32, replicas=way)
@@ -32,7 +30,8 @@ def test_the_same_numbers_on_any_number_of_devices(tmp_path, way, devices):
     close(train(tiny(**fields, data_parallel=devices), tmp_path / 'many'), one, 1e-4)
 
 
-@pytest.mark.parametrize('layout', ['map', pytest.param('vmap', marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize('layout', ['map', 'vmap'])
 def test_trials_beside_each_other(tmp_path, layout):
     """Two seeds, two devices: each trial as it is alone."""
     fields = dict(workload=DIGITS, batch_size=16, replicas=local(), data_parallel=2)

@@ -55,6 +55,7 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_from_a_table_to_a_prediction(project, monkeypatch):
     monkeypatch.syspath_prepend(str(project))

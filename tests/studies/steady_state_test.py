@@ -121,6 +121,7 @@ def one_power_of_r(facts, noise):
     return top / (top + 2 * alpha * (1 - alpha) * (1 - q)) * h * noise / (2 - h)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('wrong', [without_second_order, momentum_as_a_larger_rate, one_power_of_r])
 def test_the_verdict_rejects_a_wrong_formula(workdir, wrong):
     analysis = analyse(workdir, wrong)
