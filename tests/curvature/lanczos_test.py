@@ -48,6 +48,7 @@ def is_sound(pairs, values):
     return True
 
 
+@pytest.mark.long
 def test_without_reorthogonalisation_eigenvalues_come_twice(dense, dense_product):
     def measure(key, times):
         run = lanczos.tridiagonal(dense_product, dense.params, key, 40, times)

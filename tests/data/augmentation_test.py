@@ -34,6 +34,7 @@ def test_at_zero_a_picture_is_itself_to_the_bit(dtype):
     assert np.array_equal(mirrored['label'], plain['label'])
 
 
+@pytest.mark.long
 def test_a_picture_depends_on_seed_and_position_alone():
     amounts = dict(rotation=20.0, zoom=0.2, shift=0.2, flip=0.5, brightness=0.3)
     whole = drawn(range(12), **amounts)['image']

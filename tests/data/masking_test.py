@@ -81,6 +81,7 @@ def test_each_piece_is_as_likely_as_another():
     assert (abs(shares - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 4000)).all()
 
 
+@pytest.mark.long
 def test_what_is_hidden_depends_on_seed_and_position_alone():
     whole = drawn(range(12))
     for positions, place in [([8], 0), ([3, 8, 2], 1)]:

@@ -134,6 +134,7 @@ def hiding_task():
     return masked_language_model(data, encoder(width=8, heads=2))
 
 
+@pytest.mark.long
 def test_losses_are_of_the_hidden_tokens_alone(hiding_task):
     params = grown(hiding_task)
     examples = dict(hiding_task.test.read(hiding_task.test.arrays, jnp.arange(40)))
@@ -157,6 +158,7 @@ def test_losses_are_of_the_hidden_tokens_alone(hiding_task):
     np.testing.assert_array_equal(hiding_task.metrics(params, {}, other)['loss'], values['loss'])
 
 
+@pytest.mark.long
 def test_the_loss_of_the_training_rows_is_the_mean_over_hidden_tokens(hiding_task):
     params = grown(hiding_task)
     places = jnp.arange(hiding_task.train.size)
@@ -166,6 +168,7 @@ def test_the_loss_of_the_training_rows_is_the_mean_over_hidden_tokens(hiding_tas
     assert float(values['loss'].mean()) == pytest.approx(float(ratio), rel=1e-5)
 
 
+@pytest.mark.long
 def test_the_order_of_a_batch_and_what_stands_on_padding_change_nothing(hiding_task):
     task = binary(clothing_reviews(**SIZES), encoder(width=8, heads=2))
     for part in (task, hiding_task):

@@ -112,6 +112,7 @@ def test_the_subset_is_drawn_with_a_seed_of_its_own(tmp_path):
     assert float(first) not in drawn[0] | drawn[1]
 
 
+@pytest.mark.long
 def test_what_is_stopped_measures_the_same(tmp_path):
     config = clicks(probes=(seen(), dict(name='directional_curvature', examples=50)))
     whole = train(config, tmp_path / 'whole')

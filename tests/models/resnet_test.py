@@ -41,6 +41,7 @@ def test_a_convolution_with_a_stride_is_that_of_xla(size, stride):
     np.testing.assert_allclose(layer.apply(variables, x), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 def test_every_later_stage_halves_the_picture_and_a_picture_has_one_answer():
     module = ResNet(((2, 1), (4, 2), (8, 1)), 5)
     x = jax.random.normal(jax.random.key(0), (3, 9, 8, 3))

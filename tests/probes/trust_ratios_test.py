@@ -62,6 +62,7 @@ def test_a_long_window_is_a_systematic_sample(updates):
     np.testing.assert_allclose(row['trust_ratio_max'], ratios.max(0), rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('name, layers', [('lars', 2), ('novograd', 4)])
 def test_in_training(tmp_path, name, layers):
     """It does not change what is trained; a bound counts. LARS adapts matrices alone."""
