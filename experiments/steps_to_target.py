@@ -46,20 +46,21 @@ def get_config(workload: str = 'digits'):
         examples=10000,  # a run has updates + examples / batch size updates
         updates=150,
         budget=7,  # learning rates tried at each setting,
-        seeds_per_point=3,  # with as many seeds each: first crossings are noisy
-        seeds=15,
+        seeds_per_point=1,
+        seeds=3,
+        tunings=6,  # times that each rate is tuned: intervals are over them
     )
     if workload == 'sotu_lm':
         c.workload = dict(name='sotu_lm', size='0.1M', validation=256)
         c.study.update(optimizers=('momentum', 'adamw', 'lamb'), metric='token_loss', target=4.5)
         c.study.update(batch_sizes=(4, 8, 16, 32, 64, 128), examples=8000, updates=200)
-        c.study.update(budget=5, seeds_per_point=1, seeds=6)
+        c.study.update(budget=5, seeds=6, tunings=1)
     if workload == 'ctr':
         data = dict(name='adult', validation=4000)
         c.workload = dict(name='binary', data=data, model=dict(name='dcn', cross='matrix'))
         c.study.update(optimizers=('momentum', 'adamw', 'lamb'), metric='loss', target=0.32)
         c.study.update(batch_sizes=(32, 128, 512, 2048, 8192), examples=60000, updates=150)
-        c.study.update(budget=5, seeds_per_point=1, seeds=6)
+        c.study.update(budget=5, seeds=6, tunings=1)
     c.steps = 1  # each trial sets its own
     c.num_rows, c.num_evaluations, c.num_checkpoints = (
         150,

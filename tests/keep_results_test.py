@@ -88,19 +88,22 @@ def test_fits_are_computed_again_from_the_steps_of_each_seed(name):
     steps, limits = {}, {}
     for row in reported:
         optimizer, size = row['arm'].split(', batch ')
-        steps.setdefault(optimizer, {}).setdefault(int(size), []).append(float(row['reached']))
+        of_tuning = steps.setdefault((optimizer, int(size)), {}).setdefault(int(row['tuning'] or 0), [])
+        of_tuning.append(float(row['reached']))
         limits[int(size)] = json.loads(row['settings'])['steps']
-    fits = {}
-    for optimizer, by_size in steps.items():
-        sizes = sorted(limits)
-        of_sizes = [by_size.get(size, []) for size in sizes]
+    fits, sizes = {}, sorted(limits)
+    for optimizer in {optimizer for optimizer, _ in steps}:
+        of_sizes = []
+        for size in sizes:  # each draw is the median of a tuning
+            medians = [float(np.median(each)) for each in steps[optimizer, size].values()]
+            of_sizes.append(medians)
         fits[optimizer] = scaling_fit(sizes, of_sizes, [limits[size] for size in sizes])
-        critical = format_span(span(fits[optimizer].critical, 15))
-        deviation = format_span(span(fits[optimizer].deviation, 15))
+        critical = format_span(span(fits[optimizer].critical, 6))
+        deviation = format_span(span(fits[optimizer].deviation, 6))
         assert f'{optimizer}: critical batch size {critical}' in claims
         assert f'deviation, root mean square: {deviation} |' in claims
-    assert len(fits) == 6 and len(reported) == 720
-    ratio = span(fits['momentum'].critical / fits['sgd'].critical, 15)
+    assert len(fits) == 6 and len(reported) == 6 * 8 * 6 * 3
+    ratio = span(fits['momentum'].critical / fits['sgd'].critical, 6)
     assert f'momentum over SGD {format_span(ratio)}' in claims
 
 

@@ -103,9 +103,13 @@ def largest_fitting(measured: Measured, arms: Sequence[str], fitting: Fitting) -
     return place
 
 
-def drawn(tuning: Tuning) -> str:
-    """'Medians with exact 95 % intervals (below 6: ranges) over 6 seeds of one tuning.'"""
+def drawn(tuning: Tuning, each: str = 'mean') -> str:
+    """'Medians with exact 95 % intervals (below 6: ranges) over 6 seeds of one tuning.'
+
+    Args:
+        each: what a tuning is of its seeds.
+    """
     interval = 'Medians with exact 95 % intervals (of fewer than 6: ranges)'
     if tuning.tunings == 1:
         return f'{interval} over {tuning.seeds} seeds of one tuning.'
-    return f'{interval} over {tuning.tunings} tunings, each the mean of {tuning.seeds} seeds.'
+    return f'{interval} over {tuning.tunings} tunings, each the {each} of {tuning.seeds} seeds.'

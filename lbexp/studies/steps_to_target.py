@@ -94,7 +94,7 @@ def steps_to_target(
         scalings: dict[str, Scaling] = {}
         for name in optimizers:
             scalings[name] = scaling_of(compared, reached, name, length_of)
-        words = drawn(compared.tuning)
+        words = drawn(compared.tuning, 'median')
         aim = f'{target:.0%} validation error'
         if metric != 'error':
             aim = f'a validation {metric.replace("_", " ")} of {target:g}'

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from lbexp.data.masking import hiding, masked
 from lbexp.data.source import memory
