@@ -88,7 +88,9 @@ def test_fits_are_computed_again_from_the_steps_of_each_seed(name):
     steps, limits = {}, {}
     for row in reported:
         optimizer, size = row['arm'].split(', batch ')
-        of_tuning = steps.setdefault((optimizer, int(size)), {}).setdefault(int(row['tuning'] or 0), [])
+        of_tuning = steps.setdefault((optimizer, int(size)), {}).setdefault(
+            int(row['tuning'] or 0), []
+        )
         of_tuning.append(float(row['reached']))
         limits[int(size)] = json.loads(row['settings'])['steps']
     fits, sizes = {}, sorted(limits)

@@ -5,7 +5,7 @@ For the probes that ask (`Probe.groups`). Where none does nothing is computed an
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +32,9 @@ def start(trial: TrialComponents, params: Any, opt_state: Any) -> tuple:
     return tuple(sums)
 
 
-def pieces(trial: TrialComponents) -> int:
-    """Equal pieces of a microbatch whose gradients are computed beside its own; 1: none are."""
+def pieces(trial: TrialComponents) -> int | Literal['examples']:
+    """Equal pieces of a microbatch whose gradients are computed beside its own; 1: none are;
+    'examples': each example is a group."""
     asked = _asked(trial)
     return asked[0].pieces if asked else 1
 
@@ -48,6 +49,7 @@ def add_pieces(trial: TrialComponents, gradient: Callable, state: TrialState) ->
         gradient: (params, model_state, tick, piece) -> (loss, sums, gradient, model_state).
     """
     count = pieces(trial)
+    assert count != 'examples'
     size = trial.microbatch // count
 
     def of_piece(totals, piece):
@@ -66,6 +68,32 @@ def add_pieces(trial: TrialComponents, gradient: Callable, state: TrialState) ->
             return total + noise_scale.trace(groups, mean, size, count)
 
         return jax.tree.map(added, state.groups, of_groups, of_mean)
+
+    sums = jax.lax.cond(_due(trial, state), estimated, lambda: state.groups)
+    return state._replace(groups=sums)
+
+
+def add_examples(trial: TrialComponents, by_example: Callable, state: TrialState) -> TrialState:
+    """Adds an estimate of tr Sigma from the squares of the gradients of single examples.
+
+    Args:
+        by_example: (params, model_state, tick) -> (gradient, squares), as
+            `gradient_and_squares`.
+    """
+
+    def added(total, of_examples, of_mean):
+        return total + noise_scale.trace(of_examples, of_mean, 1, trial.microbatch)
+
+    def estimated():
+        mean, squares = by_example(state.params, state.model_state, state.tick)
+        of_examples = []
+        for probe in trial.probes:
+            of_probe = ()
+            if probe.groups is not None and probe.groups.add_squares is not None:
+                of_probe = probe.groups.add_squares(squares, state.params)
+            of_examples.append(of_probe)
+        of_mean = _measures(trial, state, mean)
+        return jax.tree.map(added, state.groups, tuple(of_examples), of_mean)
 
     sums = jax.lax.cond(_due(trial, state), estimated, lambda: state.groups)
     return state._replace(groups=sums)
@@ -148,7 +176,7 @@ def check(
     if not names:
         return
     who = f'probes: found {", ".join(dict.fromkeys(names))}'
-    counts = sorted(set(counts))
+    counts = sorted(set(counts), key=str)
     if len(counts) > 1:
         raise Refusal(f'{who} with groups {counts}; allowed: one number, as they share gradients')
     if has_replicas:
@@ -168,6 +196,8 @@ def _check_pieces(workload, batch_size, size, who, count):
                 'of half the batch size or less, or groups >= 2 of the probe'
             )
         return
+    if count == 'examples':
+        count = size
     if size % count:
         raise Refusal(
             f'{who} with groups {count} and {size} examples at once; allowed: a divisor of {size}'

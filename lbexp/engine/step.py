@@ -12,6 +12,7 @@ from lbexp.engine import groups, totals
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.contracts import check_distinct
 from lbexp.engine.state import INIT, MODEL, TrialState, stream_key
+from lbexp.models._ghost_norms import gradient_and_squares
 from lbexp.parallel.replicas import Tools, copies
 from lbexp.parallel.workers import workers
 from lbexp.probes import UpdateInfo
@@ -99,6 +100,9 @@ def _step_of(trial, constrain, worker_axes):
     count = groups.pieces(trial)
     if count == 1:
         return step
+    if count == 'examples':
+        by_example = _by_example(trial, constrain)
+        return lambda state, row_step: step(groups.add_examples(trial, by_example, state), row_step)
     of_piece = _gradient(trial, constrain, count)
     return lambda state, row_step: step(groups.add_pieces(trial, of_piece, state), row_step)
 
@@ -162,6 +166,31 @@ def _gradient(trial, constrain, pieces):
         return loss, sums, grads, new
 
     return gradient
+
+
+def _by_example(trial, constrain):
+    """(params, model_state, tick) -> (gradient, mean square of each example's gradient) of a
+    microbatch, as `gradient_and_squares`."""
+    size = trial.microbatch
+
+    def squares(params, model_state, tick):
+        first = tick.astype(jnp.uint32) * size
+        key = jax.random.fold_in(stream_key(trial.seed, MODEL), tick)
+
+        def losses(params, positions):
+            examples = constrain(_draw(trial, positions))
+            values, _ = trial.workload.loss(params, model_state, examples, key)
+            return trial.weighting(positions)(values['loss'])
+
+        def all_losses(params):
+            return losses(params, first + jnp.arange(size, dtype=jnp.uint32))
+
+        def alone(params, place):
+            return losses(params, (first + place)[None])[0]
+
+        return gradient_and_squares(all_losses, params, size, alone)
+
+    return squares
 
 
 def _tools(trial, gradient, worker_axes):

@@ -121,18 +121,27 @@ class Conv3x3(nn.Module):
             y = y + bias.reshape(1, 1, 1, -1)
         return y
 
+    def product_rows(self, x: jax.Array) -> jax.Array:
+        """[n, h, w, 9 c]: the rows whose product with the kernel it is."""
+        return _patches(x, self.stride)
+
 
 def _product_of_patches(x, kernel, stride):
-    _, h, w, c = x.shape
+    patches = _patches(x, stride)
+    columns = patches.shape[-1]
+    products = patches.reshape(-1, columns) @ kernel.reshape(columns, -1)
+    return products.reshape(*patches.shape[:3], -1)
+
+
+def _patches(x, stride):
+    _, h, w, _ = x.shape
     border = ((0, 0), (1, 1), (1, 1), (0, 0))
     padded = jnp.pad(x, border)
     shifted_copies = []
     # In the order of the kernel's two leading axes.
     for i, j in itertools.product(range(3), range(3)):
         shifted_copies.append(padded[:, i : i + h : stride, j : j + w : stride])
-    patches = jnp.concatenate(shifted_copies, axis=-1)
-    products = patches.reshape(-1, 9 * c) @ kernel.reshape(9 * c, -1)
-    return products.reshape(*patches.shape[:3], -1)
+    return jnp.concatenate(shifted_copies, axis=-1)
 
 
 def _convolution(x, kernel, stride):

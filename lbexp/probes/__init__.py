@@ -71,8 +71,13 @@ class Groups(NamedTuple):
     # (gradient, params, opt_state) -> numbers, each a sum of squares of entries times factors that
     # do not depend on this update's examples
     measure: Callable
-    pieces: int = 1  # equal pieces of each microbatch; 1: the microbatches themselves
+    # equal pieces of each microbatch; 1: the microbatches themselves; 'examples': its examples,
+    # by their squares alone
+    pieces: int | Literal['examples'] = 1
     every: Any = 1  # updates t with t = 0 modulo this number are measured; it may be traced
+    # (squares, params) -> numbers as those of `measure`, of a tree of the parameters' shape whose
+    # leaves are sums of squares; None: they say too little, and pieces are a number
+    add_squares: Callable | None = None
 
 
 class Probe(NamedTuple):

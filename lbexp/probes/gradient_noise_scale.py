@@ -1,7 +1,7 @@
 """The gradient noise scale: the batch size at which noise and gradient are of one size."""
 
 import functools
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ _WHOLE = ''  # the name of all layers together
 
 
 def gradient_noise_scale(
-    groups: PositiveInteger = 1,
+    groups: PositiveInteger | Literal['examples'] = 1,
     every: PositiveCount = 1,
     batches: Annotated[int, Ge(4)] = 16,
     layers: bool = False,
@@ -56,7 +56,10 @@ def gradient_noise_scale(
 
     Args:
         groups: equal pieces of each microbatch. 1: the microbatches themselves, of which an update
-            needs two at least.
+            needs two at least. 'examples': each example is a group. Their squares come from one
+            pass more (Goodfellow 2015, arXiv:1510.01799) where the layers are flax.linen.Dense,
+            Embed and lbexp's convolutions, each called once; what else there is has its gradients
+            computed example by example.
         every: from one update measured to the next, >= 1; may be traced.
         batches: even, >= 4, of the batch means.
         layers: also S and gamma of each parameter. They add up to the whole; ratios do not.
@@ -76,12 +79,21 @@ def gradient_noise_scale(
 
     Raises:
         ValueError: groups < 1, batches odd or < 4.
-        Refusal: preconditioned, and the optimizer has no second moment of each parameter.
+        Refusal: preconditioned, and the optimizer has no second moment of each parameter; groups
+            'examples' with preconditioned or stacked_axes, which need more than squares.
 
     Source: McCandlish et al. 2018, arXiv:1812.06162, Section 2.2 and Appendix A.1; Fieller 1954.
     """
-    if groups < 1:
-        raise ValueError(f'groups: found {groups}; allowed: an integer >= 1')
+    add_squares = None
+    if groups == 'examples':
+        if preconditioned or stacked_axes is not None:
+            raise Refusal(
+                "groups: found 'examples' with preconditioned or stacked_axes, which need more "
+                'than the square of each parameter; allowed: an integer'
+            )
+        add_squares = functools.partial(_add_squares, layers)
+    elif groups < 1:
+        raise ValueError(f"groups: found {groups}; allowed: an integer >= 1, 'examples'")
     if prefix is None:
         prefix = 'preconditioned_' if preconditioned else ''
     measure = functools.partial(_squares, layers, stacked_axes)
@@ -112,7 +124,7 @@ def gradient_noise_scale(
                 columns[f'{name}_error{suffix}'] = error[path][i]
         return {prefix + name: value for name, value in columns.items()}
 
-    return Probe(init, update, summary, Groups(measure, groups, every))
+    return Probe(init, update, summary, Groups(measure, groups, every, add_squares))
 
 
 def _ratio(series):
@@ -131,6 +143,12 @@ def _squares(layers, stacked_axes, gradient, params, opt_state):
     """Sums of squares, of all and by layer."""
     squares = jax.tree.map(lambda g: jnp.square(upcast(g)), gradient)
     return _totals(layers, by_path(squares, params, stacked_axes))
+
+
+def _add_squares(layers, squares, params):
+    """As `_squares`, of squares that are summed over each parameter."""
+    paths = by_path(params, params, None)
+    return _totals(layers, dict(zip(paths, jax.tree.leaves(squares), strict=True)))
 
 
 def _preconditioned_squares(layers, stacked_axes, eps, gradient, params, opt_state):

@@ -21,6 +21,7 @@ from lbexp.engine.program import program
 
 _PROBES = {
     'gradient_noise_scale': dict(name='gradient_noise_scale'),
+    'gradient_noise_scale, examples': dict(name='gradient_noise_scale', groups='examples'),
     'gradient_noise_scale, layers': dict(name='gradient_noise_scale', layers=True),
     'gradient_noise_scale, preconditioned': dict(name='gradient_noise_scale', preconditioned=True),
     'alignment': dict(name='alignment'),
@@ -52,7 +53,7 @@ def _compare(options, microbatch):
         if part['name'] != 'dead_units':  # which looks at every update
             part = {**part, 'every': options.every}
         if microbatch == 0 and part['name'] == 'gradient_noise_scale':
-            part['groups'] = _GROUPS
+            part.setdefault('groups', _GROUPS)
         ways[name] = _way(options, microbatch, part)
     steps = _calibrated(ways['none'], options.seconds)
     times: dict[str, list[float]] = {name: [] for name in ways}

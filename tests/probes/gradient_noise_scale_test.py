@@ -108,7 +108,30 @@ def test_pieces_and_microbatches_are_the_same_groups(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('groups', [1, 2])
+@pytest.mark.parametrize('workload', [DIGITS, dict(name='linear_regression', size=100)])
+def test_examples_are_pieces_of_one(tmp_path, workload):
+    """By their squares, of a network of dense layers, and of one that is none."""
+    fields = dict(workload=workload, steps=8, num_rows=2)
+    pieces = train(tiny(probes=probe(groups=16, layers=True), **fields), tmp_path / 'pieces')
+    examples = train(
+        tiny(probes=probe(groups='examples', layers=True), **fields), tmp_path / 'examples'
+    )
+    halves = train(
+        tiny(probes=probe(groups='examples'), microbatch=8, **fields), tmp_path / 'halves'
+    )
+    for of_pieces, of_examples, of_halves in zip(pieces, examples, halves, strict=True):
+        assert set(of_pieces) == set(of_examples)
+        for name, value in of_pieces.items():
+            if value is None:  # an interval without an end
+                assert of_examples[name] is None
+            else:
+                assert of_examples[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+        # a mean over two halves, each about its own mean
+        assert of_halves['gradient_trace'] == pytest.approx(of_pieces['gradient_trace'], rel=0.3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('groups', [1, 2, 'examples'])
 def test_in_company_and_cut_it_is_what_it_is_alone(tmp_path, groups):
     """To the bit: two batch sizes and rates in one program, stopped once, and one of them alone."""
     fields = dict(workload=DIGITS, microbatch=4, num_checkpoints=6, probes=probe(groups=groups))
@@ -123,7 +146,7 @@ def test_in_company_and_cut_it_is_what_it_is_alone(tmp_path, groups):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('arguments', [dict(microbatch=8), dict(groups=4)])
+@pytest.mark.parametrize('arguments', [dict(microbatch=8), dict(groups=4), dict(groups='examples')])
 def test_on_eight_devices_it_is_what_it_is_on_one(tmp_path, arguments):
     """Order of sums aside. Pieces of 4 examples are fewer than the devices."""
     groups = arguments.pop('groups', 1)
@@ -144,10 +167,13 @@ BATCH_NORM = dict(**DIGITS, batch_norm=True)
         (dict(), dict(), 'one group, a batch of 16 in one microbatch; allowed: a microbatch'),
         (dict(microbatch=16), dict(), 'one group'),
         (dict(), dict(groups=3), 'groups 3 and 16 examples at once; allowed: a divisor of 16'),
+        (dict(workload=BATCH_NORM), dict(groups='examples'), "the workload's ghost"),
         (dict(workload=BATCH_NORM), dict(groups=2), "the workload's ghost, a divisor of 8"),
         (dict(workload={**BATCH_NORM, 'ghost': 8}), dict(groups=4), 'groups of whole ghosts'),
         (dict(replicas=dict(name='synchronous', workers=2)), dict(groups=2), 'one worker'),
         (dict(), dict(groups=2, preconditioned=True), '0 second moments'),
+        (dict(), dict(groups='examples', preconditioned=True), 'more than the square of each'),
+        (dict(), dict(groups='examples', stacked_axes=1), 'more than the square of each'),
     ],
 )
 def test_groups_that_there_are_not_are_refused(fields, arguments, message):
