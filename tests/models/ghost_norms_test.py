@@ -146,3 +146,25 @@ def test_what_is_called_once_on_all_examples_is_seen_through(module, seen):
 
     layers = ghost_norms._layers(losses, params, COUNT)
     assert {path[0] for path in layers} == seen
+
+
+def test_what_sees_one_example_of_a_map_is_not_seen_through():
+    """Its first axis has as many entries as there are examples, and is another."""
+    module = nn.Dense(1)
+    x = jax.random.normal(jax.random.key(1), (COUNT, COUNT, 3))
+    params = module.init(jax.random.key(0), x)['params']
+
+    def loss(params, one):
+        return jnp.square(module.apply({'params': params}, one)).sum()
+
+    def losses(params):
+        return jax.vmap(loss, (None, 0))(params, x)
+
+    def alone(params, place):
+        return loss(params, x[place])
+
+    assert not ghost_norms._layers(losses, params, COUNT)
+    _, squares = ghost_norms.gradient_and_squares(losses, params, COUNT, alone)
+    by_example = jax.jacrev(losses)(params)
+    expected = jax.tree.map(lambda g: (g**2).reshape(COUNT, -1).sum(1).mean(), by_example)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), squares, expected)
