@@ -4,6 +4,14 @@ Cohen et al. 2021 (arXiv:2103.00065): gradient descent, heavy ball and Nesterov;
 (arXiv:2207.14484): Adam. Lookahead is measured against its own limit. With noise: how far below.
 
     python -m lbexp.main --config=experiments/edge_of_stability.py
+
+On 2 shared CPU cores: two minutes. Measured with `--config.seed=0` and `1`, 6 seeds each, the
+largest eigenvalue as a share of the limit: gradient descent 1.03 [1.02, 1.03] (one seed of six
+diverged: undecided) and 1.02 [1.01, 1.03], heavy ball 0.96 [0.90, 0.98] and 0.94 [0.85, 0.99]
+(within 10 %: undecided in both), Nesterov 1.00 [1.00, 1.01] and 1.00 [0.99, 1.00], Adam,
+preconditioned, 0.99 [0.95, 0.99] and 0.99 [0.98, 1.01], Lookahead 1.02 [1.01, 1.02] and 1.01 [1.01,
+1.02]. With noise it stays below: SGD with batch size 128 at 0.99, 32 at 0.92 and 0.91, 8 at 0.70
+and 0.69.
 """
 
 from lbexp import config
