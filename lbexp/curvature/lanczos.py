@@ -70,10 +70,10 @@ def tridiagonal(
     dtype = jnp.result_type(*map(upcast_dtype, jax.tree.leaves(like)))
     zeros = jnp.zeros(steps, dtype)
     basis = jax.tree.map(lambda leaf: jnp.zeros((steps, *leaf.shape), leaf.dtype), first)
+    basis = _with_row(basis, 0, first)
 
     def step(j, state):
         alphas, betas, basis, q, previous, beta, size = state
-        basis = jax.tree.map(lambda rows, row: rows.at[j].set(row), basis, q)
         image = jax.tree.map(lambda leaf, v: v.astype(leaf.dtype), q, product(q))
         alpha = trees.dot(q, image)
         left = trees.added(trees.added(image, q, -alpha), previous, -beta)
@@ -84,6 +84,8 @@ def tridiagonal(
         is_exhausted = beta <= 10 * jnp.finfo(dtype).eps * size
         fresh = functools.partial(_fresh, jax.random.fold_in(key, j + 1))
         following = jax.lax.cond(is_exhausted, fresh, _next, left, basis)
+        # The last is one too many, and left out.
+        basis = _with_row(basis, j + 1, following)
         beta = jnp.where(is_exhausted, 0, beta)
         alphas, betas = alphas.at[j].set(alpha), betas.at[j].set(beta)
         return alphas, betas, basis, following, q, beta, size
@@ -92,6 +94,12 @@ def tridiagonal(
     start = zeros, zeros, basis, first, nothing, zeros[0], zeros[0]
     alphas, betas, basis, *_ = jax.lax.fori_loop(0, steps, step, start)
     return Tridiagonal(alphas, betas, basis)
+
+
+def _with_row(basis, place, vector):
+    """The basis with a vector that was computed from all of it: XLA then knows that nobody reads it
+    any more, and writes in place. It would copy it otherwise, for each reader."""
+    return jax.tree.map(lambda rows, row: rows.at[place].set(row, mode='drop'), basis, vector)
 
 
 def _without(vector, basis, times):
