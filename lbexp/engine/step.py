@@ -176,11 +176,13 @@ def _tools(trial, gradient, worker_axes):
         return trial.accumulation.step(state, gradient, loss, complete)
 
     def observe(state, look, info):
+        def observed():
+            seen = info()
+            looked, _ = _looked_before(trial, state.probes, seen.grads, seen.logging)
+            return _observed(trial, looked, seen, ())
+
         # Where nobody looks, nothing is measured, and nothing moves between devices.
-        probes = jax.lax.cond(
-            look, lambda: _observed(trial, state.probes, info(), ()), lambda: state.probes
-        )
-        return state._replace(probes=probes)
+        return state._replace(probes=jax.lax.cond(look, observed, lambda: state.probes))
 
     return Tools(
         gradient,
@@ -195,18 +197,39 @@ def _tools(trial, gradient, worker_axes):
 
 def _update(trial, state, grads, loss, row_step):
     rate = trial.learning_rate(state.step)
+    count = state.step + 1
+    looked, grads = _looked_before(trial, state.probes, grads, count == row_step)
     # `value` is optax's name of the loss, for optimizers that ask for it, such as Polyak's.
     updates, opt_state = trial.optimizer.update(grads, state.opt_state, state.params, value=loss)
     params = optax.apply_updates(state.params, updates)
-    count = state.step + 1
     info = UpdateInfo(count, loss, grads, updates, params, opt_state, rate, count == row_step)
     noise = groups.noise(trial, grads, state)
     return groups.cleared(state)._replace(
         step=count,
         params=params,
         opt_state=opt_state,
-        probes=_observed(trial, state.probes, info, noise),
+        probes=_observed(trial, looked, info, noise),
     )
+
+
+def _looked_before(trial, states, gradient, logging):
+    """The states of probes, of which some look at the gradient before the optimizer does, and the
+    gradient, which nobody reads before they have."""
+    looked = []
+    for probe, state in zip(trial.probes, states, strict=True):
+        if probe.before is not None:
+            state = probe.before(state, gradient, logging)
+            gradient = _sequenced(gradient, state)
+        looked.append(state)
+    return tuple(looked), gradient
+
+
+def _sequenced(tree, state):
+    """`tree`, bit by bit, but to XLA not before `state` is known: it would look at the gradient
+    last, and keep it beside the updates."""
+    first = jax.tree.leaves(state)[0].ravel()[0]
+    never = (first < 0) & (first > 0)
+    return jax.tree.map(lambda leaf: jnp.where(never, jnp.zeros((), leaf.dtype), leaf), tree)
 
 
 def _observed(trial, states, info, noise):
