@@ -11,6 +11,7 @@ and high are the ends of an interval, or left out.
 import csv
 import datetime
 import importlib.util
+import math
 import os
 import pathlib
 import sys
@@ -68,10 +69,12 @@ def record(name: str, measurements: list[dict], history: pathlib.Path = HISTORY)
 
 
 def _rounded(measured):
-    """Four figures: more are not measured."""
+    """Four figures: more are not measured. NaN, the end of no interval, is empty."""
     cells = {}
     for name, cell in measured.items():
-        cells[name] = f'{cell:.4g}' if isinstance(cell, float) else cell
+        if isinstance(cell, float):
+            cell = '' if math.isnan(cell) else f'{cell:.4g}'
+        cells[name] = cell
     return cells
 
 

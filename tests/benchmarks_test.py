@@ -50,7 +50,8 @@ def test_what_is_measured_is_appended_to_the_history(script, tmp_path):
     history = tmp_path / 'benchmarks.csv'
     ratio = {'case': 'batch 32', 'quantity': 'ratio', 'value': 1.23456, 'low': 1.0, 'high': 2.0}
     assert script.record('engine', [ratio], history) == 0
-    assert script.record('scale', [{'case': 'a, b', 'quantity': 'page', 'value': 3}], history) == 0
+    page = {'case': 'a, b', 'quantity': 'page', 'value': 3, 'low': math.nan}
+    assert script.record('scale', [page], history) == 0
     with open(history, newline='') as file:
         table = csv.DictReader(file)
         rows = list(table)
