@@ -137,21 +137,22 @@ def _one_after_another(f, arrays, *trials):
 
 
 def _updated_one_after_another(f, arrays, numbers, states, *ticks):
-    count = len(jax.tree.leaves(states)[0])
-
     def update(states, inputs):
         number, numbers, ticks = inputs
+        state = jax.tree.map(partial(_of_trial, number), states)
+        state, columns = f(arrays, numbers, state, *ticks)
+        return jax.tree.map(partial(_with_trial, number), states, state), columns
 
-        def of_trial(whole):
-            return jax.lax.dynamic_index_in_dim(whole, number, keepdims=False)
-
-        def put_back(whole, part):
-            return jax.lax.dynamic_update_index_in_dim(whole, part, number, axis=0)
-
-        state, columns = f(arrays, numbers, jax.tree.map(of_trial, states), *ticks)
-        return jax.tree.map(put_back, states, state), columns
-
+    count = len(jax.tree.leaves(states)[0])
     return jax.lax.scan(update, states, (jnp.arange(count), numbers, ticks))
+
+
+def _of_trial(number, states):
+    return jax.lax.dynamic_index_in_dim(states, number, keepdims=False)
+
+
+def _with_trial(number, states, state):
+    return jax.lax.dynamic_update_index_in_dim(states, state, number, axis=0)
 
 
 class _Shared(NamedTuple):
