@@ -178,7 +178,7 @@ def _tools(trial, gradient, worker_axes):
     def observe(state, look, info):
         def observed():
             seen = info()
-            looked, _ = _looked_before(trial, state.probes, seen.grads, seen.logging)
+            looked, _ = _looked_before(trial, state.probes, seen.grads, seen.logging, ())
             return _observed(trial, looked, seen, ())
 
         # Where nobody looks, nothing is measured, and nothing moves between devices.
@@ -198,11 +198,12 @@ def _tools(trial, gradient, worker_axes):
 def _update(trial, state, grads, loss, row_step):
     rate = trial.learning_rate(state.step)
     count = state.step + 1
-    looked, grads = _looked_before(trial, state.probes, grads, count == row_step)
+    logging = count == row_step
+    looked, before = _looked_before(trial, state.probes, grads, logging, state.opt_state)
     # `value` is optax's name of the loss, for optimizers that ask for it, such as Polyak's.
-    updates, opt_state = trial.optimizer.update(grads, state.opt_state, state.params, value=loss)
+    updates, opt_state = trial.optimizer.update(grads, before, state.params, value=loss)
     params = optax.apply_updates(state.params, updates)
-    info = UpdateInfo(count, loss, grads, updates, params, opt_state, rate, count == row_step)
+    info = UpdateInfo(count, loss, grads, updates, params, opt_state, rate, logging)
     noise = groups.noise(trial, grads, state)
     return groups.cleared(state)._replace(
         step=count,
@@ -212,24 +213,30 @@ def _update(trial, state, grads, loss, row_step):
     )
 
 
-def _looked_before(trial, states, gradient, logging):
-    """The states of probes, of which some look at the gradient before the optimizer does, and the
-    gradient, which nobody reads before they have."""
+def _looked_before(trial, states, gradient, logging, opt_state):
+    """The states of probes, of which some look at the gradient before the optimizer does, and
+    `opt_state`, from which nothing is updated before they have."""
     looked = []
     for probe, state in zip(trial.probes, states, strict=True):
         if probe.before is not None:
             state = probe.before(state, gradient, logging)
-            gradient = _sequenced(gradient, state)
+            opt_state = _counted_after(opt_state, state)
         looked.append(state)
-    return tuple(looked), gradient
+    return tuple(looked), opt_state
 
 
-def _sequenced(tree, state):
-    """`tree`, bit by bit, but to XLA not before `state` is known: it would look at the gradient
-    last, and keep it beside the updates."""
-    first = jax.tree.leaves(state)[0].ravel()[0]
+def _counted_after(opt_state, known):
+    """`opt_state`, bit by bit, but to XLA its counters wait for `known`: it would look at the
+    gradient last, and keep it beside the updates. A gradient that waits would be kept twice."""
+    first = jax.tree.leaves(known)[0].ravel()[0]
     never = (first < 0) & (first > 0)
-    return jax.tree.map(lambda leaf: jnp.where(never, jnp.zeros((), leaf.dtype), leaf), tree)
+
+    def after(leaf):
+        if leaf.ndim or not jnp.issubdtype(leaf.dtype, jnp.integer):
+            return leaf
+        return jnp.where(never, jnp.zeros((), leaf.dtype), leaf)
+
+    return jax.tree.map(after, opt_state)
 
 
 def _observed(trial, states, info, noise):
