@@ -175,18 +175,22 @@ def probe(name: str, part: Probe) -> Probe:
         check_same(new_state, state, f'{who}: update gives a state', part.update)
         return new_state
 
-    def before(state, gradient, logging):
-        new_state = part.before(state, gradient, logging)
-        check_same(new_state, state, f'{who}: before gives a state', part.before)
-        return new_state
-
     def summary(state):
         columns = part.summary(state)
         check_columns(columns, who, part.summary)
         return columns
 
     checked = part._replace(update=update, summary=summary)
-    return checked if part.before is None else checked._replace(before=before)
+    look = part.before
+    if look is None:
+        return checked
+
+    def before(state, gradient, logging):
+        new_state = look(state, gradient, logging)
+        check_same(new_state, state, f'{who}: before gives a state', look)
+        return new_state
+
+    return checked._replace(before=before)
 
 
 def evaluation_probe(name: str, part: EvaluationProbe) -> EvaluationProbe:
