@@ -117,10 +117,13 @@ class Result:
 
     @functools.cached_property
     def _drawings(self):
+        from lbexp.report import best, networks
         from lbexp.report.page import drawings
 
         analysis = self._analysis or Analysis('', '', [], [])
-        drawn = drawings(analysis, self._rows, self._finals, results.summary(self.workdir))
+        summary = results.summary(self.workdir)
+        compared = best.comparison(self._finals, networks.target(summary))
+        drawn = drawings(analysis, self._rows, self._finals, summary, compared)
         return {drawing.name: drawing for drawing in itertools.chain(*drawn)}
 
     def _status(self):

@@ -48,6 +48,14 @@ def test_the_interval_of_the_median_is_the_narrowest_that_suffices(count):
         assert (low, high) == (k, count + 1 - k)
 
 
+@pytest.mark.parametrize('count', range(1, 10))
+def test_the_median_is_that_of_numpy(count):
+    values = np.random.default_rng(count).normal(size=count)
+    padded = [None, math.nan, *values, math.inf]
+    assert inference.median_interval(padded)[0] == np.median(values)
+    assert inference.median_interval(np.append(values, math.nan))[0] == np.median(values)
+
+
 def test_fewer_than_six_pairs_decide_nothing():
     assert inference.sign_flip([1.0] * 5) == 2 / 2**5 > 0.05
     assert inference.sign_flip([1.0] * 6) == 2 / 2**6 < 0.05

@@ -180,7 +180,17 @@ def probe(name: str, part: Probe) -> Probe:
         check_columns(columns, who, part.summary)
         return columns
 
-    return part._replace(update=update, summary=summary)
+    checked = part._replace(update=update, summary=summary)
+    look = part.before
+    if look is None:
+        return checked
+
+    def before(state, gradient, logging):
+        new_state = look(state, gradient, logging)
+        check_same(new_state, state, f'{who}: before gives a state', look)
+        return new_state
+
+    return checked._replace(before=before)
 
 
 def evaluation_probe(name: str, part: EvaluationProbe) -> EvaluationProbe:

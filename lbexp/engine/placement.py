@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
@@ -91,14 +92,20 @@ def placement(cohort: Cohort, layout: str, data_parallel: int | None) -> tuple[P
     return place, f'{layout}, mesh trial={across} data={shards}{shared.words}'
 
 
-def over_trials(place: Placement, f: Callable, placements: Any = None) -> Callable:
+def over_trials(
+    place: Placement, f: Callable, placements: Any = None, updates: bool = False
+) -> Callable:
     """Lifts f(arrays, *of one trial) to f(arrays, *of all trials).
 
     Args:
+        updates: f(arrays, numbers, state, *ticks) returns (state, columns). One after another,
+            trials are then updated where their states lie: there is no second array of all states.
         placements: of the states, where each device has its own workers: f(arrays, numbers, state,
             *ticks) then runs on each device, and returns (state, columns).
     """
     many = partial(_one_after_another, f)
+    if updates:
+        many = partial(_updated_one_after_another, f)
     if place.layout == 'vmap':
         # shard_map, which `placements` ask for, has taken the axis apart already.
         axis = None if placements else 'trial'
@@ -127,6 +134,25 @@ def _batched(f, axis, arrays, *trials):
 
 def _one_after_another(f, arrays, *trials):
     return jax.lax.map(lambda trial: f(arrays, *trial), trials)
+
+
+def _updated_one_after_another(f, arrays, numbers, states, *ticks):
+    def update(states, inputs):
+        number, numbers, ticks = inputs
+        state = jax.tree.map(partial(_of_trial, number), states)
+        state, columns = f(arrays, numbers, state, *ticks)
+        return jax.tree.map(partial(_with_trial, number), states, state), columns
+
+    count = len(jax.tree.leaves(states)[0])
+    return jax.lax.scan(update, states, (jnp.arange(count), numbers, ticks))
+
+
+def _of_trial(number, states):
+    return jax.lax.dynamic_index_in_dim(states, number, keepdims=False)
+
+
+def _with_trial(number, states, state):
+    return jax.lax.dynamic_update_index_in_dim(states, state, number, axis=0)
 
 
 class _Shared(NamedTuple):

@@ -51,6 +51,8 @@ class Program(NamedTuple):
     evaluate: Callable | None
     measurements: tuple[Measurement, ...]  # of the evaluation probes
     place: Callable  # states of the cohort's K trials, on the host -> states on the devices
+    # () -> {'init', 'segment' and, where there is one, 'evaluate': bytes, as XLA plans them}
+    memory: Callable
     trials: int  # K; what lies beyond is padding, which trains for no tick
     # of a stream, microbatches given at once: a segment ends with its stretch; None: no stream
     stretch: int | None
@@ -101,6 +103,7 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
         evaluate=partial(_call, evaluate, arrays, numbers) if evaluate else None,
         measurements=measured,
         place=lambda states: meshes.put(jax.tree.map(place.pad, states), placements),
+        memory=partial(_memory, init=init, segment=segment, evaluate=evaluate),
         trials=place.count,
         stretch=_STRETCH if stream(cohort.config['workload']) else None,
         layout=words,
@@ -116,6 +119,16 @@ def _target(cohort):
 def _call(compilation, *arguments):
     """Calls a function that may still be compiling."""
     return compilation.result()(*arguments)
+
+
+def _memory(**compilations):
+    """By function, its `memory_analysis`: bytes of arguments, results, what is donated, and
+    temporary arrays."""
+    planned = {}
+    for name, compilation in compilations.items():
+        if compilation is not None:
+            planned[name] = compilation.result().memory_analysis()
+    return planned
 
 
 def _refuse_too_large(place, states, arrays):
@@ -140,7 +153,8 @@ def _compilations(cohort, place, placements, arguments):
 
     initialising = jax.jit(over_trials(place, initialise), out_shardings=placements)
     init = compilation(initialising, arrays, numbers)
-    train_all = over_trials(place, train, placements if place.by_worker else None)
+    shared = placements if place.by_worker else None
+    train_all = over_trials(place, train, shared, updates=True)
     # The states are donated: there is no room for two copies of them.
     training = jax.jit(train_all, donate_argnums=2, out_shardings=(placements, read))
     count = place.count + place.padding

@@ -205,11 +205,13 @@ def _tools(trial, gradient, worker_axes):
         return trial.accumulation.step(state, gradient, loss, complete)
 
     def observe(state, look, info):
+        def observed():
+            seen = info()
+            looked, _ = _looked_before(trial, state.probes, seen.grads, seen.logging, ())
+            return _observed(trial, looked, seen, ())
+
         # Where nobody looks, nothing is measured, and nothing moves between devices.
-        probes = jax.lax.cond(
-            look, lambda: _observed(trial, state.probes, info(), ()), lambda: state.probes
-        )
-        return state._replace(probes=probes)
+        return state._replace(probes=jax.lax.cond(look, observed, lambda: state.probes))
 
     return Tools(
         gradient,
@@ -224,18 +226,46 @@ def _tools(trial, gradient, worker_axes):
 
 def _update(trial, state, grads, loss, row_step):
     rate = trial.learning_rate(state.step)
-    # `value` is optax's name of the loss, for optimizers that ask for it, such as Polyak's.
-    updates, opt_state = trial.optimizer.update(grads, state.opt_state, state.params, value=loss)
-    params = optax.apply_updates(state.params, updates)
     count = state.step + 1
-    info = UpdateInfo(count, loss, grads, updates, params, opt_state, rate, count == row_step)
+    logging = count == row_step
+    looked, before = _looked_before(trial, state.probes, grads, logging, state.opt_state)
+    # `value` is optax's name of the loss, for optimizers that ask for it, such as Polyak's.
+    updates, opt_state = trial.optimizer.update(grads, before, state.params, value=loss)
+    params = optax.apply_updates(state.params, updates)
+    info = UpdateInfo(count, loss, grads, updates, params, opt_state, rate, logging)
     noise = groups.noise(trial, grads, state)
     return groups.cleared(state)._replace(
         step=count,
         params=params,
         opt_state=opt_state,
-        probes=_observed(trial, state.probes, info, noise),
+        probes=_observed(trial, looked, info, noise),
     )
+
+
+def _looked_before(trial, states, gradient, logging, opt_state):
+    """The states of probes, of which some look at the gradient before the optimizer does, and
+    `opt_state`, from which nothing is updated before they have."""
+    looked = []
+    for probe, state in zip(trial.probes, states, strict=True):
+        if probe.before is not None:
+            state = probe.before(state, gradient, logging)
+            opt_state = _counted_after(opt_state, state)
+        looked.append(state)
+    return tuple(looked), opt_state
+
+
+def _counted_after(opt_state, known):
+    """`opt_state`, bit by bit, but to XLA its counters wait for `known`: it would look at the
+    gradient last, and keep it beside the updates. A gradient that waits would be kept twice."""
+    first = jax.tree.leaves(known)[0].ravel()[0]
+    never = (first < 0) & (first > 0)
+
+    def after(leaf):
+        if leaf.ndim or not jnp.issubdtype(leaf.dtype, jnp.integer):
+            return leaf
+        return jnp.where(never, jnp.zeros((), leaf.dtype), leaf)
+
+    return jax.tree.map(after, opt_state)
 
 
 def _observed(trial, states, info, noise):

@@ -88,6 +88,9 @@ class Probe(NamedTuple):
     # state -> {name: scalar or small array}, the columns of a row
     summary: Callable[[Any], dict[str, Any]]
     groups: Groups | None = None  # it asks for info.noise; None: it does not, and nothing is added
+    # (state, gradient, logging) -> state: looks before the optimizer does. Where no probe looks at
+    # the gradient afterwards, updates are written where it lay. None: `update` sees all
+    before: Callable[[Any, Params, Flag], Any] | None = None
 
 
 class Subject(NamedTuple):

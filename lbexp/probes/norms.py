@@ -18,18 +18,23 @@ def norms() -> Probe:
         zero = jnp.zeros((), jnp.float32)
         return {'gradient_norm': zero, 'parameter_norm': zero, 'update_norm': zero}
 
+    def before(state, gradient, logging):
+        return state | {'gradient_norm': _norm_if(logging, gradient, state['gradient_norm'])}
+
     def update(state, info):
-        def measure():
-            trees = {
-                'gradient_norm': info.grads,
-                'parameter_norm': info.params,
-                'update_norm': info.updates,
-            }
-            norms = {}
-            for name, tree in trees.items():
-                norms[name] = optax.tree.norm(tree).astype(jnp.float32)
-            return norms
+        # A conditional for each: what one for all reads would have to be there at the same time.
+        measured = {}
+        for name, tree in {'parameter_norm': info.params, 'update_norm': info.updates}.items():
+            measured[name] = _norm_if(info.logging, tree, state[name])
+        return state | measured
 
-        return jax.lax.cond(info.logging, measure, lambda: state)
+    return Probe(init, update, lambda state: state, before=before)
 
-    return Probe(init, update, lambda state: state)
+
+def _norm_if(logging, tree, last):
+    """The norm where a row is written, else the last one."""
+    return jax.lax.cond(logging, _norm, lambda tree: last, tree)
+
+
+def _norm(tree):
+    return optax.tree.norm(tree).astype(jnp.float32)

@@ -174,11 +174,13 @@ def figures(finals: results.Columns, compared: Comparison | None) -> list[Figure
 
 def _figure(compared, varied, short, key, others):
     colours = varied[others[0]] if others else None
-    series = []
+    drawable = []
     for each in compared.ranked:
+        if not math.isnan(each.median) and not math.isnan(varied[key][each.places[0]]):
+            drawable.append(each)
+    series = []
+    for each in _thinned(drawable):
         x = varied[key][each.places[0]]
-        if math.isnan(each.median) or math.isnan(x):
-            continue
         low, high = each.low, each.high
         value = None if colours is None else float(colours[each.places[0]])
         group = each.words if others else short[key]
@@ -192,6 +194,8 @@ def _figure(compared, varied, short, key, others):
         'Final values: medians of the trials that did not diverge, with their intervals, one point '
         'for each configuration.'
     )
+    if len(series) < len(drawable):
+        caption += f' {len(series)} of {len(drawable)} are drawn, at evenly spaced ranks.'
     drawing = Figure(
         f'final_{short[key]}',
         title,
@@ -204,6 +208,15 @@ def _figure(compared, varied, short, key, others):
     if others:
         drawing = drawing._replace(colour_label=short[others[0]])
     return drawing
+
+
+def _thinned(ranked):
+    """The configurations to draw: all, or those at evenly spaced ranks, with the best and the
+    worst."""
+    if len(ranked) <= curves.LINES:
+        return ranked
+    ranks = np.linspace(0, len(ranked) - 1, curves.LINES).round().astype(int)
+    return [ranked[rank] for rank in ranks.tolist()]
 
 
 def scale(values: Sequence[float]) -> str:

@@ -77,12 +77,12 @@ def page(
     document = results.configuration(workdir)
     analysis = analysis or Analysis(title(document['config'], workdir), '', [], [])
     summary = results.summary(workdir)
-    drawn = drawings(analysis, rows, finals, summary)
+    compared = best.comparison(finals, networks.target(summary))
+    drawn = drawings(analysis, rows, finals, summary, compared)
     # of the study's own: curves of hundreds of trials have colours of their own
     shared = shared_colours(analysis.figures)
     kept = predictions.sections(results.predictions(workdir))
     sections = _sections(analysis, finals, document, summary, drawn, figure_formats, kept)
-    compared = best.comparison(finals, networks.target(summary))
     header = _header(analysis, finals, summary, best.answer(finals, compared))
     body = header + elements.contents(sections)
     body += ''.join(section.html() for section in sections)
@@ -157,18 +157,23 @@ def _records(finals, document, summary, metric):
 
 
 def drawings(
-    analysis: Analysis, rows: results.Columns, finals: results.Columns, summary: Summary
+    analysis: Analysis,
+    rows: results.Columns,
+    finals: results.Columns,
+    summary: Summary,
+    compared: best.Comparison | None,
 ) -> Drawn:
     """The figures of the page, each named as its files are.
 
     Args:
         rows, finals: of `results.load`.
         summary: of `results.summary`.
+        compared: the configurations, of `best.comparison`.
     """
     metric = networks.target(summary)
     return _named(
         Drawn(
-            best.figures(finals, best.comparison(finals, metric)),
+            best.figures(finals, compared),
             analysis.figures,
             curves.curves(rows, abscissa(finals), metric),
             networks.schedule(summary, finals),

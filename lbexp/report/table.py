@@ -11,12 +11,13 @@ import numpy as np
 from lbexp import results
 from lbexp.analysis import Table, interval
 from lbexp.report import curves
-from lbexp.results.metrics import headline
+from lbexp.results.metrics import deciding, headline, is_lower_better
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 LONGEST = 48  # characters of what a configuration sets, in a cell
+MOST = 500  # configurations in a table: with thousands a page would be mostly that
 
 
 def table(
@@ -26,7 +27,7 @@ def table(
     target: str | None = None,
 ) -> Table:
     """An `analysis.Table`: a row for each configuration (all that varies but the seed), in order of
-    appearance; what was set, the metrics, how many trials.
+    appearance; what was set, the metrics, how many trials. Of more than MOST those that are best.
 
     A cell reads 'median [low, high]' over the trials that did not diverge. A diverged trial has no
     final value: it is counted in the column 'trials', never averaged in.
@@ -40,7 +41,8 @@ def table(
     keys = curves.compared(finals)
     if metrics is None:
         metrics = headline(results.numeric(finals), target)
-    groups, repeated = configurations(finals, keys)
+    every, repeated = configurations(finals, keys)
+    groups = _best(finals, every, target)
     rows = [list(map(setting, texts)) for texts in groups]
     for metric in metrics:
         cells = _column(finals[metric], finals['status'], groups.values(), confidence)
@@ -57,7 +59,33 @@ def table(
             f' {repeated} trials repeat the configuration and seed of another, which is '
             'counted once.'
         )
+    if len(groups) < len(every):
+        caption += (
+            f' {len(groups)} of {len(every)} configurations, the best; all trials: python -m '
+            'lbexp.results WORKDIR --csv=FILE'
+        )
     return Table('Final metrics', columns, rows, caption)
+
+
+def _best(finals, groups, target):
+    """The configurations that a table holds, in their order: all, or those with the best medians of
+    what decides (`metrics.deciding`)."""
+    if len(groups) <= MOST:
+        return groups
+    metric = deciding(results.numeric(finals), target)
+    medians = np.zeros(len(groups))  # where nothing decides: the first
+    if metric is not None:
+        sign = 1 if is_lower_better(metric) else -1
+        for number, places in enumerate(groups.values()):
+            is_over = finals['status'][places] != 'diverged'
+            medians[number] = sign * interval(finals[metric][places][is_over])[0]
+    # NaN, no result, comes last
+    chosen = set(np.argsort(medians, kind='stable')[:MOST].tolist())
+    best = {}
+    for number, (texts, places) in enumerate(groups.items()):
+        if number in chosen:
+            best[texts] = places
+    return best
 
 
 def configurations(

@@ -50,16 +50,25 @@ def _begin(cohort: TrackedCohort):
 
 def _write(session, rows):
     from tensorboardX.proto import event_pb2
-    from tensorboardX.summary import scalar
 
     pb: Any = event_pb2
     for trial, rows_of_trial in by_trial(rows).items():
         events = []
         for row in rows_of_trial:
-            for name, value in numbers(row).items():
-                summary = scalar(name, value)
-                events.append(pb.Event(step=row['step'], summary=summary))
+            events.append(pb.Event(step=row['step'], summary=_scalars(numbers(row))))
         _append(session, trial, events)
+
+
+def _scalars(values):
+    """All numbers of a row as one summary: an event for each would take more bytes."""
+    from tensorboardX.proto import summary_pb2
+    from tensorboardX.summary import scalar
+
+    pb: Any = summary_pb2
+    summary = pb.Summary()
+    for name, value in values.items():
+        summary.MergeFrom(scalar(name, value))
+    return summary
 
 
 def _finish(session, statuses):

@@ -34,6 +34,7 @@ def main(argv):
             f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax', 'flax', 'optax')
         )
     )
+    measurements = []
     for size in options.batch_sizes:
         ways = {
             'engine': _engine(options.workload, size),
@@ -53,6 +54,10 @@ def main(argv):
             f'{len(ratios)} rounds from {min(ratios):.2f} to {max(ratios):.2f}',
             flush=True,
         )
+        median, low, high = analysis.interval(ratios)
+        case = {'case': f'{options.workload}, batch {size}', 'quantity': 'speed / usual loop'}
+        measurements.append({**case, 'value': median, 'low': low, 'high': high})
+    return measurements
 
 
 def _calibrated(way, seconds):

@@ -24,6 +24,7 @@ def main(argv=None):
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         _make_up(pathlib.Path(folder), given.trials, given.rows)
+        measurements = []
         for read in (results.final, results.read):
             wall, processor = zip(
                 *(_seconds(read, folder) for _ in range(given.repeats)), strict=True
@@ -34,6 +35,11 @@ def main(argv=None):
                 f'{statistics.median(wall):.2f} s, of which the process computed '
                 f'{statistics.median(processor):.2f} s'
             )
+            case = f'{given.trials} trials, {given.trials * given.rows} rows'
+            quantity = f'{read.__name__}, seconds of the processor'
+            measured = {'case': case, 'quantity': quantity, 'value': statistics.median(processor)}
+            measurements.append(measured)
+    return measurements
 
 
 def _seconds(read, folder):

@@ -30,6 +30,7 @@ def main(argv):
     for number in range(options.rounds):
         for name in list(_WAYS)[:: -1 if number % 2 else 1]:
             times[name].append(_seconds(options, _WAYS[name]))
+    measurements = []
     for place, what in enumerate(('the clock', 'seconds of cores')):
         print(f'by {what}, of {options.steps} steps:')
         of_ways = {}
@@ -41,6 +42,12 @@ def main(argv):
             for without, with_saves in zip(of_ways['none'], of_ways[name], strict=True):
                 ratios.append(without / with_saves)
             print(f'  speed with {name} / without: {analysis.format_interval(ratios)}', flush=True)
+            median, low, high = analysis.interval(ratios)
+            case = f'{options.workload}, {options.steps} steps, by {what}'
+            quantity = f'speed with saves {name} / without'
+            measured = {'case': case, 'quantity': quantity, 'value': median}
+            measurements.append({**measured, 'low': low, 'high': high})
+    return measurements
 
 
 def _seconds(options, num_checkpoints):

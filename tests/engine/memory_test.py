@@ -1,6 +1,8 @@
 """What cannot fit in memory is refused from its shapes, before anything is allocated or
 compiled."""
 
+import math
+
 import jax
 import pytest
 from training import tiny
@@ -74,3 +76,38 @@ def test_what_fits_is_not_refused(monkeypatch):
 def test_a_run_that_is_longer_than_its_counters(fields, told):
     with pytest.raises(Refusal, match=told):
         run_length(configs.resolve(tiny(**fields), {}))
+
+
+def temporary(**fields):
+    """Bytes of temporary arrays of the training program, and of the states, on a device."""
+    ready = programs.program(cohort(**fields), 'map', None)
+    leaves = jax.tree.leaves(ready.states)
+    states = sum(leaf.dtype.itemsize * math.prod(_on_a_device(leaf)) for leaf in leaves)
+    planned = ready.memory()['segment']
+    assert planned.alias_size_in_bytes >= states  # donated, all of them
+    return planned.temp_size_in_bytes, states
+
+
+def _on_a_device(leaf):
+    return leaf.sharding.shard_shape(leaf.shape)
+
+
+def test_trials_are_updated_where_their_states_lie():
+    """What is temporary is of one trial: there is no second array of the states of all."""
+    wide = dict(name='noisy_quadratic', dimension=1024)
+    seeds = (('seed', tuple(range(256))),)
+    bytes_of_temporary, states = temporary(workload=wide, sweep=seeds, batch_size=1)
+    assert bytes_of_temporary < 0.5 * states
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    'optimizer',
+    [dict(name='lars', learning_rate=1.0), dict(name='momentum', learning_rate=0.1)],
+)
+def test_updates_have_the_memory_of_gradients(optimizer):
+    """Needed are parameters, velocity and gradient, although norms are told of updates, too."""
+    wide = dict(name='digits_mlp', hidden=(512, 512))
+    bytes_of_temporary, states = temporary(workload=wide, optimizer=optimizer, batch_size=4)
+    gradient = states / 2
+    assert bytes_of_temporary < 1.1 * gradient

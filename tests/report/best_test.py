@@ -7,7 +7,7 @@ import pytest
 from reports import bare_page, sweep
 
 from lbexp import results
-from lbexp.report import best, figure
+from lbexp.report import best, curves, figure
 from lbexp.results import metrics
 
 
@@ -117,3 +117,17 @@ def test_metrics_of_a_table_begin_with_the_target():
     assert metrics.headline(recorded)[0] == metrics.deciding(recorded) == 'test_perplexity'
     assert metrics.deciding(['loss', 'test_loss']) == 'test_loss'
     assert metrics.deciding(['loss']) == 'loss' and metrics.deciding(['step']) is None
+
+
+def test_of_thousands_of_configurations_some_are_drawn_among_them_the_best_and_the_worst(tmp_path):
+    rates = np.geomspace(0.001, 1, 1000).round(6).tolist()
+    folder = sweep(tmp_path, rates=rates, seeds=1, steps=1)
+    accuracy = np.random.default_rng(0).permutation(1000) / 1000
+    values(folder, 'test_accuracy', accuracy.tolist())
+    finals = results.final(folder)
+    (drawn,) = best.figures(finals, best.comparison(finals))
+    heights = [series.y[0] for series in drawn.series]
+    assert len(heights) == curves.LINES
+    assert max(heights) == 0.999 and min(heights) == 0.0
+    assert np.median(heights) == pytest.approx(0.5, abs=0.01)
+    assert f'{curves.LINES} of 1000 are drawn' in drawn.caption

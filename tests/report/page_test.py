@@ -264,3 +264,13 @@ def test_a_figure_of_the_study_named_like_a_metric_keeps_its_files(tmp_path):
     bare_page(workdir, Analysis('t', '', [], [own]))
     assert (workdir / 'figures' / 'loss.csv').read_text().splitlines()[1].startswith('only,')
     assert len((workdir / 'figures' / 'loss_curves.csv').read_text().splitlines()) > 3
+
+
+@pytest.mark.parametrize('seeds', [1, 4096])
+def test_the_page_of_thousands_of_trials_is_little_larger_than_that_of_a_few(tmp_path, seeds):
+    """Each a configuration of its own, or all of one: what a browser has to hold is bounded."""
+    rates = [rate / 4096 for rate in range(1, 4096 // seeds + 1)]
+    many = bare_page(sweep(tmp_path / 'many', rates=rates, seeds=seeds, steps=2))
+    few = bare_page(sweep(tmp_path / 'few', seeds=1, steps=2))
+    assert many.stat().st_size < 3e6
+    assert many.stat().st_size - few.stat().st_size < 300_000

@@ -64,3 +64,16 @@ def test_the_closing_table_fits_the_terminal_with_every_number(tmp_path, width):
     words = printed.split()
     for row in content.rows:
         assert all(word in words for cell in row for word in cell.split())
+
+
+def test_of_thousands_of_configurations_the_best_are_in_the_table(tmp_path):
+    """Test accuracy, which decides, grows with the number of the trial; the last three diverged."""
+    rates = [rate / 1000 for rate in range(1, 701)]
+    folder = sweep(tmp_path, rates=rates, seeds=1, steps=20, diverged=[697, 698, 699])
+    content = table.table(results.final(folder), ['test_loss'])
+    assert len(content.rows) == table.MOST
+    best = rates[697 - table.MOST : 697]
+    assert [row[0] for row in content.rows] == [f'{rate:.5g}' for rate in best]
+    assert f'{table.MOST} of 700 configurations, the best' in content.caption
+    few = table.table(results.final(sweep(tmp_path / 'few')), ['test_loss'])
+    assert 'configurations, the best' not in few.caption

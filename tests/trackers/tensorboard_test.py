@@ -148,3 +148,15 @@ def test_a_cohort_has_as_many_trials_as_it_likes(tmp_path):
     for number in (0, 299):
         folder = tmp_path / 'tensorboard' / f'trial-{number:05d}'
         assert shown(folder) == {('train/loss', 1): number}
+
+
+def test_all_numbers_of_a_row_are_one_event(tmp_path):
+    """An event for each would have its length, its checksums and its time as often."""
+    tracker = tensorboard()
+    row = {'trial': 0, 'step': 7, 'loss': 2.0, 'test_loss': 1.0, 'accuracy': 0.5}
+    session = tracker.begin(cohort(tmp_path, 1))
+    folder = tmp_path / 'tensorboard' / 'trial-00000'
+    before = len(events(folder))
+    tracker.write(session, [row, {**row, 'step': 8}])
+    assert len(events(folder)) == before + 2
+    assert len(shown(folder)) == 6

@@ -195,8 +195,13 @@ def at_step(hyperparameter: Any, count: jax.Array) -> Any:
 
 
 def rate_at_step(learning_rate: Any, count: jax.Array) -> Any:
-    """The learning rate of an update, as all leaves read it (see backend.broadcast_scalar)."""
-    return broadcast_scalar(at_step(learning_rate, count))
+    """The learning rate of an update, as all leaves read it (see backend.broadcast_scalar).
+
+    A constant one waits for the counter, too, which is never below 0: who wants something done
+    before the update, as an engine that measures the gradient, lets the counter wait for it.
+    """
+    rate = at_step(learning_rate, count)
+    return broadcast_scalar(jnp.where(count < 0, 0.0, rate))
 
 
 def bias_correction_term(decay: Any, t: jax.Array, dtype: Any) -> jax.Array:
