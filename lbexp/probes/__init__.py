@@ -90,7 +90,7 @@ class Probe(NamedTuple):
     groups: Groups | None = None  # it asks for info.noise; None: it does not, and nothing is added
     # (state, gradient, logging) -> state: looks before the optimizer does. Where no probe looks at
     # the gradient afterwards, updates are written where it lay. None: `update` sees all
-    before: Callable[[Any, Params, Flag], Any] | None = None
+    before: Callable[[Any, Any, Any], Any] | None = None
 
 
 class Subject(NamedTuple):
