@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.engine import frozen as frozen_parameters
-from lbexp.engine import groups, totals
+from lbexp.engine import groups, row_counts, totals
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.contracts import check_distinct
 from lbexp.engine.state import INIT, MODEL, TrialState, stream_key
@@ -196,7 +196,10 @@ def _tools(trial, gradient, worker_axes):
 def _update(trial, state, grads, loss, row_step):
     rate = trial.learning_rate(state.step)
     # `value` is optax's name of the loss, for optimizers that ask for it, such as Polyak's.
-    updates, opt_state = trial.optimizer.update(grads, state.opt_state, state.params, value=loss)
+    extra = {'value': loss}
+    if trial.row_counts is not None:
+        extra['row_counts'] = _row_counts(trial, state.step)
+    updates, opt_state = trial.optimizer.update(grads, state.opt_state, state.params, **extra)
     params = optax.apply_updates(state.params, updates)
     count = state.step + 1
     info = UpdateInfo(count, loss, grads, updates, params, opt_state, rate, count == row_step)
@@ -207,6 +210,14 @@ def _update(trial, state, grads, loss, row_step):
         opt_state=opt_state,
         probes=_observed(trial, state.probes, info, noise),
     )
+
+
+def _row_counts(trial, step):
+    """Of the examples of the update that comes after `step` others."""
+    position = trial.accumulation.position
+    draw = functools.partial(_draw, trial)
+    microbatches = position(step), position(step + 1)
+    return row_counts.of_update(trial.row_counts, draw, microbatches, trial.microbatch)
 
 
 def _observed(trial, states, info, noise):

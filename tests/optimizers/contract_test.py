@@ -39,6 +39,7 @@ def test_the_known_optimizers_are_found_and_exported():
     known = {
         'accumulate',
         'adamw',
+        'cowclip',
         'ema',
         NOISE,
         'lamb',
