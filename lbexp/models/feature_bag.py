@@ -49,7 +49,8 @@ def feature_bag(model: Model, share: PositiveFraction = 0.7) -> Model:
             outputs, inner_state = inner.apply(params, state['model'], seen, train, key)
             return outputs, {**state, 'model': inner_state}
 
-        return Network(init, apply, inner.together, inner.row_counts)
+        # no row_counts: what is not seen reads the rows of other ids than the examples have
+        return Network(init, apply, inner.together)
 
     return Model(network)
 

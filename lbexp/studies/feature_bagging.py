@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lbexp import config as configs
 from lbexp import documents, results
 from lbexp.analysis import Analysis, Claim, Table, above
 from lbexp.engine.metrics_file import replace
@@ -45,11 +46,11 @@ def feature_bagging(members: Trials = 8, share: PositiveFraction = 0.7) -> Study
     """
 
     def trials(config):
-        model = config['workload'].get('model')
-        if config['workload']['name'] != 'binary' or model is None:
+        workload = configs.plain(config.workload)
+        model = workload.get('model')
+        if workload['name'] != 'binary' or model is None:
             raise Refusal(
-                f'workload: found {config["workload"]["name"]}; allowed: binary, with a model of '
-                'columns'
+                f'workload: found {workload["name"]}; allowed: binary, with a model of columns'
             )
         asked = []
         for arm, seen in ((BAGGED, float(share)), (WHOLE, 1.0)):
