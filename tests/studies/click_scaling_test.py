@@ -75,12 +75,12 @@ def test_the_small_batchs_rate_is_carried(tmp_path):
     config = experiment(tmp_path)
     entries = rounds(config, tmp_path / 'run', answering(dict.fromkeys(RULES, 0.0)))
     trials = [configs.resolve(config, entry['overrides']) for entry in entries]
-    tags = [entry['tags'] for entry in entries]
     rates = {}
-    for trial, tag in zip(trials, tags):
+    for trial, entry in zip(trials, entries):
         optimizer = trial['optimizer']
-        if tag['phase'] == 'reporting':
-            rates.setdefault(tag['arm'], set()).add(optimizer['learning_rate'])
+        for tags in entry['tags']:
+            if tags['phase'] == 'reporting':
+                rates.setdefault(tags['arm'], set()).add(optimizer['learning_rate'])
         if optimizer['name'] == 'cowclip':
             assert optimizer['batch_ratio'] == trial['batch_size'] / 16
         assert trial['batch_scaling']['reference'] in (16, None)
