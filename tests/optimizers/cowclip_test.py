@@ -8,6 +8,8 @@ import pytest
 
 from lbexp import optimizers
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
 ROWS, WIDTH = 6, 3
 # 0 often, 3 twice in an example, 5 never
 IDS = np.array([[0, 1], [0, 2], [3, 3], [0, 4], [0, 1], [0, 2]])
