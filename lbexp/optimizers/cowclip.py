@@ -78,20 +78,37 @@ def cowclip(
     if table_learning_rate is None:
         table_learning_rate = learning_rate
     root = jnp.sqrt(batch_ratio)
-    numbers = {'b1': b1, 'b2': b2, 'eps': eps, 'weight_decay': 0.0, 'decay': 'none'}
+    return optax.chain(
+        _clip_rows(tables, r, zeta, batch_ratio * l2),
+        adamw(1.0, b1, b2, eps, weight_decay=0.0, decay='none'),
+        _scale_by_kind(
+            tables,
+            lambda count: at_step(table_learning_rate, count),
+            lambda count: root * at_step(learning_rate, count),
+        ),
+    )
 
-    def dense_rate(count):
-        return root * at_step(learning_rate, count)
 
-    def kinds(params):
+def _scale_by_kind(tables, table_rate, dense_rate):
+    """Updates times the rate of tables, or of dense weights. One Adam serves both: optax.partition
+    would give its state another structure than the parameters have."""
+
+    def update(updates, state, params=None, **extra):
+        del extra
+        rates = {True: table_rate(state.count), False: dense_rate(state.count)}
+
+        def scaled(change, is_table):
+            return (upcast(change) * rates[is_table]).astype(change.dtype)
+
         marks = masks(tables, params, argument='tables')
-        return jax.tree.map(lambda is_table: 'table' if is_table else 'dense', marks)
+        count = optax.safe_increment(state.count)
+        return jax.tree.map(scaled, updates, marks), optax.ScaleByScheduleState(count)
 
-    adam: dict[Any, optax.GradientTransformation] = {
-        'table': adamw(table_learning_rate, **numbers),
-        'dense': adamw(dense_rate, **numbers),
-    }
-    return optax.chain(_clip_rows(tables, r, zeta, batch_ratio * l2), optax.partition(adam, kinds))
+    def init(params):
+        masks(tables, params, argument='tables')  # refuses what does not fit
+        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _clip_rows(tables, r, zeta, l2):

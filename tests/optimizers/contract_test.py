@@ -207,7 +207,7 @@ def test_state_survives_orbax(name, tmp_path):
         )
 
 
-RATES = {'novograd': 1e-3, 'adamw': 1e-2, 'lamb': 1e-2}
+RATES = {'novograd': 1e-3, 'adamw': 1e-2, 'cowclip': 1e-2, 'lamb': 1e-2}
 
 
 @every_optimizer
