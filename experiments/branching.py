@@ -6,6 +6,8 @@ batch counts as small enough where the loss falls by half or more of what it fal
 absolute epsilon would let every batch pass once training is slow.
 
     python -m lbexp.main --config=experiments/branching.py
+
+On 2 shared CPU cores: four minutes. Measured with `--config.seed=0` and `1`, 12 seeds each: @B@
 """
 
 from lbexp import config

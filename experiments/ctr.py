@@ -35,6 +35,7 @@ projection='pca' was run apart, and is not among the models of this file.
 """
 
 from lbexp import config
+from lbexp.errors import Refusal
 
 _DATA = {
     'adult': dict(name='adult'),
@@ -50,7 +51,7 @@ _PAIRS = {
 
 def get_config(data: str = 'adult'):
     if data not in _DATA:
-        raise ValueError(f'data: found {data!r}; allowed: {", ".join(_DATA)}')
+        raise Refusal(f'data: found {data!r}; allowed: {", ".join(map(repr, _DATA))}')
     pairs = _PAIRS['adult' if data.startswith('adult') else 'movielens_100k']
     c = config.base()
     # A weight of a linear model is a whole effect, not one of ten numbers that make one: it has

@@ -5,6 +5,12 @@ updates.
 
     python -m lbexp.main --config=experiments/reality_check.py
 
+`:titles_lstm` and `:sotu_lm` ask it of LAMB against AdamW on language models, whose error is the
+share of tokens that are not the most probable; `:blue_marble_cnn` and `:fashion_simclr` of LARS
+against momentum, on a network with batch norm and on pictures without labels, whose error is the
+share of views whose partner is not the nearest; `:ctr` of all four on a model of clicks. One tuning
+of six points each, sized for some minutes and not run yet: `--config.study.tunings=6` to decide.
+
 Every optimizer tunes three numbers, learning rate, momentum and weight decay; other spaces are
 `spaces=(dict(optimizer='lamb', learning_rate=('log', 1e-3, 1e-1), ...),)`.
 
@@ -20,9 +26,24 @@ times at most.
 """
 
 from lbexp import config
+from lbexp.errors import Refusal
+
+_ADAPTIVE, _MOMENTUM = ('adamw', 'lamb'), ('momentum', 'lars')
+_CLICKS = dict(name='binary', data=dict(name='adult', validation=4000), model=dict(name='dcn'))
+# workload, optimizers, examples per update, updates, margin
+_OTHERS = {
+    'titles_lstm': (dict(name='titles_lstm', validation=4000), _ADAPTIVE, 1024, 80, 0.005),
+    'sotu_lm': (dict(name='sotu_lm', validation=1024), _ADAPTIVE, 256, 100, 0.005),
+    'ctr': (_CLICKS, (*_MOMENTUM, *_ADAPTIVE), 4096, 80, 0.005),
+    'blue_marble_cnn': (dict(name='blue_marble_cnn', validation=1000), _MOMENTUM, 1024, 40, 0.02),
+    'fashion_simclr': (dict(name='fashion_simclr', validation=4096), _MOMENTUM, 1024, 40, 0.02),
+}
 
 
-def get_config():
+def get_config(workload: str = 'digits'):
+    if workload != 'digits' and workload not in _OTHERS:
+        names = ', '.join(map(repr, ('digits', *_OTHERS)))
+        raise Refusal(f'workload: found {workload!r}; allowed: {names}')
     c = config.base()
     c.workload = dict(name='digits_mlp', hidden=(128, 128), validation=360)
     c.schedule = dict(name='polynomial', power=2.0, warmup=0.1)  # warm-up: fraction of all updates
@@ -36,5 +57,10 @@ def get_config():
         margin=0.01,  # difference of test error that counts as none
     )
     c.epochs = 30.0
+    if workload in _OTHERS:
+        c.workload, optimizers, size, updates, margin = _OTHERS[workload]
+        c.study.update(optimizers=optimizers, batch_size=size, margin=margin)
+        c.study.update(budget=6, seeds=2, tunings=1)
+        c.steps, c.epochs = updates, None
     c.num_rows, c.num_evaluations, c.num_checkpoints = 10, 5, 1
     return c

@@ -7,6 +7,10 @@ on validation examples.
 
     python -m lbexp.main --config=experiments/remedies.py
 
+`:blue_marble_cnn` and `:fashion_cnn` ask it of convolutional networks, with one tuning, sized for a
+quarter of an hour and not run yet. A workload without batch norm has no ghosts, so language models
+and clicks are asked by generalization_gap and reality_check.
+
 Every arm is tuned six times, at batch 512 for 60 epochs, where every rung that is tuned fits its
 training set; claims on arms that do not are 'under-trained'. Expected: each rung of the ladder
 closes more of the excess test error of the large batch, the last one all.
@@ -31,9 +35,16 @@ batch's does; earlier, at batch 1024, `example_weights` did the same.
 from ml_collections import config_dict
 
 from lbexp import config
+from lbexp.errors import Refusal
+
+# examples for validation, small and large batch, epochs
+_OTHERS = {'blue_marble_cnn': (1000, 128, 512, 2.0), 'fashion_cnn': (5000, 64, 1024, 1.0)}
 
 
-def get_config():
+def get_config(workload: str = 'mnist1d'):
+    if workload != 'mnist1d' and workload not in _OTHERS:
+        names = ', '.join(map(repr, ('mnist1d', *_OTHERS)))
+        raise Refusal(f'workload: found {workload!r}; allowed: {names}')
     c = config.base()
     c.workload = dict(
         name='mnist1d',
@@ -62,4 +73,9 @@ def get_config():
         tunings=6,
     )
     c.num_rows, c.num_evaluations, c.num_checkpoints = 50, 25, 2
+    if workload in _OTHERS:
+        validation, small, large, c.epochs = _OTHERS[workload]
+        c.workload.update(name=workload, validation=validation)
+        c.study.update(small=small, large=large, budget=4, seeds=2, tunings=1)
+        c.num_rows, c.num_evaluations = 20, 4
     return c

@@ -6,6 +6,8 @@ On MNIST-1D, every batch size with as many updates as the smallest has, so that 
 training set, and at its own tuned rate.
 
     python -m lbexp.main --config=experiments/sharp_minima.py
+
+On 2 shared CPU cores: five minutes. Measured with `--config.seed=0` and `1`, 8 seeds each: @S@
 """
 
 from lbexp import config

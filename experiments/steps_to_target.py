@@ -7,8 +7,17 @@ Shallue et al. 2019 (arXiv:1811.03600); McCandlish et al. 2018 (arXiv:1812.06162
 
 Fewer optimizers: `--config.study.optimizers="('sgd','momentum')"`.
 
-`:sotu_lm` asks the same of a language model, `:ctr` of a model of clicks, each at a loss of the
-validation set: --config.study.target=4.2.
+`:sotu_lm` and `:titles_lstm` ask the same of language models, `:ctr` of a model of clicks, each at
+a loss of the validation set: --config.study.target=4.2; `:fashion_cnn` of LARS and momentum on a
+convolutional network with ghost batch norm. `:titles_lstm` and `:fashion_cnn` are sized for half an
+hour and were not run yet.
+
+What fine-tuning does to the critical batch size: the same with weights to begin from, rates around
+1e-5, and a target that these do not reach yet.
+
+    python -m lbexp.main --config=experiments/steps_to_target.py:sotu_lm --config.study.target=3.8
+    --config.init_from.weights=runs/sotu_lm-... --config.study.optimizers="('adamw',)"
+    --config.study.spaces="({'optimizer': 'adamw', 'learning_rate': ('log', 3e-6, 3e-4)},)"
 
 Any optimizer by name, with a space of its own:
 
@@ -31,11 +40,15 @@ and 38 of 864 reported runs did not reach the target: censored.
 """
 
 from lbexp import config
+from lbexp.errors import Refusal
+
+_WORKLOADS = ('digits', 'sotu_lm', 'titles_lstm', 'ctr', 'fashion_cnn')
 
 
 def get_config(workload: str = 'digits'):
-    if workload not in ('digits', 'sotu_lm', 'ctr'):
-        raise ValueError(f"workload: found {workload!r}; allowed: 'digits', 'sotu_lm', 'ctr'")
+    if workload not in _WORKLOADS:
+        names = ', '.join(map(repr, _WORKLOADS))
+        raise Refusal(f'workload: found {workload!r}; allowed: {names}')
     c = config.base()
     c.workload = dict(name='digits_mlp', hidden=(32,), validation=360)
     c.study = dict(
@@ -56,6 +69,16 @@ def get_config(workload: str = 'digits'):
         c.study.update(optimizers=('momentum', 'adamw', 'lamb'), metric='token_loss', target=4.5)
         c.study.update(batch_sizes=(4, 8, 16, 32, 64, 128), examples=8000, updates=200)
         c.study.update(budget=5, seeds=6, tunings=1)
+    if workload == 'titles_lstm':
+        c.workload = dict(name='titles_lstm', validation=1000)
+        c.study.update(optimizers=('adamw', 'lamb'), metric='token_loss', target=5.0)
+        c.study.update(batch_sizes=(16, 64, 256), examples=20000, updates=40)
+        c.study.update(budget=4, seeds=4, tunings=1)
+    if workload == 'fashion_cnn':
+        c.workload = dict(name='fashion_cnn', validation=1000, batch_norm=True, ghost=16)
+        c.study.update(optimizers=('momentum', 'lars'), target=0.2)
+        c.study.update(batch_sizes=(16, 128, 1024), examples=20000, updates=60)
+        c.study.update(budget=4, seeds=4, tunings=1)
     if workload == 'ctr':
         data = dict(name='adult', validation=4000)
         c.workload = dict(name='binary', data=data, model=dict(name='dcn', cross='matrix'))
@@ -63,9 +86,9 @@ def get_config(workload: str = 'digits'):
         c.study.update(batch_sizes=(32, 128, 512, 2048, 8192), examples=60000, updates=150)
         c.study.update(budget=5, seeds=6, tunings=1)
     c.steps = 1  # each trial sets its own
-    c.num_rows, c.num_evaluations, c.num_checkpoints = (
-        150,
-        150,
-        1,
-    )  # each crossing is known to one 150th of its run
+    # each crossing is known to one 150th of its run
+    rows = 150
+    if workload in ('titles_lstm', 'fashion_cnn'):  # whose evaluations take longer than training
+        rows = 20
+    c.num_rows, c.num_evaluations, c.num_checkpoints = rows, rows, 1
     return c

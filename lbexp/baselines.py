@@ -29,10 +29,10 @@ from lbexp.inference import Interval
 from lbexp.inputs import normalised
 from lbexp.output import outlive_readers
 from lbexp.report import table
+from lbexp.resampling import DRAWS, log_losses, percentiles, resampled
 
 _PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)  # of the squared weights
 _ROUNDS, _PATIENCE = 300, 30
-_DRAWS, _SEED = 1000, 20500
 
 
 class Scores(NamedTuple):
@@ -104,7 +104,7 @@ def logistic_regression(data: Dataset) -> np.ndarray:
     best, chosen = np.inf, None
     for penalty in _PENALTIES:
         weights = _fitted(train, labels, penalty)
-        loss = _log_losses(validation @ weights, tuned_on).mean()
+        loss = log_losses(validation @ weights, tuned_on).mean()
         if loss < best:
             best, chosen = loss, weights
     return test @ chosen
@@ -186,44 +186,14 @@ def boosted_trees(data: Dataset) -> np.ndarray:
     return booster.predict(test, output_margin=True, iteration_range=trees)
 
 
-def scores(logits: np.ndarray, labels: np.ndarray, draws: int = _DRAWS) -> Scores:
-    """AUC and log loss with 95 % intervals: percentiles of the bootstrap over examples (Efron 1979,
-    doi:10.1214/aos/1176344552).
+def scores(logits: np.ndarray, labels: np.ndarray, draws: int = DRAWS) -> Scores:
+    """AUC and log loss with 95 % intervals: percentiles of the bootstrap over examples.
 
     Args:
-        logits: [n], float.
-        labels: [n], 0 or 1, both of them among them.
-        draws: resamples.
+        logits, labels, draws: as in resampling.resampled.
     """
-    generator = np.random.default_rng(_SEED)
-    losses = _log_losses(logits, labels)
-    ranks = np.unique(logits, return_inverse=True)[1]
-    every = np.ones(len(labels))
-    aucs, means = [], []
-    for _ in range(draws):
-        places = generator.integers(0, len(labels), len(labels))
-        counts = np.bincount(places, minlength=len(labels)).astype(float)
-        aucs.append(_auc(ranks, labels, counts))
-        means.append((counts @ losses) / len(losses))
-    return Scores(_interval(_auc(ranks, labels, every), aucs), _interval(losses.mean(), means))
-
-
-def _interval(value, draws):
-    # A resample of one class alone has no AUC.
-    low, high = np.nanquantile(draws, (0.025, 0.975))
-    return Interval(float(value), float(low), float(high))
-
-
-def _auc(ranks, labels, counts):
-    """Of examples that are there so many times; ties count one half."""
-    positives = np.bincount(ranks, counts * labels)
-    negatives = np.bincount(ranks, counts * (1 - labels))
-    beaten = np.cumsum(negatives) - negatives / 2
-    return (positives @ beaten) / (positives.sum() * negatives.sum())
-
-
-def _log_losses(logits, labels):
-    return np.logaddexp(0, np.where(labels > 0, -logits, logits))
+    measured = resampled(logits, labels, draws)
+    return Scores(percentiles(measured.auc), percentiles(measured.loss))
 
 
 def _row(name, logits, data) -> Sequence[str]:

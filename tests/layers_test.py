@@ -20,6 +20,7 @@ LAYERS = {
     'inference': 0,
     'crossed': 0,
     'power_analysis': 0,
+    'resampling': 0,
     'moments': 0,
     'noise_scale': 0,
     'analysis': 0,

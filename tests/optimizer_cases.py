@@ -14,6 +14,7 @@ from lbexp.config import lookup
 HOME = 'optimizer'
 # An optimizer has a rate of its own or wraps one; noise is chained before one.
 NOISE = 'gradient_noise'
+COWCLIP = 'cowclip'  # needs the counts of the rows of its tables: matrices here
 OPTIMIZERS = [
     name
     for name in lookup.names(HOME)
@@ -35,7 +36,23 @@ def make(name, rate=0.05, **arguments):
         if wrapped in lookup.parameters(function):
             given[wrapped] = optimizers.momentum(arguments.pop('learning_rate', rate), momentum=0.8)
     given |= arguments
-    return function(**{k: v for k, v in given.items() if k in lookup.parameters(function)})
+    if name == COWCLIP:
+        given['tables'] = 'matrices'
+    tx = function(**{k: v for k, v in given.items() if k in lookup.parameters(function)})
+    return _counted(tx) if name == COWCLIP else tx
+
+
+def _counted(tx):
+    """The optimizer, given 0, 1, 2, 3, 0, ... as the counts of the rows of every parameter."""
+
+    def update(updates, state, params=None, **extra):
+        counts = {}
+        for path, leaf in jax.tree.leaves_with_path(params):
+            name = jax.tree_util.keystr(path, simple=True, separator='/')
+            counts[name] = jnp.arange(len(leaf) if leaf.ndim else 1) % 4
+        return tx.update(updates, state, params, row_counts=counts, **extra)
+
+    return optax.GradientTransformationExtraArgs(tx.init, update)
 
 
 def numbers(name):

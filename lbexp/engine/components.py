@@ -10,7 +10,7 @@ from lbexp.batch_size import adam_scaling, batch_scaling
 from lbexp.config import lookup
 from lbexp.data.order import order
 from lbexp.data.partition import partition
-from lbexp.engine import contracts
+from lbexp.engine import contracts, row_counts
 from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedule
 from lbexp.engine.arguments import with_arrays, with_state
 from lbexp.engine.parameter_rates import scaled_updates
@@ -48,6 +48,7 @@ class TrialComponents(NamedTuple):
     keep_examples: Any
     seed: Any  # uint32
     freeze: Sequence[str] = ()  # regular expressions of the parameters that do not train
+    row_counts: Callable | None = None  # of the workload; None: the optimizer does not ask
 
 
 def components(
@@ -85,6 +86,7 @@ def components(
     count = shared['hosts'] or hosts.count()
     train = partition(workload.train, shared['partition'], count, microbatch)
     workload = workload._replace(train=train)
+    workers = replicas(config)
     return TrialComponents(
         workload,
         optimizer,
@@ -94,11 +96,12 @@ def components(
         rates.accumulation,
         (norms.norms(), *_update_probes(config)),
         tuple(evaluation_probes(config)),
-        replicas(config),
+        workers,
         _eval_sets(workload, config['evaluate_train']),
         config['keep_examples'],
         seed,
         config['freeze'],
+        row_counts.asked(config, workload, workers),
     )
 
 

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import optax
 
 from lbexp.engine import frozen as frozen_parameters
-from lbexp.engine import groups, totals
+from lbexp.engine import groups, row_counts, totals
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.contracts import check_distinct
+from lbexp.engine.observation import looked_before, observed
 from lbexp.engine.state import INIT, MODEL, TrialState, stream_key
 from lbexp.models._ghost_norms import gradient_and_squares
 from lbexp.parallel.replicas import Tools, copies
@@ -205,13 +206,13 @@ def _tools(trial, gradient, worker_axes):
         return trial.accumulation.step(state, gradient, loss, complete)
 
     def observe(state, look, info):
-        def observed():
+        def seen_by_all():
             seen = info()
-            looked, _ = _looked_before(trial, state.probes, seen.grads, seen.logging, ())
-            return _observed(trial, looked, seen, ())
+            looked, _ = looked_before(trial, state.probes, seen.grads, seen.logging, ())
+            return observed(trial, looked, seen, ())
 
         # Where nobody looks, nothing is measured, and nothing moves between devices.
-        return state._replace(probes=jax.lax.cond(look, observed, lambda: state.probes))
+        return state._replace(probes=jax.lax.cond(look, seen_by_all, lambda: state.probes))
 
     return Tools(
         gradient,
@@ -228,9 +229,12 @@ def _update(trial, state, grads, loss, row_step):
     rate = trial.learning_rate(state.step)
     count = state.step + 1
     logging = count == row_step
-    looked, before = _looked_before(trial, state.probes, grads, logging, state.opt_state)
+    looked, before = looked_before(trial, state.probes, grads, logging, state.opt_state)
     # `value` is optax's name of the loss, for optimizers that ask for it, such as Polyak's.
-    updates, opt_state = trial.optimizer.update(grads, before, state.params, value=loss)
+    extra = {'value': loss}
+    if trial.row_counts is not None:
+        extra['row_counts'] = _row_counts(trial, state.step)
+    updates, opt_state = trial.optimizer.update(grads, before, state.params, **extra)
     params = optax.apply_updates(state.params, updates)
     info = UpdateInfo(count, loss, grads, updates, params, opt_state, rate, logging)
     noise = groups.noise(trial, grads, state)
@@ -238,47 +242,16 @@ def _update(trial, state, grads, loss, row_step):
         step=count,
         params=params,
         opt_state=opt_state,
-        probes=_observed(trial, looked, info, noise),
+        probes=observed(trial, looked, info, noise),
     )
 
 
-def _looked_before(trial, states, gradient, logging, opt_state):
-    """The states of probes, of which some look at the gradient before the optimizer does, and
-    `opt_state`, from which nothing is updated before they have."""
-    looked = []
-    for probe, state in zip(trial.probes, states, strict=True):
-        if probe.before is not None:
-            state = probe.before(state, gradient, logging)
-            opt_state = _counted_after(opt_state, state)
-        looked.append(state)
-    return tuple(looked), opt_state
-
-
-def _counted_after(opt_state, known):
-    """`opt_state`, bit by bit, but to XLA its counters wait for `known`: it would look at the
-    gradient last, and keep it beside the updates. A gradient that waits would be kept twice."""
-    first = jax.tree.leaves(known)[0].ravel()[0]
-    never = (first < 0) & (first > 0)
-
-    def after(leaf):
-        if leaf.ndim or not jnp.issubdtype(leaf.dtype, jnp.integer):
-            return leaf
-        return jnp.where(never, jnp.zeros((), leaf.dtype), leaf)
-
-    return jax.tree.map(after, opt_state)
-
-
-def _observed(trial, states, info, noise):
-    """The states of the probes after an update.
-
-    Args:
-        noise: of its gradients, for each probe; (): there is none.
-    """
-    noise = noise or ((),) * len(trial.probes)
-    new_states = []
-    for probe, state, of_probe in zip(trial.probes, states, noise, strict=True):
-        new_states.append(probe.update(state, info._replace(noise=of_probe)))
-    return tuple(new_states)
+def _row_counts(trial, step):
+    """Of the examples of the update that comes after `step` others."""
+    position = trial.accumulation.position
+    draw = functools.partial(_draw, trial)
+    microbatches = position(step), position(step + 1)
+    return row_counts.of_update(trial.row_counts, draw, microbatches, trial.microbatch)
 
 
 def _columns(trial, state, worker_axes):

@@ -44,6 +44,9 @@ class Network(NamedTuple):
     apply: Callable[[Any, Any, dict[str, Any], bool, Any], tuple[Any, Any]]
     # examples that must pass at once: 1; a ghost batch; None: all of a batch
     together: int | None = 1
+    # {name: array [n, ...]} -> {path of a parameter: how often the examples read each of its rows
+    # [rows]}, of tables of embeddings; None: not offered
+    row_counts: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None
 
 
 class Model(NamedTuple):

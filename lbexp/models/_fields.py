@@ -36,10 +36,8 @@ class FieldVectors(nn.Module):
         vectors = []
         normal = nn.initializers.normal(0.01)
         if self.categories:
-            # One table for all columns: ids of a column begin where those before it end.
-            first = np.cumsum((0, *self.categories[:-1])).astype(np.int32)
-            ids = arrays['categorical'] + jnp.asarray(first)[None]
             shape = (sum(self.categories), self.width)
+            ids = _rows(self.categories, arrays['categorical'])
             vectors.append(self.param('categories', normal, shape)[ids])
         if self.numbers:
             parts = below(arrays['numeric'], self.pieces)
@@ -49,6 +47,23 @@ class FieldVectors(nn.Module):
                 of_numbers += self.param('offsets', normal, (1, self.numbers, self.width))
             vectors.append(of_numbers)
         return jnp.concatenate(vectors, axis=1)
+
+
+def row_counts(vectors: FieldVectors, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """{path of the table: how often these examples read each of its rows, int32}, of the module
+    whose field `vectors` is this one."""
+    if not vectors.categories:
+        return {}
+    ids = _rows(vectors.categories, arrays['categorical'])
+    counts = jnp.zeros(sum(vectors.categories), jnp.int32).at[ids.reshape(-1)].add(1)
+    return {'vectors/categories': counts}
+
+
+def _rows(categories, columns):
+    """Rows of ids [n, columns]. One table for all columns: ids of a column begin where those before
+    it end."""
+    first = np.cumsum((0, *categories[:-1])).astype(np.int32)
+    return columns + jnp.asarray(first)[None]
 
 
 def below(numbers: FieldNumbers, pieces: tuple[tuple[float, ...], ...]) -> FieldPieces:

@@ -1,5 +1,6 @@
 """Linen modules as networks."""
 
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 
 from lbexp.inputs import Input, only
 from lbexp.models import Network
+from lbexp.models._fields import row_counts
 
 
 def linen_network(
@@ -38,8 +40,9 @@ def linen_network(
     return Network(init, apply, together)
 
 
-def table_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network:
-    """A module of the columns of a table, called as module({name: array}, train)."""
+def table_network(module: Any, inputs: Mapping[str, Input]) -> Network:
+    """A module of the columns of a table, called as module({name: array}, train), whose field
+    `vectors` is their FieldVectors."""
 
     def init(key):
         variables = dict(module.init(key, blank(inputs), train=False))
@@ -52,7 +55,8 @@ def table_network(module: nn.Module, inputs: Mapping[str, Input]) -> Network:
             return module.apply(variables, arrays, train=train), state
         return module.apply(variables, arrays, train=True, mutable=list(state))
 
-    return Network(init, apply)
+    counts = functools.partial(row_counts, module.vectors)
+    return Network(init, apply, row_counts=counts)
 
 
 def sequence_network(

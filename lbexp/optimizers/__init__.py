@@ -5,7 +5,8 @@ For the engine an optimizer is a function that returns an optax.GradientTransfor
 the structure and the shapes of the gradients, the state keeps its structure, shapes and dtypes.
 `learning_rate` arrives as a function of the updates done (an optax.Schedule), also under a constant
 schedule; an optimizer whose annotation says `float` gets a number, and the schedule must then be
-constant. Other numbers may be traced arrays: an optimizer that looks at one in Python (`if clip >
+constant. One with an argument `tables` is given row_counts at each update, as `cowclip` needs
+them. Other numbers may be traced arrays: an optimizer that looks at one in Python (`if clip >
 0`) splits programs by it.
 
     import jax
@@ -29,6 +30,7 @@ from lbexp.optimizers._layerwise.masks import masks
 from lbexp.optimizers.accumulate import accumulate
 from lbexp.optimizers.adamw import adamw
 from lbexp.optimizers.balanced_weights import balanced_weights
+from lbexp.optimizers.cowclip import cowclip
 from lbexp.optimizers.ema import ema
 from lbexp.optimizers.example_weights import example_weights
 from lbexp.optimizers.gradient_noise import gradient_noise
@@ -44,6 +46,7 @@ __all__ = [
     'accumulate',
     'adamw',
     'balanced_weights',
+    'cowclip',
     'diagnostics',
     'ema',
     'evaluation_params',

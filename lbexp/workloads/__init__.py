@@ -107,5 +107,8 @@ class Workload(NamedTuple):
     # {column: values} of a table -> the arrays that `predict` reads; None: it reads no table
     encode: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     output_names: tuple[str, ...] = ()  # what each of the outputs stands for: names of classes
+    # examples -> {path of a parameter: how often they read each of its rows [rows]}, of tables of
+    # embeddings, for optimizers that ask; None: not offered
+    row_counts: Callable[[Any], Mapping[str, Any]] | None = None
     # what was inferred of the data, plain: shown once, and kept in the workdir as schema.json
     schema: dict[str, Any] = {}  # noqa: RUF012 (a tuple's default, which nobody writes to)

@@ -66,8 +66,16 @@ class Task:
             inputs=tuple(data.inputs),
             encode=functools.partial(encoded, data.inputs) if is_table else None,
             output_names=output_names,
+            row_counts=self._row_counts(),
             schema=data.schema,
         )
+
+    def _row_counts(self):
+        """The network's, of examples as they are stored."""
+        counts, inputs = self._network.row_counts, self._data.inputs
+        if counts is None:
+            return None
+        return lambda examples: counts(normalised(inputs, examples))
 
 
 def check_target(task: str, data: Dataset, *kinds: str) -> None:

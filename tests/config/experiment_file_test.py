@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -90,6 +91,23 @@ def test_every_experiment_is_sound(path):
     assert check.check(config) == []
     docstring = path.read_text().split('"""')[1]
     assert f'experiments/{path.name}' in docstring, 'the docstring gives the command'
+
+
+ARGUED = ('ctr', 'generalization_gap', 'reality_check', 'remedies', 'steps_to_target')
+
+
+@pytest.mark.parametrize('name', ARGUED)
+def test_every_variant_that_an_experiment_offers_is_sound(name, capsys):
+    """Those that the refusal of another names; each once, the default among them."""
+    path = ROOT / 'experiments' / f'{name}.py'
+    (line,) = problems(capsys, f'--config={path}:nothing')
+    offered = re.findall(r'\w+', line.split('allowed: ')[1])
+    assert "found 'nothing'" in line and len(offered) == len(set(offered)) >= 3
+    for variant in offered:
+        config = configs.load(f'{path}:{variant}')
+        assert check.check(config) == [], variant
+    workloads = {str(configs.load(f'{path}:{variant}').workload) for variant in offered}
+    assert len(workloads) == len(offered), 'each asks of another workload'
 
 
 def test_a_field_that_refers_to_another_follows_a_sweep(written):

@@ -39,6 +39,7 @@ def test_the_known_optimizers_are_found_and_exported():
     known = {
         'accumulate',
         'adamw',
+        'cowclip',
         'ema',
         NOISE,
         'lamb',
@@ -206,7 +207,7 @@ def test_state_survives_orbax(name, tmp_path):
         )
 
 
-RATES = {'novograd': 1e-3, 'adamw': 1e-2, 'lamb': 1e-2}
+RATES = {'novograd': 1e-3, 'adamw': 1e-2, 'cowclip': 1e-2, 'lamb': 1e-2}
 
 
 @every_optimizer
