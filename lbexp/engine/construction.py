@@ -6,7 +6,7 @@ import json
 import jax
 
 from lbexp.config import lookup
-from lbexp.engine import initial_optimizer, initial_weights
+from lbexp.engine import initial_optimizer, initial_position, initial_weights
 from lbexp.engine.components import components
 from lbexp.engine.step import initial_state
 from lbexp.engine.training_set import keep_training_set, training_set
@@ -40,6 +40,7 @@ def build_different(trials: list[dict]) -> None:
             if initial_weights.takes_optimizer_state(config['init_from']):
                 state = jax.eval_shape(functools.partial(initial_state, trial))
                 initial_optimizer.check(config, state.opt_state)
+            initial_position.check(config)
             size, batch = training_set(part).size, config['batch_size']
             if batch > size:
                 raise Refusal(
