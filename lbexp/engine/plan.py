@@ -87,7 +87,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
         if training_set(config['workload']).is_stream:
             key += f' alone: {index}'  # trials do not share what is read from the disk
         members, _ = groups.setdefault(key, ([], untraced))
-        members.append(_Member(index, planned, numbers))
+        members.append(_Member(index, planned, run_length(config), numbers))
     return list(itertools.starmap(_cohort, groups.values()))
 
 
@@ -156,13 +156,14 @@ class _Member(NamedTuple):
 
     index: int  # in the study
     plan: TrialPlan
+    steps: int  # updates after which it ends
     numbers: dict[str, Any]  # path -> traced number
 
 
 def _cohort(members, untraced):
     steps, starts, lengths, batch_sizes, numbers = [], [], [], [], []
-    for _, (config, length), traced in members:
-        steps.append(run_length(config))
+    for _, (config, length), end, traced in members:
+        steps.append(end)
         starts.append(initial_position.position(config['init_from']).step)
         lengths.append(length)
         batch_sizes.append(config['batch_size'])

@@ -48,10 +48,10 @@ def run_length(config: dict) -> int:
     Raises:
         Refusal: a run that is longer than its counters.
     """
-    steps = whole_length(config)
-    if config['stop_at'] is None:
+    steps, share = whole_length(config), config.get('stop_at')  # an older version had none
+    if share is None:
         return steps
-    return max(1, round(config['stop_at'] * steps))
+    return max(1, round(share * steps))
 
 
 def whole_length(config: dict) -> int:
