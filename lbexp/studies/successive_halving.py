@@ -60,7 +60,7 @@ def successive_halving(
     the last rung it is, to the bit, the run of full length that it would have been without rungs.
     All rungs cost about 1 + K (f - 1) / f full runs, where n of them would have cost n. It is
     judged in the middle of a schedule: configurations whose rate would still have fallen look worse
-    than they end.
+    than they end. It is the default, as it is the algorithm of the paper, and costs less.
 
     'restart': a rung trains from the beginning with a schedule of its own length, so that each is
     judged at the end of one; all rungs cost about K + 1 full runs.

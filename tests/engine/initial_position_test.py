@@ -27,7 +27,7 @@ RUNS = {
     'noise': dict(
         optimizer=MOMENTUM,
         transforms=(dict(name='gradient_noise', eta=0.1),),
-        example_weights=dict(name='example_weights', sigma=0.5),
+        example_weights=dict(name='example_weights', matched_batch_size=4.0),
     ),
     'growth': dict(
         optimizer=MOMENTUM, microbatch=8, batch_growth=dict(boundaries=(0.3, 0.6), factor=2.0)
