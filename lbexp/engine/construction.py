@@ -37,10 +37,10 @@ def build_different(trials: list[dict]) -> None:
             trial = components(*trial_plan(config), workload=workload)
             if config['init_from']['weights'] is not None:
                 initial_weights.taken(config['init_from'], trial.workload)
+            initial_position.check(config)
             if initial_weights.takes_optimizer_state(config['init_from']):
                 state = jax.eval_shape(functools.partial(initial_state, trial))
                 initial_optimizer.check(config, state.opt_state)
-            initial_position.check(config)
             size, batch = training_set(part).size, config['batch_size']
             if batch > size:
                 raise Refusal(

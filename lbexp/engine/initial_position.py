@@ -31,10 +31,12 @@ def position(settings: Mapping[str, Any]) -> Start:
         settings: 'init_from' of a resolved configuration.
 
     Raises:
-        Refusal: a file of weights, which says nothing of it.
+        Refusal: no source, or a file of weights, which says nothing of it.
     """
     if not initial_weights.takes_position(settings):
         return Start()
+    if settings['weights'] is None:
+        raise Refusal('init_from.position: found no init_from.weights; allowed: a workdir')
     arrays = initial_weights.arrays(settings)
     if f'{POSITION}/step' not in arrays:
         described = initial_weights.described(settings)

@@ -3,7 +3,7 @@ defaults."""
 
 import pytest
 from experiment_files import refusals
-from training import tiny
+from training import rows, tiny
 
 import lbexp
 from lbexp import config as configs
@@ -115,12 +115,11 @@ def test_a_run_begins_from_another_in_a_line(tmp_path, monkeypatch):
     config = tiny(steps=4, seed=1)
     config.init_from = dict(weights='source')
     whole = lbexp.run(config, workdir='whole', **options)
-    overrides = {'init_from': {'weights': 'source'}}
-    assigned = lbexp.run(tiny(steps=4, seed=1), overrides, 'assigned', **options)
-    by_path = lbexp.run(tiny(steps=4, seed=1), {'init_from.weights': 'source'}, 'path', **options)
-    assert source.status == whole.status == 'done'
-    metrics = [run.trial().metrics for run in (whole, assigned, by_path)]
-    assert metrics[0] == metrics[1] == metrics[2] != source.trial().metrics
+    for number, overrides in enumerate(
+        ({'init_from': {'weights': 'source'}}, {'init_from.weights': 'source'})
+    ):
+        lbexp.run(tiny(steps=4, seed=1), overrides, str(number), **options)
+        assert rows(tmp_path / str(number)) == rows(whole.workdir) != rows(source.workdir)
     fields = {**tiny(steps=4, seed=1).to_dict(), 'init_from': {'weights': 'source'}}
-    again = lbexp.run(fields, workdir='path', **options)
-    assert again.trial().metrics == metrics[0]
+    lbexp.run(fields, workdir='fields', **options)
+    assert rows(tmp_path / 'fields') == rows(whole.workdir)
