@@ -1,5 +1,5 @@
-"""What a stranger has: the wheel that pip installs, in an environment and a folder without the
-repository, and each thing that the README says can be done, from there."""
+"""What a stranger has: the wheel that pip installs, in a folder without the repository; and each
+thing that the README says can be done, from there."""
 
 import ast
 import json
@@ -90,8 +90,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def python(wheel, tmp_path_factory):
-    """The interpreter of an environment into which pip has installed the wheel; what it depends on
-    is that of these tests."""
+    """That of an environment with the wheel and, for what it depends on, these tests' packages."""
     folder = tmp_path_factory.mktemp('environment')
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(folder)], check=True)
     (packages,) = folder.glob('lib/python*/site-packages')
@@ -153,9 +152,8 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel):
     experiments = {f'lbexp/experiments/{file.name}' for file in ROOT.glob('experiments/*.py')}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert files | experiments <= names
-    there = {name for name in names if name.startswith('lbexp/experiments/')}
-    assert there == experiments
+    assert files <= names
+    assert {name for name in names if name.startswith('lbexp/experiments/')} == experiments
 
 
 def test_a_name_that_is_none(stranger):
@@ -247,7 +245,7 @@ def test_a_finished_run_becomes_longer(stranger):
         lines = (stranger.folder / name / 'metrics.jsonl').read_text().splitlines()
         end = json.loads(lines[-1])
         ends.append({column: end[column] for column in end if column != 'wall_time'})
-    assert ends[0] == ends[1] and ends[0]['step'] == 24
+    assert ends[0] == ends[1] and ends[0]['step'] == 23
 
 
 def test_what_there_is(stranger):
@@ -260,10 +258,10 @@ def test_what_there_is(stranger):
 
 
 def test_an_experiment_that_was_written_for_me_says_what_is_best(sweep, stranger):
-    best = 'Best of 3 configurations by test accuracy: '
+    best = 'Best of 3 configurations by test accuracy: learning_rate '
     assert best in sweep
     page = (stranger.folder / 'sweep' / 'report.html').read_text()
-    assert best in page and 'learning rate' in page
+    assert best in page
 
 
 def test_runs_side_by_side(sweep, from_python, stranger):
@@ -290,13 +288,12 @@ def test_rows_elsewhere_and_where_the_time_goes(stranger):
 
 
 def test_which_learning_rates_are_worth_a_search(stranger):
-    told = train(stranger, 'range', 'learning_rate_range', 'steps=40', 'study.seeds=1')
-    assert 'learning rate' in told.lower()
+    train(stranger, 'range', 'learning_rate_range', 'steps=40', 'study.seeds=1')
+    assert 'loss falls fastest' in (stranger.folder / 'range' / 'report.html').read_text()
 
 
 def test_the_reference_is_installed(stranger):
-    """The site of the documentation is built from the repository; what is installed says itself
-    what there is, with ranges, defaults and papers."""
+    """The site is built from the repository; what is installed says itself what there is."""
     told = stranger('-m', 'lbexp.list', 'optimizers', 'lamb')
     assert 'learning_rate' in told and '1904.00962' in told
     told = stranger('-c', 'import lbexp; help(lbexp.run)')
