@@ -84,7 +84,7 @@ def stopped(config: ConfigDict, share: float) -> dict[str, Any]:
 
 def going_on(config: ConfigDict, source: int) -> dict[str, Any]:
     """What a trial sets that goes on from another of this run."""
-    fields = {
+    fields: dict[str, Any] = {
         'init_from.weights': 'this run',
         'init_from.trial': source,
         'init_from.position': True,
