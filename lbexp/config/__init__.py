@@ -7,6 +7,7 @@ reads it, `override` sets a field from the command line, `trials` expands sweep 
 says.
 """
 
+from lbexp.config._defaults import fill_in as fill_in
 from lbexp.config._experiment_file import docstring as docstring
 from lbexp.config._experiment_file import experiment_file as experiment_file
 from lbexp.config._experiment_file import experiment_files as experiment_files

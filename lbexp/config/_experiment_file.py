@@ -8,6 +8,7 @@ import runpy
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from lbexp.config import lookup
+from lbexp.config._defaults import fill_in
 from lbexp.errors import Refusal
 
 
@@ -38,7 +39,7 @@ def docstring(argument: str | None) -> str:
 
 def load(argument: str) -> ConfigDict:
     """Reads 'experiments/lamb.py' or 'experiments/lamb.py:argument', or 'lamb' of lbexp's own, and
-    returns what its get_config returns.
+    returns what its get_config returns, filled in.
 
     Raises:
         Refusal: no such file, no get_config, or an argument it does not take. What goes wrong
@@ -70,4 +71,5 @@ def load(argument: str) -> ConfigDict:
             f'{path}: get_config() returned {config!r}; allowed: lbexp.config.base(), '
             'with its fields set'
         )
+    fill_in(config)
     return config

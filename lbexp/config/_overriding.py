@@ -5,9 +5,10 @@ import contextlib
 import inspect
 from typing import Any
 
-from ml_collections import ConfigDict, FrozenConfigDict, config_dict
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from lbexp.config import fields, lookup
+from lbexp.config._defaults import stored
 from lbexp.config._parameter import of_parameter
 from lbexp.config._plain import plain
 from lbexp.config.violation import violation
@@ -35,7 +36,7 @@ def override(config: ConfigDict, path: str, text: str):
     """
     holder, name = field(config, path)
     annotation, default = _annotation(config, path)
-    before = _stored(holder, name) if name in holder else default
+    before = stored(holder, name) if name in holder else default
     if isinstance(before, ConfigDict) and not text.lstrip().startswith('{'):
         inner = sorted({*before, *_arguments(config, path.split('.'))})
         names = ', '.join(f'{path}.{name}' for name in inner or ['none that could be set here'])
@@ -60,7 +61,7 @@ def assign(config: ConfigDict, path: str, value: Any):
 def _set(config, path, value):
     holder, name = field(config, path)
     _, default = _annotation(config, path)
-    before = _stored(holder, name) if name in holder else default
+    before = stored(holder, name) if name in holder else default
     # Who writes 1 for 0.1 means 1.0: an integer would be another type in the program.
     if isinstance(before, float) and type(value) is int:
         value = float(value)
@@ -83,7 +84,7 @@ def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
     *parents, name = path.split('.')
     holder, so_far = config, []
     for parent in parents:
-        inner = _stored(holder, parent) if parent in holder else None
+        inner = stored(holder, parent) if parent in holder else None
         if not isinstance(inner, ConfigDict):
             raise Refusal(_unknown(holder, [*so_far, parent]))
         holder, so_far = inner, [*so_far, parent]
@@ -103,14 +104,6 @@ def _parsed(path, text, annotation):
     if violation(text, annotation):
         raise Refusal(f'{path}: {problem}')
     return text
-
-
-def _stored(holder, name):
-    """The value of a field; None where a required one is not set."""
-    try:
-        return holder.get(name)
-    except config_dict.RequiredValueError:
-        return None
 
 
 def _annotation(config, path):

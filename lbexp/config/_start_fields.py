@@ -46,6 +46,13 @@ START_FIELDS = (
         'constant rate; absent: the optimizer begins anew',
     ),
     Field(
+        'init_from.position',
+        ABSENT,
+        bool,
+        'the trial goes on as its source would have, at its update: with its optimizer state, and '
+        'with the examples, random numbers and rates that come next; absent: it counts from 0',
+    ),
+    Field(
         'freeze',
         (),
         tuple[str, ...],

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FieldReference
 
+from lbexp.config._defaults import fill_in
 from lbexp.config._plain import plain
 from lbexp.config.fields import watching
 from lbexp.config.search import search
@@ -78,6 +79,7 @@ def resolve(config: ConfigDict, overrides: dict[str, Any]) -> dict:
     for path, value in overrides.items():
         holder, name = _place(resolved, path)
         holder[name] = copy.deepcopy(value)  # a later path may lead into it
+    fill_in(resolved)  # a trial may set a dict as a whole
     return resolved
 
 

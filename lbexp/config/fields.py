@@ -113,6 +113,15 @@ FIELDS = (
         traced='always',
     ),
     Field(
+        'stop_at',
+        None,
+        Annotated[float, Interval(gt=0, le=1)] | None,
+        'where a run ends whose schedule, and growth of the batch, are those of the whole length, '
+        'of which it is the beginning; None: at its end',
+        'share of the length',
+        traced='always',
+    ),
+    Field(
         'seed',
         0,
         Annotated[int, Interval(ge=0, le=2**32 - 1)],

@@ -8,16 +8,18 @@ import jax
 import optax
 
 from lbexp.config import lookup
-from lbexp.engine import initial_optimizer, initial_weights
+from lbexp.engine import initial_optimizer, initial_position, initial_weights
+from lbexp.engine.initial_position import Start
 from lbexp.engine.sources import sources
 from lbexp.workloads import Workload
 
 _WEIGHTS, _OPTIMIZER = 'init_from', 'init_from.optimizer_state'
+_POSITION = 'init_from.position'
 
 
 def data(workload: dict, init_from: dict, trials: Iterable[int] | None = None) -> dict[str, Any]:
     """The arrays of the workload's training, validation and test sets, and of 'init_from' the
-    weights and the optimizer state that are taken.
+    weights, the optimizer state and the position that are taken.
 
     Args:
         workload, init_from: of the configuration.
@@ -32,6 +34,8 @@ def data(workload: dict, init_from: dict, trials: Iterable[int] | None = None) -
         arrays[_WEIGHTS] = initial_weights.stacked(init_from, trials, built)
         if initial_weights.takes_optimizer_state(init_from):
             arrays[_OPTIMIZER] = initial_optimizer.stacked(init_from, trials)
+        if initial_weights.takes_position(init_from):
+            arrays[_POSITION] = initial_position.stacked(init_from, trials)
     return arrays
 
 
@@ -71,3 +75,10 @@ def with_state(
         return optimizer
     init = initial_optimizer.init(optimizer.init, arrays[_OPTIMIZER], trial)
     return optimizer._replace(init=init)
+
+
+def start(arrays: dict[str, Any], trial: Any) -> Start:
+    """Where a trial begins: at 0, or where the source of 'init_from' ended."""
+    if _POSITION not in arrays:
+        return Start()
+    return initial_position.start(arrays[_POSITION], trial)

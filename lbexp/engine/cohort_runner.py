@@ -80,13 +80,17 @@ class CohortRunner:
     def is_at_end(self) -> bool:
         return self.row == self.cohort.config['num_rows']
 
-    def begin_saving(self):
-        """Says where the trials stand, and hears of each checkpoint that is complete."""
-        self.saved[int(self.tick.sum())], self.saved_at = self.step, time.monotonic()
+    def begin_saving(self, saved: np.ndarray):
+        """Says where the trials stand, and hears of each checkpoint that is complete.
+
+        Args:
+            saved: updates of each trial in the last checkpoint [K]; 0: there is none.
+        """
+        self.saved[int(self.tick.sum())], self.saved_at = saved, time.monotonic()
         self.outputs.checkpoints.completed = self._completed
         steps = self.step.tolist()
         status = ['running'] * len(steps)
-        self.outputs.status.update(self._by_trial(status=status, step=steps, saved=steps))
+        self.outputs.status.update(self._by_trial(status=status, step=steps, saved=saved.tolist()))
 
     def dispatch(self, watchdog: Watchdog, should_stop: Callable[[], bool]) -> tuple[bool, bool]:
         """Trains every trial towards its next row for one dispatch.

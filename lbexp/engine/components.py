@@ -12,7 +12,8 @@ from lbexp.data.order import order
 from lbexp.data.partition import partition
 from lbexp.engine import contracts, row_counts
 from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedule
-from lbexp.engine.arguments import with_arrays, with_state
+from lbexp.engine.arguments import start, with_arrays, with_state
+from lbexp.engine.initial_position import Start
 from lbexp.engine.parameter_rates import scaled_updates
 from lbexp.engine.rates import ScheduledRate, constant_rate, takes_number
 from lbexp.engine.sources import sources
@@ -49,6 +50,7 @@ class TrialComponents(NamedTuple):
     seed: Any  # uint32
     freeze: Sequence[str] = ()  # regular expressions of the parameters that do not train
     row_counts: Callable | None = None  # of the workload; None: the optimizer does not ask
+    start: Start = Start()  # where it begins
 
 
 def components(
@@ -63,7 +65,7 @@ def components(
 
     Args:
         config: plain data, as config.resolve returns it; numbers may be traced.
-        steps: length of the run [updates]; may be traced.
+        steps: of the whole run [updates]; may be traced.
         arrays: what `data` returned, as arguments of the program: data should not be constants in
             it.
         workload: the configuration's, where it is built already.
@@ -76,11 +78,11 @@ def components(
     if workload is None:
         workload = lookup.build('workload', config['workload'])
     workload = contracts.workload(config['workload']['name'], workload)
-    optimizer = _optimizer(config, rates, seed)
+    optimizer, begins = _optimizer(config, rates, seed), Start()
     if arrays is not None:
         source = config['init_from']['trial']
         workload = with_arrays(workload, arrays, source)
-        optimizer = with_state(optimizer, arrays, source)
+        optimizer, begins = with_state(optimizer, arrays, source), start(arrays, source)
     microbatch = config['microbatch'] or config['batch_size']
     shared = config['data']
     count = shared['hosts'] or hosts.count()
@@ -102,6 +104,7 @@ def components(
         seed,
         config['freeze'],
         row_counts.asked(config, workload, workers),
+        begins,
     )
 
 

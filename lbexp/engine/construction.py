@@ -6,7 +6,7 @@ import json
 import jax
 
 from lbexp.config import lookup
-from lbexp.engine import initial_optimizer, initial_weights
+from lbexp.engine import initial_optimizer, initial_position, initial_weights
 from lbexp.engine.components import components
 from lbexp.engine.step import initial_state
 from lbexp.engine.training_set import keep_training_set, training_set
@@ -37,6 +37,7 @@ def build_different(trials: list[dict]) -> None:
             trial = components(*trial_plan(config), workload=workload)
             if config['init_from']['weights'] is not None:
                 initial_weights.taken(config['init_from'], trial.workload)
+            initial_position.check(config)
             if initial_weights.takes_optimizer_state(config['init_from']):
                 state = jax.eval_shape(functools.partial(initial_state, trial))
                 initial_optimizer.check(config, state.opt_state)

@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 from lbexp import config as configs
 from lbexp.config import lookup
 from lbexp.engine.changes import computing
-from lbexp.engine.trial_plan import run_length, trial_accumulation
+from lbexp.engine.trial_plan import run_length, trial_accumulation, whole_length
 from lbexp.errors import Refusal
 
-_LENGTHS = ('steps', 'epochs')
+_LENGTHS = ('steps', 'epochs', 'stop_at')
 _POINTS = 257  # updates at which rates are compared, evenly spaced
 
 
@@ -26,6 +26,8 @@ def is_extension(changes: dict[str, list]) -> bool:
     paths = computing(changes)
     for path in paths:
         before, now = changes[path]
+        if path == 'stop_at':  # which, not set, is the end
+            before, now = before or 1.0, now or 1.0
         # Where steps become epochs each is None on one side: which run is longer is not told.
         if path not in _LENGTHS or None in (before, now) or now <= before:
             return False
@@ -50,7 +52,7 @@ def refuse_other_shape(there: dict, now: dict, workdir: Any, may_change: bool) -
             f'a new run with --config.init_from.weights={workdir}, whose schedule and optimizer '
             'state begin anew'
         )
-        if longer['batch_growth']:
+        if longer['batch_growth'] and whole_length(before) != whole_length(longer):
             raise Refusal(f'{change} batch_growth, which depends on the length; allowed: {anew}')
         if not may_change and _schedule_differs(before, longer):
             raise Refusal(
@@ -91,12 +93,10 @@ def _taken(config, counts):
 
 def _schedule_differs(before, longer):
     """Whether the longer run would have had other rates."""
-    steps = run_length(before)
-    counts = np.unique(np.linspace(0, steps - 1, _POINTS).astype(int))
-    rates = _rates(longer, run_length(longer), counts)
-    return not np.array_equal(_rates(before, steps, counts), rates)
+    counts = np.unique(np.linspace(0, run_length(before) - 1, _POINTS).astype(int))
+    return not np.array_equal(_rates(before, counts), _rates(longer, counts))
 
 
-def _rates(config, steps, counts):
-    rate = lookup.build('schedule', config['schedule'], peak=1.0, steps=steps)
+def _rates(config, counts):
+    rate = lookup.build('schedule', config['schedule'], peak=1.0, steps=whole_length(config))
     return np.array([float(rate(count)) for count in counts])

@@ -59,26 +59,29 @@ def check(config: Mapping[str, Any], shapes: Any) -> None:
     """Raises Refusal where a trial cannot go on with the optimizer state that it asks for.
 
     The state counts updates from the first one of the source, and an optimizer reads its rate by
-    that count; the trial counts from its own. So the rate has to be constant.
+    that count. A trial that counts from its own needs a constant rate.
 
     Args:
         config: resolved, its numbers not traced.
         shapes: of the state that its optimizer has.
     """
     settings, schedule, problems = config['init_from'], config['schedule'], []
+    at_position = initial_weights.takes_position(settings)
+    field = 'init_from.position' if at_position else 'init_from.optimizer_state'
     if settings['weights'] is None:
-        raise Refusal('init_from.optimizer_state: found no init_from.weights; allowed: a workdir')
-    if schedule['name'] != 'constant' or schedule.get('warmup'):
+        raise Refusal(f'{field}: found no init_from.weights; allowed: a workdir')
+    if not at_position and (schedule['name'] != 'constant' or schedule.get('warmup')):
         problems.append(f'found schedule {schedule}; allowed: constant, without warmup')
-    for name in ('batch_growth', 'replicas'):
-        if config[name]:
-            problems.append(f'found {name}; allowed: none')
+    if not at_position and config['batch_growth']:
+        problems.append('found batch_growth; allowed: none')
+    if config['replicas']:
+        problems.append('found replicas; allowed: none')
     for name in ('take', 'rename'):
         if settings[name]:
             problems.append(f'found {name} {settings[name]}; allowed: all, by their names')
     problems += _differences(_state(settings), _leaves(shapes))
     if problems:
-        raise Refusal(f'init_from.optimizer_state: {"; ".join(problems)}')
+        raise Refusal(f'{field}: {"; ".join(problems)}')
 
 
 def _state(settings):
@@ -87,7 +90,8 @@ def _state(settings):
     for name, array in initial_weights.arrays(settings).items():
         if name.startswith(f'{OPT_STATE}/'):
             state[name] = array
-    if not state:
+    # What goes on at the source's update need not have an optimizer with a state.
+    if not state and not initial_weights.takes_position(settings):
         raise Refusal(
             f'init_from.optimizer_state: found none in {initial_weights.described(settings)}; '
             'allowed: the workdir of a run whose optimizer has a state'

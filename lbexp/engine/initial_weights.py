@@ -18,7 +18,8 @@ from lbexp.errors import Refusal
 from lbexp.optimizers import masks
 from lbexp.workloads import Workload
 
-PARAMS, MODEL_STATE, OPT_STATE = 'params', 'model_state', 'opt_state'
+PARAMS, MODEL_STATE, OPT_STATE, POSITION = 'params', 'model_state', 'opt_state', 'position'
+_KINDS = tuple(f'{kind}/' for kind in (PARAMS, MODEL_STATE, OPT_STATE, POSITION))
 _SHOWN = 6  # names in a message
 # text of (source, trial) -> the arrays by name; read once, by whoever trains
 _provided: dict[str, dict[str, np.ndarray]] = {}
@@ -37,12 +38,12 @@ def provide(settings: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
 
     Args:
         settings: 'init_from' of a resolved configuration.
-        arrays: by name; names that begin with none of 'params/', 'model_state/', 'opt_state/' are
-            of parameters.
+        arrays: by name; names that begin with none of 'params/', 'model_state/', 'opt_state/',
+            'position/' are of parameters.
     """
     named = {}
     for name, values in arrays.items():
-        if not name.startswith((f'{PARAMS}/', f'{MODEL_STATE}/', f'{OPT_STATE}/')):
+        if not name.startswith(_KINDS):
             name = f'{PARAMS}/{name}'
         named[name] = np.asarray(values)
     _provided[source_key(settings)] = named
@@ -52,14 +53,21 @@ def source_key(settings: Mapping[str, Any]) -> str:
     """Which source it is, as text."""
     key = [settings['weights'], int(settings['trial'])]
     # other arrays of the same trial
-    if takes_optimizer_state(settings):
+    if takes_position(settings):
+        key.append(POSITION)
+    elif takes_optimizer_state(settings):
         key.append(OPT_STATE)
     return json.dumps(key)
 
 
 def takes_optimizer_state(settings: Mapping[str, Any]) -> bool:
     """Whether a trial goes on with the optimizer state of its source, too."""
-    return settings.get('optimizer_state', False)
+    return settings.get('optimizer_state', False) or takes_position(settings)
+
+
+def takes_position(settings: Mapping[str, Any]) -> bool:
+    """Whether a trial goes on at the update of its source."""
+    return settings.get('position', False)
 
 
 def sha256(settings: Mapping[str, Any]) -> str | None:
@@ -74,6 +82,8 @@ def described(settings: Mapping[str, Any]) -> str:
     words = f'trial {settings["trial"]} of {settings["weights"]}'
     if takes_optimizer_state(settings):
         words += ' with its optimizer state'
+    if takes_position(settings):
+        words += ' and at its update'
     return words
 
 
@@ -115,7 +125,7 @@ def taken(settings: Mapping[str, Any], workload: Workload) -> Taken:
         )
     sources = {name: there[name] for name in names}
     fresh = [name for name in leaves if name not in sources and not is_key(leaves[name])]
-    weights = {name for name in provided if not name.startswith(f'{OPT_STATE}/')}
+    weights = {name for name in provided if not name.startswith((f'{OPT_STATE}/', f'{POSITION}/'))}
     return Taken(sources, fresh, sorted(weights - set(sources.values())))
 
 

@@ -99,7 +99,7 @@ def begin(
     )
     if saved is None:
         states, position = program.init(), start
-        tick = step = np.zeros(count, int)
+        step, tick = cohort.starts, cohort.ticks(cohort.starts)
     else:
         unpadded, position = saved
         states = program.place(unpadded)
@@ -119,7 +119,7 @@ def begin(
         row=row_starts.last_passed(tick, position.frozen),
         began=time.monotonic() - float(position.seconds[0]),
     )
-    runner.begin_saving()
+    runner.begin_saving(saved=np.zeros(count, int) if saved is None else step)
     return runner
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from lbexp.config import fields, lookup
 from lbexp.engine import groups as gradient_groups
+from lbexp.engine import initial_position
 from lbexp.engine.accumulation import accumulation_schedule
 from lbexp.engine.numbers import entries, leaves, numbered, numeric, traceable
 from lbexp.engine.training_set import training_set
-from lbexp.engine.trial_plan import TrialPlan, trial_plan
+from lbexp.engine.trial_plan import TrialPlan, run_length, trial_plan
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
 
@@ -27,7 +28,10 @@ class Cohort(NamedTuple):
     numbers: dict[str, np.ndarray]  # path in the configuration -> one value per trial [K]
     accumulate: bool  # batch size is a number: an update takes several microbatches
     microbatch: int  # examples per forward/backward pass
-    steps: np.ndarray  # updates in all [K]
+    steps: np.ndarray  # updates after which each ends [K]
+    # updates of the source, after which each begins: 0 but where it goes on at the source's
+    starts: np.ndarray  # [K]
+    lengths: np.ndarray  # updates that schedules are spread over [K]
     accumulation: np.ndarray  # microbatches per update [K], the first one where the batch grows
     # number that splits programs -> why it cannot be traced, where it could be seen to
     untraced: dict[str, str]
@@ -83,7 +87,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
         if training_set(config['workload']).is_stream:
             key += f' alone: {index}'  # trials do not share what is read from the disk
         members, _ = groups.setdefault(key, ([], untraced))
-        members.append(_Member(index, planned, numbers))
+        members.append(_Member(index, planned, run_length(config), numbers))
     return list(itertools.starmap(_cohort, groups.values()))
 
 
@@ -152,17 +156,21 @@ class _Member(NamedTuple):
 
     index: int  # in the study
     plan: TrialPlan
+    steps: int  # updates after which it ends
     numbers: dict[str, Any]  # path -> traced number
 
 
 def _cohort(members, untraced):
-    lengths, batch_sizes, numbers = [], [], []
-    for _, (config, steps), traced in members:
-        lengths.append(steps)
+    steps, starts, lengths, batch_sizes, numbers = [], [], [], [], []
+    for _, (config, length), end, traced in members:
+        steps.append(end)
+        starts.append(initial_position.position(config['init_from']).step)
+        lengths.append(length)
         batch_sizes.append(config['batch_size'])
         numbers.append({**traced, 'seed': config['seed'], **_growth(config), **_source(config)})
-    lengths, batch_sizes = np.asarray(lengths), np.asarray(batch_sizes)
-    order = balanced_order(lengths * batch_sizes)
+    steps, starts, lengths = np.asarray(steps), np.asarray(starts), np.asarray(lengths)
+    batch_sizes = np.asarray(batch_sizes)
+    order = balanced_order((steps - starts) * batch_sizes)
     members = [members[i] for i in order]
     first = members[0].plan.config
     microbatch = first['microbatch'] or first['batch_size']
@@ -172,7 +180,9 @@ def _cohort(members, untraced):
         numbers=_stacked([numbers[i] for i in order]),
         accumulate=first['microbatch'] is not None,
         microbatch=microbatch,
-        steps=lengths[order],
+        steps=steps[order],
+        starts=starts[order],
+        lengths=lengths[order],
         accumulation=batch_sizes[order] // microbatch,
         untraced=untraced,
     )

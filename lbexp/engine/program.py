@@ -64,7 +64,7 @@ class _Numbers(NamedTuple):
     """What differs between the trials of a cohort, traced; over all trials, or of one."""
 
     accumulation: Any  # microbatches per update, the first one where the batch grows
-    steps: Any  # updates in all
+    steps: Any  # updates that schedules are spread over
     config: dict[str, Any]  # path in the configuration -> value
 
 
@@ -223,7 +223,7 @@ def _numbers(cohort, place):
     """The numbers of all trials, in the types that the program computes in."""
     narrow = {path: _narrow(path, values) for path, values in cohort.numbers.items()}
     accumulation = _narrow('accumulation', cohort.accumulation)
-    steps = _narrow('steps', cohort.steps)
+    steps = _narrow('steps', cohort.lengths)
     return jax.tree.map(place.pad, _Numbers(accumulation, steps, narrow))
 
 

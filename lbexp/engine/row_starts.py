@@ -8,8 +8,8 @@ from lbexp.engine.plan import Cohort
 
 
 class RowStarts(NamedTuple):
-    """Where the rows of each trial lie: row r comes after floor(steps r / num_rows) updates,
-    whatever its batch size."""
+    """Where the rows of each trial lie: row r comes after floor(steps r / num_rows) updates of its
+    own, whatever its batch size."""
 
     steps: np.ndarray  # [num_rows + 1, K] updates
     ticks: np.ndarray  # [num_rows + 1, K] microbatches
@@ -22,5 +22,6 @@ class RowStarts(NamedTuple):
 
 def row_starts_of(cohort: Cohort) -> RowStarts:
     num_rows = cohort.config['num_rows']
-    steps = cohort.steps * np.arange(num_rows + 1)[:, None] // num_rows
+    trained = cohort.steps - cohort.starts
+    steps = cohort.starts + trained * np.arange(num_rows + 1)[:, None] // num_rows
     return RowStarts(steps, cohort.ticks(steps))

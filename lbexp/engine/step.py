@@ -20,12 +20,12 @@ from lbexp.probes import UpdateInfo
 
 
 def initial_state(trial: TrialComponents) -> TrialState:
-    """The state before the first microbatch: a function of the trial's seed."""
+    """The state before the first microbatch: a function of the trial's seed, or that of its
+    source."""
     whole, model_state = trial.workload.init(stream_key(trial.seed, INIT))
     params, frozen = frozen_parameters.split(trial.freeze, whole)
     trial = frozen_parameters.bound(trial, frozen)
     opt_state = trial.optimizer.init(params)
-    zero = jnp.zeros((), jnp.int32)
     # The shapes of a microbatch: it is drawn when it is trained on.
     positions = jax.ShapeDtypeStruct((trial.microbatch,), jnp.uint32)
     examples = jax.eval_shape(functools.partial(_draw, trial), positions)
@@ -42,8 +42,8 @@ def initial_state(trial: TrialComponents) -> TrialState:
     if 'metric_sums' in trial.replicas.by_worker:
         sums = copies(sums, trial.replicas.workers)
     return TrialState(
-        tick=zero,
-        step=zero,
+        tick=jnp.asarray(trial.start.tick, jnp.int32),
+        step=jnp.asarray(trial.start.step, jnp.int32),
         params=params,
         model_state=model_state,
         opt_state=opt_state,

@@ -16,7 +16,7 @@ from lbexp.engine.components import planned_rate
 from lbexp.engine.flops import flops_per_example
 from lbexp.engine.metrics_file import replace
 from lbexp.engine.sources import sources
-from lbexp.engine.trial_plan import trial_plan
+from lbexp.engine.trial_plan import run_length, trial_plan
 
 NETWORKS = 8  # different ones that are told of
 SCHEDULES = 8  # different ones that are drawn
@@ -96,8 +96,7 @@ def _network(config):
 
 def _schedule(config):
     """The learning rate at evenly spaced updates."""
-    plan = trial_plan(config)
-    length = plan.steps
+    plan, length = trial_plan(config), run_length(config)
     steps = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(np.int32))
 
     # As one program, the schedule's own constants in it: alone, each operation would be compiled.

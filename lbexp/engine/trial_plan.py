@@ -15,7 +15,7 @@ class TrialPlan(NamedTuple):
     """A trial as its components take it."""
 
     config: dict  # resolved, with the boundaries of a growing batch in examples
-    steps: int  # updates
+    steps: int  # updates of the whole run, of which `stop_at` may leave some out
 
 
 def trial_plan(config: dict) -> TrialPlan:
@@ -28,7 +28,7 @@ def trial_plan(config: dict) -> TrialPlan:
         Refusal: a run that is longer than its counters.
     """
     growth = _growth_in_examples(config)
-    return TrialPlan({**config, 'batch_growth': growth}, run_length(config))
+    return TrialPlan({**config, 'batch_growth': growth}, whole_length(config))
 
 
 def trial_accumulation(config: dict) -> AccumulationSchedule:
@@ -42,7 +42,21 @@ def trial_accumulation(config: dict) -> AccumulationSchedule:
 
 
 def run_length(config: dict) -> int:
-    """Updates in a run: `steps`, or what `epochs` passes over the training set make, rounded up.
+    """Updates after which a run ends: all of `whole_length`, or the share `stop_at` of them,
+    rounded, and at least 1.
+
+    Raises:
+        Refusal: a run that is longer than its counters.
+    """
+    steps, share = whole_length(config), config.get('stop_at')  # an older version had none
+    if share is None:
+        return steps
+    return max(1, round(share * steps))
+
+
+def whole_length(config: dict) -> int:
+    """Updates that schedules are spread over: `steps`, or what `epochs` passes over the training
+    set make, rounded up.
 
     Where the batch grows these say how many examples the run has, and there are fewer updates.
 

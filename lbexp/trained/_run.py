@@ -13,7 +13,7 @@ from lbexp.config import fields, lookup
 from lbexp.engine.changes import fingerprint_of
 from lbexp.engine.components import components
 from lbexp.engine.fingerprint import fingerprint
-from lbexp.engine.trial_plan import trial_plan
+from lbexp.engine.trial_plan import run_length, trial_plan
 from lbexp.errors import Refusal
 from lbexp.links import refuse_links
 from lbexp.local_path import local_path
@@ -90,8 +90,8 @@ class Run:
             _refuse_untrusted(config)
             home.refuse_wrong(number)
             self._tell_changes(home, config)
-            plan = trial_plan(config)
-            parts = components(*plan)
+            steps = run_length(config)
+            parts = components(*trial_plan(config))
             # A checkpoint is compared with the shapes that the configuration trains.
             state = home.state(number, parts)
             network = self._network(config, parts)
@@ -101,10 +101,10 @@ class Run:
                 self._refuse_diverged(number)
             params, model_state = deployed(parts, state)
         step = int(state.step)
-        if step < plan.steps:
+        if step < steps:
             results.say_once(
                 f'{self.workdir}: the weights of trial {number} are those of step {step} of '
-                f'{plan.steps} (status: {status})'
+                f'{steps} (status: {status})'
             )
         return Trial(
             number=number,

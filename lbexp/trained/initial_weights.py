@@ -86,6 +86,8 @@ def _arrays(settings, workdir, trusted, runs):
     tree: Any = {'params': trial.params, 'model_state': trial.model_state}
     if initial_weights.takes_optimizer_state(settings):
         tree = _as_trained(trial)
+    if initial_weights.takes_position(settings):
+        tree['position'] = {'step': trial.state.step, 'tick': trial.state.tick}
     return _formats.named(tree)
 
 

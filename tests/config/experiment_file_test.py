@@ -26,7 +26,11 @@ from lbexp.data.packages import is_prepared
             "batch_scaling.rul = 'linear'",
             ["batch_scaling.rul: no such field. Did you mean 'rule'?"],
         ),
-        ("batch_scaling = dict(rule='linear')", ['batch_scaling.reference: not there']),
+        ("batch_scaling = dict(rul='linear')", ['batch_scaling.rul: no such field. Did you mean']),
+        (
+            "batch_scaling = dict(rule='linear')",
+            ['batch_scaling.reference: found None; allowed: a batch size > 0'],
+        ),
         ("optimizer.momentum = 'big'", ["optimizer.momentum: found 'big'", 'a number']),
         (
             "optimizer = dict(name='momentum', learning_rate='fast')",

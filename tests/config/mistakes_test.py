@@ -123,7 +123,6 @@ from lbexp.errors import Refusal
         ),
         ('del c.sweep', 'sweep: not there; allowed: every field of lbexp.config.base()'),
         ('del c.data', 'data: not there'),
-        ('del c.data.hosts', 'data.hosts: not there'),
         ('c.data = 3', 'data: found 3; allowed: a dict'),
         (
             'c.seed = config_dict.required_placeholder(int)',

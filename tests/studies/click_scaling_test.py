@@ -131,4 +131,6 @@ def test_a_tiny_study_runs(tmp_path):
     lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
     losses = [json.loads(line).get('test_loss') for line in lines]
     # 3 tuned and 7 reported
-    assert len(losses) == 10 and len(set(losses)) == 10
+    assert len(losses) == 10
+    # one rate is tried, so that the rate tuned at the large batch is the unscaled one
+    assert len(set(losses)) == 9
