@@ -81,16 +81,13 @@ class CohortRunner:
         return self.row == self.cohort.config['num_rows']
 
     def begin_saving(self, saved: np.ndarray):
-        """Says where the trials stand, and hears of each checkpoint that is complete.
-
-        Args:
-            saved: updates of each trial in the last checkpoint [K]; 0: there is none.
-        """
+        """Says where the trials stand, and hears of each checkpoint that is complete. `saved`: the
+        updates of each trial in the last one [K]; 0: there is none."""
         self.saved[int(self.tick.sum())], self.saved_at = saved, time.monotonic()
         self.outputs.checkpoints.completed = self._completed
         steps = self.step.tolist()
-        status = ['running'] * len(steps)
-        self.outputs.status.update(self._by_trial(status=status, step=steps, saved=saved.tolist()))
+        places = self._by_trial(status=['running'] * len(steps), step=steps, saved=saved.tolist())
+        self.outputs.status.update(places)
 
     def dispatch(self, watchdog: Watchdog, should_stop: Callable[[], bool]) -> tuple[bool, bool]:
         """Trains every trial towards its next row for one dispatch.
@@ -112,8 +109,7 @@ class CohortRunner:
             began = time.monotonic()
             self.states, columns = self.program.segment(self.states, until, row_start, row_step)
             columns = mesh.fetch(columns)
-            # All processes go the same way: as fast as the slowest, and to the end of this
-            # dispatch.
+            # All processes go the same way: as fast as the slowest, to the end of this dispatch.
             answers = [time.monotonic() - began, should_stop()]
             seconds, stopped = collectives.allgather(answers).max(0)
         is_first, self.columns = not self.columns, self._of_trials(columns)
