@@ -98,6 +98,20 @@ def test_what_was_stopped_goes_on(tmp_path):
         assert train(config, folder) == whole
 
 
+@pytest.mark.long
+def test_what_was_killed_before_a_checkpoint_begins_where_it_began(tmp_path):
+    source = trained(run_of(stop_at=0.5), tmp_path / 'source')
+    whole = train(prepared_config(source), tmp_path / 'whole')
+
+    def kill():
+        raise KeyboardInterrupt
+
+    config = prepared_config(source)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / 'killed', should_stop=kill)
+    assert train(config, tmp_path / 'killed') == whole
+
+
 def prepared_config(source, **fields):
     config = going_on(source, **fields)
     prepared(config)
