@@ -39,10 +39,10 @@ def make(name, rate=0.05, **arguments):
     if name == COWCLIP:
         given['tables'] = 'matrices'
     tx = function(**{k: v for k, v in given.items() if k in lookup.parameters(function)})
-    return _counted(tx) if name == COWCLIP else tx
+    return counted(tx) if name == COWCLIP else tx
 
 
-def _counted(tx):
+def counted(tx):
     """The optimizer, given 0, 1, 2, 3, 0, ... as the counts of the rows of every parameter."""
 
     def update(updates, state, params=None, **extra):

@@ -151,12 +151,12 @@ def _counts(row_counts, params, marks):
         if not is_table:
             continue
         rows = weights.shape[:1]
-        found = 'none'
+        counts = 'none'
         if name in row_counts:
-            found = f'shape {jnp.shape(row_counts[name])}'
-        if found != f'shape {rows}' or not rows:
+            counts = f'shape {jnp.shape(row_counts[name])}'
+        if counts != f'shape {rows}' or not rows:
             raise ValueError(
-                f'row_counts: found {found} for the table {name!r} of shape {weights.shape}; '
+                f'row_counts: found {counts} for the table {name!r} of shape {weights.shape}; '
                 f'allowed: how often the batch reads each of its rows, {{{name!r}: counts [rows]}}'
             )
         of_tables[name] = jnp.asarray(row_counts[name])

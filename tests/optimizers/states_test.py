@@ -11,7 +11,7 @@ import pytest
 from breadth import param
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from optimizer_cases import OPTIMIZERS, assert_close, make, slope, weights
+from optimizer_cases import COWCLIP, OPTIMIZERS, assert_close, counted, make, slope, weights
 
 from lbexp import optimizers
 from lbexp.config import lookup
@@ -135,9 +135,12 @@ def test_inject_hyperparams_needs_no_static_arguments(name, variant):
         function = lookup.find('optimizer', name)
         takes = lookup.parameters(function)
         around = {'inner': optimizers.momentum(0.05, 0.8), 'tx': optimizers.momentum(0.05, 0.8)}
-        given = {'learning_rate': 0.05, 'steps': 2, 'k': 2, **around, **variant}
+        given = {'learning_rate': 0.05, 'steps': 2, 'k': 2, 'tables': 'matrices'}
+        given |= {**around, **variant}
         arguments = {k: v for k, v in given.items() if k in takes}
     bare, injected = function(**arguments), optax.inject_hyperparams(function)(**arguments)
+    if name == COWCLIP:
+        bare, injected = counted(bare), counted(injected)
     params = weights()
     expected, state = jax.jit(bare.update)(slope(params), bare.init(params), params)
     found, holding = jax.jit(injected.update)(slope(params), injected.init(params), params)
