@@ -23,6 +23,7 @@ def experiment(**study):
         budget=3,
         seeds=7,
         seeds_per_point=1,
+        tunings=1,
     )
     with config.unlocked():
         config.study = {**configs.plain(config.study), **small, 'target': 0.1, **study}

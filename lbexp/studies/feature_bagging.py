@@ -123,6 +123,7 @@ def _on_test_examples(trial):
 
 def _analyse(workdir: Path) -> Analysis:
     title = 'Feature-bagged ensemble'
+    results.roles(workdir)  # refuses a workdir that is no study's
     file = Path(workdir) / ENSEMBLE_FILE
     if not file.exists():
         return Analysis(title, '', [], [])

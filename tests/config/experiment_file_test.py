@@ -87,12 +87,17 @@ def experiments():
         yield pytest.param(path, id=path.stem, marks=marks)
 
 
+def faults(config):
+    """What the check says, but that data are not prepared here."""
+    return [line for line in check.check(config) if 'is not prepared' not in line]
+
+
 @pytest.mark.parametrize('path', list(experiments()))
 def test_every_experiment_is_sound(path):
     if path.stem == 'photos_transfer' and not is_prepared('efficientnet_lite0'):
         pytest.skip('its weights are not prepared')
     config = configs.load(str(path))
-    assert check.check(config) == []
+    assert faults(config) == []
     docstring = path.read_text().split('"""')[1]
     assert f'experiments/{path.name}' in docstring, 'the docstring gives the command'
 
@@ -109,7 +114,7 @@ def test_every_variant_that_an_experiment_offers_is_sound(name, capsys):
     assert "found 'nothing'" in line and len(offered) == len(set(offered)) >= 3
     for variant in offered:
         config = configs.load(f'{path}:{variant}')
-        assert check.check(config) == [], variant
+        assert faults(config) == [], variant
     workloads = {str(configs.load(f'{path}:{variant}').workload) for variant in offered}
     assert len(workloads) == len(offered), 'each asks of another workload'
 

@@ -17,8 +17,10 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 _OF_PREPARED_DATA = (
     'blue_marble_cnn.py',
     'ctr.py',
+    'ctr_large_batch.py',
     'fashion_asl_cnn.py',
     'fashion_simclr.py',
+    'feature_bagging.py',
     'photos_transfer.py',
     'reviews_bert.py',
     'sotu_lm.py',
@@ -41,7 +43,7 @@ _SMALL = {
         'updates': 100,
     },
     'async_lookahead.py': {'updates': 100, 'workers': (1, 2), 'servers': ('sgd',)},
-    'steps_to_target.py': {'optimizers': ('sgd',)},
+    'steps_to_target.py': {'optimizers': ('sgd',), 'tunings': 1},
 }
 
 _NUMBERS = (

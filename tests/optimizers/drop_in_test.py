@@ -14,6 +14,7 @@ import pytest
 from breadth import param
 from flax import nnx
 from flax.training.train_state import TrainState
+from optimizer_cases import COWCLIP, make
 
 from lbexp import optimizers
 from lbexp.config import lookup
@@ -31,6 +32,7 @@ def choices():
         takes = lookup.parameters(function)
         if 'learning_rate' in takes:
             found[name] = functools.partial(function, learning_rate=RATES.get(name, 0.1))
+    found[COWCLIP] = functools.partial(make, COWCLIP, 0.1)
 
     def inner():
         return optimizers.momentum(0.1)
