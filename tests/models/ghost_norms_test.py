@@ -9,6 +9,7 @@ import pytest
 from lbexp.models import _ghost_norms as ghost_norms
 from lbexp.models.cnn import Conv3x3
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 COUNT = 6
 
 
@@ -124,14 +125,18 @@ def test_squares_are_those_of_the_gradients(module, _):
         def losses_of(params, x, z):
             return z * jnp.square(module.apply({'params': params}, x) - 1)
 
-        mean, squares = ghost_norms.gradient_and_squares(losses, params, COUNT, alone)
-        by_example = jax.jacrev(losses)(params)
+        @jax.jit
+        def both(params):
+            ghosts = ghost_norms.gradient_and_squares(losses, params, COUNT, alone)
+            return *ghosts, jax.jacrev(losses)(params)
+
+        mean, squares, by_example = both(params)
         expected = jax.tree.map(
             lambda g: float((g**2).reshape(COUNT, -1).sum(1).mean()), by_example
         )
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), squares, expected)
-        wanted = jax.tree.map(lambda g: g.mean(0), by_example)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), mean, wanted)
+        means = jax.tree.map(lambda g: g.mean(0), by_example)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), mean, means)
 
 
 @pytest.mark.parametrize(
