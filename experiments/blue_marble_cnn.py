@@ -5,9 +5,9 @@
 
 Blocks of 10 x 10 degrees are held out, so the test tiles are of land that was never seen.
 
-Measured, one seed, with the schedule of eight epochs: test accuracy .661, .640, .728, .753, .739
-after each of the first five, where it was stopped. A logistic regression on the colours' means and
-deviations has .62. The default now has four epochs, and its end is not measured.
+Measured, one seed: test accuracy .639, .705, .659, .765 after each of the four epochs. A logistic
+regression on the colours' means and deviations has .62. On 2 CPU cores beside other work nine
+minutes.
 """
 
 from lbexp import config
