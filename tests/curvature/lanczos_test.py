@@ -111,6 +111,7 @@ def test_residuals_bound_the_error():
         assert pairs.residuals[-1] < 0.05 and pairs.residuals.max() > 0.05
 
 
+@pytest.mark.long
 def test_mapped_is_alone_and_steps_stop_at_the_size():
     product, like = quadratic(np.arange(11.0))
 

@@ -105,6 +105,7 @@ def relu_params(scale=1.0):
     }
 
 
+@pytest.mark.long
 def test_rescaling_moves_the_box_and_not_the_adaptive_sharpness():
     """Dinh et al. 2017: the network is the same function."""
     here, there = relu_params(), relu_params(8.0)

@@ -205,6 +205,7 @@ def test_wrong_files_are_named(tmp_path, debian):
     assert not list(tmp_path.rglob('*.array_record*'))
 
 
+@pytest.mark.long
 def test_another_format_in_the_way_is_named(tmp_path, fashion):
     """A preparation with TensorFlow in tfrecord is neither read nor overwritten."""
     shutil.copytree(fashion / 'fashion_mnist', tmp_path / 'fashion_mnist')

@@ -27,6 +27,7 @@ def config_of(**fields):
     return tiny(**{'workload': workload, 'sweep': (('seed', (0, 1)),), **fields})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('schedule', [{}, dict(name='constant', warmup=0.0)])
 def test_extended_is_at_once(tmp_path, schedule):
     """To the bit: states, and the last row."""

@@ -129,6 +129,7 @@ def test_linear_is_logistic_regression():
     assert max(abs(leaf).max() for leaf in jax.tree.leaves(gradient)) < 1e-6
 
 
+@pytest.mark.long
 def test_models_of_a_number():
     arrays = table()
     arrays['label'] = arrays['numeric'][:, 0] * 2

@@ -132,7 +132,8 @@ def test_replicas_share_the_microbatch(tmp_path):
     )
 
 
-@pytest.mark.parametrize('layout', [pytest.param('map', marks=pytest.mark.long), 'vmap'])
+@pytest.mark.long
+@pytest.mark.parametrize('layout', ['map', 'vmap'])
 def test_replicas_are_counted_along_the_batch_and_not_over_trials(tmp_path, layout):
     """Three trials beside each other: with vmap six devices, two of which share a batch."""
     sweep = (('seed', (0, 1, 2)),)

@@ -21,6 +21,7 @@ from lbexp.errors import Refusal
 PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'how_to' / 'own_model.md'
 BLOCKS = re.findall('```python\n(.*?)```', PAGE.read_text(), flags=re.DOTALL)
 SOURCES = dict(zip(('linen', 'nnx', 'equinox', 'pair'), BLOCKS, strict=True))
+ADAPTED = [pytest.param(name, marks=pytest.mark.long) for name in ('nnx', 'equinox')]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def built(model):
     return lookup.build('workload', workload(model))
 
 
-@pytest.mark.parametrize('module', SOURCES, indirect=True)
+@pytest.mark.parametrize('module', ['linen', 'pair', *ADAPTED], indirect=True)
 def test_an_own_model_is_at_most_15_lines_and_learns(module, tmp_path):
     assert len((tmp_path / f'{module}.py').read_text().strip().splitlines()) <= 15
     config = tiny(workload=workload(f'{module}:Net'), steps=40, batch_size=64)

@@ -41,6 +41,7 @@ def test_a_packed_sequence_is_read_as_if_alone(model):
         np.testing.assert_allclose(together[row][places], logits[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.long
 def test_padding_on_the_left_changes_nothing(model):
     tokens = jnp.asarray([[1, 2, 3, 4]])
     segments = jnp.ones_like(tokens)

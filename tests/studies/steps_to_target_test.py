@@ -115,6 +115,7 @@ def test_any_optimizer_by_name_with_a_space_of_its_own(optimizers, spaces):
             assert 0.8 <= trial['optimizer']['beta'] <= 0.95
 
 
+@pytest.mark.long
 def test_a_preconditioned_optimizer_beside_momentum(tmp_path):
     """Zhang et al. claim it of Adam: only where Adam is among the arms."""
     config = experiment(optimizers=('momentum', 'adamw'))
@@ -145,6 +146,7 @@ def test_a_wrong_shape_is_noticed(tmp_path, wrong, claims):
     assert all(found[at].outcome == words.NOT_REPRODUCED for at in claims), found
 
 
+@pytest.mark.long
 def test_momentum_that_gains_nothing_is_told(tmp_path):
     config = experiment()
     rounds(config, tmp_path, made_up(hyperbola(dict(sgd=240.0, momentum=60.0))))
