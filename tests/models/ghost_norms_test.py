@@ -94,21 +94,21 @@ class InTheScan(nn.Module):
 
 
 MODULES = [
-    (Dense(), {'Dense_0', 'Dense_1'}),
-    (Dense(rows=2), {'Dense_0', 'Dense_1'}),
-    (Dense(rows=6), {'Dense_0', 'Dense_1'}),
-    (Tokens(), {'Embed_0', 'Dense_0'}),
-    (Pictures(1), {'Conv3x3_0', 'Dense_0'}),
-    (Pictures(2), {'Conv3x3_0', 'Dense_0'}),
-    (Shared(), {'Dense_1'}),
-    (Tied(), {'Dense_0'}),
-    (Borrowed(), {'Dense_1'}),
-    (Rematerialised(), {'Dense_0'}),
-    (InTheScan(), {'Dense_0'}),
+    pytest.param(Dense(), {'Dense_0', 'Dense_1'}, id='one row'),
+    pytest.param(Dense(rows=2), {'Dense_0', 'Dense_1'}, id='two rows'),
+    pytest.param(Dense(rows=6), {'Dense_0', 'Dense_1'}, id='six rows'),
+    pytest.param(Tokens(), {'Embed_0', 'Dense_0'}, id='Tokens'),
+    pytest.param(Pictures(1), {'Conv3x3_0', 'Dense_0'}, id='pictures'),
+    pytest.param(Pictures(2), {'Conv3x3_0', 'Dense_0'}, id='stride'),
+    pytest.param(Shared(), {'Dense_1'}, id='Shared'),
+    pytest.param(Tied(), {'Dense_0'}, id='Tied'),
+    pytest.param(Borrowed(), {'Dense_1'}, id='Borrowed'),
+    pytest.param(Rematerialised(), {'Dense_0'}, id='Rematerialised'),
+    pytest.param(InTheScan(), {'Dense_0'}, id='InTheScan'),
 ]
 
 
-@pytest.mark.parametrize('module, _', MODULES, ids=lambda value: repr(value).split('(')[0].strip())
+@pytest.mark.parametrize('module, _', MODULES)
 def test_squares_are_those_of_the_gradients(module, _):
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
@@ -139,9 +139,7 @@ def test_squares_are_those_of_the_gradients(module, _):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), mean, means)
 
 
-@pytest.mark.parametrize(
-    'module, seen', MODULES, ids=lambda value: repr(value).split('(')[0].strip()
-)
+@pytest.mark.parametrize('module, seen', MODULES)
 def test_what_is_called_once_on_all_examples_is_seen_through(module, seen):
     x = jnp.ones((COUNT, 12))
     params = module.init(jax.random.key(0), x)['params']
