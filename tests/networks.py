@@ -11,6 +11,7 @@ import lbexp
 from lbexp import config as configs
 from lbexp.engine import record, run
 from lbexp.engine.fingerprint import fingerprint
+from lbexp.trained.initial_weights import gather
 
 # Trials of one program, whose lanes are dealt out by their lengths; the last one diverges.
 NETWORKS = tiny(
@@ -40,6 +41,14 @@ def silent(size=64) -> Workload:
 def wrong(size=64) -> Workload:
     return net(size)._replace(predict=lambda params, state, examples: examples['x'].sum())
 """
+
+
+def prepared(config):
+    """The trials of a configuration, once what they begin from is there and each can be built."""
+    trials = [configs.resolve(config, overrides) for overrides in configs.trials(config)]
+    gather(trials, None)
+    run.build_once(trials)
+    return trials
 
 
 def trained(config, workdir, **how):

@@ -102,8 +102,8 @@ def _step_of(trial, constrain, worker_axes):
     if count == 1:
         return step
     if count == 'examples':
-        by_example = _by_example(trial, constrain)
-        return lambda state, row_step: step(groups.add_examples(trial, by_example, state), row_step)
+        squares = by_example(trial, constrain)
+        return lambda state, row_step: step(groups.add_examples(trial, squares, state), row_step)
     of_piece = _gradient(trial, constrain, count)
     return lambda state, row_step: step(groups.add_pieces(trial, of_piece, state), row_step)
 
@@ -169,7 +169,7 @@ def _gradient(trial, constrain, pieces):
     return gradient
 
 
-def _by_example(trial, constrain):
+def by_example(trial: TrialComponents, constrain: Callable) -> Callable:
     """(params, model_state, tick) -> (gradient, mean square of each example's gradient) of a
     microbatch, as `gradient_and_squares`."""
     size = trial.microbatch
@@ -178,16 +178,17 @@ def _by_example(trial, constrain):
         first = tick.astype(jnp.uint32) * size
         key = jax.random.fold_in(stream_key(trial.seed, MODEL), tick)
 
-        def losses(params, positions):
+        def losses(params, positions, key):
             examples = constrain(_draw(trial, positions))
             values, _ = trial.workload.loss(params, model_state, examples, key)
             return trial.weighting(positions)(values['loss'])
 
         def all_losses(params):
-            return losses(params, first + jnp.arange(size, dtype=jnp.uint32))
+            return losses(params, first + jnp.arange(size, dtype=jnp.uint32), key)
 
         def alone(params, place):
-            return losses(params, (first + place)[None])[0]
+            # A key for each: one for all would drop the same units for every example.
+            return losses(params, (first + place)[None], jax.random.fold_in(key, place))[0]
 
         return gradient_and_squares(all_losses, params, size, alone)
 

@@ -4,7 +4,7 @@ refused where they could not."""
 import jax
 import numpy as np
 import pytest
-from networks import trained
+from networks import prepared, trained
 from training import of_trial, tiny, train
 
 import lbexp
@@ -12,7 +12,6 @@ from lbexp import config as configs
 from lbexp.engine.plan import plan
 from lbexp.engine.run import build_once
 from lbexp.errors import Refusal
-from lbexp.trained.initial_weights import gather
 
 WHOLE = 100  # examples of the training set: a batch of all has no order
 MOMENTUM = dict(name='momentum', learning_rate=0.05, momentum=0.9)
@@ -33,13 +32,6 @@ def going_on(source, **fields):
     config = tiny(**{'steps': 12, 'batch_size': WHOLE, 'seed': 1, **fields})
     config.init_from.update(weights=str(source), **settings)
     return config
-
-
-def prepared(config):
-    trials = [configs.resolve(config, overrides) for overrides in configs.trials(config)]
-    gather(trials, None)
-    build_once(trials)
-    return trials
 
 
 def weights(workdir):

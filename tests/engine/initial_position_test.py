@@ -6,7 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from networks import trained
+from networks import prepared, trained
 from training import of_trial, rows, tiny, train
 
 import lbexp
@@ -14,7 +14,6 @@ from lbexp import config as configs
 from lbexp.engine.plan import plan
 from lbexp.engine.run import build_once
 from lbexp.errors import Refusal, RunFailed
-from lbexp.trained.initial_weights import gather
 
 MOMENTUM = dict(name='momentum', learning_rate=0.05, momentum=0.9)
 COSINE = dict(name='cosine', warmup=0.3)
@@ -43,13 +42,6 @@ def going_on(source, **fields):
     config = run_of(**fields)
     config.init_from.update(weights=str(source), position=True)
     return config
-
-
-def prepared(config):
-    trials = [configs.resolve(config, overrides) for overrides in configs.trials(config)]
-    gather(trials, None)
-    build_once(trials)
-    return trials
 
 
 def state(workdir, trial=0):

@@ -9,7 +9,11 @@ import pytest
 from training import of_trial, tiny, train
 
 from lbexp import config as configs
+from lbexp.engine.components import components
 from lbexp.engine.plan import plan
+from lbexp.engine.state import MODEL, stream_key
+from lbexp.engine.step import by_example
+from lbexp.engine.trial_plan import trial_plan
 from lbexp.errors import Refusal
 from lbexp.optimizers import adamw, lamb, sgd
 from lbexp.probes import GradientNoise, UpdateInfo
@@ -128,6 +132,23 @@ def test_examples_are_pieces_of_one(tmp_path, workload):
                 assert of_examples[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
         # a mean over two halves, each about its own mean
         assert of_halves['gradient_trace'] == pytest.approx(of_pieces['gradient_trace'], rel=0.3)
+
+
+def test_examples_that_are_computed_apart_have_draws_of_their_own():
+    """As dropout has: one draw for all would be no noise."""
+    trial = components(*trial_plan(configs.resolve(tiny(batch_size=64), {})))
+
+    def loss(params, state, examples, key):
+        draws = jax.random.normal(key, (len(jax.tree.leaves(examples)[0]),))
+        return {'loss': params['w'] * draws}, state
+
+    trial = trial._replace(workload=trial.workload._replace(loss=loss))
+    squares_of = by_example(trial, lambda examples: examples)
+    _, squares = jax.jit(squares_of)({'w': jnp.ones(())}, {}, jnp.zeros((), jnp.int32))
+    # the mean of 64 squares of normal numbers: deviation sqrt(2 / 64)
+    assert abs(float(squares['w']) - 1) < 4 * np.sqrt(2 / 64)
+    key = jax.random.fold_in(stream_key(trial.seed, MODEL), 0)
+    assert float(squares['w']) != pytest.approx(float(jax.random.normal(key, (1,))[0] ** 2))
 
 
 @pytest.mark.long
