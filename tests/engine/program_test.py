@@ -37,9 +37,8 @@ def test_a_large_model_is_not_copied_at_each_step(monkeypatch):
     monkeypatch.setattr(programs, '_compiled', kept)
     assert copies() == 0 and copies(optimizer=adamw) == 0
     monkeypatch.setattr(programs, '_LARGE', 10**9)
-    assert (
-        copies(optimizer=adamw) > 0
-    )  # what the option is for; when the compiler no longer needs it, it can go
+    # What the option is for; when the compiler no longer needs it, it can go.
+    assert copies(optimizer=adamw) > 0
 
 
 @pytest.mark.long
