@@ -5,7 +5,7 @@ What it names outside lbexp runs only where the user names it too.
 
 import contextlib
 import contextvars
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from lbexp.errors import Refusal
@@ -19,7 +19,7 @@ _trusted: contextvars.ContextVar[frozenset[str] | None] = contextvars.ContextVar
 
 
 @contextlib.contextmanager
-def recorded() -> Iterator[None]:
+def recorded() -> Generator[None, None, None]:
     """Inside, names come from a workdir, which is data and never code: they mean lbexp's own parts.
 
     Of the names that reach outside, those are looked up that `trusting` gives.
@@ -32,7 +32,7 @@ def recorded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def trusting(outside: Iterable[str] | None) -> Iterator[None]:
+def trusting(outside: Iterable[str] | None) -> Generator[None, None, None]:
     """Inside, a workdir may name these functions outside lbexp: the user named them himself. None:
     any."""
     token = _trusted.set(None if outside is None else frozenset(outside))

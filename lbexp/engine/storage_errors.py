@@ -4,7 +4,7 @@ full disk, and for what cannot be read just now."""
 import contextlib
 import errno
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from lbexp.engine.seal import broken
@@ -20,7 +20,7 @@ _OF_THE_SYSTEM = (
 
 
 @contextlib.contextmanager
-def full_disk_as_oserror(directory: pathlib.Path) -> Iterator[None]:
+def full_disk_as_oserror(directory: pathlib.Path) -> Generator[None, None, None]:
     """Raises an OSError that names `directory` where what is done inside finds the disk full."""
     try:
         yield
@@ -31,7 +31,7 @@ def full_disk_as_oserror(directory: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def refusal_as_oserror(directory: pathlib.Path) -> Iterator[None]:
+def refusal_as_oserror(directory: pathlib.Path) -> Generator[None, None, None]:
     """Raises an OSError where the system refuses what is done inside; it names the file, or
     `directory`."""
     try:

@@ -15,7 +15,7 @@ import threading
 import time
 import typing
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NamedTuple
 
 from lbexp import documents, owner
@@ -188,7 +188,7 @@ class HeartbeatMonitor:
 
 
 @contextlib.contextmanager
-def mutex(folder: pathlib.Path, heartbeat_timeout: float) -> Iterator[None]:
+def mutex(folder: pathlib.Path, heartbeat_timeout: float) -> Generator[None, None, None]:
     """One process at a time inside, for moments; others wait."""
     monitor = HeartbeatMonitor(heartbeat_timeout)
     while True:

@@ -83,13 +83,14 @@ def critical_batch_size(
             f'reached: found the target reached at {sizes_reached} batch sizes; allowed: at least 2'
         )
     active = hit
+    s_min, e_min = _least_squares(b[active], s[active])
     for _ in range(_ROUNDS):
-        s_min, e_min = _least_squares(b[active], s[active])
         # A bound that the fit contradicts counts as a point; one that it respects says nothing.
         contradicted = hit | (s_min + e_min / b < s)
         if np.array_equal(contradicted, active):
             break
         active = contradicted
+        s_min, e_min = _least_squares(b[active], s[active])
     critical = np.inf
     if s_min > 0:
         critical = e_min / s_min

@@ -5,7 +5,7 @@ import copy
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from lbexp import documents, results
@@ -119,7 +119,7 @@ class Run:
         )
 
     @contextlib.contextmanager
-    def _consent(self) -> Iterator[None]:
+    def _consent(self) -> Generator[None, None, None]:
         """Inside, names of the workdir mean lbexp's parts, and what the user trusts."""
         with contextlib.ExitStack() as stack:
             if self._trusted != frozenset():  # where a caller trusts names already, those hold

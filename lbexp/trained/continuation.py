@@ -26,7 +26,7 @@ class Draw:
             logits = np.where(logits >= least, logits, -np.inf)
         weights = np.exp(logits - logits.max())
         generator = np.random.default_rng([*self._seed, position])
-        return int(generator.choice(len(weights), p=weights / weights.sum()))
+        return generator.choice(len(weights), p=weights / weights.sum())
 
 
 def continued(
