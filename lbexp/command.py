@@ -129,7 +129,6 @@ def overridden(
             problems.append(f'config.{error}')
     if problems:
         return config, problems
-    configs.fill_in(config)
     problems = [f'config.{problem}' for problem in check.check_fields(config)]
     if problems:
         return None, problems

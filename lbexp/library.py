@@ -88,7 +88,9 @@ def _source(config: Any) -> tuple[str | None, ConfigDict | None, Iterable[tuple[
     if isinstance(config, FrozenConfigDict):
         config = ConfigDict(config)  # pyrefly: ignore[bad-argument-type]: it is taken
     if isinstance(config, ConfigDict):
-        return None, copy.deepcopy(config), []
+        config = copy.deepcopy(config)
+        configs.fill_in(config)
+        return None, config, []
     if isinstance(config, Mapping):
         return None, configs.base(), config.items()
     raise Refusal(

@@ -7,13 +7,13 @@ reads it, `override` sets a field from the command line, `trials` expands sweep 
 says.
 """
 
-from lbexp.config._defaults import fill_in as fill_in
 from lbexp.config._experiment_file import docstring as docstring
 from lbexp.config._experiment_file import experiment_file as experiment_file
 from lbexp.config._experiment_file import experiment_files as experiment_files
 from lbexp.config._experiment_file import load as load
 from lbexp.config._overriding import assign as assign
 from lbexp.config._overriding import field as field
+from lbexp.config._overriding import fill_in as fill_in
 from lbexp.config._overriding import override as override
 from lbexp.config._plain import plain as plain
 from lbexp.config._trials import Trial as Trial

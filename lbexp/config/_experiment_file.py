@@ -8,7 +8,7 @@ import runpy
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from lbexp.config import lookup
-from lbexp.config._defaults import fill_in
+from lbexp.config._overriding import fill_in
 from lbexp.errors import Refusal
 
 

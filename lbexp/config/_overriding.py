@@ -1,14 +1,15 @@
-"""One field of a configuration, and setting it to what a command line says."""
+"""One field of a configuration: setting it to what a command line says, and the defaults of those
+beside it in its dict."""
 
 import ast
 import contextlib
+import copy
 import inspect
 from typing import Any
 
-from ml_collections import ConfigDict, FrozenConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict, config_dict
 
 from lbexp.config import fields, lookup
-from lbexp.config._defaults import stored
 from lbexp.config._parameter import of_parameter
 from lbexp.config._plain import plain
 from lbexp.config.violation import violation
@@ -58,6 +59,41 @@ def assign(config: ConfigDict, path: str, value: Any):
     _set(config, path, value)
 
 
+def fill_in(config: ConfigDict | dict[str, Any]) -> None:
+    """Sets, in place, what a dict such as `init_from` lacks: `c.init_from = dict(weights='runs/a')`
+    is `c.init_from.weights = 'runs/a'`.
+
+    Fields that are in no dict are left as they are, and so is a dict that is none: the check of
+    the configuration says what is wrong with either.
+
+    Args:
+        config: a configuration, or that of one trial as plain data.
+    """
+    for field in fields.FIELDS:
+        group, _, name = field.name.rpartition('.')
+        if not group or field.default is fields.ABSENT:
+            continue
+        holder = stored(config, group)
+        if isinstance(holder, ConfigDict) and name not in holder:
+            with holder.unlocked():
+                holder[name] = copy.copy(field.default)
+        elif isinstance(holder, dict):
+            holder.setdefault(name, _as_plain(field.default))
+
+
+def stored(holder: ConfigDict | dict[str, Any], name: str) -> Any:
+    """The value of a field; None: it is not there, or a required one that is not set."""
+    try:
+        return holder.get(name)
+    except config_dict.RequiredValueError:
+        return None
+
+
+def _as_plain(default):
+    """As plain data have it."""
+    return list(default) if isinstance(default, tuple) else default
+
+
 def _set(config, path, value):
     holder, name = field(config, path)
     _, default = _annotation(config, path)
@@ -72,6 +108,7 @@ def _set(config, path, value):
         if holder.is_type_safe:
             permissions.enter_context(holder.ignore_type())
         holder[name] = value
+        fill_in(config)  # it may be a dict with some of its fields
 
 
 def field(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FieldReference
 
-from lbexp.config._defaults import fill_in
+from lbexp.config._overriding import fill_in
 from lbexp.config._plain import plain
 from lbexp.config.fields import watching
 from lbexp.config.search import search

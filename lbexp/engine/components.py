@@ -88,7 +88,7 @@ def components(
     count = shared['hosts'] or hosts.count()
     train = partition(workload.train, shared['partition'], count, microbatch)
     workload = workload._replace(train=train)
-    workers = replicas(config)
+    workers, parts = replicas(config), (config['optimizer'], *config['transforms'])
     return TrialComponents(
         workload,
         optimizer,
@@ -103,7 +103,7 @@ def components(
         config['keep_examples'],
         seed,
         config['freeze'],
-        row_counts.asked(config, workload, workers),
+        row_counts.asked(parts, workload, workers, config['microbatch']),
         begins,
     )
 

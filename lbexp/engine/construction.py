@@ -34,10 +34,12 @@ def build_different(trials: list[dict]) -> None:
         workload = lookup.build('workload', part)
         keep_training_set(part, workload)
         for config in members:
-            trial = components(*trial_plan(config), workload=workload)
+            planned = trial_plan(config)
+            trial = components(*planned, workload=workload)
             if config['init_from']['weights'] is not None:
                 initial_weights.taken(config['init_from'], trial.workload)
-            initial_position.check(config)
+            if initial_weights.takes_position(config['init_from']):
+                initial_position.check(config['init_from'], planned.end, trial.accumulation)
             if initial_weights.takes_optimizer_state(config['init_from']):
                 state = jax.eval_shape(functools.partial(initial_state, trial))
                 initial_optimizer.check(config, state.opt_state)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lbexp.engine import initial_weights
+from lbexp.engine.accumulation import AccumulationSchedule
 from lbexp.engine.initial_weights import POSITION
-from lbexp.engine.trial_plan import run_length, trial_accumulation
 from lbexp.errors import Refusal
 
 
@@ -64,20 +64,22 @@ def start(ends: Mapping[str, Any], trial: Any) -> Start:
     return Start(*[jnp.asarray(ends[name])[place] for name in Start._fields])
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check(settings: Mapping[str, Any], end: int, accumulation: AccumulationSchedule) -> None:
     """Raises Refusal where a trial cannot go on at the update of its source: it ends before, or its
     batches are others.
 
     Args:
-        config: resolved, its numbers not traced.
+        settings: 'init_from' of a resolved configuration.
+        end: updates after which the trial ends.
+        accumulation: its microbatches.
     """
-    begins, end = position(config['init_from']), run_length(dict(config))
+    begins = position(settings)
     if not begins.step:
         return
     problems = []
     if begins.step >= end:
         problems.append(f'found {begins.step} updates there, {end} here; allowed: a longer run')
-    ticks = int(trial_accumulation(dict(config)).position(begins.step))
+    ticks = int(accumulation.position(begins.step))
     if ticks != begins.tick:
         problems.append(
             f'found {begins.step} updates of {begins.tick} microbatches there, of {ticks} here; '

@@ -14,7 +14,7 @@ from lbexp.engine import initial_position
 from lbexp.engine.accumulation import accumulation_schedule
 from lbexp.engine.numbers import entries, leaves, numbered, numeric, traceable
 from lbexp.engine.training_set import training_set
-from lbexp.engine.trial_plan import TrialPlan, run_length, trial_plan
+from lbexp.engine.trial_plan import TrialPlan, trial_plan
 
 _FEWEST = 8  # examples in a pass, below which its time is overhead
 
@@ -87,7 +87,7 @@ def plan(trials: list[dict]) -> list[Cohort]:
         if training_set(config['workload']).is_stream:
             key += f' alone: {index}'  # trials do not share what is read from the disk
         members, _ = groups.setdefault(key, ([], untraced))
-        members.append(_Member(index, planned, run_length(config), numbers))
+        members.append(_Member(index, planned, planned.end, numbers))
     return list(itertools.starmap(_cohort, groups.values()))
 
 

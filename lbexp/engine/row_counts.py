@@ -1,6 +1,6 @@
 """How often the examples of an update read each row of a table, for optimizers that ask."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -12,27 +12,33 @@ from lbexp.parallel.replicas import Replicas
 from lbexp.workloads import Workload
 
 
-def asked(config: dict, workload: Workload, workers: Replicas) -> Callable | None:
+def asked(
+    parts: Sequence[dict], workload: Workload, workers: Replicas, microbatch: int | None
+) -> Callable | None:
     """The workload's row counts where a part of the optimizer asks for them, by an argument
     `tables`; None: none does.
+
+    Args:
+        parts: of the configuration: the optimizer and the transforms.
+        microbatch: examples per forward and backward pass; None: all of an update.
 
     Raises:
         Refusal: they are asked for and cannot be given.
     """
-    names = [name for name in _names(config['optimizer'], *config['transforms']) if _asks(name)]
+    names = [name for name in _names(*parts) if _asks(name)]
     if not names:
         return None
     who = f'optimizer: found {names[0]}, which needs the count of each row,'
     if workload.row_counts is None:
         raise Refusal(
-            f'{who} with {config["workload"]["name"]}; allowed: a workload that counts them, such '
-            'as binary with dcn'
+            f'{who} with a workload that does not count them; allowed: one that does, such as '
+            'binary with dcn'
         )
     if 'opt_state' in workers.by_worker:
         raise Refusal(
-            f'{who} with {config["replicas"]["name"]}; allowed: workers that share one optimizer'
+            f'{who} with workers that have optimizers of their own; allowed: workers that share one'
         )
-    if workload.train.feed is not None and config['microbatch'] is not None:
+    if workload.train.feed is not None and microbatch is not None:
         raise Refusal(f'{who} with a stream in microbatches; allowed: microbatch None')
     return workload.row_counts
 

@@ -17,6 +17,11 @@ class TrialPlan(NamedTuple):
     config: dict  # resolved, with the boundaries of a growing batch in examples
     steps: int  # updates of the whole run, of which `stop_at` may leave some out
 
+    @property
+    def end(self) -> int:
+        """Updates after which the trial ends."""
+        return _end(self.steps, self.config.get('stop_at'))
+
 
 def trial_plan(config: dict) -> TrialPlan:
     """The plan of one trial.
@@ -48,10 +53,12 @@ def run_length(config: dict) -> int:
     Raises:
         Refusal: a run that is longer than its counters.
     """
-    steps, share = whole_length(config), config.get('stop_at')  # an older version had none
-    if share is None:
-        return steps
-    return max(1, round(share * steps))
+    return _end(whole_length(config), config.get('stop_at'))
+
+
+def _end(steps, share):
+    """The share None is all, as in workdirs of an older version, which had none."""
+    return steps if share is None else max(1, round(share * steps))
 
 
 def whole_length(config: dict) -> int:

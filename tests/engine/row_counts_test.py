@@ -89,11 +89,11 @@ def test_lookahead_around_it_and_a_frozen_rest(tmp_path):
     [
         (
             dict(workload=dict(name='digits_mlp')),
-            'cowclip, which needs the count of each row, with digits_mlp; allowed: a workload that',
+            'cowclip, which needs the count of each row, with a workload that does not count them',
         ),
         (
             dict(workload=CLICKS, replicas=local(workers=2)),
-            'with local_sgd; allowed: workers that share one optimizer',
+            'workers that have optimizers of their own; allowed: workers that share one',
         ),
     ],
 )
