@@ -37,7 +37,8 @@ def get_config(data: str = 'adult'):
         small=512,  # examples per update
         large=large,
         budget=5,  # learning rates tried for each arm that is tuned
-        seeds=3,  # reported of each tuning
+        seeds=1,  # reported of each tuning
+        tunings=6,  # of each tuned arm, which intervals are over
     )
     c.num_rows, c.num_evaluations, c.num_checkpoints = 10, 2, 1
     return c
