@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from lbexp.curvature import lanczos, spectral_density
 
 
+@pytest.mark.long
 def test_the_density_of_a_network(dense, dense_product):
     def measure(key):
         return spectral_density.quadrature(dense_product, dense.params, key, 40, 10)

@@ -70,6 +70,7 @@ def test_with_all_columns_it_is_the_model_itself():
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
+@pytest.mark.long
 def test_members_and_the_whole_model_are_one_cohort(tmp_path):
     """And a member is the same alone."""
     bag = dict(name='feature_bag', model=dict(name='dcn', hidden=(8,), embedding=4), share=0.5)

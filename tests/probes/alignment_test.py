@@ -66,6 +66,7 @@ def test_halves_are_what_two_halves_of_the_batch_have():
     assert row['alignment_halves_high'] - row['alignment_halves_low'] < 0.03
 
 
+@pytest.mark.long
 def test_in_training_it_agrees_with_the_noise_scale(tmp_path):
     """1 / (1 + 2 B_simple / M), also of the ends of the interval. Updates of momentum share their
     past; those of gradient descent are descent. What is trained stays."""

@@ -64,6 +64,7 @@ def test_the_columns_of_a_run(tmp_path):
     assert is_resolved == (row['hessian_noise_scale_high'] is not None)
 
 
+@pytest.mark.long
 def test_preconditioned_by_the_optimizer_that_trains(tmp_path):
     probe = dict(name='hessian', examples=64, products=8, preconditioned=True, eps=1e-8)
     optimizer = dict(name='adamw', learning_rate=0.01)

@@ -13,6 +13,7 @@ from lbexp.curvature.operators import sample_loss
 from lbexp.report.gradient_noise import gradient_noise
 from lbexp.report.measured import Settings
 
+pytestmark = pytest.mark.long
 EXAMPLES, GROUPS, SIZE, POPULATION = 120, 40, 3, 300
 SETTINGS = Settings(
     examples=EXAMPLES,
