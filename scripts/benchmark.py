@@ -1,7 +1,8 @@
 """Measures what this project promises: python scripts/benchmark.py NAME [--record] [options].
 
-A benchmark is a file of scripts/benchmarks. Each prints medians and ratios of things measured side
-by side in one run, and the machine; absolute times of different runs or machines are not compared.
+A benchmark is a file of scripts/benchmarks (those that begin with '_' serve several). Each prints
+medians and ratios of things measured side by side in one run, and the machine; absolute times of
+different runs or machines are not compared.
 
 --record appends what was measured to experiments/results/benchmarks.csv, of benchmarks whose main
 returns it: [{'case': ..., 'quantity': ..., 'value': ..., 'low': ..., 'high': ...}, ...], where low
@@ -24,11 +25,11 @@ MEASURED = ('case', 'quantity', 'value', 'low', 'high')
 
 
 def main(argv: list[str]) -> int:
-    names = sorted(path.stem for path in HERE.glob('*.py'))
+    names = sorted(path.stem for path in HERE.glob('[!_]*.py'))
     if len(argv) < 2 or argv[1] not in names:
         print(f'{__doc__}\nBenchmarks: {", ".join(names)}', file=sys.stderr)
         return 2
-    sys.path.insert(0, str(ROOT))
+    sys.path[:0] = [str(ROOT), str(HERE)]
     spec = importlib.util.spec_from_file_location(argv[1], HERE / f'{argv[1]}.py')
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
