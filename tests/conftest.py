@@ -1,6 +1,5 @@
 """Every test sees eight CPU devices, strict shapes, and warnings as errors."""
 
-import gc
 import os
 import pathlib
 import signal
@@ -39,16 +38,6 @@ cache = pathlib.Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() 
 jax.config.update('jax_compilation_cache_dir', str(cache))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
-
-
-@pytest.fixture(autouse=True, scope='module')
-def compiled_programs_are_freed():
-    """Linux allows a process 65,530 mappings; each compiled program takes some, to a crash."""
-    yield
-    mappings = pathlib.Path('/proc/self/maps')
-    if mappings.exists() and len(mappings.read_text().splitlines()) > 15_000:
-        jax.clear_caches()
-        gc.collect()
 
 
 @pytest.fixture

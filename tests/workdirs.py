@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 
+import jax
 import numpy as np
 import pytest
 from training import tiny, train
@@ -20,6 +21,17 @@ DISK_SIZE = 4 << 20  # bytes
 
 _programs = {}
 _build_program = run.program
+
+
+@pytest.fixture(autouse=True, scope='module')
+def compiled_programs_are_freed():
+    """Linux allows a process 65,530 mappings; each compiled program takes some, to a crash."""
+    yield
+    mappings = pathlib.Path('/proc/self/maps')
+    if mappings.exists() and len(mappings.read_text().splitlines()) > 15_000:
+        _programs.clear()
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope='module')

@@ -9,11 +9,10 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from lbexp.engine.identity import NOBODY, Identity
-from lbexp.engine.named import as_key, digest, named, non_empty, signatures
+from lbexp.engine.named import digest, non_empty, rebuilt, signatures
 from lbexp.engine.seal import seal
 from lbexp.engine.storage_errors import diagnosis, full_disk_as_oserror, refusal_as_oserror
 from lbexp.errors import Damaged, Refusal
@@ -60,6 +59,7 @@ class Checkpoints:
         # called when a checkpoint is complete, in the background, before it counts
         self.completed: Callable[[int], Any] = lambda step: None
         self._manager: Any = None
+        self._saving: Any = None  # of Orbax, a save that was begun
         self.saved: int | None = None
         self._pending: int | None = None
         with refusal_as_oserror(directory):
@@ -117,10 +117,17 @@ class Checkpoints:
             # Without force, Orbax silently skips a save while another is in progress.
             leaves = {**leaves, MANIFEST: np.frombuffer(manifest, np.uint8)}
             tree: Any = {**leaves, DIGEST: digest(leaves)}
-            self._manager.save_async(step, tree, force=True)
+            self._saving = self._manager.save_async(step, tree, force=True)
             if self._writer:
-                self._manager.wait()
+                self._finish()
                 self._complete(step)
+
+    def _finish(self):
+        """Returns when Orbax has written."""
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()  # else a thread and three file descriptors of it stay
+        self._manager.wait()
 
     def _complete(self, step):
         seal(self._directory / str(step))
@@ -180,13 +187,7 @@ class Checkpoints:
         differ = [path for path, leaf in shapes.items() if np.shape(saved[path]) != leaf.shape]
         if differ:
             raise _Wrong(f'other shapes than are trained: {differ[:3]}')
-        leaves = []
-        for path, leaf in named(like):
-            if not leaf.size:
-                saved[path] = np.zeros(leaf.shape, leaf.dtype)
-            leaves.append(saved[path])
-        rebuilt = jax.tree.unflatten(jax.tree.structure(like), leaves)
-        return jax.tree.map(as_key, rebuilt, like)
+        return rebuilt(like, saved)
 
     def _read(self, step, shapes):
         """{path: array} of a checkpoint: those of `shapes`, the digest and the manifest."""
@@ -283,7 +284,7 @@ class Checkpoints:
         if self._manager is None:  # nothing was saved
             return
         with full_disk_as_oserror(self._directory):
-            self._manager.wait()
+            self._finish()
             if not self._writer and hosts.is_primary() and pending != self.saved:
                 self._complete(pending)
         self.saved = self._pending = pending

@@ -1,7 +1,7 @@
 """The arrays of a tree by name, as a checkpoint holds them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -38,6 +38,14 @@ def non_empty(tree: Any) -> dict[str, Any]:
     """The named arrays without the empty ones. Orbax refuses those, so they are not saved: they
     hold nothing."""
     return {path: leaf for path, leaf in named(tree) if leaf.size}
+
+
+def rebuilt(like: Any, arrays: Mapping[str, Any]) -> Any:
+    """A tree like `like` of arrays that `non_empty` has named."""
+    leaves = []
+    for path, leaf in named(like):
+        leaves.append(arrays[path] if leaf.size else np.zeros(leaf.shape, leaf.dtype))
+    return jax.tree.map(as_key, jax.tree.unflatten(jax.tree.structure(like), leaves), like)
 
 
 def signatures(leaves: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
