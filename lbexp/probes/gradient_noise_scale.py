@@ -11,7 +11,7 @@ from lbexp import moments, noise_scale
 from lbexp.errors import Refusal
 from lbexp.precision import upcast
 from lbexp.probes import GradientNoise, Groups, Probe, _window
-from lbexp.probes._layers import StackedAxes, by_path
+from lbexp.probes._layers import StackedAxes, by_path, squares_by_path
 from lbexp.ranges import NonNegative, PositiveCount, PositiveInteger
 
 _WHOLE = ''  # the name of all layers together
@@ -141,8 +141,7 @@ def _ratio(series):
 
 def _squares(layers, stacked_axes, gradient, params, opt_state):
     """Sums of squares, of all and by layer."""
-    squares = jax.tree.map(lambda g: jnp.square(upcast(g)), gradient)
-    return _totals(layers, by_path(squares, params, stacked_axes))
+    return _totals(layers, squares_by_path(gradient, params, stacked_axes))
 
 
 def _add_squares(layers, squares, params):

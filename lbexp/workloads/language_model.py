@@ -13,6 +13,7 @@ from lbexp.metrics import bits_per_byte, perplexity
 from lbexp.models import Model, Network
 from lbexp.ranges import Positive, checked
 from lbexp.workloads import Ratio, SetMetrics, Workload
+from lbexp.workloads._most_probable import most_probable
 from lbexp.workloads._task import check_target
 
 
@@ -108,7 +109,7 @@ def _losses(logits, examples):
 def _values(logits, examples, per_row):
     losses, is_token = _losses(logits, examples)
     tokens, of_row = is_token.sum(1), losses.sum(1)
-    is_right = (logits.argmax(-1) == examples['targets']) * is_token
+    is_right = (most_probable(logits) == examples['targets']) * is_token
     return {
         'loss': of_row * (1 / per_row),
         'token_loss': Ratio(of_row, tokens),

@@ -15,6 +15,7 @@ from lbexp.metrics import perplexity
 from lbexp.models import Model, Network
 from lbexp.ranges import Fraction, Positive, checked
 from lbexp.workloads import Ratio, SetMetrics, Workload
+from lbexp.workloads._most_probable import most_probable
 from lbexp.workloads._task import check_target
 
 
@@ -131,7 +132,7 @@ def _losses(logits, examples):
 def _values(logits, examples, per_row):
     hidden = examples['hidden']
     of_row, count = _losses(logits, examples).sum(1), hidden.sum(1).astype(logits.dtype)
-    is_right = (logits.argmax(-1) == examples['targets']) * hidden
+    is_right = (most_probable(logits) == examples['targets']) * hidden
     return {
         'loss': of_row * (1 / per_row),
         'token_loss': Ratio(of_row, count),
