@@ -10,7 +10,12 @@ import re
 import pytest
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'scripts' / 'benchmarks'
-NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
+NAMES = sorted(path.stem for path in FOLDER.glob('[!_]*.py'))
+
+
+@pytest.fixture(autouse=True)
+def what_they_share(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)  # as scripts/benchmark.py does
 
 
 def benchmark(name):
