@@ -54,7 +54,7 @@ def figure(drawing: Figure, shared: Mapping[str, str] | None = None) -> dict[str
     has_legend = any(map(operator.attrgetter('named'), groups.values()))
     layout = {
         'xaxis': _x_axis(drawing),
-        'yaxis': _axis(drawing.y_label, drawing.y_scale, [series.y for series in drawing.series]),
+        'yaxis': _y_axis(drawing),
         'showlegend': len(groups) > 1 and has_legend,
     }
     return {'data': traces, 'layout': layout}
@@ -177,6 +177,17 @@ def _x_axis(drawing):
     values = ticks(drawing)
     if values:
         return axis | {'tickvals': values, 'ticktext': tick_labels(values)}
+    return axis
+
+
+def _y_axis(drawing):
+    parts = [series.y for series in drawing.series]
+    axis = _axis(drawing.y_label, drawing.y_scale, parts)
+    values = np.concatenate([np.zeros(0), *map(floats, parts)])
+    values = values[np.isfinite(values)]
+    if drawing.y_scale == 'linear' and len(values) and np.ptp(values) == 0:
+        # by itself plotly shows one unit to each side: a constant rate of 0.001 would look like 0
+        axis['rangemode'] = 'tozero'
     return axis
 
 

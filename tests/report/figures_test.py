@@ -222,3 +222,10 @@ def test_named_places_stand_along_the_axis(tmp_path):
     axis = figure.figure(drawing)['layout']['xaxis']
     assert axis['tickvals'] == [0, 1] and axis['ticktext'] == ['small', '&lt;large&gt;']
     assert all(path.stat().st_size for path in paper.save(drawing, tmp_path).values())
+
+
+@pytest.mark.parametrize(('rates', 'mode'), [([1e-3, 1e-3], 'tozero'), ([1e-3, 2e-3], None)])
+def test_a_constant_is_read_from_its_axis(rates, mode):
+    """By itself plotly shows 1 to each side of it: 0.001 looks like 0."""
+    drawing = Figure('f', 't', 'x', 'y', [Series('s', [0, 1], rates), Series('t', [0, 1], rates)])
+    assert figure.figure(drawing)['layout']['yaxis'].get('rangemode') == mode
