@@ -10,7 +10,17 @@ their penalty by the batch and the dense rate by its root.
 `:movielens_100k` has tables of ids that are really rare. Adam and CowClip are tuned at batch 512
 with one budget, then carried at equal epochs without scaling, linearly, by the root, and by
 CowClip's rule; and Adam is tuned anew at each batch with that budget. Log loss decides, AUC stands
-beside it. Sized for ten minutes on 2 quiet cores, and not run yet.
+beside it.
+
+On 2 CPU cores two and a half minutes. Measured on Adult with `--config.seed=0` and `1`, six tunings
+each, test log loss at the end of five epochs, which at batch 16,384 are twelve updates. In both
+runs every rule loses against batch 512 (.301, .302): unscaled .319 [.274, .359] and .316 [.286,
+.361], linear .114 [.087, .325] and .264 [.075, .338], root .104 [.084, .162] and .106 [.087, .179],
+CowClip .187 [.146, .225] and .180 [.174, .225]. That CowClip loses at most .002 is not reproduced;
+a rate that is tuned there does not save it either (.398, .396): the updates are too few. At batch
+2,048 the linear rule is within .001 of batch 512 in both runs, the root .003 and .004 behind it,
+CowClip .007 and .007: with 216 rows in all, each seen in every batch, it keeps rates of tables that
+could grow.
 """
 
 from lbexp import config

@@ -6,8 +6,13 @@
 `:movielens_100k` is the other table. Bagged and whole networks are one cohort of 16 trials: which
 columns a network sees is drawn from its seed, and the share is a number. Beside the bagged ensemble
 stands one of as many whole networks, which is what averaging gives alone. Intervals are over test
-examples; another `--config.seed` draws other networks. Sized for five minutes on 2 quiet cores, and
-not run yet.
+examples; another `--config.seed` draws other networks.
+
+On 2 CPU cores half a minute. Measured on Adult with `--config.seed=0` and `1`, test log loss: the
+bagged ensemble .3107 and .3060, one network that sees all .3018 and .3024, eight of those averaged
+.3010 and .3010. Bagging loses to one whole network by .0088 [.0054, .0121] and .0035 [.0007,
+.0062], to their ensemble by .0097 [.0063, .0129] and .0050 [.0021, .0076]: not reproduced, in both
+runs. AUC says the same (.9137, .9136 against .9157, .9156).
 """
 
 from lbexp import config
