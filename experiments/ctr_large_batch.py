@@ -19,8 +19,8 @@ runs every rule loses against batch 512 (.301, .302): unscaled .319 [.274, .359]
 CowClip .187 [.146, .225] and .180 [.174, .225]. That CowClip loses at most .002 is not reproduced;
 a rate that is tuned there does not save it either (.398, .396): the updates are too few. At batch
 2,048 the linear rule is within .001 of batch 512 in both runs, the root .003 and .004 behind it,
-CowClip .007 and .007: with 216 rows in all, each seen in every batch, it keeps rates of tables that
-could grow.
+CowClip .007 and .007, probably since it keeps the rate of tables whose 216 rows are in
+every batch anyway.
 """
 
 from lbexp import config
