@@ -50,9 +50,10 @@ def gradient_noise_scale(
     is low by tr Sigma / N.
 
     Cost: where the microbatches of an accumulation are the groups, a sum of squares of each
-    gradient: 2 % of a step of fashion_cnn in microbatches of 64, 4 % of fashion_mlp in those of
-    128. A step that takes less than a millisecond grows by some 0.1 ms at each update measured
-    (digits_mlp in microbatches of 32: 20 %), by launching what is computed: `every` is the remedy.
+    gradient: 2 % of a step of fashion_cnn in microbatches of 64, 4 and 5 % of fashion_mlp in those
+    of 128 and 256. A step that takes less than a millisecond grows by some 0.1 ms at each update
+    measured (digits_mlp in microbatches of 32: 20 %), by launching what is computed: `every` is the
+    remedy.
     Otherwise the gradients of the pieces, about a step more at each update measured, or at each
     update where trials are batched on an accelerator. `scripts/benchmark.py probes` has all.
 
