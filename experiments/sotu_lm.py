@@ -5,9 +5,10 @@
 
 `:0.4M` up to `:96M` are larger ones, see lbexp.models.transformer.SIZES.
 
-Measured, one seed, on addresses that were held out: 2.12 bits a byte after 0.5 million tokens, 1.95
-after 1.0, 1.84 after 1.6 of the 4.1 million that the default has, still falling. A unigram and a
-bigram of the same tokens are told at the start.
+Measured, one seed, two minutes on 2 CPU cores, on addresses that were held out: 2.13 bits a byte
+after 0.5 million tokens, 1.83 after 1.5, 1.64 after the 4.1 million that the default has. Its
+perplexity is 30.3 then; that of a unigram and a bigram of the same tokens, told at the start, are
+389 and 43.8.
 """
 
 from lbexp import config
