@@ -7,6 +7,9 @@ norm and pooling, dropout, pictures turned, zoomed and shifted at random.
 The default is one epoch, in which no picture is seen twice: augmentation then only makes the task
 harder. --config.epochs=20 is where it may pay, --config.workload.rotation=0.0 and so on what it is
 compared with.
+
+Measured, one seed, one epoch, two minutes on 2 CPU cores beside other work: test accuracy .794,
+.832, .852 and .866 after each quarter.
 """
 
 from lbexp import config
