@@ -19,9 +19,9 @@ runs every rule loses against batch 512 (.301, .302): unscaled .319 [.274, .359]
 CowClip .187 [.146, .225] and .180 [.174, .225]. That CowClip loses at most .002 is not reproduced;
 a rate that is tuned there does not save it either (.398, .396): the updates are too few. At batch
 2,048 the linear rule is within .001 of batch 512 in both runs, the root .003 and .004 behind it,
-CowClip .007 and .007, probably since it keeps the rate of tables whose 216 rows are in
-every batch anyway. On MovieLens, one run of seven minutes, the linear rule loses least at 8,192,
-.011 [.004, .033], the root .037 [.031, .041], CowClip .062 [.042, .129].
+CowClip .007 and .007, probably since it keeps the rate of tables whose 216 rows are in every batch
+anyway. On MovieLens, one run of seven minutes, the linear rule loses least at 8,192, .011 [.004,
+.033], the root .037 [.031, .041], CowClip .062 [.042, .129].
 """
 
 from lbexp import config

@@ -88,7 +88,8 @@ def components(
     count = shared['hosts'] or hosts.count()
     train = partition(workload.train, shared['partition'], count, microbatch)
     workload = workload._replace(train=train)
-    workers, parts = replicas(config), (config['optimizer'], *config['transforms'])
+    workers = replicas(config)
+    parts = (config['optimizer'], *config['transforms'])
     return TrialComponents(
         workload,
         optimizer,

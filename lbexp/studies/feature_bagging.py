@@ -136,7 +136,7 @@ def _analyse(workdir: Path) -> Analysis:
         name = other.format(WHOLE)
         claim = f'The ensemble of bagged networks has a lower log loss than the {name}'
         difference = loss[_less(name)]
-        words = f'log loss of the {name} less that of the bagged: {_in_words(difference)}'
+        words = f'log loss of the {name} less that of the bagged ensemble: {_in_words(difference)}'
         claims.append(Claim(claim, words, above(difference[1:])))
     columns = ['', _AUC, _LOSS]
     verdict = f'{claims[0].measured}; {claims[1].measured}.'
