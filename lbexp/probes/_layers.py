@@ -6,9 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from lbexp import optimizers
-from lbexp.optimizers._layerwise.backend import on_cpu
 from lbexp.optimizers._layerwise.layers import StackedAxes as StackedAxes
-from lbexp.optimizers._layerwise.norms import sum_of_squares
 from lbexp.precision import upcast
 
 
@@ -26,13 +24,3 @@ def by_path(tree: Any, params: Any, stacked_axes: StackedAxes) -> dict[str, jax.
         axes = tuple(range(len(stack), leaf.ndim))
         sums[path] = jnp.sum(upcast(leaf), axis=axes)
     return sums
-
-
-def squares_by_path(tree: Any, params: Any, stacked_axes: StackedAxes) -> dict[str, jax.Array]:
-    """As `by_path`, of the squares of a tree that lies in memory: on a CPU as dot products, which
-    are the faster sums."""
-    stacks = optimizers.layers(params, stacked_axes)
-    squares = {}
-    for (path, stack), leaf in zip(stacks.items(), jax.tree.leaves(tree), strict=True):
-        squares[path] = sum_of_squares(leaf, len(stack), stored=on_cpu())
-    return squares

@@ -11,7 +11,7 @@ from lbexp import moments, noise_scale
 from lbexp.errors import Refusal
 from lbexp.precision import upcast
 from lbexp.probes import GradientNoise, Groups, Probe, _window
-from lbexp.probes._layers import StackedAxes, by_path, squares_by_path
+from lbexp.probes._layers import StackedAxes, by_path
 from lbexp.ranges import NonNegative, PositiveCount, PositiveInteger
 
 _WHOLE = ''  # the name of all layers together
@@ -50,9 +50,9 @@ def gradient_noise_scale(
     is low by tr Sigma / N.
 
     Cost: where the microbatches of an accumulation are the groups, a sum of squares of each
-    gradient: 2 % of a step of fashion_cnn in microbatches of 64, 4 and 5 % of fashion_mlp in those
-    of 128 and 256. A step that takes less than a millisecond grows by some 0.1 ms at each update
-    measured (digits_mlp in microbatches of 32: 20 %), by launching what is computed: `every` is the
+    gradient: 1 to 3 % of a step of fashion_cnn in microbatches of 64 and of fashion_mlp in those of
+    128. A step that takes less than a millisecond grows by some 0.15 ms at each update measured
+    (digits_mlp in microbatches of 32: a quarter), by launching what is computed: `every` is the
     remedy.
     Otherwise the gradients of the pieces, about a step more at each update measured, or at each
     update where trials are batched on an accelerator. `scripts/benchmark.py probes` has all.
@@ -144,7 +144,8 @@ def _ratio(series):
 
 def _squares(layers, stacked_axes, gradient, params, opt_state):
     """Sums of squares, of all and by layer."""
-    return _totals(layers, squares_by_path(gradient, params, stacked_axes))
+    squares = jax.tree.map(lambda g: jnp.square(upcast(g)), gradient)
+    return _totals(layers, by_path(squares, params, stacked_axes))
 
 
 def _add_squares(layers, squares, params):

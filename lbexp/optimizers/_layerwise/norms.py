@@ -96,7 +96,7 @@ def _by_branch(arrays, ranks, stored, add, axis_name):
     """All norms [layers]: plain sums of squares, scaled ones in a branch that is seldom taken."""
 
     def sums_of_squares(parts, stored):
-        return add(list(map(sum_of_squares, parts, ranks, stored)))
+        return add(list(map(_squares, parts, ranks, stored)))
 
     squares = sums_of_squares(arrays, stored)
     low, high = 1e-290, 1e290
@@ -198,7 +198,7 @@ def _varying(x):
     return kind.manual_axis_type.varying
 
 
-def sum_of_squares(x: jax.Array, rank: int, stored: bool) -> jax.Array:
+def _squares(x, rank, stored):
     """Sum of |x|^2 over all but the leading `rank` axes.
 
     Of an array in memory as a dot product, the faster way on CPU; of one that is computed as a sum,
