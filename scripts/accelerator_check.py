@@ -49,8 +49,10 @@ STAGES = {
     'command': 120,
     'updates': 120,
     'training': 130,
+    'networks': 130,
     'studies': 130,
     'gap': 120,
+    'tests': 120,
 }
 _LEAST = 10  # s without which a stage is not started
 _GRACE = 8  # s between the request to stop and the kill

@@ -68,10 +68,14 @@ def test_packed_data_is_what_was_packed(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_stage_measures_on_a_cpu(tmp_path):
+def test_every_stage_measures_on_a_cpu(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import accelerator_check
+
     check(tmp_path)
     stages = {row['stage'] for row in rows(tmp_path) if 'error' not in row}
-    assert stages == {'environment', 'peaks', 'command', 'updates', 'training', 'studies', 'gap'}
+    assert stages == accelerator_check.STAGES.keys()
     errors = [row for row in rows(tmp_path) if 'error' in row]
-    # Fashion-MNIST may be absent
-    assert all(row['stage'] == 'training' and 'not prepared' in row['error'] for row in errors)
+    # Fashion-MNIST and the State of the Union may be absent
+    assert {row['stage'] for row in errors} <= {'training', 'networks'}
+    assert all('not prepared' in row['error'] for row in errors)

@@ -1,4 +1,7 @@
-"""Every test sees eight CPU devices, strict shapes, and warnings as errors."""
+"""Every test sees eight CPU devices, strict shapes, and warnings as errors.
+
+LBEXP_TEST_PLATFORM=cuda shows them an accelerator instead.
+"""
 
 import os
 import pathlib
@@ -10,7 +13,7 @@ os.environ['XLA_FLAGS'] = (
     os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 )
 os.environ['NPROC'] = '16'
-os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ['JAX_PLATFORMS'] = os.environ.get('LBEXP_TEST_PLATFORM', 'cpu')
 
 # Under nohup the processes of tests would inherit that SIGHUP is ignored, and would not stop at it.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

