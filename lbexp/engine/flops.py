@@ -67,7 +67,7 @@ def _of_equation(equation):
         return 2 * equation.outvars[0].aval.size * summed
     if name == 'conv_general_dilated':
         return _of_convolution(equation, inputs[1])
-    within = [_operations(each) for each in _programs(equation.params.values())]
+    within = [_operations(each) for each in programs(equation.params.values())]
     # Which branch runs is not known before: the dearest is counted.
     if name == 'cond':
         return max(within)
@@ -83,11 +83,11 @@ def _of_convolution(equation, kernel):
     return 2 * equation.outvars[0].aval.size * summed / zeros
 
 
-def _programs(values):
+def programs(values):
     """The programs among an equation's parameters."""
     for value in values:
         if isinstance(value, (tuple, list)):
-            yield from _programs(value)
+            yield from programs(value)
         elif hasattr(value, 'jaxpr'):
             yield value.jaxpr
         elif hasattr(value, 'eqns'):

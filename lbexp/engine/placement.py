@@ -34,6 +34,13 @@ class Placement(NamedTuple):
     def shards(self) -> int:
         return self.mesh.shape['data']
 
+    @property
+    def at_once(self) -> int:
+        """Trials that a device trains at the same time."""
+        if self.layout != 'vmap':
+            return 1
+        return (self.count + self.padding) // self.mesh.shape['trial']
+
     def pad(self, values: np.ndarray, fill: np.ndarray | None = None) -> np.ndarray:
         """Values of all trials, then the last one's, or `fill`, for the padding."""
         if fill is None:

@@ -11,17 +11,18 @@ import numpy as np
 
 from lbexp.config import lookup
 from lbexp.engine import evaluation as evaluations
+from lbexp.engine import frozen
 from lbexp.engine import measurement as measurements
 from lbexp.engine import step as steps
 from lbexp.engine.arguments import data, stream
 from lbexp.engine.components import components, evaluation_probes
+from lbexp.engine.evaluation_chunk import evaluation_chunk
 from lbexp.engine.memory import check_memory
 from lbexp.engine.numbers import numbered
 from lbexp.engine.placement import over_trials, placement
 from lbexp.engine.plan import Cohort
 from lbexp.parallel import mesh as meshes
 
-_EVALUATION_CHUNK = 1024  # examples evaluated at once
 _STRETCH = 64  # microbatches that a stream gives at once
 
 # XLA:CPU copies every weight but the first layer's at each step, as its update might come before
@@ -133,10 +134,7 @@ def _memory(**compilations):
 
 
 def _refuse_too_large(place, states, arrays):
-    at_once = 1
-    if place.layout == 'vmap':
-        at_once = (place.count + place.padding) // place.mesh.shape['trial']
-    check_memory(states, arrays, at_once, place.count)
+    check_memory(states, arrays, place.at_once, place.count)
 
 
 def _compilations(cohort, place, placements, arguments):
@@ -253,18 +251,20 @@ def _train(cohort, place, arrays, numbers, state, *ticks):
 
 def _assess(cohort, place, arrays, numbers, state):
     trial = _components(cohort, arrays, numbers)
-    return evaluations.evaluation(trial, _chunk(place), place.share_evaluation)(state)
+    chunk = _chunk(place, trial, state)
+    return evaluations.evaluation(trial, chunk, place.share_evaluation)(state)
 
 
 def _measure(cohort, place, number, arrays, numbers, state):
     trial = _components(cohort, arrays, numbers)
-    constrain = place.share_evaluation
-    return measurements.measurement(trial, number, _chunk(place), constrain)(state)
+    chunk, constrain = _chunk(place, trial, state), place.share_evaluation
+    return measurements.measurement(trial, number, chunk, constrain)(state)
 
 
-def _chunk(place):
-    """Examples evaluated at once: as many on each device."""
-    return -(-_EVALUATION_CHUNK // place.shards) * place.shards
+def _chunk(place, trial, state):
+    params, model_state = trial.replicas.deployed(state)
+    workload = frozen.bound(trial, state.frozen).workload
+    return evaluation_chunk(workload, params, model_state, place.at_once, place.shards)
 
 
 def _placed(leaf, placement):
