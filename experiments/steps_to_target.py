@@ -85,6 +85,8 @@ def get_config(workload: str = 'digits'):
         c.study.update(optimizers=('momentum', 'adamw', 'lamb'), metric='loss', target=0.32)
         c.study.update(batch_sizes=(32, 128, 512, 2048, 8192), examples=60000, updates=150)
         c.study.update(budget=5, seeds=6, tunings=1)
+    if workload != 'digits':
+        c.evaluate_test = 0  # the validation set decides, and the test set is large
     c.steps = 1  # each trial sets its own
     # each crossing is known to one 150th of its run
     rows = 150

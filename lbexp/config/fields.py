@@ -146,6 +146,15 @@ FIELDS = (
         watches=True,
     ),
     Field(
+        'evaluate_test',
+        'all',
+        Literal['all'] | NonNegativeCount,
+        'the first of the test set, that each evaluation covers; 0: a study that looks at the '
+        'validation set alone is spared it',
+        'examples',
+        watches=True,
+    ),
+    Field(
         'num_checkpoints',
         'auto',
         Literal['auto'] | NonNegativeCount,

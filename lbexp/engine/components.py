@@ -100,7 +100,7 @@ def components(
         (norms.norms(), *_update_probes(config)),
         tuple(evaluation_probes(config)),
         workers,
-        _eval_sets(workload, config['evaluate_train']),
+        _eval_sets(workload, config['evaluate_train'], config['evaluate_test']),
         config['keep_examples'],
         seed,
         config['freeze'],
@@ -211,11 +211,15 @@ def replicas(config: dict) -> Replicas:
     return contracts.replicas(part['name'], workers)
 
 
-def _eval_sets(workload, train):
+def _eval_sets(workload, train, test):
     sets = {}
     for name, source in sources(workload).items():
         if name != 'train':
             sets[name] = source, source.size
+    if 'test' in sets and test != 'all':
+        source, size = sets.pop('test')
+        if test:
+            sets['test'] = source, min(test, size)
     if train and workload.train.feed is None:
         sets['train'] = workload.train, min(train, workload.train.size)
     return sets
