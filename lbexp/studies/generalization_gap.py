@@ -32,6 +32,9 @@ _Speeds = Annotated[list[_Speed], msgspec.Meta(min_length=1)]
 SPEED_FILE = 'speed.json'  # {batch size: examples per second in each of a few stretches}
 EPOCHS, UPDATES = 'equal epochs', 'equal updates'
 
+# What the growth of the distance is judged by, at least: rows, last over first update.
+_FEWEST_ROWS, _LEAST_RANGE = 8, 8.0
+
 
 def generalization_gap(
     batch_sizes: Sequence[PositiveInteger] = (32, 128, 512, 2048),
@@ -273,9 +276,10 @@ def _misfits(rows, trials):
     # where the rate has not decayed yet
     early = steps <= steps.max(initial=0) / 2
     ratios = np.full(len(trials), np.nan)
-    if early.sum() < 4:
-        return ratios, 0
     t = steps[early]
+    # Over a few updates each of the two curves fits as well as the other.
+    if len(t) < _FEWEST_ROWS or t.max() < _LEAST_RANGE * t.min():
+        return ratios, 0
     # a diverged trial has no whole path: the others are those that have
     for place, of_seed in enumerate(distances):
         y = of_seed[early]

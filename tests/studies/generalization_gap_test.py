@@ -24,7 +24,9 @@ def experiment(**study):
     return config
 
 
-def made_up(at_epochs=SOUND, at_updates=ENOUGH, distance=None, diverging=(), validation=0.0):
+def made_up(
+    at_epochs=SOUND, at_updates=ENOUGH, distance=None, diverging=(), validation=0.0, updates=40
+):
     """Trials of known errors, a few thousandths of noise that pairs do not share; away from the
     best learning rate the validation error is higher."""
 
@@ -42,8 +44,8 @@ def made_up(at_epochs=SOUND, at_updates=ENOUGH, distance=None, diverging=(), val
         if (size, seed) in diverging:
             return [dict(step=1, epoch=0.1, loss=None)], 'diverged'
         rows = []
-        for step in range(1, 41):
-            row = dict(step=step, epoch=step / 40.0, **end)
+        for step in range(1, updates + 1):
+            row = dict(step=step, epoch=step / updates, **end)
             if distance is not None:
                 row['distance'] = distance(step)
             rows.append(row)
@@ -162,6 +164,14 @@ def test_growth_of_the_distance(tmp_path, distance, outcome):
     assert outcomes(diffusion) == ([outcome] if outcome else [])
     if outcome:
         assert 'first 20 updates' in diffusion[0].measured
+
+
+@pytest.mark.parametrize('updates, claimed', [(8, 0), (15, 0), (16, 1)])
+def test_a_few_updates_tell_nothing_of_the_distance(tmp_path, updates, claimed):
+    """Those of the first half of the run: 4, 7 and 8."""
+    answer = made_up(distance=lambda step: float(np.log(step)) + 0.01 * (step % 3), updates=updates)
+    found = claims(tmp_path, answer)
+    assert len([claim for claim in found if 'log t' in claim.claim]) == claimed
 
 
 @pytest.mark.long
