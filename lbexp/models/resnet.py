@@ -4,6 +4,7 @@ import functools
 from typing import Literal
 
 import flax.linen as nn
+import jax
 
 from lbexp.models import Model
 from lbexp.models._linen import linen_network
@@ -94,11 +95,32 @@ class _Block(nn.Module):
     def __call__(self, x, train):
         shortcut = x
         if self.stride > 1 or x.shape[-1] != self.width:
-            # A 1x1 convolution with a stride is a product at the pixels that the stride meets.
-            shortcut = x[:, :: self.stride, :: self.stride]
-            shortcut = nn.Dense(self.width, use_bias=False)(shortcut)
+            shortcut = _Projection(self.width, self.stride, name='Dense_0')(x)
             shortcut = BatchNorm(self.ghost)(shortcut, train)
         x = Conv3x3(self.width, use_bias=False, stride=self.stride)(x)
         x = nn.relu(BatchNorm(self.ghost)(x, train))
         x = Conv3x3(self.width, use_bias=False)(x)
         return nn.relu(BatchNorm(self.ghost)(x, train) + shortcut)
+
+
+class _Projection(nn.Module):
+    """A 1x1 convolution with a stride: a product with a kernel [c, width] at the pixels that the
+    stride meets.
+
+    On accelerators it is written as the convolution: XLA for NVIDIA aborts on the product of a
+    strided slice (openxla/xla issue 47381, jax 0.11.2).
+    """
+
+    width: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (x.shape[-1], self.width)
+        kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
+        if jax.default_backend() == 'cpu':
+            return x[:, :: self.stride, :: self.stride] @ kernel
+        strides = (self.stride, self.stride)
+        layout = ('NHWC', 'HWIO', 'NHWC')
+        kernel = kernel.reshape(1, 1, *shape)
+        return jax.lax.conv_general_dilated(x, kernel, strides, 'VALID', dimension_numbers=layout)

@@ -41,6 +41,19 @@ def test_a_convolution_with_a_stride_is_that_of_xla(size, stride):
     np.testing.assert_allclose(layer.apply(variables, x), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize('size', [(8, 8), (7, 9)])
+def test_a_shortcut_is_the_same_on_every_backend(size, monkeypatch):
+    module = ResNet(((4, 1), (6, 1)), 5)
+    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
+    variables = module.init(jax.random.key(1), x, train=False)
+    outputs = module.apply(variables, x, train=False)
+    shortcut = variables['params']['_Block_1']['Dense_0']['kernel']
+    assert shortcut.shape == (4, 6)
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    elsewhere = module.apply(variables, x, train=False)
+    np.testing.assert_allclose(elsewhere, outputs, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.long
 def test_every_later_stage_halves_the_picture_and_a_picture_has_one_answer():
     module = ResNet(((2, 1), (4, 2), (8, 1)), 5)
