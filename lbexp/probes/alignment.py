@@ -79,7 +79,7 @@ def alignment(
             return measured
 
         due = (info.step % every == 0) & (info.step > 1)
-        return info.updates, _window.measure(window, due, values, info.logging)
+        return info.updates, _window.add(window, due, _window.computed(due, values), info.logging)
 
     return Probe(init, update, _summary, asked)
 

@@ -50,10 +50,9 @@ def gradient_noise_scale(
     is low by tr Sigma / N.
 
     Cost: where the microbatches of an accumulation are the groups, a sum of squares of each
-    gradient: 1 to 3 % of a step of fashion_cnn in microbatches of 64 and of fashion_mlp in those of
-    128. A step that takes less than a millisecond grows by some 0.15 ms at each update measured
-    (digits_mlp in microbatches of 32: a quarter), by launching what is computed: `every` is the
-    remedy.
+    gradient: 0 to 3 % of a step of fashion_cnn in microbatches of 64 and of fashion_mlp in those of
+    32 and 128. Of a step that takes less than a millisecond more (digits_mlp in microbatches of 32:
+    4 to 12 %), by launching what is computed: `every` is the remedy.
     Otherwise the gradients of the pieces, about a step more at each update measured, or at each
     update where trials are batched on an accelerator. `scripts/benchmark.py probes` has all.
 
@@ -115,7 +114,7 @@ def gradient_noise_scale(
         due = info.step % every == 0
         if preconditioned:
             due &= info.step > 1
-        return _window.measure(state, due, lambda: values(info.noise), info.logging)
+        return _window.add(state, due, values(info.noise), info.logging)
 
     def summary(state):
         columns = {'noise_updates': state.series.count, **_ratio(state.series)}

@@ -75,7 +75,8 @@ def rotation(
 
     def update(state, info):
         due = info.step % every == 0
-        squares = _window.measure(state.squares, due, lambda: chosen.angles(info), info.logging)
+        angles = _window.computed(due, lambda: chosen.angles(info))
+        squares = _window.add(state.squares, due, angles, info.logging)
         last = jax.lax.cond(
             due & info.logging,
             lambda: chosen.lengths(info.params, info.learning_rate),

@@ -26,7 +26,7 @@ def test_successive_updates_and_the_gradient():
     for t in range(9):
         info = update_info(
             t + 1, {'w': jnp.zeros(5)}, updates={'w': jnp.asarray(updates[t], 'float32')},
-            grads={'w': jnp.asarray(gradients[t], 'float32')},
+            grads={'w': jnp.asarray(gradients[t], 'float32')}, is_row=t == 8,
         )  # fmt: skip
         state = part.update(state, info)
     row = part.summary(state)
