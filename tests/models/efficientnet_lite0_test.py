@@ -69,6 +69,28 @@ def test_depthwise_convolution_and_its_derivatives(window, stride):
         assert (values * gradient).sum() == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize('stride', [1, 2])
+def test_further_derivatives_are_those_of_the_convolution(stride, monkeypatch):
+    """Forwards over backwards, backwards over backwards, and for several kernels at once."""
+    generator = np.random.default_rng(stride)
+    x = jnp.asarray(generator.normal(size=(2, 6, 5, 3)))
+    kernel = jnp.asarray(generator.normal(size=(3, 3, 3)))
+
+    def loss(kernel):
+        return jnp.sum(jnp.sin(depthwise(x * kernel[0, 0].reshape(1, 1, 1, 3), kernel, stride)))
+
+    def derivatives():
+        gradient = jax.grad(loss)
+        forwards = jax.jvp(gradient, (kernel,), (kernel,))[1]
+        backwards = jax.grad(lambda kernel: jnp.vdot(gradient(kernel), x[0, :3, :3]))(kernel)
+        return forwards, backwards, jax.vmap(gradient)(jnp.stack([kernel, 2 * kernel]))
+
+    found = derivatives()
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    for values, expected in zip(found, derivatives(), strict=True):
+        np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_sizes_and_refusals():
     described = Input('image', (64, 64, 3), 'uint8', 1 / 128, 127.0)
     network = efficientnet_lite0().network({'image': described}, 1000)
