@@ -154,12 +154,18 @@ def claim_interval(
     """(low, high) that a claim is judged by: the exact interval of the median
     (`inference.median_interval`), and none (NaN) of too few effects, below six at 95 %.
 
-    An effect that is NaN or None may be anything: the interval is that of all its values.
+    An effect that is NaN or None may be anything: the interval is that of all its values, and
+    reaches to infinity where these decide an end.
     """
     numbers = np.array(list(effects), np.float64)
     lost = ~np.isfinite(numbers)
     _, low, _ = inference.median_interval(np.where(lost, -_HUGE, numbers), confidence)
     _, _, high = inference.median_interval(np.where(lost, _HUGE, numbers), confidence)
+    # also an end between a number and such a value
+    if low < -_HUGE / 4:
+        low = -math.inf
+    if high > _HUGE / 4:
+        high = math.inf
     return low, high
 
 

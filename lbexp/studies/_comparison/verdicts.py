@@ -125,7 +125,7 @@ def over_examples(compared: Compared, claim: Claim, mistakes: Mistakes | None) -
     unit, examples = compare.unit_of(compared.tuning), effects.shape[1]
     lowest, highest = claim_interval(claim.effects)
     words = f'over {unit} and {examples} test examples {mean:.3g} [{low:.3g}, {high:.3g}]'
-    if math.isfinite(lowest):
+    if not math.isnan(lowest):
         words = f'over {unit} alone [{lowest:.3g}, {highest:.3g}], {words}'
     claim = claim._replace(measured=f'{claim.measured}; {words}')
     # no interval over draws (NaN) stays none
