@@ -2,6 +2,7 @@
 process a trial.
 
 python scripts/benchmark.py study [--workload mnist1d] [--runs 10] [--rounds 1]
+python scripts/benchmark.py study --workload titles_lstm --epochs 0.25     (or ctr)
 python scripts/benchmark.py study --passes [--workload mnist1d]     examples per second against
 examples in a pass
 
@@ -26,20 +27,28 @@ from lbexp import config
 
 def get_config():
     c = config.base()
-    c.workload = dict(name={workload!r})
+    c.workload = {workload!r}
     c.optimizer = dict(name='momentum', learning_rate=0.1, momentum=0.9)
     c.schedule = dict(name='cosine')
-    c.batch_size, c.microbatch, c.epochs = 32, 32, 20.0
+    c.batch_size, c.microbatch, c.epochs = 32, 32, {epochs}
     c.num_rows, c.num_evaluations, c.num_checkpoints = 20, 5, 1
     c.sweep = (('batch_size', (32, 64, 128, 256, 512)), ('optimizer.learning_rate', (0.02, 0.05, 0.1, 0.2)),
                ('seed', (0, 1, 2)))
     return c
 """  # noqa: E501
 
+_WORKLOADS = {
+    'digits_mlp': dict(name='digits_mlp'),
+    'mnist1d': dict(name='mnist1d'),
+    'titles_lstm': dict(name='titles_lstm'),
+    'ctr': dict(name='binary', data=dict(name='adult'), model=dict(name='dcn')),
+}
+
 
 def main(argv):
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument('--workload', default='digits_mlp', help='digits_mlp or mnist1d')
+    options.add_argument('--workload', default='digits_mlp', choices=_WORKLOADS)
+    options.add_argument('--epochs', type=float, default=20.0, help='of each trial')
     options.add_argument('--runs', type=int, default=10, help='lone runs that are timed, of 60')
     options.add_argument('--rounds', type=int, default=1)
     options.add_argument(
@@ -49,7 +58,7 @@ def main(argv):
     )
     options = options.parse_args(argv)
     if options.passes:
-        return _passes(options.workload)
+        return _passes(_WORKLOADS[options.workload])
     points = [
         (b, rate, seed)
         for b in (32, 64, 128, 256, 512)
@@ -58,12 +67,15 @@ def main(argv):
     ]
     some = points[:: len(points) // min(options.runs, len(points))][: options.runs]
     print(
-        f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.workload}'
+        f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; '
+        f'{options.workload}, {options.epochs:g} epochs'
     )
     found = {'study': [], 'one': [], 'two': []}
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / 'curve.py'
-        file.write_text(EXPERIMENT.format(workload=options.workload))
+        file.write_text(
+            EXPERIMENT.format(workload=_WORKLOADS[options.workload], epochs=options.epochs)
+        )
         # prepares the data, reads the packages from the disk
         _wait([_start(file, folder, 'warm', _alone(points[0]))])
         for number in range(options.rounds):
@@ -100,13 +112,13 @@ def _passes(workload):
     from lbexp.engine.speed import speed
 
     print(
-        f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {workload}, '
-        'one trial'
+        f'{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; '
+        f'{workload["name"]}, one trial'
     )
     for size in (1, 2, 4, 8, 16, 32, 64, 128):
         c = config.base()
         c.workload, c.optimizer = (
-            dict(name=workload),
+            workload,
             dict(name='momentum', learning_rate=0.01, momentum=0.9),
         )
         c.batch_size, c.epochs = size, 1.0
