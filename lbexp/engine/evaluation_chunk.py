@@ -1,38 +1,56 @@
-"""How many examples trials evaluate at once, side by side, so that what they make fits."""
+"""How many examples are evaluated at once, so that what is made of them fits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from lbexp.data.source import Source
 from lbexp.engine.flops import programs
-from lbexp.workloads import Workload
+from lbexp.shapes import Metrics
 
 _EXAMPLES = 1024  # at most, on each device
-_BYTES = 2**30  # of the largest array of all trials together, where that is possible
+_BYTES = 2**30  # of the largest array of trials side by side, where that is possible
+_LARGE = 2**26  # bytes of parameters from which on a trial alone evaluates fewer examples, too
 
 
 def evaluation_chunk(
-    workload: Workload, params: Any, model_state: Any, at_once: int, shards: int
+    metrics: Metrics,
+    sources: Sequence[Source],
+    params: Any,
+    model_state: Any,
+    at_once: int,
+    shards: int,
 ) -> int:
-    """Examples that pass the model at once in an evaluation.
+    """Examples that pass the model at once in an evaluation: 1024 on each device, or half of that,
+    a quarter, ..., until the largest array that the metrics make fits.
 
     Trials side by side (`vmap`) hold as many arrays as they are: of a language model the logits of
     1024 rows of 64 tokens and 1,024 kinds of token are 268 MB, and those of 100 trials more than a
-    device has. Then it is halved until the largest array of the metrics is a gigabyte.
+    device has. A gigabyte is allowed. A large network alone is allowed a quarter of what its
+    parameters take: evaluation shall not need more than training does.
 
     Args:
+        metrics: of the workload.
+        sources: of the examples that are evaluated.
         at_once: trials that a device evaluates at the same time.
         shards: devices that share the examples of a trial.
     """
     chunk = -(-_EXAMPLES // shards) * shards
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
+    allowed = _BYTES
     if at_once == 1:
-        return chunk
+        if size < _LARGE:
+            return chunk
+        allowed = size // 4
     positions = jax.ShapeDtypeStruct((chunk,), jnp.int32)
-    examples = jax.eval_shape(workload.train.read, workload.train.arrays, positions)
-    held = at_once * _largest(workload.metrics, params, model_state, examples) // shards
-    while held > _BYTES and chunk % (2 * shards) == 0:
+    held = 0
+    for source in sources:
+        examples = jax.eval_shape(source.read, source.arrays, positions)
+        largest = _largest(metrics, params, model_state, examples)
+        held = max(held, at_once * largest // shards)
+    while held > allowed and chunk % (2 * shards) == 0:
         chunk, held = chunk // 2, held // 2
     return chunk
 

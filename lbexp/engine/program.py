@@ -263,8 +263,11 @@ def _measure(cohort, place, number, arrays, numbers, state):
 
 def _chunk(place, trial, state):
     params, model_state = trial.replicas.deployed(state)
-    workload = frozen.bound(trial, state.frozen).workload
-    return evaluation_chunk(workload, params, model_state, place.at_once, place.shards)
+    metrics = frozen.bound(trial, state.frozen).workload.metrics
+    sources = [source for source, _ in trial.eval_sets.values()]
+    return evaluation_chunk(
+        metrics, sources, params, model_state, at_once=place.at_once, shards=place.shards
+    )
 
 
 def _placed(leaf, placement):

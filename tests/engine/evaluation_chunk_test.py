@@ -1,6 +1,6 @@
-"""Trials side by side evaluate fewer examples at once, where all would not fit."""
+"""Trials side by side, and large networks, evaluate fewer examples at once, where all would not
+fit."""
 
-import jax
 import jax.numpy as jnp
 
 from lbexp.data.source import memory
@@ -23,9 +23,12 @@ def wide(width):
 
 
 def chunk(width, at_once, shards=1):
-    workload = wide(width)
-    params, state = workload.init(jax.random.key(0))
-    return chunks.evaluation_chunk(workload, params, state, at_once, shards)
+    return of(wide(width), {'w': jnp.zeros(width)}, at_once, shards)
+
+
+def of(workload, params, at_once=1, shards=1):
+    sources = [workload.train]
+    return chunks.evaluation_chunk(workload.metrics, sources, params, {}, at_once, shards)
 
 
 def test_the_largest_array_of_all_trials_is_a_gigabyte_at_most():
@@ -40,6 +43,19 @@ def test_the_largest_array_of_all_trials_is_a_gigabyte_at_most():
 def test_one_trial_evaluates_as_many_as_ever():
     assert chunk(2**20, 1) == 1024
     assert chunk(2**20, 1, shards=3) == 1026
+
+
+def test_a_large_network_makes_a_quarter_of_its_parameters_at_most():
+    """2^24 numbers make an array as large as the parameters of each example: one is the least."""
+    assert chunk(2**24 - 1, 1) == 1024
+    assert chunk(2**24, 1) == 1
+    workload = wide(2**10)
+    params = {'w': jnp.zeros(2**10), 'others': jnp.zeros(2**24)}  # 64 MB
+    sizes = [of(workload, params, shards=shards) for shards in (1, 2)]
+    assert sizes == [1024, 1024]  # 4 MB are made
+    params['others'] = jnp.zeros(2**24 - 2**10)
+    workload = wide(2**14)
+    assert of(workload, params | {'w': jnp.zeros(2**14)}) == 256
 
 
 def test_devices_have_equal_shares():
