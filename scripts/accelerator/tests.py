@@ -26,7 +26,8 @@ def measure(record: Record, quick: bool, deadline: float) -> None:
     command = [sys.executable, '-m', 'pytest', '-q', '-m', marks, f'--junitxml={results}']
     command += ['tests/optimizers/masks_test.py'] if quick else _FOLDERS
     workers = min(8, os.cpu_count() or 1)
-    command += ['-p', 'no:cacheprovider', '-n', str(workers)]
+    # pytest-benchmark, where it is installed, warns beside xdist, and warnings are errors
+    command += ['-p', 'no:cacheprovider', '-p', 'no:benchmark', '-n', str(workers)]
     platform = {'cpu': 'cpu', 'gpu': 'cuda'}.get(jax.default_backend(), jax.default_backend())
     environment = {
         **os.environ,
