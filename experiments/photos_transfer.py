@@ -7,18 +7,23 @@ blocks at a small rate, or those from the start?
 
 EfficientNet-Lite0 at 96 pixels, trained on ImageNet; animal or not. 'head': the base is frozen, the
 new head trains at 1e-3. 'blocks': blocks 11 to 15 train, too, at 1e-5. Each stage has three passes
-over the training photographs. One seed and one fold decide nothing: --config.study.seeds=6, and
---config.workload.fold=1 to 4.
+over the training photographs. One seed decides nothing: --config.study.seeds=6.
+
+`:folds` trains the head alone, six passes, with each fifth of the photographs as the test set and
+six seeds: every photograph is tested once.
 """
 
 from lbexp import config
 from lbexp.data.packages import examples_file
+from lbexp.errors import Refusal
 
 BASE = ('stem', 'block_', 'head')
 EARLY = ('stem', 'block_([0-9]|10)/')
 
 
-def get_config():
+def get_config(kind: str = ''):
+    if kind not in ('', 'folds'):
+        raise Refusal(f"kind: found {kind!r}; allowed: none, 'folds'")
     c = config.base()
     c.workload = dict(name='photos_transfer')
     c.init_from.weights = str(examples_file('efficientnet_lite0'))
@@ -34,5 +39,8 @@ def get_config():
         reverse=False,
     )
     c.batch_size, c.epochs = 16, 3.0
+    if kind == 'folds':
+        c.epochs, c.freeze, c.study = 6.0, BASE, dict(name='training')
+        c.sweep = (('workload.fold', (0, 1, 2, 3, 4)), ('seed', (0, 1, 2, 3, 4, 5)))
     c.num_evaluations, c.num_checkpoints = 3, 1
     return c
