@@ -3,6 +3,18 @@
 from collections.abc import Mapping
 
 import numpy as np
+from ml_collections import ConfigDict
+
+from lbexp.errors import Refusal
+
+
+def require_test_set(config: ConfigDict) -> None:
+    """Raises Refusal where no evaluation covers the test set, of a study that reports of it."""
+    if config.evaluate_test == 0:
+        raise Refusal(
+            "evaluate_test: found 0; allowed: 'all' or at least 1, as the study reports errors of "
+            'the test set'
+        )
 
 
 def row_of_trial(finals: Mapping[str, np.ndarray]) -> dict[int, int]:

@@ -119,7 +119,7 @@ def noise_scale(
     def analyse(compared):
         return _analysis(compared, optimizers, length_of, measured_at, float(target), float(factor))
 
-    return comparison(arms_of, tuning, analyse)
+    return comparison(arms_of, tuning, analyse, reports_test=False)
 
 
 def _analysis(compared, optimizers, length_of, measured_at, target, factor):

@@ -12,7 +12,7 @@ from lbexp import results
 from lbexp.analysis import Analysis, Figure, Table
 from lbexp.ranges import Fraction, Positive, PositiveFraction, PositiveInteger
 from lbexp.studies import Study, Trial
-from lbexp.studies._finals import row_of_trial
+from lbexp.studies._finals import require_test_set, row_of_trial
 from lbexp.studies._noisy_quadratic.cases import (
     Case,
     Row,
@@ -72,6 +72,7 @@ def steady_state(
     cases = list(grid_cases(learning_rates, momenta, ks, slow_step_sizes, ema_decays, batch_sizes))
 
     def trials(config):
+        require_test_set(config)
         curvatures = curvatures_of(config.workload.to_dict())
         asked = []
         for index, case in enumerate(cases):

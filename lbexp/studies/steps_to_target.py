@@ -100,7 +100,7 @@ def steps_to_target(
             aim = f'a validation {metric.replace("_", " ")} of {target:g}'
         return _analyse(scalings, aim, words, float(margin), float(tolerance))
 
-    return comparison(arms_of, tuning, analyse)
+    return comparison(arms_of, tuning, analyse, reports_test=False)
 
 
 def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolerance, metric):

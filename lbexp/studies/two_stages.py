@@ -24,6 +24,7 @@ from lbexp.ranges import PositiveInteger
 from lbexp.studies import Study, Trial
 from lbexp.studies._comparison import compare
 from lbexp.studies._comparison.arms import final_error
+from lbexp.studies._finals import require_test_set
 from lbexp.studies._seeds import STRIDE, moved
 
 _SECOND_SEEDS = STRIDE // 2  # of the second stage: another order of the examples
@@ -81,6 +82,7 @@ def two_stages(
     arms = [forward, alone] + ([backward] if reverse else [])
 
     def trials(config):
+        require_test_set(config)
         asked = []
         for name in dict.fromkeys(arm.first for arm in arms):
             for seed in range(seeds):

@@ -119,6 +119,14 @@ def test_what_a_model_refuses_is_one_line(experiment, capsys, argument, told):
     assert told in line
 
 
+@pytest.mark.parametrize(
+    'study', ['reality_check', 'generalization_gap', 'noisy_then_clean', 'steady_state']
+)
+def test_a_study_of_the_test_set_wants_it_evaluated(capsys, study):
+    (line,) = problems(capsys, f'--config={study}', '--config.evaluate_test=0')
+    assert "evaluate_test: found 0; allowed: 'all' or at least 1, as the study reports" in line
+
+
 def test_patterns_of_parameters_are_lists_of_text(experiment):
     """Where the default is one text that is not all it may be, such as the mask of what decays."""
     from lbexp.config import check

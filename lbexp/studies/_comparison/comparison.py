@@ -27,6 +27,7 @@ from lbexp.studies._comparison.compared import Compared as Compared
 from lbexp.studies._comparison.sensitivity import sensitivity_figures
 from lbexp.studies._comparison.tagged import recorded
 from lbexp.studies._comparison.verdicts import stand, told_changes
+from lbexp.studies._finals import require_test_set
 from lbexp.studies._seeds import first_seed, moved
 
 
@@ -37,6 +38,7 @@ def comparison(
     others: Sequence[Trial] = (),
     measure: Callable[[ConfigDict, Path], None] | None = None,
     margin: float | None = None,
+    reports_test: bool = True,
 ) -> Study:
     """A study of arms, each tuned with the same budget on validation examples, then run with seeds.
 
@@ -52,13 +54,17 @@ def comparison(
         measure: as in `Study`.
         margin: difference of test error that counts as none; refused where the test set does not
             resolve it (`crossed.require_resolution`). None: there is none.
+        reports_test: whether `analyse` reports errors of the test set; False: of the validation set
+            alone.
     """
 
     def trials(config: ConfigDict) -> list[Trial]:
         workload = lookup.build('workload', configs.plain(config.workload))
         _require_validation(config, workload)
+        if reports_test:
+            require_test_set(config)
         if margin is not None and workload.test is not None:
-            require_resolution(margin, workload.test.size)
+            require_resolution(margin, _tested(config, workload.test.size))
         arms, seeded = arms_of(configs.plain(config)), _seeded(tuning, config.seed)
         validate(arms, seeded)
         return [*first_trials(arms, seeded), *moved(others, config.seed)]
@@ -110,6 +116,11 @@ def configuration(workdir: Path) -> dict[str, Any]:
     for name in ('optimizer', 'workload'):
         results.part(workdir, name)
     return results.configuration(workdir)['config']
+
+
+def _tested(config, size):
+    """Examples of the test set that an evaluation covers."""
+    return size if config.evaluate_test == 'all' else min(config.evaluate_test, size)
 
 
 def _require_validation(config, workload):
