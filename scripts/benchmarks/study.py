@@ -6,8 +6,8 @@ python scripts/benchmark.py study --workload titles_lstm --epochs 0.25     (or c
 python scripts/benchmark.py study --passes [--workload mnist1d]     examples per second against
 examples in a pass
 
-Measured, 2 cores: one process a trial takes 18.6 times as long as the study on clicks (3 epochs; two
-processes at a time 14.5), 4.7 (3.9) on titles with trials of a tenth of an epoch, where most of
+Measured, 2 cores: one process a trial takes 18.6 times as long as the study on clicks (3 epochs;
+two processes at a time 14.5), 4.7 (3.9) on titles with trials of a tenth of an epoch, where most of
 both is evaluation.
 
 Cold: every process has an empty compilation cache of its own. With --runs, so many of the lone runs
