@@ -10,7 +10,9 @@ new head trains at 1e-3. 'blocks': blocks 11 to 15 train, too, at 1e-5. Each sta
 over the training photographs. One seed decides nothing: --config.study.seeds=6.
 
 `:folds` trains the head alone, six passes, with each fifth of the photographs as the test set and
-six seeds: every photograph is tested once.
+six seeds: every photograph is tested once. Measured: 0.943 of the 439 are told right, 0.936 to
+0.954 by seed, with a standard error of 0.011 over the photographs; 0.708 of them are no animals.
+The AUC within a fold is 0.98. Some ten minutes on 2 CPU cores.
 """
 
 from lbexp import config
