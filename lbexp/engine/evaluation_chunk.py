@@ -10,7 +10,7 @@ from lbexp.data.source import Source
 from lbexp.engine.flops import programs
 from lbexp.shapes import Metrics
 
-_EXAMPLES = 1024  # at most, on each device
+_EXAMPLES = 1024  # at most
 _BYTES = 2**30  # of the largest array of trials side by side, where that is possible
 _LARGE = 2**26  # bytes of parameters from which on a trial alone evaluates fewer examples, too
 
@@ -23,8 +23,8 @@ def evaluation_chunk(
     at_once: int,
     shards: int,
 ) -> int:
-    """Examples that pass the model at once in an evaluation: 1024 on each device, or half of that,
-    a quarter, ..., until the largest array that the metrics make fits.
+    """Examples that pass the model at once in an evaluation: 1024, or half of that, a quarter, ...,
+    until the largest array that the metrics make fits. Devices have equal shares of them.
 
     Trials side by side (`vmap`) hold as many arrays as they are: of a language model the logits of
     1024 rows of 64 tokens and 1,024 kinds of token are 268 MB, and those of 100 trials more than a
