@@ -7,7 +7,9 @@ blocks at a small rate, or those from the start?
 
 EfficientNet-Lite0 at 96 pixels, trained on ImageNet; animal or not. 'head': the base is frozen, the
 new head trains at 1e-3. 'blocks': blocks 11 to 15 train, too, at 1e-5. Each stage has three passes
-over the training photographs. One seed decides nothing: --config.study.seeds=6.
+over the training photographs. One seed decides nothing: --config.study.seeds=6. Measured with that,
+6 minutes on 2 CPU cores: test error 0.052 [0.042, 0.063] with the head first, 0.073 [0.052, 0.073]
+without; the difference, 0.016 [0, 0.031], is undecided.
 
 `:folds` trains the head alone, six passes, with each fifth of the photographs as the test set and
 six seeds: every photograph is tested once. Measured: 0.943 of the 439 are told right, 0.936 to

@@ -14,6 +14,7 @@ import csv
 import json
 import math
 import pathlib
+import re
 import shutil
 import sys
 from typing import Any
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> int:
         for kind in ('png', 'csv'):
             shutil.copy(workdir / 'figures' / f'{figure.name}.{kind}', target)
     seen = facts['environment']
-    told = {name: seen[name] for name in sorted(seen) if name != 'platform'}
+    told = {name: _without_folders(seen[name]) for name in sorted(seen) if name != 'platform'}
     told['command'] = ' '.join(
         part for part in seen['command'].split() if not part.startswith('--workdir')
     )
@@ -130,6 +131,11 @@ def _ending(finals, place):
             error = 1 - float(finals[column][place])
         ending.append('' if math.isnan(error) else repr(error))
     return ending
+
+
+def _without_folders(value):
+    """A text whose absolute paths are names of files: folders are of the machine."""
+    return re.sub(r'(^|\s)/\S*/', r'\1', value) if isinstance(value, str) else value
 
 
 def _write(file, columns, rows):

@@ -114,6 +114,12 @@ def test_fits_are_computed_again_from_the_steps_of_each_seed(name):
     assert f'momentum over SGD {format_span(ratio)}' in claims
 
 
+def test_no_folder_of_a_machine_is_kept():
+    for file in KEPT.glob('*/environment.json'):
+        for value in json.loads(file.read_text()).values():
+            assert not any(word.startswith('/') for word in str(value).split()), file
+
+
 def test_no_speed_is_kept_that_others_disturbed():
     assert not list(KEPT.glob('*/speed*'))
 
