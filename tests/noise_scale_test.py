@@ -79,11 +79,13 @@ def interval(numerators, denominators):
     """Of pairs that are independent: each is a batch of its own."""
     values = jnp.stack([jnp.asarray(numerators), jnp.asarray(denominators)], axis=1)
 
-    def push(state, value):
-        return _window.measure(state, True, lambda: {'': value}, jnp.zeros((), bool)), None
+    def push(state, step):
+        value, is_row = step
+        return _window.add(state, True, {'': value}, is_row), None
 
     start = _window.window({'': jnp.zeros(2)}, 16)
-    state, _ = jax.lax.scan(push, start, values.astype(jnp.float32))
+    is_row = jnp.arange(len(values)) == len(values) - 1
+    state, _ = jax.lax.scan(push, start, (values.astype(jnp.float32), is_row))
     means = _window.mean(state.series)['']
     covariance = _window.covariance(state.series, state.series.means[''])
     return noise_scale.ratio_interval(means, covariance, _window.quantile(state.series))

@@ -34,7 +34,7 @@ def test_evaluation_is_exact(tmp_path, monkeypatch, name):
     any chunk used."""
     config = tiny(workload=dict(name=name), num_rows=1, num_evaluations=1)
     row = train(config, tmp_path)[-1]
-    monkeypatch.setattr('lbexp.engine.program._EVALUATION_CHUNK', 7)
+    monkeypatch.setattr('lbexp.engine.evaluation_chunk._EXAMPLES', 7)
     config.num_rows = 2  # another cohort: a program of its own
     other = train(config, tmp_path / 'other')[-1]
     assert other['test_loss'] == pytest.approx(row['test_loss'], rel=1e-6)
