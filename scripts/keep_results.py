@@ -106,7 +106,7 @@ def keep_trials(workdir: pathlib.Path, target: pathlib.Path, study: dict[str, An
         reached = first_reached(workdir, study['target'], study['metric'])
         columns.append('reached')
     rows = []
-    for trial, tags in results.roles(workdir):
+    for trial, tags in _roles(entries):
         settings = dict(entries[trial]['overrides'])
         row = [trial, *(tags.get(tag, '') for tag in _TAGS), settings.pop('seed', '')]
         row.append(json.dumps(settings))
@@ -116,6 +116,16 @@ def keep_trials(workdir: pathlib.Path, target: pathlib.Path, study: dict[str, An
             row.append(reached.get(trial, math.inf))
         rows.append(row)
     _write(target / 'trials.csv', columns, rows)
+
+
+def _roles(entries):
+    """(trial, tags) of each trial, as often as the study asked for it; no tags where it has none,
+    as in a study whose trials are alike but for the seed."""
+    pairs = []
+    for trial, entry in entries.items():
+        for tags in entry.get('tags') or [{}]:
+            pairs.append((trial, tags))
+    return pairs
 
 
 def _ending(finals, place):

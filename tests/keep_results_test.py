@@ -114,6 +114,12 @@ def test_fits_are_computed_again_from_the_steps_of_each_seed(name):
     assert f'momentum over SGD {format_span(ratio)}' in claims
 
 
+def test_a_trial_is_kept_as_often_as_it_was_asked_for_and_without_tags_once():
+    entries = {0: {'tags': []}, 1: {}, 2: {'tags': [{'arm': 'a'}, {'arm': 'b'}]}}
+    expected = [(0, {}), (1, {}), (2, {'arm': 'a'}), (2, {'arm': 'b'})]
+    assert keep['_roles'](entries) == expected
+
+
 def test_no_folder_of_a_machine_is_kept():
     for file in KEPT.glob('*/environment.json'):
         for value in json.loads(file.read_text()).values():

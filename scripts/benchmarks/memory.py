@@ -103,6 +103,7 @@ def _measured(model, optimizer, steps):
     config = configs.base()
     config.workload, config.optimizer = MODELS[model], OPTIMIZERS[optimizer]
     config.batch_size, config.steps, config.num_rows = BATCH, 100, 1
+    config.evaluate_test = 1024  # that of the texts has ten thousands
     (cohort,) = plan([configs.resolve(config, {})])
     ready = program(cohort, 'auto', None)
     parameters = size(ready.states.params)
