@@ -16,7 +16,7 @@ from lbexp.engine.arguments import start, with_arrays, with_state
 from lbexp.engine.initial_position import Start
 from lbexp.engine.parameter_rates import scaled_updates
 from lbexp.engine.rates import ScheduledRate, constant_rate, takes_number
-from lbexp.engine.sources import sources
+from lbexp.engine.sources import evaluation_sets
 from lbexp.engine.state import WEIGHTS, stream_key
 from lbexp.errors import Refusal
 from lbexp.parallel import hosts
@@ -100,7 +100,7 @@ def components(
         (norms.norms(), *_update_probes(config)),
         tuple(evaluation_probes(config)),
         workers,
-        _eval_sets(workload, config['evaluate_train'], config['evaluate_test']),
+        evaluation_sets(workload, config['evaluate_train'], config['evaluate_test']),
         config['keep_examples'],
         seed,
         config['freeze'],
@@ -209,20 +209,6 @@ def replicas(config: dict) -> Replicas:
             f'{workers.pieces} equal pieces; allowed: a multiple'
         )
     return contracts.replicas(part['name'], workers)
-
-
-def _eval_sets(workload, train, test):
-    sets = {}
-    for name, source in sources(workload).items():
-        if name != 'train':
-            sets[name] = source, source.size
-    if 'test' in sets and test != 'all':
-        source, size = sets.pop('test')
-        if test:
-            sets['test'] = source, min(test, size)
-    if train and workload.train.feed is None:
-        sets['train'] = workload.train, min(train, workload.train.size)
-    return sets
 
 
 def evaluation_probes(config: dict) -> list[NamedProbe]:

@@ -84,7 +84,7 @@ def program(cohort: Cohort, layout: str, data_parallel: int | None) -> Program:
     states = jax.eval_shape(over_trials(place, partial(_initialise, cohort)), arrays, numbers)
     placements = place.of_states(states)
     states = jax.tree.map(_placed, states, placements)
-    _refuse_too_large(place, states, arrays)
+    check_memory(states, arrays, place.at_once, place.count)
     arguments = arrays, numbers, states
     init, segment, evaluate = _compilations(cohort, place, placements, arguments)
     measured = _measurements(cohort, place, arguments)
@@ -131,10 +131,6 @@ def _memory(**compilations):
         if compilation is not None:
             planned[name] = compilation.result().memory_analysis()
     return planned
-
-
-def _refuse_too_large(place, states, arrays):
-    check_memory(states, arrays, place.at_once, place.count)
 
 
 def _compilations(cohort, place, placements, arguments):

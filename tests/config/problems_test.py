@@ -119,9 +119,14 @@ def test_what_a_model_refuses_is_one_line(experiment, capsys, argument, told):
     assert told in line
 
 
-@pytest.mark.parametrize(
-    'study', ['reality_check', 'generalization_gap', 'noisy_then_clean', 'steady_state']
+OF_THE_TEST_SET = (
+    *('async_lookahead', 'batch_growth', 'beta2_half_life', 'generalization_gap'),
+    *('layerwise_ablation', 'local_sgd', 'noisy_then_clean', 'reality_check', 'remedies'),
+    *('sharp_minima', 'single_worker_diloco', 'steady_state', 'weight_decay_with_batch'),
 )
+
+
+@pytest.mark.parametrize('study', OF_THE_TEST_SET)
 def test_a_study_of_the_test_set_wants_it_evaluated(capsys, study):
     (line,) = problems(capsys, f'--config={study}', '--config.evaluate_test=0')
     assert "evaluate_test: found 0; allowed: 'all' or at least 1, as the study reports" in line

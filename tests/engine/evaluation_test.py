@@ -56,25 +56,6 @@ def test_metrics_are_those_of_the_whole_set(tmp_path):
     assert {'validation_auc', 'train_auc', 'train_token_loss'} <= row.keys()
 
 
-@pytest.mark.parametrize('count', [70, 0, 10_000])
-def test_of_the_test_set_the_first_are_evaluated(tmp_path, count):
-    """And what is trained is the same, to the bit."""
-    whole = last(tmp_path / 'whole', clicks(keep_examples=KEPT))
-    row = last(tmp_path / 'some', clicks(keep_examples=KEPT, evaluate_test=count))
-    columns = {name for name in whole if name.startswith('test_')}
-    for name in whole.keys() - columns:
-        if 'second' not in name:  # those of the clock
-            assert row[name] == whole[name], name
-    if not count:
-        assert not columns & row.keys()
-        return
-    _, losses = results.per_example(tmp_path / 'whole', 'loss')
-    _, some = results.per_example(tmp_path / 'some', 'loss')
-    np.testing.assert_array_equal(some, losses[:, :count])
-    assert row['test_loss'] == pytest.approx(losses[0, :count].mean(), rel=1e-6)
-    assert columns <= row.keys()
-
-
 @pytest.mark.long
 def test_values_of_each_example_are_kept(tmp_path):
     config = clicks(keep_examples=KEPT, sweep=(('optimizer.learning_rate', (0.3, 3.4e38, 0.1)),))
