@@ -105,7 +105,7 @@ def test_fits_are_computed_again_from_the_steps_of_each_seed(name):
         critical = format_span(span(fits[optimizer].critical, 6))
         deviation = format_span(span(fits[optimizer].deviation, 6))
         assert f'{optimizer}: critical batch size {critical}' in claims
-        assert f'deviation, root mean square: {deviation} |' in claims
+        assert f'deviation, root mean square: {deviation}' in claims
     if name.endswith('ctr'):
         assert fits.keys() == {'adamw', 'lamb'}
         return

@@ -8,6 +8,7 @@ from targets import SIZES, critical_of, experiment, hyperbola, made_up, numbers
 
 from lbexp import analysis as words
 from lbexp import results
+from lbexp.studies import _scaling_claims as claims
 from lbexp.studies._comparison import scaling_fits
 from lbexp.studies._comparison.scaling_fits import scaling_fit
 from lbexp.studies._targets import first_reached
@@ -48,6 +49,22 @@ def test_censored_runs_are_neither_reached_nor_dropped(tmp_path):
     ].endswith('> 1650]')
     assert middle['most'].startswith('> 1650') and tables['most']['sgd', 32][6] == 'censored'
     assert critical['none'][1] <= 60 <= critical['none'][2] < critical['most'][0]
+
+
+@pytest.mark.parametrize(
+    'censored, outcome', [(3, words.UNDECIDED), (2, words.UNDECIDED), (1, words.REPRODUCED)]
+)
+def test_a_curve_of_two_parameters_is_not_judged_by_two_batch_sizes(censored, outcome):
+    """Steps that lie on the curve, of 4 batch sizes of which the first are censored."""
+    sizes = (4, 16, 64, 256)
+    limits = [400 + 4000 // size for size in sizes]
+    steps = []
+    for place, size in enumerate(sizes):
+        of_size = 100 + 2000 / size
+        steps.append([math.inf if place < censored else of_size] * 6)
+    claim = claims.hyperbola('sgd', scaling_fit(sizes, steps, limits), 0.2)
+    assert claim.outcome == outcome
+    assert ('two batch sizes or fewer' in claim.measured) == (outcome == words.UNDECIDED)
 
 
 def test_what_diverged_has_reached_nothing(tmp_path):
