@@ -17,9 +17,15 @@ decided for SGD in the first run alone.
 """
 
 from lbexp import config
+from lbexp.errors import Refusal
+
+_WORKLOADS = ('digits', 'mnist1d', 'ctr')
 
 
-def get_config():
+def get_config(workload: str = 'digits'):
+    if workload not in _WORKLOADS:
+        names = ', '.join(map(repr, _WORKLOADS))
+        raise Refusal(f'workload: found {workload!r}; allowed: {names}')
     c = config.base()
     c.workload = dict(
         name='digits_mlp',
@@ -32,14 +38,29 @@ def get_config():
         optimizers=('sgd', 'momentum', 'adamw'),
         batch_sizes=(4, 8, 16, 32, 64, 128, 256),  # examples per update
         measured_at=32,
-        target=0.05,  # validation error
+        metric='error',  # of the validation set
+        target=0.05,
         examples=10000,  # a run has updates + examples / batch size updates
         updates=150,
         budget=6,  # learning rates tried at each setting,
         seeds_per_point=3,  # with as many seeds each: first crossings are noisy
         seeds=10,
         factor=2.0,
+        hessian_examples=512,  # of the training set, for tr(H Sigma) / (G^T H G)
+        hessian_groups=8,
+        hessian_every=5,  # rows
     )
+    if workload == 'mnist1d':
+        c.workload = dict(name='mnist1d', validation=400, replacement=True)
+        c.study.update(batch_sizes=(8, 16, 32, 64, 128, 256, 512), measured_at=64, target=0.42)
+        c.study.update(examples=30000, updates=150, seeds_per_point=2)
+    if workload == 'ctr':
+        data = dict(name='adult', validation=4000)
+        c.workload = dict(name='binary', data=data, model=dict(name='dcn', cross='matrix'))
+        c.study.update(batch_sizes=(32, 128, 512, 2048, 8192), measured_at=512)
+        c.study.update(metric='loss', target=0.32, examples=60000, budget=5, seeds_per_point=1)
+        c.study.update(seeds=6, every=4, hessian_examples=2048)
+    c.evaluate_test = 0  # the validation set decides
     c.steps = 1  # each trial sets its own
     # each crossing is known to one 100th of its run
     c.num_rows, c.num_evaluations, c.num_checkpoints = 100, 100, 1

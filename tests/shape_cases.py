@@ -108,6 +108,7 @@ def subject():
         per_example=per_example,
         predict=per_example,
         examples={'x': ones(6, 3)},
+        population=6,
         key=jax.random.key(0),
     )
 

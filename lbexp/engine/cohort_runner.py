@@ -157,7 +157,8 @@ class CohortRunner:
         is_doubled = self.row.bit_count() == 1  # rows 1, 2, 4, 8, ...
         is_due = {'evaluations': is_evaluated, 'log': is_doubled or self.is_at_end}
         for at, measure in self.program.measurements:
-            if is_due[at]:
+            is_measured = is_due[at] if at in is_due else self.is_at_end or self.row % at == 0
+            if is_measured:
                 columns |= self._of_trials(mesh.fetch(measure(self.states)))
         return columns
 

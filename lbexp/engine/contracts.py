@@ -202,16 +202,20 @@ def evaluation_probe(name: str, part: EvaluationProbe) -> EvaluationProbe:
     who = f'probe {name}'
     known = {
         'part': ('train', 'test'),
-        'measure_at': ('evaluations', 'log'),
         'weights': ('evaluation', 'fast'),
         'batch_norm': (None, 'frozen'),
     }
+    least_of = {'examples': 1, 'subset': 0}
+    if isinstance(part.measure_at, str):
+        known['measure_at'] = ('evaluations', 'log')
+    else:
+        least_of['measure_at'] = 1
     for field, words in known.items():
         value = getattr(part, field)
         if value not in words:
             allowed = ', '.join(map(repr, words))
             raise Refusal(f'{who}: {field}: found {value!r}; allowed: {allowed}')
-    for field, least in (('examples', 1), ('subset', 0)):
+    for field, least in least_of.items():
         value = getattr(part, field)
         if isinstance(value, jax.core.Tracer):
             int(value)  # raises: JAX names the number, which then splits programs

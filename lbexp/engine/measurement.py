@@ -58,6 +58,7 @@ def measurement(
             per_example=lambda params, examples: losses(params, examples).numerator,
             predict=_predict(workload.predict, model_state),
             examples=examples,
+            population=getattr(trial.workload, probe.part).size,
             key=jax.random.fold_in(key, place),
         )
         return probe.measure(subject)

@@ -22,6 +22,7 @@ from lbexp.engine.numbers import numbered
 from lbexp.engine.placement import over_trials, placement
 from lbexp.engine.plan import Cohort
 from lbexp.parallel import mesh as meshes
+from lbexp.probes import MeasureAt
 
 _STRETCH = 64  # microbatches that a stream gives at once
 
@@ -37,7 +38,7 @@ _LARGE = 2**16  # parameters
 class Measurement(NamedTuple):
     """An evaluation probe over the stacked states."""
 
-    at: str  # 'evaluations' or 'log', as `EvaluationProbe.measure_at`
+    at: MeasureAt
     measure: Callable  # states -> {column: [padded, ...]}
 
 

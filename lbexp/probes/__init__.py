@@ -34,7 +34,12 @@ have. It is compiled apart and does not touch training.
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from lbexp.ranges import PositiveInteger
 from lbexp.shapes import Count, Examples, Flag, Numbers, Params, PerExample, RandomKey, Scalar
+
+# At which rows: 'evaluations', where test metrics are; 'log', rows 1, 2, 4, ... and the last; an
+# integer n, every n-th row and the last
+MeasureAt = Literal['evaluations', 'log'] | PositiveInteger
 
 
 class GradientNoise(NamedTuple):
@@ -114,6 +119,7 @@ class Subject(NamedTuple):
         Callable[[Params, Examples], PerExample] | None
     )  # the workload's outputs, if it has any
     examples: Examples  # the subset, n along the first axis
+    population: int  # examples of the set that the subset was drawn from without replacement
     key: RandomKey  # a function of the trial's seed, the step, and the probe's place
 
 
@@ -130,8 +136,7 @@ class EvaluationProbe(NamedTuple):
     examples: int = 256  # n, at most as many as the set has
     part: Literal['train', 'test'] = 'train'  # the set that they are of
     subset: int = 0  # seed of the draw
-    # 'evaluations': where test metrics are; 'log': at rows 1, 2, 4, ... and the last
-    measure_at: Literal['evaluations', 'log'] = 'evaluations'
+    measure_at: MeasureAt = 'evaluations'
     # 'evaluation': those that are evaluated (slow, averaged), 'fast': those that are trained
     weights: Literal['evaluation', 'fast'] = 'evaluation'
     # 'frozen': L takes the running averages of batch norm as constants. None: a workload that has

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.probes import EvaluationProbe
+from lbexp.probes import EvaluationProbe, MeasureAt
 from lbexp.ranges import NonNegativeInteger, PositiveInteger
 
 
@@ -15,7 +15,7 @@ def directional_curvature(
     examples: PositiveInteger = 256,
     part: Literal['train', 'test'] = 'train',
     subset: NonNegativeInteger = 0,
-    measure_at: Literal['evaluations', 'log'] = 'evaluations',
+    measure_at: MeasureAt = 'evaluations',
     weights: Literal['evaluation', 'fast'] = 'evaluation',
     batch_norm: Literal['frozen'] | None = None,
 ) -> EvaluationProbe:

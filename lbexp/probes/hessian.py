@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from lbexp.curvature import lanczos, operators
 from lbexp.curvature.preconditioner import preconditioner
-from lbexp.probes import EvaluationProbe
+from lbexp.probes import EvaluationProbe, MeasureAt
 from lbexp.probes._subjects import block, some
 from lbexp.ranges import Fraction, NonNegative, NonNegativeInteger, PositiveInteger
 
@@ -23,7 +23,7 @@ def hessian(
     examples: PositiveInteger = 256,
     part: Literal['train', 'test'] = 'train',
     subset: NonNegativeInteger = 0,
-    measure_at: Literal['evaluations', 'log'] = 'evaluations',
+    measure_at: MeasureAt = 'evaluations',
     weights: Literal['evaluation', 'fast'] = 'fast',
     batch_norm: Literal['frozen'] | None = None,
 ) -> EvaluationProbe:

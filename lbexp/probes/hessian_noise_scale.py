@@ -5,7 +5,7 @@ from typing import Literal
 import jax.numpy as jnp
 
 from lbexp.curvature import noise_covariance as noise
-from lbexp.probes import EvaluationProbe
+from lbexp.probes import EvaluationProbe, MeasureAt
 from lbexp.probes._subjects import block
 from lbexp.ranges import NonNegativeInteger, PositiveInteger
 
@@ -15,7 +15,7 @@ def hessian_noise_scale(
     examples: PositiveInteger = 256,
     part: Literal['train', 'test'] = 'train',
     subset: NonNegativeInteger = 0,
-    measure_at: Literal['evaluations', 'log'] = 'evaluations',
+    measure_at: MeasureAt = 'evaluations',
     weights: Literal['evaluation', 'fast'] = 'fast',
     batch_norm: Literal['frozen'] | None = None,
 ) -> EvaluationProbe:
@@ -26,7 +26,8 @@ def hessian_noise_scale(
     Fieller, 'hessian_noise_scale_low' and '_high': a high end of inf (null in a row) says "at least
     low", a low end of -inf (null too) that the subset says nothing; 'hessian_noise' tr(H Sigma) and
     'hessian_signal' G^T H G, both unbiased, so that the second may be negative. Near convergence it
-    does not resolve: more examples help, more groups hardly.
+    does not resolve: more examples help, more groups hardly. G is the mean gradient of the training
+    set; with part='test' that of the distribution that the test set is a sample of.
 
     Args:
         groups: K >= 3 of the subset; K products of 2 to 3 gradients, 2 K x parameters of memory.
@@ -37,7 +38,11 @@ def hessian_noise_scale(
         losses, params = subject.per_example, subject.params
         gradients = noise.group_gradients(losses, params, subject.examples, groups)
         _, product = block(subject, 'hessian', ())
-        measured = noise.hessian_noise_scale(product, gradients, examples // groups)
+        population = None
+        if part == 'train':
+            population = subject.population
+        size = examples // groups
+        measured = noise.hessian_noise_scale(product, gradients, size, population)
         ratio = measured.ratio
         return {
             'hessian_noise_scale': jnp.where(ratio.resolved, ratio.value, jnp.nan),

@@ -5,7 +5,7 @@ from typing import Literal
 import jax.numpy as jnp
 
 from lbexp.curvature import trace
-from lbexp.probes import EvaluationProbe
+from lbexp.probes import EvaluationProbe, MeasureAt
 from lbexp.probes._subjects import block
 from lbexp.ranges import NonNegativeInteger, PositiveInteger
 
@@ -17,7 +17,7 @@ def hessian_trace(
     examples: PositiveInteger = 256,
     part: Literal['train', 'test'] = 'train',
     subset: NonNegativeInteger = 0,
-    measure_at: Literal['evaluations', 'log'] = 'evaluations',
+    measure_at: MeasureAt = 'evaluations',
     weights: Literal['evaluation', 'fast'] = 'fast',
     batch_norm: Literal['frozen'] | None = None,
 ) -> EvaluationProbe:

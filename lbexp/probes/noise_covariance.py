@@ -4,7 +4,7 @@ from typing import Literal
 
 from lbexp.curvature import lanczos
 from lbexp.curvature import noise_covariance as noise
-from lbexp.probes import EvaluationProbe
+from lbexp.probes import EvaluationProbe, MeasureAt
 from lbexp.probes._subjects import block
 from lbexp.ranges import NonNegativeInteger, PositiveInteger
 
@@ -16,7 +16,7 @@ def noise_covariance(
     examples: PositiveInteger = 256,
     part: Literal['train', 'test'] = 'train',
     subset: NonNegativeInteger = 0,
-    measure_at: Literal['evaluations', 'log'] = 'evaluations',
+    measure_at: MeasureAt = 'evaluations',
     weights: Literal['evaluation', 'fast'] = 'fast',
     batch_norm: Literal['frozen'] | None = None,
 ) -> EvaluationProbe:

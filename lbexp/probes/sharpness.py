@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from lbexp.curvature import lanczos, operators
 from lbexp.curvature import sharpness as measures
-from lbexp.probes import EvaluationProbe, Subject
+from lbexp.probes import EvaluationProbe, MeasureAt, Subject
 from lbexp.ranges import NonNegativeInteger, Positive, PositiveInteger
 
 
@@ -19,7 +19,7 @@ def sharpness(
     examples: PositiveInteger = 256,
     part: Literal['train', 'test'] = 'train',
     subset: NonNegativeInteger = 0,
-    measure_at: Literal['evaluations', 'log'] = 'evaluations',
+    measure_at: MeasureAt = 'evaluations',
     weights: Literal['evaluation', 'fast'] = 'fast',
     batch_norm: Literal['frozen'] | None = None,
 ) -> EvaluationProbe:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from lbexp.curvature.spectral_density import quadrature
-from lbexp.probes import EvaluationProbe
+from lbexp.probes import EvaluationProbe, MeasureAt
 from lbexp.probes._subjects import block
 from lbexp.ranges import NonNegativeInteger, PositiveInteger
 
@@ -15,7 +15,7 @@ def spectral_density(
     examples: PositiveInteger = 256,
     part: Literal['train', 'test'] = 'train',
     subset: NonNegativeInteger = 0,
-    measure_at: Literal['evaluations', 'log'] = 'evaluations',
+    measure_at: MeasureAt = 'evaluations',
     weights: Literal['evaluation', 'fast'] = 'fast',
     batch_norm: Literal['frozen'] | None = None,
 ) -> EvaluationProbe:

@@ -1,11 +1,18 @@
-"""The gradient noise scale on the way of SGD down a noisy quadratic."""
+"""The gradient noise scales on the way of SGD down a noisy quadratic."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lbexp.theory.limits import require
+
+
+class NoiseScales(NamedTuple):
+    """By part of a run, [parts], [examples]."""
+
+    simple: np.ndarray  # B_simple = tr Sigma / |G|^2
+    hessian: np.ndarray  # B_noise = tr(H Sigma) / (G^T H G)
 
 
 def noise_scales(
@@ -14,15 +21,16 @@ def noise_scales(
     learning_rate: Any,
     spectrum: Sequence[float] | np.ndarray,
     parts: int = 1,
-) -> np.ndarray:
-    """tr Sigma / |G|^2 of each of equal parts of a run of SGD [parts], [examples].
+) -> NoiseScales:
+    """Of each of equal parts of a run of SGD.
 
     The problem of `theory.steps_to_target`: loss 1/2 sum a_i x_i^2, gradients of one example with
-    covariance diag(a), E x_i^2 = 1 at the start. So tr Sigma = sum a_i, and
+    covariance diag(a), E x_i^2 = 1 at the start. So tr Sigma = sum a_i, tr(H Sigma) = sum a_i^2 and
 
-        E |G|^2 = sum a_i^2 m_i,    m_i <- (1 - eta a_i)^2 m_i + eta^2 a_i / B
+        E |G|^2 = sum a_i^2 m_i,    E G^T H G = sum a_i^3 m_i
+        m_i <- (1 - eta a_i)^2 m_i + eta^2 a_i / B
 
-    of which a part has the mean over its updates: a ratio of means, not a mean of ratios.
+    of which a part has the means over its updates: ratios of means, not means of ratios.
 
     Args:
         steps: updates, >= parts.
@@ -42,9 +50,16 @@ def noise_scales(
     require('learning_rate', learning_rate, learning_rate > 0, 'a number > 0')
     require('parts', parts, parts >= 1, 'an integer >= 1')
     require('steps', steps, steps >= parts, 'an update in each part at least')
-    moments, squares = np.ones(len(a)), []
+    moments, squares, forms = np.ones(len(a)), [], []
     for _ in range(steps):
         squares.append(np.sum(a**2 * moments))
+        forms.append(np.sum(a**3 * moments))
         moments = (1 - learning_rate * a) ** 2 * moments + learning_rate**2 * a / batch_size
-    means = [part.mean() for part in np.array_split(squares, parts)]
-    return a.sum() / np.array(means)
+    return NoiseScales(
+        a.sum() / _means(squares, parts),
+        np.sum(a**2) / _means(forms, parts),
+    )
+
+
+def _means(values, parts):
+    return np.array([part.mean() for part in np.array_split(values, parts)])

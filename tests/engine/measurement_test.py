@@ -138,6 +138,12 @@ def test_measured_at_rows_that_double(tmp_path):
     assert [row['step'] for row in measured if 'test_loss' in row] == [22]
 
 
+def test_measured_at_every_third_row_and_the_last(tmp_path):
+    config = clicks(probes=(seen(measure_at=3),), steps=22, num_rows=11, num_evaluations=1)
+    steps = [row['step'] for row in train(config, tmp_path) if 'seen_loss' in row]
+    assert steps == [6, 12, 18, 22]
+
+
 @pytest.mark.long
 def test_fast_and_evaluated_weights(tmp_path):
     """With Lookahead the weights that are trained and those that are evaluated differ between its
@@ -262,6 +268,10 @@ WITH_NORM = dict(name='digits_mlp', hidden=(16,), batch_norm=True)
         (
             dict(probes=(dict(name='evaluated:broken', breach='no such row'),)),
             ["measure_at: found 'always'; allowed: 'evaluations', 'log'"],
+        ),
+        (
+            dict(probes=(CURVATURE | dict(measure_at=0),)),
+            ['measure_at: found 0; allowed: '],
         ),
     ],
 )

@@ -27,18 +27,22 @@ def few_resamples(monkeypatch):
 def experiment(**study):
     config = configs.load(str(ROOT / 'experiments' / 'noise_scale.py'))
     few = dict(optimizers=('sgd', 'adamw'), batch_sizes=(8, 32, 128, 512), examples=40000)
-    config.study.update({**few, 'updates': 400, 'budget': 3, 'seeds_per_point': 1, **study})
+    few.update(updates=400, budget=3, seeds_per_point=1, hessian_examples=0)
+    config.study.update({**few, **study})
     return config
 
 
-def planted(config, workdir, mean_of, growth=3.0):
+def planted(config, workdir, mean_of, growth=3.0, hessian=1.0):
     """Runs that reach the target after 100 (1 + CRITICAL / B) updates, with noise scales whose
     geometric mean over the quarters is `mean_of(optimizer)` and that grow by `growth` from the
-    first to the last; afterwards they are a hundred times that."""
+    first to the last; afterwards they are a hundred times that. B_noise is `hessian` times
+    B_simple, where it is measured."""
 
     def answer(trial):
         name, size, seed = trial['optimizer']['name'], trial['batch_size'], trial['seed']
-        (probe,) = trial['probes']
+        probe, *others = trial['probes']
+        has_hessian = size == 32 and config.study.hessian_examples > 0
+        assert [other['name'] for other in others] == ['hessian_noise_scale'] * has_hessian
         assert probe['groups'] == 8 and probe['preconditioned'] == (name == 'adamw')
         prefix = 'preconditioned_' if probe['preconditioned'] else ''
         draws = np.random.default_rng([seed, size, len(name)])
@@ -58,6 +62,9 @@ def planted(config, workdir, mean_of, growth=3.0):
             row[f'{prefix}noise_updates'] = int(step - before)
             row[f'{prefix}gradient_trace'] = scale * square
             row[f'{prefix}gradient_square'] = square
+            if has_hessian and len(rows) % 2:
+                signal = 0.5 + draws.standard_normal() / 40
+                row.update(hessian_noise=scale * hessian * signal, hessian_signal=signal)
             rows.append(row)
             before = step
         return rows, 'done'
@@ -76,7 +83,7 @@ def test_a_noise_scale_that_is_the_critical_batch_size(tmp_path):
     noise = answer.tables[0]
     exact, sgd, adamw = noise.rows
     ratio, *_ = map(float, sgd[-1].split(' [')[:1])
-    assert 0.8 < ratio < 1.25 and adamw[0] == 'adamw'
+    assert 0.8 < ratio < 1.25 and adamw[0] == 'adamw, B_simple'
     # quarters grow by 3^(1/3) each
     quarters = [float(cell.split()[0]) for cell in sgd[1 : PARTS + 1]]
     np.testing.assert_allclose(quarters[3] / quarters[0], 3.0, rtol=0.1)
@@ -104,6 +111,20 @@ def test_another_noise_scale_is_noticed(tmp_path, means, growth, expected):
     np.testing.assert_allclose(measured, asked, rtol=0.25)  # noise scale over critical batch size
 
 
+@pytest.mark.parametrize('times, expected', [(1.0, REPRODUCED), (8.0, NOT_REPRODUCED)])
+def test_the_noise_scale_that_knows_of_curvature(tmp_path, times, expected):
+    config = experiment(hessian_examples=64)
+    answer = planted(config, tmp_path, lambda name: CRITICAL, hessian=times)
+    assert outcomes(answer) == [REPRODUCED, REPRODUCED, expected] + [REPRODUCED] * 2
+    measured = float(answer.claims[2].measured.split()[0])
+    assert measured == pytest.approx(times, rel=0.25)
+    names = [row[0].split(', ')[-1] for row in answer.tables[0].rows]
+    assert names == ['B_simple', 'B_noise'] * 3
+    # the quadratic, from its own theory
+    simple, hessian = [float(row[-1]) for row in answer.tables[0].rows[:2]]
+    assert 0.5 < simple < 2 and 0.1 < hessian < simple
+
+
 def test_a_gradient_that_is_not_resolved_gives_none(tmp_path):
     """At batch size 8 every |G|^2 is negative."""
     answer = planted(experiment(measured_at=8), tmp_path, lambda name: CRITICAL)
@@ -119,6 +140,7 @@ def test_a_gradient_that_is_not_resolved_gives_none(tmp_path):
         (dict(batch_sizes=(1, 2, 4)), 'batch_sizes: found'),
         (dict(measured_at=5), 'measured_at: found 5'),
         (dict(factor=1.0), 'factor: found 1'),
+        (dict(target=1.5), 'target: found 1.5'),
     ],
 )
 def test_what_cannot_be_measured_is_refused(arguments, words):
@@ -129,10 +151,12 @@ def test_what_cannot_be_measured_is_refused(arguments, words):
 @pytest.mark.long
 def test_it_runs(tmp_path):
     config = experiment(optimizers=('sgd',), target=0.5, updates=30, examples=320)
-    small = dict(batch_sizes=(8, 16, 32), budget=1, extensions=0, seeds=2)
+    small = dict(batch_sizes=(8, 16, 32), budget=1, extensions=0, seeds=2, hessian_examples=64)
     changes = {f'study.{name}': value for name, value in small.items()}
     changes |= {'num_rows': 20, 'num_evaluations': 20}
     result = lbexp.run(config, changes, workdir=tmp_path / 'run', show=False)
-    assert [claim.outcome for claim in result.claims] == [UNDECIDED] * 2
+    assert [claim.outcome for claim in result.claims] == [UNDECIDED] * 3
     scales = result.final()['noise_scale'].to_numpy()
     assert len(scales) and np.isfinite(scales).any()
+    signals = result.table()['hessian_signal'].to_numpy()
+    assert np.isfinite(signals).any()
