@@ -52,8 +52,8 @@ def get_config(workload: str = 'digits'):
     )
     if workload == 'mnist1d':
         c.workload = dict(name='mnist1d', validation=400, replacement=True)
-        c.study.update(batch_sizes=(8, 16, 32, 64, 128, 256, 512), measured_at=64, target=0.42)
-        c.study.update(examples=30000, updates=150, seeds_per_point=2)
+        c.study.update(batch_sizes=(16, 64, 256, 1024), measured_at=64, target=0.42)
+        c.study.update(examples=40000, seeds_per_point=1, seeds=6, every=4)
     if workload == 'ctr':
         data = dict(name='adult', validation=4000)
         c.workload = dict(name='binary', data=data, model=dict(name='dcn', cross='matrix'))
