@@ -86,9 +86,11 @@ def adamw(
             nu = b2 * v + (1 - b2) * (g * g.conj()).real
             # Reciprocals multiplied, not quotients: see bias_correction_term.
             below = safe_sqrt(nu * (1 / bias_correction_term(b2, t, v.dtype))) + eps
-            step = mu * (1 / bias_correction_term(b1, t, v.dtype)) / below
+            # The quotient last: XLA would compute anything cheaper once for the change and once for
+            # the new weights, and keep what it is computed from, as large as the parameters.
+            mean = mu * (1 / bias_correction_term(b1, t, v.dtype))
             rows_beta = _of_rows(beta, g, is_lazy, leaf.stacked_axes)
-            changes.append(-rate * leaf.add_decayed_weights(step, rows_beta))
+            changes.append(-rate * leaf.add_decayed_weights(mean, rows_beta * below) / below)
             mus.append(mu.astype(m.dtype))
             nus.append(nu.astype(v.dtype))
         return flat.cast(changes), AdamwState(t, flat.tree(mus), flat.tree(nus))

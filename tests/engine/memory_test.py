@@ -102,12 +102,16 @@ def test_trials_are_updated_where_their_states_lie():
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    'optimizer',
-    [dict(name='lars', learning_rate=1.0), dict(name='momentum', learning_rate=0.1)],
+    'optimizer, moments',
+    [
+        (dict(name='lars', learning_rate=1.0), 1),
+        (dict(name='momentum', learning_rate=0.1), 1),
+        (dict(name='adamw', learning_rate=0.1), 2),
+    ],
 )
-def test_updates_have_the_memory_of_gradients(optimizer):
-    """Needed are parameters, velocity and gradient, although norms are told of updates, too."""
+def test_updates_have_the_memory_of_gradients(optimizer, moments):
+    """Needed are parameters, moments and gradient, although norms are told of updates, too."""
     wide = dict(name='digits_mlp', hidden=(512, 512))
     bytes_of_temporary, states = temporary(workload=wide, optimizer=optimizer, batch_size=4)
-    gradient = states / 2
+    gradient = states / (1 + moments)
     assert bytes_of_temporary < 1.1 * gradient
