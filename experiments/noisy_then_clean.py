@@ -7,9 +7,13 @@ minutes, 10 seeds, medians with intervals of the test error: noisy, then clean 0
 clean alone 0.666 [0.660, 0.671]; clean, then noisy 0.673 [0.651, 0.688].
 
     python -m lbexp.main --config=experiments/noisy_then_clean.py
+
+`:noisy` is one network alone, on a fifth of wrong labels, without the examples by which
+`steps_to_target:mnist1d` is judged: weights to begin from.
 """
 
 from lbexp import config
+from lbexp.errors import Refusal
 
 
 def data(**options):
@@ -20,7 +24,9 @@ def data(**options):
     )
 
 
-def get_config():
+def get_config(kind: str = ''):
+    if kind not in ('', 'noisy'):
+        raise Refusal(f"kind: found {kind!r}; allowed: none, 'noisy'")
     c = config.base()
     c.workload = data()
     c.optimizer = dict(name='momentum', learning_rate=0.05, momentum=0.9)
@@ -31,6 +37,8 @@ def get_config():
         second=dict(workload=data(examples=400)),
         seeds=10,
     )
+    if kind == 'noisy':
+        c.workload, c.study = data(label_noise=0.2, validation=400), dict(name='training')
     c.batch_size, c.steps = 64, 1000
     c.num_rows, c.num_evaluations, c.num_checkpoints = 20, 20, 1
     return c

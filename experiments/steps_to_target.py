@@ -45,7 +45,7 @@ and 38 of 864 reported runs did not reach the target: censored.
 from lbexp import config
 from lbexp.errors import Refusal
 
-_WORKLOADS = ('digits', 'sotu_lm', 'titles_lstm', 'ctr', 'fashion_cnn')
+_WORKLOADS = ('digits', 'mnist1d', 'sotu_lm', 'titles_lstm', 'ctr', 'fashion_cnn')
 
 
 def get_config(workload: str = 'digits'):
@@ -67,6 +67,11 @@ def get_config(workload: str = 'digits'):
         seeds=3,
         tunings=6,  # times that each rate is tuned: intervals are over them
     )
+    if workload == 'mnist1d':
+        data, model = dict(name='mnist1d', validation=400), dict(name='mlp', hidden=(128, 128))
+        c.workload = dict(name='classification', data=data, model=model)
+        c.study.update(optimizers=('adamw',), target=0.45, examples=40000, seeds=1)
+        c.study.update(batch_sizes=(16, 64, 256, 1024), budget=6)
     if workload == 'sotu_lm':
         c.workload = dict(name='sotu_lm', size='0.1M', validation=256)
         c.study.update(optimizers=('momentum', 'adamw', 'lamb'), metric='token_loss', target=4.5)
