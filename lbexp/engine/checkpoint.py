@@ -1,5 +1,4 @@
-"""Checkpoints of a cohort with Orbax: the only file that imports it. Every process of a job calls
-them alike."""
+"""Checkpoints of a cohort with Orbax. Every process of a job calls them alike."""
 
 import concurrent.futures
 import contextlib
@@ -13,6 +12,7 @@ import numpy as np
 
 from lbexp.engine.identity import NOBODY, Identity
 from lbexp.engine.named import digest, non_empty, rebuilt, signatures
+from lbexp.engine.orbax_saving import checkpointer, saving
 from lbexp.engine.seal import seal
 from lbexp.engine.storage_errors import diagnosis, full_disk_as_oserror, refusal_as_oserror
 from lbexp.errors import Damaged, Refusal
@@ -79,18 +79,11 @@ class Checkpoints:
         self.saved = self._pending = latest and latest.step
 
     def _opened(self):
-        # Orbax takes a second to import: the first step should not wait for it.
-        from orbax.checkpoint import v1 as ocp
-
-        policy: Any = ocp.training.preservation_policies.LatestN(self._keep)
-        return ocp.training.Checkpointer(
-            str(self._directory.absolute()),
-            preservation_policy=policy,
-            cleanup_tmp_directories=True,
-        )
+        return checkpointer(self._directory, self._keep)
 
     def save(self, step: int, tree: Any, before: Callable[[], Any] = lambda: None):
-        """Copies `tree` and writes it in the background; a second save waits for the first.
+        """Writes `tree`, which is not to change meanwhile, in the background; a second save waits
+        for the first.
 
         Args:
             before: called in the background first.
@@ -117,16 +110,17 @@ class Checkpoints:
             # Without force, Orbax silently skips a save while another is in progress.
             leaves = {**leaves, MANIFEST: np.frombuffer(manifest, np.uint8)}
             tree: Any = {**leaves, DIGEST: digest(leaves)}
-            self._saving = self._manager.save_async(step, tree, force=True)
+            with saving():
+                self._saving = self._manager.save_async(step, tree, force=True)
             if self._writer:
                 self._finish()
                 self._complete(step)
 
     def _finish(self):
         """Returns when Orbax has written."""
-        saving, self._saving = self._saving, None
-        if saving is not None:
-            saving.result()  # else a thread and three file descriptors of it stay
+        begun, self._saving = self._saving, None
+        if begun is not None:
+            begun.result()  # else a thread and three file descriptors of it stay
         self._manager.wait()
 
     def _complete(self, step):
