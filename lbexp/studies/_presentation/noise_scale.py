@@ -102,9 +102,9 @@ def figure(noise_of: Mapping[str, Noise], has_hessian: bool) -> Figure:
     x = [(part + 0.5) / PARTS for part in range(PARTS)]
     series = []
     for name, noise in noise_of.items():
-        series += compare.points(name, x, noise.simple.T)
+        series += compare.points(name, x, list(noise.simple.T))
         if has_hessian:
-            series += compare.points(f'{name}, B_noise', x, noise.hessian.T)
+            series += compare.points(f'{name}, B_noise', x, list(noise.hessian.T))
         critical = float(noise.scaling.fit.critical[0])
         if math.isfinite(critical):
             series.append(Series(f'{name}, critical', [0, 1], [critical, critical], group=name))
