@@ -182,7 +182,7 @@ def test_the_experiment_has_language_and_clicks(workload, name):
     assert config.workload.name == name
     study = lookup.build('study', configs.plain(config.study))
     assert study.more is not None
-    with pytest.raises(Exception, match=r"workload: found 'nothing'; allowed: 'digits', 'sotu_lm'"):
+    with pytest.raises(Exception, match=r"workload: found 'nothing'; allowed: 'digits', 'mnist1d'"):
         configs.load(f'{ROOT / "experiments" / "steps_to_target.py"}:nothing')
 
 
