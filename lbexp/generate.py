@@ -62,7 +62,7 @@ def _generate(flag_values, overrides):
         (number,) = run.trials
     trial = run.trial(number)
     schema = trial.workload.schema
-    if schema.get('unit') not in ('words', 'bytes'):
+    if schema.get('unit') not in ('words', 'bytes', 'numbers'):
         name = trial.config['workload']['name']
         raise Refusal(f'workload {name}: it writes no texts; allowed: a language model')
     from lbexp.datasets import _texts
@@ -81,11 +81,17 @@ def _generate(flag_values, overrides):
 
 def _tell(trial, texts):
     """Copies of training texts, and how various the texts are."""
-    training = _training_texts(trial.workload.train.arrays)
-    copies = sum(tuple(text) in training for text in texts)
+    sentences = []
+    train = trial.workload.train
+    if train.feed is None:  # a stream is not there to be searched
+        training = _training_texts(train.arrays)
+        copies = sum(tuple(text) in training for text in texts)
+        sentences.append(f'{copies} of {len(texts)} are texts of the training set')
     pairs = [pair for text in texts for pair in itertools.pairwise(text)]
-    various = f', distinct-2 {len(set(pairs)) / len(pairs):.2f}' if pairs else ''
-    print(f'{copies} of {len(texts)} are texts of the training set{various}', file=sys.stderr)
+    if pairs:
+        sentences.append(f'distinct-2 {len(set(pairs)) / len(pairs):.2f}')
+    if sentences:
+        print(', '.join(sentences), file=sys.stderr)
 
 
 def _training_texts(arrays):

@@ -4,6 +4,7 @@ they did."""
 from collections.abc import Iterator, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lbexp.data.order import order
@@ -34,7 +35,7 @@ def stream(examples: Sequence[dict], prefetch: int = 2) -> Source:
 
     def draw(arrays, seed, positions):
         offsets = positions - arrays['first']  # modulo 2^32, as positions are
-        return jax.tree.map(lambda values: values[offsets], arrays['examples'])
+        return jax.tree.map(lambda values: jnp.asarray(values)[offsets], arrays['examples'])
 
     def read(arrays, positions):
         raise NotImplementedError('a stream has no stored order: evaluate on a source in memory')

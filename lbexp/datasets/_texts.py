@@ -13,6 +13,7 @@ from lbexp.data import copies, packing
 from lbexp.data.packing import Packed
 from lbexp.data.splits import divided
 from lbexp.datasets import Dataset
+from lbexp.errors import Refusal
 from lbexp.inputs import Input, Target
 
 
@@ -22,7 +23,7 @@ class Texts(NamedTuple):
     train: Packed
     test: Packed
     names: Sequence[str]  # of the tokens, by id
-    unit: str  # what a token is: 'words' or 'bytes'
+    unit: str  # what a token is: 'words', 'bytes' or 'numbers'
     source: str
     split: str  # how the test texts were chosen, in words
     references: dict[str, float]  # what simpler models reach on the test set, by name
@@ -211,6 +212,8 @@ def byte_count(name: str) -> int:
 def spelled(names: Sequence[str], ids: Sequence[int], unit: str) -> str:
     """The text of these tokens."""
     tokens = [names[i] for i in ids]
+    if unit == 'numbers':
+        return ' '.join(tokens)
     if unit == 'words':
         return ' '.join(token for token in tokens if token != MARKS[BEGIN])
     letters = ''.join(token for token in tokens if token != END_MARK)
@@ -223,8 +226,16 @@ def ids_of(text: str, names: Sequence[str], unit: str) -> list[int]:
 
     Of bytes the longest tokens that fit are taken, from the left. A tokenizer that merges pairs may
     cut elsewhere; the text is the same.
+
+    Raises:
+        Refusal: of tokens that are numbers, another word.
     """
     known = {name: number for number, name in enumerate(names)}
+    if unit == 'numbers':
+        unknown = [word for word in text.split() if word not in known]
+        if unknown:
+            raise Refusal(f'prompt: found {unknown[0]!r}; allowed: tokens, 0 .. {len(names) - 1}')
+        return [known[word] for word in text.split()] or [0]
     if unit == 'words':
         words = text.lower().split()
         return [BEGIN, *(known.get(word, UNKNOWN) for word in words)]

@@ -61,11 +61,13 @@ def in_words(schema: dict[str, Any]) -> list[str]:
 def _texts_in_words(schema, sizes):
     tokens = ', '.join(f'{count} {name}' for name, count in schema['tokens'].items())
     references = ', '.join(f'{name} {value:.4g}' for name, value in schema['references'].items())
-    return [
+    lines = [
         f'{schema["source"]}: rows: {sizes} (test: {schema["test"]}); tokens: {tokens}, '
-        f'{schema["vocabulary"]} different ({schema["unit"]})',
-        f'{schema["source"]}: on the test set: {references}',
+        f'{schema["vocabulary"]} different ({schema["unit"]})'
     ]
+    if references:
+        lines.append(f'{schema["source"]}: on the test set: {references}')
+    return lines
 
 
 def _few(texts, most=12):

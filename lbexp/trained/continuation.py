@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -41,7 +42,7 @@ def continued(
         stops: ids that end a text, and ids that are never drawn.
     """
     ends, never = stops
-    length = trial.workload.train.arrays['tokens'].shape[1]
+    length = _row_length(trial.workload.train)
     tokens = list(prompt)
     for position in range(count):
         # A row is as long as those that were trained on; what does not fit is forgotten.
@@ -59,3 +60,9 @@ def continued(
             break
         tokens.append(token)
     return tokens
+
+
+def _row_length(source):
+    """Positions of a row, of a stream too."""
+    seed, positions = np.uint32(0), np.zeros(1, np.uint32)
+    return jax.eval_shape(source.draw, source.arrays, seed, positions)['tokens'].shape[1]

@@ -41,7 +41,7 @@ def language_model(data: Dataset, model: Model, target: Positive | None = None) 
     check_ids(data)
     names = data.target.classes
     network = model.network(data.inputs, len(names))
-    per_row = float((np.asarray(data.train.arrays['segments']) > 0).sum() / data.train.size)
+    per_row = _tokens_per_row(data)
     sizes = None
     if data.schema.get('unit') == 'bytes':
         sizes = np.array([byte_count(name) for name in names])
@@ -96,6 +96,21 @@ class _LanguageModel(NamedTuple):
         logits, new_state = self.network.apply(params, model_state, inputs, train, key)
         _check_shape(logits, examples['tokens'], self.tokens)
         return logits, new_state
+
+
+def _tokens_per_row(data):
+    """On average over the training set; a stream, which is not there as a whole, says in its schema
+    how many tokens it has."""
+    if data.train.feed is None:
+        count = (np.asarray(data.train.arrays['segments']) > 0).sum()
+    elif 'train' in data.schema.get('tokens', {}):
+        count = data.schema['tokens']['train']
+    else:
+        raise ValueError(
+            "data: found a stream whose schema has no number of tokens; allowed: {'tokens': "
+            "{'train': ...}} in it"
+        )
+    return float(count / data.train.size)
 
 
 def _losses(logits, examples):

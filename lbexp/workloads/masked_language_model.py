@@ -54,6 +54,11 @@ def masked_language_model(
         raise ValueError(f'data: found tokens {first}, ...; allowed: {", ".join(MARKS)} first')
     (length,) = data.inputs['tokens'].shape
     how = hiding(rate, length, len(names), len(MARKS), MASK)
+    if data.train.feed is not None:
+        raise ValueError(
+            'data: found a stream; allowed: a training set in memory, whose hidden tokens are '
+            'counted'
+        )
     per_row = _mean_count(data.train.arrays, how)
     if not per_row:
         raise ValueError(f'rate: found {rate}, which hides nothing; allowed: more')
