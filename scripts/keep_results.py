@@ -60,9 +60,8 @@ def main(argv: list[str]) -> int:
             shutil.copy(workdir / 'figures' / f'{figure.name}.{kind}', target)
     seen = facts['environment']
     told = {name: _without_folders(seen[name]) for name in sorted(seen) if name != 'platform'}
-    told['command'] = ' '.join(
-        part for part in seen['command'].split() if not part.startswith('--workdir')
-    )
+    parts = [part for part in seen['command'].split() if not part.startswith('--workdir')]
+    told['command'] = _without_folders(' '.join(parts))
     told['trials'] = len(facts['trials'])
     (target / 'environment.json').write_text(json.dumps(told, indent=1) + '\n')
     (target / 'verdict.txt').write_text(analysis.verdict + '\n')
@@ -145,7 +144,7 @@ def _ending(finals, place):
 
 def _without_folders(value):
     """A text whose absolute paths are names of files: folders are of the machine."""
-    return re.sub(r'(^|\s)/\S*/', r'\1', value) if isinstance(value, str) else value
+    return re.sub(r'(^|[\s=])/\S*/', r'\1', value) if isinstance(value, str) else value
 
 
 def _write(file, columns, rows):
