@@ -1,6 +1,7 @@
 """A trial on its evaluation sets: means, metrics of a whole set, and values of each example."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from lbexp.engine.contracts import check_distinct
 from lbexp.engine.shape_checks import Breach
 from lbexp.workloads import Ratio
 
+_MULTIPLE = 32  # examples: a chunk of a small set is one, on whatever number of devices up to that
 _KEPT_SETS = ('validation', 'test')  # whose values of each example may be kept
 
 
@@ -26,13 +28,21 @@ class Evaluation(NamedTuple):
 
 
 def evaluation(
-    trial: TrialComponents, chunk: int, constrain: Callable = lambda examples: examples
+    trial: TrialComponents,
+    chunk: int,
+    constrain: Callable = lambda examples: examples,
+    shards: int = 1,
 ) -> Callable[[Any], Evaluation]:
     """state -> the metrics of the test set, of the validation set, and of the first examples of the
     training set, where the trial assesses them, with the weights that the optimizer would deploy.
 
     A set is read in chunks of one size. The padding of the last has weight 0, so a mean is exact;
     what is gathered for metrics of a whole set is of exactly its examples.
+
+    Args:
+        chunk: examples that pass the model at once, of a set of as many or more.
+        constrain: tells the compiler where they lie.
+        shards: devices that have equal shares of them.
     """
 
     def evaluate(state):
@@ -42,7 +52,8 @@ def evaluation(
         for prefix, (source, size) in trial.eval_sets.items():
             names = trial.keep_examples if prefix in _KEPT_SETS else ()
             look = functools.partial(_look, workload, params, model_state, names)
-            sums, gathered = _read(look, source, size, chunk, constrain)
+            of_set = chunk_of_set(size, chunk, shards)
+            sums, gathered = _read(look, source, size, of_set, constrain)
             metrics = totals.quotients(totals.means(sums, size))
             if workload.set_metrics is not None:
                 summary = workload.set_metrics.summary(gathered.outputs)
@@ -55,6 +66,18 @@ def evaluation(
         return Evaluation(columns, per_example)
 
     return evaluate
+
+
+def chunk_of_set(size: int, chunk: int, shards: int) -> int:
+    """`chunk`, or less for a small set: what is beyond its examples is padding, which costs as much
+    as they do. It depends on no other set, nor do the metrics of the set, to the bit.
+
+    Args:
+        size: examples of the set that are evaluated.
+        chunk, shards: as of `evaluation`.
+    """
+    share = math.lcm(_MULTIPLE, shards)
+    return min(chunk, -(-size // share) * share)
 
 
 class _Gathered(NamedTuple):

@@ -249,7 +249,8 @@ def _train(cohort, place, arrays, numbers, state, *ticks):
 def _assess(cohort, place, arrays, numbers, state):
     trial = _components(cohort, arrays, numbers)
     chunk = _chunk(place, trial, state)
-    return evaluations.evaluation(trial, chunk, place.share_evaluation)(state)
+    evaluate = evaluations.evaluation(trial, chunk, place.share_evaluation, place.shards)
+    return evaluate(state)
 
 
 def _measure(cohort, place, number, arrays, numbers, state):

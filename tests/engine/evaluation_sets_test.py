@@ -6,6 +6,7 @@ from training import tiny, train
 
 from lbexp import results
 from lbexp.data.source import memory
+from lbexp.engine.evaluation import chunk_of_set
 from lbexp.engine.sources import evaluation_sets
 from lbexp.workloads import Workload
 
@@ -56,3 +57,10 @@ def test_of_the_test_set_the_first_are_evaluated(tmp_path, count):
     np.testing.assert_array_equal(some, losses[:, :count])
     assert row['test_loss'] == pytest.approx(losses[0, :count].mean(), rel=1e-6)
     assert columns <= row.keys()
+
+
+@pytest.mark.parametrize(('size', 'passed'), [(88, 96), (96, 96), (5000, 1024)])
+def test_a_small_set_is_not_padded_to_a_thousand(size, passed):
+    """But to a multiple of 32, which as many devices share equally."""
+    assert [chunk_of_set(size, 1024, shards) for shards in (1, 8, 32)] == [passed] * 3
+    assert chunk_of_set(size, 1026, 3) % 3 == 0
