@@ -30,6 +30,7 @@ from lbexp.models.mlp import MLP, mlp
 from lbexp.models.norm import BatchNorm
 from lbexp.models.resnet import ResNet
 from lbexp.models.transformer import Transformer
+from lbexp.models.vgg16 import VGG16
 from lbexp.probes import Subject, UpdateInfo
 from lbexp.theory import exchangeable, noisy_quadratic
 from lbexp.theory.fixed_point import fixed_point
@@ -163,6 +164,7 @@ CASES |= {
     ],
     'models.cnn:CNN.__call__': [lambda: dict(self=CNN([2], 3, 4), x=ones(6, 4, 5, 2), train=True)],
     'models.cnn:Conv3x3.__call__': [lambda: dict(self=Conv3x3(7), x=ones(6, 4, 5, 2))],
+    'models.cnn:max_pool': [lambda: dict(x=ones(6, 4, 5, 2))],
     'models.co_action:CoAction.__call__': [
         lambda: dict(
             self=CoAction((7, 8), (4, 3, 2), 3),
@@ -216,6 +218,7 @@ CASES |= {
     'models.efficientnet_lite0:depthwise': [
         lambda: dict(x=ones(6, 4, 5, 2), kernel=ones(3, 3, 2), stride=1)
     ],
+    'models.vgg16:VGG16.__call__': [lambda: dict(self=VGG16(4), x=ones(6, 16, 17, 3), train=True)],
     'models.resnet:ResNet.__call__': [
         lambda: dict(self=ResNet(((2, 1), (4, 1)), 4), x=ones(6, 4, 5, 2), train=True),
     ],

@@ -83,7 +83,7 @@ class CNN(nn.Module):
             x = Conv3x3(width, use_bias=not self.batch_norm)(x)
             if self.batch_norm:
                 x = BatchNorm(self.ghost)(x, train)
-            x = _max_pool(nn.relu(x))
+            x = max_pool(nn.relu(x))
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(self.hidden)(x))
         if self.dropout is not None:
@@ -151,8 +151,11 @@ def _convolution(x, kernel, stride):
     )
 
 
-def _max_pool(x):
-    """2x2, stride 2, odd borders dropped. A reshape: its gradient needs no select-and-scatter."""
+def max_pool(x: Images) -> jax.Array:
+    """2x2, stride 2, odd borders dropped: [n, h, w, c] -> [n, h // 2, w // 2, c].
+
+    A reshape: its gradient needs no select-and-scatter.
+    """
     n, h, w, c = x.shape
     rows, columns = h // 2, w // 2
     even = x[:, : 2 * rows, : 2 * columns]
