@@ -1,6 +1,8 @@
-"""VGG16: its convolutions by hand, and the weights' way from their package."""
+"""VGG16: its convolutions by hand, the weights' way from their package, and the patterns that find
+them."""
 
 import itertools
+import pathlib
 import sys
 import zipfile
 
@@ -9,11 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lbexp import config as configs
 from lbexp.data import packages
 from lbexp.errors import Refusal
 from lbexp.inputs import Input, normalised
 from lbexp.models.vgg16 import vgg16
+from lbexp.optimizers import masks
 
+EXPERIMENT = pathlib.Path(__file__).parents[2] / 'experiments' / 'photos_transfer.py'
 # of the convolutions of each block: Table 1, configuration D
 CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 LAYERS = [
@@ -205,3 +210,25 @@ def test_without_h5py_it_is_said_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'h5py', None)
     with pytest.raises(Refusal, match=r'h5py is not installed. Run: pip install lbexp\[hdf5\]'):
         packages.recipe('vgg16').write([tmp_path / 'hed.whl'], tmp_path)
+
+
+@pytest.mark.parametrize('kind', ['vgg16', 'vgg16_folds'])
+def test_the_patterns_of_the_experiment_find_the_blocks(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(packages, 'examples_file', lambda name: tmp_path / f'{name}.npz')
+    config = configs.load(f'{EXPERIMENT}:{kind}')
+    assert config.workload.base == 'vgg16'
+    assert config.init_from.weights == str(tmp_path / 'vgg16.npz')
+    network = vgg16().network(picture(32, 32), 1)
+    params, _ = jax.eval_shape(network.init, jax.random.key(0))
+
+    def marked(patterns):
+        marks = masks(list(patterns), params, argument='freeze')
+        return {name for name, layers in marks.items() if any(jax.tree.leaves(layers))}
+
+    blocks = {f'block{number}' for number in range(1, 6)}
+    assert marked(config.init_from.take) == blocks
+    if kind == 'vgg16_folds':
+        assert marked(config.freeze) == blocks
+    else:
+        assert marked(config.study.first.freeze) == blocks
+        assert marked(config.study.second.freeze) == blocks - {'block5'}
