@@ -33,11 +33,11 @@ def vgg16() -> Model:
     """
 
     def network(inputs, outputs):
-        found = {name: (described.shape, described.dtype) for name, described in inputs.items()}
+        shapes = {name: (described.shape, described.dtype) for name, described in inputs.items()}
         (described,) = inputs.values() if len(inputs) == 1 else (None,)
         if described is None or not _is_picture(described):
             raise ValueError(
-                f'vgg16: found inputs {found}; allowed: one picture (h, w, 3) of uint8, h and w at '
+                f'vgg16: found inputs {shapes}; allowed: one picture (h, w, 3) of uint8, h and w at '
                 f'least {_LEAST}'
             )
         shift = 0.0 if described.shift is None else described.shift
