@@ -46,8 +46,8 @@ class Target(NamedTuple):
     name: str = 'label'  # of the array
     classes: tuple[str, ...] = ()  # names of the classes, by their id
     # of a number: mean and standard deviation over the training split, > 0 [units of the target]
-    mean: float = 0.0
-    deviation: float = 1.0
+    mean: Any = 0.0  # numbers, which may be traced, as scale and shift of an input may
+    deviation: Any = 1.0
 
 
 def normalised(inputs: Mapping[str, Input], examples: Mapping[str, Any]) -> dict[str, Any]:

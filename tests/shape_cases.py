@@ -12,6 +12,7 @@ import numpy as np
 from curvature_shapes import CURVATURE
 
 from lbexp import batch_size, metrics, moments, noise_scale
+from lbexp.data.folds import fold_source
 from lbexp.data.masking import hide, hiding
 from lbexp.data.partition import partition
 from lbexp.data.source import memory
@@ -126,11 +127,21 @@ def of_covariance():
     return dict(process=a_process(), covariance=ones(5, 5))
 
 
+def of_three_folds():
+    rows = list(np.arange(6).reshape(3, 2))
+    return dict(examples={'x': np.ones((6, 2)), 'y': np.arange(6)}, rows=rows)
+
+
 # The arguments of functions, and the fields of classes: several shapes where there are several.
 CASES = {f'curvature.{name}': cases for name, cases in CURVATURE.items()}
 CASES |= {
     'data.order:order': [lambda: dict(seed=jnp.uint32(1), positions=integers(6), size=200)],
     'data.source:memory': [lambda: dict(examples={'x': np.ones((6, 2)), 'y': np.arange(6)})],
+    'data.source:drawn_places': [
+        lambda: dict(seed=jnp.uint32(1), positions=integers(6), size=200, replacement=True)
+    ],
+    'data.folds:FoldArrays': [of_three_folds],
+    'data.folds:fold_source': [lambda: dict(**of_three_folds(), fold=jnp.int32(2))],
     'data.masking:Hidden': [lambda: hidden_row()._asdict()],
     'data.masking:hide': [
         lambda: dict(
@@ -374,6 +385,7 @@ def sources():
     yield in_memory
     yield memory(stored, replacement=True)
     yield partition(in_memory, 'independent', 2, 4)
+    yield fold_source(stored, np.arange(200).reshape(4, 50), jnp.int32(2))
     for part, *_ in workloads():
         yield part.train
         yield part.test

@@ -7,6 +7,7 @@ Every choice is a function of the data and of fixed seeds, so that two runs divi
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 _SEED = 20051
@@ -70,6 +71,7 @@ def fold_places(fold: int, folds: int, size: int, values: Any = None) -> np.ndar
     """
     if not 2 <= folds <= size:
         raise ValueError(f'folds: found {folds}; allowed: 2 .. {size}, of {size} examples')
+    fold = known_fold(fold, 'each fold is read as a data set of its own')
     if not 0 <= fold < folds:
         raise ValueError(f'fold: found {fold}; allowed: 0 .. {folds - 1} of {folds} folds')
     shuffled = np.random.default_rng(_SEED).permutation(size)
@@ -77,6 +79,21 @@ def fold_places(fold: int, folds: int, size: int, values: Any = None) -> np.ndar
         # classes one after another: each fold takes every folds-th
         shuffled = shuffled[np.argsort(_numbers(values)[shuffled], kind='stable')]
     return np.sort(shuffled[fold::folds])
+
+
+def known_fold(fold: Any, why: str) -> int:
+    """The number of a fold that has to be known.
+
+    Args:
+        why: in words for whom it is not, as it is traced: that splits programs.
+
+    Raises:
+        ValueError: it is traced.
+    """
+    try:
+        return int(fold)
+    except jax.errors.ConcretizationTypeError as error:
+        raise ValueError(why) from error
 
 
 def _turns(numbers, share):

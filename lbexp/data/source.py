@@ -46,13 +46,23 @@ def memory(examples: StoredExamples, replacement: bool = False) -> Source:
         return jax.tree.map(lambda values: jnp.asarray(values)[positions], arrays)
 
     def draw(arrays, seed, positions):
-        if not replacement:
-            return read(arrays, order(seed, positions, size))
-
-        def index(position):
-            key = jax.random.fold_in(jax.random.key(seed), position)
-            return jax.random.randint(key, (), 0, size)
-
-        return read(arrays, jax.vmap(index)(positions))
+        return read(arrays, drawn_places(seed, positions, size, replacement))
 
     return Source(size, examples, draw, read)
+
+
+def drawn_places(seed: Seed, positions: Positions, size: int, replacement: bool) -> Places:
+    """Places of the examples that training draws at these positions.
+
+    Args:
+        size: examples in all.
+        replacement: see `memory`.
+    """
+    if not replacement:
+        return order(seed, positions, size)
+
+    def place(position):
+        key = jax.random.fold_in(jax.random.key(seed), position)
+        return jax.random.randint(key, (), 0, size)
+
+    return jax.vmap(place)(positions)

@@ -2,9 +2,11 @@
 
 from typing import TypedDict
 
+import jax
 import numpy as np
 
 from lbexp.data.division import fold_places
+from lbexp.data.folds import fold_source
 from lbexp.data.load import load
 from lbexp.data.source import Source, memory
 
@@ -52,7 +54,8 @@ def divided(
         train, test: arrays by name, [size, ...].
         validation: examples held out of the training set, >= 0; 0: none.
         replacement: draw training examples with replacement.
-        fold: the validation examples are this fold of the training set instead, 0 .. folds - 1.
+        fold: the validation examples are this fold of the training set instead, 0 .. folds - 1;
+            may be traced, where all have one size.
         folds: into which the training set is cut at random.
         places: of the validation examples in the training set, ascending, instead of random ones.
 
@@ -71,6 +74,14 @@ def divided(
             'the validation set'
         )
     tested = None if test is None else memory(test)
+    if isinstance(fold, jax.core.Tracer):
+        held_out = [fold_places(each, folds, size) for each in range(folds)]
+        rest = [np.setdiff1d(np.arange(size), places) for places in held_out]
+        return Splits(
+            train=fold_source(train, rest, fold, replacement),
+            validation=fold_source(train, held_out, fold),
+            test=tested,
+        )
     if fold is not None:
         held_out = fold_places(fold, folds, size)
         rest = np.setdiff1d(np.arange(size), held_out)

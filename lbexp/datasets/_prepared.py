@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lbexp.data.augmentation import augmented
+from lbexp.data.division import known_fold
 from lbexp.data.label_noise import some_examples, with_label_noise
 from lbexp.data.load import load
 from lbexp.data.source import Source, memory
@@ -59,7 +60,7 @@ def labelled_images(
     validation, replacement, fold, folds, *_ = options
     parts = divided(train, test, validation, replacement, fold, folds)
     trained = _train(parts['train'], len(classes), options)
-    image = trained.arrays['image']
+    image = train['image']
     return Dataset(
         train=augmented(trained, 'image', options.augment),
         validation=parts['validation'],
@@ -74,6 +75,8 @@ def _train(source: Source, classes: int, options: Options) -> Source:
     """The examples that are trained on."""
     if options.examples is None and not options.label_noise:
         return source
+    if options.fold is not None:
+        known_fold(options.fold, 'label_noise and examples are drawn for each fold')
     labels = with_label_noise(source.arrays['label'], options.label_noise, classes)
     arrays = some_examples({**source.arrays, 'label': labels}, options.examples)
     return memory(arrays, options.replacement)

@@ -5,11 +5,13 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import jax
 import numpy as np
 
 from lbexp.data.augmentation import augmented
 from lbexp.data.division import held_out_places
-from lbexp.data.splits import Splits, divided, picked
+from lbexp.data.source import memory
+from lbexp.data.splits import divided, picked
 from lbexp.datasets import Dataset
 from lbexp.datasets._columns import (
     Choice,
@@ -20,6 +22,7 @@ from lbexp.datasets._columns import (
     standardised,
 )
 from lbexp.datasets._division import Division, tested
+from lbexp.datasets._folds import Encoded, of_fold
 from lbexp.datasets._labels import Labels, label_name, labels_of
 from lbexp.datasets._sources import TABLES, read, stamp
 from lbexp.inputs import Target
@@ -80,7 +83,9 @@ def file(
             last ones by the column `by`. None: stratified by class, at random by number. One choice
             for ever, by a fixed seed.
         by: column of groups or times; it is no input.
-        fold: the test set is this fold of `folds` instead (of makers' splits the validation set).
+        fold: the test set is this fold of `folds` instead (of makers' splits the validation set);
+            may be traced, where all folds have one size and their training rows know the same
+            categories and, with `bins`, the same limits.
         folds: into which the examples are cut, stratified by class; their number: leave-one-out.
         validation: examples of the training set held out for tuning; 0: none. By group or time
             where the test set is: about so many, the last ones before it.
@@ -92,17 +97,22 @@ def file(
         ValueError: what the file holds is not what is asked for.
     """
     source = local_path(os.fspath(path), 'path')
+    is_traced = isinstance(fold, jax.core.Tracer)
     options = _Options(
         label,
         target,
         Choice(_tuple(columns), tuple(numeric), tuple(categorical), missing, bins, encoding),
-        Division(test, split, by, fold, folds),
+        Division(test, split, by, None if is_traced else fold, folds),
         validation,
         replacement,
         _tuple(size),
     )
     # Built many times in a run, and read once; augmentation may have traced numbers.
-    data = _dataset(source, str(path), stamp(source), options)
+    arguments = source, str(path), stamp(source), options
+    if is_traced:
+        data = of_fold(_every_fold(*arguments), fold, replacement)
+    else:
+        data = _dataset(*arguments)
     return data._replace(train=_augmented(data.train, data.inputs, augment))
 
 
@@ -125,6 +135,33 @@ class _Options(NamedTuple):
 @functools.lru_cache(8)
 def _dataset(source, shown, stamp, options):
     raw = read(source, options.size)
+    arrays, rows, inputs, target, schema = _encoded(raw, source, shown, options)
+    parts = {}
+    for name, places in rows.items():
+        is_drawn_again = options.replacement and name == 'train'
+        parts[name] = memory(picked(arrays, places), is_drawn_again)
+    return Dataset(
+        train=parts['train'],
+        validation=parts.get('validation'),
+        test=parts.get('test'),
+        inputs=inputs,
+        target=target,
+        source=shown,
+        schema=schema,
+    )
+
+
+@functools.lru_cache(2)
+def _every_fold(source, shown, stamp, options):
+    raw, folds = read(source, options.size), []
+    for fold in range(options.division.folds):
+        division = options.division._replace(fold=fold)
+        folds.append(_encoded(raw, source, shown, options._replace(division=division)))
+    return folds
+
+
+def _encoded(raw, source, shown, options):
+    """All examples as a model is given them, and which are whose."""
     is_table = source.suffix in TABLES
     name = label_name(list(raw.arrays), options.label, is_table)
     labels = labels_of(name, raw.arrays[name], options.target)
@@ -137,43 +174,38 @@ def _dataset(source, shown, stamp, options):
     arrays, inputs = encode(raw.arrays, names, options.choice, ~is_test)
     stored = name if name not in inputs else f'{name}_label'
     arrays[stored] = labels.values
-    parts = _parts(arrays, is_test, raw, options)
-    trained = parts['train'].arrays
+    rows = _rows(is_test, raw, options)
+    trained = picked(arrays, rows['train'])
     schema = {
         'source': shown,
-        'examples': _sizes(parts),
+        'examples': {name: len(places) for name, places in rows.items()},
         'test': how,
         'label': {'column': name, **_counts(labels)},
         'columns': described(raw.arrays, names, inputs),
     }
-    inputs = standardised(inputs, trained)
     target = _target(stored, labels, trained[stored])
-    return Dataset(**parts, inputs=inputs, target=target, source=shown, schema=schema)
+    return Encoded(arrays, rows, standardised(inputs, trained), target, schema)
 
 
-def _parts(arrays, is_test, raw, options):
-    train = picked(arrays, np.flatnonzero(~is_test))
-    test = picked(arrays, np.flatnonzero(is_test))
+def _rows(is_test, raw, options):
+    """{part of the data set: rows of its examples}."""
+    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     _, split, by, fold, folds = options.division
     # where the makers have a test set, a fold is of the training set
     if raw.test is None:
         fold = None
     places = None
-    count = int(np.count_nonzero(~is_test))
-    if 0 < options.validation < count and split in ('group', 'time') and by in raw.arrays:
+    if 0 < options.validation < len(train) and split in ('group', 'time') and by in raw.arrays:
         # tuned on what the test set is, too: other groups, later times
-        values = raw.arrays[by][~is_test]
-        places = held_out_places(split, options.validation / count, count, values)
-    return divided(train, test, options.validation, options.replacement, fold, folds, places)
-
-
-def _sizes(parts: Splits) -> dict[str, int]:
-    sizes = {'train': parts['train'].size}
-    if parts['validation'] is not None:
-        sizes['validation'] = parts['validation'].size
-    if parts['test'] is not None:
-        sizes['test'] = parts['test'].size
-    return sizes
+        share = options.validation / len(train)
+        places = held_out_places(split, share, len(train), raw.arrays[by][train])
+    parts = divided({'row': train}, {'row': test}, options.validation, False, fold, folds, places)
+    rows = {}
+    for name in ('train', 'validation', 'test'):
+        part = parts[name]
+        if part is not None:
+            rows[name] = part.arrays['row']
+    return rows
 
 
 def _counts(labels: Labels) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from lbexp import errors
 from lbexp.config import fields
 from lbexp.dotted import flatten
-from lbexp.engine.arguments import data
+from lbexp.engine.arguments import FOLD, data
 from lbexp.engine.components import components
 from lbexp.engine.contracts import check_distinct
 from lbexp.engine.evaluation import evaluation
@@ -22,7 +22,8 @@ from lbexp.engine.step import initial_state, segment, train_step
 # Parts whose numbers may be traced.
 _TRACED_PARTS = fields.traced('arguments')
 _SHAPES = ('replicas.workers',)  # integers that no program can trace
-# What a data set holds no program can trace either, but for how its pictures are augmented.
+# What a data set holds no program can trace either, but for how its pictures are augmented, and
+# which fold of it is whose.
 _DATA, _AUGMENTATION = 'workload.data.', 'workload.data.augment.'
 _CHUNK = 2  # examples evaluated: of one example a mean would look like a value
 
@@ -61,7 +62,9 @@ def numeric(
         # A bool is an int to Python, and never a number here.
         is_number = isinstance(value, kinds) and not isinstance(value, bool)
         part, _, _ = path.partition('.')
-        is_of_data = path.startswith(_DATA) and not path.startswith(_AUGMENTATION)
+        is_of_data = path.startswith(_DATA) and path != FOLD
+        if path.startswith(_AUGMENTATION):
+            is_of_data = False
         if is_number and part in parts and path not in _SHAPES and not is_of_data:
             paths.add(path)
     return paths
@@ -82,9 +85,10 @@ def traceable(config: dict, steps: int) -> tuple[set[str], dict[str, str]]:
     Raises:
         Exception: what the trial raises with no number traced: that is the user's to hear.
     """
-    # A workload's integers are sizes.
+    # A workload's integers are sizes, but for the number of a fold.
     optimizing = tuple(part for part in _TRACED_PARTS if part != 'workload')
     wanted = numeric(config, float) | numeric(config, int, optimizing)
+    wanted |= numeric(config, int) & {FOLD}
     refused = {}
     while (error := _failure(config, steps, wanted)) is not None:
         culprits = dict.fromkeys(wanted & _named(error), error)
@@ -159,5 +163,5 @@ def _trace(config, steps, paths):
 
     numbers = entries(config, paths)
     seed, one_microbatch = np.uint32(config['seed']), np.int32(1)
-    arrays = data(config['workload'], config['init_from'])
+    arrays = data(config['workload'], config['init_from'], traced=paths)
     jax.eval_shape(run, numbers, seed, np.int32(steps), one_microbatch, arrays)

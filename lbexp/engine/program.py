@@ -195,7 +195,7 @@ def _arrays(cohort):
     """The arrays of the workload's sets, and the weights that trials begin from; of a stream, its
     first stretch."""
     config, trials = cohort.config, cohort.numbers.get('init_from.trial')
-    whole = data(config['workload'], config['init_from'], trials)
+    whole = data(config['workload'], config['init_from'], trials, cohort.numbers)
     return {**whole, **_stretch(cohort, 0)}
 
 

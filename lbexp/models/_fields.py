@@ -109,6 +109,8 @@ def field_vectors(
 
 def _pieces(described):
     """Limits in the unit that a model is given; what lies beyond the last one has no piece."""
+    if not described.edges:
+        return ()
     count = described.shape[0]
     scales = np.broadcast_to(described.scale, count)
     shifts = np.broadcast_to(0 if described.shift is None else described.shift, count)
