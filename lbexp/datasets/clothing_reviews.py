@@ -2,13 +2,14 @@
 
 import functools
 import re
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import duckdb
 import numpy as np
 
 from lbexp.data import copies
-from lbexp.data.division import held_out_places
+from lbexp.data import division as splitting
+from lbexp.data.division import fold_places, held_out_places, known_fold
 from lbexp.data.packages import examples_file
 from lbexp.data.source import memory
 from lbexp.data.splits import divided, picked
@@ -24,6 +25,23 @@ _SEED = 54014
 _CLASSES = ('not recommended', 'recommended')
 
 
+class _Division(NamedTuple):
+    """Which reviews are for testing."""
+
+    fold: int | None  # None: a fifth
+    folds: int
+
+    def places(self, labels: list[int]) -> np.ndarray:
+        if self.fold is None:
+            return held_out_places('stratified', _SHARE, len(labels), labels)
+        return fold_places(self.fold, self.folds, len(labels), labels)
+
+    def in_words(self) -> str:
+        if self.fold is None:
+            return f'stratified, {_SHARE:g} of the reviews'
+        return f'fold {self.fold} of {self.folds}'
+
+
 def clothing_reviews(
     label: Literal['recommended', 'rating', 'tokens'] = 'recommended',
     size: PositiveInteger | None = None,
@@ -31,6 +49,8 @@ def clothing_reviews(
     length: PositiveInteger = 64,
     validation: NonNegativeInteger = 0,
     replacement: bool = False,
+    fold: NonNegativeInteger | None = None,
+    folds: PositiveInteger = 5,
 ) -> Dataset:
     """19,600 reviews (Agarap 2018, arXiv:1805.03687) as rows [CLS] title [SEP] text [SEP] of pieces
     of words; a text that is too long for its row is cut.
@@ -51,15 +71,20 @@ def clothing_reviews(
         length: of a row [positions].
         validation: reviews of the training set held out for tuning; 0: none.
         replacement: draw training reviews with replacement.
+        fold: the test set is this fold of `folds` instead, and the vocabulary that of the others.
+        folds: into which the reviews are cut, with the same share of recommendations.
 
     Raises:
         ValueError: not prepared: python -m lbexp.data.prepare clothing_reviews; the library
-            `tokenizers` is not there (pip install lbexp[text]); rows that hold no title, or more
-            examples asked for than there are.
+            `tokenizers` is not there (pip install lbexp[text]); rows that hold no title, more
+            examples asked for than there are, or a fold that there is not.
     """
     if vocabulary <= len(MARKS):
         raise ValueError(f'vocabulary: found {vocabulary}; allowed: more than {len(MARKS)} pieces')
-    arrays = _copied(str(examples_file('clothing_reviews')), vocabulary, length)
+    if fold is not None:
+        fold = known_fold(fold, 'the reviews that are not of the fold decide the vocabulary')
+    division = _Division(fold, folds)
+    arrays = _copied(str(examples_file('clothing_reviews')), vocabulary, length, division)
     names = tuple(arrays['names'].tolist())
     train, test = (_examples(arrays, part) for part in ('train', 'test'))
     parts: dict[str, Any] = {**divided(train, test, validation, replacement)}
@@ -82,7 +107,7 @@ def clothing_reviews(
         },
         target=target,
         source="reviews of women's clothing (CC0 1.0)",
-        schema=_schema(arrays, parts, label, len(names)),
+        schema=_schema(arrays, parts, label, division),
     )
 
 
@@ -114,7 +139,7 @@ def _liked(rating):
     return (rating >= _LIKED).astype(np.int32)
 
 
-def _schema(arrays, parts, label, vocabulary):
+def _schema(arrays, parts, label, division):
     sizes = {name: part.size for name, part in parts.items() if part is not None}
     tokens = {}
     for name in ('train', 'test'):
@@ -124,10 +149,10 @@ def _schema(arrays, parts, label, vocabulary):
     return {
         'source': f'clothing_reviews, {sizes["train"]} by {label}',
         'examples': sizes,
-        'test': f'stratified, {_SHARE:g} of the reviews',
+        'test': division.in_words(),
         'tokens': tokens,
         'unit': 'pieces of words',
-        'vocabulary': vocabulary,
+        'vocabulary': len(arrays['names']),
         'references': {
             'unigram token_loss': float(arrays['unigram_loss']),
             'recommended': float(recommended.mean()),
@@ -137,19 +162,22 @@ def _schema(arrays, parts, label, vocabulary):
 
 
 @functools.lru_cache(4)
-def _copied(file, vocabulary, length):
+def _copied(file, vocabulary, length, division):
     def arrays():
-        return _rows(_reviews(file), vocabulary, length)
+        return _rows(_reviews(file), vocabulary, length, division)
 
-    code = [__file__, _wordpiece.__file__, _texts.__file__, copies.__file__]
-    return _texts.copied_arrays(arrays, file, f'{vocabulary}-{length}', code)
+    code = [__file__, _wordpiece.__file__, _texts.__file__, copies.__file__, splitting.__file__]
+    numbers = f'{vocabulary}-{length}'
+    if division.fold is not None:
+        numbers += f'-{division.fold}-of-{division.folds}'
+    return _texts.copied_arrays(arrays, file, numbers, code)
 
 
-def _rows(reviews, vocabulary, length):
+def _rows(reviews, vocabulary, length, division):
     """Arrays of both splits, and what a unigram reaches."""
     labels = [recommended for *_, recommended, _ in reviews]
     is_test = np.zeros(len(reviews), bool)
-    is_test[held_out_places('stratified', _SHARE, len(reviews), labels)] = True
+    is_test[division.places(labels)] = True
     of_split = {'train': [], 'test': []}
     for review, tested in zip(reviews, is_test):
         of_split['test' if tested else 'train'].append(review)

@@ -15,6 +15,8 @@ def proteins(
     encoding: Literal['categories', 'piecewise_linear'] = 'piecewise_linear',
     validation: NonNegativeInteger = 14575,
     replacement: bool = False,
+    fold: NonNegativeInteger | None = None,
+    folds: PositiveInteger = 5,
 ) -> Dataset:
     """145,751 candidates for 153 proteins, 74 numbers each (KDD Cup 2004, for research); the label
     is `target`, 1 of 1,296.
@@ -24,6 +26,8 @@ def proteins(
 
     Args:
         bins, encoding, validation, replacement: as in adult.
+        fold: the test set is this fold of `folds` instead; without a validation set.
+        folds: into which the blocks are cut.
 
     Raises:
         ValueError: not prepared: python -m lbexp.data.prepare proteins.
@@ -38,6 +42,8 @@ def proteins(
         test=0.1,
         split='group',
         by='BLOCK_ID',
-        validation=validation,
+        validation=0 if fold is not None else validation,
         replacement=replacement,
+        fold=fold,
+        folds=folds,
     )

@@ -89,6 +89,23 @@ def test_the_test_set_shares_no_text_and_has_the_share_of_each_label():
     assert shares == pytest.approx([29 / 200] * 2, abs=0.01)
 
 
+def test_each_review_is_in_one_fold_with_the_share_of_each_label():
+    sizes, shares, seen = [], [], []
+    for fold in range(4):
+        data = clothing_reviews(fold=fold, folds=4, **SIZES)
+        assert data.schema['test'] == f'fold {fold} of 4'
+        sizes.append(data.test.size)
+        shares.append(1 - data.test.arrays['label'].mean())
+        rows = [set(map(bytes, source.arrays['tokens'])) for source in (data.train, data.test)]
+        assert not rows[0] & rows[1]
+        seen.append(data.test.arrays['rating'])
+    assert sizes == [50] * 4 and shares == pytest.approx([29 / 200] * 4, abs=0.02)
+    ratings = [row[2] for row in reviews()[:200]]
+    assert sorted(np.concatenate(seen).tolist()) == sorted(ratings)
+    with pytest.raises(ValueError, match=r'fold: found 4; allowed: 0 .. 3 of 4 folds'):
+        clothing_reviews(fold=4, folds=4, **SIZES)
+
+
 def test_training_labels_are_of_two_qualities_and_test_labels_of_one():
     clean, noisy = clothing_reviews(**SIZES), clothing_reviews('rating', **SIZES)
     np.testing.assert_array_equal(clean.test.arrays['label'], noisy.test.arrays['label'])

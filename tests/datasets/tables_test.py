@@ -92,6 +92,47 @@ def test_films_by_chance_and_by_time(folder):
         np.testing.assert_array_equal(liked, table['liked'][np.sort(places)])
 
 
+def test_no_user_of_the_test_set_is_in_training(folder):
+    """Told by an input that each user has for himself."""
+    table = ratings()
+    table['age'] = table['user_id']
+    prepared(folder, 'movielens_100k', table)
+    users = {}
+    shared = {}
+    for split in ('random', 'user'):
+        data = movielens_100k(split, bins=None, validation=36)
+        for part in ('train', 'validation', 'test'):
+            arrays = getattr(data, part).arrays
+            users[part] = set(arrays['numeric'][:, 0].tolist())
+        shared[split] = users['train'] & users['test']
+    assert shared['random'] and not shared['user']
+    assert not users['train'] & users['validation']
+    (columns,) = [each.columns for each in data.inputs.values() if each.kind == 'categorical']
+    assert 'user_id' not in columns and 'movie_id' in columns
+
+
+@pytest.mark.parametrize('split', ['random', 'user'])
+def test_folds_of_ratings_and_of_users_are_disjoint_and_everything(folder, split):
+    table = ratings()
+    table['age'], table['release_year'] = table['user_id'], np.arange(ROWS)
+    prepared(folder, 'movielens_100k', table)
+    rows, users = [], []
+    for fold in range(3):
+        data = movielens_100k(split, bins=None, fold=fold, folds=3)
+        assert data.validation is None and data.train.size + data.test.size == ROWS
+        numeric = data.test.arrays['numeric']
+        rows += numeric[:, 1].tolist()
+        users += set(numeric[:, 0].tolist())
+    assert sorted(rows) == list(range(ROWS))
+    assert (len(users) == len(set(users))) is (split == 'user')
+
+
+def test_time_has_no_folds(folder):
+    prepared(folder, 'movielens_100k', ratings())
+    with pytest.raises(ValueError, match="fold: found 1 with split 'time'; allowed: another split"):
+        movielens_100k('time', fold=1)
+
+
 def test_a_block_of_proteins_is_on_one_side(folder):
     table = {
         name: numbers(0, 100, i).astype(float) for i, name in enumerate(map(str, range(4, 78)))
@@ -107,6 +148,10 @@ def test_a_block_of_proteins_is_on_one_side(folder):
         sides.append(set(source.arrays['numeric'][:, 0].tolist()))
     assert [len(side) for side in sides] == [16, 2, 2]
     assert set.union(*sides) == set(range(20))
+    tested = []
+    for fold in range(4):
+        tested += set(proteins(fold=fold, folds=4).test.arrays['numeric'][:, 0].tolist())
+    assert sorted(tested) == list(range(20)), 'a block is of one fold, and each is of one'
 
 
 def test_houses(folder):
