@@ -65,6 +65,7 @@ def test_a_table_is_prepared_from_the_file_of_its_package(wheel, capsys):
     status, out, err = run(capsys, 'adult', f'--from={wheel.parent}')
     assert (status, err) == (0, [])
     assert any('licence: CC BY 4.0' in line for line in out)
+    assert f'adult: packages: tables 1 (pip, SHA-256 {sha256(wheel)})' in out
     file = packages.examples_file('adult')
     with duckdb.connect() as connection:
         assert connection.read_parquet(str(file)).fetchall() == ROWS
@@ -102,8 +103,9 @@ def test_another_file_under_the_name_of_the_package_is_refused(wheel, capsys):
 )
 def test_without_the_manager_it_is_said_what_to_run(folder, monkeypatch, capsys, manager, command):
     with_recipe(monkeypatch, Package(manager, 'tables', '1', 'tables.tgz', None))
-    status, _, err = run(capsys, 'adult')
+    status, out, err = run(capsys, 'adult')
     assert status == 1
+    assert f'adult: packages: tables 1 ({manager}, not pinned)' in out
     (line,) = err
     assert command in line
     assert '--from=DIR' in line

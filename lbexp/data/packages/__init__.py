@@ -212,7 +212,10 @@ def _sha256(file):
 
 
 def licences(name: str) -> Mapping[str, str]:
-    """Licence and packages of a data set, in words."""
+    """Licence and packages of a data set, with what they are pinned to, in words."""
     data = recipe(name)
-    packages = [f'{each.name} {each.version} ({each.manager})' for each in data.packages]
+    packages = []
+    for each in data.packages:
+        pin = f'SHA-256 {each.sha256}' if each.sha256 else 'not pinned'
+        packages.append(f'{each.name} {each.version} ({each.manager}, {pin})')
     return {'licence': data.licence, 'packages': ', '.join(packages)}
