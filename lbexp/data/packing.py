@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lbexp.errors import Refusal
 from lbexp.shapes import PackedRows
 
 _OPEN_ROWS = 64  # that a sequence is tried in, beginning with the fullest
@@ -35,7 +36,7 @@ def pack(sequences: Sequence[Sequence[int]], length: int) -> Packed:
         length: of a row [positions].
 
     Raises:
-        ValueError: a sequence that is too short, or that no row holds.
+        Refusal: a sequence that is too short, or that no row holds.
     """
     rows: list[list[int]] = []  # of each row, the sequences in it
     room = np.zeros(0, int)  # [positions] left in the rows that are open
@@ -43,7 +44,8 @@ def pack(sequences: Sequence[Sequence[int]], length: int) -> Packed:
     for number, sequence in enumerate(sequences):
         size = len(sequence) - 1
         if not 1 <= size <= length:
-            raise ValueError(
+            # no ValueError: called by a user's function, that would pass for a bug of the function
+            raise Refusal(
                 f'sequence {number}: found {len(sequence)} tokens; allowed: 2 .. {length + 1}'
             )
         left = np.where(room >= size, room, length + 1)

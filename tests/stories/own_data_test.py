@@ -90,6 +90,49 @@ def refused(*overrides):
     return error.getvalue().splitlines()
 
 
+def test_an_empty_text_as_label_is_one_line_and_as_input_a_category(project, monkeypatch):
+    monkeypatch.syspath_prepend(str(project))
+    lines = (project / 'flowers.csv').read_text().splitlines()
+    (project / 'flowers.csv').write_text('\n'.join([*lines[:-1], '4.1,5.0,,lily']))
+    assert main(['lbexp', '--config=experiment.py', '--workdir=empty', '--config.epochs=0.1']) == 0
+    (project / 'flowers.csv').write_text('\n'.join([*lines[:-1], '4.1,5.0,red,']))
+    (line,) = refused()
+    assert "label 'species': found 1 missing of 200; allowed: none" in line
+    assert not (project / 'run').exists()
+    sys.modules.pop('nets', None)
+
+
+# a data set of her own, of which a number is no id of what it says that there are
+OUTSIDE = """
+import numpy as np
+from lbexp.data.source import memory
+from lbexp.datasets import Dataset
+from lbexp.inputs import Input, Target
+def shelves(colours=3, kinds=2):
+    arrays = {'colour': np.arange(60)[:, None] % 3, 'label': np.arange(60) % 2}
+    inputs = {'colour': Input('categorical', (1,), 'int32', vocabulary=(colours,))}
+    train = memory({name: values.astype(np.int32) for name, values in arrays.items()})
+    return Dataset(train, inputs, Target('class', classes=tuple('abc'[:kinds])), train)
+"""
+
+
+@pytest.mark.parametrize(
+    'given, problem',
+    [
+        (dict(colours=2), 'data: train: colour: found id 2; allowed: 0 .. 1, the vocabulary'),
+        (dict(kinds=1), 'data: train: label: found id 1; allowed: 0 .. 0, the vocabulary'),
+    ],
+)
+def test_ids_outside_what_there_is_are_one_line(project, monkeypatch, given, problem):
+    monkeypatch.syspath_prepend(str(project))
+    (project / 'shelf.py').write_text(OUTSIDE)
+    part = {'name': 'shelf:shelves', **given}
+    (line,) = refused(f'--config.workload.data={part}', '--config.workload.model=mlp')
+    assert problem in line
+    assert not (project / 'run').exists()
+    sys.modules.pop('shelf', None)
+
+
 @pytest.mark.parametrize(
     'overrides, problem',
     [
