@@ -47,6 +47,14 @@ WORKLOADS = {
         data=dict(name='made_data:pictures'),
         model=dict(name='cnn', channels=(4,), hidden=8, batch_norm=True, dropout=0.2),
     ),
+    'contrastive, cnn': dict(
+        name='contrastive',
+        data=dict(name='made_data:pictures'),
+        model=dict(name='cnn', channels=(4,), hidden=8, batch_norm=True),
+        augment=dict(shift=0.2, flip=0.5),
+        projection=4,
+        contrasted=16,
+    ),
 }
 
 SLOW = 'language_model, transformer', 'binary, autoint', 'classification, resnet'
