@@ -27,7 +27,7 @@ def of_fold(folds: Sequence[Encoded], fold: Any, replacement: bool) -> Dataset:
     has no schema, which is read of folds that are known.
 
     Args:
-        folds: each as it is by itself.
+        folds: each as it is by itself, up to the first that is not alike.
         fold: 0 .. len(folds) - 1, traced.
         replacement: draw training examples with replacement.
 
@@ -36,7 +36,7 @@ def of_fold(folds: Sequence[Encoded], fold: Any, replacement: bool) -> Dataset:
             training rows decide.
     """
     first = folds[0]
-    if not all(_is_alike(first, other) for other in folds[1:]):
+    if not is_alike(first, folds[-1]):
         known_fold(fold, 'the training rows of each fold decide what is a category')
     parts = {}
     for part in first.rows:
@@ -60,7 +60,7 @@ def of_fold(folds: Sequence[Encoded], fold: Any, replacement: bool) -> Dataset:
     )
 
 
-def _is_alike(first, other):
+def is_alike(first: Encoded, other: Encoded) -> bool:
     """Whether two folds differ in rows and normalisation alone."""
     return _fixed(first) == _fixed(other) and all(
         _is_equal(first.arrays[name], other.arrays[name]) for name in first.arrays

@@ -22,7 +22,7 @@ from lbexp.datasets._columns import (
     standardised,
 )
 from lbexp.datasets._division import Division, tested
-from lbexp.datasets._folds import Encoded, of_fold
+from lbexp.datasets._folds import Encoded, is_alike, of_fold
 from lbexp.datasets._labels import Labels, label_name, labels_of
 from lbexp.datasets._sources import TABLES, read, stamp
 from lbexp.inputs import Target
@@ -153,10 +153,13 @@ def _dataset(source, shown, stamp, options):
 
 @functools.lru_cache(2)
 def _every_fold(source, shown, stamp, options):
+    """Each as it is by itself, up to the first that is not alike."""
     raw, folds = read(source, options.size), []
     for fold in range(options.division.folds):
         division = options.division._replace(fold=fold)
         folds.append(_encoded(raw, source, shown, options._replace(division=division)))
+        if not is_alike(folds[0], folds[-1]):
+            break
     return folds
 
 
