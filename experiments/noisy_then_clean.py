@@ -25,9 +25,11 @@ def data(**options):
 
 
 def get_config(kind: str = ''):
-    if kind not in ('', 'noisy'):
-        raise Refusal(f"kind: found {kind!r}; allowed: none, 'noisy'")
+    if kind not in ('', 'noisy', 'reviews'):
+        raise Refusal(f"kind: found {kind!r}; allowed: none, 'noisy', 'reviews'")
     c = config.base()
+    if kind == 'reviews':
+        return of_reviews(c)
     c.workload = data()
     c.optimizer = dict(name='momentum', learning_rate=0.05, momentum=0.9)
     c.study = dict(
@@ -41,4 +43,24 @@ def get_config(kind: str = ''):
         c.workload, c.study = data(label_noise=0.2, validation=400), dict(name='training')
     c.batch_size, c.steps = 64, 1000
     c.num_rows, c.num_evaluations, c.num_checkpoints = 20, 20, 1
+    return c
+
+
+def reviews(**options):
+    return dict(name='reviews_bert', length=40, **options)
+
+
+def of_reviews(c):
+    c.workload = reviews()
+    c.optimizer = dict(name='adamw', learning_rate=1e-3, weight_decay=0.01)
+    c.schedule = dict(name='cosine', warmup=0.1)
+    c.study = dict(
+        name='two_stages',
+        names=('noisy', 'clean'),
+        first=dict(workload=reviews(label='rating')),
+        second=dict(workload=reviews(examples=1000)),
+        metric='auc',
+    )
+    c.batch_size, c.steps = 32, 250
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 10, 2, 1
     return c

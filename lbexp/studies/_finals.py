@@ -1,6 +1,6 @@
 """The columns of `results.final` as studies read them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -28,3 +28,15 @@ def final_metric(finals: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     done = finals['status'] == 'done'
     unmeasured = np.full(len(done), np.nan)
     return np.where(done, finals.get(name, unmeasured), np.nan)
+
+
+def metric_of_trials(
+    finals: Mapping[str, np.ndarray], name: str, trials: Sequence[int | None]
+) -> np.ndarray:
+    """`final_metric` of each of these trials; NaN where one is not there, too."""
+    value_of_row, row_of = final_metric(finals, name), row_of_trial(finals)
+    values = np.full(len(trials), np.nan)
+    for place, trial in enumerate(trials):
+        if trial in row_of:
+            values[place] = value_of_row[row_of[trial]]
+    return values

@@ -30,7 +30,7 @@ from lbexp.studies import Trial
 from lbexp.studies._comparison import optima, searches
 from lbexp.studies._comparison.searches import Point
 from lbexp.studies._comparison.tagged import key_of, tagged_trial, tagged_trials
-from lbexp.studies._finals import final_metric, row_of_trial
+from lbexp.studies._finals import final_metric, metric_of_trials
 from lbexp.studies._seeds import STRIDE
 
 TUNING, REPORTING = 'tuning', 'reporting'  # phases
@@ -198,14 +198,7 @@ def validation_error(workdir: Path) -> dict[int, float]:
 def final_error(workdir: Path, trials: Sequence[int | None], part: str = 'test') -> np.ndarray:
     """1 - accuracy on the `part` at the end of each of the trials; NaN where it diverged or is not
     done, or not there."""
-    finals = results.final(workdir)
-    error_of_row = 1 - final_metric(finals, f'{part}_accuracy')
-    row_of = row_of_trial(finals)
-    errors = np.full(len(trials), np.nan)
-    for place, trial in enumerate(trials):
-        if trial in row_of:
-            errors[place] = error_of_row[row_of[trial]]
-    return errors
+    return 1 - metric_of_trials(results.final(workdir), f'{part}_accuracy', trials)
 
 
 def _tuned(arm, tuning, trial_of, scores):
