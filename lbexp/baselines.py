@@ -2,10 +2,10 @@
 
     python -m lbexp.baselines --config=experiments/ctr.py:adult
 
-Prints AUC and log loss on the test examples, with bootstrap intervals over them, of logistic
-regression (L-BFGS, the penalty chosen on the validation examples), and of boosted trees where the
-library is there (pip install lbexp[tabular]; they stop early on the validation examples). The
-workload is `binary`, with a table as data and validation examples. Logistic regression is given
+Prints AUC, average precision and log loss on the test examples, with bootstrap intervals over them,
+of logistic regression (L-BFGS, the penalty chosen on the validation examples), and of boosted trees
+where the library is there (pip install lbexp[tabular]; they stop early on the validation examples).
+The workload is `binary`, with a table as data and validation examples. Logistic regression is given
 what the networks are; trees are given the numbers as they are, as intervals only cost them.
 Exit status: 0 done, 1 a part failed, 2 something given is wrong.
 """
@@ -36,9 +36,10 @@ _ROUNDS, _PATIENCE = 300, 30
 
 
 class Scores(NamedTuple):
-    """What is said of test examples: AUC and mean log loss [nats]."""
+    """What is said of test examples: AUC, average precision and mean log loss [nats]."""
 
     auc: Interval
+    average_precision: Interval
     loss: Interval
 
 
@@ -75,7 +76,7 @@ def compared(workload: dict[str, Any]) -> Table:
             part['bins'] = None
         of_numbers = lookup.build('data', part)
         rows.append(_row('boosted trees', boosted_trees(of_numbers), of_numbers))
-    columns = ['model', 'test auc', 'test loss']
+    columns = ['model', 'test auc', 'test average precision', 'test loss']
     return Table(f'Baselines on {workload["data"]["name"]}', columns, rows, caption)
 
 
@@ -187,13 +188,14 @@ def boosted_trees(data: Dataset) -> np.ndarray:
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, draws: int = DRAWS) -> Scores:
-    """AUC and log loss with 95 % intervals: percentiles of the bootstrap over examples.
+    """AUC, average precision and log loss with 95 % intervals: percentiles of the bootstrap over
+    examples.
 
     Args:
         logits, labels, draws: as in resampling.resampled.
     """
     measured = resampled(logits, labels, draws)
-    return Scores(percentiles(measured.auc), percentiles(measured.loss))
+    return Scores(*map(percentiles, measured))
 
 
 def _row(name, logits, data) -> Sequence[str]:

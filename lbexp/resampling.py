@@ -1,5 +1,5 @@
-"""AUC and log loss on test examples, and on resamples of them: what else the test set might have
-said."""
+"""AUC, average precision and log loss on test examples, and on resamples of them: what else the
+test set might have said."""
 
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ class Scores(NamedTuple):
     """
 
     auc: np.ndarray  # [1 + draws]
+    average_precision: np.ndarray  # [1 + draws]
     loss: np.ndarray  # mean log loss [nats], [1 + draws]
 
 
@@ -33,20 +34,24 @@ def resampled(logits: np.ndarray, labels: np.ndarray, draws: int = DRAWS) -> Sco
     generator = np.random.default_rng(_SEED)
     losses = log_losses(logits, labels)
     ranks = np.unique(logits, return_inverse=True)[1]
-    aucs, means = [_auc(ranks, labels, np.ones(len(labels)))], [losses.mean()]
+    once = np.ones(len(labels))
+    aucs, precisions = [_auc(ranks, labels, once)], [_average_precision(ranks, labels, once)]
+    means = [losses.mean()]
     for _ in range(draws):
         places = generator.integers(0, len(labels), len(labels))
         counts = np.bincount(places, minlength=len(labels)).astype(float)
         aucs.append(_auc(ranks, labels, counts))
+        precisions.append(_average_precision(ranks, labels, counts))
         means.append((counts @ losses) / len(losses))
-    return Scores(np.array(aucs), np.array(means))
+    return Scores(np.array(aucs), np.array(precisions), np.array(means))
 
 
 def percentiles(values: np.ndarray) -> Interval:
     """The first of the values with the 95 % interval of the others.
 
     Args:
-        values: [1 + draws], as in Scores; a resample of one class alone has no AUC, NaN.
+        values: [1 + draws], as in Scores; a resample of one class alone has no AUC, and
+            without positives no average precision: NaN.
     """
     low, high = np.nanquantile(values[1:], (0.025, 0.975))
     return Interval(float(values[0]), float(low), float(high))
@@ -63,3 +68,12 @@ def _auc(ranks, labels, counts):
     negatives = np.bincount(ranks, counts * (1 - labels))
     beaten = np.cumsum(negatives) - negatives / 2
     return (positives @ beaten) / (positives.sum() * negatives.sum())
+
+
+def _average_precision(ranks, labels, counts):
+    """Of examples that are there so many times; those of one score count together."""
+    positives = np.bincount(ranks, counts * labels)
+    examples = np.bincount(ranks, counts)
+    # of what scores at least as high; a rank without positives adds nothing, whatever stands there
+    precision = np.cumsum(positives[::-1]) / np.maximum(np.cumsum(examples[::-1]), 1)
+    return (positives[::-1] @ precision) / positives.sum()

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lbexp import baselines
+from lbexp import baselines, resampling
 from lbexp.baselines import boosted_trees, compared, logistic_regression, scores
 from lbexp.errors import Refusal
+from lbexp.metrics import average_precision
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,20 @@ def test_scores_are_those_of_the_whole_set_with_intervals():
     spread = (a / (2 - a) - a**2) + (2 * a**2 / (1 + a) - a**2)
     error = ((a * (1 - a) + (n - 1) * spread) / n**2) ** 0.5
     assert np.isclose(measured.auc.high - measured.auc.low, 2 * 1.96 * error, rtol=0.2)
+
+
+def test_average_precision_of_a_resample_is_that_of_its_examples():
+    """Rare positives and ties, beside the metric of workloads on the examples themselves."""
+    generator = np.random.default_rng(2)
+    labels = (generator.random(300) < 0.1).astype(int)
+    logits = np.round(generator.normal(2 * labels, 1), 1)
+    value = scores(logits, labels, draws=50).average_precision.value
+    assert np.isclose(value, average_precision(logits, labels), rtol=1e-6)
+    places = generator.integers(0, 300, 300)
+    counts = np.bincount(places, minlength=300).astype(float)
+    ranks = np.unique(logits, return_inverse=True)[1]
+    again = resampling._average_precision(ranks, labels, counts)
+    assert np.isclose(again, average_precision(logits[places], labels[places]), rtol=1e-6)
 
 
 def test_logistic_regression_on_intervals_finds_what_a_line_cannot():

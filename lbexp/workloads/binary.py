@@ -1,4 +1,5 @@
-"""Yes or no for each example: log loss and AUC, any data set of two classes, any model."""
+"""Yes or no for each example: log loss, AUC and average precision, any data set of two classes, any
+model."""
 
 import jax.numpy as jnp
 
@@ -14,7 +15,8 @@ def binary(data: Dataset, model: Model, target: ClosedFraction | None = None) ->
     """loss_n = -y log p - (1 - y) log(1 - p) [nats], p = 1 / (1 + exp(-model(x_n))).
 
     Metrics: loss, accuracy, and over the whole set auc, the area under the receiver operating
-    characteristic. y is 1 of the second class, by name.
+    characteristic, and average_precision, that under the steps of precision against recall, which
+    says more where y = 1 is rare. y is 1 of the second class, by name.
 
     Args:
         data: a file of lbexp/datasets, or your own: its target is one of two classes.
@@ -46,12 +48,16 @@ def binary(data: Dataset, model: Model, target: ClosedFraction | None = None) ->
     def predict(params, model_state, examples):
         return task.predict(params, model_state, examples)[:, 0]
 
-    def scores(params, model_state, examples):
+    def outputs(params, model_state, examples):
         return {'score': predict(params, model_state, examples), 'label': examples[name]}
 
     def summary(gathered):
-        return {'auc': of_predictions.roc_auc(gathered['score'], gathered['label'])}
+        scores, labels = gathered['score'], gathered['label']
+        return {
+            'auc': of_predictions.roc_auc(scores, labels),
+            'average_precision': of_predictions.average_precision(scores, labels),
+        }
 
     reached = None if target is None else ('auc', target)
     workload = task.workload(loss, metrics, reached, (data.target.classes[1],))
-    return workload._replace(predict=predict, set_metrics=SetMetrics(scores, summary))
+    return workload._replace(predict=predict, set_metrics=SetMetrics(outputs, summary))

@@ -115,6 +115,8 @@ def test_metrics_of_a_table_begin_with_the_target():
         'token_loss',
     ]
     assert metrics.headline(recorded)[0] == metrics.deciding(recorded) == 'test_perplexity'
+    both = ['test_accuracy', 'test_auc', 'test_average_precision', 'test_loss']
+    assert metrics.deciding(both) == 'test_auc'
     assert metrics.deciding(['loss', 'test_loss']) == 'test_loss'
     assert metrics.deciding(['loss']) == 'loss' and metrics.deciding(['step']) is None
 

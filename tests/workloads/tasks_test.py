@@ -71,6 +71,12 @@ def test_binary_against_its_definition():
     pairs = p[y == 1][:, None] - p[y == 0][None]
     auc = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
     np.testing.assert_allclose(summary['auc'], auc, rtol=1e-6)
+    # precision where each positive is reached; no two scores are equal
+    labels = y[np.argsort(-p)]
+    precision = np.cumsum(labels) / np.arange(1, 51)
+    expected = (precision * labels).sum() / labels.sum()
+    np.testing.assert_allclose(summary['average_precision'], expected, rtol=1e-6)
+    assert set(summary) == {'auc', 'average_precision'}
     np.testing.assert_allclose(logits, 2 * X[:, 0], rtol=1e-6)
     assert part.output_names == ('yes',)
 
