@@ -10,8 +10,8 @@ from lbexp.workloads import Workload
 
 
 def metric_names(workload: Workload, source: Source) -> list[str]:
-    """The metrics of an evaluation of `source`, such as 'loss', 'accuracy', 'auc': means and those
-    of the whole set, in this order, without a prefix.
+    """The metrics of an evaluation of `source` without a prefix, 'accuracy', 'loss', 'auc': means,
+    then those of the whole set.
 
     Shapes alone are traced; nothing is read or computed.
     """

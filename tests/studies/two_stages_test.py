@@ -25,8 +25,8 @@ def experiment(**study):
     return config
 
 
-def answers(errors):
-    """answer(configuration) of planted test errors, by (first, second) stage."""
+def answers(values, metric='test_accuracy'):
+    """answer(configuration) of planted values of a metric, by (first, second) stage."""
 
     def answer(config):
         is_noisy = bool(config['workload']['data'].get('label_noise'))
@@ -34,14 +34,20 @@ def answers(errors):
         begins = config['init_from']['trial'] if config['init_from']['weights'] else None
         # of the first round: noisy trials come first
         first = None if begins is None else ('noisy' if begins < SEEDS else 'clean')
-        error = errors[first, second] + 0.001 * np.random.default_rng(config['seed']).random()
-        row = dict(step=1000, test_accuracy=1 - error, loss=1.0)
+        value = values[first, second] - 0.001 * np.random.default_rng(config['seed']).random()
+        row = {'step': 1000, metric: value, 'loss': 1.0}
         return [dict(row, step=500), row], 'done'
 
     return answer
 
 
 SEEDS = 8
+
+
+def right(errors):
+    return {stages: 1 - error for stages, error in errors.items()}
+
+
 BEFORE = {(None, 'noisy'): 0.7, (None, 'clean'): 0.6}
 WINS = {('noisy', 'clean'): 0.4, ('clean', 'clean'): 0.5, ('clean', 'noisy'): 0.55}
 LOSES = {('noisy', 'clean'): 0.6, ('clean', 'clean'): 0.5, ('clean', 'noisy'): 0.55}
@@ -57,7 +63,7 @@ SAME = {('noisy', 'clean'): 0.5, ('clean', 'clean'): 0.5, ('clean', 'noisy'): 0.
     ],
 )
 def test_claims_follow_the_errors(tmp_path, errors, expected, passed):
-    entries = rounds(experiment(seeds=SEEDS), tmp_path, answers(BEFORE | errors))
+    entries = rounds(experiment(seeds=SEEDS), tmp_path, answers(right(BEFORE | errors)))
     assert [entry['round'] for entry in entries] == [0] * 16 + [1] * 24
     told = analysis(experiment(seeds=SEEDS), tmp_path)
     assert outcomes(told) == expected and told.passed is passed
@@ -68,10 +74,34 @@ def test_claims_follow_the_errors(tmp_path, errors, expected, passed):
     assert max(figure.series[1].x) == 2000 and max(figure.series[0].x) == 1000
 
 
+@pytest.mark.parametrize(
+    'metric, planted, expected',
+    [
+        # more accuracy is better, less loss is: the same numbers say the opposite
+        ('accuracy', WINS, NOT_REPRODUCED),
+        ('accuracy', right(WINS), REPRODUCED),
+        ('loss', WINS, REPRODUCED),
+        ('loss', right(WINS), NOT_REPRODUCED),
+    ],
+)
+def test_another_metric_has_its_own_direction(tmp_path, metric, planted, expected):
+    config = experiment(seeds=SEEDS, metric=metric)
+    rounds(config, tmp_path, answers(BEFORE | planted, f'test_{metric}'))
+    told = analysis(config, tmp_path)
+    assert outcomes(told) == [expected] * 2
+    better = 'lower' if metric == 'loss' else 'higher'
+    assert told.claims[0].claim.startswith(f'"noisy, then clean" has a {better} test {metric} than')
+    # the better arm's advantage is above 0, whatever the direction
+    is_above = told.claims[0].measured.partition(': ')[2].startswith('0.1')
+    assert is_above == (expected == REPRODUCED)
+    assert told.verdict.startswith(f'Test {metric}: ')
+    assert told.figures[0].y_label == f'test {metric}'
+
+
 def test_a_stage_begins_from_its_own_seed(tmp_path):
     """The second stage of pair s begins from the first stage of pair s; a first stage that diverged
     has none."""
-    answer = answers(BEFORE | WINS)
+    answer = answers(right(BEFORE | WINS))
 
     def diverging(config):
         is_third = config['seed'] == 2 and config['init_from']['weights'] is None
@@ -96,6 +126,10 @@ def test_a_stage_begins_from_its_own_seed(tmp_path):
         (dict(names=('a', 'a')), "names: found ('a', 'a'); allowed: two different ones"),
         (dict(first=dict(optimiser={})), 'noisy: found optimiser; allowed: fields'),
         (dict(second=dict(seed=3)), 'clean: found seed; allowed: fields'),
+        (
+            dict(metric='auc'),
+            "metric: found 'auc'; allowed: error, accuracy, loss, which classification has of a",
+        ),
     ],
 )
 def test_bad_arguments_are_told_in_one_line(study, problem):
