@@ -1,10 +1,13 @@
-"""Which examples of a file are test examples."""
+"""Which examples of a file are test examples, which validation examples."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lbexp.data.division import fold_places, group_fold_places, held_out_places
+from lbexp.data.source import Source, memory
+from lbexp.data.splits import divided, picked
 from lbexp.datasets._labels import Labels
 from lbexp.datasets._sources import Columns
 
@@ -57,6 +60,52 @@ def tested(raw: Columns, labels: Labels, division: Division) -> tuple[np.ndarray
         raise ValueError("split: found 'stratified' with a number as label; allowed: 'random'")
     is_test[held_out_places(split, float(test), count, values)] = True
     return is_test, f'{split}, {test:g} of the examples{f" by {by}" if by else ""}, fixed seed'
+
+
+def rows_of_parts(
+    is_test: np.ndarray, raw: Columns, division: Division, validation: int
+) -> dict[str, np.ndarray]:
+    """The rows of the examples of 'train', 'validation' and 'test', whichever there are.
+
+    Args:
+        is_test: bool [size], of `tested`.
+        raw: the columns, of which one may say groups or times.
+        validation: as in lbexp.datasets.file.
+    """
+    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    _, split, by, fold, folds = division
+    # where the makers have a test set, a fold is of the training set
+    if raw.test is None:
+        fold = None
+    places = None
+    if 0 < validation < len(train) and split in ('group', 'time') and by in raw.arrays:
+        # tuned on what the test set is, too: other groups, later times
+        share = validation / len(train)
+        places = held_out_places(split, share, len(train), raw.arrays[by][train])
+    parts = divided({'row': train}, {'row': test}, validation, False, fold, folds, places)
+    rows = {}
+    for name in ('train', 'validation', 'test'):
+        part = parts[name]
+        if part is not None:
+            rows[name] = part.arrays['row']
+    return rows
+
+
+def parted(
+    arrays: dict[str, np.ndarray], rows: Mapping[str, np.ndarray], replacement: bool
+) -> dict[str, Source]:
+    """The sources of a data set.
+
+    Args:
+        arrays: of all examples, [size, ...].
+        rows: of `rows_of_parts`.
+        replacement: draw training examples with replacement.
+    """
+    parts = {}
+    for name, places in rows.items():
+        is_drawn_again = replacement and name == 'train'
+        parts[name] = memory(picked(arrays, places), is_drawn_again)
+    return parts
 
 
 def _column(raw, argument, name):

@@ -1,6 +1,6 @@
 """Which column is the label, and whether it is a class or a number."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,15 @@ def labels_of(name: str, values: np.ndarray, target: str | None) -> Labels:
         raise ValueError(f'{where}: found one class, {distinct[0]}; allowed: two or more')
     ids = np.searchsorted(distinct, values).astype(np.int32)
     return Labels(ids, tuple(map(str, distinct.tolist())))
+
+
+def counted(labels: Labels) -> dict[str, Any]:
+    """What labels are, plain: how many of each class, or between which numbers."""
+    if not labels.classes:
+        values = labels.values
+        return {'kind': 'number', 'least': float(values.min()), 'largest': float(values.max())}
+    counts = np.bincount(labels.values, minlength=len(labels.classes)).tolist()
+    return {'kind': 'class', 'classes': dict(zip(labels.classes, counts))}
 
 
 def _few(names):

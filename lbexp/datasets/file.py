@@ -9,9 +9,7 @@ import jax
 import numpy as np
 
 from lbexp.data.augmentation import augmented
-from lbexp.data.division import held_out_places
-from lbexp.data.source import memory
-from lbexp.data.splits import divided, picked
+from lbexp.data.splits import picked
 from lbexp.datasets import Dataset
 from lbexp.datasets._columns import (
     Choice,
@@ -21,9 +19,9 @@ from lbexp.datasets._columns import (
     input_names,
     standardised,
 )
-from lbexp.datasets._division import Division, tested
+from lbexp.datasets._division import Division, parted, rows_of_parts, tested
 from lbexp.datasets._folds import Encoded, is_alike, of_fold
-from lbexp.datasets._labels import Labels, label_name, labels_of
+from lbexp.datasets._labels import Labels, counted, label_name, labels_of
 from lbexp.datasets._sources import TABLES, read, stamp
 from lbexp.inputs import Target
 from lbexp.local_path import local_path
@@ -136,14 +134,8 @@ class _Options(NamedTuple):
 def _dataset(source, shown, stamp, options):
     raw = read(source, options.size)
     arrays, rows, inputs, target, schema = _encoded(raw, source, shown, options)
-    parts = {}
-    for name, places in rows.items():
-        is_drawn_again = options.replacement and name == 'train'
-        parts[name] = memory(picked(arrays, places), is_drawn_again)
     return Dataset(
-        train=parts['train'],
-        validation=parts.get('validation'),
-        test=parts.get('test'),
+        **parted(arrays, rows, options.replacement),
         inputs=inputs,
         target=target,
         source=shown,
@@ -177,46 +169,17 @@ def _encoded(raw, source, shown, options):
     arrays, inputs = encode(raw.arrays, names, options.choice, ~is_test)
     stored = name if name not in inputs else f'{name}_label'
     arrays[stored] = labels.values
-    rows = _rows(is_test, raw, options)
+    rows = rows_of_parts(is_test, raw, options.division, options.validation)
     trained = picked(arrays, rows['train'])
     schema = {
         'source': shown,
         'examples': {name: len(places) for name, places in rows.items()},
         'test': how,
-        'label': {'column': name, **_counts(labels)},
+        'label': {'column': name, **counted(labels)},
         'columns': described(raw.arrays, names, inputs),
     }
     target = _target(stored, labels, trained[stored])
     return Encoded(arrays, rows, standardised(inputs, trained), target, schema)
-
-
-def _rows(is_test, raw, options):
-    """{part of the data set: rows of its examples}."""
-    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
-    _, split, by, fold, folds = options.division
-    # where the makers have a test set, a fold is of the training set
-    if raw.test is None:
-        fold = None
-    places = None
-    if 0 < options.validation < len(train) and split in ('group', 'time') and by in raw.arrays:
-        # tuned on what the test set is, too: other groups, later times
-        share = options.validation / len(train)
-        places = held_out_places(split, share, len(train), raw.arrays[by][train])
-    parts = divided({'row': train}, {'row': test}, options.validation, False, fold, folds, places)
-    rows = {}
-    for name in ('train', 'validation', 'test'):
-        part = parts[name]
-        if part is not None:
-            rows[name] = part.arrays['row']
-    return rows
-
-
-def _counts(labels: Labels) -> dict[str, Any]:
-    if not labels.classes:
-        values = labels.values
-        return {'kind': 'number', 'least': float(values.min()), 'largest': float(values.max())}
-    counts = np.bincount(labels.values, minlength=len(labels.classes)).tolist()
-    return {'kind': 'class', 'classes': dict(zip(labels.classes, counts))}
 
 
 def _target(name: str, labels: Labels, trained: np.ndarray) -> Target:
