@@ -81,12 +81,12 @@ def _dataset(source, shown, stamp, options):
     name = label_name(list(raw.arrays), options.label, is_table=True)
     labels = labels_of(name, raw.arrays[name], 'class')
     is_test, how = tested(raw, labels, options.division)
-    texts = {column: _texts(raw.arrays, column) for column in (options.first, options.second)}
-    arrays, names = _rows(*texts.values(), ~is_test, options)
+    first, second = _texts(raw.arrays, options.first), _texts(raw.arrays, options.second)
+    arrays, names = _rows(first, second, ~is_test, options)
     arrays['label'] = labels.values
     parts = parted(arrays, is_test, raw, options.division, options.validation, options.replacement)
     columns = {}
-    for column, values in texts.items():
+    for column, values in ((options.first, first), (options.second, second)):
         columns[column] = {'kind': 'text', 'missing': int(np.count_nonzero(values == ''))}
     schema = {
         'source': shown,
