@@ -8,6 +8,18 @@ clean alone 0.666 [0.660, 0.671]; clean, then noisy 0.673 [0.651, 0.688].
 
     python -m lbexp.main --config=experiments/noisy_then_clean.py
 
+`:reviews` asks it of texts, by the test AUC: whether clothing is recommended, 15,724 reviews with
+what their ratings say (the same as their writers for .935 of the test set) and 1,000 with what the
+writers said themselves; two stages of 250 updates with a small BERT. Measured, 6 seeds, 22 minutes
+on 2 cores that had other work, too: after the first stage noisy .925 [.918, .928], clean .861
+[.835, .866]; after the second noisy, then clean .866 [.828, .892]; clean alone .821 [.801, .832];
+clean, then noisy .926 [.925, .930]. Noisy, then clean beats clean alone by .053 [.001, .080], but
+the reverse order is better than it, by .060 [.033, .100]: labels as good as these, of 16 times as
+many texts, are worth more, and 8 passes at the full rate over a thousand take away what they gave.
+
+    python -m lbexp.data.prepare clothing_reviews
+    python -m lbexp.main --config=experiments/noisy_then_clean.py:reviews
+
 `:noisy` is one network alone, on a fifth of wrong labels, without the examples by which
 `steps_to_target:mnist1d` is judged: weights to begin from.
 """

@@ -6,7 +6,8 @@ a machine at some moment. Beside them it leaves what every interval can be compu
     environment.json  command, commit, machine and versions
     claims.json       each claim with its effects, draw by draw
     trials.csv        each trial: tags, seed, what was tuned, status, final errors; of a study of
-                      steps to a target the update that reached it, inf for none
+                      steps to a target the update that reached it, inf for none; of two stages
+                      the metric of their claims
     TABLE.csv         the study's tables: chosen rates, edges, counts, divergences
 """
 
@@ -27,7 +28,7 @@ from lbexp.report.file_names import file_names
 from lbexp.studies._targets import first_reached
 
 _PARTS = ('test', 'train', 'validation')
-_TAGS = ('arm', 'phase', 'tuning', 'extension', 'point', 'case')
+_TAGS = ('arm', 'stage', 'phase', 'tuning', 'extension', 'point', 'case')
 
 
 def main(argv: list[str]) -> int:
@@ -104,6 +105,11 @@ def keep_trials(workdir: pathlib.Path, target: pathlib.Path, study: dict[str, An
     if study['name'] == 'steps_to_target':
         reached = first_reached(workdir, study['target'], study['metric'])
         columns.append('reached')
+    asked = None
+    # where it is not set, the claims are of errors
+    if study['name'] == 'two_stages' and study.get('metric') not in (None, 'error'):
+        asked = f'test_{study["metric"]}'
+        columns.append(asked)
     rows = []
     for trial, tags in _roles(entries):
         settings = dict(entries[trial]['overrides'])
@@ -113,6 +119,8 @@ def keep_trials(workdir: pathlib.Path, target: pathlib.Path, study: dict[str, An
         row += _ending(finals, place)
         if reached:
             row.append(reached.get(trial, math.inf))
+        if asked:
+            row.append(_value(finals, place, asked))
         rows.append(row)
     _write(target / 'trials.csv', columns, rows)
 
@@ -134,12 +142,18 @@ def _ending(finals, place):
     status = finals['status'][place]
     ending = [status, int(finals['step'][place])]
     for part in _PARTS:
-        column = f'{part}_accuracy'
-        error = math.nan
-        if status == 'done' and column in finals:
-            error = 1 - float(finals[column][place])
-        ending.append('' if math.isnan(error) else repr(error))
+        accuracy = _value(finals, place, f'{part}_accuracy')
+        ending.append('' if accuracy == '' else 1 - accuracy)
     return ending
+
+
+def _value(finals, place, column):
+    """The last number of a trial, '' where it is not done or has none; place None: it has no
+    row."""
+    if place is None or finals['status'][place] != 'done' or column not in finals:
+        return ''
+    value = float(finals[column][place])
+    return '' if math.isnan(value) else value
 
 
 def _without_folders(value):

@@ -119,6 +119,22 @@ def test_fits_are_computed_again_from_the_steps_of_each_seed(name):
     assert f'momentum over SGD {format_span(ratio)}' in claims
 
 
+def test_two_stages_are_computed_again_from_the_metric_of_each_seed():
+    folder = KEPT / 'noisy_then_clean_reviews'
+    with open(folder / 'trials.csv', newline='') as file:
+        trials = list(csv.DictReader(file))
+    ends = {}
+    for row in trials:
+        if row['stage'] == '2':
+            ends.setdefault(row['arm'], {})[int(row['seed'])] = float(row['test_auc'])
+    values = {arm: np.array([of[seed] for seed in sorted(of)]) for arm, of in ends.items()}
+    claims = json.loads((folder / 'claims.json').read_text())
+    others = 'clean alone', 'clean, then noisy'
+    for claim, other in zip(claims, others, strict=True):
+        again = values['noisy, then clean'] - values[other]
+        np.testing.assert_allclose(claim['effects'], again, atol=1e-7)
+
+
 def test_a_trial_is_kept_as_often_as_it_was_asked_for_and_without_tags_once():
     entries = {0: {'tags': []}, 1: {}, 2: {'tags': [{'arm': 'a'}, {'arm': 'b'}]}}
     expected = [(0, {}), (1, {}), (2, {'arm': 'a'}), (2, {'arm': 'b'})]
