@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lbexp.datasets import Dataset
-from lbexp.datasets._division import Division, parted, sizes, tested
+from lbexp.datasets._division import Division, parted, rows_of_parts, tested
 from lbexp.datasets._labels import counted, label_name, labels_of
 from lbexp.datasets._sources import TABLES, read, stamp
 from lbexp.datasets._wordpiece import MARKS, PADDING, encoded_pairs, names_of, word_pieces
@@ -84,20 +84,20 @@ def _dataset(source, shown, stamp, options):
     first, second = _texts(raw.arrays, options.first), _texts(raw.arrays, options.second)
     arrays, names = _rows(first, second, ~is_test, options)
     arrays['label'] = labels.values
-    parts = parted(arrays, is_test, raw, options.division, options.validation, options.replacement)
+    rows = rows_of_parts(is_test, raw, options.division, options.validation)
     columns = {}
     for column, values in ((options.first, first), (options.second, second)):
         columns[column] = {'kind': 'text', 'missing': int(np.count_nonzero(values == ''))}
     schema = {
         'source': shown,
-        'examples': sizes(parts),
+        'examples': {name: len(places) for name, places in rows.items()},
         'test': how,
         'label': {'column': name, **counted(labels)},
         'columns': columns,
         'vocabulary': len(names),
     }
     return Dataset(
-        **parts,
+        **parted(arrays, rows, options.replacement),
         inputs=_inputs(options.length, len(names)),
         target=Target('class', 'label', labels.classes),
         source=shown,

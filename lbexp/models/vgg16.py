@@ -37,7 +37,7 @@ def vgg16() -> Model:
         (described,) = inputs.values() if len(inputs) == 1 else (None,)
         if described is None or not _is_picture(described):
             raise ValueError(
-                f'vgg16: found inputs {shapes}; allowed: one picture (h, w, 3) of uint8, h and w at '
+                f'vgg16: found inputs {shapes}; allowed: a picture (h, w, 3) of uint8, h and w at '
                 f'least {_LEAST}'
             )
         shift = 0.0 if described.shift is None else described.shift
