@@ -119,8 +119,11 @@ def test_fits_are_computed_again_from_the_steps_of_each_seed(name):
     assert f'momentum over SGD {format_span(ratio)}' in claims
 
 
-def test_two_stages_are_computed_again_from_the_metric_of_each_seed():
-    folder = KEPT / 'noisy_then_clean_reviews'
+@pytest.mark.parametrize(
+    'name', ['noisy_then_clean_reviews', 'noisy_then_clean_reviews_small_rate']
+)
+def test_two_stages_are_computed_again_from_the_metric_of_each_seed(name):
+    folder = KEPT / name
     with open(folder / 'trials.csv', newline='') as file:
         trials = list(csv.DictReader(file))
     ends = {}
