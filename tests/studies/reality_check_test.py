@@ -240,6 +240,7 @@ def test_end_to_end_and_more_seeds_in_the_same_workdir(tmp_path):
         '--config.epochs=4',
         "--config.study.optimizers=('adamw','lamb')",
         '--config.study.budget=2',
+        '--config.study.tunings=1',
     ]
     assert main.main(['', *how, '--config.study.seeds=1']) == 0
     first = (tmp_path / 'metrics.jsonl').read_bytes()
