@@ -48,7 +48,7 @@ def get_config(workload: str = 'digits'):
         factor=2.0,
         hessian_examples=512,  # of the training set, for tr(H Sigma) / (G^T H G)
         hessian_groups=8,
-        hessian_every=5,  # rows
+        hessian_every=2,  # rows
     )
     if workload == 'mnist1d':
         c.workload = dict(name='mnist1d', validation=400, replacement=True)
