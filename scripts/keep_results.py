@@ -103,7 +103,7 @@ def keep_trials(workdir: pathlib.Path, target: pathlib.Path, study: dict[str, An
     columns += [f'{part}_error' for part in _PARTS]
     reached = {}
     if study['name'] == 'steps_to_target':
-        reached = first_reached(workdir, study['target'], study['metric'])
+        reached = first_reached(workdir, study['target'], study.get('metric', 'error'))
         columns.append('reached')
     asked = None
     # where it is not set, the claims are of errors
