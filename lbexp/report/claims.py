@@ -16,7 +16,7 @@ def claims(analysis: Analysis) -> list[Table]:
     if not analysis.claims:
         return []
     caption = (
-        'Below a claim stands what its paper measured. Reproduced: the interval lies on the side '
+        'Below claims stands what their paper measured. Reproduced: the interval lies on the side '
         'that the claim says; not reproduced: on the other; else undecided. Under-trained: a claim '
         'on generalization, of networks that fit their training sets unequally well. p: two-sided, '
         "by flipping the signs of the differences from the claim's boundary (Fisher 1935), alone "
@@ -45,12 +45,14 @@ def write(workdir: Path, analysis: Analysis):
 
 def _rows(claims):
     corrected = inference.holm([claim.p_value for claim in claims])
+    # of neighbours with one paper, after the last
+    next_papers = [claim.paper for claim in claims[1:]] + ['']
     rows = []
-    for claim, of_all in zip(claims, corrected, strict=True):
+    for claim, of_all, next_paper in zip(claims, corrected, next_papers, strict=True):
         rows.append(
             [claim.claim, claim.measured, claim.outcome, _p(claim.p_value), _p(of_all)],
         )
-        if claim.paper:
+        if claim.paper and claim.paper != next_paper:
             rows.append([f'in the paper: {claim.paper}', '', '', '', ''])
     return rows
 

@@ -2,7 +2,7 @@
 
 from reports import bare_page, sweep
 
-from lbexp.analysis import Analysis, Claim
+from lbexp.analysis import REPRODUCED, Analysis, Claim
 from lbexp.report import claims
 
 
@@ -29,3 +29,11 @@ def test_claims_stand_in_page_and_workdir(tmp_path):
     # without claims there is nothing to write
     claims.write(tmp_path / 'nowhere', analysis._replace(claims=()))
     assert claims.claims(analysis._replace(claims=())) == []
+
+
+def test_a_paper_stands_once_below_neighbours_that_are_of_it():
+    papers = ('a', 'a', '', 'b', 'a')
+    of_papers = [Claim(str(i), '1', REPRODUCED, paper=paper) for i, paper in enumerate(papers)]
+    (table,) = claims.claims(Analysis('t', 'v', [], [], True, of_papers))
+    shown = [row[0].removeprefix('in the paper: ') for row in table.rows]
+    assert shown == ['0', '1', 'a', '2', '3', 'b', '4', 'a']

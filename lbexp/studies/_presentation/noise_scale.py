@@ -65,7 +65,7 @@ def table(
     noise_of: Mapping[str, Noise], closed_form: ClosedForm, measured_at: int, has_hessian: bool
 ) -> Table:
     """A row for each optimizer and kind of noise scale, below those in closed form."""
-    columns = ['', *(f'noise scale, quarter {part + 1}' for part in range(PARTS))]
+    columns = ['', *(f'quarter {part + 1}' for part in range(PARTS))]
     columns += ['over the run', 'critical batch size', 'noise scale / critical']
     name = 'SGD on a noisy quadratic, closed form'
     rows = [_exact(f'{name}, B_simple', closed_form.simple, closed_form.critical)]
