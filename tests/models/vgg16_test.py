@@ -135,7 +135,7 @@ def test_sizes_and_refusals():
         picture(64, 64, dtype='float32'),
         {'left': picture(64, 64)['image'], 'right': picture(64, 64)['image']},
     ):
-        with pytest.raises(ValueError, match=r'vgg16: found inputs .* allowed: one picture'):
+        with pytest.raises(ValueError, match=r'vgg16: found inputs .* allowed: a picture'):
             vgg16().network(wrong, 2)
 
 
