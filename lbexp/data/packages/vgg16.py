@@ -47,8 +47,8 @@ def _write(files, folder):
         archive.open(_MEMBER) as opened,
         h5py.File(opened) as weights,
     ):
-        for path, (there, shape) in _described().items():
-            named[f'params/{path}'] = _array(weights, there, shape)
+        for path, (path_in_file, shape) in _described().items():
+            named[f'params/{path}'] = _array(weights, path_in_file, shape)
     written = folder / 'examples.npz'
     np.savez(written, **named)
     return written
@@ -63,8 +63,8 @@ def _described():
             layer = f'conv2d_{number}' if number else 'conv2d'
             shapes = (3, 3, inputs, channels), (channels,)
             for variable, (name, shape) in enumerate(zip(_VARIABLES, shapes, strict=True)):
-                there = f'block{block}/layers/{layer}/vars/{variable}'
-                described[f'block{block}/conv{number + 1}/{name}'] = there, shape
+                path_in_file = f'block{block}/layers/{layer}/vars/{variable}'
+                described[f'block{block}/conv{number + 1}/{name}'] = path_in_file, shape
             inputs = channels
     return described
 
@@ -72,7 +72,7 @@ def _described():
 def _array(weights, path, shape):
     if path not in weights:
         raise Refusal(f'{_MEMBER}: found no {path}; allowed: the 13 convolutions of VGG16')
-    found = weights[path].shape
-    if found != shape:
-        raise Refusal(f'{_MEMBER}: {path}: found shape {found}; allowed: {shape}')
+    stored = weights[path].shape
+    if stored != shape:
+        raise Refusal(f'{_MEMBER}: {path}: found shape {stored}; allowed: {shape}')
     return weights[path][()]
