@@ -30,7 +30,8 @@ _STRETCH = 64  # microbatches that a stream gives at once
 # its last use. With region analysis it orders them instead. Without / with, time of a step: MLP
 # 784-512-512-10 1.09, 64-512-512-10 1.37, five layers of 512 1.06; but 64-128-128-10 0.86, where
 # waiting costs more than the copy (batch 32, 2 cores). Since norms are taken before the update
-# (observation.py) it is AdamW alone whose weights would be copied.
+# (observation.py), and lbexp's AdamW has its quotient last, it is optax's whose weights would be
+# copied.
 _IN_PLACE = {'xla_cpu_copy_insertion_use_region_analysis': True}
 _LARGE = 2**16  # parameters
 

@@ -33,7 +33,7 @@ def test_a_large_model_is_not_copied_at_each_step(monkeypatch):
         jax.block_until_ready(made.segment(made.init(), at, at, at))
         return sum(len(re.findall(r'= f32\[256,256\]\S* copy\(', text)) for text in texts)
 
-    adamw = dict(name='adamw', learning_rate=0.01)
+    adamw = dict(name='optax:adamw', learning_rate=0.01)
     monkeypatch.setattr(programs, '_compiled', kept)
     assert copies() == 0 and copies(optimizer=adamw) == 0
     monkeypatch.setattr(programs, '_LARGE', 10**9)
