@@ -60,11 +60,13 @@ def main(argv: list[str]) -> int:
         for kind in ('png', 'csv'):
             shutil.copy(workdir / 'figures' / f'{figure.name}.{kind}', target)
     seen = facts['environment']
-    told = {name: _without_folders(seen[name]) for name in sorted(seen) if name != 'platform'}
+    environment = {
+        name: _without_folders(seen[name]) for name in sorted(seen) if name != 'platform'
+    }
     parts = [part for part in seen['command'].split() if not part.startswith('--workdir')]
-    told['command'] = _without_folders(' '.join(parts))
-    told['trials'] = len(facts['trials'])
-    (target / 'environment.json').write_text(json.dumps(told, indent=1) + '\n')
+    environment['command'] = _without_folders(' '.join(parts))
+    environment['trials'] = len(facts['trials'])
+    (target / 'environment.json').write_text(json.dumps(environment, indent=1) + '\n')
     (target / 'verdict.txt').write_text(analysis.verdict + '\n')
     keep_claims(analysis, target)
     keep_tables(analysis, target)

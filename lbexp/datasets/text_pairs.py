@@ -107,8 +107,8 @@ def _dataset(source, shown, stamp, options):
 
 def _texts(arrays, name):
     if name not in arrays:
-        found = ', '.join(map(repr, arrays))
-        raise ValueError(f'first, second: found no column {name!r}; allowed: {found}')
+        columns = ', '.join(map(repr, arrays))
+        raise ValueError(f'first, second: found no column {name!r}; allowed: {columns}')
     if arrays[name].dtype.kind != 'U':
         raise ValueError(f'first, second: found numbers in column {name!r}; allowed: texts')
     return arrays[name]

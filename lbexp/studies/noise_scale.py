@@ -96,18 +96,7 @@ def noise_scale(
     Source: McCandlish et al. 2018, arXiv:1812.06162, Sections 2.2 and 2.3.
     """
     sizes = list(batch_sizes)
-    is_multiple = [size % min(sizes) == 0 for size in sizes]
-    if len(sizes) < 3 or sizes != sorted(set(sizes)) or min(sizes) < 2 or not all(is_multiple):
-        raise Refusal(
-            f'batch_sizes: found {tuple(sizes)}; allowed: 3 or more multiples of the first, '
-            'ascending, from 2 on'
-        )
-    if measured_at not in sizes:
-        raise Refusal(f'measured_at: found {measured_at}; allowed: {", ".join(map(str, sizes))}')
-    if not factor > 1:
-        raise Refusal(f'factor: found {factor}; allowed: a number > 1')
-    if metric == 'error' and not target < 1:
-        raise Refusal(f'target: found {target}; allowed: a validation error in (0, 1)')
+    _validate(sizes, measured_at, float(factor), metric, float(target))
     space_of = optimizer_spaces(spaces, SPACES, optimizers)
     length_of = lengths(sizes, examples, updates)
     score = functools.partial(first_reached, target=float(target), metric=metric)
@@ -132,21 +121,39 @@ def noise_scale(
         noise_of = {}
         for name in optimizers:
             trials = compared.results[arm_name(name, measured_at)].trials
-            prefix = 'preconditioned_' if name in _PRECONDITIONED else ''
             scaling = scaling_of(compared, reached, name, length_of)
-            simple, hessian = [], []
-            for trial in trials:
-                of_trial = rows['trial'] == trial
-                run = {column: values[of_trial] for column, values in rows.items()}
-                end = reached.get(trial, math.inf)
-                simple.append(_simple(run, end, prefix))
-                hessian.append(_hessian(run, end))
-            noise_of[name] = Noise(
-                np.reshape(simple, (-1, PARTS)), np.reshape(hessian, (-1, PARTS)), scaling
-            )
+            noise_of[name] = _noise(name, rows, trials, reached, scaling)
         return _analysis(noise_of, measured_at, float(factor), hessian_examples > 0)
 
     return comparison(arms_of, tuning, analyse, reports_test=False)
+
+
+def _validate(sizes, measured_at, factor, metric, target):
+    is_multiple = [size % min(sizes) == 0 for size in sizes]
+    if len(sizes) < 3 or sizes != sorted(set(sizes)) or min(sizes) < 2 or not all(is_multiple):
+        raise Refusal(
+            f'batch_sizes: found {tuple(sizes)}; allowed: 3 or more multiples of the first, '
+            'ascending, from 2 on'
+        )
+    if measured_at not in sizes:
+        raise Refusal(f'measured_at: found {measured_at}; allowed: {", ".join(map(str, sizes))}')
+    if not factor > 1:
+        raise Refusal(f'factor: found {factor}; allowed: a number > 1')
+    if metric == 'error' and not target < 1:
+        raise Refusal(f'target: found {target}; allowed: a validation error in (0, 1)')
+
+
+def _noise(name, rows, trials, reached, scaling):
+    """The noise scales of an optimizer's reported trials."""
+    prefix = 'preconditioned_' if name in _PRECONDITIONED else ''
+    simple, hessian = [], []
+    for trial in trials:
+        of_trial = rows['trial'] == trial
+        run = {column: values[of_trial] for column, values in rows.items()}
+        end = reached.get(trial, math.inf)
+        simple.append(_simple(run, end, prefix))
+        hessian.append(_hessian(run, end))
+    return Noise(np.reshape(simple, (-1, PARTS)), np.reshape(hessian, (-1, PARTS)), scaling)
 
 
 def _analysis(noise_of, measured_at, factor, has_hessian):
