@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lbexp.engine.identity import NOBODY, Identity
-from lbexp.engine.named import digest, non_empty, rebuilt, signatures
+from lbexp.engine.named import digest, rebuilt, signatures, stored
 from lbexp.engine.orbax_saving import checkpointer, saving
 from lbexp.engine.seal import seal
 from lbexp.engine.storage_errors import diagnosis, full_disk_as_oserror, refusal_as_oserror
@@ -94,7 +94,7 @@ class Checkpoints:
         """
         if self._pending is None or self._pending < step:
             self.wait()
-            leaves = non_empty(tree)
+            leaves = stored(tree)
             if self._writer:
                 self._writing = self._writer.submit(self._write, step, leaves, before)
             else:
@@ -170,7 +170,7 @@ class Checkpoints:
             return None, diagnosis(error, self._directory / str(step))
 
     def _load(self, step, like):
-        shapes = non_empty(like)
+        shapes = stored(like)
         saved = self._read(step, shapes)
         if bytes(saved.pop(DIGEST)) != bytes(digest(saved)):
             raise _Wrong('its contents are not what was saved (SHA-256)')
@@ -223,7 +223,7 @@ class Checkpoints:
     def _refuse_another_state(self, steps, like):
         """A changed configuration is no damage; where one of the checkpoints fits, it was not
         changed."""
-        wanted = signatures(non_empty(like))
+        wanted = signatures(stored(like))
         shapes = list(map(self._shapes, steps))
         # by checkpoint, the arrays that it or this configuration alone has
         differ = [sorted(saved.items() ^ wanted.items(), key=str) for saved in shapes]

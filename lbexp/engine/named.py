@@ -1,7 +1,7 @@
 """The arrays of a tree by name, as a checkpoint holds them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -34,17 +34,35 @@ def slashed(tree: Any, prefix: str = '') -> list[str]:
     return names
 
 
-def non_empty(tree: Any) -> dict[str, Any]:
-    """The named arrays without the empty ones. Orbax refuses those, so they are not saved: they
-    hold nothing."""
-    return {path: leaf for path, leaf in named(tree) if leaf.size}
+def stored(tree: Any) -> dict[str, Any]:
+    """The named arrays as a checkpoint holds them: without the empty ones, which Orbax refuses, and
+    in their `stored_shape`."""
+    arrays = {}
+    for path, leaf in named(tree):
+        if not leaf.size:
+            continue
+        shape = stored_shape(leaf.shape)
+        if isinstance(leaf, jax.ShapeDtypeStruct):
+            arrays[path] = jax.ShapeDtypeStruct(shape, leaf.dtype)
+        else:
+            arrays[path] = leaf.reshape(shape)
+    return arrays
+
+
+def stored_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Without a first axis of one, as a single trial has: TensorStore copies such an array before
+    it writes it."""
+    if len(shape) > 1 and shape[0] == 1:
+        return tuple(shape[1:])
+    return tuple(shape)
 
 
 def rebuilt(like: Any, arrays: Mapping[str, Any]) -> Any:
-    """A tree like `like` of arrays that `non_empty` has named."""
+    """A tree like `like` of arrays that `stored` has named."""
     leaves = []
     for path, leaf in named(like):
-        leaves.append(arrays[path] if leaf.size else np.zeros(leaf.shape, leaf.dtype))
+        values = arrays[path] if leaf.size else np.zeros(leaf.shape, leaf.dtype)
+        leaves.append(values.reshape(leaf.shape))
     return jax.tree.map(as_key, jax.tree.unflatten(jax.tree.structure(like), leaves), like)
 
 

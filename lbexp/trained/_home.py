@@ -16,7 +16,7 @@ from lbexp.config.completed import completed
 from lbexp.engine import record
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.identity import Identity
-from lbexp.engine.named import as_key, named
+from lbexp.engine.named import as_key, named, stored_shape
 from lbexp.engine.state import TrialState
 from lbexp.engine.step import initial_state
 from lbexp.errors import Refusal
@@ -147,10 +147,11 @@ class Home:
             # Empty arrays were not saved: they hold nothing.
             empty = np.zeros((len(checkpoint.trials), *leaf.shape), leaf.dtype)
             values = arrays.pop(f'[0]{path}', empty if not leaf.size else None)
-            if values is None or values.shape != empty.shape:
+            # whole: as earlier versions stored it
+            if values is None or values.shape not in (stored_shape(empty.shape), empty.shape):
                 self._refuse_another_state(path)
             # A view would keep the arrays of all trials.
-            leaves.append(np.array(values[lane]))
+            leaves.append(np.array(values.reshape(empty.shape)[lane]))
         # What is left over, other code has trained.
         if arrays:
             self._refuse_another_state(next(iter(arrays)))

@@ -1,6 +1,8 @@
 """What a save or a read holds is given back: a run of many days makes thousands of them."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -50,3 +52,33 @@ def test_reads_leave_no_thread_and_no_descriptor(tmp_path):
         if time == 0:
             first = held()
     assert is_given_back(first, held())
+
+
+# Of a process of its own: others raise the peak of this one.
+_PEAK = """
+import pathlib, sys
+import numpy as np
+from lbexp.engine.checkpoint import Checkpoints
+
+def peak():
+    lines = pathlib.Path('/proc/self/status').read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith('VmHWM')]
+    return int(line.split()[1]) * 1024
+
+checkpoints = Checkpoints(pathlib.Path(sys.argv[1]))
+checkpoints.save(1, {'small': np.ones((1, 3))})
+checkpoints.wait()
+state = {'large': np.ones((1, 4096, 8192), np.float32)}
+before = peak()
+checkpoints.save(2, state)
+checkpoints.wait()
+print((peak() - before) / state['large'].nbytes)
+"""
+
+
+@pytest.mark.processes
+def test_a_save_takes_the_copy_that_training_needs_and_no_other(tmp_path):
+    """Of one trial, whose arrays begin with an axis of one."""
+    command = [sys.executable, '-c', _PEAK, str(tmp_path / 'trial')]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert float(printed) < 1.5

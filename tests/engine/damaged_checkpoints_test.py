@@ -25,6 +25,7 @@ pytestmark = [
 TREE = {
     'a': np.arange(3000, dtype=np.float32),
     'b': np.int32(7),
+    'of_one_trial': np.arange(6.0).reshape(1, 1, 6),
     'empty': np.zeros((0, 4), np.float32),
 }
 
