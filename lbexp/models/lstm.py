@@ -94,9 +94,13 @@ class LSTM(nn.Module):
             # What the row held before is another sequence: its state is forgotten.
             going_on = 1 - begin[:, None]
             h, c = h * going_on, c * going_on
-            i, f, g, o = jnp.split(of_inputs + h @ recurrent, 4, axis=-1)
-            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            sums = of_inputs + h @ recurrent
+            # Of all four at once, then cut: XLA for CPU takes several times as long over the other
+            # way round.
+            i, f, _, o = jnp.split(jax.nn.sigmoid(sums), 4, axis=-1)
+            g = jnp.tanh(sums[:, 2 * self.hidden : 3 * self.hidden])
+            c = f * c + i * g
+            h = o * jnp.tanh(c)
             return (h, c), h
 
         start = jnp.zeros((len(x), self.hidden), x.dtype)
