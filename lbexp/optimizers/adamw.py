@@ -37,7 +37,7 @@ def adamw(
     decay: Mask = 'matrices',
     stacked_axes: StackedAxes = None,
     accumulator_dtype: Dtype | None = None,
-    lazy_decay: Mask = 'none',
+    lazy_decay: Mask = 'tables',
 ) -> optax.GradientTransformationExtraArgs:
     """AdamW (Kingma and Ba 2015, arXiv:1412.6980, Alg. 1; Loshchilov and Hutter 2019,
     arXiv:1711.05101, Alg. 2).
@@ -56,9 +56,10 @@ def adamw(
         decay: which parameters (see masks.masks); optax and the paper: 'all'.
         stacked_axes: as in lars.
         accumulator_dtype: of m; None: the parameters'.
-        lazy_decay: which parameters are tables of rows, such as embeddings ('categories'): a row is
-            decayed only in updates in which it has a gradient. Otherwise what is rarely seen decays
-            as often as what every batch has, and shrinks in between.
+        lazy_decay: which parameters are tables, of which a row [stack..., row] is decayed only in
+            updates in which it has a gradient. With 'none', as in optax and the paper, what is
+            rarely seen decays as often as what every batch has, and shrinks in between. Only the
+            decay is sparse: m and v of a row go on without a gradient, and m moves it.
 
     Raises:
         ValueError: a number out of its range; in update, no parameters.
@@ -73,14 +74,13 @@ def adamw(
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        flat = flatten_leaves(updates, params, decay, 'none', stacked_axes)
-        lazy = flat.flatten(masks(lazy_decay, params, stacked_axes, 'lazy_decay'))
+        flat = flatten_leaves(updates, params, decay, lazy_decay, 'none', stacked_axes)
         rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
         t = state.count + 1
         mus, nus, changes = [], [], []
         old_mus, old_nus = flat.flatten(state.mu), flat.flatten(state.nu)
-        for leaf, is_lazy, m, v in zip(flat.leaves, lazy, old_mus, old_nus, strict=True):
+        for leaf, m, v in zip(flat.leaves, old_mus, old_nus, strict=True):
             g = upcast(leaf.gradient)
             mu = b1 * upcast(m) + (1 - b1) * g
             nu = b2 * v + (1 - b2) * (g * g.conj()).real
@@ -89,19 +89,9 @@ def adamw(
             # The quotient last: XLA would compute anything cheaper once for the change and once for
             # the new weights, and keep what it is computed from, as large as the parameters.
             mean = mu * (1 / bias_correction_term(b1, t, v.dtype))
-            rows_beta = _of_rows(beta, g, is_lazy, leaf.stacked_axes)
-            changes.append(-rate * leaf.add_decayed_weights(mean, rows_beta * below) / below)
+            changes.append(-rate * leaf.add_decayed_weights(mean, beta * below) / below)
             mus.append(mu.astype(m.dtype))
             nus.append(nu.astype(v.dtype))
         return flat.cast(changes), AdamwState(t, flat.tree(mus), flat.tree(nus))
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _of_rows(decay, gradient, is_lazy, stacked_axes):
-    """The decay of each row: 0 where decay is lazy and the row's gradient 0."""
-    if is_lazy is False or gradient.ndim <= stacked_axes:
-        return decay
-    axes = tuple(range(stacked_axes + 1, gradient.ndim))
-    is_seen = (gradient != 0).any(axis=axes, keepdims=True)
-    return jnp.where(is_seen | jnp.logical_not(is_lazy), decay, 0)

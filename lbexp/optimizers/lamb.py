@@ -61,6 +61,7 @@ def lamb(
     stacked_axes: StackedAxes = None,
     axis_name: AxisName = None,
     accumulator_dtype: Dtype | None = None,
+    lazy_decay: Mask = 'tables',
 ) -> optax.GradientTransformationExtraArgs:
     """Layer-wise Adam (You et al. 2020, arXiv:1904.00962v5, Algorithm 2).
 
@@ -71,7 +72,7 @@ def lamb(
     The variants: version 3 of the paper (and NVIDIA's Transformer-XL) has bias_correction=False;
     NVLAMB divides all gradients by their common norm first: normalize_gradients=True, as it is
     described, or max_gradient_norm=1, as it is implemented (only where the norm is above it). optax
-    adapts and decays every parameter: with decay='all' and adapt='all' it is
+    adapts and decays every parameter: with decay='all', lazy_decay='none' and adapt='all' it is
 
         optax.chain(
             optax.scale_by_adam(b1, b2, eps),
@@ -97,13 +98,15 @@ def lamb(
         decay, adapt: which parameters (see masks.masks). What is not adapted has ratio 1: it takes
             Adam's step.
         stacked_axes, axis_name, accumulator_dtype: as in lars; the dtype is that of m.
+        lazy_decay: as in lars; |u| has the decay of the rows that are decayed. m and v of a row go
+            on without a gradient, and m moves it.
 
     Raises:
         ValueError: a number out of its range; in update, no parameters.
     """
 
     def init(params):
-        stats = initial_stats(params, decay, adapt, stacked_axes)
+        stats = initial_stats(params, decay, lazy_decay, adapt, stacked_axes)
         mu = init_buffer(params, accumulator_dtype)
         nu = init_second_moment(params)
         return LambState(jnp.zeros((), jnp.int32), mu, nu, stats)
@@ -139,7 +142,7 @@ def lamb(
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
+        flat = flatten_leaves(updates, params, decay, lazy_decay, adapt, stacked_axes)
         rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
         gradients = [leaf.gradient for leaf in flat.leaves]

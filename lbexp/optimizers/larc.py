@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.adapted_norms import adapted_norms
+from lbexp.optimizers._layerwise.adapted_norms import adapted_norms, decayed_norm
 from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like
 from lbexp.optimizers._layerwise.leaves import (
     LayerNorms,
@@ -54,6 +54,7 @@ def larc(
     stacked_axes: StackedAxes = None,
     axis_name: AxisName = None,
     accumulator_dtype: Dtype | None = None,
+    lazy_decay: Mask = 'tables',
 ) -> optax.GradientTransformationExtraArgs:
     """Layer-wise adaptive rate control (NVIDIA's apex.parallel.LARC; Ginsburg, Gitman, You 2018).
 
@@ -73,7 +74,7 @@ def larc(
         eps: >= 0 [gradient units].
         mode: 'clip', 'scale'.
         ratio_bounds: (low, high) for f.
-        nesterov, decay, adapt, stacked_axes, axis_name, accumulator_dtype: as in lars.
+        nesterov, decay, lazy_decay, adapt, stacked_axes, axis_name, accumulator_dtype: as in lars.
 
     Raises:
         ValueError: an unknown mode, a number out of its range; in update, no parameters.
@@ -83,12 +84,13 @@ def larc(
         return LarcState(
             jnp.zeros((), jnp.int32),
             init_buffer(params, accumulator_dtype),
-            initial_stats(params, decay, adapt, stacked_axes),
+            initial_stats(params, decay, lazy_decay, adapt, stacked_axes),
         )
 
     def factor(leaf, weight_norm, gradient_norm, rate, beta):
         """f of the layers of a leaf: shaped to meet it, and as a record."""
-        below = add_decayed_weights(gradient_norm, leaf.is_decayed, beta, weight_norm) + eps
+        decayed = decayed_norm(leaf, weight_norm, axis_name)
+        below = add_decayed_weights(gradient_norm, leaf.is_decayed, beta, decayed) + eps
         local = trust_coefficient * weight_norm / jnp.where(below > 0, below, 1)
         limited = None
         if mode == 'clip':
@@ -105,7 +107,7 @@ def larc(
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
+        flat = flatten_leaves(updates, params, decay, lazy_decay, adapt, stacked_axes)
         rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
         everywhere = range(len(flat.leaves))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lbexp.optimizers._layerwise.adapted_norms import adapted_norms
+from lbexp.optimizers._layerwise.adapted_norms import adapted_norms, decayed_norm
 from lbexp.optimizers._layerwise.blocks import blocks, sequence_after
 from lbexp.optimizers._layerwise.layers import StackedAxes, TrustRatioStats, expand_like
 from lbexp.optimizers._layerwise.leaves import (
@@ -57,6 +57,7 @@ def lars(
     stacked_axes: StackedAxes = None,
     axis_name: AxisName = None,
     accumulator_dtype: Dtype | None = None,
+    lazy_decay: Mask = 'tables',
 ) -> optax.GradientTransformationExtraArgs:
     """Layer-wise adaptive rate scaling (You, Gitman, Ginsburg 2017, arXiv:1708.03888, Algorithm 1).
 
@@ -70,7 +71,8 @@ def lars(
     momentum_form='average', m <- momentum m + (1 - momentum) (g + weight_decay w), w <- w -
     learning_rate |w| / |m| m, no trust coefficient. MLPerf: the default with zero_ratio=1.
 
-    With denominator='norm_of_sum', zero_ratio=1, decay='all' and adapt='all' it is
+    With denominator='norm_of_sum', zero_ratio=1, decay='all', lazy_decay='none' and adapt='all' it
+    is
 
         optax.chain(
             optax.add_decayed_weights(weight_decay),
@@ -102,6 +104,12 @@ def lars(
         stacked_axes: leading axes that count layers (see layers.stacked).
         axis_name: mesh axes of a shard_map over which parameters are split.
         accumulator_dtype: of the velocity; None: the parameters'.
+        lazy_decay: which parameters are tables, of which a row [stack..., row] is decayed only in
+            updates in which it has a gradient: in g + weight_decay w, and in the denominator, whose
+            weight_decay |w| is that of these rows; the numerator is |w| of all. 'none': all rows,
+            as elsewhere. Only the decay is sparse: the velocity of a row, earlier decay in it,
+            moves it without a gradient. In a shard_map that splits rows, a device's part of a row
+            is a row.
 
     Raises:
         ValueError: an unknown variant, a number out of its range; in update, no parameters.
@@ -123,7 +131,7 @@ def lars(
         return LarsState(
             jnp.zeros((), jnp.int32),
             init_buffer(params, accumulator_dtype),
-            initial_stats(params, decay, adapt, stacked_axes),
+            initial_stats(params, decay, lazy_decay, adapt, stacked_axes),
         )
 
     def direction(leaf, velocity, beta):
@@ -138,7 +146,8 @@ def lars(
         the direction."""
         below = norm
         if is_summed:
-            below = add_decayed_weights(norm, leaf.is_decayed, beta, weight_norm)
+            decayed = decayed_norm(leaf, weight_norm, axis_name)
+            below = add_decayed_weights(norm, leaf.is_decayed, beta, decayed)
         below = below + eps
         ratio = coefficient * weight_norm / jnp.where(below > 0, below, 1)
         # Elsewhere the formula is 0 / 0, or freezes a layer of zeros for ever.
@@ -169,7 +178,7 @@ def lars(
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
+        flat = flatten_leaves(updates, params, decay, lazy_decay, adapt, stacked_axes)
         rate = rate_at_step(learning_rate, state.count)
         beta_now = at_step(weight_decay, state.count)
         old = flat.flatten(state.velocity)

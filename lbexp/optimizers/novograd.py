@@ -14,7 +14,6 @@ from lbexp.optimizers._layerwise.layers import (
 )
 from lbexp.optimizers._layerwise.leaves import (
     LayerNorms,
-    add_decayed_weights,
     at_step,
     flatten_leaves,
     init_buffer,
@@ -54,6 +53,7 @@ def novograd(
     stacked_axes: StackedAxes = None,
     axis_name: AxisName = None,
     accumulator_dtype: Dtype | None = None,
+    lazy_decay: Mask = 'tables',
 ) -> optax.GradientTransformationExtraArgs:
     """Stochastic gradient with layer-wise normalization (Ginsburg et al. 2019, arXiv:1905.11286,
     Algorithm 1).
@@ -81,14 +81,18 @@ def novograd(
             Reddi et al. 2018).
         decay: which parameters (see masks.masks). The paper decays all.
         adapt: which gradients are normalized; what is not is taken as it is.
-        stacked_axes, axis_name, accumulator_dtype: as in lars.
+        stacked_axes, axis_name, accumulator_dtype, lazy_decay: as in lars; v is a layer's, as |g|
+            is, and m of a row, earlier decay in it unless decoupled_decay, moves it without a
+            gradient.
 
     Raises:
         ValueError: a number out of its range; in update, no parameters.
     """
 
     def init(params):
-        stats = initial_stats(params, decay, adapt, stacked_axes, has_weight_norms=False)
+        stats = initial_stats(
+            params, decay, lazy_decay, adapt, stacked_axes, has_weight_norms=False
+        )
         real_dtypes = [jnp.finfo(p.dtype).dtype for p in jax.tree.leaves(params)]
         dtype = jnp.result_type(jnp.float32, *real_dtypes)
         nu = jnp.zeros(stats.leaf.shape, dtype)
@@ -108,7 +112,7 @@ def novograd(
 
     def update(updates, state, params=None, **extra_args):
         del extra_args
-        flat = flatten_leaves(updates, params, decay, adapt, stacked_axes)
+        flat = flatten_leaves(updates, params, decay, lazy_decay, adapt, stacked_axes)
         rate = rate_at_step(learning_rate, state.count)
         beta = at_step(weight_decay, state.count)
         gradient_norms = _gradient_norms(flat.leaves, axis_name)
@@ -136,8 +140,7 @@ def novograd(
             mu = b1 * upcast(m) + share * step
             mus.append(mu.astype(m.dtype))
             if decoupled_decay:
-                w = upcast(leaf.weights)
-                changes.append(-rate * add_decayed_weights(mu, leaf.is_decayed, beta, w))
+                changes.append(-rate * leaf.add_decayed_weights(mu, beta))
             else:
                 changes.append(-rate * mu)
         stats = updated_stats(state.stats, _records(gradient_norms, scales), rate)

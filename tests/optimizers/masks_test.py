@@ -31,6 +31,7 @@ def test_the_default_is_matrices_and_knows_stacked_axes():
     ('which', 'expected'),
     [
         ('none', set()),
+        ('tables', set()),
         ('all', {'blocks/kernel', 'blocks/bias', 'head/kernel', 'head/bias', 'head/scale'}),
         ('kernel$', {'blocks/kernel', 'head/kernel'}),
         (['^head/', 'blocks/bias'], {'head/kernel', 'head/bias', 'head/scale', 'blocks/bias'}),
@@ -90,7 +91,7 @@ def test_rows_that_are_not_seen_do_not_decay_where_decay_is_lazy():
         tx = optimizers.adamw(0.1, weight_decay=0.5, **options)
         return tx.update(slope, tx.init(params), params)[0]
 
-    dense, lazy = update(), update(lazy_decay='categories')
+    dense, lazy = update(lazy_decay='none'), update(lazy_decay='categories')
     assert (dense['categories'] != 0).all(), 'as in the paper'
     np.testing.assert_array_equal(lazy['categories'][jnp.asarray([0, 2])], 0)
     for row in (1, 3):
@@ -110,5 +111,5 @@ def test_unseen_rows_of_two_layers_of_tables():
 
 
 def test_lazy_decay_of_what_is_not_there():
-    with pytest.raises(ValueError, match=r"lazy_decay: found 'tables', which matches no parameter"):
-        optimizers.adamw(0.1, lazy_decay='tables').init(PARAMS)
+    with pytest.raises(ValueError, match=r"lazy_decay: found 'users', which matches no parameter"):
+        optimizers.adamw(0.1, lazy_decay='users').init(PARAMS)

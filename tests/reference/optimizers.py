@@ -2,8 +2,8 @@
 
 A reference is a function (w, g, s, t) -> w: weights, gradient, the tensor's own state (a dict that
 it changes) and the step t = 0, 1, ... Momentum is s['m'], so that `lookahead` can reset it. `decay`
-and `adapt` say whether this tensor is decayed and adapted. Numbers that may change with t are
-functions of t.
+and `adapt` say whether this tensor is decayed and adapted; where some of its rows are decayed,
+`decay` is a column of 0 and 1. Numbers that may change with t are functions of t.
 """
 
 import numpy as np
@@ -52,7 +52,7 @@ def adamw(rate, b1=0.9, b2=0.999, eps=1e-8, wd=1e-2):
 
     def update(w, g, s, t, decay=True, adapt=True):
         m, v = _adam(g, s, t, b1, b2)
-        return w - at(rate, t) * (m / (np.sqrt(v) + eps) + (at(wd, t) * w if decay else 0.0))
+        return w - at(rate, t) * (m / (np.sqrt(v) + eps) + at(wd, t) * decay * w)
 
     return update
 
@@ -78,13 +78,13 @@ def lars(
 
     def ratio(w, g, step, beta):
         below = eps + (
-            norm(g) + beta * norm(w) if den == 'sum' and form != 'average' else norm(step)
+            norm(g) + norm(beta * w) if den == 'sum' and form != 'average' else norm(step)
         )
         found = eta * norm(w) / below if norm(w) > 0 and below > 0 else zero
         return np.clip(found, *bounds) if bounds else found
 
     def update(w, g, s, t, decay=True, adapt=True):
-        beta = at(wd, t) if decay else 0.0
+        beta = at(wd, t) * decay
         step = g + beta * w
         if form == 'average':
             s['m'] = mu * s.get('m', 0.0) + (1 - mu) * step
@@ -116,10 +116,10 @@ def larc(rate, wd=0.0, mu=0.9, eta=0.02, eps=1e-8, mode='clip', nesterov=False):
     """NVIDIA apex.parallel.LARC around heavy ball; where |w| or |g| is 0 the factor is 1."""
 
     def update(w, g, s, t, decay=True, adapt=True):
-        beta = at(wd, t) if decay else 0.0
+        beta = at(wd, t) * decay
         factor = 1.0
         if adapt and norm(w) > 0 and norm(g) > 0:
-            local = eta * norm(w) / (norm(g) + beta * norm(w) + eps)
+            local = eta * norm(w) / (norm(g) + norm(beta * w) + eps)
             factor = min(local / at(rate, t), 1.0) if mode == 'clip' else local
         return momentum(rate, mu, 'outside', nesterov)(w, factor * (g + beta * w), s, t)
 
@@ -132,7 +132,7 @@ def lamb(rate, b1=0.9, b2=0.999, eps=1e-6, wd=0.01, correct=True, phi=None, boun
 
     def update(w, g, s, t, decay=True, adapt=True):
         m, v = _adam(g, s, t, b1, b2, correct)
-        u = m / (np.sqrt(v) + eps) + (at(wd, t) * w if decay else 0.0)
+        u = m / (np.sqrt(v) + eps) + at(wd, t) * decay * w
         ratio = 1.0
         if adapt:
             usual = norm(w) > 0 and norm(u) > 0
@@ -166,7 +166,7 @@ def novograd(
     is kept."""
 
     def update(w, g, s, t, decay=True, adapt=True):
-        beta = at(wd, t) if decay else 0.0
+        beta = at(wd, t) * decay
         length = norm(g)
         s['v'] = (
             length if t == 0 else norm(np.array([np.sqrt(b2) * s['v'], np.sqrt(1 - b2) * length]))

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from lbexp.optimizers._layerwise.leaves import Leaf
-from lbexp.optimizers._layerwise.norms import pairs
+from lbexp.optimizers._layerwise.norms import norms, pairs
 
 
 def adapted_norms(
@@ -30,5 +30,17 @@ def adapted_norms(
         weights.append(leaves[i].weights)
         adapted_directions.append(directions[i])
         ranks.append(leaves[i].stacked_axes)
-    norms = pairs(weights, adapted_directions, ranks, axis_name, stored)
-    return dict(zip(adapted, norms, strict=True))
+    pairs_of_norms = pairs(weights, adapted_directions, ranks, axis_name, stored)
+    return dict(zip(adapted, pairs_of_norms, strict=True))
+
+
+def decayed_norm(leaf: Leaf, weight_norm: jax.Array, axis_name: Any) -> jax.Array:
+    """|w| of the leaf's layers over the rows that are decayed.
+
+    Args:
+        weight_norm: |w| over all rows: what it is where the leaf decays as a whole.
+        axis_name: as in norms.norms.
+    """
+    if leaf.is_lazy is False:
+        return weight_norm
+    return norms([leaf.decayed_weights()], [leaf.stacked_axes], axis_name, [False])[0]

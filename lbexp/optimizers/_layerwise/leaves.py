@@ -20,12 +20,31 @@ class Leaf(NamedTuple):
     gradient: jax.Array
     weights: jax.Array
     is_decayed: Any  # bool, which may be traced
+    is_lazy: Any  # bool, which may be traced: rows without a gradient are not decayed
     is_adapted: bool
     stacked_axes: int  # leading axes that count layers
 
     def add_decayed_weights(self, step: jax.Array, decay: Any) -> jax.Array:
-        """step + decay weights where the leaf is decayed."""
+        """step + decay weights where the leaf and, of a lazy one, the row is decayed."""
+        rows = self._decayed_rows()
+        if rows is not None:
+            decay = jnp.where(rows, decay, 0)
         return add_decayed_weights(step, self.is_decayed, decay, upcast(self.weights))
+
+    def decayed_weights(self) -> jax.Array:
+        """The weights, 0 in rows that are not decayed."""
+        rows = self._decayed_rows()
+        if rows is None:
+            return self.weights
+        return jnp.where(rows, self.weights, 0)
+
+    def _decayed_rows(self):
+        """Which rows of a lazy leaf are decayed, [stack..., rows, 1, ...]; None: all."""
+        if self.is_lazy is False or self.gradient.ndim <= self.stacked_axes:
+            return None
+        width = tuple(range(self.stacked_axes + 1, self.gradient.ndim))
+        has_gradient = (self.gradient != 0).any(axis=width, keepdims=True)
+        return has_gradient | jnp.logical_not(self.is_lazy)
 
 
 class Leaves(NamedTuple):
@@ -59,7 +78,7 @@ class LayerNorms(NamedTuple):
 
 
 def flatten_leaves(
-    gradients: Any, params: Any, decay: Any, adapt: Any, stacked_axes: Any
+    gradients: Any, params: Any, decay: Any, lazy_decay: Any, adapt: Any, stacked_axes: Any
 ) -> Leaves:
     """Flattens `gradients` beside `params`. ValueError: no params."""
     if params is None:
@@ -68,23 +87,30 @@ def flatten_leaves(
         )
     weights, structure = jax.tree.flatten(params)
     decayed = jax.tree.leaves(masks(decay, params, stacked_axes, 'decay'))
+    lazy = jax.tree.leaves(masks(lazy_decay, params, stacked_axes, 'lazy_decay'))
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
     adapted = _adapted(params, adapt, stacked_axes)
     gradients = structure.flatten_up_to(gradients)
-    leaves = map(Leaf, gradients, weights, decayed, adapted, ranks)
+    leaves = map(Leaf, gradients, weights, decayed, lazy, adapted, ranks)
     return Leaves(list(leaves), structure)
 
 
 def initial_stats(
-    params: Any, decay: Any, adapt: Any, stacked_axes: Any, has_weight_norms: bool = True
+    params: Any,
+    decay: Any,
+    lazy_decay: Any,
+    adapt: Any,
+    stacked_axes: Any,
+    has_weight_norms: bool = True,
 ) -> TrustRatioStats:
     """The statistics before the first update.
 
     Raises:
-        ValueError: masks that do not fit the parameters; that of decay too, which is needed later
-            only.
+        ValueError: masks that do not fit the parameters; those of decay too, which are needed
+            later only.
     """
     masks(decay, params, stacked_axes, 'decay')
+    masks(lazy_decay, params, stacked_axes, 'lazy_decay')
     adapted = _adapted(params, adapt, stacked_axes)
     ranks = jax.tree.leaves(stacked(params, stacked_axes))
     leaves = zip(jax.tree.leaves(params), adapted, ranks, strict=True)

@@ -11,6 +11,10 @@ from lbexp.optimizers._layerwise.layers import StackedAxes, stacked
 from lbexp.optimizers._layerwise.prefixes import broadcast, is_found, is_function, paths
 from lbexp.ranges import Patterns
 
+# What flax.linen.Embed, nnx.Embed and the models here call tables with a row for each id. Ids are
+# data's: positions and segments, of which each batch has about the same, are none.
+_TABLES = r'(^|/)(categories|embedding|CoAction_\d+/(networks|inputs))$'
+
 # See `masks`.
 Mask = bool | Annotated[str | Sequence[str] | Mapping[str, Any] | Callable | object, Patterns()]
 
@@ -26,11 +30,13 @@ def masks(
     bias of [layers, width] is still a vector.
 
     Args:
-        which: 'matrices'; 'all' or True; 'none' or False; regular expressions: parameters whose
-            path ('Dense_0/kernel') one of them matches somewhere, where one that begins with '!'
-            excludes ('!bias' alone means all but biases); or what optax.masked takes: a tree of
-            bools like `params` or a prefix of it, a function of `params` that returns one. Bools
-            may be traced where they say what is decayed.
+        which: 'matrices'; 'tables': those of ids, named 'embedding' (flax.linen.Embed, nnx.Embed)
+            or as the models here name them, of a network without any nothing; 'all' or True;
+            'none' or False; regular expressions: parameters whose path ('Dense_0/kernel') one of
+            them matches somewhere, where one that begins with '!' excludes ('!bias' alone means
+            all but biases); or what optax.masked takes: a tree of bools like `params` or a prefix
+            of it, a function of `params` that returns one. Bools may be traced where they say what
+            is decayed.
         stacked_axes: as in layers.stacked.
         argument: what errors call `which`.
 
@@ -42,6 +48,8 @@ def masks(
         if which == 'matrices':
             ranks = stacked(params, stacked_axes)
             return jax.tree.map(_is_matrix, params, ranks)
+        if which == 'tables':
+            return jax.tree.map(_is_table, paths(params))
         if which in ('all', 'none'):
             return jax.tree.map(lambda leaf: which == 'all', params)
         return _matching([which], params, argument)
@@ -55,6 +63,10 @@ def masks(
 
 def _is_matrix(leaf, rank):
     return leaf.ndim - rank >= 2
+
+
+def _is_table(name):
+    return re.search(_TABLES, name) is not None
 
 
 def _are_patterns(which) -> TypeGuard[Sequence[str]]:
