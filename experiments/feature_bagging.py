@@ -13,7 +13,8 @@ bagged ensemble .3107 and .3060, one network that sees all .3018 and .3024, eigh
 .3010 and .3010. Bagging loses to one whole network by .0088 [.0054, .0121] and .0035 [.0007,
 .0062], to their ensemble by .0097 [.0063, .0129] and .0050 [.0021, .0076]: not reproduced, in both
 runs. AUC says the same (.9137, .9136 against .9157, .9156). On MovieLens, one run: .3947 against
-.3940 (undecided) and .3923 (.0024 [.0005, .0043] behind).
+.3940 (undecided) and .3923 (.0024 [.0005, .0043] behind). Rows of tables all decayed then
+(lazy_decay='none').
 """
 
 from lbexp import config

@@ -18,6 +18,7 @@ the reverse order is better than it, by .060 [.033, .100]: labels as good as the
 many texts, are worth more, and 8 passes at the full rate over a thousand take away what they gave.
 At a tenth of the rate on clean labels (14 minutes) noisy, then clean has .926 [.922, .930], clean
 alone .807 [.799, .819], and clean, then noisy .928 [.927, .932]: which order is better is open.
+Rows of the embedding all decayed then (lazy_decay='none').
 
     python -m lbexp.data.prepare clothing_reviews
     python -m lbexp.main --config=experiments/noisy_then_clean.py:reviews
