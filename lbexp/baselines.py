@@ -1,83 +1,179 @@
-"""Trees and logistic regression on the data of an experiment, beside which a network is judged.
+"""Trees and logistic regression on the data of an experiment, and its trained networks beside them.
 
     python -m lbexp.baselines --config=experiments/ctr.py:adult
+    python -m lbexp.baselines --workdir=runs/ctr-...
 
 Prints AUC, average precision and log loss on the test examples, with bootstrap intervals over them,
 of logistic regression (L-BFGS, the penalty chosen on the validation examples), and of boosted trees
 where the library is there (pip install lbexp[tabular]; they stop early on the validation examples).
 The workload is `binary`, with a table as data and validation examples. Logistic regression is given
 what the networks are; trees are given the numbers as they are, as intervals only cost them.
-Exit status: 0 done, 1 a part failed, 2 something given is wrong.
+
+Of a workdir the networks stand in the same table, a row for each configuration, with the mean over
+its seeds and the difference to the better baseline on the same resamples; below it, who is behind
+that baseline and who ahead: the interval of the difference excludes 0. A row for each trial, in
+full, is written to --to, by default the folder 'analysis' of the workdir, as baselines.csv. Trials
+that diverged or were never saved are named on standard error. What a workdir names outside lbexp
+runs only where --config names it too, or with --trust_workdir.
+Exit status: 0 done, 1 a part failed, 2 something given is wrong, 3 the checkpoints are damaged.
 """
 
-import importlib
 import importlib.util
+import pathlib
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from absl import flags
 
-from lbexp import command, flag_command
+from lbexp import command, flag_command, results
 from lbexp.analysis import Table
 from lbexp.config import lookup
 from lbexp.datasets import Dataset
-from lbexp.errors import Refusal
+from lbexp.errors import Damaged, Refusal
 from lbexp.exit_status import DONE
-from lbexp.inference import Interval
-from lbexp.inputs import normalised
+from lbexp.local_path import local_path
 from lbexp.output import outlive_readers
-from lbexp.report import table
-from lbexp.resampling import DRAWS, log_losses, percentiles, resampled
+from lbexp.reference_models import boosted_trees, labels_of, logistic_regression
+from lbexp.report import curves, measured, table
+from lbexp.resampling import Scores, resampled
+from lbexp.score_table import Comparison, Network, comparison, score_table
+from lbexp.trained_flags import command_flags, opened
 
-_PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3)  # of the squared weights
-_ROUNDS, _PATIENCE = 300, 30
-
-
-class Scores(NamedTuple):
-    """What is said of test examples: AUC, average precision and mean log loss [nats]."""
-
-    auc: Interval
-    average_precision: Interval
-    loss: Interval
+if TYPE_CHECKING:
+    from lbexp.trained import Run
 
 
 def main(argv: list[str]) -> int:
     """Parses, fits, prints. Returns the exit status."""
-    flag_values = command.own_flags()
+    flag_values = command_flags()
+    to = "folder of baselines.csv; default: 'analysis' in the workdir"
+    flags.DEFINE_string('to', None, to, flag_values=flag_values)
 
     def act(overrides, words):
+        if flag_values.workdir is not None:
+            return _show_beside(flag_values, overrides)
         config, problems = command.read(flag_values, overrides)
         if problems:
             return command.refuse(problems)
         table.show(compared(config.workload.to_dict()))
         return DONE
 
-    return flag_command.run(argv, __doc__, flag_values, act)
+    def check(overrides, words):
+        if flag_values.workdir is not None:
+            return []
+        needs_workdir = [name for name in ('trial', 'to') if flag_values[name].value is not None]
+        return [f'--{name}: given without --workdir; allowed: both' for name in needs_workdir]
+
+    return flag_command.run(argv, __doc__, flag_values, act, check)
+
+
+def _show_beside(flag_values, overrides):
+    folder = None
+    if flag_values.to:
+        folder = local_path(flag_values.to, '--to')
+        if folder.exists() and not folder.is_dir():
+            raise Refusal(f'--to: found a file, {folder}; allowed: a folder')
+    run = opened(flag_values, overrides)
+    numbers = run.trials if flag_values.trial is None else [flag_values.trial]
+    both = beside(run, numbers)
+    table.show(both.configurations)
+    print('\n'.join(both.verdict), flush=True)
+    folder = folder or pathlib.Path(run.workdir) / 'analysis'
+    for path in measured.save(measured.Measured(both.trials, [], [], 'baselines'), folder):
+        print(path, flush=True)
+    return DONE
 
 
 def compared(workload: dict[str, Any]) -> Table:
-    """The table of both on the data of a workload.
+    """The table of both baselines on the data of a workload.
 
     Raises:
         Refusal: another workload than binary, or data that is no table with validation examples.
     """
     data = _data(workload)
-    rows = [_row('logistic regression', logistic_regression(data), data)]
+    return score_table(_baselines(workload, data), _title(workload), _caption(data))
+
+
+def beside(run: 'Run', numbers: Sequence[int]) -> Comparison:
+    """The trials of a run and both baselines on the test examples.
+
+    Raises:
+        Refusal: as `compared`; trials on different data; none of the trials has a network.
+        lbexp.errors.Damaged, OSError: as `Run.trial`.
+    """
+    workload, logits = _test_logits(run, numbers)
+    data = _data(workload)
+    labels = labels_of(data, data.test)
+    scores = {number: resampled(each, labels) for number, each in logits.items()}
+    networks = []
+    words = _words(run)
+    for number, of_trial in scores.items():
+        networks.append(Network(words[number], number, of_trial))
+    return comparison(networks, _baselines(workload, data), _title(workload), _caption(data))
+
+
+def _test_logits(run, numbers):
+    """The workload of these trials, and {number: logits [n]} of those that have a network."""
+    workload, logits, problems = None, {}, []
+    for number in numbers:
+        try:
+            trial = run.trial(number)
+        except (Refusal, Damaged) as error:
+            problems.append(error)
+            continue
+        if workload is None:
+            workload = trial.config['workload']
+            _data(workload)  # refuses what has no baselines before anything is predicted
+        if trial.config['workload'].get('data') != workload['data']:
+            raise Refusal(
+                f'--workdir: found the data of trial {number}, which differs from that of trial '
+                f'{next(iter(logits))}; allowed: one, by --trial'
+            )
+        arrays = trial.workload.test.arrays
+        outputs = trial.predict({name: arrays[name] for name in trial.workload.inputs})
+        logits[number] = np.asarray(outputs, np.float64)
+    if workload is None:
+        raise problems[0]
+    for problem in problems:
+        print(f'lbexp: {problem}; left out', file=sys.stderr)
+    return workload, logits
+
+
+def _words(run):
+    """{number: the configuration of the trial but for its seed, in words}, of all trials of a
+    run."""
+    finals = results.final(run.workdir)
+    numbers = finals['trial'].tolist()
+    configurations = curves.configurations(finals, range(len(numbers)))
+    words = [text or 'network' for text in configurations]
+    return dict(zip(numbers, words, strict=True))
+
+
+def _title(workload):
+    return f'Baselines on {workload["data"]["name"]}'
+
+
+def _caption(data):
     caption = (
-        f'On {len(_labels(data, data.test))} test examples; 95 % intervals: bootstrap over them.'
+        f'On {len(labels_of(data, data.test))} test examples; 95 % intervals: bootstrap over them.'
     )
     if importlib.util.find_spec('xgboost') is None:
         caption += ' Boosted trees need xgboost: pip install lbexp[tabular].'
-    else:
+    return caption
+
+
+def _baselines(workload, data) -> dict[str, Scores]:
+    labels = labels_of(data, data.test)
+    logits = {'logistic regression': logistic_regression(data)}
+    if importlib.util.find_spec('xgboost') is not None:
         part = dict(workload['data'])
         if 'bins' in lookup.parameters(lookup.find('data', part['name'])):
             part['bins'] = None
-        of_numbers = lookup.build('data', part)
-        rows.append(_row('boosted trees', boosted_trees(of_numbers), of_numbers))
-    columns = ['model', 'test auc', 'test average precision', 'test loss']
-    return Table(f'Baselines on {workload["data"]["name"]}', columns, rows, caption)
+        logits['boosted trees'] = boosted_trees(lookup.build('data', part))
+    return {name: resampled(each.astype(np.float64), labels) for name, each in logits.items()}
 
 
 def _data(workload) -> Dataset:
@@ -93,118 +189,7 @@ def _data(workload) -> Dataset:
     return data
 
 
-def logistic_regression(data: Dataset) -> np.ndarray:
-    """Logits [n] of the test examples: of the penalties c in
-
-        mean_n log(1 + exp(-y_n (x_n . w + b))) + c |w|^2,  y_n = -1 or 1
-
-    the one with the least log loss on the validation examples. x_n has a 0 or 1 for each category.
-    """
-    train, validation, test = (_design(data, part) for part in _parts(data))
-    labels, tuned_on = _labels(data, data.train), _labels(data, data.validation)
-    best, chosen = np.inf, None
-    for penalty in _PENALTIES:
-        weights = _fitted(train, labels, penalty)
-        loss = log_losses(validation @ weights, tuned_on).mean()
-        if loss < best:
-            best, chosen = loss, weights
-    return test @ chosen
-
-
-def _parts(data):
-    return data.train, data.validation, data.test
-
-
-def _labels(data, source):
-    return np.asarray(source.arrays[data.target.name])
-
-
-def _design(data, source):
-    """A row for each example, sparse: numbers, 0 or 1 for each category, and 1."""
-    from scipy import sparse
-
-    arrays = normalised(data.inputs, source.arrays)
-    blocks: list[Any] = [np.ones((source.size, 1))]
-    if 'numeric' in arrays:
-        blocks.append(np.asarray(arrays['numeric']))
-    if 'categorical' in arrays:
-        sizes = data.inputs['categorical'].vocabulary
-        for ids, size in zip(np.asarray(arrays['categorical']).T, sizes, strict=True):
-            rows = np.arange(len(ids))
-            ones = (np.ones(len(ids)), (rows, ids))
-            blocks.append(sparse.csr_array(ones, shape=(len(ids), size)))
-    return sparse.hstack(blocks, format='csr')
-
-
-def _fitted(design, labels, penalty):
-    from scipy import optimize, special
-
-    signs = 2.0 * labels - 1
-    penalties = np.full(design.shape[1], penalty)
-    penalties[0] = 0  # of the bias
-
-    def objective(weights):
-        margins = signs * (design @ weights)
-        slopes = -signs * special.expit(-margins) / len(signs)
-        value = np.logaddexp(0, -margins).mean() + (penalties * weights**2).sum()
-        return value, design.T @ slopes + 2 * penalties * weights
-
-    start = np.zeros(design.shape[1])
-    return optimize.minimize(objective, start, jac=True, method='L-BFGS-B').x
-
-
-def boosted_trees(data: Dataset) -> np.ndarray:
-    """Logits [n] of the test examples: 300 trees of depth 6 at rate 0.1, fewer where the validation
-    loss has not fallen for 30 (Chen and Guestrin 2016, arXiv:1603.02754).
-
-    Numbers are given as they are, missing ones too; categories as such.
-    """
-    xgboost = importlib.import_module('xgboost')
-    matrices = []
-    for source in _parts(data):
-        columns, kinds = [], []
-        for name in data.inputs:
-            values = np.asarray(source.arrays[name], np.float32)
-            columns.append(values)
-            kinds += ['c' if name == 'categorical' else 'q'] * values.shape[1]
-        matrix = xgboost.DMatrix(
-            np.concatenate(columns, axis=1),
-            label=_labels(data, source),
-            feature_types=kinds,
-            enable_categorical=True,
-        )
-        matrices.append(matrix)
-    train, validation, test = matrices
-    booster = xgboost.train(
-        dict(objective='binary:logistic', tree_method='hist', max_depth=6, eta=0.1, seed=0),
-        train,
-        num_boost_round=_ROUNDS,
-        evals=[(validation, 'validation')],
-        early_stopping_rounds=_PATIENCE,
-        verbose_eval=False,
-    )
-    trees = (0, booster.best_iteration + 1)
-    return booster.predict(test, output_margin=True, iteration_range=trees)
-
-
-def scores(logits: np.ndarray, labels: np.ndarray, draws: int = DRAWS) -> Scores:
-    """AUC, average precision and log loss with 95 % intervals: percentiles of the bootstrap over
-    examples.
-
-    Args:
-        logits, labels, draws: as in resampling.resampled.
-    """
-    measured = resampled(logits, labels, draws)
-    return Scores(*map(percentiles, measured))
-
-
-def _row(name, logits, data) -> Sequence[str]:
-    measured = scores(np.asarray(logits, np.float64), _labels(data, data.test))
-    cells = [f'{value:.4f} [{low:.4f}, {high:.4f}]' for value, low, high in measured]
-    return [name, *cells]
-
-
 if __name__ == '__main__':
     outlive_readers()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to save
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # files are whole or not there
     sys.exit(main(sys.argv))

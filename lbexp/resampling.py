@@ -1,6 +1,7 @@
 """AUC, average precision and log loss on test examples, and on resamples of them: what else the
 test set might have said."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,11 @@ def resampled(logits: np.ndarray, labels: np.ndarray, draws: int = DRAWS) -> Sco
         precisions.append(_average_precision(ranks, labels, counts))
         means.append((counts @ losses) / len(losses))
     return Scores(np.array(aucs), np.array(precisions), np.array(means))
+
+
+def mean(of_models: Sequence[Scores]) -> Scores:
+    """The mean score of some predictors, on the test examples and on each resample."""
+    return Scores(*(np.mean(measured, axis=0) for measured in zip(*of_models, strict=True)))
 
 
 def percentiles(values: np.ndarray) -> Interval:

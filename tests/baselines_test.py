@@ -1,26 +1,38 @@
 """What networks on tables are judged by."""
 
+import csv
+import shutil
+
 import numpy as np
 import pytest
+from networks import one_line, trained
 from scipy import stats
+from training import tiny
 
-from lbexp import baselines, resampling
-from lbexp.baselines import boosted_trees, compared, logistic_regression, scores
+import lbexp
+from lbexp import baselines, metrics, resampling
+from lbexp.baselines import compared
 from lbexp.errors import Refusal
 from lbexp.metrics import average_precision
+from lbexp.reference_models import boosted_trees, labels_of, logistic_regression
+from lbexp.score_table import scores
 
 
 @pytest.fixture(autouse=True)
 def rows(tmp_path, monkeypatch):
-    """1,000 rows: the label depends on a number beyond a threshold, and on a category."""
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path)
+
+
+def write_rows(folder):
+    """1,000 rows: the label depends on a number beyond a threshold, and on a category."""
     generator = np.random.default_rng(0)
     x, colours = generator.normal(size=1000), generator.choice(['red', 'green', 'blue'], 1000)
     logits = 4 * (abs(x) > 1) - 2 + 3 * (colours == 'red')
     labels = generator.random(1000) < 1 / (1 + np.exp(-logits))
     lines = [f'{a},{b},{c:d}' for a, b, c in zip(x.tolist(), colours, labels)]
-    (tmp_path / 't.csv').write_text('\n'.join(['x,colour,label', *lines]))
+    (folder / 't.csv').write_text('\n'.join(['x,colour,label', *lines]))
 
 
 def workload(**data):
@@ -67,7 +79,7 @@ def test_average_precision_of_a_resample_is_that_of_its_examples():
 
 
 def test_logistic_regression_on_intervals_finds_what_a_line_cannot():
-    labels = baselines._labels(data(), data().test)
+    labels = labels_of(data(), data().test)
     line = scores(logistic_regression(data()), labels, 10)
     cut = scores(logistic_regression(data(bins=8)), labels, 10)
     assert line.auc.value > 0.6
@@ -78,7 +90,7 @@ def test_logistic_regression_on_intervals_finds_what_a_line_cannot():
 @pytest.mark.long
 def test_trees_are_given_the_numbers():
     pytest.importorskip('xgboost')
-    labels = baselines._labels(data(), data().test)
+    labels = labels_of(data(), data().test)
     measured = scores(boosted_trees(data()), labels, 10)
     assert measured.auc.value > 0.85
     table = compared(workload(bins=3))
@@ -96,3 +108,96 @@ def test_trees_are_given_the_numbers():
 def test_what_has_no_baseline(part, problem):
     with pytest.raises(Refusal, match=problem):
         compared(part)
+
+
+@pytest.fixture(scope='module')
+def clicks(tmp_path_factory):
+    """A run of two models in two seeds each, one trial of which diverges."""
+    folder = tmp_path_factory.mktemp('clicks')
+    write_rows(folder)
+    models = (dict(name='linear'), dict(name='mlp', hidden=(8,), embedding=2))
+    config = tiny(
+        workload=workload(bins=4) | dict(model=models[0]),
+        optimizer=dict(name='adamw', learning_rate=0.05),
+        sweep=(
+            (
+                ('workload.model', 'seed', 'optimizer.learning_rate'),
+                (
+                    (models[0], 0, 0.05),
+                    (models[0], 1, 0.05),
+                    (models[1], 0, 0.05),
+                    (models[1], 1, 1e38),
+                ),
+            ),
+        ),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv('XDG_CACHE_HOME', str(folder / 'cache'))
+        trained(config, folder / 'run')
+    return folder / 'run'
+
+
+def test_networks_stand_beside_the_baselines(clicks, tmp_path, capsys):
+    assert baselines.main(['', f'--workdir={clicks}', f'--to={tmp_path}/to']) == 0
+    printed = capsys.readouterr()
+    assert 'trial 3' in printed.err and 'left out' in printed.err
+    with open(tmp_path / 'to' / 'baselines.csv') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['trial'] for row in rows][:3] == ['0', '1', '2']
+    linear, mlp = 'linear, learning_rate 0.05', 'mlp, learning_rate 0.05'
+    assert [row['model'] for row in rows][:4] == [linear, linear, mlp, 'logistic regression']
+    run = lbexp.open(clicks)
+    for row in rows[:3]:
+        trial = run.trial(int(row['trial']))
+        test = trial.workload.test.arrays
+        logits = trial.predict({name: test[name] for name in trial.workload.inputs})
+        # what the run recorded, to the bit, is of the logits that are resampled
+        area = metrics.roc_auc(logits, test['label'])
+        assert area == np.float32(trial.metrics['test_auc'])
+        for name in ('auc', 'average_precision', 'loss'):
+            recorded = trial.metrics[f'test_{name}']
+            assert float(row[f'test_{name}']) == pytest.approx(recorded, rel=3e-7)
+            assert float(row[f'test_{name}_low']) < recorded < float(row[f'test_{name}_high'])
+    mean = np.mean([float(row['test_auc']) for row in rows[:2]])
+    assert f'{mean:.4f}' in printed.out
+    assert 'By AUC, ' in printed.out and 'By log loss, ' in printed.out
+
+
+def test_a_trial_by_its_number_goes_to_the_workdir(clicks, tmp_path, capsys):
+    run = shutil.copytree(clicks, tmp_path / 'run')
+    assert baselines.main(['', f'--workdir={run}', '--trial=2']) == 0
+    with open(run / 'analysis' / 'baselines.csv') as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]['trial'] == '2' and rows[1]['model'] == 'logistic regression'
+    assert str(run / 'analysis' / 'baselines.csv') in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['--trial=0'], '--trial: given without --workdir; allowed: both'),
+        (['--to=folder'], '--to: given without --workdir; allowed: both'),
+        (['--workdir=RUN', '--trial=3'], 'trial 3 of'),
+        (['--workdir=RUN', '--trial=9'], 'trial: found 9'),
+        (['--workdir=RUN', '--to=t.csv'], '--to: found a file'),
+        (['--workdir=digits'], "workload: found 'digits_mlp'; allowed: 'binary'"),
+        (['--workdir=two'], 'which differs from that of trial 0; allowed: one, by --trial'),
+    ],
+)
+def test_what_is_wrong_with_a_workdir_is_told_in_a_line(
+    clicks, tmp_path, monkeypatch, capsys, arguments, said
+):
+    if '--workdir=digits' in arguments:
+        trained(tiny(workload=dict(name='digits_mlp', hidden=(4,))), tmp_path / 'digits')
+    if '--workdir=two' in arguments:
+        config = tiny(
+            workload=workload() | dict(model=dict(name='linear')),
+            optimizer=dict(name='adamw', learning_rate=0.05),
+            sweep=(('workload.data.validation', (100, 200)),),
+        )
+        trained(config, tmp_path / 'two')
+    monkeypatch.chdir(tmp_path)
+    given = [argument.replace('RUN', str(clicks)) for argument in arguments]
+    assert baselines.main(['', *given]) == 2
+    assert said in one_line(capsys)

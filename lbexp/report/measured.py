@@ -90,6 +90,7 @@ def evenly(first: int, last: int, settings: Settings) -> jax.Array:
 
 def save(measured: Measured, folder: Path) -> list[Path]:
     """Writes figures and numbers; the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for figure in measured.figures:
         paths += paper.save(figure, folder).values()
