@@ -67,6 +67,8 @@ def get_config(data: str = 'adult'):
         (dict(name='autoint', hidden=(64, 64)), 1e-3),
         (dict(name='co_action', pairs=pairs), 1e-3),
         (dict(name='compressed_fields'), 1e-3),
+        (dict(name='compressed_fields', projection='pca'), 1e-3),
+        (dict(name='compressed_fields', projection='random'), 1e-3),
     )
     c.workload = dict(name='binary', data=_DATA[data], model=models[0][0])
     c.optimizer = dict(name='adamw', learning_rate=1e-3, weight_decay=1e-2)
