@@ -1,10 +1,12 @@
 """The precision that sums, means and updates are computed in: float32 at least, whatever the
 precision of what goes in."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+
+Precision = Literal['float32', 'bfloat16']  # of a network's products
 
 
 def upcast(x: jax.Array) -> jax.Array:

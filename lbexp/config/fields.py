@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from lbexp.config._field import ABSENT, LARGEST, Field, Fractions, NonNegativeCount, Points
 from lbexp.config._field import Count as Count
 from lbexp.config._field import Part as Part
+from lbexp.config._place_fields import PLACE_FIELDS
 from lbexp.config._start_fields import START_FIELDS
 
 FIELDS = (
@@ -23,6 +24,13 @@ FIELDS = (
         Part('workload'),
         'data, model, loss and metrics',
         traced='arguments',
+    ),
+    Field(
+        'precision',
+        'float32',
+        Literal['float32', 'bfloat16'],
+        "of the network's products, to and fro; parameters, gradients, optimizer state, running "
+        'averages, means and variances of norms, and the loss are float32',
     ),
     Field(
         'optimizer',
@@ -207,52 +215,7 @@ FIELDS = (
     Field('search.kind', ABSENT, Literal['halton', 'sobol'], 'the sequence; absent: halton'),
     Field('search.seed', ABSENT, Annotated[int, Ge(0)], 'of the scrambling; absent: 0'),
     Field('study', {'name': 'training'}, Part('study'), 'the question asked of the trials'),
-    # Where a trial runs.
-    Field(
-        'watchdog',
-        600.0,
-        Annotated[float, Gt(0)] | None,
-        'a dispatch that takes longer, and ten times longer than is usual, has hung: the process '
-        'ends; None: never',
-        'seconds',
-        watches=True,
-    ),
-    Field('data', {}, dict, 'how the hosts of a job share the training set'),
-    Field(
-        'data.partition',
-        'shuffle_then_shard',
-        Literal['shuffle_then_shard', 'independent'],
-        "one order, of which each reads its slice; 'independent': each its own order",
-    ),
-    Field('data.hosts', None, Count | None, "of 'independent'; None: the processes of the job"),
-    Field(
-        'sharding',
-        'replicated',
-        Literal['replicated', 'fsdp'],
-        'of parameters and optimizer state over the devices that share a batch: all on each, or '
-        'a share',
-    ),
-    Field(
-        'replicas',
-        {},
-        Part('replicas', optional=True),
-        "workers that differ between synchronisations: dict(name='local_sgd', workers=4, k=8); "
-        'empty: none',
-        traced='arguments',
-    ),
-    Field(
-        'layout',
-        'auto',
-        Literal['auto', 'map', 'vmap'],
-        "of a cohort's trials on the devices: 'map': one after another on each device",
-    ),
-    Field(
-        'data_parallel',
-        None,
-        Count | None,
-        "None: all of an accelerator's for a lone trial, else 1",
-        'devices that share each batch',
-    ),
+    *PLACE_FIELDS,
 )
 # Names of before: each looked like an interval, and was a count.
 RENAMED = {'log': 'num_rows', 'evaluate': 'num_evaluations', 'checkpoint': 'num_checkpoints'}

@@ -15,6 +15,7 @@ from lbexp.engine.accumulation import AccumulationSchedule, accumulation_schedul
 from lbexp.engine.arguments import start, with_arrays, with_state
 from lbexp.engine.initial_position import Start
 from lbexp.engine.parameter_rates import scaled_updates
+from lbexp.engine.precision import in_precision
 from lbexp.engine.rates import ScheduledRate, constant_rate, takes_number
 from lbexp.engine.sources import evaluation_sets
 from lbexp.engine.state import WEIGHTS, stream_key
@@ -71,13 +72,14 @@ def components(
         workload: the configuration's, where it is built already.
 
     Raises:
-        Refusal: a part refuses its arguments, or batch_scaling needs betas that the optimizer does
-            not have.
+        Refusal: a part refuses its arguments, batch_scaling needs betas that the optimizer does
+            not have, or the workload has no other precision.
     """
     seed, rates = config['seed'], _Rates(config, steps)
     if workload is None:
         workload = lookup.build('workload', config['workload'])
-    workload = contracts.workload(config['workload']['name'], workload)
+    name = config['workload']['name']
+    workload = contracts.workload(name, in_precision(name, workload, config['precision']))
     optimizer, begins = _optimizer(config, rates, seed), Start()
     if arrays is not None:
         source = config['init_from']['trial']

@@ -29,6 +29,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from lbexp.inputs import Input
+from lbexp.precision import Precision
 from lbexp.shapes import Init
 
 
@@ -58,3 +59,5 @@ class Model(NamedTuple):
     # {name: description of an array} -> Network without the last layer, whose outputs are that
     # layer's inputs [n, features] and whose parameters have the same names; None: not offered
     features: Callable[[Mapping[str, Input]], Network] | None = None
+    # 'float32' or 'bfloat16', where the model has one of its own; None: that of the run
+    precision: Precision | None = None

@@ -78,7 +78,8 @@ def below(numbers: FieldNumbers, pieces: tuple[tuple[float, ...], ...]) -> Field
         used = slice(0, len(limits) - 1)
         start[0, column, used] = limits[:-1]
         slope[0, column, used] = 1 / np.diff(limits)
-    return jnp.clip((numbers[..., None] - start) * slope, 0, 1)
+    parts = jnp.clip((numbers[..., None] - start) * slope, 0, 1)
+    return parts.astype(numbers.dtype)
 
 
 def field_vectors(

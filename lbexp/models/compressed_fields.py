@@ -11,6 +11,7 @@ from lbexp.models import Model
 from lbexp.models._fields import Perceptron, field_vectors, flat
 from lbexp.models._linen import table_network
 from lbexp.models._widths import check_widths
+from lbexp.precision import upcast
 from lbexp.ranges import NonNegativeInteger, PositiveInteger, checked
 from lbexp.shapes import FieldProducts, Fields, Projection
 
@@ -96,7 +97,7 @@ class _Compressed(nn.Module):
     @nn.compact
     def __call__(self, arrays, train):
         fields = self.vectors(arrays)
-        projection = self._projection(fields, train)
+        projection = self._projection(fields, train).astype(fields.dtype)
         features = [flat(fields), flat(products(fields, projection))]
         h = Perceptron(self.hidden)(jnp.concatenate(features, axis=-1))
         return nn.Dense(self.outputs, name='logits')(h)
@@ -113,7 +114,7 @@ class _Compressed(nn.Module):
         # Of the rows before these: no example of a microbatch depends on another.
         projection = principal(moments.value, self.combinations)
         if train and not self.is_initializing():
-            fixed = jax.lax.stop_gradient(fields)
+            fixed = upcast(jax.lax.stop_gradient(fields))
             of_rows = jnp.einsum('nfe,nge->fg', fixed, fixed) * (1 / (len(fixed) * fixed.shape[2]))
             # at first the mean of all, then one that forgets: the vectors are still changing
             rate = jnp.maximum(1 / (updates.value + 1.0), _RATE)

@@ -151,7 +151,7 @@ def depthwise(x: Images, kernel: jax.Array, stride: int) -> jax.Array:
         return _grouped(x, kernel, stride)
     window = len(kernel)
     padded, (rows, columns) = _padded(x, window, stride)
-    total = jnp.zeros(())
+    total = jnp.zeros((), x.dtype)
     for i in range(window):
         for j in range(window):
             below, right = i + (rows - 1) * stride + 1, j + (columns - 1) * stride + 1

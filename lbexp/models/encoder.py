@@ -1,13 +1,12 @@
 """A transformer that reads both sides: of a text, or of a pair."""
 
-from typing import Literal
-
 import flax.linen as nn
 import jax.numpy as jnp
 
 from lbexp.models import Model
 from lbexp.models._linen import sequence_network
 from lbexp.models.transformer import Transformer
+from lbexp.precision import Precision
 from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Outputs, PlaceLogits, PlacesInRows, Segments, Tokens
 
@@ -19,7 +18,7 @@ def encoder(
     heads: PositiveInteger = 2,
     perceptron: PositiveInteger | None = None,
     dropout: Fraction | None = None,
-    precision: Literal['float32', 'bfloat16'] = 'float32',
+    precision: Precision | None = None,
     rematerialise: bool = False,
 ) -> Model:
     """Attention to both sides (Devlin et al. 2018, arXiv:1810.04805), normalized before each part;
@@ -37,6 +36,7 @@ def encoder(
         dropout: probability that a number of a block's output is dropped, in [0, 1); None: no
             dropout.
         precision: of activations and matrix products; parameters, softmax and loss are float32.
+            None: that of the run, which rounds the parameters, too.
         rematerialise: compute the activations of a block again for its gradient instead of keeping
             them.
     """
@@ -59,7 +59,7 @@ def encoder(
         module = TokensAtPlaces(trunk) if 'places' in inputs else FirstPosition(trunk, outputs)
         return sequence_network('encoder', module, inputs, ('kinds', 'places'))
 
-    return Model(network)
+    return Model(network, precision=precision)
 
 
 def _count(inputs, name):
@@ -86,7 +86,8 @@ class FirstPosition(nn.Module):
     ) -> Outputs:
         """Of each example."""
         features = self.trunk.features(tokens, segments, train, kinds)
-        first = features[:, 0].astype(jnp.float32)
+        # In the precision of the parameters: that of the trunk may be lower.
+        first = features[:, 0].astype(self.trunk.embedding.dtype)
         pooled = jnp.tanh(nn.Dense(self.trunk.width, name='pooler')(first))
         return nn.Dense(self.outputs, name='head')(pooled)
 

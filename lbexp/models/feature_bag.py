@@ -52,7 +52,7 @@ def feature_bag(model: Model, share: PositiveFraction = 0.7) -> Model:
         # no row_counts: what is not seen reads the rows of other ids than the examples have
         return Network(init, apply, inner.together)
 
-    return Model(network)
+    return Model(network, precision=model.precision)
 
 
 def _chosen(key, sizes, share):

@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 from lbexp.models import Model
 from lbexp.models._linen import sequence_network
 from lbexp.models.dropout import Dropout
+from lbexp.precision import upcast
 from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Segments, TokenLogits, Tokens
 
@@ -46,7 +47,8 @@ class LSTM(nn.Module):
         c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g)
         h_t = sigmoid(o) tanh(c_t)
 
-    W x_t of all positions is one matrix product before the loop over time.
+    W x_t of all positions is one matrix product before the loop over time. c, a sum over it, is
+    float32 whatever the precision of the products.
 
     Attributes:
         vocabulary: tokens.
@@ -93,20 +95,21 @@ class LSTM(nn.Module):
             of_inputs, begin = step
             # What the row held before is another sequence: its state is forgotten.
             going_on = 1 - begin[:, None]
-            h, c = h * going_on, c * going_on
-            sums = of_inputs + h @ recurrent
+            h, c = h * going_on.astype(h.dtype), c * going_on
+            gates = upcast(of_inputs) + upcast(h @ recurrent)
             # Of all four at once, then cut: XLA for CPU takes several times as long over the other
             # way round.
-            i, f, _, o = jnp.split(jax.nn.sigmoid(sums), 4, axis=-1)
-            g = jnp.tanh(sums[:, 2 * self.hidden : 3 * self.hidden])
+            i, f, _, o = jnp.split(jax.nn.sigmoid(gates), 4, axis=-1)
+            g = jnp.tanh(gates[:, 2 * self.hidden : 3 * self.hidden])
             c = f * c + i * g
-            h = o * jnp.tanh(c)
+            h = (o * jnp.tanh(c)).astype(h.dtype)
             return (h, c), h
 
-        start = jnp.zeros((len(x), self.hidden), x.dtype)
+        start = jnp.zeros((len(x), self.hidden), inputs.dtype)
+        cells = upcast(start)
         # The scan runs along the first axis: time.
-        by_time = inputs.swapaxes(0, 1), begins.swapaxes(0, 1).astype(x.dtype)
-        _, states = jax.lax.scan(update, (start, start), by_time)
+        by_time = inputs.swapaxes(0, 1), begins.swapaxes(0, 1).astype(cells.dtype)
+        _, states = jax.lax.scan(update, (start, cells), by_time)
         return states.swapaxes(0, 1)
 
 

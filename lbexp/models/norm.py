@@ -5,6 +5,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from lbexp.precision import upcast
 from lbexp.shapes import SameBatch
 
 FROZEN = 'frozen'
@@ -18,7 +19,7 @@ class BatchNorm(nn.Module):
     becomes scale * (x_j - mean_j) / sqrt(var_j + eps) + bias. The running statistics take the
     groups in order, as if each had been a batch of its own: r <- (1 - rate)^G r + sum_j rate (1 -
     rate)^(G - j) mean_j, j = 1 .. G. Evaluation uses the running statistics, so it never sees
-    ghosts.
+    ghosts. Means and variances are float32 whatever the precision of x, which the output has.
 
     Attributes:
         ghost: examples in a ghost batch; must divide the microbatch. None or 'sync': the
@@ -36,7 +37,8 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: SameBatch, train: bool) -> SameBatch:
-        features = x.shape[-1]
+        features, dtype = x.shape[-1], x.dtype
+        x = upcast(x)
         by_feature = (1,) * (x.ndim - 1) + (-1,)
         scale = self.param('scale', nn.initializers.ones, (features,))
         bias = self.param('bias', nn.initializers.zeros, (features,))
@@ -60,7 +62,8 @@ class BatchNorm(nn.Module):
             spread = variance.value.reshape(by_feature)
         normal = (groups - shift) * jax.lax.rsqrt(spread + self.eps)
         normal = normal.reshape(x.shape)
-        return normal * scale.reshape(by_feature) + bias.reshape(by_feature)
+        scaled = normal * scale.reshape(by_feature) + bias.reshape(by_feature)
+        return scaled.astype(dtype)
 
 
 def _groups(x, ghost):

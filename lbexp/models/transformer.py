@@ -1,7 +1,5 @@
 """A transformer that predicts the next token, or a hidden one."""
 
-from typing import Literal
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,6 +8,7 @@ from jax.typing import ArrayLike, DTypeLike
 from lbexp.models import Model
 from lbexp.models._linen import sequence_network
 from lbexp.models.dropout import Dropout
+from lbexp.precision import Precision
 from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Segments, TokenLogits, Tokens
 
@@ -33,7 +32,7 @@ def transformer(
     heads: PositiveInteger = 2,
     perceptron: PositiveInteger | None = None,
     dropout: Fraction | None = None,
-    precision: Literal['float32', 'bfloat16'] = 'float32',
+    precision: Precision | None = None,
     rematerialise: bool = False,
 ) -> Model:
     """Causal attention and perceptrons, normalized before each; the logits are products with the
@@ -47,6 +46,7 @@ def transformer(
         dropout: probability that a number of a block's output is dropped, in [0, 1); None: no
             dropout.
         precision: of activations and matrix products; parameters, softmax and loss are float32.
+            None: that of the run, which rounds the parameters, too.
         rematerialise: compute the activations of a block again for its gradient instead of keeping
             them.
     """
@@ -66,7 +66,7 @@ def transformer(
         )
         return sequence_network('transformer', module, inputs)
 
-    return Model(network)
+    return Model(network, precision=precision)
 
 
 class Transformer(nn.Module):
@@ -91,7 +91,8 @@ class Transformer(nn.Module):
             none. They are given as `kinds`.
         dropout: probability that a number of a block's output is dropped in training, in [0, 1);
             None: no dropout.
-        dtype: of activations; parameters stay float32. 'bfloat16' on accelerators.
+        dtype: of activations; parameters stay float32. 'bfloat16' on accelerators. None: that of
+            the parameters.
         rematerialise: compute activations of a block again for its gradient instead of keeping
             them.
     """
@@ -105,7 +106,7 @@ class Transformer(nn.Module):
     causal: bool = True
     types: int = 0
     dropout: ArrayLike | None = None
-    dtype: DTypeLike = jnp.float32
+    dtype: DTypeLike | None = None
     rematerialise: bool = False
 
     def setup(self):
@@ -143,7 +144,7 @@ class Transformer(nn.Module):
         x = self.embedding[tokens] + self.position[_places(segments)]
         if self.types and kinds is not None:
             x = x + self.kind[kinds]
-        x = x.astype(self.dtype)
+        x = x.astype(self.dtype or x.dtype)
         mask = _mask(segments, self.causal)
         for block in self.block:
             x = block(x, mask, train)
@@ -151,7 +152,7 @@ class Transformer(nn.Module):
 
     def logits(self, features: jax.Array) -> jax.Array:
         """Products of features [n, l, width] with the embeddings, in float32."""
-        table = self.embedding.astype(self.dtype)
+        table = self.embedding.astype(features.dtype)
         return jnp.einsum('...d,vd->...v', features, table).astype(jnp.float32)
 
 
@@ -160,7 +161,7 @@ class _Block(nn.Module):
     hidden: int
     scale: ArrayLike  # standard deviation of the matrices that add to x
     dropout: ArrayLike | None
-    dtype: DTypeLike
+    dtype: DTypeLike | None
 
     @nn.compact
     def __call__(self, x, mask, train):

@@ -91,7 +91,7 @@ def _preprocessed(x, scale, shift):
     """Bytes of blue, green and red minus ImageNet's means, of what the data set made of the bytes
     of red, green and blue."""
     pixels = x / _along_last(scale) + _along_last(shift)
-    return pixels[..., ::-1] - _along_last(_MEANS)
+    return (pixels[..., ::-1] - _along_last(_MEANS)).astype(x.dtype)
 
 
 def _along_last(numbers):

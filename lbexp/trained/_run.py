@@ -141,7 +141,7 @@ class Run:
 
     def _network(self, config, parts) -> Network:
         """Trials of one workload share what is compiled."""
-        key = json.dumps(config['workload'], sort_keys=True)
+        key = json.dumps([config['workload'], config['precision']], sort_keys=True)
         if key not in self._networks:
             self._networks[key] = Network(config['workload']['name'], parts)
         return self._networks[key]

@@ -49,6 +49,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from lbexp.data.source import Source
+from lbexp.precision import Precision
 from lbexp.shapes import Examples, Init, Loss, Metrics, Numbers, PerExample, Predict, Scalar
 
 
@@ -110,5 +111,8 @@ class Workload(NamedTuple):
     # examples -> {path of a parameter: how often they read each of its rows [rows]}, of tables of
     # embeddings, for optimizers that ask; None: not offered
     row_counts: Callable[[Any], Mapping[str, Any]] | None = None
+    # 'bfloat16' -> the same task, its model computed so (lbexp.models._precision); None: it is
+    # float32 alone
+    in_precision: Callable[[Precision], Any] | None = None
     # what was inferred of the data, plain: shown once, and kept in the workdir as schema.json
     schema: dict[str, Any] = {}  # noqa: RUF012 (a tuple's default, which nobody writes to)

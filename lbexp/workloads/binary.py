@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from lbexp import metrics as of_predictions
 from lbexp.datasets import Dataset
 from lbexp.models import Model
+from lbexp.models._precision import in_precision
 from lbexp.ranges import ClosedFraction
 from lbexp.workloads import SetMetrics, Workload
 from lbexp.workloads._task import Task, check_target
@@ -60,4 +61,8 @@ def binary(data: Dataset, model: Model, target: ClosedFraction | None = None) ->
 
     reached = None if target is None else ('auc', target)
     workload = task.workload(loss, metrics, reached, (data.target.classes[1],))
-    return workload._replace(predict=predict, set_metrics=SetMetrics(outputs, summary))
+    return workload._replace(
+        predict=predict,
+        set_metrics=SetMetrics(outputs, summary),
+        in_precision=lambda precision: binary(data, in_precision(model, precision), target),
+    )

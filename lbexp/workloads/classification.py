@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from lbexp.datasets import Dataset
 from lbexp.models import Model
+from lbexp.models._precision import in_precision
 from lbexp.ranges import ClosedFraction, Fraction, checked
 from lbexp.workloads import Workload
 from lbexp.workloads._task import Task, check_target
@@ -43,7 +44,12 @@ def classification(
         return _values(logits, examples[name], 0.0)
 
     reached = None if target is None else ('accuracy', target)
-    return task.workload(loss, metrics, reached, data.target.classes)
+    workload = task.workload(loss, metrics, reached, data.target.classes)
+    return workload._replace(
+        in_precision=lambda precision: classification(
+            data, in_precision(model, precision), label_smoothing, target
+        )
+    )
 
 
 def _values(logits, labels, smoothing):

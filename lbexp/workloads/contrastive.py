@@ -10,6 +10,7 @@ from lbexp.datasets import Dataset
 from lbexp.errors import Refusal
 from lbexp.inputs import Input, normalised
 from lbexp.models import Model
+from lbexp.models._precision import in_precision
 from lbexp.models.mlp import mlp
 from lbexp.ranges import Number, Positive, PositiveInteger, checked
 from lbexp.workloads import SetMetrics, Workload
@@ -87,6 +88,14 @@ def contrastive(
         predict=encoder.features,
         inputs=(pictures,),
         set_metrics=SetMetrics(outputs, summary),
+        in_precision=lambda precision: contrastive(
+            data,
+            in_precision(model, precision),
+            augment,
+            temperature,
+            projection,
+            contrasted,
+        ),
         schema=data.schema,
     )
 
@@ -118,7 +127,8 @@ class _Encoder:
         if len(features.shape) != 2:
             raise Refusal(f'model: found features of shape {features.shape}; allowed: (1, width)')
         width = features.shape[1]
-        self._head = mlp((width,)).network({'h': Input('numeric', (width,), 'float32')}, projection)
+        head = in_precision(mlp((width,)), model.precision or 'float32')
+        self._head = head.network({'h': Input('numeric', (width,), 'float32')}, projection)
 
     def init(self, key: Any) -> Any:
         """({'encoder', 'head'}, the encoder's state)."""

@@ -11,6 +11,7 @@ from lbexp.datasets._ids import check_ids
 from lbexp.datasets._texts import byte_count
 from lbexp.metrics import bits_per_byte, perplexity
 from lbexp.models import Model, Network
+from lbexp.models._precision import in_precision
 from lbexp.ranges import Positive, checked
 from lbexp.workloads import Ratio, SetMetrics, Workload
 from lbexp.workloads._most_probable import most_probable
@@ -60,6 +61,7 @@ def language_model(data: Dataset, model: Model, target: Positive | None = None) 
         inputs=tuple(data.inputs),
         set_metrics=SetMetrics(task.sums, _summary),
         output_names=names,
+        in_precision=lambda precision: language_model(data, in_precision(model, precision), target),
         schema=data.schema,
     )
 

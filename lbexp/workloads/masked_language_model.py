@@ -13,6 +13,7 @@ from lbexp.datasets._wordpiece import MARKS, MASK
 from lbexp.inputs import Input
 from lbexp.metrics import perplexity
 from lbexp.models import Model, Network
+from lbexp.models._precision import in_precision
 from lbexp.ranges import Fraction, Positive, checked
 from lbexp.workloads import Ratio, SetMetrics, Workload
 from lbexp.workloads._most_probable import most_probable
@@ -80,6 +81,9 @@ def masked_language_model(
         inputs=tuple(inputs),
         set_metrics=SetMetrics(task.sums, _summary),
         output_names=names,
+        in_precision=lambda precision: masked_language_model(
+            data, in_precision(model, precision), rate, target
+        ),
         schema=data.schema,
     )
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from lbexp.datasets import Dataset
 from lbexp.models import Model
+from lbexp.models._precision import in_precision
 from lbexp.ranges import Number
 from lbexp.workloads import SetMetrics, Workload
 from lbexp.workloads._task import Task, check_target
@@ -53,4 +54,8 @@ def regression(data: Dataset, model: Model, target: Number | None = None) -> Wor
 
     reached = None if target is None else ('r2', target)
     workload = task.workload(loss, metrics, reached, (name,))
-    return workload._replace(predict=predict, set_metrics=SetMetrics(pairs, summary))
+    return workload._replace(
+        predict=predict,
+        set_metrics=SetMetrics(pairs, summary),
+        in_precision=lambda precision: regression(data, in_precision(model, precision), target),
+    )

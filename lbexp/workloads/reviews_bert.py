@@ -5,6 +5,7 @@ from typing import Literal
 from lbexp.datasets.clothing_reviews import clothing_reviews
 from lbexp.models.encoder import encoder
 from lbexp.models.transformer import SIZES
+from lbexp.precision import Precision
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 from lbexp.workloads.binary import binary
@@ -17,7 +18,7 @@ def reviews_bert(
     length: PositiveInteger = 64,
     vocabulary: PositiveInteger = 4000,
     dropout: Fraction | None = 0.1,
-    precision: Literal['float32', 'bfloat16'] = 'float32',
+    precision: Precision | None = None,
     rematerialise: bool = False,
     replacement: bool = False,
     validation: NonNegativeInteger = 0,

@@ -5,6 +5,7 @@ from typing import Literal
 from lbexp.datasets.clothing_reviews import clothing_reviews
 from lbexp.models.encoder import encoder
 from lbexp.models.transformer import SIZES
+from lbexp.precision import Precision
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 from lbexp.workloads.masked_language_model import masked_language_model
@@ -16,7 +17,7 @@ def reviews_mlm(
     length: PositiveInteger = 64,
     vocabulary: PositiveInteger = 4000,
     dropout: Fraction | None = None,
-    precision: Literal['float32', 'bfloat16'] = 'float32',
+    precision: Precision | None = None,
     rematerialise: bool = False,
     replacement: bool = False,
     validation: NonNegativeInteger = 0,

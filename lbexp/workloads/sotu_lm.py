@@ -4,6 +4,7 @@ from typing import Literal
 
 from lbexp.datasets.sotu import sotu
 from lbexp.models.transformer import SIZES, transformer
+from lbexp.precision import Precision
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 from lbexp.workloads.language_model import language_model
@@ -14,7 +15,7 @@ def sotu_lm(
     length: PositiveInteger = 64,
     vocabulary: PositiveInteger = 1024,
     dropout: Fraction | None = None,
-    precision: Literal['float32', 'bfloat16'] = 'float32',
+    precision: Precision | None = None,
     rematerialise: bool = False,
     replacement: bool = False,
     validation: NonNegativeInteger = 0,
