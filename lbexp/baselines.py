@@ -13,8 +13,8 @@ Of a workdir the networks stand in the same table, a row for each configuration,
 its seeds and the difference to the better baseline on the same resamples; below it, who is behind
 that baseline and who ahead: the interval of the difference excludes 0. A row for each trial, in
 full, is written to --to, by default the folder 'analysis' of the workdir, as baselines.csv. Trials
-that diverged or were never saved are named on standard error. What a workdir names outside lbexp
-runs only where --config names it too, or with --trust_workdir.
+that are not done are left out and named on standard error. What a workdir names outside lbexp runs
+only where --config names it too, or with --trust_workdir.
 Exit status: 0 done, 1 a part failed, 2 something given is wrong, 3 the checkpoints are damaged.
 """
 
@@ -120,7 +120,7 @@ def _test_logits(run, numbers):
     workload, logits, problems = None, {}, []
     for number in numbers:
         try:
-            trial = run.trial(number)
+            trial = _done(run.trial(number))
         except (Refusal, Damaged) as error:
             problems.append(error)
             continue
@@ -140,6 +140,14 @@ def _test_logits(run, numbers):
     for problem in problems:
         print(f'lbexp: {problem}; left out', file=sys.stderr)
     return workload, logits
+
+
+def _done(trial):
+    """The trial. Raises Refusal where it is not over: a network that is half trained proves
+    nothing."""
+    if trial.status != 'done':
+        raise Refusal(f'trial {trial.number}: found status {trial.status}; allowed: done')
+    return trial
 
 
 def _words(run):

@@ -1,6 +1,7 @@
 """What networks on tables are judged by."""
 
 import csv
+import json
 import shutil
 
 import numpy as np
@@ -171,6 +172,15 @@ def test_a_trial_by_its_number_goes_to_the_workdir(clicks, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert rows[0]['trial'] == '2' and rows[1]['model'] == 'logistic regression'
     assert str(run / 'analysis' / 'baselines.csv') in capsys.readouterr().out
+
+
+def test_a_trial_that_is_not_over_is_left_out(clicks, tmp_path, capsys):
+    run = shutil.copytree(clicks, tmp_path / 'run')
+    status = json.loads((run / 'status.json').read_text())
+    status['trials']['2']['status'] = 'running'
+    (run / 'status.json').write_text(json.dumps(status))
+    assert baselines.main(['', f'--workdir={run}', '--trial=2']) == 2
+    assert 'trial 2: found status interrupted; allowed: done' in one_line(capsys)
 
 
 @pytest.mark.parametrize(
