@@ -9,7 +9,7 @@ import pytest
 from lbexp import config as configs
 from lbexp.engine import run
 
-TIMES = ('wall_time',)  # what may differ between two runs that are equal
+TIMES = ('wall_time', 'flop_per_second')  # what may differ between two runs that are equal
 
 
 def tiny(**fields):

@@ -18,6 +18,7 @@ from lbexp.engine.resume import Position
 from lbexp.engine.row_starts import RowStarts
 from lbexp.engine.state import finite
 from lbexp.engine.status import Status
+from lbexp.engine.throughput import Throughput
 from lbexp.engine.watchdog import Watchdog
 from lbexp.parallel import collectives, hosts, mesh
 from lbexp.results.metrics import headline
@@ -60,6 +61,7 @@ class CohortRunner:
     program: Program
     outputs: Outputs
     row_starts: RowStarts
+    throughput: Throughput
     states: Any  # on the devices
     tick: np.ndarray  # [K] microbatches done
     step: np.ndarray  # [K] updates done
@@ -68,7 +70,6 @@ class CohortRunner:
     row: int  # rows written
     began: float  # [s] of the monotonic clock, as if the run had never been interrupted
     chunk: int = 16  # microbatches per dispatch, until their speed is known
-    timed: tuple[int, float] = (0, 0.0)  # examples, seconds of the dispatches after the first
     columns: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # of the last dispatch
     evaluated: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # columns, at last
     # microbatches of all trials -> updates of each: of the checkpoints that were begun
@@ -116,9 +117,7 @@ class CohortRunner:
         self.diverged = self.columns['diverged']
         ticks = self.columns['tick'] - self.tick
         if not is_first:
-            examples, spent = self.timed
-            examples += int(ticks.sum()) * self.cohort.microbatch
-            self.timed = examples, spent + float(seconds)
+            self.throughput.add(ticks.astype(int), float(seconds))
         self._choose_chunk(ticks, float(seconds))
         self.tick = self.columns['tick'].astype(int)
         self.step = self.columns['step'].astype(int)
@@ -132,7 +131,7 @@ class CohortRunner:
         # Where a trial has fewer updates than rows, some rows are not its own.
         has_row = steps[self.row] > steps[self.row - 1]
         moved = has_row & ~self.frozen
-        columns = self.columns | self._evaluated()
+        columns = self.columns | self._evaluated() | self.throughput.columns_of_row()
         seconds = round(time.monotonic() - self.began, 3)
         rows = [self._row(k, columns, seconds, train_size) for k in np.flatnonzero(moved)]
         self.outputs.rows.write(rows)
@@ -222,7 +221,6 @@ class CohortRunner:
                 medians[name] = float(np.median(finite))
         # A diverged trial has nothing left to do.
         stopped = self.diverged & (self.tick < self.row_starts.ticks[-1])
-        examples, seconds = self.timed
         steps = np.where(stopped, self.cohort.steps, columns['step'])
         return Progress(
             step=int(steps.sum()),
@@ -230,7 +228,7 @@ class CohortRunner:
             examples=int(self.tick.sum()) * self.cohort.microbatch,
             metrics=medians,
             diverged=int(self.diverged.sum()),
-            examples_per_second=examples / seconds if seconds else 0.0,
+            examples_per_second=self.throughput.examples_per_second,
         )
 
     def _status(self, k, trial):

@@ -13,6 +13,7 @@ from lbexp.engine.plan import Cohort
 from lbexp.engine.program import Program
 from lbexp.engine.resume import Position, resume
 from lbexp.engine.row_starts import row_starts_of
+from lbexp.engine.throughput import Throughput
 from lbexp.engine.tracking import Tracking
 from lbexp.engine.watchdog import Watchdog
 
@@ -111,6 +112,7 @@ def begin(
         program,
         outputs,
         row_starts,
+        Throughput(cohort),
         states=states,
         tick=tick,
         step=step,

@@ -14,9 +14,9 @@ from lbexp.data.partition import distinct
 from lbexp.engine import initial_weights, record
 from lbexp.engine.cohort_runner import Progress
 from lbexp.engine.components import components
-from lbexp.engine.flops import flops_per_example
 from lbexp.engine.measurement import described
 from lbexp.engine.plan import Cohort
+from lbexp.engine.throughput import flop_per_example
 from lbexp.parallel import collectives, hosts
 from lbexp.quantities import with_prefix
 
@@ -52,7 +52,7 @@ def size_of(cohort: Cohort, states: Any) -> str:
         states: shapes of the states of all trials.
     """
     count = sum(leaf.size // len(leaf) for leaf in jax.tree.leaves(states.params))
-    cost = with_prefix(_flops(cohort), 'FLOP')
+    cost = with_prefix(flop_per_example(cohort), 'FLOP')
     return f'{count:,} parameters, {cost} an example'
 
 
@@ -64,19 +64,13 @@ def speed(workdir: pathlib.Path, cohort: Cohort, examples_per_second: float) -> 
     """
     if not examples_per_second:
         return []
-    reached = with_prefix(examples_per_second * _flops(cohort), 'FLOP/s')
+    reached = with_prefix(examples_per_second * flop_per_example(cohort), 'FLOP/s')
     words = f'{examples_per_second:,.0f} examples/s, {reached} in matrix products'
     name = f'speed of trial {min(cohort.trials)}'
     if len(cohort.trials) > 1:
         name = f'speed of trials {min(cohort.trials)}, ..., {len(cohort.trials)} together'
     collectives.run_on_primary(functools.partial(record.note, workdir, name, words))
     return [f'trained {words}']
-
-
-def _flops(cohort):
-    """Operations of an example."""
-    config = cohort.config
-    return flops_per_example(config['workload'], cohort.microbatch, config['freeze'])
 
 
 def _shares(cohort):

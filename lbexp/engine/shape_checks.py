@@ -31,6 +31,7 @@ RESERVED = (
     'examples',
     'epoch',
     'wall_time',
+    'flop_per_second',
     'status',
     'learning_rate',
 )

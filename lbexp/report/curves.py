@@ -8,7 +8,7 @@ import numpy as np
 
 from lbexp import results
 from lbexp.analysis import Figure, Series
-from lbexp.results.metrics import COUNTS, first_figures, headline
+from lbexp.results.metrics import COUNTS, PROGRESS, first_figures, headline
 
 OTHERS = 8  # metrics drawn beyond those of every run; a probe may add dozens, which are in the rows
 LINES = 160  # trials drawn in one figure
@@ -53,7 +53,7 @@ def curves(rows: results.Columns, x: str = 'step', target: str | None = None) ->
     groups = grouping(rows, [first for first, _ in bounds])
     numeric = results.numeric(rows)
     metrics = [name for name in first_figures(target) if name in numeric]
-    others = [name for name in numeric if name not in (*metrics, *COUNTS)]
+    others = [name for name in numeric if name not in (*metrics, *PROGRESS)]
     # what a workload adds comes before what probes do
     others.sort(key=lambda name: name not in headline(numeric))
     figures = []

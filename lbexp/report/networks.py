@@ -3,6 +3,8 @@
 import itertools
 import math
 
+import numpy as np
+
 from lbexp import results
 from lbexp.analysis import Figure, Series, Table
 from lbexp.documents import Network, Summary
@@ -56,6 +58,36 @@ def layers(network: Network) -> Table:
         metric, level = network.target
         caption += f' Target: test {metric.replace("_", " ")} {level:g}.'
     return Table(network.name, ['array', 'shape', 'type', 'parameters'], rows, caption)
+
+
+def throughput(summary: Summary, rows: results.Columns) -> Table | None:
+    """How fast a trial of each network trained: medians over the rows of its trials; None: no row
+    says it.
+
+    Args:
+        rows: columns of `results.read`.
+    """
+    if 'flop_per_second' not in results.numeric(rows):
+        return None
+    lines = []
+    for network in summary.networks:
+        speeds = rows['flop_per_second'][np.isin(rows['trial'], network.trials)]
+        speeds = speeds[np.isfinite(speeds)]
+        if not len(speeds) or not network.flops:
+            continue
+        speed = float(np.median(speeds))
+        cost, reached = with_prefix(network.flops, 'FLOP'), with_prefix(speed, 'FLOP/s')
+        examples = f'{speed / network.flops:,.0f}'
+        lines.append([network.name, f'{network.parameters:,}', cost, examples, reached])
+    if not lines:
+        return None
+    columns = ['network', 'parameters', 'an example', 'examples/s of a trial', 'of a trial']
+    caption = (
+        'Products of matrices and convolutions, forward and backward; medians over the rows, '
+        'without compilation, evaluations and checkpoints. Trials that train side by side share '
+        'the devices.'
+    )
+    return Table('Throughput', columns, lines, caption)
 
 
 def schedule(summary: Summary, finals: results.Columns) -> list[Figure]:

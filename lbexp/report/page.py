@@ -81,8 +81,8 @@ def page(
     drawn = drawings(analysis, rows, finals, summary, compared)
     # of the study's own: curves of hundreds of trials have colours of their own
     shared = shared_colours(analysis.figures)
-    kept = predictions.sections(results.predictions(workdir))
-    sections = _sections(analysis, finals, document, summary, drawn, figure_formats, kept)
+    beside = [*predictions.sections(results.predictions(workdir)), *_throughput(summary, rows)]
+    sections = _sections(analysis, finals, document, summary, drawn, figure_formats, beside)
     header = _header(analysis, finals, summary, best.answer(finals, compared))
     body = header + elements.contents(sections)
     body += ''.join(section.html() for section in sections)
@@ -91,9 +91,9 @@ def page(
     return write(workdir, content, all_drawn, shared, figure_formats)
 
 
-def _sections(analysis, finals, document, summary, drawn, formats, predicted):
-    """The sections of the page; `drawn` are its figures, by section, `predicted` those on what a
-    network gets wrong."""
+def _sections(analysis, finals, document, summary, drawn, formats, beside):
+    """The sections of the page; `drawn` are its figures, by section, `beside` those on what a
+    network gets wrong, and how fast it trained."""
     metric = networks.target(summary)
     final_metrics = table.table(finals, target=metric)
     sections = []
@@ -113,13 +113,20 @@ def _sections(analysis, finals, document, summary, drawn, formats, predicted):
     if drawn.curves:
         figures = elements.TOOLS + figures
     sections.append(Section('Training curves', figures, 'curves'))
-    sections += predicted
+    sections += beside
     if analysis.tables:
         # A study that has tables of its own says in them what its trials are.
         body = elements.table(final_metrics)
         sections.append(Section(final_metrics.title, body, 'final', is_open=False))
     sections += _model(summary, drawn.schedule, first + len(drawn.curves), formats)
     return sections + _records(finals, document, summary, metric)
+
+
+def _throughput(summary, rows):
+    content = networks.throughput(summary, rows)
+    if content is None:
+        return []
+    return [Section(content.title, elements.table(content), 'throughput', is_open=False)]
 
 
 def _model(summary, schedule, first, formats):

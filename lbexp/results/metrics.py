@@ -11,6 +11,7 @@ class Metric(NamedTuple):
     name: str
     label: str = ''  # along an axis; '': the name
     counts: bool = False  # says how far a trial is: what to plot against
+    speed: bool = False  # says how fast it got there
     # place among the figures and in the closing table; None: not there
     figure: int | None = None
     headline: int | None = None
@@ -31,6 +32,7 @@ METRICS = (
     Metric('examples', counts=True, minor=2),
     Metric('epoch', 'epochs', counts=True, minor=2),
     Metric('wall_time', 'wall time (s)', counts=True, minor=2),
+    Metric('flop_per_second', 'speed (FLOP/s)', speed=True, minor=2),
 )
 # Of a set that training does not see: their metrics begin like that.
 HELD_OUT = ('validation_', 'test_')
@@ -54,6 +56,8 @@ MOST = 10  # columns of metrics in a table
 MINOR = {metric.name: metric.minor for metric in METRICS} | {'workdir': 2}
 # how far a trial is, and what to write along that axis
 COUNTS = {metric.name: metric.label or metric.name for metric in METRICS if metric.counts}
+# which no figure has along its other axis
+PROGRESS = frozenset(metric.name for metric in METRICS if metric.counts or metric.speed)
 
 
 def first_figures(target: str | None = None) -> list[str]:

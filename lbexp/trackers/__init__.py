@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lbexp.results.metrics import COUNTS
+from lbexp.results.metrics import PROGRESS
 
 # By the beginning of a column's name, the group of its tag.
 _SETS = {'test_': 'test', 'validation_': 'validation', 'train_': 'train_evaluation'}
@@ -73,7 +73,7 @@ def tag(column: str) -> str:
     trained on, 'train_evaluation/loss' of 'train_loss', which is of training examples as they are
     evaluated (`evaluate_train`), 'progress/epoch' of 'epoch'.
     """
-    if column in COUNTS:
+    if column in PROGRESS:
         return f'progress/{column}'
     for beginning, group in _SETS.items():
         if column.startswith(beginning):

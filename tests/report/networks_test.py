@@ -3,6 +3,7 @@
 import html
 import json
 
+import numpy as np
 from reports import bare_page, sweep
 
 from lbexp import results
@@ -45,6 +46,25 @@ def test_what_an_example_costs_is_told_where_it_is_known():
     assert networks.facts(Summary(networks=costs))[1] == '10.1 kFLOP to 69.2 MFLOP' + cost
 
 
+def test_the_speed_of_a_network_is_the_median_over_the_rows_of_its_trials():
+    small, large, unknown = network(13), network(1300), network(7)
+    small.trials, small.flops = [0, 2], 1000.0
+    large.trials, large.flops = [1], 2e6
+    speeds = np.array([np.nan, 3e6, 8e9, 5e6, 4e6, 6e9])
+    trials = np.array([0, 0, 1, 2, 2, 1])
+    rows = {'trial': trials, 'step': np.arange(6), 'flop_per_second': speeds}
+    table = networks.throughput(Summary(networks=[small, large, unknown]), rows)
+    assert table is not None and [line[1:] for line in table.rows] == [
+        ['13', '1 kFLOP', '4,000', '4 MFLOP/s'],
+        ['1,300', '2 MFLOP', '3,500', '7 GFLOP/s'],
+    ]
+    assert networks.throughput(Summary(networks=[unknown]), rows) is None
+    assert (
+        networks.throughput(Summary(networks=[small]), {'trial': trials, 'step': np.arange(6)})
+        is None
+    )
+
+
 def test_the_target_is_that_of_all_networks():
     assert networks.target(Summary(networks=[network(1), network(2)])) == 'accuracy'
     assert networks.target(Summary(networks=[network(1), network(2, ('auc', 0.9))])) is None
@@ -61,6 +81,21 @@ def test_the_page_has_the_claim_the_layers_and_the_schedule(tmp_path):
         ['1', '0.2'],
         ['2', '0.3'],
     ]
+
+
+def test_the_page_tells_the_speed_where_rows_do(tmp_path):
+    folder = summarised(tmp_path)
+    assert 'Throughput' not in bare_page(folder).read_text()
+    summary = json.loads((folder / 'summary.json').read_text())
+    summary['networks'][0]['flops'] = 1e6
+    (folder / 'summary.json').write_text(json.dumps(summary))
+    rows = []
+    for line in (folder / 'metrics.jsonl').read_text().splitlines():
+        rows.append(json.dumps({**json.loads(line), 'flop_per_second': 2e9}) + '\n')
+    (folder / 'metrics.jsonl').write_text(''.join(rows))
+    text = bare_page(folder).read_text()
+    assert '<td>2 GFLOP/s</td>' in text and '<td>2,000</td>' in text
+    assert not (folder / 'figures' / 'flop_per_second.csv').exists()
 
 
 def test_names_are_text_and_lengths_may_differ(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
-from training import tiny, train
+from training import TIMES, tiny, train
 
 from lbexp import config as configs
 from lbexp.trackers import TrackedCohort, TrackedTrial, label, numbers, tag
@@ -22,6 +22,7 @@ TAGS = {
     'learning_rate': 'train/learning_rate',
     'epoch': 'progress/epoch',
     'wall_time': 'progress/wall_time',
+    'flop_per_second': 'progress/flop_per_second',
 }
 
 
@@ -112,7 +113,8 @@ def test_every_row_is_shown_also_of_a_run_that_was_taken_up_again(tmp_path):
                     expected[name, row['step']] = value
         folder = tmp_path / 'tensorboard' / f'trial-{trial:05d}'
         found = shown(folder)
-        found = {key: value for key, value in found.items() if key[0] != 'progress/wall_time'}
+        clocked = [f'progress/{name}' for name in TIMES]
+        found = {key: value for key, value in found.items() if key[0] not in clocked}
         assert found == pytest.approx(expected, rel=1e-6)
         values, ended = hparams(folder)
         assert ended and values['seed'] == trial and values['batch_size'] == 16
