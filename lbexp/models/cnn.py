@@ -3,7 +3,6 @@
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -14,7 +13,7 @@ from lbexp.models import Model
 from lbexp.models._linen import linen_network
 from lbexp.models._widths import check_widths
 from lbexp.models.dropout import Dropout
-from lbexp.models.norm import BatchNorm, together
+from lbexp.models.norm import BatchNorm, Ghost, together
 from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Features, Images, Outputs
 
@@ -24,7 +23,7 @@ def cnn(
     channels: Sequence[PositiveInteger] = (16, 32),
     hidden: PositiveInteger = 128,
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
+    ghost: Ghost = None,
     dropout: Fraction | None = None,
 ) -> Model:
     """[3x3 convolution, ReLU, 2x2 max pool] for each of `channels`, a dense layer, a linear layer;

@@ -1,7 +1,6 @@
 """EfficientNet-Lite0: a convolutional network for photographs, whose trained weights can be had."""
 
 import functools
-from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -9,8 +8,8 @@ import jax.numpy as jnp
 
 from lbexp.models import Model
 from lbexp.models._linen import linen_network
-from lbexp.models.norm import BatchNorm, together
-from lbexp.ranges import PositiveInteger, checked
+from lbexp.models.norm import BatchNorm, Ghost, together
+from lbexp.ranges import checked
 from lbexp.shapes import Images, Outputs
 
 # (blocks, window, stride of the first, widening, channels) of each stage.
@@ -30,7 +29,7 @@ _EPSILON = 1e-3  # of batch norm
 
 @checked
 def efficientnet_lite0(
-    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = 'frozen',
+    ghost: Ghost = 'frozen',
 ) -> Model:
     """16 inverted residual blocks of depthwise convolutions (Tan and Le 2019, arXiv:1905.11946,
     Table 1, with the changes of EfficientNet-Lite: ReLU6, no squeeze and excitation), the mean over

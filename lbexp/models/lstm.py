@@ -19,6 +19,7 @@ def lstm(
     hidden: PositiveInteger = 128,
     layers: PositiveInteger = 1,
     dropout: Fraction | None = None,
+    rematerialise: bool = False,
 ) -> Model:
     """Embedding, LSTM layers, dropout, and a linear layer to the logits of the next token.
 
@@ -28,10 +29,12 @@ def lstm(
         layers: LSTMs upon each other.
         dropout: probability that a number of the embedding or of a state is dropped, in [0, 1);
             None: no dropout.
+        rematerialise: compute the gates of a position again for their gradient instead of keeping
+            them; the states are kept.
     """
 
     def network(inputs, outputs):
-        module = LSTM(outputs, embedding, hidden, layers, dropout)
+        module = LSTM(outputs, embedding, hidden, layers, dropout, rematerialise=rematerialise)
         return sequence_network('lstm', module, inputs)
 
     return Model(network)
@@ -58,6 +61,8 @@ class LSTM(nn.Module):
         dropout: probability that a number of the embedding or of a state is dropped in training, in
             [0, 1); None: no dropout.
         forget_bias: of b at f at the start (Jozefowicz et al. 2015: 1).
+        rematerialise: compute the gates of a position again for their gradient instead of keeping
+            them.
     """
 
     vocabulary: int
@@ -66,6 +71,7 @@ class LSTM(nn.Module):
     layers: int = 1
     dropout: ArrayLike | None = None
     forget_bias: float = 1.0
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(self, tokens: Tokens, segments: Segments, train: bool) -> TokenLogits:
@@ -105,6 +111,9 @@ class LSTM(nn.Module):
             h = (o * jnp.tanh(c)).astype(h.dtype)
             return (h, c), h
 
+        if self.rematerialise:
+            # Within a scan nothing can be shared between the two computations.
+            update = jax.checkpoint(update, prevent_cse=False)
         start = jnp.zeros((len(x), self.hidden), inputs.dtype)
         cells = upcast(start)
         # The scan runs along the first axis: time.

@@ -1,7 +1,7 @@
 """A multilayer perceptron with optional batch norm and dropout."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from lbexp.models import Model
 from lbexp.models._linen import linen_network
 from lbexp.models._widths import check_widths
 from lbexp.models.dropout import Dropout
-from lbexp.models.norm import BatchNorm, together
+from lbexp.models.norm import BatchNorm, Ghost, together
 from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Batch, Outputs
 
@@ -21,7 +21,7 @@ from lbexp.shapes import Batch, Outputs
 def mlp(
     hidden: Sequence[PositiveInteger] = (128, 128),
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
+    ghost: Ghost = None,
     dropout: Fraction | None = None,
     embedding: PositiveInteger = 8,
 ) -> Model:

@@ -1,14 +1,19 @@
 """Batch normalization whose statistics are shared by a ghost batch rather than by the whole
 batch."""
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from lbexp.precision import upcast
+from lbexp.ranges import PositiveInteger
 from lbexp.shapes import SameBatch
 
 FROZEN = 'frozen'
+# what a model takes as `ghost`, see BatchNorm
+Ghost = PositiveInteger | Literal['sync', 'replica', 'frozen'] | None
 
 
 class BatchNorm(nn.Module):

@@ -9,8 +9,8 @@ import jax
 from lbexp.models import Model
 from lbexp.models._linen import linen_network
 from lbexp.models.cnn import Conv3x3
-from lbexp.models.norm import BatchNorm, together
-from lbexp.ranges import PositiveInteger, checked
+from lbexp.models.norm import BatchNorm, Ghost, together
+from lbexp.ranges import checked
 from lbexp.shapes import Images, Outputs
 
 # (width, blocks) of each stage, by the number of layers that have weights.
@@ -26,7 +26,8 @@ _STAGES = {
 @checked
 def resnet(
     depth: Literal[18, 20, 32, 44, 56] = 20,
-    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    ghost: Ghost = None,
+    rematerialise: bool = False,
 ) -> Model:
     """A 3x3 convolution, stages of blocks, the mean over the picture, a linear layer (He et al.
     2016, arXiv:1512.03385, section 4.2; 18 is that of ImageNet with this stem).
@@ -39,7 +40,10 @@ def resnet(
         depth: 20 to 56: three stages of widths 16, 32, 64 (0.27 to 0.85 million parameters); 18:
             four of 64 to 512 (11.2 million), for accelerators.
         ghost: examples that share batch-norm statistics; must divide the microbatch. None or
-            'sync': the microbatch; 'replica': what one device has of it.
+            'sync': the microbatch; 'replica': what one device has of it; 'frozen': the running
+            statistics normalize in training, too, and stay as they are, as for fine-tuning.
+        rematerialise: compute the activations of a block again for its gradient instead of keeping
+            them.
 
     Raises:
         ValueError: inputs that are no image.
@@ -51,7 +55,7 @@ def resnet(
             raise ValueError(
                 f'resnet: found inputs of shapes {shapes}; allowed: one image (h, w, channels)'
             )
-        module = ResNet(_STAGES[depth], outputs, ghost)
+        module = ResNet(_STAGES[depth], outputs, ghost, rematerialise)
         return linen_network(module, inputs, together(True, ghost))
 
     return Model(network, functools.partial(network, outputs=None))
@@ -65,21 +69,29 @@ class ResNet(nn.Module):
         outputs: width of the last layer [units]; None: there is none, the mean over the picture
             comes out.
         ghost: as of BatchNorm.
+        rematerialise: compute activations of a block again for its gradient instead of keeping
+            them.
     """
 
     stages: tuple[tuple[int, int], ...]
     outputs: int | None
     ghost: int | str | None = None
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(self, x: Images, train: bool) -> Outputs:
         first, _ = self.stages[0]
         x = Conv3x3(first, use_bias=False)(x)
         x = nn.relu(BatchNorm(self.ghost)(x, train))
+        # Argument 2, counted from self, is `train`, at which Python looks.
+        block_class = nn.remat(_Block, static_argnums=(2,)) if self.rematerialise else _Block
+        number = 0
         for stage, (width, blocks) in enumerate(self.stages):
             for block in range(blocks):
                 stride = 2 if stage and not block else 1
-                x = _Block(width, stride, self.ghost)(x, train)
+                # By name: Flax would count blocks that are computed again by another.
+                x = block_class(width, stride, self.ghost, name=f'_Block_{number}')(x, train)
+                number += 1
         means = x.mean((1, 2))
         if self.outputs is None:
             return means

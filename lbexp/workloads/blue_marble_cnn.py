@@ -1,10 +1,10 @@
 """Climates from above with a convolutional network: colour, batch norm, mirrored pictures."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from lbexp.datasets.blue_marble import blue_marble
 from lbexp.models.cnn import cnn
+from lbexp.models.norm import Ghost
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 from lbexp.workloads.classification import classification
@@ -14,7 +14,7 @@ def blue_marble_cnn(
     channels: Sequence[PositiveInteger] = (16, 32, 64),
     hidden: PositiveInteger = 128,
     batch_norm: bool = True,
-    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    ghost: Ghost = None,
     dropout: Fraction | None = None,
     label_smoothing: Fraction = 0.0,
     replacement: bool = False,

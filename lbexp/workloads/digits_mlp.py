@@ -2,10 +2,10 @@
 package."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from lbexp.datasets.digits import digits
 from lbexp.models.mlp import mlp
+from lbexp.models.norm import Ghost
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 from lbexp.workloads.classification import classification
@@ -14,7 +14,7 @@ from lbexp.workloads.classification import classification
 def digits_mlp(
     hidden: Sequence[PositiveInteger] = (128, 128),
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
+    ghost: Ghost = None,
     dropout: Fraction | None = None,
     label_smoothing: Fraction = 0.0,
     replacement: bool = False,

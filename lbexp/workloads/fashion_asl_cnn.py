@@ -1,10 +1,9 @@
 """Fashion-MNIST with the recipe that is common for letters of sign language."""
 
-from typing import Literal
-
 from lbexp.datasets.fashion_mnist import fashion_mnist
 from lbexp.models.cnn import cnn
-from lbexp.ranges import Fraction, NonNegativeInteger, Number, PositiveInteger
+from lbexp.models.norm import Ghost
+from lbexp.ranges import Fraction, NonNegativeInteger, Number
 from lbexp.workloads import Workload
 from lbexp.workloads.classification import classification
 
@@ -15,7 +14,7 @@ def fashion_asl_cnn(
     shift: Fraction = 0.1,
     flip: Fraction = 0.0,
     dropout: Fraction | None = 0.3,
-    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    ghost: Ghost = None,
     label_smoothing: Fraction = 0.0,
     replacement: bool = False,
     validation: NonNegativeInteger = 0,

@@ -1,10 +1,10 @@
 """Fashion-MNIST with a small convolutional network."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from lbexp.datasets.fashion_mnist import fashion_mnist
 from lbexp.models.cnn import cnn
+from lbexp.models.norm import Ghost
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 from lbexp.workloads.classification import classification
@@ -14,7 +14,7 @@ def fashion_cnn(
     channels: Sequence[PositiveInteger] = (16, 32),
     hidden: PositiveInteger = 128,
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
+    ghost: Ghost = None,
     dropout: Fraction | None = None,
     label_smoothing: Fraction = 0.0,
     replacement: bool = False,

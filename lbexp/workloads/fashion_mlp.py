@@ -1,10 +1,10 @@
 """Fashion-MNIST with a multilayer perceptron."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from lbexp.datasets.fashion_mnist import fashion_mnist
 from lbexp.models.mlp import mlp
+from lbexp.models.norm import Ghost
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 from lbexp.workloads.classification import classification
@@ -13,7 +13,7 @@ from lbexp.workloads.classification import classification
 def fashion_mlp(
     hidden: Sequence[PositiveInteger] = (512, 512),
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
+    ghost: Ghost = None,
     dropout: Fraction | None = None,
     label_smoothing: Fraction = 0.0,
     replacement: bool = False,

@@ -1,10 +1,10 @@
 """Fashion-MNIST without its labels: a small convolutional network is pretrained by SimCLR."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from lbexp.datasets.fashion_mnist import fashion_mnist
 from lbexp.models.cnn import cnn
+from lbexp.models.norm import Ghost
 from lbexp.ranges import (
     ClosedFraction,
     Fraction,
@@ -28,7 +28,7 @@ def fashion_simclr(
     flip: ClosedFraction = 0.5,
     brightness: Fraction = 0.4,
     contrasted: PositiveInteger = 256,
-    ghost: PositiveInteger | Literal['sync', 'replica'] | None = None,
+    ghost: Ghost = None,
     replacement: bool = False,
     validation: NonNegativeInteger = 0,
 ) -> Workload:

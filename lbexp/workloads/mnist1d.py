@@ -1,10 +1,10 @@
 """MNIST-1D with a multilayer perceptron: real generalization, hundreds of trials in minutes."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from lbexp.datasets.mnist1d import mnist1d as signals
 from lbexp.models.mlp import mlp
+from lbexp.models.norm import Ghost
 from lbexp.ranges import Fraction, NonNegativeInteger, PositiveInteger
 from lbexp.workloads import Workload
 from lbexp.workloads.classification import classification
@@ -13,7 +13,7 @@ from lbexp.workloads.classification import classification
 def mnist1d(
     hidden: Sequence[PositiveInteger] = (128, 128),
     batch_norm: bool = False,
-    ghost: PositiveInteger | Literal['sync', 'replica', 'frozen'] | None = None,
+    ghost: Ghost = None,
     dropout: Fraction | None = None,
     label_smoothing: Fraction = 0.0,
     replacement: bool = False,

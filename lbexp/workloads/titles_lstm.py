@@ -16,6 +16,7 @@ def titles_lstm(
     length: PositiveInteger = 32,
     replacement: bool = False,
     validation: NonNegativeInteger = 0,
+    rematerialise: bool = False,
 ) -> Workload:
     """Embedding, LSTM, dropout, softmax over 2,000 words (Zaremba et al. 2014, arXiv:1409.2329, at
     a small size), on titles of Debian packages.
@@ -24,8 +25,9 @@ def titles_lstm(
     hidden units, as tutorials have it, does not get there.
 
     Args:
-        embedding, hidden, layers, dropout: as of the model `lstm`.
+        embedding, hidden, layers, dropout, rematerialise: as of the model `lstm`.
         vocabulary, length, replacement, validation: as of the data set `debian_titles`.
     """
     data = debian_titles(vocabulary, length, validation, replacement)
-    return language_model(data=data, model=lstm(embedding, hidden, layers, dropout))
+    model = lstm(embedding, hidden, layers, dropout, rematerialise)
+    return language_model(data=data, model=model)

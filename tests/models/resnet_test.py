@@ -85,6 +85,20 @@ def test_a_block_whose_branch_is_zero_passes_what_is_positive():
     np.testing.assert_array_equal(after, jax.nn.relu(before))
 
 
+def test_frozen_statistics_normalize_in_training_and_stay():
+    module = ResNet(((2, 1), (4, 1)), 5, 'frozen')
+    x = jax.random.normal(jax.random.key(0), (3, 4, 4, 1))
+    variables = module.init(jax.random.key(1), x, train=False)
+    statistics = jax.tree.map(lambda leaf: leaf + 0.5, variables['batch_stats'])
+    variables = {**variables, 'batch_stats': statistics}
+    outputs, after = module.apply(variables, x, train=True, mutable=['batch_stats'])
+    np.testing.assert_array_equal(outputs, module.apply(variables, x, train=False))
+    jax.tree.map(np.testing.assert_array_equal, after['batch_stats'], statistics)
+    synchronised = ResNet(((2, 1), (4, 1)), 5)
+    others, _ = synchronised.apply(variables, x, train=True, mutable=['batch_stats'])
+    assert not np.allclose(outputs, others)
+
+
 def test_what_is_no_picture_is_refused():
     with pytest.raises(ValueError, match='resnet: found inputs of shapes'):
         resnet().network({'x': Input('numeric', (5,), 'float32')}, 10)
