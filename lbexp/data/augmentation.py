@@ -15,14 +15,17 @@ from lbexp.ranges import checking
 _STREAM = 0x61756731
 _VIEWS = 0x76696577
 _STORED_VIEWS = 0x73746F72  # a seed, of views in stored order
+_CROP = 0x63726F70
 _ALLOWED = {
     'rotation': 'degrees, >= 0',
     'zoom': 'a fraction in [0, 1)',
     'shift': 'a fraction of the side, in [0, 1)',
     'flip': 'a probability in [0, 1]',
     'brightness': 'a fraction in [0, 1)',
+    'crop': 'an integer >= 0 [pixels]',
 }
-_MOST = {'rotation': math.inf, 'flip': 1.0, 'zoom': 1.0, 'shift': 1.0, 'brightness': 1.0}
+_MOST = dict.fromkeys(('rotation', 'crop'), math.inf)
+_MOST |= dict.fromkeys(('flip', 'zoom', 'shift', 'brightness'), 1.0)
 
 
 def augmented(source: Source, name: str, augment: Mapping[str, Any] | None) -> Source:
@@ -36,12 +39,15 @@ def augmented(source: Source, name: str, augment: Mapping[str, Any] | None) -> S
     and shifts are uniform, drawn from (seed, position). With all at 0 a picture comes out as it
     is, to the bit.
 
-    A smaller zoom with a shift is what is elsewhere called random cropping.
+    `crop` is the random crop of CIFAR's recipe (He et al. 2015, arXiv:1512.03385, section 4.2: 4):
+    as many pixels are put around the picture, and its old size is cut out anywhere. Both sides are
+    so shifted by integers of -crop .. crop, each equally likely; what comes from outside is 0, as
+    it is stored: black.
 
     Args:
         name: of the pictures, [size, h, w, c].
-        augment: {'rotation': [degrees], 'zoom', 'shift', 'flip', 'brightness'}: each may be left
-            out; numbers may be traced. None: nothing is done.
+        augment: {'rotation': [degrees], 'zoom', 'shift', 'flip', 'brightness', 'crop': [pixels]}:
+            each may be left out; numbers may be traced. None: nothing is done.
 
     Raises:
         ValueError: another name, or a number out of range.
@@ -49,7 +55,7 @@ def augmented(source: Source, name: str, augment: Mapping[str, Any] | None) -> S
     if augment is None:
         return source
     check_augment(augment)
-    amounts = {known: augment.get(known, 0.0) for known in _ALLOWED}
+    amounts = _amounts(augment)
 
     def draw(arrays, seed, positions):
         examples = source.draw(arrays, seed, positions)
@@ -78,7 +84,7 @@ def paired(source: Source, name: str, augment: Mapping[str, Any]) -> Source:
         ValueError: another name in `augment`, or a number out of range.
     """
     check_augment(augment)
-    amounts = {known: augment.get(known, 0.0) for known in _ALLOWED}
+    amounts = _amounts(augment)
 
     def with_views(examples, key, numbers):
         # what is drawn may be something else, such as the examples' numbers
@@ -106,10 +112,16 @@ def check_augment(augment: Mapping[str, Any]) -> None:
         if known not in _ALLOWED:
             raise ValueError(f'augment: found {known!r}; allowed: {", ".join(map(repr, _ALLOWED))}')
         number = checking.concrete(value)
-        if number is not None and not 0 <= number <= _MOST[known]:
+        is_part = known == 'crop' and number is not None and number != int(number)
+        if is_part or (number is not None and not 0 <= number <= _MOST[known]):
             raise ValueError(f'augment.{known}: found {number}; allowed: {_ALLOWED[known]}')
         if number is None and not checking.is_number(value):
             raise ValueError(f'augment.{known}: found {value!r}; allowed: {_ALLOWED[known]}')
+
+
+def _amounts(augment):
+    """All of them; crop is None where it is not asked for, and then costs nothing."""
+    return {**dict.fromkeys(_ALLOWED, 0.0), 'crop': None, **augment}
 
 
 def transformed(key: Any, picture: Any, amounts: Mapping[str, Any]) -> Any:
@@ -130,7 +142,23 @@ def transformed(key: Any, picture: Any, amounts: Mapping[str, Any]) -> Any:
     column = scale * (sin * rows + cos * columns) + right + (width - 1) / 2
     values = _bilinear(picture.astype(jnp.float32), row, column)
     values = values * (1 + draws[5] * amounts['brightness'])
-    return _in_type(values, picture.dtype)
+    whole = _in_type(values, picture.dtype)
+    if amounts['crop'] is None:
+        return whole
+    return _cropped(jax.random.fold_in(key, _CROP), whole, amounts['crop'])
+
+
+def _cropped(key, picture, padding):
+    """The picture shifted by integers of -padding .. padding, 0 outside."""
+    height, width, _ = picture.shape
+    draws = jax.random.uniform(key, (2,))
+    down, right = jnp.floor(draws * (2 * padding + 1)).astype(jnp.int32) - padding
+    rows, columns = jnp.arange(height) + down, jnp.arange(width) + right
+    is_row, is_column = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+    # what lies outside is read at the edge, and is not taken
+    rows, columns = jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)
+    is_inside = is_row[:, None, None] & is_column[None, :, None]
+    return jnp.where(is_inside, picture[rows][:, columns], 0)
 
 
 def _bilinear(picture, row, column):

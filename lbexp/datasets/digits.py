@@ -23,8 +23,8 @@ def digits(
         replacement: draw training examples with replacement.
         fold: this fold of the training set is the validation set instead, 0 .. folds - 1.
         folds: into which the training set is cut at random; its size: leave-one-out.
-        augment: {'rotation': degrees, 'zoom', 'shift', 'flip', 'brightness': fractions}, see
-            lbexp.data.augmentation; None: pictures as they are.
+        augment: {'rotation': degrees, 'zoom', 'shift', 'flip', 'brightness': fractions, 'crop':
+            pixels}, see lbexp.data.augmentation; None: pictures as they are.
         examples: of the training set, drawn at random, that are trained on; None: all.
         label_noise: share of the training labels that are another class, drawn at random; the
             validation and test labels stay.

@@ -8,7 +8,7 @@ import pytest
 from lbexp.data.augmentation import augmented, transformed
 from lbexp.data.source import memory
 
-AMOUNTS = dict(rotation=0.0, zoom=0.0, shift=0.0, flip=0.0, brightness=0.0)
+AMOUNTS = dict(rotation=0.0, zoom=0.0, shift=0.0, flip=0.0, brightness=0.0, crop=0)
 PICTURES = np.random.default_rng(0).integers(0, 256, (20, 7, 6, 3), np.uint8)
 SEED = jnp.uint32(3)
 
@@ -36,7 +36,7 @@ def test_at_zero_a_picture_is_itself_to_the_bit(dtype):
 
 @pytest.mark.long
 def test_a_picture_depends_on_seed_and_position_alone():
-    amounts = dict(rotation=20.0, zoom=0.2, shift=0.2, flip=0.5, brightness=0.3)
+    amounts = dict(rotation=20.0, zoom=0.2, shift=0.2, flip=0.5, brightness=0.3, crop=3)
     whole = drawn(range(12), **amounts)['image']
     parts = [drawn([8], **amounts)['image'], drawn([3, 8, 2], **amounts)['image'][1:2]]
     for part in parts:
@@ -78,6 +78,36 @@ def test_against_a_loop_over_pixels():
     np.testing.assert_allclose(transformed(key, picture, amounts)[..., 0], expected, atol=1e-5)
 
 
+def test_a_crop_is_cut_out_of_zeros_around_the_picture():
+    """Each of the 9 x 9 crops of the picture with 4 zeros around it, equally often."""
+    count, padding = 4050, 4
+    picture = PICTURES[:1] | 1  # 0 nowhere
+    _, height, width, _ = picture.shape
+    border = ((padding, padding), (padding, padding), (0, 0))
+    padded = np.pad(picture[0], border)
+    source = memory({'image': picture.repeat(count, 0), 'label': np.zeros(count)})
+    crops = np.asarray(drawn(range(count), source, crop=padding)['image'])
+    counts = []
+    for top in range(2 * padding + 1):
+        for left in range(2 * padding + 1):
+            expected = padded[top : top + height, left : left + width]
+            counts.append((crops == expected).all((1, 2, 3)).sum())
+    assert sum(counts) == count
+    # chi-squared of 80 degrees of freedom: mean 80, deviation sqrt(160)
+    mean = count / len(counts)
+    assert ((np.array(counts) - mean) ** 2 / mean).sum() < 80 + 4 * np.sqrt(160)
+
+
+def test_a_crop_may_be_traced_and_leaves_the_other_draws_alone():
+    amounts = dict(rotation=20.0, zoom=0.2, flip=0.5)
+    plain = drawn(range(12), **amounts)['image']
+    assert np.array_equal(drawn(range(12), **amounts, crop=0)['image'], plain)
+    cropped = drawn(range(12), **amounts, crop=2)['image']
+    traced = jax.jit(lambda padding: drawn(range(12), **amounts, crop=padding)['image'])(2)
+    assert np.array_equal(traced, cropped)
+    assert not np.array_equal(cropped, plain)
+
+
 def test_stored_order_and_what_is_no_picture_are_left_alone():
     source = augmented(memory({'image': PICTURES}), 'image', dict(rotation=90.0))
     places = jnp.arange(20)
@@ -92,6 +122,7 @@ def test_stored_order_and_what_is_no_picture_are_left_alone():
         (dict(rotate=10.0), "augment: found 'rotate'; allowed: 'rotation', 'zoom'"),
         (dict(flip=1.5), r'augment.flip: found 1.5; allowed: a probability in \[0, 1\]'),
         (dict(rotation=-1), r'augment.rotation: found -1; allowed: degrees, >= 0'),
+        (dict(crop=1.5), r'augment.crop: found 1.5; allowed: an integer >= 0 \[pixels\]'),
         (dict(zoom='much'), r"augment.zoom: found 'much'; allowed: a fraction"),
     ],
 )
