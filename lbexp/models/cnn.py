@@ -25,6 +25,7 @@ def cnn(
     batch_norm: bool = False,
     ghost: Ghost = None,
     dropout: Fraction | None = None,
+    block_dropout: Fraction | None = None,
 ) -> Model:
     """[3x3 convolution, ReLU, 2x2 max pool] for each of `channels`, a dense layer, a linear layer;
     for images [h, w, c].
@@ -32,7 +33,9 @@ def cnn(
     Args:
         channels: output channels of each convolution.
         hidden: width of the dense layer [units].
-        batch_norm, ghost, dropout: as in mlp.
+        batch_norm, ghost: as in mlp.
+        dropout: of the dense layer's units, in [0, 1); None: no dropout.
+        block_dropout: of what each max pool gives, in [0, 1), unit by unit; None: no dropout.
 
     Raises:
         ValueError: inputs that are no image, or smaller than the pooling makes nothing of.
@@ -42,7 +45,7 @@ def cnn(
 
     def network(inputs, outputs):
         _check_image(inputs, len(channels))
-        module = CNN(channels, hidden, outputs, batch_norm, ghost, dropout)
+        module = CNN(channels, hidden, outputs, batch_norm, ghost, dropout, block_dropout)
         return linen_network(module, inputs, together(batch_norm, ghost))
 
     return Model(network, functools.partial(network, outputs=None))
@@ -66,7 +69,8 @@ class CNN(nn.Module):
         hidden: width of the dense layer [units].
         outputs: width of the last layer [units]; None: there is none, what it would be given comes
             out.
-        batch_norm, ghost, dropout: as in MLP.
+        batch_norm, ghost: as in MLP.
+        dropout, block_dropout: as in cnn.
     """
 
     channels: Sequence[int]
@@ -75,6 +79,7 @@ class CNN(nn.Module):
     batch_norm: bool = False
     ghost: int | str | None = None
     dropout: ArrayLike | None = None
+    block_dropout: ArrayLike | None = None
 
     @nn.compact
     def __call__(self, x: Images, train: bool) -> Outputs:
@@ -83,6 +88,8 @@ class CNN(nn.Module):
             if self.batch_norm:
                 x = BatchNorm(self.ghost)(x, train)
             x = max_pool(nn.relu(x))
+            if self.block_dropout is not None:
+                x = Dropout(self.block_dropout)(x, train)
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(self.hidden)(x))
         if self.dropout is not None:

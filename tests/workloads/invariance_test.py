@@ -45,7 +45,14 @@ WORKLOADS = {
     'classification, cnn': dict(
         name='classification',
         data=dict(name='made_data:pictures'),
-        model=dict(name='cnn', channels=(4,), hidden=8, batch_norm=True, dropout=0.2),
+        model=dict(
+            name='cnn',
+            channels=(4,),
+            hidden=8,
+            batch_norm=True,
+            dropout=0.2,
+            block_dropout=0.1,
+        ),
     ),
     'contrastive, cnn': dict(
         name='contrastive',
