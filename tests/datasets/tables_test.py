@@ -14,6 +14,7 @@ from lbexp.datasets.adult import adult
 from lbexp.datasets.california_housing import california_housing
 from lbexp.datasets.file import file
 from lbexp.datasets.movielens_100k import movielens_100k
+from lbexp.datasets.open_bandit import open_bandit
 from lbexp.datasets.proteins import proteins
 from lbexp.inputs import encoded
 from lbexp.models._fields import field_vectors
@@ -73,6 +74,34 @@ def test_adult(folder):
         labels = [getattr(each, split).arrays['income'] for each in (data, plain)]
         np.testing.assert_array_equal(*labels)
     assert adult(fold=1, folds=4).test.size == 100
+
+
+def impressions():
+    table = {name: np.repeat('x', ROWS) for name in ('policy', 'campaign', 'item')}
+    table['timestamp'] = np.random.default_rng(4).permutation(ROWS) + 0.5
+    table['position'] = numbers(1, 4, 3)
+    for kind in ('user', 'item'):
+        table |= {f'{kind}_feature_{i}': numbers(0, 3, i).astype(str) for i in range(4)}
+    table['item_feature_0'], table['affinity'] = numbers(0, 9, 5) - 0.5, numbers(0, 2, 6) * 1.0
+    return {**table, 'propensity_score': numbers() / 100, 'click': (numbers() < 10).astype(int)}
+
+
+@pytest.mark.parametrize('split', ['random', 'time'])
+def test_clicks_of_a_shop(folder, split):
+    table = impressions()
+    prepared(folder, 'open_bandit', table)
+    data = open_bandit(split, validation=40)
+    assert (data.train.size, data.validation.size, data.test.size) == (320, 40, 40)
+    assert data.target.classes == ('0', '1')
+    (inputs,) = data.inputs.values()
+    assert len(inputs.columns) == 12
+    assert not {'click', 'timestamp', 'propensity_score', 'policy'} & set(inputs.columns)
+    if split == 'random':
+        assert data.test.arrays['click'].sum() == round(0.1 * table['click'].sum())
+        assert open_bandit(fold=1, folds=4).test.size == 100
+    else:
+        last = np.sort(np.argsort(table['timestamp'])[-40:])
+        np.testing.assert_array_equal(data.test.arrays['click'], table['click'][last])
 
 
 def test_films_by_chance_and_by_time(folder):
