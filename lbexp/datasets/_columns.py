@@ -66,7 +66,7 @@ def encoded_table(
     numbers = {name: _numbers(name, arrays[name], choice) for name in numeric}
     edges = {}
     if choice.bins is not None:
-        edges = {name: _limits(numbers[name][train], choice.bins) for name in numeric}
+        edges = {name: quantile_limits(numbers[name][train], choice.bins) for name in numeric}
     encoded, inputs = {}, {}
     if numeric and not choice.is_cut:
         encoded['numeric'] = np.stack(list(numbers.values()), axis=1)
@@ -81,17 +81,21 @@ def encoded_table(
     columns = {}
     for name in names if choice.is_cut else texts:
         if name in numbers:
-            columns[name] = _intervals(numbers[name], edges[name])
+            columns[name] = interval_column(numbers[name], edges[name])
         else:
             columns[name] = (*_categories(name, arrays[name], train), ())
     if columns:
         encoded['categorical'] = np.stack([ids for ids, _, _ in columns.values()], axis=1)
-        inputs['categorical'] = _categorical(columns)
+        inputs['categorical'] = categorical_input(columns)
     return encoded, inputs
 
 
-def _categorical(columns):
-    """The description of {name: (ids, the texts of the ids from 1, limits)}."""
+Column = tuple[np.ndarray, tuple[str, ...], tuple[float, ...]]  # ids, texts from 1, limits
+
+
+def categorical_input(columns: dict[str, Column]) -> Input:
+    """The description of columns of ids, in this order; those that are no intervals have no
+    limits."""
     _, known, limits = zip(*columns.values())
     return Input(
         'categorical',
@@ -104,7 +108,7 @@ def _categorical(columns):
     )
 
 
-def _limits(values, bins):
+def quantile_limits(values: np.ndarray, bins: int) -> tuple[float, ...]:
     """Ends of at most so many intervals, ascending: one for each value where there are as few, else
     as many examples in each as ties allow."""
     known = values[~np.isnan(values)]
@@ -117,8 +121,8 @@ def _limits(values, bins):
     return (*starts, largest if largest > starts[-1] else math.inf)
 
 
-def _intervals(numbers, limits):
-    """(ids, their names from 1, limits)."""
+def interval_column(numbers: np.ndarray, limits: tuple[float, ...]) -> Column:
+    """Numbers [n] as intervals between these limits."""
     names = [f'[{low:g}, {high:g})' for low, high in itertools.pairwise(limits)]
     return intervals_of(numbers, limits), tuple(names), limits
 

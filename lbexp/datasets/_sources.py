@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ def read(path: pathlib.Path, size: tuple[int, int] | None) -> Columns:
     if path.is_dir():
         from lbexp.datasets._folder import content, folder
 
-        return _cached(content(path) + repr(size), lambda: folder(path, size))
+        return cached(content(path) + repr(size), lambda: folder(path, size))
     if not path.is_file():
         raise ValueError(
             f'{path}: found no file or folder; allowed: a table ({", ".join(TABLES)}), an archive '
@@ -59,11 +60,15 @@ def read(path: pathlib.Path, size: tuple[int, int] | None) -> Columns:
 
     with open(path, 'rb') as file:
         digest = hashlib.file_digest(file, 'sha256').hexdigest()
-    return _cached(digest + path.suffix, lambda: table(path))
+    return cached(digest + path.suffix, lambda: table(path))
 
 
-def _cached(source, decode) -> Columns:
-    """What `decode` gives, or the copy of it."""
+def cached(source: str, decode: Callable[[], Columns]) -> Columns:
+    """What `decode` gives, or the copy of it.
+
+    Args:
+        source: what the columns are made of, in a text that no other content has.
+    """
     name = hashlib.sha256(f'{_VERSION} {source}'.encode()).hexdigest()[:32]
     folder = cache_folder()
     copy = folder / f'{name}.npz'
