@@ -48,4 +48,12 @@ class Records(Sequence[dict]):
             examples = self.source.__getitems__(list(map(int, indices)))
         except Exception as error:  # as above
             raise damaged(self.files[0], error) from error
-        return [{**example, 'label': np.int32(example['label'])} for example in examples]
+        return list(map(_with_short_label, examples))
+
+
+def _with_short_label(example):
+    """A class is 64 bits long in TFDS; a number stays what it is."""
+    label = example.get('label')
+    if label is not None and np.asarray(label).dtype.kind in 'iu':
+        return {**example, 'label': np.int32(label)}
+    return example

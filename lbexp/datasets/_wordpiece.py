@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lbexp.inputs import Input
+
 # Ids 0 .. 4: no piece of a text.
 MARKS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 PADDING, UNKNOWN, BEGIN, SEPARATOR, MASK = range(5)
@@ -64,6 +66,32 @@ def _continuing_letters(tokenizer, texts):
 def names_of(tokenizer: Any) -> tuple[str, ...]:
     """The pieces by their id."""
     return tuple(str(tokenizer.id_to_token(i)) for i in range(tokenizer.get_vocab_size()))
+
+
+def encoder_inputs(length: int, pieces: int, has_kinds: bool = True) -> dict[str, Input]:
+    """The descriptions of rows of texts: 'tokens'; 'segments', 1 on them and 0 on padding; of pairs
+    'kinds', too.
+
+    Args:
+        length: of a row [positions].
+        pieces: different ones.
+    """
+
+    def ids(count):
+        return Input('tokens', (length,), 'int32', vocabulary=(count,))
+
+    inputs = {'tokens': ids(pieces)._replace(padding=PADDING), 'segments': ids(2)}
+    return {**inputs, 'kinds': ids(2)} if has_kinds else inputs
+
+
+def encoded_texts(tokenizer: Any, texts: Sequence[str], length: int) -> np.ndarray:
+    """Rows [CLS] text [SEP], padded, int32 [texts, length]; a text that is too long loses its
+    end."""
+    tokens = np.full((len(texts), length), PADDING, np.int32)
+    for row, text in enumerate(texts):
+        ids = [BEGIN, *tokenizer.encode(text).ids[: length - 2], SEPARATOR]
+        tokens[row, : len(ids)] = ids
+    return tokens
 
 
 def encoded_pairs(

@@ -14,8 +14,15 @@ from lbexp.data.packages import examples_file
 from lbexp.data.source import memory
 from lbexp.data.splits import divided, picked
 from lbexp.datasets import Dataset, _texts, _wordpiece
-from lbexp.datasets._wordpiece import MARKS, PADDING, encoded_pairs, names_of, word_pieces
-from lbexp.inputs import Input, Target
+from lbexp.datasets._wordpiece import (
+    MARKS,
+    PADDING,
+    encoded_pairs,
+    encoder_inputs,
+    names_of,
+    word_pieces,
+)
+from lbexp.inputs import Target
 from lbexp.ranges import NonNegativeInteger, PositiveInteger
 
 _SHARE = 0.2  # of the reviews, for testing
@@ -90,9 +97,6 @@ def clothing_reviews(
     parts: dict[str, Any] = {**divided(train, test, validation, replacement)}
     parts['train'] = memory(_training(parts['train'].arrays, label, size), replacement)
 
-    def ids(count):
-        return Input('tokens', (length,), 'int32', vocabulary=(count,))
-
     target = Target('class', 'label', _CLASSES)
     if label == 'tokens':
         target = Target('masked_tokens', 'tokens', names)
@@ -100,11 +104,7 @@ def clothing_reviews(
         train=parts['train'],
         validation=parts['validation'],
         test=parts['test'],
-        inputs={
-            'tokens': ids(len(names))._replace(padding=PADDING),
-            'segments': ids(2),
-            'kinds': ids(2),
-        },
+        inputs=encoder_inputs(length, len(names)),
         target=target,
         source="reviews of women's clothing (CC0 1.0)",
         schema=_schema(arrays, parts, label, division),

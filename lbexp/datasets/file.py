@@ -3,31 +3,19 @@
 import functools
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import jax
-import numpy as np
 
 from lbexp.data.augmentation import augmented
-from lbexp.data.splits import picked
 from lbexp.datasets import Dataset
-from lbexp.datasets._columns import (
-    Choice,
-    described,
-    encoded_arrays,
-    encoded_table,
-    input_names,
-    standardised,
-)
-from lbexp.datasets._division import Division, parted, rows_of_parts, tested
-from lbexp.datasets._folds import Encoded, is_alike, of_fold
-from lbexp.datasets._labels import Labels, counted, label_name, labels_of
+from lbexp.datasets._columns import Choice
+from lbexp.datasets._division import Division, parted
+from lbexp.datasets._folds import is_alike, of_fold
+from lbexp.datasets._inferred import Options, encoded_columns
 from lbexp.datasets._sources import TABLES, read, stamp
-from lbexp.inputs import Target
 from lbexp.local_path import local_path
 from lbexp.ranges import NonNegativeInteger, Number, OpenFraction, PositiveInteger, checked
-
-_FEWEST = 10  # examples
 
 
 @checked
@@ -96,7 +84,7 @@ def file(
     """
     source = local_path(os.fspath(path), 'path')
     is_traced = isinstance(fold, jax.core.Tracer)
-    options = _Options(
+    options = Options(
         label,
         target,
         Choice(_tuple(columns), tuple(numeric), tuple(categorical), missing, bins, encoding),
@@ -118,22 +106,10 @@ def _tuple(values):
     return None if values is None else tuple(values)
 
 
-class _Options(NamedTuple):
-    """The arguments of `file`, but for path and augmentation."""
-
-    label: str | None
-    target: str | None
-    choice: Choice
-    division: Division
-    validation: int
-    replacement: bool
-    size: Any
-
-
 @functools.lru_cache(8)
 def _dataset(source, shown, stamp, options):
-    raw = read(source, options.size)
-    arrays, rows, inputs, target, schema = _encoded(raw, source, shown, options)
+    raw, is_table = read(source, options.size), source.suffix in TABLES
+    arrays, rows, inputs, target, schema = encoded_columns(raw, is_table, shown, options)
     return Dataset(
         **parted(arrays, rows, options.replacement),
         inputs=inputs,
@@ -146,47 +122,15 @@ def _dataset(source, shown, stamp, options):
 @functools.lru_cache(2)
 def _every_fold(source, shown, stamp, options):
     """Each as it is by itself, up to the first that is not alike."""
-    raw, folds = read(source, options.size), []
+    raw, is_table = read(source, options.size), source.suffix in TABLES
+    folds = []
     for fold in range(options.division.folds):
         division = options.division._replace(fold=fold)
-        folds.append(_encoded(raw, source, shown, options._replace(division=division)))
+        held_out = options._replace(division=division)
+        folds.append(encoded_columns(raw, is_table, shown, held_out))
         if not is_alike(folds[0], folds[-1]):
             break
     return folds
-
-
-def _encoded(raw, source, shown, options):
-    """All examples as a model is given them, and which are whose."""
-    is_table = source.suffix in TABLES
-    name = label_name(list(raw.arrays), options.label, is_table)
-    labels = labels_of(name, raw.arrays[name], options.target)
-    if len(labels.values) < _FEWEST:
-        count = f'{len(labels.values)} examples'
-        raise ValueError(f'{shown}: found {count}; allowed: {_FEWEST} or more')
-    is_test, how = tested(raw, labels, options.division)
-    names = input_names(list(raw.arrays), options.choice, options.division.reserved(name))
-    encode = encoded_table if is_table else encoded_arrays
-    arrays, inputs = encode(raw.arrays, names, options.choice, ~is_test)
-    stored = name if name not in inputs else f'{name}_label'
-    arrays[stored] = labels.values
-    rows = rows_of_parts(is_test, raw, options.division, options.validation)
-    trained = picked(arrays, rows['train'])
-    schema = {
-        'source': shown,
-        'examples': {name: len(places) for name, places in rows.items()},
-        'test': how,
-        'label': {'column': name, **counted(labels)},
-        'columns': described(raw.arrays, names, inputs),
-    }
-    target = _target(stored, labels, trained[stored])
-    return Encoded(arrays, rows, standardised(inputs, trained), target, schema)
-
-
-def _target(name: str, labels: Labels, trained: np.ndarray) -> Target:
-    if labels.classes:
-        return Target('class', name, labels.classes)
-    mean, deviation = trained.mean(dtype=np.float64), trained.std(dtype=np.float64)
-    return Target('number', name, mean=float(mean), deviation=float(deviation) or 1.0)
 
 
 def _augmented(source, inputs, augment):

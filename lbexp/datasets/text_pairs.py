@@ -10,8 +10,15 @@ from lbexp.datasets import Dataset
 from lbexp.datasets._division import Division, parted, rows_of_parts, tested
 from lbexp.datasets._labels import counted, label_name, labels_of
 from lbexp.datasets._sources import TABLES, read, stamp
-from lbexp.datasets._wordpiece import MARKS, PADDING, encoded_pairs, names_of, word_pieces
-from lbexp.inputs import Input, Target
+from lbexp.datasets._wordpiece import (
+    MARKS,
+    PADDING,
+    encoded_pairs,
+    encoder_inputs,
+    names_of,
+    word_pieces,
+)
+from lbexp.inputs import Target
 from lbexp.local_path import local_path
 from lbexp.ranges import NonNegativeInteger, OpenFraction, PositiveInteger, checked
 
@@ -98,7 +105,7 @@ def _dataset(source, shown, stamp, options):
     }
     return Dataset(
         **parted(arrays, rows, options.replacement),
-        inputs=_inputs(options.length, len(names)),
+        inputs=encoder_inputs(options.length, len(names)),
         target=Target('class', 'label', labels.classes),
         source=shown,
         schema=schema,
@@ -122,11 +129,3 @@ def _rows(firsts, seconds, is_known, options):
     tokens, kinds = encoded_pairs(tokenizer, pairs, options.length)
     segments = (tokens != PADDING).astype(np.int32)
     return {'tokens': tokens, 'segments': segments, 'kinds': kinds}, names_of(tokenizer)
-
-
-def _inputs(length, pieces):
-    def ids(count):
-        return Input('tokens', (length,), 'int32', vocabulary=(count,))
-
-    tokens = ids(pieces)._replace(padding=PADDING)
-    return {'tokens': tokens, 'segments': ids(2), 'kinds': ids(2)}

@@ -142,6 +142,24 @@ def test_titles_of_ag_news(tmp_path):
         built('ag_news_subset', tmp_path)
 
 
+def test_articles_of_ag_news_with_their_class(tmp_path):
+    pytest.importorskip('tokenizers')
+    rows = ['"3","Bears claw back","Short sellers"', '"4","Chips","Are fast"', '"1","War","x"']
+    (tmp_path / 'train.csv').write_text('\n'.join(rows * 5))
+    (tmp_path / 'test.csv').write_text('"2","Bears","sellers"')
+    data = built('ag_news_subset', tmp_path, label='class', vocabulary=80, length=12)
+    assert data.target.classes == ('World', 'Sports', 'Business', 'Sci/Tech')
+    assert data.train.arrays['label'].tolist() == [2, 3, 0] * 5
+    assert data.test.arrays['label'].tolist() == [1]
+    # [CLS] title [SEP] description [SEP]: of the same words as in training
+    first, tested = data.train.arrays['tokens'][0], data.test.arrays['tokens'][0]
+    assert tested[:3].tolist() == [2, first[1], 3] and tested[3:5].tolist() == [first[6], 3]
+    assert data.test.arrays['kinds'][0].tolist() == [0, 0, 0, 1, 1] + [0] * 7
+    (tmp_path / 'test.csv').write_text('"5","Bears","sellers"')
+    with pytest.raises(Refusal, match=r"found class '5' in row 1; allowed: 1 \.\. 4"):
+        built('ag_news_subset', tmp_path, label='class')
+
+
 def test_what_is_missing_or_damaged_is_told_in_one_line(tmp_path):
     with pytest.raises(Refusal, match=r'found no folder .*nowhere'):
         built('cifar10', tmp_path / 'nowhere')
