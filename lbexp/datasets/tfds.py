@@ -24,6 +24,7 @@ from lbexp.inputs import Input, Target
 from lbexp.ranges import NonNegativeInteger, Number, OpenFraction, PositiveInteger, checked
 
 _PICTURE = {'image', 'label'}
+Kind = Literal['images', 'texts', 'tokens', 'table']
 
 
 @checked
@@ -34,7 +35,7 @@ def tfds(
     fold: NonNegativeInteger | None = None,
     folds: PositiveInteger = 5,
     augment: dict[str, Number] | None = None,
-    kind: Literal['images', 'texts', 'tokens', 'table'] | None = None,
+    kind: Kind | None = None,
     label: str | None = None,
     columns: Sequence[str] | None = None,
     vocabulary: PositiveInteger = 4000,
@@ -78,7 +79,7 @@ def tfds(
     if kind is None:
         kind = _kind(dataset, folder)
     if augment is not None and kind != 'images':
-        raise ValueError(f'augment: found some of {kind}; allowed: None, or images')
+        raise ValueError(f'augment: found {dict(augment)} with kind {kind!r}; allowed: None')
     if kind == 'images':
         pictures = _pictures(dataset, folder)
         parts = divided(pictures.train, pictures.test, validation, replacement, fold, folds)
@@ -101,7 +102,7 @@ def tfds(
 
 
 @functools.lru_cache(8)
-def _kind(dataset, folder):
+def _kind(dataset, folder) -> Kind:
     data = opened(dataset)
     if 'image' in data.features:
         return 'images'

@@ -226,7 +226,10 @@ def test_a_number_may_be_the_label():
             dict(dataset='lists'),
             r"feature 'words': found Sequence of shape \(None,\); allowed: num",
         ),
-        (dict(dataset='news', augment=dict(flip=0.5)), 'augment: found some of texts; allowed: No'),
+        (
+            dict(dataset='news', augment=dict(flip=0.5)),
+            r"augment: found \{'flip': 0.5\} with kind 'texts'; allowed",
+        ),
         (dict(dataset='news', kind='tokens', fold=0), "fold: found 0 with kind 'tokens'; allowed"),
         (dict(dataset='none'), 'none is not prepared in .* Run: tfds.builder'),
     ],
