@@ -28,6 +28,10 @@ from lbexp.report.file_names import file_names
 from lbexp.studies._targets import first_reached
 
 _PARTS = ('test', 'train', 'validation')
+_OF_A_METRIC = (
+    'two_stages',
+    'beta2_half_life',
+)  # studies whose claims are of `metric` on the test set
 _TAGS = ('arm', 'stage', 'phase', 'tuning', 'extension', 'point', 'case')
 
 
@@ -109,7 +113,7 @@ def keep_trials(workdir: pathlib.Path, target: pathlib.Path, study: dict[str, An
         columns.append('reached')
     asked = None
     # where it is not set, the claims are of errors
-    if study['name'] == 'two_stages' and study.get('metric') not in (None, 'error'):
+    if study['name'] in _OF_A_METRIC and study.get('metric') not in (None, 'error'):
         asked = f'test_{study["metric"]}'
         columns.append(asked)
     rows = []

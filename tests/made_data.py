@@ -9,7 +9,7 @@ from lbexp.inputs import Input, Target
 LENGTH, WORDS = 10, 12
 
 
-def sentences() -> Dataset:
+def sentences(validation: int = 0) -> Dataset:
     """Rows of tokens with padding, each token the one before it plus one or two."""
     generator = np.random.default_rng(0)
     steps = generator.integers(1, 3, size=(96, LENGTH + 1)).cumsum(1)
@@ -17,9 +17,8 @@ def sentences() -> Dataset:
     segments = (np.arange(LENGTH) < generator.integers(4, LENGTH + 1, size=(96, 1))).astype(int)
     arrays = dict(tokens=tokens[:, :-1], segments=segments, targets=tokens[:, 1:])
     names = tuple(f'word{number}' for number in range(WORDS))
-    return _dataset(
-        arrays, {'tokens': _ids(WORDS), 'segments': _ids(2)}, Target('tokens', 'targets', names)
-    )
+    inputs = {'tokens': _ids(WORDS), 'segments': _ids(2)}
+    return _dataset(arrays, inputs, Target('tokens', 'targets', names), validation)
 
 
 def hidden_words() -> Dataset:
@@ -70,12 +69,16 @@ def _ids(count):
     return Input('tokens', (LENGTH,), 'int32', vocabulary=(count,))
 
 
-def _dataset(arrays, inputs, target):
-    """Two thirds to train on, the rest to test on."""
+def _dataset(arrays, inputs, target, validation=0):
+    """Two thirds to train on, the last of them for validation; the rest to test on."""
     stored = {}
     for name, values in arrays.items():
         kept = values.dtype in (np.float32, np.uint8)
         stored[name] = values if kept else values.astype(np.int32)
-    train = memory({name: values[:64] for name, values in stored.items()})
+    first = 64 - validation
+    train = memory({name: values[:first] for name, values in stored.items()})
     test = memory({name: values[64:] for name, values in stored.items()})
-    return Dataset(train, inputs, target, test=test)
+    held_out = None
+    if validation:
+        held_out = memory({name: values[first:64] for name, values in stored.items()})
+    return Dataset(train, inputs, target, test=test, validation=held_out)

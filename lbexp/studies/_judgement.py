@@ -38,8 +38,9 @@ def contrast(
     margin: float = 0.0,
     fitting: Fitting | None = None,
     paper: str = '',
+    metric: str = 'error',
 ) -> Claim:
-    """The claim by the differences of test error of two arms, draw by draw.
+    """The claim by the differences of test error, or another metric, of two arms, draw by draw.
 
     Args:
         claim: one line, with its source.
@@ -50,12 +51,14 @@ def contrast(
         fitting: the claim is one on generalization, and decided only where both arms fit the
             training set (`among_fitting`).
         paper: what the paper measured.
+        metric: of the test set, instead of the error.
     """
-    effects = compare.differences(measured, arm, other)
-    words = f'test error, "{arm}" minus "{other}": {format_interval(effects)}'
+    name = f'test_{metric}'
+    effects = compare.differences(measured, arm, other, name)
+    words = f'{compare.in_words(name)}, "{arm}" minus "{other}": {format_interval(effects)}'
     judgement = judged(claim, words, test, effects, margin)
     numbers = tuple(map(float, effects))
-    judgement = judgement._replace(paper=paper, effects=numbers, contrast=(TEST, arm, other))
+    judgement = judgement._replace(paper=paper, effects=numbers, contrast=(name, arm, other))
     if fitting is None:
         return judgement
     return among_fitting(judgement, measured, [arm, other], fitting)

@@ -1,4 +1,5 @@
-"""Studies that ask, of pairs of tuned arms, whether one has the lower test error, or none."""
+"""Studies that ask, of pairs of tuned arms, whether one has the lower test error, or less of
+another metric, or neither has."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -19,7 +20,8 @@ from lbexp.studies._judgement import contrast
 
 
 class Question(NamedTuple):
-    """The test error of `arm`, less that of `other`, pair by pair: is it above the margin?"""
+    """The test error of `arm`, or another metric, less that of `other`, pair by pair: is it above
+    the margin?"""
 
     claim: str  # one line
     arm: str
@@ -30,7 +32,9 @@ class Question(NamedTuple):
     paper: str = ''  # what the paper measured
 
 
-def answers(questions: Iterable[Question], measured: Measured) -> list[Claim]:
+def answers(
+    questions: Iterable[Question], measured: Measured, metric: str = 'error'
+) -> list[Claim]:
     """A claim for each question."""
     claims = []
     for question in questions:
@@ -43,6 +47,7 @@ def answers(questions: Iterable[Question], measured: Measured) -> list[Claim]:
                 question.test,
                 question.margin,
                 paper=question.paper,
+                metric=metric,
             )
         )
     return claims
@@ -55,22 +60,22 @@ def analysis(
     claims: Sequence[Claim],
     reference: str,
 ) -> Analysis:
-    """Table of the arms, their errors, and the claims: passed where all are reproduced, None where
-    one is undecided.
+    """Table of the arms, their errors or what else the tuning compares, and the claims: passed
+    where all are reproduced, None where one is undecided.
 
     Args:
         reference: the arm that the table compares the others with.
     """
-    errors = []
+    test, ends = f'test_{compared.tuning.metric}', []
     for name, metrics in measured.items():
-        errors.append(f'{name} {format_interval(metrics["test_error"])}')
+        ends.append(f'{name} {format_interval(metrics[test])}')
     outcomes = {claim.outcome for claim in claims}
     passed = outcomes <= {REPRODUCED}
     if UNDECIDED in outcomes:
         passed = None
     return Analysis(
         title,
-        f'Test error: {"; ".join(errors)}.',
+        f'{compare.in_words(test).capitalize()}: {"; ".join(ends)}.',
         [compare.table(compared, measured, reference)],
         [_figure(compared, measured)],
         passed,
@@ -79,12 +84,13 @@ def analysis(
 
 
 def _figure(compared, measured):
-    names = list(measured)
-    series = []
-    for part, metric in (('test', 'test_error'), ('training', 'train_error')):
-        values = [measured[name][metric] for name in names]
+    names, metric = list(measured), compared.tuning.metric
+    noun, series = compare.in_words(metric), []
+    for part, column in (('test', f'test_{metric}'), ('training', f'train_{metric}')):
+        values = [measured[name][column] for name in names]
         dots, _ = compare.points(part, range(len(names)), values)
         series.append(dots)
     unit = compare.unit_of(compared.tuning)
     caption = f'Medians and intervals over {unit}, each arm at its best point.'
-    return Figure('errors', 'Errors', '', 'error', series, 'linear', 'linear', caption, names)
+    title = 'Errors' if metric == 'error' else f'{noun.capitalize()} of each arm'
+    return Figure('errors', title, '', noun, series, 'linear', 'linear', caption, names)

@@ -1,5 +1,6 @@
 """Do small batches want Adam's second moment to remember as many examples, or as many updates?"""
 
+import functools
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -35,9 +36,15 @@ def beta2_half_life(
     seeds: Draws = 6,
     tunings: Draws = 1,
     margin: Positive = 0.01,
+    metric: str = 'error',
 ) -> Study:
     """Adam at small batches, with b2 as at the reference batch, and with its half-life kept in
     examples; the learning rate of each is tuned with the same budget.
+
+    The reference batch is also what accumulating the gradients of small ones gives, at equal
+    examples: the engine sums those of its microbatches before it updates (`microbatch`), and the
+    sum does not depend on their size but for rounding. So 'does as well as the reference' says
+    that nothing is gained by accumulation.
 
     After t updates the share b2^t of a gradient is left, so its half-life is
     log(1/2) / log(b2) updates, and B times that in examples. It is kept where
@@ -55,7 +62,14 @@ def beta2_half_life(
         seeds: trials reported for each arm, and each tuning; 'auto': of one tuning, until decided.
         tunings: times that each is tuned, with other points and seeds; with several, intervals are
             over tunings; 'auto': until decided.
-        margin: difference of test error that counts as none, > 0.
+        margin: difference of test error, or of `metric`, that counts as none, > 0.
+        metric: of the validation set, which tunes, and of the test set, which is reported: 'error',
+            the share that is told wrong, or one that the workload has and of which less is better,
+            'token_loss' [nats].
+
+    Raises:
+        Refusal: no batch size below the reference, or a metric that the workload does not have, or
+            of which more is better.
 
     Source: Marek et al. 2025, arXiv:2507.07101.
     """
@@ -69,12 +83,13 @@ def beta2_half_life(
         optimizer = dict(name='adamw', b1=0.9, b2=decay, weight_decay=0.0)
         overrides = {'optimizer': optimizer, 'batch_size': size}
         compared_arms.append(arms.Arm(name, overrides, space))
-    tuning = tuning_of(budget, seeds, tunings, arms.validation_error, extensions=1)
+    score = functools.partial(arms.validation_error, metric=metric)
+    tuning = tuning_of(budget, seeds, tunings, score, extensions=1, metric=metric)
 
     def analyse(compared):
-        measured = compare.measure(compared.workdir, *compared.tunings)
-        asked = _questions(batch_sizes, reference, b2, float(margin))
-        claims = questions.answers(asked, measured)
+        measured = compare.measure(compared.workdir, *compared.tunings, metric=metric)
+        asked = _questions(batch_sizes, reference, b2, float(margin), compare.in_words(metric))
+        claims = questions.answers(asked, measured, metric)
         title = "The half-life of Adam's second moment"
         return questions.analysis(title, compared, measured, claims, _fixed(reference, b2))
 
@@ -102,19 +117,19 @@ def _kept(size):
     return f'B {size}, half-life kept'
 
 
-def _questions(batch_sizes, reference, b2, margin):
+def _questions(batch_sizes, reference, b2, margin, noun):
     for size in batch_sizes:
         yield Question(
             f'Batch {size}: the half-life of batch {reference}, kept in examples, gives a lower '
-            f'test error than its b2, {b2:g}',
+            f'test {noun} than its b2, {b2:g}',
             _fixed(size, b2),
             _kept(size),
             test=above,
             paper=_HALF_LIFE,
         )
         yield Question(
-            f'Batch {size} does as well as batch {reference} with it: its test error is {margin:g} '
-            'higher at most',
+            f'Batch {size} does as well as batch {reference} with it: its test {noun} is '
+            f'{margin:g} higher at most',
             _kept(size),
             _fixed(reference, b2),
             margin,

@@ -30,7 +30,7 @@ from lbexp.studies import Trial
 from lbexp.studies._comparison import optima, searches
 from lbexp.studies._comparison.searches import Point
 from lbexp.studies._comparison.tagged import key_of, tagged_trial, tagged_trials
-from lbexp.studies._finals import final_metric, metric_of_trials
+from lbexp.studies._finals import final_of_set, metric_of_trials
 from lbexp.studies._seeds import STRIDE
 
 TUNING, REPORTING = 'tuning', 'reporting'  # phases
@@ -76,6 +76,7 @@ class Tuning(NamedTuple):
     optimum: Literal['best', 'fitted'] = 'fitted'
     # of what more are drawn until the claims are decided (`stopping`); None: nothing
     grows: Literal['seeds', 'tunings'] | None = None
+    metric: str = 'error'  # of the test set, by which arms are compared; less of it is better
 
 
 class TuningResult(NamedTuple):
@@ -186,10 +187,11 @@ def learning_rate(optimizer: Mapping[str, Any]) -> str:
     return f'{path}.learning_rate'
 
 
-def validation_error(workdir: Path) -> dict[int, float]:
-    """1 - accuracy on the validation examples at the end of each trial; inf where it diverged."""
+def validation_error(workdir: Path, metric: str = 'error') -> dict[int, float]:
+    """1 - accuracy, or another metric, of the validation examples at the end of each trial; inf
+    where it diverged."""
     finals = results.final(workdir)
-    errors = 1 - final_metric(finals, 'validation_accuracy')
+    errors = final_of_set(finals, 'validation', metric)
     errors = np.where(np.isfinite(errors), errors, math.inf)
     trials = finals['trial'].tolist()
     return dict(zip(trials, errors.tolist(), strict=True))

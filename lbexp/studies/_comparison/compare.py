@@ -11,26 +11,27 @@ from lbexp.analysis import Series, Table, format_interval, interval
 from lbexp.studies._comparison import arms
 from lbexp.studies._comparison.arms import Tuning, TuningResult
 from lbexp.studies._comparison.compared import Compared
-from lbexp.studies._finals import final_metric, row_of_trial
+from lbexp.studies._finals import final_metric, final_of_set, row_of_trial
 
 # by arm and metric, the independent draws: values by seed or, of several tunings, means by tuning
 Measured = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def measure(
-    workdir: Path, *tunings: Mapping[str, TuningResult]
+    workdir: Path, *tunings: Mapping[str, TuningResult], metric: str = 'error'
 ) -> dict[str, dict[str, np.ndarray]]:
     """By arm and metric, the final value of each reported trial, in the order of seeds; of several
     tunings the mean of each over its seeds. NaN: diverged.
 
     Metrics are test_error, train_error, validation_error, gap and test_loss. Errors are 1 -
-    accuracy; 'gap' is test error - training error, both in evaluation mode.
+    accuracy; 'gap' is test error - training error, both in evaluation mode. With another metric,
+    test_token_loss for example, it stands in the place of the errors.
     """
     finals = results.final(workdir)
     metrics = {}
     for part in ('test', 'train', 'validation'):
-        metrics[f'{part}_error'] = 1 - final_metric(finals, f'{part}_accuracy')
-    metrics['gap'] = metrics['test_error'] - metrics['train_error']
+        metrics[f'{part}_{metric}'] = final_of_set(finals, part, metric)
+    metrics['gap'] = metrics[f'test_{metric}'] - metrics[f'train_{metric}']
     metrics['test_loss'] = final_metric(finals, 'test_loss')
     row_of = row_of_trial(finals)
     measured = {}
@@ -92,34 +93,35 @@ def gap_closed(
 
 
 def table(compared: Compared, measured: Measured, reference: str) -> Table:
-    """A row for each arm: best point, errors with intervals, the paired difference to the arm
-    `reference`."""
-    tuning = compared.tuning
+    """A row for each arm: best point, errors, or the tuning's metric, with intervals, the paired
+    difference to the arm `reference`."""
+    tuning, metric = compared.tuning, compared.tuning.metric
+    test, train, noun = f'test_{metric}', f'train_{metric}', in_words(metric)
     rows = []
     for arm in compared.arms:
         results_of_arm = [tuned[arm.name] for tuned in compared.tunings]
         metrics = measured[arm.name]
-        count = _count_in_words(np.isfinite(metrics['test_error']))
+        count = _count_in_words(np.isfinite(metrics[test]))
         difference = detected = ''
         if arm.name != reference:
-            pairs = paired(measured, arm.name, reference)
+            pairs = paired(measured, arm.name, reference, test)
             difference, detected = format_interval(pairs), detects(pairs)
-        errors = [format_interval(metrics[name]) for name in ('test_error', 'train_error', 'gap')]
+        errors = [format_interval(metrics[name]) for name in (test, train, 'gap')]
         best = ' | '.join(map(_best_in_words, results_of_arm))
         tried = sum(len(result.points) for result in results_of_arm)
         missed = grid_error(results_of_arm)
         grid = f'{missed:.2g}' if math.isfinite(missed) else 'unknown'
         rows.append([arm.name, best, tried, count, *errors, difference, detected, grid])
     unit = unit_of(tuning)
-    columns = ['arm', 'optimum', 'tried', unit, 'test error', 'training error', 'gap']
+    columns = ['arm', 'optimum', 'tried', unit, f'test {noun}', f'training {noun}', 'gap']
     columns += [f'difference to {reference}', 'detects', 'grid error']
     caption = (
-        f'{_drawn_in_words(tuning)}, at the optimum by validation error: (fitted) the vertex of a '
+        f'{_drawn_in_words(tuning)}, at the optimum by validation {noun}: (fitted) the vertex of a '
         'parabola through the points around the best, else the best of the points tried. Every '
         f'arm that is tuned is tried at {tuning.budget} points in each tuning, half of them in '
         f'the first round, the rest in {tuning.extensions} more: beyond an edge, or around the '
         'best. Grid error: by how much the optimum may miss the true one, from the distance of '
-        'the points and the curvature of the parabola. gap: test error minus training error. '
+        f'the points and the curvature of the parabola. gap: test {noun} minus training {noun}. '
         f'Differences are paired by {unit[:-1]}. Detects: the difference that as many draws of '
         'this spread decide in 4 of 5 studies. (edge): the best point is the outermost tried.'
     )
@@ -138,6 +140,11 @@ def grid_error(results_of_arm: Sequence[TuningResult]) -> float:
     """By how much an arm's optimum may miss the true one [score]: median over its tunings; NaN:
     not known."""
     return float(np.median([result.grid_error for result in results_of_arm]))
+
+
+def in_words(metric: str) -> str:
+    """'token loss'."""
+    return metric.replace('_', ' ')
 
 
 def unit_of(tuning: Tuning) -> str:

@@ -27,7 +27,7 @@ from lbexp.studies._comparison.compared import Compared as Compared
 from lbexp.studies._comparison.sensitivity import sensitivity_figures
 from lbexp.studies._comparison.tagged import recorded
 from lbexp.studies._comparison.verdicts import stand, told_changes
-from lbexp.studies._finals import require_test_set
+from lbexp.studies._finals import require_metric, require_test_set
 from lbexp.studies._seeds import first_seed, moved
 
 
@@ -53,7 +53,8 @@ def comparison(
         others: trials of the first round beside the arms.
         measure: as in `Study`.
         margin: difference of test error that counts as none; refused where the test set does not
-            resolve it (`crossed.require_resolution`). None: there is none.
+            resolve it (`crossed.require_resolution`). None: there is none. Of another metric of
+            `tuning` nothing is known that a margin could be too small for.
         reports_test: whether `analyse` reports errors of the test set; False: of the validation set
             alone.
     """
@@ -63,7 +64,10 @@ def comparison(
         _require_validation(config, workload)
         if reports_test:
             require_test_set(config)
-        if margin is not None and workload.test is not None:
+        is_error = tuning.metric == 'error'
+        if not is_error:
+            require_metric(configs.plain(config.workload), tuning.metric, less_is_better=True)
+        if is_error and margin is not None and workload.test is not None:
             require_resolution(margin, _tested(config, workload.test.size))
         arms, seeded = arms_of(configs.plain(config)), _seeded(tuning, config.seed)
         validate(arms, seeded)
