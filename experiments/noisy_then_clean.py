@@ -26,6 +26,12 @@ Rows of the embedding all decayed then (lazy_decay='none').
         'workload': {'name': 'reviews_bert', 'length': 40, 'examples': 1000},
         'optimizer': {'name': 'adamw', 'learning_rate': 1e-4, 'weight_decay': 0.01}}"
 
+`:reviews_mlm` is three stages: the same, with the tenth of the rate, after 1,000 updates on hidden
+tokens, whose trunk each first stage takes. Noisy, then clean without them is the control: the same
+trials as in the run above.
+
+    python -m lbexp.main --config=experiments/noisy_then_clean.py:reviews_mlm
+
 `:noisy` is one network alone, on a fifth of wrong labels, without the examples by which
 `steps_to_target:mnist1d` is judged: weights to begin from.
 """
@@ -43,11 +49,13 @@ def data(**options):
 
 
 def get_config(kind: str = ''):
-    if kind not in ('', 'noisy', 'reviews'):
-        raise Refusal(f"kind: found {kind!r}; allowed: none, 'noisy', 'reviews'")
+    if kind not in ('', 'noisy', 'reviews', 'reviews_mlm'):
+        raise Refusal(f"kind: found {kind!r}; allowed: none, 'noisy', 'reviews', 'reviews_mlm'")
     c = config.base()
     if kind == 'reviews':
         return of_reviews(c)
+    if kind == 'reviews_mlm':
+        return after_hidden_tokens(of_reviews(c))
     c.workload = data()
     c.optimizer = dict(name='momentum', learning_rate=0.05, momentum=0.9)
     c.study = dict(
@@ -81,4 +89,16 @@ def of_reviews(c):
     )
     c.batch_size, c.steps = 32, 250
     c.num_rows, c.num_evaluations, c.num_checkpoints = 10, 2, 1
+    return c
+
+
+def after_hidden_tokens(c):
+    adamw = dict(name='adamw', weight_decay=0.01)
+    c.study.second.optimizer = dict(adamw, learning_rate=1e-4)
+    c.study.pretraining = dict(
+        workload=dict(name='reviews_mlm', length=40),
+        optimizer=dict(adamw, learning_rate=3e-3),
+        steps=1000,
+    )
+    c.study.take_pretrained = ('trunk/',)  # the heads tell other things
     return c

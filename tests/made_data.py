@@ -30,6 +30,19 @@ def hidden_words() -> Dataset:
     return data._replace(inputs={**data.inputs, 'tokens': tokens}, target=target)
 
 
+def kinds_of_sentences() -> Dataset:
+    """Sentences whose class is whether the second word is the one after the first."""
+    data = hidden_words()
+    target = Target('class', 'label', ('far', 'near'))
+    splits = {}
+    for split in ('train', 'test'):
+        arrays = dict(getattr(data, split).arrays)
+        tokens = arrays['tokens']
+        arrays['label'] = (tokens[:, 1] == tokens[:, 0] + 1).astype(np.int32)
+        splits[split] = memory(arrays)
+    return data._replace(target=target, **splits)
+
+
 def clicks() -> Dataset:
     """A table of categories and numbers, with a yes or no that hangs on a product of them."""
     generator = np.random.default_rng(1)

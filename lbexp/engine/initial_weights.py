@@ -107,7 +107,18 @@ def taken(settings: Mapping[str, Any], workload: Workload) -> Taken:
         Refusal: other shapes, or nothing that could be taken.
         ValueError: an expression of `take` that matches no parameter.
     """
-    shapes, there = _shapes(workload), _renamed(settings)
+    return _taken(settings, workload, arrays(settings))
+
+
+def require_shapes(settings: Mapping[str, Any], workload: Workload, source: Workload) -> None:
+    """Raises what `taken` would of a trial of `source`, before there is one."""
+    shapes = _leaves(_shapes(source))
+    _taken(settings, workload, {name: leaf for name, leaf in shapes.items() if not is_key(leaf)})
+
+
+def _taken(settings, workload, provided):
+    """`taken`, of arrays or of their shapes by name."""
+    shapes, there = _shapes(workload), _renamed(settings, provided)
     names = _matching(settings, shapes[PARAMS], there)
     layers = {_layer(name) for name in names}
     # 'batch_stats/BatchNorm_0/mean': the statistics of a layer are in a collection
@@ -116,7 +127,6 @@ def taken(settings: Mapping[str, Any], workload: Workload) -> Taken:
         if {'/'.join(layer), '/'.join(layer[1:])} & layers and name in there:
             names.append(name)
     leaves = _leaves(shapes)
-    provided = arrays(settings)
     _refuse_shapes(settings, [(name, leaves[name], provided[there[name]]) for name in names])
     if not names:
         raise Refusal(
@@ -230,10 +240,10 @@ def _leaves(shapes):
     return leaves
 
 
-def _renamed(settings):
+def _renamed(settings, provided):
     """{name as this model would have it: name in the source}."""
     there = {}
-    for source in arrays(settings):
+    for source in provided:
         kind, _, name = source.partition('/')
         for pattern, replacement in settings['rename']:
             name = re.sub(pattern, replacement, name)

@@ -1,9 +1,10 @@
-"""Two stages as one experiment: what is asked for, what is claimed of planted rows, and a run that
-is killed between and within stages."""
+"""Two stages as one experiment, with and without pretraining: what is asked for, what is claimed of
+planted rows, and a run that is killed between and within stages."""
 
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 from planted import outcomes
@@ -98,6 +99,93 @@ def test_another_metric_has_its_own_direction(tmp_path, metric, planted, expecte
     assert told.figures[0].y_label == f'test {metric}'
 
 
+def pretrained(**study):
+    """The experiment after a stage that is half as long."""
+    return experiment(seeds=SEEDS, pretraining=dict(steps=500), **study)
+
+
+class Chains:
+    """answer(configuration) of planted test accuracies, by the stages that led there."""
+
+    def __init__(self, errors):
+        self.errors = errors
+        self.of_trial = []  # trials are answered in their order
+
+    def __call__(self, config):
+        is_noisy = bool(config['workload']['data'].get('label_noise'))
+        name = 'noisy' if is_noisy else 'clean'
+        before, start = (), config['init_from']
+        if start['weights'] is None and config['steps'] == 500:
+            name = 'pretraining'
+        if start['weights'] is not None:
+            before = self.of_trial[start['trial']]
+        self.of_trial.append((*before, name))
+        error = self.errors.get((*before, name), 0.8)
+        error -= 0.001 * np.random.default_rng(config['seed']).random()
+        row = {'step': config['steps'], 'test_accuracy': 1 - error, 'loss': 1.0}
+        return [row], 'done'
+
+
+ALL = ('pretraining', 'noisy', 'clean')
+ALONE, REVERSE = ('pretraining', 'clean', 'clean'), ('pretraining', 'clean', 'noisy')
+CONTROL = ('noisy', 'clean')
+
+
+@pytest.mark.parametrize(
+    'errors, expected',
+    [
+        ({ALL: 0.3, ALONE: 0.4, REVERSE: 0.45, CONTROL: 0.35}, [REPRODUCED] * 3),
+        (
+            {ALL: 0.3, ALONE: 0.4, REVERSE: 0.45, CONTROL: 0.25},
+            [REPRODUCED, REPRODUCED, NOT_REPRODUCED],
+        ),
+    ],
+)
+def test_pretraining_is_shared_and_its_control_has_none(tmp_path, errors, expected):
+    answer = Chains(errors)
+    config = pretrained(take=('Dense',), take_pretrained=('Dense_0',))
+    entries = rounds(config, tmp_path, answer)
+    assert [entry['round'] for entry in entries] == [0] * 16 + [1] * 24 + [2] * 24
+    assert len(set(answer.of_trial)) == 8  # each beginning is trained once, for all that share it
+    report = analysis(config, tmp_path)
+    assert outcomes(report) == expected
+    name = 'pretraining, then noisy, then clean'
+    assert report.claims[0].claim.endswith(
+        '"pretraining, then clean alone", at equally many updates'
+    )
+    assert report.claims[2].claim == (
+        f'"{name}" has a lower test error than "noisy, then clean", which has no pretraining'
+    )
+    assert [row[0] for row in report.tables[0].rows][::3] == [name, 'noisy, then clean']
+    assert report.tables[0].rows[0][2].startswith('0.299')
+    for entry in entries:
+        (tags,) = entry['tags']
+        stages = answer.of_trial[entry['trial']]
+        assert tags['stage'] == len(stages) - ('pretraining' in stages)
+        start = entry['overrides'].get('init_from')
+        if start is None:
+            assert len(stages) == 1
+            continue
+        (source,) = entries[start['trial']]['tags']
+        assert source['pair'] == tags['pair'] and source['stage'] == tags['stage'] - 1
+        assert start['take'] == (['Dense'] if tags['stage'] == 2 else ['Dense_0'])
+
+
+def test_a_pretraining_that_diverged_has_no_stage_after_it(tmp_path):
+    answer = Chains({ALL: 0.3, ALONE: 0.4, REVERSE: 0.45, CONTROL: 0.35})
+
+    def diverging(config):
+        planted = answer(config)
+        is_third = len(answer.of_trial) == 3
+        return ([dict(step=1, loss=None)], 'diverged') if is_third else planted
+
+    entries = rounds(pretrained(), tmp_path, diverging)
+    assert len(entries) == 64 - 5
+    report = analysis(pretrained(), tmp_path)
+    # of the arms of the first two claims both lack it, of the last one does
+    assert all('1 of 8 diverged' in claim.measured for claim in report.claims)
+
+
 def test_a_stage_begins_from_its_own_seed(tmp_path):
     """The second stage of pair s begins from the first stage of pair s; a first stage that diverged
     has none."""
@@ -124,6 +212,8 @@ def test_a_stage_begins_from_its_own_seed(tmp_path):
     'study, problem',
     [
         (dict(names=('a', 'a')), "names: found ('a', 'a'); allowed: two different ones"),
+        (dict(names=('pretraining', 'a')), "none is 'pretraining'"),
+        (dict(pretraining=dict(init_from={})), 'pretraining: found init_from; allowed: fields'),
         (dict(first=dict(optimiser={})), 'noisy: found optimiser; allowed: fields'),
         (dict(second=dict(seed=3)), 'clean: found seed; allowed: fields'),
         (
@@ -153,22 +243,108 @@ def get_config():
 """
 
 
+# Two trials, then three, then two.
+AFTER_ANOTHER = TINY.replace(
+    'seeds=2,', "seeds=1, reverse=False, pretraining=dict(steps=8), take_pretrained=('Dense_0',),"
+)
+# Hidden words, then two classes of sentences, first with the trunk as it is.
+PRETRAINED = """
+from lbexp import config
+MODEL = dict(name='encoder', width=8, blocks=1, heads=2)
+def get_config():
+    c = config.base()
+    data = dict(name='made_data:kinds_of_sentences')
+    c.workload = dict(name='binary', data=data, model=MODEL)
+    hidden = dict(name='masked_language_model', data=dict(name='made_data:hidden_words'))
+    c.study = dict(name='two_stages', names=('head', 'all'), seeds=2, metric='auc',
+        pretraining=dict(workload=dict(hidden, model=MODEL), steps=16),
+        take_pretrained=('trunk/',), first=dict(freeze=('trunk/',)), second=dict(rates=()))
+    c.batch_size, c.steps = 32, 12
+    c.num_rows, c.num_evaluations, c.num_checkpoints = 4, 2, 4
+    return c
+"""
+
+
+def command_of(folder, text):
+    """run(workdir) -> exit status, of an experiment file."""
+    (folder / 'tiny.py').write_text(text)
+
+    def run(workdir, *arguments):
+        flags = [f'--config={folder / "tiny.py"}', f'--workdir={workdir}', '--figures=']
+        return main.main(['main', *flags, *arguments])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    'argument, problem',
+    [
+        (
+            'pretraining.workload.model.width=16',
+            '(12, 16) there, (12, 8) here',
+        ),
+        ("take_pretrained=('body/',)", "found 'body/', which matches no parameter"),
+    ],
+)
+def test_what_a_stage_cannot_take_is_told_before_anything_trains(
+    tmp_path, capsys, argument, problem
+):
+    run = command_of(tmp_path, PRETRAINED)
+    assert run(tmp_path / 'run', f'--config.study.{argument}') == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert problem in line
+    assert not printed.out and not (tmp_path / 'run').exists()
+
+
 @pytest.mark.long
-def test_stopped_within_and_between_stages_it_ends_the_same(tmp_path, monkeypatch, capsys):
-    (tmp_path / 'tiny.py').write_text(TINY)
+def test_a_first_stage_has_the_weights_of_pretraining_that_it_takes(tmp_path, capsys):
+    run = command_of(tmp_path, PRETRAINED)
+    assert run(tmp_path / 'run') == 0
+    trained = lbexp.open(tmp_path / 'run', trust_workdir=True)
+    document = json.loads((tmp_path / 'run' / 'config.json').read_text())
+    trial_of = {}
+    for entry in document['trials']:
+        for tags in entry['tags']:
+            trial_of[tags['arm'], tags['pair']] = trained.trial(entry['trial'])
+    assert len(trial_of) == 16
+    for pair in (0, 1):
+        of_words = trial_of['pretraining', pair].params
+        of_head = trial_of['pretraining, then head', pair].params
+        # its own trunk is frozen, so it is what it took; what differs is the other pair's
+        for here, there in zip(*leaves_of_trunks(of_words, of_head), strict=True):
+            np.testing.assert_array_equal(here, there)
+        elsewhere = trial_of['pretraining', 1 - pair].params, trial_of['head', pair].params
+        for other in elsewhere:
+            pairs = zip(*leaves_of_trunks(other, of_head), strict=True)
+            assert any((here != there).any() for here, there in pairs)
+        assert of_words.keys() != of_head.keys()
 
-    def run(workdir):
-        flags = [f'--config={tmp_path / "tiny.py"}', f'--workdir={workdir}', '--figures=']
-        return main.main(['main', *flags])
 
+def leaves_of_trunks(*params):
+    return [jax.tree.leaves(tree['trunk']) for tree in params]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    'text, length, stages',
+    [(TINY, 4 * (4 + 6), 2), (AFTER_ANOTHER, 4 * (2 + 3 + 2), 3)],
+    ids=['two stages', 'pretrained'],
+)
+def test_stopped_within_and_between_stages_it_ends_the_same(
+    tmp_path, monkeypatch, capsys, text, length, stages
+):
+    run = command_of(tmp_path, text)
     assert run(tmp_path / 'whole') == 0
     whole = rows(tmp_path / 'whole')
-    assert len(whole) == 4 * (4 + 6)
+    assert len(whole) == length
     # The second stage begins where the first one ended: other weights, the same seeds of data.
-    trained = lbexp.open(tmp_path / 'whole')
+    trained = lbexp.open(tmp_path / 'whole', trust_workdir=True)
     document = json.loads((tmp_path / 'whole' / 'config.json').read_text())
-    assert document['trials'][4]['overrides']['init_from']['weights'] == 'this run'
-    assert trained.trial(4).step == 12
+    begun = next(entry for entry in document['trials'] if entry['round'] == 1)
+    assert begun['overrides']['init_from']['weights'] == 'this run'
+    assert trained.trial(begun['trial']).step == 12
+    assert max(entry['round'] for entry in document['trials']) == stages - 1
     from lbexp import command
 
     stops = 0
@@ -179,4 +355,4 @@ def test_stopped_within_and_between_stages_it_ends_the_same(tmp_path, monkeypatc
         stops += status == 75
         if status == 0:
             break
-    assert stops >= 3 and rows(tmp_path / 'cut') == whole
+    assert stops > stages and rows(tmp_path / 'cut') == whole
