@@ -11,6 +11,7 @@ from lbexp.data import copies
 from lbexp.data import division as splitting
 from lbexp.data.division import fold_places, held_out_places, known_fold
 from lbexp.data.packages import examples_file
+from lbexp.data.packing import Packed
 from lbexp.data.source import memory
 from lbexp.data.splits import divided, picked
 from lbexp.datasets import Dataset, _texts, _wordpiece
@@ -155,6 +156,7 @@ def _schema(arrays, parts, label, division):
         'vocabulary': len(arrays['names']),
         'references': {
             'unigram token_loss': float(arrays['unigram_loss']),
+            'bigram token_loss': float(arrays['bigram_loss']),
             'recommended': float(recommended.mean()),
             'rating says the same': float(agreement.mean()),
         },
@@ -174,7 +176,7 @@ def _copied(file, vocabulary, length, division):
 
 
 def _rows(reviews, vocabulary, length, division):
-    """Arrays of both splits, and what a unigram reaches."""
+    """Arrays of both splits, and what a unigram and a bigram reach."""
     labels = [recommended for *_, recommended, _ in reviews]
     is_test = np.zeros(len(reviews), bool)
     is_test[division.places(labels)] = True
@@ -192,9 +194,9 @@ def _rows(reviews, vocabulary, length, division):
         arrays[f'{split}_tokens'], arrays[f'{split}_kinds'] = rows
         arrays[f'{split}_recommended'] = np.array(recommended, np.int32)
         arrays[f'{split}_rating'] = np.array(rating, np.int32)
-    arrays['unigram_loss'] = np.array(
-        _unigram_loss(arrays['train_tokens'], arrays['test_tokens'], len(arrays['names']))
-    )
+    splits = arrays['train_tokens'], arrays['test_tokens'], len(arrays['names'])
+    arrays['unigram_loss'] = np.array(_unigram_loss(*splits))
+    arrays['bigram_loss'] = np.array(_bigram_loss(*splits))
     return arrays
 
 
@@ -203,6 +205,19 @@ def _unigram_loss(train, test, vocabulary):
     counts = np.bincount(train[train >= len(MARKS)], minlength=vocabulary)[len(MARKS) :] + 1
     log_p = np.log(counts / counts.sum())
     return -log_p[test[test >= len(MARKS)] - len(MARKS)].mean()
+
+
+def _bigram_loss(train, test, vocabulary):
+    """The same of a token after the one before it, which may be a mark and is never hidden [nats]:
+    `_texts.ngram_perplexities`."""
+    perplexities = _texts.ngram_perplexities(_pairs(train), _pairs(test), vocabulary)
+    return np.log(perplexities['bigram perplexity'])
+
+
+def _pairs(rows):
+    """Each token that is no mark, after the one before it."""
+    before, after = rows[:, :-1], rows[:, 1:]
+    return Packed(before, after, (after >= len(MARKS)).astype(np.int32))
 
 
 def _reviews(file):

@@ -31,10 +31,10 @@ def masked_language_model(
     and there alone a token is predicted. c is the mean number of hidden tokens in a row of the
     training set: every hidden token weighs the same.
 
-    Metrics: loss; token_loss, the mean over hidden tokens [nats], beside which stands that of a
-    unigram in the data set's `schema`; accuracy, the share of them that are the most probable; and
-    over the whole set perplexity = exp(token_loss). What is hidden in evaluation is always the
-    same.
+    Metrics: loss; token_loss, the mean over hidden tokens [nats], beside which stand those of
+    simpler models in the data set's `schema`; accuracy, the share of them that are the most
+    probable; and over the whole set perplexity = exp(token_loss). What is hidden in evaluation is
+    always the same.
 
     Args:
         data: its target is 'masked_tokens', whose names begin with the marks [PAD], [UNK], [CLS],

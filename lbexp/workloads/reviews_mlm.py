@@ -23,7 +23,8 @@ def reviews_mlm(
     validation: NonNegativeInteger = 0,
 ) -> Workload:
     """A masked language model (Devlin et al. 2018, arXiv:1810.04805) on reviews of clothing, the
-    trunk of which `reviews_bert` can begin with. What a unigram reaches is said at the start.
+    trunk of which `reviews_bert` can begin with. What a unigram and a bigram reach is said at the
+    start.
 
     Args:
         size: parameters beside those of tokens and positions: (width, blocks, heads) of

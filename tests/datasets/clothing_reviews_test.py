@@ -1,5 +1,9 @@
 """Pairs of texts as data: marks, kinds, what is cut, labels and splits; and the task that hides."""
 
+import collections
+import itertools
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,6 +141,33 @@ def test_what_cannot_be_is_refused():
     beyond = {**data.train.arrays, 'tokens': data.train.arrays['tokens'] + 90}
     with pytest.raises(ValueError, match=r'train: tokens: found id .* the vocabulary'):
         masked_language_model(data._replace(train=memory(beyond)), encoder())
+
+
+def pairs_of(rows):
+    """(token before, token) of each that is no mark."""
+    pairs = []
+    for row in rows.tolist():
+        pairs += [(a, b) for a, b in itertools.pairwise(row) if b >= len(MARKS)]
+    return pairs
+
+
+def test_what_a_unigram_and_a_bigram_reach_is_by_their_definitions():
+    data = clothing_reviews('tokens', **SIZES)
+    train, test = (pairs_of(part.arrays['tokens']) for part in (data.train, data.test))
+    count, kinds = collections.Counter(b for _, b in train), len(data.target.classes)
+    of_pair, of_before = collections.Counter(train), collections.Counter(a for a, _ in train)
+    after = collections.Counter(a for a, _ in of_pair)  # different tokens after each
+    unigram, bigram = [], []
+    for a, b in test:
+        # no mark is told from others: the unigram of those that may be hidden, or of all
+        unigram.append(-math.log((count[b] + 1) / (len(train) + kinds - len(MARKS))))
+        p = (count[b] + 1) / (len(train) + kinds)
+        if of_before[a]:
+            p = (of_pair[a, b] + after[a] * p) / (of_before[a] + after[a])
+        bigram.append(-math.log(p))
+    references = data.schema['references']
+    assert references['unigram token_loss'] == pytest.approx(np.mean(unigram), rel=1e-9)
+    assert references['bigram token_loss'] == pytest.approx(np.mean(bigram), rel=1e-9)
 
 
 def grown(part):
