@@ -95,3 +95,14 @@ def _dataset(arrays, inputs, target, validation=0):
     if validation:
         held_out = memory({name: values[first:64] for name, values in stored.items()})
     return Dataset(train, inputs, target, test=test, validation=held_out)
+
+
+def cifar10_files(folder, count):
+    """The files of CIFAR-10's binary version, `count` pictures in each of six: a label, then red,
+    green and blue, each by row."""
+    generator = np.random.default_rng(0)
+    folder.mkdir()
+    for name in (*(f'data_batch_{number}' for number in range(1, 6)), 'test_batch'):
+        labels = generator.integers(0, 10, (count, 1), np.uint8)
+        pixels = generator.integers(0, 256, (count, 3 * 32 * 32), np.uint8)
+        (folder / f'{name}.bin').write_bytes(np.hstack([labels, pixels]).tobytes())

@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 # Their data has to be prepared, which no test does.
 _OF_PREPARED_DATA = (
     'blue_marble_cnn.py',
+    'cifar10_resnet.py',
     'ctr.py',
     'ctr_large_batch.py',
     'fashion_asl_cnn.py',
