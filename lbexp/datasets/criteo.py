@@ -42,7 +42,8 @@ def criteo(
     replacement: bool = False,
 ) -> Dataset:
     """45,840,617 impressions of seven days (Display Advertising Challenge, Criteo and Kaggle 2014;
-    clicks and others subsampled), or the first of them; the label is `label`, 1 a click.
+    clicks and others subsampled), or some of them; the label is `label`, 1 a click. `criteo` of
+    TensorFlow Datasets is another one, of uplift.
 
     13 numbers, I1 to I13, and 26 categories, C1 to C26, are the inputs, whose meaning is not
     published. The file is read in pieces, three times; what it becomes is kept in the user's cache
@@ -54,8 +55,8 @@ def criteo(
             of time, a missing value empty. dac_sample.txt, a sample, has the same layout.
         split: 'random': 8 : 1 : 1 to train, validate and test, with the same share of clicks (Song
             et al. 2019, arXiv:1810.11921; Criteo_x4 of BARS, whose choice is another one). 'time':
-            the last seventh of the rows, a day, halved at random to validate and test (Wang et al.
-            2017, arXiv:1708.05123, section 4.1).
+            the last seventh of the rows, about a day, halved at random to validate and test (Wang et
+            al. 2017, arXiv:1708.05123, section 4.1).
         bins: intervals that numbers become. 'log_squared': of floor(log(x)^2) where x > 2, else of
             one number each, as the winners of 2014 had them (Juan et al. 2016,
             doi:10.1145/2959100.2959134). An integer: that many by quantiles of the training rows.
