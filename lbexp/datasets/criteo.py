@@ -55,8 +55,8 @@ def criteo(
             of time, a missing value empty. dac_sample.txt, a sample, has the same layout.
         split: 'random': 8 : 1 : 1 to train, validate and test, with the same share of clicks (Song
             et al. 2019, arXiv:1810.11921; Criteo_x4 of BARS, whose choice is another one). 'time':
-            the last seventh of the rows, about a day, halved at random to validate and test (Wang et
-            al. 2017, arXiv:1708.05123, section 4.1).
+            the last seventh of the rows, about a day, halved at random to validate and test (Wang
+            et al. 2017, arXiv:1708.05123, section 4.1).
         bins: intervals that numbers become. 'log_squared': of floor(log(x)^2) where x > 2, else of
             one number each, as the winners of 2014 had them (Juan et al. 2016,
             doi:10.1145/2959100.2959134). An integer: that many by quantiles of the training rows.
