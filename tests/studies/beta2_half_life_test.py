@@ -4,7 +4,7 @@ import math
 import pathlib
 
 import pytest
-from planted import outcomes, planted
+from planted import BEST_RATE, outcomes, planted
 from rounds import analysis, rounds
 
 from lbexp import config as configs
@@ -101,7 +101,15 @@ def language_model(**study):
 def test_of_a_language_model_the_loss_of_a_token_decides(tmp_path, fixed, kept, expected):
     config = language_model()
     assert config.study.metric == 'token_loss' and config.study.reference == 64
-    rounds(config, tmp_path, of_settings(fixed, kept, 3.04, 'token_loss', 64))
+    entries = rounds(config, tmp_path, of_settings(fixed, kept, 3.04, 'token_loss', 64))
+    rates = {}
+    for entry in entries:
+        rate = math.log(entry['overrides']['optimizer.learning_rate'] / BEST_RATE)
+        for tags in entry['tags']:
+            rates.setdefault((tags['arm'], tags['phase']), set()).add(abs(rate))
+    for name in ('B 4, b2 0.95', 'B 16, half-life kept', 'B 64, b2 0.95'):
+        tried, reported = rates[name, 'tuning'], rates[name, 'reporting']
+        assert len(tried) == 2 and reported == {min(tried)}  # the lower validation loss
     report = analysis(config, tmp_path)
     assert outcomes(report) == expected
     gain = fixed[4] - kept[4]

@@ -143,7 +143,7 @@ def grid_error(results_of_arm: Sequence[TuningResult]) -> float:
 
 
 def in_words(metric: str) -> str:
-    """'token loss'."""
+    """'token loss' of 'token_loss'."""
     return metric.replace('_', ' ')
 
 
