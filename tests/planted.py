@@ -21,8 +21,8 @@ def planted(
         error_of: (configuration) -> test error; None: it diverges.
         rate: (configuration) -> the number that is tuned.
         best: (a number, or a function of the configuration) where the validation error is lowest.
-        metric: of which less is better, that the errors are planted as; None: 1 - accuracy. Then
-            the accuracy says nothing.
+        metric: of which less is better, that the errors are planted as; None: 1 - accuracy. With
+            one, the accuracy is the same in every arm, and higher where the metric is worse.
 
     The validation error is 0.4 and more, the training error 0.01: whoever reports one of them is
     far off. Noise is the seed's, and the same in every arm but for a hundredth.
@@ -40,7 +40,7 @@ def planted(
         missed = 0.02 * abs(math.log10(rate(config) / middle))
         accuracies = dict(test=1 - test, train=0.99, validation=0.6 - missed)
         if metric is not None:
-            accuracies = dict.fromkeys(accuracies, 0.5)
+            accuracies = dict(test=0.5, train=0.5, validation=0.5 + missed)
             row |= {f'test_{metric}': test, f'validation_{metric}': 0.4 + missed}
         row |= {f'{part}_accuracy': value for part, value in accuracies.items()}
         return [row], 'done'
