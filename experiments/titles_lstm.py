@@ -5,7 +5,10 @@
 
 Embedding 64, LSTM 128, 2,000 words, Adam with a cosine. The perplexities of a unigram and of an
 interpolated bigram are told at the start. `:tutorial` is the size that tutorials have, embedding 10
-and 100 hidden units.
+and 100 hidden units: after four epochs its test perplexity is 67.0, one seed, and it loses to the
+bigram.
+
+    python -m lbexp.main --config=experiments/titles_lstm.py:tutorial
 
 Measured, one seed, 3 minutes of CPU time: test perplexity 56.2; unigram 166.4, bigram 65.4. It
 passes the bigram in the second of four epochs. No interval, and one split of one Debian's titles.
