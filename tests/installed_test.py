@@ -243,8 +243,7 @@ def test_a_finished_run_becomes_longer(stranger):
     train(stranger, 'at_once', 'momentum', schedule, 'epochs=2')
     ends = []
     for name in ('longer', 'at_once'):
-        lines = (stranger.folder / name / 'metrics.jsonl').read_text().splitlines()
-        end = json.loads(lines[-1])
+        end = json.loads((stranger.folder / name / 'metrics.jsonl').read_text().splitlines()[-1])
         ends.append({column: end[column] for column in end if column not in TIMES})
     assert ends[0] == ends[1] and ends[0]['step'] == 23
 
