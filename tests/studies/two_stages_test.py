@@ -1,5 +1,5 @@
-"""Two stages as one experiment, with and without pretraining: what is asked for, and what is claimed
-of planted rows."""
+"""Two stages as one experiment, with and without pretraining: what is asked for, and what is
+claimed of planted rows."""
 
 import pathlib
 
