@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from lbexp.datasets._sources import Columns
+from lbexp.datasets._decoded import Columns
 
 
 def archive(path: pathlib.Path) -> Columns:

@@ -8,8 +8,8 @@ import numpy as np
 from lbexp.data.division import fold_places, group_fold_places, held_out_places
 from lbexp.data.source import Source, memory
 from lbexp.data.splits import divided, picked
+from lbexp.datasets._decoded import Columns
 from lbexp.datasets._labels import Labels
-from lbexp.datasets._sources import Columns
 
 
 class Division(NamedTuple):

@@ -5,8 +5,9 @@ import pathlib
 
 import numpy as np
 
-from lbexp.datasets._sources import IMAGES, Columns
+from lbexp.datasets._decoded import Columns
 
+IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff')
 _SPLITS = {'train': False, 'test': True}
 
 

@@ -13,10 +13,10 @@ from lbexp.datasets._columns import (
     input_names,
     standardised,
 )
+from lbexp.datasets._decoded import Columns
 from lbexp.datasets._division import Division, rows_of_parts, tested
 from lbexp.datasets._folds import Encoded
 from lbexp.datasets._labels import Labels, counted, label_name, labels_of
-from lbexp.datasets._sources import Columns
 from lbexp.inputs import Target
 
 _FEWEST = 10  # examples

@@ -7,7 +7,7 @@ import numpy as np
 
 from lbexp.data.splits import divided
 from lbexp.datasets import Dataset
-from lbexp.datasets._sources import Columns, cached
+from lbexp.datasets._decoded import Columns, cached
 from lbexp.datasets._wordpiece import (
     MARKS,
     PADDING,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lbexp.datasets._archive import archive
-from lbexp.datasets._sources import stamp
+from lbexp.datasets._decoded import stamp
 from lbexp.local_path import local_path
 
 Arrays = dict[str, np.ndarray]  # 'image': uint8 [n, h, w, c], 'label': int32 [n]

@@ -7,6 +7,7 @@ import pathlib
 from typing import Literal
 
 from lbexp.datasets import Dataset
+from lbexp.datasets._decoded import stamp
 from lbexp.datasets._labelled_texts import (
     LabelledTexts,
     TextOptions,
@@ -14,7 +15,6 @@ from lbexp.datasets._labelled_texts import (
     classified_texts,
 )
 from lbexp.datasets._originals import content, first_file, missing
-from lbexp.datasets._sources import stamp
 from lbexp.datasets._texts import Texts, next_token_data
 from lbexp.datasets._words import check_sizes, title_rows, titles
 from lbexp.local_path import local_path

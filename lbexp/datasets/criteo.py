@@ -17,8 +17,8 @@ from lbexp.datasets._columns import (
     quantile_limits,
     standardised,
 )
+from lbexp.datasets._decoded import Columns, cached, stamp
 from lbexp.datasets._originals import first_file
-from lbexp.datasets._sources import Columns, cached, stamp
 from lbexp.inputs import Input, Target
 from lbexp.local_path import local_path
 from lbexp.ranges import PositiveInteger, checked

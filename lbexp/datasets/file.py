@@ -10,10 +10,11 @@ import jax
 from lbexp.data.augmentation import augmented
 from lbexp.datasets import Dataset
 from lbexp.datasets._columns import Choice
+from lbexp.datasets._decoded import stamp
 from lbexp.datasets._division import Division, parted
 from lbexp.datasets._folds import is_alike, of_fold
 from lbexp.datasets._inferred import Options, encoded_columns
-from lbexp.datasets._sources import TABLES, read, stamp
+from lbexp.datasets._sources import TABLES, read
 from lbexp.local_path import local_path
 from lbexp.ranges import NonNegativeInteger, Number, OpenFraction, PositiveInteger, checked
 

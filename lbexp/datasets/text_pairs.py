@@ -7,9 +7,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lbexp.datasets import Dataset
+from lbexp.datasets._decoded import stamp
 from lbexp.datasets._division import Division, parted, rows_of_parts, tested
 from lbexp.datasets._labels import counted, label_name, labels_of
-from lbexp.datasets._sources import TABLES, read, stamp
+from lbexp.datasets._sources import TABLES, read
 from lbexp.datasets._wordpiece import (
     MARKS,
     PADDING,

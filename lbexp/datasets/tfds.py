@@ -14,10 +14,10 @@ from lbexp.data.splits import divided
 from lbexp.datasets import Dataset
 from lbexp.datasets._byte_pairs import check_vocabulary, texts_of_bytes
 from lbexp.datasets._columns import Choice
+from lbexp.datasets._decoded import Columns, stamp
 from lbexp.datasets._division import Division, parted
 from lbexp.datasets._inferred import Options, encoded_columns
 from lbexp.datasets._labelled_texts import LabelledTexts, TextOptions, classified_texts
-from lbexp.datasets._sources import Columns, stamp
 from lbexp.datasets._texts import next_token_data
 from lbexp.datasets._tfds import column, in_words, opened, test_split, texts_of
 from lbexp.inputs import Input, Target
