@@ -4,6 +4,8 @@ another metric, or neither has."""
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from lbexp.analysis import (
     REPRODUCED,
     UNDECIDED,
@@ -88,6 +90,8 @@ def _figure(compared, measured):
     noun, series = compare.in_words(metric), []
     for part, column in (('test', f'test_{metric}'), ('training', f'train_{metric}')):
         values = [measured[name][column] for name in names]
+        if not np.isfinite(np.concatenate(values)).any():  # it was not evaluated
+            continue
         dots, _ = compare.points(part, range(len(names)), values)
         series.append(dots)
     unit = compare.unit_of(compared.tuning)

@@ -119,6 +119,8 @@ def test_of_a_language_model_the_loss_of_a_token_decides(tmp_path, fixed, kept, 
     assert report.verdict.startswith(f'Test token loss: B 4, b2 0.95 {fixed[4]:.3g} [')
     assert 'test token loss' in report.tables[0].columns
     assert report.figures[0].y_label == 'token loss'
+    # nothing is drawn of the training set, which was not evaluated
+    assert [series.name for series in report.figures[0].series] == ['test']
 
 
 def test_a_metric_that_is_not_there_or_better_when_larger_is_told_in_one_line():
