@@ -81,7 +81,13 @@ def throughput(summary: Summary, rows: results.Columns) -> Table | None:
         lines.append([network.name, f'{network.parameters:,}', cost, examples, reached])
     if not lines:
         return None
-    columns = ['network', 'parameters', 'an example', 'examples/s of a trial', 'of a trial']
+    columns = [
+        'network',
+        'parameters',
+        'FLOP an example',
+        'examples/s of a trial',
+        'FLOP/s of a trial',
+    ]
     caption = (
         'Products of matrices and convolutions, forward and backward; medians over the rows, '
         'without compilation, evaluations and checkpoints. Trials that train side by side share '
