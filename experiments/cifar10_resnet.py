@@ -1,5 +1,7 @@
-"""Residual networks reach their published accuracy on CIFAR-10 (He et al. 2016, arXiv:1512.03385,
-section 4.2).
+"""Do residual networks reach their published accuracy on CIFAR-10?
+
+He et al. 2016 (arXiv:1512.03385, section 4.2); of the wide one DeVries and Taylor 2017
+(arXiv:1708.04552, Table 1).
 
     python -m lbexp.main --config=experiments/cifar10_resnet.py
 
@@ -16,11 +18,12 @@ PFLOP.
 """
 
 from lbexp import config
+from lbexp.errors import Refusal
 
 
 def get_config(depth: str = '20'):
     if depth not in ('20', '44', '18'):
-        raise ValueError(f"depth: found {depth!r}; allowed: '20', '44', '18'")
+        raise Refusal(f"depth: found {depth!r}; allowed: '20', '44', '18'")
     is_wide = depth == '18'
     c = config.base()
     c.workload = dict(name='cifar10_resnet', path='cifar-10-batches-bin', depth=int(depth))

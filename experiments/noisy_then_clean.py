@@ -27,8 +27,8 @@ Rows of the embedding all decayed then (lazy_decay='none').
         'optimizer': {'name': 'adamw', 'learning_rate': 1e-4, 'weight_decay': 0.01}}"
 
 `:reviews_mlm` is three stages: the same, with the tenth of the rate, after 1,000 updates on hidden
-tokens, whose trunk each first stage takes. Noisy, then clean without them is the control: the same
-trials as in the run above. Run with one seed and a few updates alone so far.
+tokens, whose trunk each first stage takes. Noisy, then clean without them is the control. Run with
+one seed and a few updates alone so far.
 
     python -m lbexp.main --config=experiments/noisy_then_clean.py:reviews_mlm
 

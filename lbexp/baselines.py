@@ -93,6 +93,7 @@ def compared(workload: dict[str, Any]) -> Table:
     Raises:
         Refusal: another workload than binary, or data that is no table with validation examples.
     """
+    workload = _spelled_out(workload)
     data = _data(workload)
     return score_table(_baselines(workload, data), _title(workload), _caption(data))
 
@@ -124,10 +125,11 @@ def _test_logits(run, numbers):
         except (Refusal, Damaged) as error:
             problems.append(error)
             continue
+        of_trial = _spelled_out(trial.config['workload'])
         if workload is None:
-            workload = trial.config['workload']
+            workload = of_trial
             _data(workload)  # refuses what has no baselines before anything is predicted
-        if trial.config['workload'].get('data') != workload['data']:
+        if of_trial.get('data') != workload['data']:
             raise Refusal(
                 f'--workdir: found the data of trial {number}, which differs from that of trial '
                 f'{next(iter(logits))}; allowed: one, by --trial'
@@ -140,6 +142,14 @@ def _test_logits(run, numbers):
     for problem in problems:
         print(f'lbexp: {problem}; left out', file=sys.stderr)
     return workload, logits
+
+
+def _spelled_out(workload):
+    """The workload, its data as a part where a text stands for it."""
+    data = workload.get('data')
+    if not isinstance(data, str):
+        return workload
+    return {**workload, 'data': lookup.spelled_out('data', data)}
 
 
 def _done(trial):
@@ -178,8 +188,11 @@ def _baselines(workload, data) -> dict[str, Scores]:
     logits = {'logistic regression': logistic_regression(data)}
     if importlib.util.find_spec('xgboost') is not None:
         part = dict(workload['data'])
-        if 'bins' in lookup.parameters(lookup.find('data', part['name'])):
+        known = lookup.parameters(lookup.find('data', part['name']))
+        if 'bins' in known:
             part['bins'] = None
+        if 'missing' in known:  # trees read a missing number as one
+            part['missing'] = 'mean'
         logits['boosted trees'] = boosted_trees(lookup.build('data', part))
     return {name: resampled(each.astype(np.float64), labels) for name, each in logits.items()}
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -40,8 +41,8 @@ def workload(**data):
     return dict(name='binary', data=dict(name='file', path='t.csv', validation=100, **data))
 
 
-def data(**given):
-    return baselines._data(workload(**given))
+def data(**options):
+    return baselines._data(workload(**options))
 
 
 def test_scores_are_those_of_the_whole_set_with_intervals():
@@ -98,11 +99,22 @@ def test_trees_are_given_the_numbers():
     assert [row[0] for row in table.rows] == ['logistic regression', 'boosted trees']
 
 
+@pytest.mark.long
+def test_trees_are_given_missing_numbers():
+    pytest.importorskip('xgboost')
+    header, *lines = pathlib.Path('t.csv').read_text().splitlines()
+    lines[::7] = [',' + line.partition(',')[2] for line in lines[::7]]
+    pathlib.Path('t.csv').write_text('\n'.join([header, *lines]))
+    table = compared(workload(bins=4))
+    assert [row[0] for row in table.rows] == ['logistic regression', 'boosted trees']
+
+
 @pytest.mark.parametrize(
     ('part', 'problem'),
     [
         (dict(name='classification', data='digits'), "workload: found 'classification'; allowed"),
         (dict(name='binary', data=dict(name='file', path='t.csv')), 'found no test or no validat'),
+        (dict(name='binary', data='digits'), 'found no test or no validation'),
         (dict(name='binary', data=dict(name='digits', validation=9)), 'data: found image; allowed'),
     ],
 )
@@ -208,6 +220,6 @@ def test_what_is_wrong_with_a_workdir_is_told_in_a_line(
         )
         trained(config, tmp_path / 'two')
     monkeypatch.chdir(tmp_path)
-    given = [argument.replace('RUN', str(clicks)) for argument in arguments]
-    assert baselines.main(['', *given]) == 2
+    flags = [argument.replace('RUN', str(clicks)) for argument in arguments]
+    assert baselines.main(['', *flags]) == 2
     assert said in one_line(capsys)

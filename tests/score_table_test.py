@@ -66,9 +66,9 @@ def test_differences_to_the_better_baseline_are_paired():
             value, low, high = by_hand(measure, each, strong)
             assert cells[name][place] == f'{value:+.4f} [{low:+.4f}, {high:+.4f}]'
         assert cells['strong'][place] == '–'
-        own = columns.index(f'test {column}')
+        scored = columns.index(f'test {column}')
         mean = np.mean([measure(*each) for each in predictors['good']])
-        assert cells['good'][own].startswith(f'{mean:.4f} [')
+        assert cells['good'][scored].startswith(f'{mean:.4f} [')
 
 
 def test_each_trial_has_a_row_of_numbers():

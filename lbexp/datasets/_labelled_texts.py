@@ -1,5 +1,6 @@
 """Texts, or pairs of them, with a class for each, as rows of pieces of words."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -109,7 +110,7 @@ def classified_texts(
 
 
 def _rows(train, test, options):
-    tokenizer = word_pieces([text for texts in train.texts for text in texts], options.vocabulary)
+    tokenizer = word_pieces(list(itertools.chain.from_iterable(train.texts)), options.vocabulary)
     arrays = {'names': np.array(names_of(tokenizer))}
     for split, examples in (('train', train), ('test', test)):
         if len(examples.texts) == 1:

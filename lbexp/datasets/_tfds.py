@@ -47,7 +47,7 @@ class Prepared(NamedTuple):
 
 
 def opened(dataset: str) -> Prepared:
-    """The data set of this name, or NAME/CONFIG, as it is prepared last.
+    """The data set of this name, or NAME/CONFIG, in the highest version that is prepared.
 
     Raises:
         ValueError: it is not prepared, or in several configurations.
@@ -55,8 +55,8 @@ def opened(dataset: str) -> Prepared:
     import tensorflow_datasets as library  # 2 s
 
     home = data_dir() / dataset
-    found = sorted(home.glob('*/dataset_info.json')) or sorted(home.glob('*/*/dataset_info.json'))
-    if not found:
+    files = [*home.glob('*/dataset_info.json')] or [*home.glob('*/*/dataset_info.json')]
+    if not files:
         how = f'python -m lbexp.data.prepare {dataset}'
         if dataset not in VERSIONS:
             how = (
@@ -64,14 +64,19 @@ def opened(dataset: str) -> Prepared:
                 'Python, with TensorFlow at hand'
             )
         raise ValueError(f'{dataset} is not prepared in {data_dir()}. Run: {how}')
-    homes = sorted({file.parent.parent.relative_to(data_dir()).as_posix() for file in found})
+    homes = sorted({file.parent.parent.relative_to(data_dir()).as_posix() for file in files})
     if len(homes) > 1:
         raise ValueError(f'dataset: found {dataset!r}; allowed: {", ".join(map(repr, homes))}')
-    folder = found[-1].parent
+    folder = max(files, key=_version).parent
     builder = library.builder_from_directory(folder)
     # read from a file, they come in any order
     features = dict(sorted((builder.info.features or {}).items()))
     return Prepared(dataset, folder, features, tuple(builder.info.splits), builder)
+
+
+def _version(file):
+    """Of a data set, in whose folder the file lies."""
+    return tuple(int(part) for part in file.parent.name.split('.') if part.isdecimal())
 
 
 def test_split(data: Prepared, label: str | None) -> str:
@@ -85,15 +90,22 @@ def test_split(data: Prepared, label: str | None) -> str:
         ValueError: there is no such split, or none to train on.
     """
     for split in ('test', 'validation'):
-        if split in data.splits and 'train' in data.splits:
-            if label is None or not _is(data.features[label], 'ClassLabel'):
-                return split
-            if all(row[label] >= 0 for row in data.examples(split)):
-                return split
+        if not {'train', split} <= set(data.splits):
+            continue
+        if label is None or _has_labels(data, split, label):
+            return split
     raise ValueError(
         f'{data.name}: found splits {", ".join(data.splits)}; allowed: train, and test or '
         'validation with labels'
     )
+
+
+def _has_labels(data, split, label):
+    """Where they are hidden each is -1."""
+    labels = [row[label] for row in data.examples(split)]
+    if _is(data.features[label], 'ClassLabel'):
+        return all(number >= 0 for number in labels)
+    return any(value != -1 for value in labels)
 
 
 def in_words(features: dict[str, Any]) -> str:

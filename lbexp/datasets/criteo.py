@@ -116,7 +116,7 @@ def _dataset(file, stamp, options):
         columns[name] = {'kind': 'numeric' if is_number else 'categorical', 'missing': missing}
     described = inputs['categorical']
     for name, vocabulary in zip(described.columns, described.vocabulary, strict=True):
-        columns[name]['distinct'] = vocabulary
+        columns[name]['distinct'] = vocabulary - 1  # but for id 0
     labels = np.concatenate([arrays[part]['label'] for part in _PARTS])
     counts = np.bincount(labels, minlength=2).tolist()
     schema = {
@@ -176,6 +176,13 @@ def _divided(file, labels, split, examples):
 def _numeric(log, known):
     """Numbers as they are."""
     arrays, columns = {}, {}
+    has_numbers = np.isfinite(log['train_numeric']).any(axis=0)
+    if not has_numbers.all():
+        name = _NUMBERS[np.flatnonzero(~has_numbers)[0]]
+        raise ValueError(
+            f'bins: found None, and no number in the training rows of {name}; allowed: intervals, '
+            'or more rows'
+        )
     for part in _PARTS:
         names = ('numeric', 'categorical', 'label')
         arrays[part] = {name: log[f'{part}_{name}'] for name in names}

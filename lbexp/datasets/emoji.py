@@ -31,7 +31,8 @@ def emoji(
     Apache 2.0) and Twemoji (Twitter, CC BY 4.0).
 
     60 % are people, most of them one emoji in several skin tones: the tones of one stay together,
-    in validation sets and folds, too. A man and a woman who do the same are two emoji.
+    in validation sets and folds, too. A man and a woman who do the same are two emoji; those that a
+    vendor draws alike, as the flags of Norway and of Svalbard, are one.
 
     Args:
         split: 'vendor': tested are all emoji as the other vendor draws them, a shift of the

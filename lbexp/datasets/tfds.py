@@ -2,6 +2,7 @@
 machine."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -166,8 +167,8 @@ def _texts(dataset, folder, label, columns, options):
     label = data.label(label)
     feature = data.features[label]
     if not hasattr(feature, 'int2str'):
-        found = type(feature).__name__
-        raise ValueError(f'label: found {label!r}, a {found}; allowed: a feature of classes')
+        kind = type(feature).__name__
+        raise ValueError(f'label: found {label!r}, a {kind}; allowed: a feature of classes')
     split = test_split(data, label)
     examples = {}
     for each in ('train', split):
@@ -186,10 +187,10 @@ def _text_columns(data, columns, most):
     names = tuple(data.texts()) if columns is None else columns
     unknown = [name for name in names if name not in data.texts()]
     if unknown or not 1 <= len(names) <= most:
-        found = ', '.join(map(repr, names)) or 'no texts'
+        chosen = ', '.join(map(repr, names)) or 'no texts'
         allowed = ' or '.join(map(str, range(1, most + 1)))
         raise ValueError(
-            f'columns: found {found}; allowed: {allowed} of the texts in {in_words(data.features)}'
+            f'columns: found {chosen}; allowed: {allowed} of the texts in {in_words(data.features)}'
         )
     return names
 
@@ -206,7 +207,7 @@ def _table(dataset, folder, options):
     if {'test', 'validation'} & set(data.splits):
         splits.append(test_split(data, label))
     parts = [data.examples(split) for split in splits]
-    rows = [row for part in parts for row in part]
+    rows = list(itertools.chain.from_iterable(parts))
     is_test = None
     if len(parts) == 2:
         is_test = np.repeat([False, True], list(map(len, parts)))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lbexp.engine.identity import NOBODY, Identity
-from lbexp.engine.named import digest, rebuilt, signatures, stored
+from lbexp.engine.named import digest, is_stored, rebuilt, signatures, stored
 from lbexp.engine.orbax_saving import checkpointer, saving
 from lbexp.engine.seal import seal
 from lbexp.engine.storage_errors import diagnosis, full_disk_as_oserror, refusal_as_oserror
@@ -178,7 +178,7 @@ class Checkpoints:
         difference = self._identity.difference(manifest, step)
         if difference:
             raise _Wrong(difference)
-        differ = [path for path, leaf in shapes.items() if np.shape(saved[path]) != leaf.shape]
+        differ = [path for path, leaf in shapes.items() if not is_stored(saved[path], leaf)]
         if differ:
             raise _Wrong(f'other shapes than are trained: {differ[:3]}')
         return rebuilt(like, saved)
@@ -200,7 +200,11 @@ class Checkpoints:
             # is loaded too.
             try:
                 described: Any = ocp.metadata(path).metadata
-                wanted[MANIFEST] = np.zeros(dict(described)[MANIFEST].shape, np.uint8)
+                held = dict(described)
+                for name, leaf in shapes.items():
+                    if name in held and is_stored(held[name], leaf):
+                        wanted[name] = np.zeros(held[name].shape, leaf.dtype)
+                wanted[MANIFEST] = np.zeros(held[MANIFEST].shape, np.uint8)
             except Exception:  # Orbax raises what it likes on damaged files
                 pass
             restored: Any = ocp.load(path, wanted)

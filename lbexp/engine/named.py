@@ -57,6 +57,12 @@ def stored_shape(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def is_stored(array: Any, leaf: Any) -> bool:
+    """Whether an array of a checkpoint has the shape of this one of `stored`, or that with a first
+    axis of one, as earlier versions stored it."""
+    return tuple(array.shape) in (tuple(leaf.shape), (1, *leaf.shape))
+
+
 def rebuilt(like: Any, arrays: Mapping[str, Any]) -> Any:
     """A tree like `like` of arrays that `stored` has named."""
     leaves = []

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lbexp.inputs import Input
+from lbexp.models._rows import read_rows
 from lbexp.shapes import FieldNumbers, FieldPieces, Fields, FlatFields
 
 
@@ -38,7 +39,7 @@ class FieldVectors(nn.Module):
         if self.categories:
             shape = (sum(self.categories), self.width)
             ids = _rows(self.categories, arrays['categorical'])
-            vectors.append(self.param('categories', normal, shape)[ids])
+            vectors.append(read_rows(self.param('categories', normal, shape), ids))
         if self.numbers:
             parts = below(arrays['numeric'], self.pieces)
             slopes = self.param('slopes', normal, (*parts.shape[1:], self.width))

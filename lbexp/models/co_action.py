@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from lbexp.models import Model
 from lbexp.models._fields import Perceptron, field_vectors, flat
 from lbexp.models._linen import table_network
+from lbexp.models._rows import read_rows
 from lbexp.models._widths import check_widths
 from lbexp.ranges import PositiveInteger, checked
 from lbexp.shapes import FlatFields, Ids
@@ -94,8 +95,8 @@ class CoAction(nn.Module):
         normal = nn.initializers.normal(0.1)
         networks, inputs = self.vocabularies
         # An id's vector is all its matrices, one after another.
-        of_network = self.param('networks', normal, (networks, sum(sizes)))[network_ids]
-        vector = self.param('inputs', normal, (inputs, self.widths[0]))[input_ids]
+        of_network = read_rows(self.param('networks', normal, (networks, sum(sizes))), network_ids)
+        vector = read_rows(self.param('inputs', normal, (inputs, self.widths[0])), input_ids)
         outputs = []
         for power in range(1, self.powers + 1):
             # The powers share the matrices: only what passes through them differs.

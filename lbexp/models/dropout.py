@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from lbexp.precision import upcast_dtype
 from lbexp.shapes import SameBatch
 
 
@@ -28,5 +29,5 @@ class Dropout(nn.Module):
         is_kept = jax.random.bernoulli(key, 1.0 - self.rate, x.shape)
         # Of a quotient XLA makes one program's product and another's division, which round
         # differently.
-        scale = 1 / (1 - jnp.asarray(self.rate, x.dtype))
-        return jnp.where(is_kept, x * scale, 0)
+        scale = 1 / (1 - jnp.asarray(self.rate, upcast_dtype(x)))
+        return jnp.where(is_kept, x * scale.astype(x.dtype), 0)

@@ -7,6 +7,7 @@ from jax.typing import ArrayLike
 
 from lbexp.models import Model
 from lbexp.models._linen import sequence_network
+from lbexp.models._rows import promote_to_float32
 from lbexp.models.dropout import Dropout
 from lbexp.precision import upcast
 from lbexp.ranges import Fraction, PositiveInteger, checked
@@ -75,7 +76,14 @@ class LSTM(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Tokens, segments: Segments, train: bool) -> TokenLogits:
-        x = nn.Embed(self.vocabulary, self.embedding, embedding_init=_uniform)(tokens)
+        table = nn.Embed(
+            self.vocabulary,
+            self.embedding,
+            embedding_init=_uniform,
+            promote_dtype=promote_to_float32,
+            name='Embed_0',
+        )
+        x = table(tokens).astype(table.embedding.dtype)
         begins = _begins(segments)
         for layer in range(self.layers):
             x = self._dropped(x, train)
@@ -95,6 +103,8 @@ class LSTM(nn.Module):
         bias = self.param(f'{name}_bias', _forget_gate(self.forget_bias), (width,))
         # Of all positions at once: only the recurrent product has to wait for the step before.
         inputs = x @ kernel + bias.reshape(1, 1, width)
+        # Over the steps its gradient is summed in the precision that the scan is given it in.
+        recurrent = upcast(recurrent)
 
         def update(state, step):
             h, c = state
@@ -102,7 +112,7 @@ class LSTM(nn.Module):
             # What the row held before is another sequence: its state is forgotten.
             going_on = 1 - begin[:, None]
             h, c = h * going_on.astype(h.dtype), c * going_on
-            gates = upcast(of_inputs) + upcast(h @ recurrent)
+            gates = upcast(of_inputs) + upcast(h @ recurrent.astype(h.dtype))
             # Of all four at once, then cut: XLA for CPU takes several times as long over the other
             # way round.
             i, f, _, o = jnp.split(jax.nn.sigmoid(gates), 4, axis=-1)

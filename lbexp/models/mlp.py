@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from lbexp.models import Model
 from lbexp.models._linen import linen_network
+from lbexp.models._rows import promote_to_float32
 from lbexp.models._widths import check_widths
 from lbexp.models.dropout import Dropout
 from lbexp.models.norm import BatchNorm, Ghost, together
@@ -89,10 +90,11 @@ class Joined(nn.Module):
                     int(sizes.sum()),
                     self.width,
                     embedding_init=nn.initializers.normal(0.01),
+                    promote_dtype=promote_to_float32,
                     name=f'{name}_embedding',
                 )
                 first = (np.cumsum(sizes) - sizes).astype(np.int32)
-                values = table(values + first[None, :])
+                values = table(values + first[None, :]).astype(table.embedding.dtype)
             vectors.append(values.reshape(len(values), -1))
         return self.after(jnp.concatenate(vectors, axis=1), train)
 

@@ -7,6 +7,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from lbexp.models import Model
 from lbexp.models._linen import sequence_network
+from lbexp.models._rows import read_rows
 from lbexp.models.dropout import Dropout
 from lbexp.precision import Precision
 from lbexp.ranges import Fraction, PositiveInteger, checked
@@ -141,9 +142,9 @@ class Transformer(nn.Module):
         length = tokens.shape[1]
         if length > self.positions:
             raise ValueError(f'tokens: found rows of {length}; allowed: up to {self.positions}')
-        x = self.embedding[tokens] + self.position[_places(segments)]
+        x = read_rows(self.embedding, tokens) + read_rows(self.position, _places(segments))
         if self.types and kinds is not None:
-            x = x + self.kind[kinds]
+            x = x + read_rows(self.kind, kinds)
         x = x.astype(self.dtype or x.dtype)
         mask = _mask(segments, self.causal)
         for block in self.block:

@@ -18,28 +18,27 @@ def cifar10_resnet(
     depth: Literal[18, 20, 32, 44, 56] = 20,
     ghost: Ghost = None,
     flip: ClosedFraction = 0.5,
-    shift: Fraction = 0.125,
+    crop: NonNegativeInteger = 4,
     label_smoothing: Fraction = 0.0,
     rematerialise: bool = False,
     replacement: bool = False,
     validation: NonNegativeInteger = 0,
 ) -> Workload:
-    """Pictures that are mirrored and shifted at random, a ResNet, softmax cross-entropy [nats].
+    """Pictures that are mirrored and cropped at random, a ResNet, softmax cross-entropy [nats].
 
     Target: the published test accuracy, .9125, .9249, .9283 and .9303 of depth 20, 32, 44 and 56
     (He et al. 2016, arXiv:1512.03385, Table 6), .9528 of depth 18 (DeVries and Taylor 2017,
-    arXiv:1708.04552, Table 1, without cutout). There a picture is padded by 4 pixels of zeros and
-    cut at a whole pixel, and its mean is subtracted; here it is shifted by up to 4 pixels and
-    fractions of them, its edge repeated, and its bytes are divided by 255.
+    arXiv:1708.04552, Table 1, without cutout). A picture is padded and cut as there; its bytes
+    are divided by 255, where there its mean is subtracted, too.
 
     Args:
         path: folder of the files, as of the data set `cifar10`.
         depth, ghost, rematerialise: as of the model `resnet`.
         flip: probability that a picture is mirrored left to right, in [0, 1].
-        shift: largest shift, a fraction of the side, in [0, 1).
+        crop: largest shift, up and down, left and right [pixels]; 0: none.
         label_smoothing, replacement, validation: as in digits_mlp.
     """
-    augment = {'flip': flip, 'shift': shift}
+    augment = {'flip': flip, 'crop': crop}
     return classification(
         data=cifar10(path, validation, replacement, augment=augment),
         model=resnet(depth, ghost, rematerialise),

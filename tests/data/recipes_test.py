@@ -13,7 +13,8 @@ from lbexp.data import packages
 
 
 def test_an_emoji_and_its_skin_tones_have_one_base(tmp_path):
-    """Three emoji of two vendors, one with a variant, and a component, which is left out."""
+    """Four emoji of two vendors, one with a variant, and a component, which is left out. Of those
+    that some vendor draws the same the base is one, too."""
     described = [
         {'category': 'Flags', 'image': 'a.png', 'short_name': 'flag'},
         {'category': 'Component', 'image': 'b.png', 'short_name': 'skin'},
@@ -23,6 +24,8 @@ def test_an_emoji_and_its_skin_tones_have_one_base(tmp_path):
             'short_name': 'wave',
             'skin_variations': {'1F3FB': {'image': 'd.png'}},
         },
+        {'category': 'Flags', 'image': 'e.png', 'short_name': 'island'},
+        {'category': 'Flags', 'image': 'f.png', 'short_name': 'rock'},
     ]
     packed = []
     for vendor, red in (('google', 10), ('twitter', 20)):
@@ -31,8 +34,11 @@ def test_an_emoji_and_its_skin_tones_have_one_base(tmp_path):
             file = tmp_path / 'emoji.json'
             file.write_text(json.dumps(described))
             archive.add(file, 'package/emoji.json')
-            for number, name in enumerate('abcd'):
-                picture = Image.new('RGBA', (64, 64), (red, number, 0, 255))
+            for number, name in enumerate('abcdef'):
+                drawn = number
+                if (vendor, name) in (('google', 'e'), ('twitter', 'f')):
+                    drawn = 0  # as the first flag
+                picture = Image.new('RGBA', (64, 64), (red, drawn, 0, 255))
                 picture.putpixel((0, 0), (0, 0, 0, 0))
                 stream = io.BytesIO()
                 picture.save(stream, 'png')
@@ -44,11 +50,12 @@ def test_an_emoji_and_its_skin_tones_have_one_base(tmp_path):
     with np.load(packages.recipe('emoji').write(packed, target)) as examples:
         for vendor, red in (('google', 10), ('twitter', 20)):
             pixels = examples[vendor][:, 1, 1].tolist()
-            assert pixels == [[red, 0, 0], [red, 2, 0], [red, 3, 0]]
+            island, rock = (0, 5) if vendor == 'google' else (4, 0)
+            assert pixels == [[red, green, 0] for green in (0, 2, 3, island, rock)]
             assert (examples[vendor][:, 0, 0] == 255).all()
-        assert examples['label'].tolist() == [2, 5, 5]
-        assert examples['base'].tolist() == [0, 1, 1]
-        assert examples['name'].tolist() == ['flag', 'wave', 'wave']
+        assert examples['label'].tolist() == [2, 5, 5, 2, 2]
+        assert examples['base'].tolist() == [0, 1, 1, 0, 0]
+        assert examples['name'].tolist() == ['flag', 'wave', 'wave', 'island', 'rock']
 
 
 def test_impressions_of_a_shop_are_joined_with_their_items_in_the_order_of_time(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from lbexp.config import check, lookup
 from lbexp.datasets import _click_log
-from lbexp.datasets.criteo import criteo
+from lbexp.datasets.criteo import _dataset, criteo
 
 EXPERIMENT = pathlib.Path(__file__).parents[2] / 'experiments' / 'ctr.py'
 ROWS, RARE = 400, 10
@@ -54,6 +54,12 @@ def write(rows, file='train.txt'):
     else:
         with open(file, 'w') as stream:
             stream.write(text)
+
+
+def forget(monkeypatch, cache):
+    """What is in memory, and what is in another cache folder than this."""
+    _dataset.cache_clear()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(cache))
 
 
 def numbers_of(source):
@@ -150,25 +156,35 @@ def test_quantiles_are_of_the_training_rows(log):
     assert set(expected) == {0, 1, 2, 3, 4}
 
 
-def test_some_rows_are_always_the_same_ones(log):
+def test_some_rows_are_always_the_same_ones(log, tmp_path, monkeypatch):
     few = criteo('.', bins=None, examples=100)
+    forget(monkeypatch, tmp_path / 'another_cache')
     again = criteo('.', bins=None, examples=100)
     assert few.train.size + few.validation.size + few.test.size == 100
     np.testing.assert_array_equal(numbers_of(few.train), numbers_of(again.train))
     assert numbers_of(few.train).max() > 200
 
 
-def test_a_packed_file_and_a_copy_give_the_same(log, tmp_path):
+def test_a_packed_file_and_a_copy_give_the_same(log, tmp_path, monkeypatch):
     plain = criteo('.')
     (tmp_path / 'packed').mkdir()
     write(log, 'packed/train.txt.gz')
     packed = criteo('packed')
     copies = list(tmp_path.glob('cache/lbexp/decoded/*.npz'))
     assert len(copies) == 2
+    forget(monkeypatch, tmp_path / 'cache')
+    monkeypatch.setattr(_click_log, '_pieces', None)  # the file is not read again
+    copied = criteo('.')
     for part in ('train', 'validation', 'test'):
-        jax.tree.map(
-            np.testing.assert_array_equal, getattr(plain, part).arrays, getattr(packed, part).arrays
-        )
+        for other in (packed, copied):
+            jax.tree.map(
+                np.testing.assert_array_equal,
+                getattr(plain, part).arrays,
+                getattr(other, part).arrays,
+            )
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     write(log[:200])
     assert criteo('.').train.size < plain.train.size
 
@@ -211,3 +227,12 @@ def test_a_missing_file_says_what_to_get():
         criteo('none')
     with pytest.raises(ValueError, match='found 400 rows and examples=401'):
         criteo('.', examples=401)
+
+
+def test_a_column_without_numbers_is_told(log):
+    for fields in log:
+        fields[12] = ''
+    write(log)
+    with pytest.raises(ValueError, match=r'bins: found None, and no number in .* of I12; allowed'):
+        criteo('.', bins=None)
+    assert criteo('.').inputs['categorical'].vocabulary[11] == 2

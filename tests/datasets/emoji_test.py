@@ -16,7 +16,7 @@ LABEL = (BASE % 9).astype(np.int32)
 def icons(tmp_path, monkeypatch):
     """As `lbexp.data.prepare` leaves them; the first pixel says emoji and vendor."""
     monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
-    home = tmp_path / 'emoji' / '1.0.0'
+    home = tmp_path / 'emoji' / '1.1.0'
     home.mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (2, len(BASE), 64, 64, 3)).astype(np.uint8)
     images[:, :, 0, 0, 0] = BASE

@@ -3,6 +3,8 @@ features."""
 
 import contextlib
 import io
+import json
+import shutil
 import sys
 
 import jax
@@ -12,6 +14,7 @@ import tensorflow_datasets as library
 from tensorflow_datasets.core import registered
 
 from lbexp.config import lookup
+from lbexp.datasets._tfds import opened
 from lbexp.datasets._wordpiece import MARKS
 from lbexp.datasets.tfds import tfds
 
@@ -66,6 +69,14 @@ SETS = {
             'train': [{'story': each['story'], 'label': each['label']} for each in news(40)],
             'validation': [{'story': each['story'], 'label': each['label']} for each in news(12)],
             'test': [{'story': each['story'], 'label': -1} for each in news(10)],
+        },
+    ),
+    'scores': (
+        {'age': np.float32, 'score': np.float32},
+        {
+            'train': [{'age': age, 'score': age / 2} for age in range(40)],
+            'validation': [{'age': age, 'score': age / 2} for age in range(12)],
+            'test': [{'age': age, 'score': -1} for age in range(10)],
         },
     ),
     'people': (PEOPLE, {'train': list(people(60))}),
@@ -170,6 +181,24 @@ def test_hidden_labels_are_not_tested_on():
     data = tfds('glue/news', vocabulary=60, length=8)
     assert (data.train.size, data.test.size) == (40, 12)
     assert tfds('glue', vocabulary=60, length=8).test.size == 12
+
+
+def test_hidden_numbers_are_not_tested_on():
+    data = tfds('scores', kind='table', label='score')
+    assert (data.train.size, data.test.size) == (40, 12)
+    ages = data.test.arrays['numeric'][:, 0]
+    np.testing.assert_array_equal(data.test.arrays['score'], ages / 2)
+
+
+def test_the_highest_version_is_read(prepared, tmp_path, monkeypatch):
+    for version in ('1.9.0', '1.10.0'):
+        copy = tmp_path / 'pictures' / version
+        shutil.copytree(prepared / 'pictures' / '1.0.0', copy)
+        described = json.loads((copy / 'dataset_info.json').read_text())
+        described['version'] = version
+        (copy / 'dataset_info.json').write_text(json.dumps(described))
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+    assert opened('pictures').folder.name == '1.10.0'
 
 
 def test_texts_for_a_language_model():

@@ -11,7 +11,7 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 from training import tiny, train
 
-from lbexp.engine import seal
+from lbexp.engine import named, seal
 from lbexp.engine.checkpoint import Checkpoints
 from lbexp.engine.status import statuses
 from lbexp.errors import Damaged
@@ -169,3 +169,13 @@ def test_a_checkpoint_is_called_complete_when_its_files_are_on_the_disk(tmp_path
         checkpoints.wait()
     checkpoints.close()
     assert complete == [(1, ''), (2, '')]
+
+
+def test_arrays_of_one_trial_as_earlier_versions_stored_them(tmp_path, monkeypatch):
+    """Whole, with their first axis of one."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(named, 'stored_shape', tuple)
+        saved(tmp_path, [4])
+    arrays, warnings = restored(tmp_path)
+    assert not warnings
+    jax.tree.map(np.testing.assert_array_equal, arrays, {**TREE, 'b': np.int32(4)})

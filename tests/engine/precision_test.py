@@ -77,14 +77,14 @@ def test_what_is_opened_computes_as_it_was_evaluated(low, whole):
 
 
 @pytest.mark.parametrize(
-    ('fields', 'told'),
+    ('fields', 'expected'),
     [
         (dict(precision='bfloat17'), ["precision: found 'bfloat17'", "Did you mean 'bfloat16'?"]),
         (dict(precision='bfloat16'), ['with the workload linear_regression', "allowed: 'float32'"]),
     ],
 )
-def test_what_is_no_precision_is_told_in_one_line(experiment, capsys, fields, told):
+def test_what_is_no_precision_is_told_in_one_line(experiment, capsys, fields, expected):
     arguments = [f'--config.{name}={value}' for name, value in fields.items()]
     (line,) = problems(capsys, f'--config={experiment}', *arguments)
-    for words in told:
+    for words in expected:
         assert words in line

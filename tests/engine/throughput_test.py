@@ -42,7 +42,7 @@ def test_rows_tell_it(tmp_path):
     """But for the first dispatch, which compiles; no time is known here but that it passed."""
     train(tiny(workload=PERCEPTRON, steps=100, sweep=(('seed', (0, 1)),)), tmp_path)
     lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
-    told = [row.get('flop_per_second') for row in map(json.loads, lines)]
-    assert told[:2] == [None, None] and all(speed > 0 for speed in told[2:])
+    speeds = [row.get('flop_per_second') for row in map(json.loads, lines)]
+    assert speeds[:2] == [None, None] and all(speed > 0 for speed in speeds[2:])
     columns = results.read(tmp_path)
     assert columns['flop_per_second'].dtype == float

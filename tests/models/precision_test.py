@@ -160,6 +160,40 @@ def test_gradients_are_near(name):
     assert UNIT / 100 < distance(*grads) < 1.5 * UNIT**0.5
 
 
+def many_times(name):
+    """Inputs of a model, and examples in which each id stands in thousands of places."""
+    generator = np.random.default_rng(0)
+    if name == 'lstm':
+        rows, length, inputs = 4, 1024, ROWS
+    elif name == 'transformer':
+        rows, length, inputs = 512, 32, ROWS
+    else:
+        arrays = {
+            key: np.resize(values, (8192, *values.shape[1:])) for key, values in table().items()
+        }
+        return INPUTS, {key: jnp.asarray(arrays[key]) for key in INPUTS}
+    inputs = {key: described._replace(shape=(length,)) for key, described in inputs.items()}
+    tokens = generator.integers(0, 11, (rows, length), np.int32)
+    arrays = {'tokens': jnp.asarray(tokens), 'segments': jnp.ones((rows, length), jnp.int32)}
+    return inputs, arrays
+
+
+@pytest.mark.parametrize('name', ['lstm', 'transformer', 'dcn', 'co_action', 'mlp'])
+def test_gradients_of_tables_and_recurrences_are_sums_in_float32(name):
+    """In bfloat16 a sum of ones ends at 256."""
+    inputs, arrays = many_times(name)
+    arguments = dict(pairs=PAIRS) if name == 'co_action' else {}
+    whole, low = networks(name, arguments, inputs)
+    params, state = start(whole)
+    grads = []
+    for network in (low, whole):
+        gradient = jax.jit(gradient_of(network), static_argnums=3)
+        grads.append(gradient(params, state, arrays, False)[0])
+    distances = jax.tree.map(distance, *grads)
+    for path, far in jax.tree_util.tree_leaves_with_path(distances):
+        assert far < 0.1, jax.tree_util.keystr(path)
+
+
 def test_an_mlp_is_that_of_rounded_numbers():
     """relu(x A + a) B + b with every array and every sum rounded to bfloat16. All products are of
     small integers: nothing else is rounded."""

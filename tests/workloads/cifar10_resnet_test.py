@@ -33,10 +33,10 @@ def test_every_size_is_sound_and_has_its_published_target(depth, target):
     assert part.train.size == 40 and part.test.size == 8 and len(part.output_names) == 10
 
 
-def test_pictures_are_mirrored_and_shifted_in_training_alone():
+def test_pictures_are_mirrored_and_cropped_in_training_alone():
     plain, moved = (
         lookup.build('workload', dict(name='cifar10_resnet', path='cifar-10-batches-bin', **fields))
-        for fields in (dict(flip=0.0, shift=0.0), dict(flip=1.0, shift=0.0))
+        for fields in (dict(flip=0.0, crop=0), dict(flip=1.0, crop=0))
     )
     seed, positions = np.uint32(0), np.arange(4, dtype=np.uint32)
     pictures, mirrored = (

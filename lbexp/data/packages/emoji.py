@@ -6,6 +6,7 @@ import tarfile
 
 import numpy as np
 from PIL import Image
+from scipy import sparse
 
 from lbexp.data.packages import Package, Recipe
 
@@ -42,10 +43,10 @@ CLASSES = (
 def emoji() -> Recipe:
     """3,781 icons of each of two vendors, on white: `google` and `twitter`, uint8 [64, 64, 3], in
     one order; `label`, an index of CLASSES; `base`, a number that an emoji shares with its variants
-    of other skin tones, 1,906 in all; `name`.
+    of other skin tones and with those that a vendor draws the same, 1,870 in all; `name`.
     """
     licence = 'packages: MIT; Noto (google): Apache 2.0; Twemoji (twitter): CC BY 4.0'
-    return Recipe('1.0.0', (_GOOGLE, _TWITTER), licence, _write)
+    return Recipe('1.1.0', (_GOOGLE, _TWITTER), licence, _write)
 
 
 def _write(files, folder):
@@ -59,16 +60,40 @@ def _write(files, folder):
         for variant in (emoji, *emoji.get('skin_variations', {}).values()):
             rows.append((variant['image'], label, base, emoji['short_name']))
     icons, labels, bases, names = zip(*rows)
+    pictures = {
+        'google': np.stack([google[icon] for icon in icons]),
+        'twitter': np.stack([twitter[icon] for icon in icons]),
+    }
     written = folder / 'examples.npz'
     np.savez_compressed(
         written,
-        google=np.stack([google[icon] for icon in icons]),
-        twitter=np.stack([twitter[icon] for icon in icons]),
+        **pictures,
         label=np.asarray(labels, np.int32),
-        base=np.asarray(bases, np.int32),
+        base=_joined(np.asarray(bases), list(pictures.values())),
         name=np.array(names),
     )
     return written
+
+
+def _joined(bases, pictures):
+    """The bases [n], those as one that some vendor draws the same: Svalbard has Norway's flag.
+
+    Args:
+        pictures: of each vendor [n, h, w, c].
+    """
+    size = len(bases)
+    shared = [bases]
+    for of_vendor in pictures:
+        _, same = np.unique(of_vendor.reshape(size, -1), axis=0, return_inverse=True)
+        shared.append(same)
+    links = sparse.csr_array((size, size))
+    for numbers in shared:
+        _, first, place = np.unique(numbers, return_index=True, return_inverse=True)
+        links = links + sparse.csr_array(
+            (np.ones(size), (np.arange(size), first[place])), shape=(size, size)
+        )
+    _, joined = sparse.csgraph.connected_components(links, directed=False)
+    return joined.astype(np.int32)
 
 
 def _icons(package):

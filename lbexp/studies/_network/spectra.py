@@ -12,9 +12,11 @@ import numpy as np
 from lbexp import results
 from lbexp.config import lookup
 from lbexp.engine.metrics_file import replace
+from lbexp.engine.precision import in_precision
 from lbexp.errors import Refusal, describe
 from lbexp.parallel import hosts
 from lbexp.studies._finals import row_of_trial
+from lbexp.workloads import Workload
 
 SPECTRA_FILE = 'spectra.npz'  # by trial: Hessian eigenvalues, gradient variance along each, weights
 
@@ -62,7 +64,7 @@ def measure_spectra(workdir: Path, settings: Sequence[Setting], count: int | Non
         if trial in spectra and np.array_equal(spectra[trial][-1], weights):
             continue
         # compiled for the first trial that needs it; a workdir that has all compiles nothing
-        spectrum = spectrum or _spectrum(results.part(workdir, 'workload'), count)
+        spectrum = spectrum or _spectrum(_workload(workdir), count)
         spectra[trial] = np.stack([*spectrum(weights), weights])
     if spectrum is not None and hosts.is_primary():
         content = io.BytesIO()
@@ -89,13 +91,19 @@ def read_spectra(workdir: Path) -> dict[int, np.ndarray]:
         raise Refusal(f'{file}: found a damaged file ({describe(error)}); {rule}') from error
 
 
-def _losses(part: dict[str, Any], count: int | None) -> Callable:
+def _workload(workdir: Path) -> Workload:
+    """What a workdir trains, in the precision that it trains in."""
+    part = results.part(workdir, 'workload')
+    precision = results.configuration(workdir)['config'].get('precision', 'float32')
+    return in_precision(part['name'], lookup.build('workload', part), precision)
+
+
+def _losses(workload: Workload, count: int | None) -> Callable:
     """Function of flat weights: the loss of each of the first `count` training examples."""
     import jax
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree
 
-    workload = lookup.build('workload', part)
     train = workload.train
     params, model_state = workload.init(jax.random.key(0))
     _, unravel = ravel_pytree(params)
@@ -110,7 +118,7 @@ def _losses(part: dict[str, Any], count: int | None) -> Callable:
     return losses
 
 
-def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
+def _spectrum(workload: Workload, count: int | None) -> Callable:
     """Function of flat weights: (Hessian eigenvalues of the training loss, gradient variance along
     each)."""
     import jax
@@ -118,7 +126,7 @@ def _spectrum(part: dict[str, Any], count: int | None) -> Callable:
 
     from lbexp.curvature.operators import hessian_product
 
-    losses = _losses(part, count)
+    losses = _losses(workload, count)
 
     def mean_loss(weights):
         return losses(weights).mean()
