@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lbexp.theory.convergence import convergence, damping, rate_on_spectrum, tuned_rate
@@ -49,6 +49,7 @@ def cycle(h, beta, nesterov, k, alpha, buffer_policy):
     st.floats(0.05, 1.0),
     st.sampled_from(['maintain', 'reset', 'interpolate']),
 )
+@example(1.1875, 0.0, False, 14, 1.0, 'maintain')  # a matrix of 1e-10
 def test_rate_is_that_of_the_largest_eigenvalue(h, beta, nesterov, k, alpha, buffer_policy):
     radius = abs(np.linalg.eigvals(cycle(h, beta, nesterov, k, alpha, buffer_policy))).max()
     found = convergence(h, 1.0, beta, nesterov, k, alpha, buffer_policy)
@@ -56,7 +57,10 @@ def test_rate_is_that_of_the_largest_eigenvalue(h, beta, nesterov, k, alpha, buf
     np.testing.assert_allclose((1 - found) ** k, radius, rtol=1e-5, atol=1e-6)
     explicit = lookahead(h, 1.0, beta, nesterov, k, alpha, buffer_policy)
     expected = cycle(h, beta, nesterov, k, alpha, buffer_policy)
-    np.testing.assert_allclose(explicit, expected, rtol=1e-7, atol=1e-7 * abs(expected).max())
+    # slow + alpha (x - slow), slow 1, rounds what is far below 1
+    rounding = 4 * np.finfo(float).eps
+    atol = 1e-7 * abs(expected).max() + rounding
+    np.testing.assert_allclose(explicit, expected, rtol=1e-7, atol=atol)
 
 
 def test_rate_is_what_a_run_shows():
