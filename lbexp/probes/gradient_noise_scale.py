@@ -51,9 +51,9 @@ def gradient_noise_scale(
 
     Cost: where the microbatches of an accumulation are the groups, a sum of squares of each
     gradient: 0 to 3 % of a step of fashion_cnn in microbatches of 64 and of fashion_mlp in those of
-    32 and 128. Of a step of a millisecond or two more (digits_mlp in microbatches of 32 and 128: 4
-    to 12 %): a sum of 26,000 squares takes 3 us, and so short a microbatch 80. `every` is the
-    remedy.
+    32 and 128. Of a step of a millisecond or two more: 4 to 12 % (digits_mlp in microbatches of 32
+    and 128), as a sum of 26,000 squares takes 3 to 4 us, and so short a microbatch 80. `every`
+    lowers it: to 2 to 6 % at each eighth update.
     Otherwise the gradients of the pieces, about a step more at each update measured, or at each
     update where trials are batched on an accelerator. `scripts/benchmark.py probes` has all.
 
