@@ -98,14 +98,7 @@ def two_stages(
         for part in parts:
             if part.before is not None:
                 _require_shapes(config, stages, part, take_of[part.number])
-        return fresh(config)
-
-    def fresh(config):
-        asked = []
-        for part in parts:
-            if part.before is None:
-                asked += [_trial(part, stages, seed) for seed in range(seeds)]
-        return moved(asked, config.seed)
+        return _fresh(parts, stages, seeds, config.seed)
 
     def more(config, workdir):
         trained, asked = _trials(workdir), []
@@ -118,7 +111,7 @@ def two_stages(
                     begins = _begins(source, take_of[part.number])
                     asked.append(_trial(part, stages, seed, begins))
         # The first ones, too: their tags are dropped as the weights make another fingerprint.
-        return fresh(config) + moved(asked, config.seed)
+        return _fresh(parts, stages, seeds, config.seed) + moved(asked, config.seed)
 
     def analyse(workdir):
         values = _values(workdir, arms, seeds, metric)
@@ -152,6 +145,15 @@ def _require_shapes(config, stages, part, take):
         initial_weights.require_shapes(_begins(0, take), workload, source)
     except (Refusal, ValueError) as error:
         raise Refusal(f'{part.name}: {error}') from None
+
+
+def _fresh(parts, stages, seeds, first_seed):
+    """The trials that begin from no other's weights."""
+    asked = []
+    for part in parts:
+        if part.before is None:
+            asked += [_trial(part, stages, seed) for seed in range(seeds)]
+    return moved(asked, first_seed)
 
 
 def _begins(source, take):
