@@ -80,9 +80,7 @@ def first_reached(workdir: Path, target: float, metric: str = 'error') -> dict[i
         metric: 'error', or the name of a metric of the validation set.
     """
     rows, finals = results.load(workdir)
-    unmeasured = np.full(len(rows['trial']), np.nan)
-    name = 'accuracy' if metric == 'error' else metric
-    values = rows.get(f'validation_{name}', unmeasured)
+    values = _validated(rows, metric)
     if metric == 'error':
         reached = 1 - values <= target + 1e-9  # accuracies are means in float32
     elif is_lower_better(metric):
@@ -97,6 +95,32 @@ def first_reached(workdir: Path, target: float, metric: str = 'error') -> dict[i
     # what it reached before it diverged does not count
     first.update(dict.fromkeys(diverged.tolist(), math.inf))
     return first
+
+
+def count_at_first_evaluation(
+    compared: Compared, reached: Mapping[int, float], metric: str = 'error'
+) -> int:
+    """How many reported runs are at the target by their first evaluation: when they came to it is
+    not known.
+
+    Args:
+        reached, metric: as of `first_reached`.
+    """
+    rows = results.read(compared.workdir)
+    is_evaluated = np.isfinite(_validated(rows, metric))
+    count = 0
+    for tuned in compared.tunings:
+        for trial in itertools.chain.from_iterable(result.trials for result in tuned.values()):
+            steps = rows['step'][is_evaluated & (rows['trial'] == trial)]
+            count += bool(len(steps)) and reached.get(trial) == steps.min()
+    return int(count)
+
+
+def _validated(rows, metric):
+    """The column of the validation set that the metric is or, of 'error', is 1 minus."""
+    name = 'accuracy' if metric == 'error' else metric
+    unmeasured = np.full(len(rows['trial']), np.nan)
+    return rows.get(f'validation_{name}', unmeasured)
 
 
 def scaling_of(

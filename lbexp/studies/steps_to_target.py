@@ -29,7 +29,14 @@ from lbexp.studies._scaling_claims import (
     preconditioned_over_momentum,
 )
 from lbexp.studies._spaces import optimizer_spaces
-from lbexp.studies._targets import SPACES, arms_at_sizes, first_reached, lengths, scaling_of
+from lbexp.studies._targets import (
+    SPACES,
+    arms_at_sizes,
+    count_at_first_evaluation,
+    first_reached,
+    lengths,
+    scaling_of,
+)
 
 _PRECONDITIONED = ('adamw', 'optax:adam', 'optax:adamw')
 
@@ -98,7 +105,8 @@ def steps_to_target(
         aim = f'{target:.0%} validation error'
         if metric != 'error':
             aim = f'a validation {metric.replace("_", " ")} of {target:g}'
-        return _analyse(scalings, aim, words, float(margin), float(tolerance))
+        at_first = count_at_first_evaluation(compared, reached, metric)
+        return _analyse(scalings, aim, words, float(margin), float(tolerance), at_first)
 
     return comparison(arms_of, tuning, analyse, reports_test=False)
 
@@ -124,7 +132,12 @@ def _validate(optimizers, batch_sizes, target, examples, updates, margin, tolera
 
 
 def _analyse(
-    scalings: Mapping[str, Scaling], aim: str, words: str, margin: float, tolerance: float
+    scalings: Mapping[str, Scaling],
+    aim: str,
+    words: str,
+    margin: float,
+    tolerance: float,
+    at_first: int,
 ) -> Analysis:
     claims, sentences = [], []
     for name, scaling in scalings.items():
@@ -148,6 +161,11 @@ def _analyse(
                 preconditioned_over_momentum(name, scalings[name].fit, scalings['momentum'].fit)
             )
     sentences += _lost(scalings)
+    if at_first:
+        sentences.append(
+            f'{at_first} runs are at the target by their first evaluation, which bounds their '
+            'steps and what is fitted to them from above'
+        )
     if any(len(setting.steps) < 2 for setting in _settings(scalings)):
         sentences.append('one seed: no interval')
     title = f'Steps to {aim} against batch size'

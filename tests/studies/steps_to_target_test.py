@@ -174,6 +174,24 @@ def test_the_target_may_be_of_any_metric_of_the_validation_set(tmp_path, metric,
     words = f'a validation {metric.replace("_", " ")} of {target:g}'
     assert found.title == f'Steps to {words} against batch size'
     assert '0 of 15 reported runs censored' in found.verdict
+    assert 'first evaluation' not in found.verdict
+
+
+def test_runs_that_are_at_the_target_from_the_first_are_told(tmp_path):
+    """Of one batch size: when they came to it is not known."""
+    config = experiment(optimizers=('sgd',), seeds=3)
+    answer = made_up(hyperbola(dict(sgd=60.0)), best=0.3)
+
+    def of_smallest(trial):
+        rows, status = answer(trial)
+        if trial['batch_size'] == min(config.study.batch_sizes):
+            for row in rows:
+                row['validation_accuracy'] = 1.0
+        return rows, status
+
+    rounds(config, tmp_path, of_smallest)
+    words = '3 runs are at the target by their first evaluation'
+    assert words in analysis(config, tmp_path).verdict
 
 
 @pytest.mark.parametrize(('workload', 'name'), [('sotu_lm', 'sotu_lm'), ('ctr', 'binary')])
