@@ -1,6 +1,7 @@
 """What tests of workdirs share: a run that was stopped and one that is whole, programs that are
 built once, and a disk that fills up."""
 
+import errno
 import gc
 import os
 import pathlib
@@ -95,6 +96,14 @@ def disk(tmp_path):
 
 
 def fill(disk: pathlib.Path, leave: int = 0):
-    """Takes what is free, but for some bytes."""
-    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
-    (disk / 'filler').write_bytes(b'x' * (free - leave))
+    """Takes what is free, but for some bytes.
+
+    Until the disk says no: others write meanwhile, and what it says is free may be too much."""
+    page = b'x' * os.statvfs(disk).f_frsize
+    with open(disk / 'filler', 'xb', buffering=0) as filler:
+        try:
+            while filler.write(page):
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        filler.truncate(filler.tell() - leave)

@@ -7,6 +7,7 @@ import pathlib
 import filelock
 
 from lbexp import owner
+from lbexp.engine.metrics_file import replace
 from lbexp.errors import Refusal
 
 
@@ -30,7 +31,7 @@ def lock(workdir: pathlib.Path):
             f'locks that is not seen), delete {workdir / ".lock"}'
         ) from error
     try:
-        file.write_text(json.dumps(owner.owner()))
+        replace(file, json.dumps(owner.owner()).encode())
         yield
     finally:
         # While the lock is held: the next holder writes its own.

@@ -106,7 +106,7 @@ class MetricsWriter:
     def sync(self):
         """Returns when everything written is on the disk."""
         if self.path.exists():
-            with open(self.path, 'ab') as file:
+            with _naming(self.path), open(self.path, 'ab') as file:
                 os.fsync(file.fileno())
 
 
@@ -193,13 +193,10 @@ def append(path: pathlib.Path, content: bytes) -> int:
     Returns:
         The size of the file after it.
     """
-    try:
-        with open(path, 'ab', buffering=0) as file:
-            while content:  # the last bytes that a disk has room for are written without an error
-                content = content[file.write(content) :]
-            return os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with _naming(path), open(path, 'ab', buffering=0) as file:
+        while content:  # the last bytes that a disk has room for are written without an error
+            content = content[file.write(content) :]
+        return os.fstat(file.fileno()).st_size
 
 
 def replace(path: pathlib.Path, content: bytes):
@@ -211,21 +208,31 @@ def replace(path: pathlib.Path, content: bytes):
     """
     # A name of its own, and a file that was not there: no other writer's, and nobody's link.
     beside = path.with_name(f'{path.name}.{uuid.uuid4().hex}.part')
-    try:
-        _discard_old_parts(path)
-        with open(beside, 'xb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-        folder = os.open(path.parent, os.O_RDONLY)
+    with _naming(path):
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _discard_old_parts(path)
+            with open(beside, 'xb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Writes and syncs that fail do not say of which file."""
+    try:
+        yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

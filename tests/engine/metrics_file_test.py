@@ -1,8 +1,10 @@
 """What a run leaves beside its report: metrics.jsonl, config.json."""
 
 import concurrent.futures
+import errno
 import json
 import os
+import pathlib
 import subprocess
 import time
 import uuid
@@ -14,7 +16,7 @@ from training import rows, tiny, train
 
 from lbexp import config as configs
 from lbexp.engine import record
-from lbexp.engine.metrics_file import MetricsWriter, replace
+from lbexp.engine.metrics_file import MetricsWriter, append, replace
 from lbexp.errors import Damaged
 
 
@@ -122,6 +124,29 @@ def test_what_a_killed_writer_left_goes_after_an_hour(tmp_path):
         os.utime(left, (time.time() - age, time.time() - age))
     replace(path, b'whole')
     assert {left.name for left in tmp_path.iterdir()} == {path.name, name.format(0)}
+
+
+def test_a_sync_that_fails_names_the_file(tmp_path, monkeypatch):
+    """The system does not."""
+    path = tmp_path / 'metrics.jsonl'
+    writer = MetricsWriter(path)
+    writer.write([{'trial': 0, 'step': 1}])
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, 'Input/output error')
+
+    monkeypatch.setattr(os, 'fsync', fail)
+    for write in (writer.sync, lambda: replace(path, b'')):
+        with pytest.raises(OSError, match='Input/output error') as error:
+            write()
+        assert error.value.filename == str(path)
+    assert [left.name for left in tmp_path.iterdir()] == ['metrics.jsonl']
+
+
+def test_a_write_that_fails_names_the_file():
+    with pytest.raises(OSError, match='No space left') as error:
+        append(pathlib.Path('/dev/full'), b'{}')
+    assert error.value.filename == '/dev/full'
 
 
 def test_nobodys_link_is_written_through(tmp_path, monkeypatch):
