@@ -1,5 +1,6 @@
 """Sums over the entries of each layer."""
 
+import functools
 from typing import Any
 
 import jax
@@ -8,6 +9,10 @@ import jax.numpy as jnp
 from lbexp import optimizers
 from lbexp.optimizers._layerwise.layers import StackedAxes as StackedAxes
 from lbexp.precision import upcast
+
+_SMALL = (
+    4096  # entries, of which a sum takes no longer than its launch: half a microsecond on a CPU
+)
 
 
 def by_path(tree: Any, params: Any, stacked_axes: StackedAxes) -> dict[str, jax.Array]:
@@ -24,3 +29,16 @@ def by_path(tree: Any, params: Any, stacked_axes: StackedAxes) -> dict[str, jax.
         axes = tuple(range(len(stack), leaf.ndim))
         sums[path] = jnp.sum(upcast(leaf), axis=axes)
     return sums
+
+
+def square(tree: Any) -> jax.Array:
+    """The sum of squares over all leaves, float32 at least. Those of small leaves are one sum."""
+    small, sums = [], []
+    for leaf in map(upcast, jax.tree.leaves(tree)):
+        if leaf.size < _SMALL:
+            small.append(leaf.reshape(-1))
+        else:
+            sums.append(jnp.sum(jnp.square(leaf)))
+    if small:
+        sums.append(jnp.sum(jnp.square(jnp.concatenate(small))))
+    return functools.reduce(jnp.add, sums)

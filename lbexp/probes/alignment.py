@@ -10,6 +10,7 @@ from annotated_types import Ge
 from lbexp import moments, noise_scale
 from lbexp.precision import upcast
 from lbexp.probes import Groups, Probe, _window
+from lbexp.probes._layers import square
 from lbexp.ranges import PositiveCount, PositiveInteger
 
 
@@ -105,7 +106,7 @@ def _summary(state):
 
 
 def _square(gradient, params, opt_state):
-    return _dot(gradient, gradient)
+    return square(gradient)
 
 
 def _dot(a, b):
@@ -114,5 +115,5 @@ def _dot(a, b):
 
 def _cosine(a, b):
     """0 where one of them is 0."""
-    length = jnp.sqrt(_dot(a, a)) * jnp.sqrt(_dot(b, b))
+    length = jnp.sqrt(square(a)) * jnp.sqrt(square(b))
     return jnp.where(length > 0, _dot(a, b) / jnp.where(length > 0, length, 1), 0)

@@ -11,7 +11,7 @@ from lbexp import moments, noise_scale
 from lbexp.errors import Refusal
 from lbexp.precision import upcast
 from lbexp.probes import GradientNoise, Groups, Probe, _window
-from lbexp.probes._layers import StackedAxes, by_path
+from lbexp.probes._layers import StackedAxes, by_path, square
 from lbexp.ranges import NonNegative, PositiveCount, PositiveInteger
 
 _WHOLE = ''  # the name of all layers together
@@ -50,10 +50,10 @@ def gradient_noise_scale(
     is low by tr Sigma / N.
 
     Cost: where the microbatches of an accumulation are the groups, a sum of squares of each
-    gradient: 0 to 3 % of a step of fashion_cnn in microbatches of 64 and of fashion_mlp in those of
-    32 and 128. Of a step of a millisecond or two more: 4 to 12 % (digits_mlp in microbatches of 32
-    and 128), as a sum of 26,000 squares takes 3 to 4 us, and so short a microbatch 80. `every`
-    lowers it: to 2 to 6 % at each eighth update.
+    gradient and of their mean: 0 to 3 % of a step of fashion_cnn in microbatches of 64 and of
+    fashion_mlp in those of 32 and 128. Of a step that takes a millisecond or less one more pass
+    over the gradients is 4 to 6 % (digits_mlp, 26,122 parameters, in microbatches of 32, 64 and
+    128: 3 to 7 us beside 70 to 300); each second update 3 to 4, each eighth 2 to 3.
     Otherwise the gradients of the pieces, about a step more at each update measured, or at each
     update where trials are batched on an accelerator. `scripts/benchmark.py probes` has all.
 
@@ -144,6 +144,8 @@ def _ratio(series):
 
 def _squares(layers, stacked_axes, gradient, params, opt_state):
     """Sums of squares, of all and by layer."""
+    if not layers:
+        return {_WHOLE: square(gradient)}
     squares = jax.tree.map(lambda g: jnp.square(upcast(g)), gradient)
     return _totals(layers, by_path(squares, params, stacked_axes))
 

@@ -2,7 +2,8 @@
 
 A round trains the same number of updates with each probe and without one, and the order alternates;
 printed are the medians over the rounds of the ratio to the run without, with a 95 % bootstrap
-interval, and the bytes that a trial holds beyond it. `microbatch 0` means none: a probe of groups
+interval, and the bytes that a trial holds beyond it. Many short rounds tell more than a few long
+ones: what else a machine does comes and goes. `microbatch 0` means none: a probe of groups
 then computes the gradients of pieces.
 """
 
@@ -38,8 +39,8 @@ def main(argv):
     options.add_argument('--batch_size', type=int, default=256)
     options.add_argument('--microbatches', type=int, nargs='+', default=[0, 32])
     options.add_argument('--every', type=int, default=1, help='of the probes')
-    options.add_argument('--rounds', type=int, default=15)
-    options.add_argument('--seconds', type=float, default=0.5, help='aimed at, each measurement')
+    options.add_argument('--rounds', type=int, default=60)
+    options.add_argument('--seconds', type=float, default=0.1, help='aimed at, each measurement')
     options = options.parse_args(argv)
     facts = environment()
     print(', '.join(f'{k} {facts[k]}' for k in ('processor', 'cores', 'backend', 'jax')))
