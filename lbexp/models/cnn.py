@@ -17,6 +17,8 @@ from lbexp.models.norm import BatchNorm, Ghost, together
 from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Features, Images, Outputs
 
+_BLOCK_BYTES = 4_000_000  # of shifted copies, which stay in the cache with what is made of them
+
 
 @checked
 def cnn(
@@ -87,7 +89,7 @@ class CNN(nn.Module):
             x = Conv3x3(width, use_bias=not self.batch_norm)(x)
             if self.batch_norm:
                 x = BatchNorm(self.ghost)(x, train)
-            x = max_pool(nn.relu(x))
+            x = nn.relu(max_pool(x))  # as the pool of the ReLU's, which is four times as large
             if self.block_dropout is not None:
                 x = Dropout(self.block_dropout)(x, train)
         x = x.reshape(len(x), -1)
@@ -106,7 +108,8 @@ class Conv3x3(nn.Module):
     On CPU it is computed as nine shifted copies of the image and one matrix product: XLA:CPU runs a
     convolution inside a loop on one thread without its fast path (80 steps/s of a small network
     against 355 this way, 2 cores), and mapped over trials it becomes a grouped convolution, slower
-    still. Accelerators get the convolution.
+    still. What the copies of a batch take more than the cache for is done in blocks of pictures,
+    and their copies are made again for the gradient. Accelerators get the convolution.
     """
 
     features: int
@@ -133,10 +136,40 @@ class Conv3x3(nn.Module):
 
 
 def _product_of_patches(x, kernel, stride):
+    if len(x) == (size := _block(x, stride)):
+        return _product_of_block(x, kernel, stride)
+    # The gradient by the kernel is a sum over blocks, in float32 as within them.
+    wide = kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
+
+    # Recomputed: what the gradient needs of a block is made when the block is in the cache.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def of_block(block):
+        return _product_of_block(block, wide.astype(kernel.dtype), stride)
+
+    products = jax.lax.map(of_block, x.reshape(-1, size, *x.shape[1:]))
+    return products.reshape(-1, *products.shape[2:])
+
+
+def _product_of_block(x, kernel, stride):
     patches = _patches(x, stride)
     columns = patches.shape[-1]
     products = patches.reshape(-1, columns) @ kernel.reshape(columns, -1)
     return products.reshape(*patches.shape[:3], -1)
+
+
+def _block(x, stride):
+    """Pictures whose patches stay in the cache, a divisor of the batch; all where they do, and
+    where devices share them."""
+    mesh = jax.sharding.get_abstract_mesh()
+    for size, kind in zip(mesh.axis_sizes, mesh.axis_types, strict=True):
+        if size > 1 and kind != jax.sharding.AxisType.Manual:
+            return len(x)
+    n, h, w, c = x.shape
+    each = 9 * c * x.dtype.itemsize * -(-h // stride) * -(-w // stride)
+    if n * each <= 2 * _BLOCK_BYTES:
+        return n
+    fitting = [size for size in range(1, n + 1) if n % size == 0 and size * each <= _BLOCK_BYTES]
+    return max(fitting, default=1)
 
 
 def _patches(x, stride):
@@ -157,12 +190,28 @@ def _convolution(x, kernel, stride):
     )
 
 
+@jax.custom_jvp
 def max_pool(x: Images) -> jax.Array:
-    """2x2, stride 2, odd borders dropped: [n, h, w, c] -> [n, h // 2, w // 2, c].
+    """2x2, stride 2, odd borders dropped: [n, h, w, c] -> [n, h // 2, w // 2, c]. Equal maxima of a
+    window share its gradient equally."""
+    return _windows(x).max((2, 4))
 
-    A reshape: its gradient needs no select-and-scatter.
-    """
+
+@max_pool.defjvp
+def _max_pool_jvp(primals, tangents):
+    """As JAX has it for `max`, but for a product with the reciprocal of the number of maxima: XLA
+    would divide once for each pixel."""
+    (x,), (tangent,) = primals, tangents
+    largest = max_pool(x)
+    is_largest = _windows(x) == largest[:, :, None, :, None]
+    share = 1 / is_largest.sum((2, 4)).astype(x.dtype)
+    of_largest = jnp.where(is_largest, _windows(tangent), 0).sum((2, 4))
+    return largest, of_largest * share
+
+
+def _windows(x):
+    """[n, h // 2, 2, w // 2, 2, c]. A reshape: its gradient needs no select-and-scatter."""
     n, h, w, c = x.shape
     rows, columns = h // 2, w // 2
     even = x[:, : 2 * rows, : 2 * columns]
-    return even.reshape(n, rows, 2, columns, 2, c).max((2, 4))
+    return even.reshape(n, rows, 2, columns, 2, c)

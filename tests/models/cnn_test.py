@@ -1,11 +1,16 @@
-"""The small convolutional network: dropout between its blocks."""
+"""The small convolutional network: dropout between its blocks, convolutions in blocks of pictures,
+pooling."""
 
+import functools
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lbexp.models.cnn import CNN
+from lbexp.models import cnn
+from lbexp.models.cnn import CNN, Conv3x3
 from lbexp.models.dropout import Dropout
 
 IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(16, 10, 9, 2)), jnp.float32)
@@ -57,3 +62,97 @@ def test_the_dense_layer_has_a_rate_of_its_own():
     of_both = outputs(True, block_dropout=RATE, dropout=0.5)[1]
     assert set(of_blocks) == {'Dropout_0', 'Dropout_1'}
     assert of_both['Dropout_2']['__call__'][0].shape == (16, 6)
+
+
+PICTURES = jnp.asarray(np.random.default_rng(1).normal(size=(48, 7, 6, 3)), jnp.float32)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Four pictures of PICTURES at a time; returns how many were, of each convolution."""
+    monkeypatch.setattr(cnn, '_BLOCK_BYTES', 4 * 9 * 3 * 4 * 7 * 6)
+    sizes, product = [], cnn._product_of_block
+
+    def seen(x, kernel, stride):
+        sizes.append(len(x))
+        return product(x, kernel, stride)
+
+    monkeypatch.setattr(cnn, '_product_of_block', seen)
+    return sizes
+
+
+def convolution(kernel, x, stride=1):
+    return Conv3x3(5, use_bias=False, stride=stride).apply({'params': {'kernel': kernel}}, x)
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+def test_a_convolution_in_blocks_is_the_convolution(small_blocks, stride):
+    """Values, gradients and a product with the Hessian, also mapped over kernels."""
+    kernels = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 3, 3, 5)), jnp.float32)
+
+    def loss(convolve, kernel, x):
+        return jnp.sum(jnp.sin(convolve(kernel, x)))
+
+    def reference(kernel, x):
+        return cnn._convolution(x, kernel, stride)
+
+    def ours(kernel, x):
+        return convolution(kernel, x, stride)
+
+    def results(convolve):
+        of_loss = functools.partial(loss, convolve)
+
+        def of_kernel(kernel):
+            by_kernel = jax.grad(of_loss)
+            product = jax.jvp(lambda k: by_kernel(k, PICTURES), (kernel,), (kernel,))[1]
+            return convolve(kernel, PICTURES), *jax.grad(of_loss, (0, 1))(kernel, PICTURES), product
+
+        return jax.vmap(of_kernel)(kernels)
+
+    for found, expected in zip(results(ours), results(reference), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4)
+    # a stride of 2 leaves a quarter of the places
+    assert set(small_blocks) == ({4} if stride == 1 else {12})
+
+
+def test_a_batch_that_devices_share_is_whole(small_blocks):
+    mesh = jax.make_mesh((8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+    kernel = jnp.ones((3, 3, 3, 5))
+    with jax.set_mesh(mesh):
+        jax.jit(convolution)(kernel, PICTURES)
+    assert small_blocks == [48]
+    placed = jax.sharding.PartitionSpec()
+    mapped = jax.shard_map(convolution, mesh=mesh, in_specs=(placed, placed), out_specs=placed)
+    jax.jit(mapped)(kernel, PICTURES)
+    assert small_blocks == [48, 4]  # each device has a batch of its own
+
+
+def test_the_gradient_of_a_kernel_in_bfloat16_is_a_sum_in_float32(small_blocks):
+    """A sum of ones in bfloat16 ends at 256."""
+    many = jnp.ones((720, 7, 6, 3), jnp.bfloat16)
+    kernel = jnp.zeros((3, 3, 3, 5), jnp.bfloat16)
+    gradient = jax.grad(lambda k: convolution(k, many).astype(jnp.float32).sum())(kernel)
+    assert set(small_blocks) == {8}
+    np.testing.assert_allclose(gradient[1, 1].astype(jnp.float32), 720 * 7 * 6, rtol=2**-8)
+
+
+@pytest.mark.parametrize('shape', [(3, 4, 6, 2), (2, 5, 7, 3)])
+def test_max_pool_has_the_derivatives_of_max(shape):
+    """Of small whole numbers, of which many are equal."""
+    x = jnp.asarray(np.random.default_rng(3).integers(0, 3, shape), jnp.float32)
+    tangent = jnp.asarray(np.random.default_rng(4).normal(size=shape), jnp.float32)
+
+    def reference(x):
+        return cnn._windows(x).max((2, 4))
+
+    pooled = np.asarray(reference(x))
+    np.testing.assert_array_equal(cnn.max_pool(x), pooled)
+    for derivative in (
+        lambda pool: jax.jvp(pool, (x,), (tangent,))[1],
+        lambda pool: jax.vjp(pool, x)[1](jnp.asarray(pooled + 0.5))[0],
+    ):
+        np.testing.assert_allclose(derivative(cnn.max_pool), derivative(reference), rtol=1e-6)
+
+
+def test_the_pool_of_the_relu_is_the_relu_of_the_pool():
+    np.testing.assert_array_equal(nn.relu(cnn.max_pool(IMAGES)), cnn.max_pool(nn.relu(IMAGES)))
