@@ -1,5 +1,7 @@
 """Ids in the examples against the vocabularies that describe them."""
 
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -20,25 +22,32 @@ def check_ids(data: Dataset) -> None:
                 raise ValueError(
                     f'data: {split}: found no {name!r}; allowed: {", ".join(sorted(arrays))}'
                 )
-        for name, described in data.inputs.items():
-            if described.vocabulary:
-                _check(f'{split}: {name}', arrays[name], np.asarray(described.vocabulary))
-        if data.target.classes:
-            _check(
-                f'{split}: {data.target.name}', arrays[data.target.name], len(data.target.classes)
-            )
+        for name, counts in id_counts(data).items():
+            problem = wrong_ids(arrays[name], counts)
+            if problem:
+                raise ValueError(f'data: {split}: {name}: {problem}')
 
 
-def _check(where, ids, sizes):
+def id_counts(data: Dataset) -> dict[str, np.ndarray]:
+    """{name of an array of ids: how many ids there are}, of each column where they differ."""
+    counts = {}
+    for name, described in data.inputs.items():
+        if described.vocabulary:
+            counts[name] = np.asarray(described.vocabulary)
+    if data.target.classes:
+        counts[data.target.name] = np.asarray(len(data.target.classes))
+    return counts
+
+
+def wrong_ids(ids: Any, counts: np.ndarray) -> str:
+    """What is wrong where not all are of 0 .. counts - 1, in words; '': nothing."""
     # what depends on a traced number cannot be looked at
     if isinstance(ids, jax.core.Tracer):
-        return
+        return ''
     ids = np.asarray(ids)
     if ids.dtype.kind not in 'iu':
-        raise ValueError(f'data: {where}: found {ids.dtype}; allowed: integers')
-    outside = (ids < 0) | (ids >= sizes)
-    if outside.any():
-        raise ValueError(
-            f'data: {where}: found id {ids[outside][0]}; allowed: 0 .. {np.max(sizes) - 1}, the '
-            'vocabulary'
-        )
+        return f'found {ids.dtype}; allowed: integers'
+    outside = (ids < 0) | (ids >= counts)
+    if not outside.any():
+        return ''
+    return f'found id {ids[outside][0]}; allowed: 0 .. {np.max(counts) - 1}, the vocabulary'

@@ -10,6 +10,7 @@ import numpy as np
 
 from lbexp import errors
 from lbexp.data.source import Source, memory
+from lbexp.datasets._ids import wrong_ids
 from lbexp.engine.components import TrialComponents
 from lbexp.engine.evaluation import evaluation
 from lbexp.engine.frozen import joined
@@ -75,7 +76,7 @@ class Network:
             evaluate = self._evaluations[data]
         else:
             names = sorted(self._like)
-            source = memory(as_examples(data, self._like, names, 'data'))
+            source = memory(self._examples(data, names, 'data'))
             evaluate = self._evaluation(source)
         means = jax.device_get(evaluate(params, model_state, source.arrays))
         return {name.removeprefix('data_'): float(mean) for name, mean in means.items()}
@@ -95,7 +96,15 @@ class Network:
             if len(names) > 1:
                 raise Refusal(f'inputs: found one array; allowed: a dict of {", ".join(names)}')
             inputs = {names[0]: inputs}
-        return as_examples(inputs, self._like, names, 'inputs')
+        return self._examples(inputs, names, 'inputs')
+
+    def _examples(self, arrays, names, what):
+        examples = as_examples(arrays, self._like, names, what)
+        for name, counts in self.workload.id_counts.items():
+            problem = wrong_ids(examples[name], counts) if name in examples else ''
+            if problem:
+                raise Refusal(f'{what}: {name}: {problem}')
+        return examples
 
     def _evaluation(self, source: Source):
         size = source.size

@@ -116,3 +116,6 @@ class Workload(NamedTuple):
     in_precision: Callable[[Precision], Any] | None = None
     # what was inferred of the data, plain: shown once, and kept in the workdir as schema.json
     schema: dict[str, Any] = {}  # noqa: RUF012 (a tuple's default, which nobody writes to)
+    # {name of an array of ids: how many there are, of all columns or of each}: what was trained
+    # refuses examples with others
+    id_counts: Mapping[str, Any] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lbexp.datasets import Dataset
-from lbexp.datasets._ids import check_ids
+from lbexp.datasets._ids import check_ids, id_counts
 from lbexp.errors import Refusal
 from lbexp.inputs import encoded, normalised
 from lbexp.models import Model
@@ -68,6 +68,7 @@ class Task:
             output_names=output_names,
             row_counts=self._row_counts(),
             schema=data.schema,
+            id_counts=id_counts(data),
         )
 
     def _row_counts(self):

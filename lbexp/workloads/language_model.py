@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lbexp.datasets import Dataset
-from lbexp.datasets._ids import check_ids
+from lbexp.datasets._ids import check_ids, id_counts
 from lbexp.datasets._texts import byte_count
 from lbexp.metrics import bits_per_byte, perplexity
 from lbexp.models import Model, Network
@@ -63,6 +63,7 @@ def language_model(data: Dataset, model: Model, target: Positive | None = None) 
         output_names=names,
         in_precision=lambda precision: language_model(data, in_precision(model, precision), target),
         schema=data.schema,
+        id_counts=id_counts(data),
     )
 
 

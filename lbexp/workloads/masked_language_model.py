@@ -8,7 +8,7 @@ import numpy as np
 
 from lbexp.data.masking import hiding, masked
 from lbexp.datasets import Dataset
-from lbexp.datasets._ids import check_ids
+from lbexp.datasets._ids import check_ids, id_counts
 from lbexp.datasets._wordpiece import MARKS, MASK
 from lbexp.inputs import Input
 from lbexp.metrics import perplexity
@@ -85,6 +85,7 @@ def masked_language_model(
             data, in_precision(model, precision), rate, target
         ),
         schema=data.schema,
+        id_counts=id_counts(data),
     )
 
 

@@ -1,5 +1,6 @@
 """Texts of a trained language model: drawn by seed and position, copies told, refusals."""
 
+import numpy as np
 import pytest
 from networks import one_line, trained
 from prepared_texts import prepared
@@ -7,7 +8,9 @@ from training import tiny
 
 import lbexp
 from lbexp import generate
+from lbexp.config import lookup
 from lbexp.datasets import debian_titles
+from lbexp.errors import Refusal
 from lbexp.trained import predictions
 
 VERBS, NOUNS = ('reads', 'plays', 'draws', 'sorts'), ('mail', 'chess', 'go', 'maps', 'text')
@@ -72,6 +75,20 @@ def test_what_is_wrong_is_one_line(titles, tmp_path, capsys):
     other = trained(tiny(), tmp_path / 'other')
     assert generate.main(['', f'--workdir={other}']) == 2
     assert 'linear_regression: it writes no texts' in one_line(capsys)
+
+
+@pytest.mark.parametrize('wrong', [-1, 14])
+def test_ids_outside_the_vocabulary_are_refused(titles, wrong):
+    """An embedding would be read beyond its end."""
+    trial = lbexp.open(titles).trial(0)
+    arrays = lookup.build('workload', trial.config['workload']).train.arrays
+    examples = {name: np.array(values[:3]) for name, values in arrays.items()}
+    assert np.isfinite(trial.predict(examples)).all()
+    examples['tokens'][1, 2] = wrong
+    for give, what in ((trial.predict, 'inputs'), (trial.evaluate, 'data')):
+        words = rf'{what}: tokens: found id {wrong}; allowed: 0 \.\. 13, the vocabulary'
+        with pytest.raises(Refusal, match=words):
+            give(examples)
 
 
 def test_the_report_shows_what_the_model_writes(titles, tmp_path, capsys):
