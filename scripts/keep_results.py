@@ -6,8 +6,8 @@ a machine at some moment. Beside them it leaves what every interval can be compu
     environment.json  command, commit, machine and versions
     claims.json       each claim with its effects, draw by draw
     trials.csv        each trial: tags, seed, what was tuned, status, final errors; of a study of
-                      steps to a target the update that reached it, inf for none; of two stages
-                      the metric of their claims
+                      steps to a target the update that reached it, inf for none; of a study that
+                      judges by a metric, that of each set
     TABLE.csv         the study's tables: chosen rates, edges, counts, divergences
 """
 
@@ -28,10 +28,6 @@ from lbexp.report.file_names import file_names
 from lbexp.studies._targets import first_reached
 
 _PARTS = ('test', 'train', 'validation')
-_OF_A_METRIC = (
-    'two_stages',
-    'beta2_half_life',
-)  # studies whose claims are of `metric` on the test set
 _TAGS = ('arm', 'stage', 'phase', 'tuning', 'extension', 'point', 'case')
 
 
@@ -111,11 +107,12 @@ def keep_trials(workdir: pathlib.Path, target: pathlib.Path, study: dict[str, An
     if study['name'] == 'steps_to_target':
         reached = first_reached(workdir, study['target'], study.get('metric', 'error'))
         columns.append('reached')
-    asked = None
-    # where it is not set, the claims are of errors
-    if study['name'] in _OF_A_METRIC and study.get('metric') not in (None, 'error'):
-        asked = f'test_{study["metric"]}'
-        columns.append(asked)
+    metrics = []
+    # where it is not set, or 'error', trials are judged by the errors
+    if study.get('metric') not in (None, 'error'):
+        metrics = [f'{part}_{study["metric"]}' for part in _PARTS]
+    metrics = [metric for metric in metrics if metric in finals]
+    columns += metrics
     rows = []
     for trial, tags in _roles(entries):
         settings = dict(entries[trial]['overrides'])
@@ -125,8 +122,7 @@ def keep_trials(workdir: pathlib.Path, target: pathlib.Path, study: dict[str, An
         row += _ending(finals, place)
         if reached:
             row.append(reached.get(trial, math.inf))
-        if asked:
-            row.append(_value(finals, place, asked))
+        row += [_value(finals, place, metric) for metric in metrics]
         rows.append(row)
     _write(target / 'trials.csv', columns, rows)
 
