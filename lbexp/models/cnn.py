@@ -89,7 +89,7 @@ class CNN(nn.Module):
             x = Conv3x3(width, use_bias=not self.batch_norm)(x)
             if self.batch_norm:
                 x = BatchNorm(self.ghost)(x, train)
-            x = nn.relu(max_pool(x))  # as the pool of the ReLU's, which is four times as large
+            x = nn.relu(max_pool(x))  # equal to the pool of the ReLU, of four times as many numbers
             if self.block_dropout is not None:
                 x = Dropout(self.block_dropout)(x, train)
         x = x.reshape(len(x), -1)
