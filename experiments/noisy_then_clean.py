@@ -32,7 +32,7 @@ tokens, whose trunk each first stage takes. Noisy, then clean without them is th
 [.879, .930]; pretraining, then clean alone .738 [.598, .796]; pretraining, then clean, then noisy
 .916 [.890, .926]; noisy, then clean without it .926 [.922, .930]. Noisy, then clean beats clean
 alone by .172 [.099, .282]; which order is better is open, and so is whether so short a pretraining
-(perplexity 178 to 277, of a unigram 344) does harm: -.025 [-.046, .005].
+(perplexity 178 to 277, of a unigram 332) does harm: -.025 [-.046, .005].
 
     python -m lbexp.main --config=experiments/noisy_then_clean.py:reviews_mlm
 
