@@ -17,6 +17,7 @@ from lbexp.models.norm import BatchNorm, Ghost, together
 from lbexp.ranges import Fraction, PositiveInteger, checked
 from lbexp.shapes import Features, Images, Outputs
 
+_LONG = 64  # numbers in the window of a convolution: from 8 input channels on
 _BLOCK_BYTES = 4_000_000  # of shifted copies, which stay in the cache with what is made of them
 
 
@@ -153,7 +154,14 @@ def _product_of_patches(x, kernel, stride):
 def _product_of_block(x, kernel, stride):
     patches = _patches(x, stride)
     columns = patches.shape[-1]
-    products = patches.reshape(-1, columns) @ kernel.reshape(columns, -1)
+    rows, matrix = patches.reshape(-1, columns), kernel.reshape(columns, -1)
+    if columns < _LONG:
+        products = rows @ matrix
+    else:
+        # The kernel's gradient is then (error^T rows)^T, of as many long rows as there are output
+        # channels, which XLA:CPU is 1.3 times faster at than at rows^T error.
+        turned = jax.lax.optimization_barrier(matrix.T)
+        products = jax.lax.dot_general(rows, turned, (((1,), (1,)), ((), ())))
     return products.reshape(*patches.shape[:3], -1)
 
 

@@ -86,8 +86,11 @@ def convolution(kernel, x, stride=1):
 
 
 @pytest.mark.parametrize('stride', [1, 2])
-def test_a_convolution_in_blocks_is_the_convolution(small_blocks, stride):
-    """Values, gradients and a product with the Hessian, also mapped over kernels."""
+@pytest.mark.parametrize('long', [27, 28])
+def test_a_convolution_in_blocks_is_the_convolution(small_blocks, monkeypatch, stride, long):
+    """Values, gradients and a product with the Hessian, also mapped over kernels, on either side of
+    the length from which the product is turned."""
+    monkeypatch.setattr(cnn, '_LONG', long)
     kernels = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 3, 3, 5)), jnp.float32)
 
     def loss(convolve, kernel, x):
