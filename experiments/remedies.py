@@ -8,8 +8,8 @@ on validation examples.
     python -m lbexp.main --config=experiments/remedies.py
 
 `:blue_marble_cnn` and `:fashion_cnn` ask it of convolutional networks, with one tuning, sized for a
-quarter of an hour and not run to an end yet. A workload without batch norm has no ghosts, so language models
-and clicks are asked by generalization_gap and reality_check.
+quarter of an hour and not run to an end yet. A workload without batch norm has no ghosts, so
+language models and clicks are asked by generalization_gap and reality_check.
 
 Every arm is tuned six times, at batch 512 for 60 epochs, where every rung that is tuned fits its
 training set; claims on arms that do not are 'under-trained'. Expected: each rung of the ladder
