@@ -60,12 +60,16 @@ def main(argv: list[str]) -> int:
         return DONE
     try:
         path = _path(argv[1:])
+    except Exception as error:
+        return command.tell(error)
+    try:
         with path.open('x') as file:
             file.write(_TEXT.format(path=path))
     except FileExistsError as error:
         return command.refuse([f'{error.filename}: is there; allowed: a file that is not'])
-    except Exception as error:
-        return command.tell(error)
+    except OSError as error:
+        # A write that fails does not say of which file.
+        return command.tell(OSError(error.errno, error.strerror, str(path)))
     print(f'{path}: python -m lbexp.main --config={path}')
     return DONE
 

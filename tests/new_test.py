@@ -1,6 +1,7 @@
 """lbexp.new writes an experiment that runs, and overwrites nothing."""
 
 import pytest
+from workdirs import fill
 
 import lbexp
 from lbexp import new
@@ -34,3 +35,10 @@ def test_no_name_of_a_file(tmp_path, monkeypatch, capsys, words):
 def test_the_disk_refuses(tmp_path, monkeypatch, capsys, words, status):
     monkeypatch.chdir(tmp_path)
     assert new.main(['', *words]) == status
+
+
+def test_a_full_disk_is_told_with_the_file(disk, monkeypatch, capsys):
+    fill(disk)
+    monkeypatch.chdir(disk)
+    assert new.main(['', 'mine.py']) == 1
+    assert capsys.readouterr().err == 'lbexp: No space left on device: mine.py\n'

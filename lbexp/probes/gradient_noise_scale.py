@@ -49,11 +49,10 @@ def gradient_noise_scale(
     Sigma is N / (N - 1) times the examples' covariance, as of draws without replacement, and gamma
     is low by tr Sigma / N.
 
-    Cost: where the microbatches of an accumulation are the groups, a sum of squares of each
-    gradient and of their mean: 0 to 3 % of a step of fashion_cnn in microbatches of 64 and of
-    fashion_mlp in those of 32 and 128. Of a step that takes a millisecond or less one more pass
-    over the gradients is 4 to 7 % (digits_mlp, 26,122 parameters, in microbatches of 32, 64 and
-    128: 3 to 7 us beside 70 to 300); each second update 3 to 4, each eighth 2 to 3.
+    Cost: where the microbatches of an accumulation are the groups, one more pass over each gradient
+    and over their mean: 1 % of a step of fashion_cnn in microbatches of 64. Of dense networks, which
+    do little for each parameter, it is more: fashion_mlp 9 % in microbatches of 32 and 5 % in those
+    of 128, digits_mlp 4 to 7 %; there each second update costs 3 to 4 %, each eighth 2 to 3.
     Otherwise the gradients of the pieces, about a step more at each update measured, or at each
     update where trials are batched on an accelerator. `scripts/benchmark.py probes` has all.
 
