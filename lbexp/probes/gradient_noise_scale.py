@@ -50,8 +50,8 @@ def gradient_noise_scale(
     is low by tr Sigma / N.
 
     Cost: where the microbatches of an accumulation are the groups, one more pass over each gradient
-    and over their mean: 1 % of a step of fashion_cnn in microbatches of 64. Of dense networks, which
-    do little for each parameter, it is more: fashion_mlp 9 % in microbatches of 32 and 5 % in those
+    and over their mean: 1 % of a step of fashion_cnn in microbatches of 64. Dense networks, which
+    do little for each parameter, pay more: fashion_mlp 9 % in microbatches of 32 and 5 % in those
     of 128, digits_mlp 4 to 7 %; there each second update costs 3 to 4 %, each eighth 2 to 3.
     Otherwise the gradients of the pieces, about a step more at each update measured, or at each
     update where trials are batched on an accelerator. `scripts/benchmark.py probes` has all.
